@@ -1,0 +1,3 @@
+"""Whoever answers a turn: offline, a model, a command-line backend."""
+
+from __future__ import annotations

@@ -1,0 +1,143 @@
+"""The promises of an agent: a prompt and tools in, words and usage out.
+
+An agent never touches the store or a channel. What it may do it does through the
+tools it was handed; what it says goes back to the caller, who classifies and delivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from jobs.model import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One line of a conversation, provider-neutral."""
+
+    role: str  # user | assistant
+    text: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """One thing an agent may do in a turn. ``parameters`` is JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    call: Callable[[Mapping[str, Any]], Awaitable[str]]  # may raise ToolRefused
+    side_effects: bool = False
+
+
+class ToolRefused(Exception):
+    """The tool will not do that; the text is told to the agent, the turn goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRequest:
+    """Everything an agent gets for one turn."""
+
+    run_id: str
+    agent_id: str
+    session_key: str
+    kind: str  # heartbeat | cron | chat
+    prompt: str
+    system_prompt: str = ""
+    history: Sequence[Message] = ()
+    tools: Sequence[Tool] = ()
+    model: str | None = None  # provider/model; None: whatever the agent is
+    thinking: str | None = None
+    workspace: Path | None = None
+    now: datetime
+    facts: Mapping[str, Any] = field(default_factory=dict)  # checklist, events: for `offline`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool the agent used, for the record."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    result: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnReply:
+    """What an agent answered. ``payloads`` are its messages in order; the last is the answer."""
+
+    payloads: tuple[str, ...]
+    reasoning: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    provider: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    attempts: tuple[Mapping[str, Any], ...] = ()  # failed candidates before this one
+
+    @property
+    def text(self) -> str:
+        """The last payload, or nothing."""
+        return self.payloads[-1] if self.payloads else ""
+
+
+class FailureClass(StrEnum):
+    """Why a turn failed (cron.md §9.3, heartbeat.md §13 point 6)."""
+
+    RATE_LIMIT = "rate_limit"
+    OVERLOADED = "overloaded"
+    NETWORK = "network"
+    TIMEOUT = "timeout"
+    SERVER_ERROR = "server_error"
+    AUTH = "auth"
+    BILLING = "billing"
+    MODEL_NOT_FOUND = "model_not_found"
+    INVALID = "invalid"
+    INTERNAL = "internal"
+
+    @property
+    def transient(self) -> bool:
+        """It may go better in a while without anybody acting."""
+        return self in _TRANSIENT
+
+
+_TRANSIENT = frozenset(
+    {
+        FailureClass.RATE_LIMIT,
+        FailureClass.OVERLOADED,
+        FailureClass.NETWORK,
+        FailureClass.TIMEOUT,
+        FailureClass.SERVER_ERROR,
+    }
+)
+
+
+class AgentFailure(Exception):
+    """A turn that did not answer. The message holds no secret."""
+
+    def __init__(
+        self,
+        failure: FailureClass,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        attempts: tuple[Mapping[str, Any], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.message = message
+        self.retry_after_seconds = retry_after_seconds
+        self.attempts = attempts
+
+
+class Agent(Protocol):
+    """Anything that answers a turn. Safe to call concurrently; cancellation ends the turn."""
+
+    async def answer(self, request: TurnRequest) -> TurnReply:
+        """Answer, or raise `AgentFailure`."""

@@ -1,0 +1,3 @@
+"""What an agent may do in a turn."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The front door: what an operator types."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Channels: platform traffic in, platform sends out, nothing decided here."""
+
+from __future__ import annotations

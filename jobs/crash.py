@@ -1,0 +1,23 @@
+"""Named points at which a test may kill the process. Inert unless `ENGINE_TESTING=1`."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+_ARMED = os.environ.get("ENGINE_CRASH_AT") if os.environ.get("ENGINE_TESTING") == "1" else None
+
+POINTS = (
+    "after-claim",  # slot claimed, nothing run
+    "after-turn",  # the agent answered, nothing recorded
+    "after-outbox-commit",  # row written, nothing sent
+    "mid-send",  # `sending` committed, the request is about to leave
+    "after-send",  # the platform accepted, the receipt is not written
+    "mid-migration",  # some statements of a migration have run
+)
+
+
+def crash_point(name: str) -> None:
+    """Die here, without cleanup, if a test asked for it by ``ENGINE_CRASH_AT``."""
+    if _ARMED is not None and name == _ARMED:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,3 @@
+"""Versions of the schema, oldest first."""
+
+from __future__ import annotations

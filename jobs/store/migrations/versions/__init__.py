@@ -1,0 +1,3 @@
+"""Migration steps, oldest first."""
+
+from __future__ import annotations
