@@ -1,0 +1,214 @@
+"""What the RPC room needs of the engine: promises, kept by `gateway.app` and by test fakes.
+
+Everything here speaks wire shapes (camelCase mappings, integer milliseconds), so that a
+handler only checks who may ask and passes on. Deliberate refusals are `EngineError`s; the
+translation to wire errors is `gateway.protocol.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol
+
+Answer = Mapping[str, Any]
+
+
+class Scheduling(Protocol):
+    """Jobs and their runs: cron.md §14, protocol.md §10.3 and §12.9.
+
+    ``ref`` is an id, a config key or an exact unique name; an unknown one raises `JobNotFound`.
+    """
+
+    async def status(self) -> Answer:
+        """`cron.status`; cheap."""
+
+    async def list(self, params: Mapping[str, Any]) -> Answer:
+        """`cron.list`: one page."""
+
+    async def get(self, ref: str) -> Answer:
+        """`cron.get`."""
+
+    async def add(self, params: Mapping[str, Any], *, by: str) -> Answer:
+        """`cron.add`."""
+
+    async def update(
+        self,
+        ref: str,
+        patch: Mapping[str, Any],
+        *,
+        by: str,
+        expected_revision: str | None = None,
+    ) -> Answer:
+        """`cron.update`."""
+
+    async def remove(self, ref: str, *, by: str) -> Answer:
+        """`cron.remove`: ``{ok, removed}``."""
+
+    async def run(self, ref: str, *, mode: str, by: str) -> Answer:
+        """`cron.run`: ``{ok, enqueued, runId}`` or ``{ok, ran: false, reason}``."""
+
+    async def runs(self, params: Mapping[str, Any]) -> Answer:
+        """`cron.runs`: one page, newest first."""
+
+
+class Heartbeats(Protocol):
+    """Beats as the record tells them: heartbeat.md §9."""
+
+    async def last(self, agent_id: str | None = None) -> Answer | None:
+        """The newest record (of one agent), or nothing yet."""
+
+    async def listing(self) -> Sequence[Answer]:
+        """Every agent's heartbeat: enrolled, every, next slot, last record."""
+
+    async def history(self, params: Mapping[str, Any]) -> Answer:
+        """Records newest first: ``{entries, total}``."""
+
+    async def set_enabled(self, enabled: bool, *, agent_id: str | None = None, by: str) -> Answer:
+        """Switch all heartbeats, or one agent's; ``{ok, enabled}``."""
+
+
+class Wakes(Protocol):
+    """System events and the wakes they cause: heartbeat.md §15."""
+
+    async def system_event(
+        self,
+        text: str,
+        *,
+        mode: str,
+        agent_id: str | None = None,
+        session_key: str | None = None,
+        source: str,
+        by: str,
+        trusted: bool = True,
+    ) -> Answer:
+        """Queue an event durably; ``mode`` now also wakes. ``{ok, eventId}``."""
+
+    async def wait(self, event_id: str, within: timedelta) -> Answer | None:
+        """The record of the beat that saw the event, or nothing in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatOrder:
+    """One message from a client to an agent."""
+
+    run_id: str  # the idempotency key (protocol.md §8)
+    agent_id: str
+    session_key: str
+    text: str
+    timeout: timedelta | None = None  # None: the agent's default; zero: no limit
+    deliver: bool = False
+    channel: str | None = None  # where to deliver; None: the session's last route
+    to: str | None = None
+    account_id: str | None = None
+    thread_id: str | None = None
+    model: str | None = None
+    thinking: str | None = None
+    extra_system_prompt: str | None = None
+    best_effort: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Conversation(Protocol):
+    """Chat turns; publishes `agent` and `chat` bus events on the way."""
+
+    def check(self, order: ChatOrder) -> None:
+        """Refuse an order that cannot be kept (no route for ``deliver`` …), before any answer."""
+
+    async def converse(self, order: ChatOrder) -> Answer:
+        """Take the turn; ``{status: ok|timeout|error, payloads, meta, error?, stopReason?}``."""
+
+    async def abort(self, session_key: str, run_id: str | None = None) -> Sequence[str]:
+        """Cancel running turns of a session; the run ids that were cancelled."""
+
+
+class Outlet(Protocol):
+    """Messages to people, through the outbox."""
+
+    async def send(
+        self,
+        *,
+        channel: str | None,
+        to: str,
+        account_id: str | None,
+        thread_id: str | None,
+        text: str,
+        key: str,
+        agent_id: str | None,
+    ) -> Answer:
+        """Accept one message; ``{messageId, channel, chatId?, state}``. Same key, same answer."""
+
+
+class Sessions(Protocol):
+    """Conversations as stored."""
+
+    def resolve(self, agent_id: str | None, session_key: str | None) -> tuple[str, str]:
+        """Agent and full session key; aliases resolved, contradictions and strangers refused."""
+
+    async def listing(self, params: Mapping[str, Any]) -> Answer:
+        """`sessions.list`."""
+
+    async def history(self, session_key: str, *, limit: int) -> Answer:
+        """`chat.history`: ``{sessionKey, sessionId?, messages}``, oldest first."""
+
+
+class Inbox(Protocol):
+    """The local channel's inbox (channels.md §13)."""
+
+    async def listing(self, params: Mapping[str, Any]) -> Answer:
+        """`inbox.list`: ``{messages, total, unseen}``."""
+
+    async def ack(self, ids: Sequence[str] | None) -> Answer:
+        """`inbox.ack`: mark seen; None means all. ``{ok, acked}``."""
+
+
+class Core(Protocol):
+    """The engine as the gateway sees it."""
+
+    @property
+    def scheduling(self) -> Scheduling:
+        """Jobs."""
+
+    @property
+    def heartbeats(self) -> Heartbeats:
+        """Beats."""
+
+    @property
+    def wakes(self) -> Wakes:
+        """Events."""
+
+    @property
+    def conversation(self) -> Conversation:
+        """Chat turns."""
+
+    @property
+    def outlet(self) -> Outlet:
+        """Messages out."""
+
+    @property
+    def sessions(self) -> Sessions:
+        """Conversations."""
+
+    @property
+    def inbox(self) -> Inbox:
+        """Local messages."""
+
+    async def health(self) -> Answer:
+        """The `health` object without ``ts`` and ``durationMs``. Never on a request's path."""
+
+    async def status(self) -> Answer:
+        """The `status` object."""
+
+    def config_file(self) -> Answer:
+        """`config.get` with secrets in the clear: ``{path, exists, raw, parsed, config, valid,
+        issues, warnings, hash}``. The handler masks."""
+
+    def agents(self) -> Answer:
+        """`agents.list`."""
+
+    def models(self) -> Sequence[Answer]:
+        """`models.list` entries."""
+
+    async def channels_status(self, *, probe: bool = False, channel: str | None = None) -> Answer:
+        """`channels.status`."""
