@@ -34,6 +34,7 @@ class Tool:
     parameters: Mapping[str, Any]
     call: Callable[[Mapping[str, Any]], Awaitable[str]]  # may raise ToolRefused
     side_effects: bool = False
+    ends_turn: bool = False  # a call that is accepted is the answer; nothing is asked after it
 
 
 class ToolRefused(Exception):

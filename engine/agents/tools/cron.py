@@ -1,0 +1,162 @@
+"""The tool `cron`: an agent schedules, looks at and ends its own jobs (cron.md §18).
+
+It sees and changes jobs of its own agent only, and never one that runs a command: whether
+the rest is allowed is decided by whoever keeps the jobs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+from engine.agents.base import Tool, ToolRefused
+from jobs.errors import EngineError
+
+_FORBIDDEN_PAYLOADS: Final = frozenset({"command", "script", "heartbeat"})
+_FIXED: Final = ("agentId", "source", "declarationKey", "id")  # never the agent's to choose
+
+_PARAMETERS: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "action": {"type": "string", "enum": ["add", "list", "get", "update", "remove", "run"]},
+        "job": {
+            "type": "object",
+            "description": "For add. Example: "
+            '{"name": "stand-up", "schedule": {"kind": "cron", "expr": "0 9 * * 1-5", '
+            '"tz": "Europe/London"}, "payload": {"kind": "agentTurn", "message": "..."}}. '
+            'Schedules: {"kind": "at", "at": "2026-01-31T09:00:00Z" or "20m"}, '
+            '{"kind": "every", "everyMs": 3600000}, {"kind": "cron", "expr", "tz"}. '
+            'Payloads: {"kind": "agentTurn", "message"} is answered in a session of its own, '
+            '{"kind": "systemEvent", "text"} reminds you in the main session.',
+        },
+        "jobId": {"type": "string", "description": "For get, update, remove and run."},
+        "patch": {"type": "object", "description": "For update: only what changes."},
+    },
+    "required": ["action"],
+}
+
+
+class JobsDesk(Protocol):
+    """Keeps the jobs. Answers and takes wire shapes (cron.md §14); refuses with `EngineError`."""
+
+    async def list_jobs(self, *, agent_id: str) -> Mapping[str, Any]:
+        """Jobs of one agent."""
+
+    async def get_job(self, job_id: str) -> Mapping[str, Any]:
+        """One job."""
+
+    async def add_job(self, job: Mapping[str, Any], *, by: str) -> Mapping[str, Any]:
+        """Create a job."""
+
+    async def update_job(
+        self, job_id: str, patch: Mapping[str, Any], *, by: str
+    ) -> Mapping[str, Any]:
+        """Change a job."""
+
+    async def remove_job(self, job_id: str, *, by: str) -> Mapping[str, Any]:
+        """Delete a job."""
+
+    async def run_job(self, job_id: str, *, by: str) -> Mapping[str, Any]:
+        """Run a job now; returns before it has run."""
+
+
+def cron_tool(
+    desk: JobsDesk, *, agent_id: str, session_key: str, default_agent: str | None = None
+) -> Tool:
+    """Return the tool for one turn of one agent; a job without an agent is the default one's."""
+    own = _OwnJobs(desk, agent_id, session_key, default_agent)
+    actions: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]] = {
+        "add": own.add,
+        "list": own.listing,
+        "get": own.one,
+        "update": own.update,
+        "remove": own.remove,
+        "run": own.run,
+    }
+
+    async def cron(arguments: Mapping[str, Any]) -> str:
+        action = arguments.get("action")
+        if not isinstance(action, str) or action not in actions:
+            raise ToolRefused(f"action must be one of {', '.join(actions)}; it was {action!r}")
+        try:
+            return json.dumps(await actions[action](arguments), ensure_ascii=False, default=str)
+        except EngineError as error:
+            raise ToolRefused(str(error)) from error
+
+    return Tool(
+        name="cron",
+        description="Schedule work and reminders for later, and manage those you scheduled.",
+        parameters=_PARAMETERS,
+        call=cron,
+        side_effects=True,
+    )
+
+
+class _OwnJobs:
+    def __init__(
+        self, desk: JobsDesk, agent_id: str, session_key: str, default_agent: str | None
+    ) -> None:
+        self._desk = desk
+        self._agent_id = agent_id
+        self._session_key = session_key
+        self._default_agent = default_agent
+        self._by = f"agent:{agent_id}"
+
+    async def add(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        job = arguments.get("job")
+        # Small models put the fields beside `action` instead of under `job`.
+        wish = dict(job) if isinstance(job, Mapping) else {**arguments}
+        wish.pop("action", None)
+        _refuse_payload(wish)
+        for name in _FIXED:
+            wish.pop(name, None)
+        wish["agentId"] = self._agent_id
+        wish["sessionKey"] = self._session_key
+        return await self._desk.add_job(wish, by=self._by)
+
+    async def listing(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self._desk.list_jobs(agent_id=self._agent_id)
+
+    async def one(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self._owned(arguments)
+
+    async def update(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        patch = arguments.get("patch")
+        if not isinstance(patch, Mapping) or not patch:
+            raise ToolRefused("patch must hold the fields to change")
+        _refuse_payload(patch)
+        if refused := [name for name in (*_FIXED, "sessionKey") if name in patch]:
+            raise ToolRefused(f"{', '.join(refused)} cannot be changed by an agent")
+        job = await self._owned(arguments)
+        return await self._desk.update_job(str(job["id"]), dict(patch), by=self._by)
+
+    async def remove(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        job = await self._owned(arguments)
+        return await self._desk.remove_job(str(job["id"]), by=self._by)
+
+    async def run(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        job = await self._owned(arguments)
+        return await self._desk.run_job(str(job["id"]), by=self._by)
+
+    async def _owned(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        wish = arguments.get("jobId") or arguments.get("id")
+        if not isinstance(wish, str) or not wish.strip():
+            raise ToolRefused("jobId must name the job; see action list")
+        job = await self._desk.get_job(wish.strip())
+        if (job.get("agentId") or self._default_agent) != self._agent_id:
+            # The same words as for a job that does not exist: other agents' jobs are not shown.
+            raise ToolRefused(f"you have no job {wish!r}; see action list")
+        payload = job.get("payload")
+        if isinstance(payload, Mapping) and payload.get("kind") in _FORBIDDEN_PAYLOADS:
+            raise ToolRefused(f"job {wish!r} runs a command or belongs to the system")
+        return job
+
+
+def _refuse_payload(wish: Mapping[str, Any]) -> None:
+    payload = wish.get("payload")
+    kind = payload.get("kind") if isinstance(payload, Mapping) else None
+    hidden = "command" in wish or (isinstance(payload, Mapping) and "argv" in payload)
+    # cron.md §18: a command runs as the gateway's user and needs an admin.
+    if hidden or (isinstance(kind, str) and kind.strip().lower() in _FORBIDDEN_PAYLOADS):
+        raise ToolRefused("an agent cannot schedule commands; use an agentTurn or systemEvent")

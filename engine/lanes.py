@@ -1,0 +1,152 @@
+"""Lanes: one turn at a time per session, a bounded number in all, first come first served.
+
+A session's lane is held from before its history is read until its answer is recorded, so
+two turns never see half of each other. Who waits for a busy session does not hold up others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from engine.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who has or wants a lane. ``running`` tells which."""
+
+    run_id: str
+    session_key: str
+    agent_id: str
+    kind: str  # heartbeat | cron | chat
+    since: datetime  # asked for it, or got it
+    running: bool
+
+    def age(self, now: datetime) -> timedelta:
+        """How long it has held, or waited."""
+        return max(now - self.since, timedelta())
+
+
+@dataclass(slots=True, eq=False)
+class _Ticket:
+    holder: Holder
+    admitted: asyncio.Future[None] = field(repr=False)
+
+
+IdleListener = Callable[[str], None]
+
+
+class Lanes:
+    """The turnstile in front of every agent turn (design.md §8, maxConcurrent)."""
+
+    def __init__(self, max_concurrent: int, *, clock: Clock) -> None:
+        self._limit = max(1, max_concurrent)
+        self._clock = clock
+        self._running: dict[str, _Ticket] = {}  # by session key
+        self._waiting: list[_Ticket] = []
+        self._listeners: list[IdleListener] = []
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    def resize(self, max_concurrent: int) -> None:
+        """Change the bound; turns that run are not disturbed."""
+        self._limit = max(1, max_concurrent)
+        self._admit()
+
+    @asynccontextmanager
+    async def hold(
+        self, session_key: str, *, agent_id: str, kind: str, run_id: str
+    ) -> AsyncIterator[Holder]:
+        """Wait for the session's lane and a place, then hold both until the block ends."""
+        loop = asyncio.get_running_loop()
+        ticket = _Ticket(
+            holder=Holder(
+                run_id=run_id,
+                session_key=session_key,
+                agent_id=agent_id,
+                kind=kind,
+                since=self._clock.now(),
+                running=False,
+            ),
+            admitted=loop.create_future(),
+        )
+        self._waiting.append(ticket)
+        self._quiet.clear()
+        self._admit()
+        try:
+            await ticket.admitted
+            yield ticket.holder
+        finally:
+            self._leave(ticket)
+
+    def busy(self, agent_id: str | None = None) -> tuple[Holder, ...]:
+        """Turns that run or wait, oldest first; of one agent, or of all."""
+        tickets = (*self._running.values(), *self._waiting)
+        holders = (ticket.holder for ticket in tickets)
+        return tuple(
+            sorted(
+                (one for one in holders if agent_id is None or one.agent_id == agent_id),
+                key=lambda one: (not one.running, one.since),
+            )
+        )
+
+    def session_busy(self, session_key: str) -> bool:
+        """Whether a turn runs in, or waits for, this session."""
+        return session_key in self._running or any(
+            ticket.holder.session_key == session_key for ticket in self._waiting
+        )
+
+    def on_idle(self, listener: IdleListener) -> Callable[[], None]:
+        """Call ``listener(agent_id)`` when an agent's last turn has ended; returns its stop."""
+        self._listeners.append(listener)
+
+        def stop() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return stop
+
+    async def quiet(self) -> None:
+        """Return when no turn runs or waits."""
+        await self._quiet.wait()
+
+    def _admit(self) -> None:
+        for ticket in tuple(self._waiting):
+            if len(self._running) >= self._limit:
+                return
+            key = ticket.holder.session_key
+            # A waiter whose task was cancelled leaves by itself.
+            if key in self._running or ticket.admitted.done():
+                continue
+            self._waiting.remove(ticket)
+            ticket.holder = _started(ticket.holder, self._clock.now())
+            self._running[key] = ticket
+            ticket.admitted.set_result(None)
+
+    def _leave(self, ticket: _Ticket) -> None:
+        key = ticket.holder.session_key
+        if self._running.get(key) is ticket:
+            del self._running[key]
+        elif ticket in self._waiting:
+            self._waiting.remove(ticket)
+        self._admit()
+        if not self._running and not self._waiting:
+            self._quiet.set()
+        if not self.busy(ticket.holder.agent_id):
+            for listener in tuple(self._listeners):
+                listener(ticket.holder.agent_id)
+
+
+def _started(holder: Holder, now: datetime) -> Holder:
+    return Holder(
+        run_id=holder.run_id,
+        session_key=holder.session_key,
+        agent_id=holder.agent_id,
+        kind=holder.kind,
+        since=now,
+        running=True,
+    )
