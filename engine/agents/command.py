@@ -1,0 +1,339 @@
+"""The agent that is a program: prompt in, words out (operations.md §13.4). No engine tools.
+
+Each turn is a process group of its own, and the whole group is ended when the turn is
+cancelled, too slow, silent for too long or too talkative. The program keeps no session for
+us: earlier messages of the conversation stand before the prompt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from engine.agents.base import AgentFailure, FailureClass, TurnReply, TurnRequest
+from engine.agents.secrets import redacted
+from jobs.model import Usage
+
+OUTPUT_MOST: Final = 200_000  # bytes of one stream (tools.exec.maxOutputChars)
+PROMPT_ARG_MOST: Final = 100_000  # Linux takes 128 KiB in one argument
+_CHUNK: Final = 65_536
+_LAST_WORDS: Final = timedelta(seconds=5)  # for a killed group's pipes to close
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandBackend:
+    """One entry of ``agents.defaults.cliBackends``, as values."""
+
+    id: str
+    command: str
+    args: tuple[str, ...] = ()
+    input: str = "stdin"  # stdin | arg
+    output: str = "text"  # text | json | jsonl
+    model_arg: str | None = None
+    model_aliases: Mapping[str, str] = field(default_factory=dict)
+    system_prompt_arg: str | None = None
+    max_prompt_arg_chars: int | None = None
+    serialize: bool = True
+    env: Mapping[str, str] = field(default_factory=dict)
+    clear_env: tuple[str, ...] = ()
+    timeout: timedelta | None = None
+    no_output_timeout: timedelta | None = None
+
+
+class CommandAgent:
+    """Runs a backend's program once per turn."""
+
+    def __init__(
+        self,
+        backend: CommandBackend,
+        *,
+        model: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._model = backend.model_aliases.get(model, model) if model else None
+        self._environ = environ  # None: the gateway's own
+        self._one_at_a_time = asyncio.Lock()
+
+    async def answer(self, request: TurnRequest) -> TurnReply:
+        """Run the program and read its answer; cancellation ends its process group."""
+        backend = self._backend
+        if not backend.serialize:
+            return await self._answer(request)
+        async with self._one_at_a_time:
+            return await self._answer(request)
+
+    async def _answer(self, request: TurnRequest) -> TurnReply:
+        argv, stdin = self._call_for(request)
+        limit = self._backend.timeout
+        try:
+            async with asyncio.timeout(limit.total_seconds() if limit else None):
+                code, out, err = await self._run(argv, stdin, request)
+        except TimeoutError:
+            raise AgentFailure(
+                FailureClass.TIMEOUT, f"{self._backend.id}: no answer within {limit}; it was ended"
+            ) from None
+        if code != 0:
+            raise self._failure(code, out, err)
+        return self._reply(out)
+
+    def _call_for(self, request: TurnRequest) -> tuple[list[str], bytes]:
+        backend = self._backend
+        argv = [backend.command, *backend.args]
+        if backend.model_arg and self._model:
+            argv += [backend.model_arg, self._model]
+        blocks = [_conversation(request)]
+        if request.system_prompt:
+            if backend.system_prompt_arg:
+                argv += [backend.system_prompt_arg, request.system_prompt]
+            else:
+                blocks.insert(0, request.system_prompt)
+        prompt = "\n\n".join(blocks)
+        if backend.input == "arg" and len(prompt) <= (
+            backend.max_prompt_arg_chars or PROMPT_ARG_MOST
+        ):
+            return [*argv, prompt], b""
+        return argv, prompt.encode()
+
+    def _environment(self) -> dict[str, str]:
+        env = dict(os.environ if self._environ is None else self._environ)
+        for name in self._backend.clear_env:
+            env.pop(name, None)
+        return {**env, **self._backend.env, "ENGINE_SHELL": "exec"}
+
+    async def _run(
+        self, argv: list[str], stdin: bytes, request: TurnRequest
+    ) -> tuple[int, bytes, bytes]:
+        async with self._process(argv, request) as process:
+            out, err = bytearray(), bytearray()
+            trouble: list[AgentFailure] = []
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_feed(process, stdin), name="agent-stdin")
+                readers = [
+                    group.create_task(self._collect(process, stream, into, trouble))
+                    for stream, into in ((process.stdout, out), (process.stderr, err))
+                ]
+                code = await process.wait()
+                # Children it left behind hold the pipes: without this the turn never ends.
+                _end(process)
+                await asyncio.wait(readers, timeout=_LAST_WORDS.total_seconds())
+                for reader in readers:
+                    reader.cancel()
+            if trouble:
+                raise trouble[0]
+            return code, bytes(out), bytes(err)
+
+    @contextlib.asynccontextmanager
+    async def _process(
+        self, argv: list[str], request: TurnRequest
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=request.workspace,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AgentFailure(
+                FailureClass.INVALID,
+                f"{self._backend.id}: {argv[0]!r} cannot be started: {error.strerror}. "
+                f"Fix: correct agents.defaults.cliBackends.{self._backend.id}.command",
+            ) from error
+        try:
+            yield process
+        finally:
+            _end(process)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS.total_seconds()):
+                    await asyncio.shield(process.wait())
+
+    async def _collect(
+        self,
+        process: asyncio.subprocess.Process,
+        stream: asyncio.StreamReader | None,
+        into: bytearray,
+        trouble: list[AgentFailure],
+    ) -> None:
+        """Read until the end; silence and a flood end the process and say why."""
+        silence = self._backend.no_output_timeout
+        while stream is not None and not trouble:
+            try:
+                async with asyncio.timeout(silence.total_seconds() if silence else None):
+                    chunk = await stream.read(_CHUNK)
+            except TimeoutError:
+                text = f"{self._backend.id}: no output for {silence}; ended"
+                trouble.append(AgentFailure(FailureClass.TIMEOUT, text))
+                break
+            if not chunk:
+                return
+            into += chunk
+            if len(into) > OUTPUT_MOST:
+                # Cut words would pass for an answer.
+                text = f"{self._backend.id}: more than {OUTPUT_MOST} bytes of output; ended"
+                trouble.append(AgentFailure(FailureClass.INVALID, text))
+        _end(process)
+
+    def _failure(self, code: int, out: bytes, err: bytes) -> AgentFailure:
+        words = (err or out).decode(errors="replace").strip()
+        status = f"signal {-code}" if code < 0 else f"exit status {code}"
+        return AgentFailure(
+            classify_words(words),
+            redacted(
+                f"{self._backend.id}: {status}: {words[-500:] or 'no words'}",
+                self._backend.env.values(),
+            ),
+        )
+
+    def _reply(self, out: bytes) -> TurnReply:
+        text = out.decode(errors="replace").strip()
+        match self._backend.output:
+            case "json":
+                documents = [self._parsed(text)] if text else []
+            case "jsonl":
+                documents = [self._parsed(line) for line in text.splitlines() if line.strip()]
+            case _:
+                payloads = (text,) if text else ()
+                return TurnReply(payloads=payloads, model=self._model, provider=self._backend.id)
+        said = [words for document in documents if (words := _words_of(document))]
+        return TurnReply(
+            payloads=tuple(said),
+            usage=next((u for d in reversed(documents) if (u := _usage_of(d))), None),
+            model=self._model,
+            provider=self._backend.id,
+        )
+
+    def _parsed(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise AgentFailure(
+                FailureClass.INVALID,
+                redacted(f"{self._backend.id}: its output is not JSON ({error}): {text[:120]!r}"),
+            ) from None
+
+
+def _conversation(request: TurnRequest) -> str:
+    if not request.history:
+        return request.prompt
+    names = {"user": "User", "assistant": "You"}
+    lines = [f"{names.get(one.role, one.role)}: {one.text}" for one in request.history]
+    earlier = "\n".join(lines)
+    return f"Earlier in this conversation:\n{earlier}\n\nNow:\n{request.prompt}"
+
+
+async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    if process.stdin is None:
+        return
+    # A program that does not read its input ends this early; its answer still counts.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(data)
+        await process.stdin.drain()
+    process.stdin.close()
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill the whole group; nobody may outlive the turn."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _words_of(document: Any) -> str:
+    """Find the answer in a document: the keys the known programs use."""
+    if isinstance(document, str):
+        return document.strip()
+    if not isinstance(document, Mapping):
+        return ""
+    for key in ("result", "response", "text", "content", "message", "output"):
+        value = document.get(key)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, Mapping) and (words := _words_of(value)):
+            return words
+    return ""
+
+
+def _usage_of(document: Any) -> Usage | None:
+    usage = document.get("usage") if isinstance(document, Mapping) else None
+    if not isinstance(usage, Mapping):
+        return None
+    cost = document.get("total_cost_usd")
+    return Usage(
+        input_tokens=_count(usage, "input_tokens", "input"),
+        output_tokens=_count(usage, "output_tokens", "output"),
+        cache_read_tokens=_count(usage, "cache_read_input_tokens", "cached_input_tokens"),
+        cost_usd=float(cost) if isinstance(cost, int | float) else None,
+    )
+
+
+def _count(usage: Mapping[str, Any], *names: str) -> int:
+    return next((value for name in names if isinstance(value := usage.get(name), int)), 0)
+
+
+# A program has only words to say what is wrong, so words decide; numbers in prose do not
+# count as a status unless something says so (cron.md §9.3).
+_WORDS: Final[tuple[tuple[FailureClass, re.Pattern[str]], ...]] = tuple(
+    (failure, re.compile(pattern, re.IGNORECASE))
+    for failure, pattern in (
+        (
+            FailureClass.BILLING,
+            (
+                r"\bbilling\b|insufficient[ _](?:quota|credits?|funds)|payment required"
+                r"|credit balance"
+            ),
+        ),
+        (
+            FailureClass.RATE_LIMIT,
+            (
+                r"rate[ _-]?limit|too many requests|resource[ _]exhausted|usage limit|tokens per day"
+                r"|(?:http|status|error)[ :]*429\b"
+            ),
+        ),
+        (FailureClass.OVERLOADED, r"\boverloaded|high demand|capacity exceeded"),
+        (
+            FailureClass.AUTH,
+            (
+                r"unauthori[sz]ed|invalid (?:api )?key|api key|not logged in|please log ?in"
+                r"|authenticat|forbidden|(?:http|status|error)[ :]*40[13]\b"
+            ),
+        ),
+        (
+            FailureClass.MODEL_NOT_FOUND,
+            r"model[^\n]{0,60}(?:not found|does not exist|unknown)|unknown model",
+        ),
+        (FailureClass.TIMEOUT, r"timed? ?out|etimedout|deadline exceeded"),
+        (
+            FailureClass.NETWORK,
+            (
+                r"econn(?:reset|refused|aborted)|eai_again|ehostunreach|enetunreach|epipe"
+                r"|connection (?:refused|reset|error)|fetch failed|network error|getaddrinfo"
+            ),
+        ),
+        (
+            FailureClass.SERVER_ERROR,
+            (
+                r"internal server error|bad gateway|service unavailable"
+                r"|(?:http|status|error)[ :]*5\d\d\b"
+            ),
+        ),
+    )
+)
+
+
+def classify_words(words: str) -> FailureClass:
+    """Return the class of a program's last words; `internal` where they tell nothing."""
+    for failure, pattern in _WORDS:
+        if pattern.search(words):
+            return failure
+    return FailureClass.INTERNAL
