@@ -112,24 +112,24 @@ class CommandAgent:
     async def _run(
         self, argv: list[str], stdin: bytes, request: TurnRequest
     ) -> tuple[int, bytes, bytes]:
+        silence = self._backend.no_output_timeout
+        seconds = silence.total_seconds() if silence else None
         async with self._process(argv, request) as process:
-            out, err = bytearray(), bytearray()
-            trouble: list[AgentFailure] = []
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_feed(process, stdin), name="agent-stdin")
-                readers = [
-                    group.create_task(self._collect(process, stream, into, trouble))
-                    for stream, into in ((process.stdout, out), (process.stderr, err))
-                ]
-                code = await process.wait()
-                # Children it left behind hold the pipes: without this the turn never ends.
-                _end(process)
-                await asyncio.wait(readers, timeout=_LAST_WORDS.total_seconds())
-                for reader in readers:
-                    reader.cancel()
-            if trouble:
-                raise trouble[0]
-            return code, bytes(out), bytes(err)
+            try:
+                async with asyncio.timeout(seconds) as watchdog:
+                    talk = _Talk(process, watchdog, seconds)
+                    code = await talk.listen(stdin)
+            except TimeoutError:
+                raise AgentFailure(
+                    FailureClass.TIMEOUT, f"{self._backend.id}: no output for {silence}; ended"
+                ) from None
+        if talk.too_long:
+            # Cut words would pass for an answer.
+            raise AgentFailure(
+                FailureClass.INVALID,
+                f"{self._backend.id}: more than {OUTPUT_MOST} bytes of output; ended",
+            )
+        return code, bytes(talk.out), bytes(talk.err)
 
     @contextlib.asynccontextmanager
     async def _process(
@@ -158,32 +158,6 @@ class CommandAgent:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS.total_seconds()):
                     await asyncio.shield(process.wait())
-
-    async def _collect(
-        self,
-        process: asyncio.subprocess.Process,
-        stream: asyncio.StreamReader | None,
-        into: bytearray,
-        trouble: list[AgentFailure],
-    ) -> None:
-        """Read until the end; silence and a flood end the process and say why."""
-        silence = self._backend.no_output_timeout
-        while stream is not None and not trouble:
-            try:
-                async with asyncio.timeout(silence.total_seconds() if silence else None):
-                    chunk = await stream.read(_CHUNK)
-            except TimeoutError:
-                text = f"{self._backend.id}: no output for {silence}; ended"
-                trouble.append(AgentFailure(FailureClass.TIMEOUT, text))
-                break
-            if not chunk:
-                return
-            into += chunk
-            if len(into) > OUTPUT_MOST:
-                # Cut words would pass for an answer.
-                text = f"{self._backend.id}: more than {OUTPUT_MOST} bytes of output; ended"
-                trouble.append(AgentFailure(FailureClass.INVALID, text))
-        _end(process)
 
     def _failure(self, code: int, out: bytes, err: bytes) -> AgentFailure:
         words = (err or out).decode(errors="replace").strip()
@@ -222,6 +196,50 @@ class CommandAgent:
                 FailureClass.INVALID,
                 redacted(f"{self._backend.id}: its output is not JSON ({error}): {text[:120]!r}"),
             ) from None
+
+
+class _Talk:
+    """Feeds one process and listens to it until it ends."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        watchdog: asyncio.Timeout,
+        seconds: float | None,
+    ) -> None:
+        self._process = process
+        self._watchdog = watchdog
+        self._seconds = seconds
+        self.out = bytearray()
+        self.err = bytearray()
+        self.too_long = False
+
+    async def listen(self, stdin: bytes) -> int:
+        """Return the exit status once everything it said is here."""
+        process = self._process
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_feed(process, stdin), name="agent-stdin")
+            readers = [
+                group.create_task(self._collect(stream, into), name="agent-output")
+                for stream, into in ((process.stdout, self.out), (process.stderr, self.err))
+            ]
+            code = await process.wait()
+            # Children it left behind hold the pipes: without this the turn never ends.
+            _end(process)
+            await asyncio.wait(readers, timeout=_LAST_WORDS.total_seconds())
+            for reader in readers:
+                reader.cancel()
+        return code
+
+    async def _collect(self, stream: asyncio.StreamReader | None, into: bytearray) -> None:
+        while stream is not None and (chunk := await stream.read(_CHUNK)):
+            if self._seconds is not None and not self._watchdog.expired():
+                self._watchdog.reschedule(asyncio.get_running_loop().time() + self._seconds)
+            into += chunk
+            if len(into) > OUTPUT_MOST:
+                self.too_long = True
+                _end(self._process)
+                return
 
 
 def _conversation(request: TurnRequest) -> str:
@@ -296,8 +314,8 @@ _WORDS: Final[tuple[tuple[FailureClass, re.Pattern[str]], ...]] = tuple(
         (
             FailureClass.RATE_LIMIT,
             (
-                r"rate[ _-]?limit|too many requests|resource[ _]exhausted|usage limit|tokens per day"
-                r"|(?:http|status|error)[ :]*429\b"
+                r"rate[ _-]?limit|too many requests|resource[ _]exhausted|usage limit"
+                r"|tokens per day|(?:http|status|error)[ :]*429\b"
             ),
         ),
         (FailureClass.OVERLOADED, r"\boverloaded|high demand|capacity exceeded"),
