@@ -1,0 +1,164 @@
+"""Refusals as they look on the wire (protocol.md §5), and the one place that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from jobs.errors import (
+    AccessRefused,
+    EngineError,
+    GatewayDown,
+    JobNotFound,
+    NotFound,
+    StoreUnavailable,
+    TimedOut,
+)
+
+
+class Code(StrEnum):
+    """Top-level codes (§5.1). Ours go into `details.code`."""
+
+    INVALID_REQUEST = "INVALID_REQUEST"
+    UNAVAILABLE = "UNAVAILABLE"
+    NOT_PAIRED = "NOT_PAIRED"
+    FORBIDDEN = "FORBIDDEN"
+
+
+@dataclass(frozen=True, slots=True)
+class WireError:
+    """The `error` of an answer."""
+
+    code: Code
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    retry_after_ms: int | None = None
+    retryable: bool = False
+
+    def to_wire(self) -> dict[str, Any]:
+        """The object a client reads."""
+        wire: dict[str, Any] = {"code": self.code.value, "message": self.message}
+        if self.details:
+            wire["details"] = dict(self.details)
+        if self.retryable or self.retry_after_ms is not None:
+            wire["retryable"] = True
+        if self.retry_after_ms is not None:
+            wire["retryAfterMs"] = self.retry_after_ms
+        return wire
+
+
+class Refusal(Exception):
+    """Raised by a handler that knows its wire error exactly."""
+
+    def __init__(self, error: WireError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def invalid(message: str, **details: object) -> Refusal:
+    """A request that breaks the contract."""
+    return Refusal(WireError(Code.INVALID_REQUEST, message, details))
+
+
+def unknown_method(method: str) -> WireError:
+    """Told to admins only (§9)."""
+    return WireError(Code.INVALID_REQUEST, f"unknown method: {method}")
+
+
+def missing_scope(scope: str, protocol: int) -> WireError:
+    """§13: two versions, two codes, one message."""
+    message = f"missing scope: {scope}"
+    if protocol < 4:
+        return WireError(Code.INVALID_REQUEST, message)
+    details = {"code": "MISSING_SCOPE", "missingScope": scope, "requiredScopes": [scope]}
+    return WireError(Code.FORBIDDEN, message, details)
+
+
+def starting(method: str = "") -> WireError:
+    """Before ready (§6): clients wait and try again."""
+    message = f"{method} unavailable during gateway startup" if method else "gateway starting"
+    return WireError(
+        Code.UNAVAILABLE,
+        message,
+        {"reason": "startup-sidecars", "fix": "wait: the gateway is starting"},
+        retry_after_ms=500,
+    )
+
+
+def leaving(method: str = "") -> WireError:
+    """While draining (§6)."""
+    message = (
+        f"{method} unavailable during gateway restart" if method else "gateway restart in progress"
+    )
+    return WireError(
+        Code.UNAVAILABLE,
+        message,
+        {"reason": "gateway-restarting", "fix": "engine gateway status"},
+        retry_after_ms=1000,
+    )
+
+
+def busy() -> WireError:
+    """Too many calls at once from one socket (§14)."""
+    return WireError(
+        Code.UNAVAILABLE,
+        "The server is busy: too many calls in flight on this connection",
+        {"reason": "in-flight-limit", "fix": "wait for an answer before the next call"},
+        retry_after_ms=100,
+    )
+
+
+def internal(method: str) -> WireError:
+    """A bug of ours; the log has the traceback."""
+    return WireError(
+        Code.UNAVAILABLE,
+        f"{method} failed inside the gateway",
+        {"engineCode": EngineError.code, "fix": "engine logs"},
+    )
+
+
+_DETAIL_CODES: Final[Mapping[str, str]] = {
+    "job-not-found": "CRON_JOB_NOT_FOUND",
+    "conflict": "CONFLICT",
+    "config-owned": "CONFIG_OWNED",
+}
+_UNAVAILABLE: Final = (StoreUnavailable, TimedOut, GatewayDown)
+
+
+def from_engine_error(error: EngineError) -> WireError:
+    """Translate a deliberate refusal. The class decides, never the wording.
+
+    ``details`` carries code, what, why and fix, so that a client of ours can raise the same
+    error again, and what the original's clients look for (§5.1).
+    """
+    details: dict[str, Any] = {
+        key: value for key, value in error.detail.items() if isinstance(value, str | int | bool)
+    }
+    details |= {"engineCode": error.code, "what": error.what, "code": _detail_code(error)}
+    if error.why:
+        details["why"] = error.why
+    if error.fix:
+        details["fix"] = error.fix
+    if isinstance(error, JobNotFound) and "job_id" in error.detail:
+        details["jobId"] = error.detail["job_id"]
+    if "agent_id" in error.detail:
+        details["agentId"] = error.detail["agent_id"]
+    message = f"{error.what}: {error.why}" if error.why else error.what
+    retry = isinstance(error, StoreUnavailable | TimedOut)
+    return WireError(_top_code(error), message, details, retryable=retry)
+
+
+def _top_code(error: EngineError) -> Code:
+    if isinstance(error, _UNAVAILABLE) or type(error) is EngineError:
+        return Code.UNAVAILABLE
+    if isinstance(error, AccessRefused):
+        return Code.FORBIDDEN
+    return Code.INVALID_REQUEST
+
+
+def _detail_code(error: EngineError) -> str:
+    if type(error) is NotFound and "agent_id" in error.detail:
+        return "UNKNOWN_AGENT_ID"
+    return _DETAIL_CODES.get(error.code, error.code.replace("-", "_").upper())

@@ -1,0 +1,349 @@
+"""connect → hello-ok, or a refusal with words and a close code (protocol.md §3). No sockets.
+
+Who may come in is decided by the ``judge`` that is handed in (`gateway.auth`); this room
+knows the order of frames, the versions and the shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from gateway.protocol import errors, frames
+from gateway.protocol.errors import Code, WireError
+from gateway.protocol.frames import BadFrame, NonEmpty, NotJson, Request
+
+VERSIONS: Final = (3, 4)
+TIMEOUT: Final = timedelta(seconds=15)
+CAPABILITIES: Final[tuple[str, ...]] = ()
+
+ClientId = Literal[
+    "webchat-ui",
+    "openclaw-control-ui",
+    "openclaw-tui",
+    "webchat",
+    "cli",
+    "gateway-client",
+    "openclaw-macos",
+    "openclaw-ios",
+    "openclaw-android",
+    "node-host",
+    "test",
+    "fingerprint",
+    "openclaw-probe",
+    "openclaw-browser-copilot",
+    "openclaw-linux",
+    "openclaw-watchos",
+    "openclaw-worker",
+]
+ClientMode = Literal["webchat", "cli", "ui", "backend", "node", "probe", "test", "worker"]
+OwnId = Annotated[str, Field(pattern=r"^engine-[a-z0-9-]{1,64}$")]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+
+class Client(_Closed):
+    """Who says it is calling."""
+
+    id: ClientId | OwnId
+    version: NonEmpty
+    platform: NonEmpty
+    mode: ClientMode
+    display_name: NonEmpty | None = None
+    device_family: NonEmpty | None = None
+    model_identifier: NonEmpty | None = None
+    instance_id: NonEmpty | None = None
+    build_id: Annotated[str, Field(max_length=96)] | None = None
+    time_zone: Annotated[str, Field(max_length=64)] | None = None
+
+
+class Device(_Closed):
+    """A device's proof (§4.2)."""
+
+    id: str
+    public_key: str
+    signature: str
+    signed_at: int
+    nonce: str
+
+
+class Credentials(_Closed):
+    """What the client shows."""
+
+    token: str | None = None
+    bootstrap_token: str | None = None
+    device_token: str | None = None
+    password: str | None = None
+    approval_runtime_token: str | None = None
+    agent_runtime_identity_token: str | None = None
+
+
+class Connect(_Closed):
+    """The params of `connect` (§3.1)."""
+
+    min_protocol: Annotated[int, Field(ge=1)]
+    max_protocol: Annotated[int, Field(ge=1)]
+    client: Client
+    caps: list[str] = Field(default_factory=list)
+    commands: list[str] | None = None
+    permissions: dict[str, bool] | None = None
+    path_env: str | None = None
+    role: str = "operator"
+    scopes: list[str] = Field(default_factory=list)
+    device: Device | None = None
+    auth: Credentials = Field(default_factory=Credentials)
+    locale: str | None = None
+    user_agent: str | None = None
+    computer_use: Any = None
+    worker_runs: Any = None
+    model_catalog: Any = None
+
+
+class Phase(StrEnum):
+    """How far the gateway's own life has come."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write this frame."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the connection; the reason is never shorter than ten characters (§6)."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """The judge lets the client in with these rights."""
+
+    scopes: tuple[str, ...]
+    method: str
+    device_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The judge does not. The message is the close reason too (§5.2)."""
+
+    error: WireError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A client that is in."""
+
+    conn_id: str
+    protocol: int
+    client: Client
+    role: str
+    scopes: tuple[str, ...]
+    caps: frozenset[str]
+    auth_method: str
+    device_id: str | None = None
+
+    @property
+    def ephemeral(self) -> bool:
+        """One-shot clients leave no presence (§7.2)."""
+        return (self.client.id, self.client.mode) == ("cli", "cli") or (
+            self.client.mode == "probe" or self.client.id == "gateway-client"
+        )
+
+    @property
+    def name(self) -> str:
+        """How records name this caller."""
+        return self.client.display_name or self.client.id
+
+
+Judge = Callable[[Connect, str, datetime], Granted | Refused]  # connect, nonce, now
+Step = Send | Close
+
+
+@dataclass(slots=True)
+class Handshake:
+    """One socket before hello. Feed it text; do what it says; read `session` when it is set."""
+
+    conn_id: str
+    nonce: str
+    judge: Judge
+    hello: Callable[[Session], Mapping[str, Any]]
+    phase: Callable[[], Phase]
+    opened_at: datetime
+    timeout: timedelta = TIMEOUT
+    session: Session | None = field(default=None, init=False)
+
+    def challenge(self, now: datetime) -> Send:
+        """The first frame, unprompted. Newer clients copy ``ts`` into their signature."""
+        payload = {"nonce": self.nonce, "ts": _ms(now), "capabilities": list(CAPABILITIES)}
+        return Send(frames.event("connect.challenge", frames.encode(payload)))
+
+    def expired(self, now: datetime) -> Close | None:
+        """Whether the client took too long."""
+        if self.session is None and now - self.opened_at >= self.timeout:
+            return Close(1008, "handshake timeout")
+        return None
+
+    def receive(self, raw: str | bytes, now: datetime) -> list[Step]:
+        """Take one frame."""
+        size = len(raw) if isinstance(raw, bytes) else len(raw.encode())
+        if size > frames.MAX_FRAME_BEFORE_HELLO:
+            return [Close(1009, "preauth payload too large")]
+        match frames.decode(raw):
+            case NotJson():
+                return [Close(1008, "invalid frame: not JSON")]
+            case BadFrame(frame_id, reason):
+                message = f"invalid request frame: {reason}"
+                return _refuse(frame_id, WireError(Code.INVALID_REQUEST, message))
+            case Request(frame_id, "connect", params):
+                return self._connect(frame_id, params, now)
+            case Request(frame_id):
+                message = "invalid handshake: first request must be connect"
+                return _refuse(frame_id, WireError(Code.INVALID_REQUEST, message))
+
+    def _connect(self, frame_id: str, params: object, now: datetime) -> list[Step]:
+        try:
+            connect = Connect.model_validate(params)
+        except ValidationError as error:
+            message = f"invalid connect params: {frames.reasons(error)}"
+            details = {"path": frames.paths(error)[0]}
+            return _refuse(frame_id, WireError(Code.INVALID_REQUEST, message, details))
+        if (closed := self._not_open(frame_id)) is not None:
+            return closed
+        protocol = _common(connect)
+        if protocol is None:
+            return _mismatch(frame_id, connect)
+        if connect.role not in ("operator", "node"):
+            message = f"invalid role: {connect.role}"
+            return _refuse(frame_id, WireError(Code.INVALID_REQUEST, message), "invalid role")
+        verdict = self.judge(connect, self.nonce, now)
+        if isinstance(verdict, Refused):
+            return _refuse(frame_id, verdict.error)
+        self.session = Session(
+            conn_id=self.conn_id,
+            protocol=protocol,
+            client=connect.client,
+            role=connect.role,
+            scopes=verdict.scopes,
+            caps=frozenset(connect.caps),
+            auth_method=verdict.method,
+            device_id=verdict.device_id,
+        )
+        return [Send(frames.response(frame_id, self.hello(self.session)))]
+
+    def _not_open(self, frame_id: str) -> list[Step] | None:
+        match self.phase():
+            case Phase.STARTING:
+                return _refuse(frame_id, errors.starting(), code=1013)
+            case Phase.DRAINING:
+                return _refuse(frame_id, errors.leaving(), code=1013)
+            case Phase.READY:
+                return None
+
+
+def _common(connect: Connect) -> int | None:
+    """The highest version both speak (§1); never reject 3."""
+    spoken = [v for v in VERSIONS if connect.min_protocol <= v <= connect.max_protocol]
+    return max(spoken) if spoken else None
+
+
+def _mismatch(frame_id: str, connect: Connect) -> list[Step]:
+    details: dict[str, Any] = {"expectedProtocol": VERSIONS[-1]}
+    if connect.max_protocol < VERSIONS[0]:
+        details["expectedProtocol"] = VERSIONS[0]
+    details |= {
+        "code": "PROTOCOL_MISMATCH",
+        "clientMinProtocol": connect.min_protocol,
+        "clientMaxProtocol": connect.max_protocol,
+        "minimumProbeProtocol": VERSIONS[0],
+    }
+    error = WireError(Code.INVALID_REQUEST, "protocol mismatch", details)
+    return _refuse(frame_id, error, code=1002)
+
+
+def _refuse(
+    frame_id: str, error: WireError, reason: str | None = None, *, code: int = 1008
+) -> list[Step]:
+    text = frames.close_reason(reason or error.message)
+    return [Send(frames.failure(frame_id, error.to_wire())), Close(code, text)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelloFacts:
+    """What `hello-ok` tells that is not in the session."""
+
+    version: str
+    boot_id: str
+    methods: Sequence[str]
+    events: Sequence[str]
+    presence: Sequence[Mapping[str, Any]]
+    health: Mapping[str, Any]
+    state_version: Mapping[str, int]
+    uptime_ms: int
+    default_agent_id: str
+    main_key: str
+    config_path: str
+    state_dir: str
+    auth_mode: str
+    config_hash: str | None = None
+
+
+def hello_ok(session: Session, facts: HelloFacts) -> dict[str, Any]:
+    """The `hello-ok` payload (§3.2). No `buildId`: it triggers checks of the Control UI."""
+    snapshot: dict[str, Any] = {
+        "presence": list(facts.presence),
+        "health": dict(facts.health),
+        "stateVersion": dict(facts.state_version),
+        "uptimeMs": facts.uptime_ms,
+        "sessionDefaults": {
+            "defaultAgentId": facts.default_agent_id,
+            "mainKey": facts.main_key,
+            "mainSessionKey": f"agent:{facts.default_agent_id}:{facts.main_key}",
+            "scope": "per-sender",
+        },
+        "suspension": {"phase": "running"},
+    }
+    if facts.config_hash is not None:
+        snapshot["appliedConfigHash"] = facts.config_hash
+    if "operator.admin" in session.scopes:
+        snapshot |= {
+            "configPath": facts.config_path,
+            "stateDir": facts.state_dir,
+            "authMode": facts.auth_mode,
+        }
+    auth: dict[str, Any] = {"role": session.role, "scopes": list(session.scopes)}
+    if session.protocol >= 4:
+        auth["method"] = session.auth_method
+    return {
+        "type": "hello-ok",
+        "protocol": session.protocol,
+        "server": {"version": facts.version, "connId": session.conn_id, "bootId": facts.boot_id},
+        "features": {"methods": list(facts.methods), "events": list(facts.events)},
+        "snapshot": snapshot,
+        "auth": auth,
+        "policy": {
+            "maxPayload": frames.MAX_FRAME,
+            "maxBufferedBytes": frames.MAX_BUFFERED,
+            "tickIntervalMs": frames.TICK_INTERVAL_MS,
+        },
+    }
+
+
+def _ms(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)
