@@ -1,0 +1,42 @@
+# Everything from a fresh clone with Python >= 3.11, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+STEP = @printf '\n== %s\n' "$(1)"; start=$$(date +%s); $(2) && printf '   %s: %s s\n' "$(1)" "$$(($$(date +%s) - start))"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types contracts bench clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=python3.x") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[model,fast]' --group dev
+	@touch $@
+
+demo: $(STAMP) ## a throwaway gateway wakes its agents before your eyes (under 40 s)
+	@$(BIN)/python -m demo
+
+test: $(STAMP) ## all tests
+	@$(BIN)/python -m pytest -q -n auto
+
+format: $(STAMP) ## rewrite the sources in house format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+check: $(STAMP) ## format, lint, types, contracts, then all tests
+	$(call STEP,format,$(BIN)/ruff format --check --quiet .)
+	$(call STEP,lint,$(BIN)/ruff check --quiet .)
+	$(call STEP,types,$(BIN)/mypy --no-error-summary)
+	$(call STEP,contracts,$(BIN)/lint-imports --no-cache > $(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; })
+	$(call STEP,tests,$(BIN)/python -m pytest -q -n auto)
+
+bench: $(STAMP) ## speed against peers in the same run; writes bench/results/
+	@$(BIN)/python -m bench
+
+clean: ## forget the virtual environment and all caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
