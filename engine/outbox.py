@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ class Event(StrEnum):
 
     ATTEMPT = "attempt"
     ACCEPTED = "accepted"
+    PART_ACCEPTED = "part-accepted"  # one chunk arrived, more are to follow
     REJECTED = "rejected"
     RETRY_LATER = "retry-later"
     LOST_SIGHT = "lost-sight"
@@ -44,6 +46,7 @@ MOVES: Final[Mapping[tuple[State, Event], State]] = {
     (State.QUEUED, Event.CANCEL): State.CANCELLED,
     (State.QUEUED, Event.REJECTED): State.FAILED,  # refused before the network was asked
     (State.SENDING, Event.ACCEPTED): State.DELIVERED,
+    (State.SENDING, Event.PART_ACCEPTED): State.QUEUED,
     (State.SENDING, Event.REJECTED): State.FAILED,
     (State.SENDING, Event.RETRY_LATER): State.QUEUED,
     (State.SENDING, Event.LOST_SIGHT): State.UNKNOWN,
@@ -106,3 +109,293 @@ class Delivery:
     def lane(self) -> str:
         """One in flight per lane."""
         return self.route.lane
+
+
+class FaultClass(StrEnum):
+    """Why a platform did not take a message (channels.md §10)."""
+
+    AUTH = "auth"
+    BLOCKED = "blocked"
+    CANNOT_INITIATE = "cannot-initiate"
+    NOT_MEMBER = "not-member"
+    MUTED = "muted"
+    NOT_FOUND = "not-found"
+    MIGRATED = "migrated"
+    THREAD_GONE = "thread-gone"
+    FORMAT = "format"
+    TOO_LONG = "too-long"
+    RATE_LIMITED = "rate-limited"
+    QUOTA_EXHAUSTED = "quota-exhausted"
+    PROACTIVE_DENIED = "proactive-denied"
+    WINDOW_EXPIRED = "window-expired"
+    DUPLICATE = "duplicate"
+    CONTENT_REJECTED = "content-rejected"
+    OFFLINE = "offline"
+    SERVER = "server"
+    NETWORK_PRESEND = "network-presend"
+    NETWORK_AMBIGUOUS = "network-ambiguous"
+    CONFLICT = "conflict"
+    UNKNOWN_ERROR = "unknown-error"
+
+    @property
+    def spoils_route(self) -> bool:
+        """Nothing will arrive there until its person writes again (channels.md §4)."""
+        return self in _SPOILING
+
+    @property
+    def hint(self) -> str:
+        """What a person can do about it (channels.md §10)."""
+        return _HINTS.get(self, "engine outbox show, to read what the platform said")
+
+
+_SPOILING: Final = frozenset({FaultClass.BLOCKED, FaultClass.NOT_MEMBER, FaultClass.NOT_FOUND})
+_HINTS: Final[Mapping[FaultClass, str]] = {
+    FaultClass.AUTH: "the platform refuses the credential: replace it and restart the account",
+    FaultClass.BLOCKED: "the person must unblock or start the bot",
+    FaultClass.CANNOT_INITIATE: "the person must message the bot first",
+    FaultClass.NOT_MEMBER: "add the bot to the group again",
+    FaultClass.MUTED: "give the bot the right to write there",
+    FaultClass.NOT_FOUND: "the target is wrong or stale: correct `to`",
+    FaultClass.CONTENT_REJECTED: "the platform refuses this text",
+    FaultClass.NETWORK_AMBIGUOUS: "it may have been delivered: look into the chat",
+    FaultClass.PROACTIVE_DENIED: "allow messages of the bot, or write to it",
+    FaultClass.QUOTA_EXHAUSTED: "wait for the reset time",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A classified failure. ``detail`` never holds a credential."""
+
+    fault: FaultClass
+    code: str = ""
+    detail: str = ""
+    retry_after_seconds: float | None = None
+    migrate_to: str | None = None
+
+
+class Mend(StrEnum):
+    """What is changed about a message before it is tried once more."""
+
+    PLAIN = "plain"  # without markup
+    NO_THREAD = "no-thread"
+    NEW_PEER = "new-peer"  # the chat has a new id
+    SMALLER = "smaller"  # the chunk is cut again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Try once more at ``at``. ``notes`` replace the delivery's notes."""
+
+    at: datetime
+    notes: Mapping[str, Any]
+    mend: Mend | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """It is over: ``event`` ends it, ``reason`` says why."""
+
+    event: Event
+    reason: str
+    spoils_route: bool = False
+
+
+Step = Again | End
+
+# Transport tries, then the queue's (channels.md §11); the last one repeats until expiry.
+BACKOFF: Final = tuple(timedelta(seconds=s) for s in (0.4, 0.8, 5, 25, 120, 600))
+JITTER: Final = 0.1
+FREE_RATE_LIMITS: Final = 3  # a platform's "later" is no failure of ours, up to this many
+LONGEST_STATED_WAIT: Final = timedelta(hours=1)
+AUTH_RECHECK: Final = timedelta(minutes=10)
+
+_MENDS: Final[Mapping[FaultClass, tuple[Mend, str]]] = {
+    FaultClass.FORMAT: (Mend.PLAIN, "formatFallback"),
+    FaultClass.THREAD_GONE: (Mend.NO_THREAD, "threadGone"),
+    FaultClass.MIGRATED: (Mend.NEW_PEER, "migratedTo"),
+    FaultClass.TOO_LONG: (Mend.SMALLER, "rechunked"),
+}
+_RETRIED: Final = frozenset(
+    {FaultClass.OFFLINE, FaultClass.SERVER, FaultClass.NETWORK_PRESEND, FaultClass.CONFLICT}
+)
+
+
+def backoff(key: str, failures: int) -> timedelta:
+    """Return the wait after the ``failures``-th failure in a row, with 10 % jitter.
+
+    The jitter is a function of key and count, so that a simulation repeats itself.
+    """
+    base = BACKOFF[min(max(failures, 1), len(BACKOFF)) - 1]
+    share = zlib.crc32(f"{key}#{failures}".encode()) / 0xFFFFFFFF
+    return base * (1 + JITTER * (2 * share - 1))
+
+
+def next_step(delivery: Delivery, fault: Fault, now: datetime, *, idempotent: bool) -> Step:
+    """Decide what follows a failed attempt (the retry column of channels.md §10).
+
+    A wait never reaches beyond the expiry, so that a message that ran out of time is
+    recorded as such when it does.
+    """
+    kind = fault.fault
+    if kind is FaultClass.RATE_LIMITED:
+        return _later(delivery, fault, now)
+    if mend := _MENDS.get(kind):
+        return _mended(delivery, fault, now, *mend)
+    if kind is FaultClass.DUPLICATE:
+        return End(event=Event.ACCEPTED, reason="")
+    if kind is FaultClass.AUTH:  # the row waits for new credentials, or for its expiry
+        return Again(at=min(now + AUTH_RECHECK, delivery.expires_at), notes=delivery.notes)
+    if kind in _RETRIED or (kind is FaultClass.NETWORK_AMBIGUOUS and idempotent):
+        return _tried_again(delivery, now)
+    if kind is FaultClass.NETWORK_AMBIGUOUS:
+        return End(event=Event.LOST_SIGHT, reason=str(kind))
+    return End(event=Event.REJECTED, reason=str(kind), spoils_route=kind.spoils_route)
+
+
+def _later(delivery: Delivery, fault: Fault, now: datetime) -> Step:
+    count = int(delivery.notes.get("rateLimited", 0)) + 1
+    notes: dict[str, Any] = {**delivery.notes, "rateLimited": count}
+    failures = int(notes.get("failures", 0))
+    if count > FREE_RATE_LIMITS:
+        failures += 1
+        notes["failures"] = failures
+    wait = backoff(delivery.key, max(failures, FREE_RATE_LIMITS))
+    if fault.retry_after_seconds is not None:
+        stated = timedelta(seconds=max(fault.retry_after_seconds, 0))
+        wait = min(stated, LONGEST_STATED_WAIT)
+    return Again(at=min(now + wait, delivery.expires_at), notes=notes)
+
+
+def _mended(delivery: Delivery, fault: Fault, now: datetime, mend: Mend, note: str) -> Step:
+    """Once per chunk list and kind: a message that fails mended is refused for good."""
+    hopeless = mend is Mend.NEW_PEER and not fault.migrate_to
+    hopeless = hopeless or (mend is Mend.NO_THREAD and not delivery.route.thread_id)
+    if note in delivery.notes or hopeless:
+        return End(event=Event.REJECTED, reason=str(fault.fault))
+    value = fault.migrate_to if mend is Mend.NEW_PEER else True
+    return Again(at=now, notes={**delivery.notes, note: value}, mend=mend)
+
+
+def _tried_again(delivery: Delivery, now: datetime) -> Again:
+    failures = int(delivery.notes.get("failures", 0)) + 1
+    wait = backoff(delivery.key, failures)
+    return Again(
+        at=min(now + wait, delivery.expires_at), notes={**delivery.notes, "failures": failures}
+    )
+
+
+def overdue(delivery: Delivery, now: datetime) -> bool:
+    """Whether its time is over; asked before every attempt (channels.md §11)."""
+    return now >= delivery.expires_at
+
+
+LIFETIMES: Final[Mapping[str, timedelta]] = {
+    "reply": timedelta(hours=1),
+    "cron": timedelta(hours=24),
+    "heartbeat": timedelta(hours=6),
+    "message": timedelta(hours=24),
+    "test": timedelta(hours=1),
+}
+
+
+def expiry(kind: str, created_at: datetime, *, every: timedelta | None = None) -> datetime:
+    """Return when a message stops being worth sending (channels.md §11).
+
+    A heartbeat is stale once the next one is due, so its interval bounds it too.
+    """
+    life = LIFETIMES.get(kind, LIFETIMES["message"])
+    if kind == "heartbeat" and every is not None:
+        life = min(life, every)
+    return created_at + life
+
+
+def supersedes(newer: Delivery, older: Delivery) -> bool:
+    """Whether ``newer`` makes ``older`` noise: heartbeats of one lane, not yet begun."""
+    return (
+        newer.kind == older.kind == "heartbeat"
+        and newer.lane == older.lane
+        and newer.key != older.key
+        and newer.created_at >= older.created_at
+        and older.state is State.QUEUED
+        and older.cursor == 0  # half a message is worse than a stale one
+    )
+
+
+def recover(delivery: Delivery, now: datetime, *, idempotent: bool, resend: bool = False) -> Step:
+    """Decide about a row found in `sending` at start: the process died around the request.
+
+    What a key or the platform makes idempotent is tried again; anything else may have
+    arrived and is `unknown`, unless the account says ``onUnknown: resend`` (channels.md §11).
+    """
+    if idempotent:
+        return Again(at=now, notes=delivery.notes)
+    if resend:
+        return Again(at=now, notes={**delivery.notes, "mayRepeat": True})
+    return End(event=Event.LOST_SIGHT, reason="interrupted")
+
+
+def effective_route(delivery: Delivery) -> Route:
+    """Return where the next attempt goes: the route, minus what was mended about it."""
+    route = delivery.route
+    if delivery.notes.get("threadGone"):
+        route = replace(route, thread_id=None)
+    if moved := delivery.notes.get("migratedTo"):
+        route = replace(route, to=str(moved))
+    return route
+
+
+def receipt(delivery: Delivery) -> dict[str, Any]:
+    """Return what a delivery amounts to so far, wire-ready (channels.md §11)."""
+    error = delivery.last_error or {}
+    route = effective_route(delivery)
+    first, ended = delivery.first_attempt_at, delivery.ended_at
+    delivered = ended if delivery.state is State.DELIVERED else None
+    values: dict[str, Any] = {
+        "status": str(delivery.state),
+        "channel": route.channel,
+        "accountId": route.account_id,
+        "to": route.to,
+        "threadId": route.thread_id,
+        "via": delivery.notes.get("via", "local" if route.channel == "local" else "proactive"),
+        "messageIds": list(delivery.message_ids),
+        "chunks": len(delivery.chunks),
+        "attempts": delivery.attempts,
+        "enqueuedAt": _ms(delivery.created_at),
+        "firstAttemptAt": _ms(first),
+        "deliveredAt": _ms(delivered),
+        "latencyMs": None if delivered is None else _span(delivered - delivery.created_at),
+        "reason": delivery.reason or None,
+        "class": error.get("class"),
+        "code": error.get("code"),
+        "detail": error.get("detail"),
+        "nextAttemptAt": _ms(delivery.next_attempt_at) if delivery.state in _WAITING else None,
+    }
+    optional = {name: delivery.notes.get(name) for name in _RECEIPT_NOTES}
+    return {
+        name: value
+        for name, value in (values | optional).items()
+        if value is not None or name == "threadId"
+    }
+
+
+_WAITING: Final = frozenset({State.QUEUED, State.HELD})
+_RECEIPT_NOTES: Final = (
+    "formatFallback",
+    "threadGone",
+    "migratedTo",
+    "rechunked",
+    "mayRepeat",
+    "accepted",
+    "truncated",
+    "warning",
+)
+_EPOCH_STEP: Final = timedelta(milliseconds=1)
+
+
+def _ms(instant: datetime | None) -> int | None:
+    return None if instant is None else round(instant.timestamp() * 1000)
+
+
+def _span(length: timedelta) -> int:
+    return length // _EPOCH_STEP

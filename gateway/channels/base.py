@@ -9,48 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Protocol
 
+# The taxonomy itself is engine.outbox's: what follows a fault is decided there.
+from engine.outbox import Fault as Fault, FaultClass as FaultClass
 from engine.target import ChatType, Peer, Route
-
-
-class FaultClass(StrEnum):
-    """Why a platform did not take a message (channels.md §10)."""
-
-    AUTH = "auth"
-    BLOCKED = "blocked"
-    CANNOT_INITIATE = "cannot-initiate"
-    NOT_MEMBER = "not-member"
-    MUTED = "muted"
-    NOT_FOUND = "not-found"
-    MIGRATED = "migrated"
-    THREAD_GONE = "thread-gone"
-    FORMAT = "format"
-    TOO_LONG = "too-long"
-    RATE_LIMITED = "rate-limited"
-    QUOTA_EXHAUSTED = "quota-exhausted"
-    PROACTIVE_DENIED = "proactive-denied"
-    WINDOW_EXPIRED = "window-expired"
-    DUPLICATE = "duplicate"
-    CONTENT_REJECTED = "content-rejected"
-    OFFLINE = "offline"
-    SERVER = "server"
-    NETWORK_PRESEND = "network-presend"
-    NETWORK_AMBIGUOUS = "network-ambiguous"
-    CONFLICT = "conflict"
-    UNKNOWN_ERROR = "unknown-error"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """A classified failure. ``detail`` never holds a credential."""
-
-    fault: FaultClass
-    code: str = ""
-    detail: str = ""
-    retry_after_seconds: float | None = None
-    migrate_to: str | None = None
+from gateway.channels.pace import Scope
 
 
 class ChannelError(Exception):
@@ -71,6 +35,9 @@ class Attempt:
     text: str
     plain: bool = False
     silent: bool = False
+    kind: str = "message"  # reply | cron | heartbeat | message | test
+    agent_id: str | None = None
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +77,9 @@ class AccountStatus:
     account_id: str
     configured: bool
     enabled: bool
-    runtime: str  # stopped starting connecting connected degraded backoff conflict auth-failed fatal
+    runtime: (
+        str  # stopped starting connecting connected degraded backoff conflict auth-failed fatal
+    )
     token_source: str | None = None
     last_error: str | None = None
     last_inbound_at: datetime | None = None
@@ -132,6 +101,9 @@ class Channel(Protocol):
 
     def measure(self, text: str) -> int:
         """Length of ``text`` in the platform's unit."""
+
+    def scopes(self, route: Route) -> tuple[Scope, ...]:
+        """The limits one message to ``route`` counts against, widest first (channels.md §7)."""
 
     def ready(self, account_id: str) -> bool:
         """Whether a send through this account can be tried now."""
