@@ -1,0 +1,229 @@
+"""Keys under `agents`: defaults, the list, heartbeat blocks, models (heartbeat.md §2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from engine.config.base import (
+    Count,
+    Every,
+    Names,
+    Open,
+    Positive,
+    Section,
+    Span,
+    Text,
+    key,
+    section,
+    table,
+)
+
+
+class ActiveHours(Section):
+    """A daily window; `end` before `start` runs past midnight."""
+
+    start: str | None = key(None, "First minute of the window, HH:MM, inclusive.")
+    end: str | None = key(None, "End of the window, HH:MM, exclusive; 24:00 is allowed.")
+    timezone: str | None = key(
+        None,
+        "`user` (agents.defaults.userTimezone, else the host's zone), `local`, or an IANA name.",
+    )
+    dst: Literal["engine", "wall"] = key(
+        "engine", "`wall` opens a window again when the clock is set back into it."
+    )
+
+
+class ModelChoice(Section):
+    """Which model answers, and which ones are asked when it fails."""
+
+    primary: str | None = key(None, "`provider/model`, a CLI backend id, or `offline`.")
+    fallbacks: Names | None = key(None, "Models asked in this order when the primary fails.")
+    timeout_ms: Positive | None = key(None, "Limit of one model call.", unit="ms")
+
+
+def _model(value: Any) -> Any:
+    return {"primary": value} if isinstance(value, str) else value
+
+
+Model = Annotated[ModelChoice, BeforeValidator(_model)]
+
+
+class BackoffKeys(Section):
+    """How failing beats are spaced out."""
+
+    base: float = key(1, "First delay, in intervals of the heartbeat.", gt=0)
+    factor: float = key(2, "What each further failure multiplies the delay by.", ge=1)
+    max: Span | None = key(None, "Longest delay; 6h when unset.")
+    pause_after: Count = key(8, "Failures in a row after which the beat is suspended; 0 = never.")
+
+
+class Budget(Section):
+    """What a day may cost."""
+
+    tokens_per_day: Positive | None = key(None, "Tokens a day, input and output.")
+    cost_per_day: float | None = key(None, "US dollars a day.", gt=0)
+    runs_per_day: Positive | None = key(None, "Runs a day.")
+    on_exceed: Literal["skip", "warn"] = key("skip", "What happens when the budget is spent.")
+
+
+class OnFailure(Section):
+    """Whom to tell when beats keep failing."""
+
+    after: Positive = key(3, "Failures in a row before the notice.")
+    target: str | None = key(None, "Where the notice goes: a target such as `telegram:123`.")
+
+
+class Heartbeat(Section):
+    """One heartbeat block. The agent's block lies over the defaults, key by key."""
+
+    enabled: bool | None = key(None, "False switches this heartbeat off.")
+    every: Every | None = key(
+        None, "Time between beats; 30m when unset; 0m or `off` switches off.", unit="m"
+    )
+    active_hours: ActiveHours | None = key(None, "Beats run only inside this window.")
+    model: Model | None = key(None, "Model for beats; the agent's own when unset.")
+    session: str | None = key(None, "Session the beat runs in; `main` when unset.")
+    target: str | None = key(
+        None, "Where alerts go: `none` (also when unset), `last`, `owner` or a channel id."
+    )
+    to: Text | None = key(None, "Recipient on the target channel, in the channel's syntax.")
+    account_id: str | None = key(None, "Account of the target channel that sends.")
+    direct_policy: Literal["allow", "block"] = key(
+        "allow", "`block` keeps alerts out of direct chats."
+    )
+    prompt: str | None = key(None, "Replaces the built-in prompt; blank keeps it.")
+    include_system_prompt_section: bool = key(
+        True, "Tell the agent about its heartbeat in normal chats as well."
+    )
+    include_reasoning: bool = key(False, "Also deliver the model's reasoning.")
+    ack_max_chars: Count = key(
+        300,
+        "A reply with HEARTBEAT_OK and at most this much more is an acknowledgement.",
+        unit="chars",
+    )
+    suppress_tool_error_warnings: bool = key(False, "Leave warnings of failed tools out of alerts.")
+    timeout_seconds: Positive | None = key(
+        None, "Limit of one beat; agents.defaults.timeoutSeconds, else min(every, 600).", unit="s"
+    )
+    light_context: bool = key(False, "Give the agent only HEARTBEAT.md of its workspace files.")
+    isolated_session: bool = key(False, "Start every beat in a fresh session.")
+    skip_when_busy: bool = key(False, "Also wait for sub-agents of the same agent.")
+    phase: str = key("auto", "Offset of the beat inside its interval: `auto` or HH:MM[:SS].")
+    after_wake: Literal["keep-grid", "restart-interval"] = key(
+        "keep-grid", "Whether a wake between beats moves the next beat."
+    )
+    catch_up: Literal["none", "one"] = key("none", "Whether one missed beat is made up at start.")
+    dedupe_window: Span | None = key(None, "Same alert to the same place is sent once; 24h unset.")
+    dedupe: Literal["text", "normalized", "off"] = key("text", "How two alerts are compared.")
+    backoff: BackoffKeys = section(BackoffKeys, "Spacing of beats after failures.")
+    budget: Budget | None = key(None, "Limits per day.")
+    idle_pause_after: Span | None = key(
+        None, "Pause when no person has written for this long; never when unset."
+    )
+    tools_allow: Names | None = key(None, "Only these tools in a beat; all when unset.")
+    on_failure: OnFailure | None = key(None, "Notice when beats keep failing.")
+    max_deferral: Span | None = key(
+        None, "Longest wait for a busy agent before the beat is skipped."
+    )
+    agent_id: str | None = key(None, "Agent that owns the ambient heartbeat (defaults only).")
+    agents: Literal["explicit", "all"] = key(
+        "explicit",
+        "`all`: an agent with a block of its own does not silence the others (defaults only).",
+    )
+
+
+class CliBackend(Section):
+    """A command that answers turns: prompt on stdin, words on stdout."""
+
+    command: str = key(..., "Program, a name on PATH or an absolute path.")
+    args: Names = key((), "Arguments.")
+    env: dict[str, str] = table("Environment variables added for the command.")
+    clear_env: Names = key((), "Environment variables taken away.")
+    input: Literal["stdin", "arg"] = key("stdin", "How the prompt is handed over.")
+    output: Literal["text", "json", "jsonl"] = key("text", "How the answer is read.")
+    model_arg: str | None = key(None, "Option that takes the model name, such as `--model`.")
+    timeout_seconds: Positive | None = key(None, "Limit of one call.", unit="s")
+    max_output_bytes: Positive = key(1_048_576, "Output beyond this ends the call.", unit="bytes")
+
+
+class ModelEntry(Section):
+    """Settings of one model, by its `provider/model`."""
+
+    alias: str | None = key(None, "Short name.")
+    params: Open = table("Request parameters passed through to the provider.")
+
+
+class GroupChat(Section):
+    """When an agent feels addressed in a group."""
+
+    mention_patterns: Names | None = key(None, "Regular expressions that count as a mention.")
+    history_limit: Count | None = key(
+        None, "Unmentioned messages kept as context; 50 when unset, 0 = none."
+    )
+
+
+class Identity(Section):
+    """How an agent shows itself."""
+
+    name: str | None = key(None, "Name.")
+    emoji: str | None = key(None, "Emoji.")
+    theme: str | None = key(None, "Theme.")
+    avatar: str | None = key(None, "Avatar.")
+
+
+Thinking = Literal["off", "minimal", "low", "medium", "high", "xhigh", "adaptive", "max", "ultra"]
+TypingMode = Literal["instant", "message", "never", "thinking"]
+
+
+class AgentDefaults(Section):
+    """What holds for every agent that does not say otherwise."""
+
+    workspace: str | None = key(None, "Workspace directory; <state>/workspace when unset.")
+    user_timezone: str | None = key(None, "IANA zone of the person; the host's zone when unset.")
+    envelope_timezone: str | None = key(
+        None, "Zone of event timestamps: utc, local, user or an IANA name."
+    )
+    time_format: Literal["auto", "12", "24"] = key("auto", "Clock shown to the agent.")
+    model: Model = section(ModelChoice, "Model of every agent; `offline` when none is set.")
+    models: dict[str, ModelEntry] = table("Settings per model, by `provider/model`.")
+    thinking_default: Thinking | None = key(None, "How much the model thinks.")
+    max_concurrent: Positive = key(4, "Agent turns at once, in all.")
+    timeout_seconds: Positive | None = key(
+        None, "Limit of one agent turn; 600 when unset.", unit="s"
+    )
+    cli_backends: dict[str, CliBackend] = table("Commands that answer turns, by id.")
+    typing_mode: TypingMode | None = key(None, "When a typing indicator is shown.")
+    typing_interval_seconds: Positive = key(6, "How often typing is repeated.", unit="s")
+    heartbeat: Heartbeat | None = key(None, "Heartbeat of all agents, under their own blocks.")
+
+
+class AgentTools(Section):
+    """Which tools one agent has."""
+
+    allow: Names | None = key(None, "Only these tools.")
+    deny: Names = key((), "Never these tools.")
+
+
+class Agent(Section):
+    """One agent."""
+
+    id: str = key(..., "Id of the agent.", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    default: bool = key(False, "The agent that gets what no binding sends elsewhere.")
+    name: str | None = key(None, "Name shown to people.")
+    workspace: str | None = key(None, "Workspace directory of this agent.")
+    user_timezone: str | None = key(None, "IANA zone of this agent's person.")
+    model: Model | None = key(None, "Model of this agent.")
+    thinking_default: Thinking | None = key(None, "How much the model thinks.")
+    heartbeat: Heartbeat | None = key(None, "Heartbeat of this agent, over the defaults.")
+    group_chat: GroupChat = section(GroupChat, "Groups.")
+    identity: Identity | None = key(None, "How the agent shows itself.")
+    tools: AgentTools = section(AgentTools, "Tools of this agent.")
+
+
+class Agents(Section):
+    """Agents and what they share."""
+
+    defaults: AgentDefaults = section(AgentDefaults, "What holds for every agent.")
+    list: tuple[Agent, ...] = Field((), description="The agents; an implicit `main` when empty.")
