@@ -57,11 +57,12 @@ class CommandAgent:
         *,
         model: str | None = None,
         environ: Mapping[str, str] | None = None,
+        lock: asyncio.Lock | None = None,  # shared by the agents of one backend
     ) -> None:
         self._backend = backend
         self._model = backend.model_aliases.get(model, model) if model else None
         self._environ = environ  # None: the gateway's own
-        self._one_at_a_time = asyncio.Lock()
+        self._one_at_a_time = lock or asyncio.Lock()
 
     async def answer(self, request: TurnRequest) -> TurnReply:
         """Run the program and read its answer; cancellation ends its process group."""
