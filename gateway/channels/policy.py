@@ -1,0 +1,141 @@
+"""Who may talk to an agent: direct messages and groups (channels.md §3). Pure.
+
+Pairing codes are not made here: an unknown sender under `pairing` is told apart
+(`pairing-required`), and what follows is the inbound room's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from engine.target import ChatType
+from gateway.channels.base import Inbound
+
+ANYONE: Final = "*"
+_PREFIXES: Final = ("telegram:", "tg:", "qqbot:", "qq:")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRule:
+    """Settings of one group, or of ``*``, every other one."""
+
+    require_mention: bool = True
+    allow_from: tuple[str, ...] = ()  # empty: the account's
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Who may talk through one account."""
+
+    dm: str = "pairing"  # pairing | allowlist | open | disabled
+    allow_from: tuple[str, ...] = ()
+    paired: tuple[str, ...] = ()  # the allow store of this account
+    group: str = "allowlist"  # open | allowlist | disabled
+    groups: Mapping[str, GroupRule] | None = None  # present: the list of allowed groups
+    group_allow_from: tuple[str, ...] | None = None  # None: allow_from
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a message is let in; ``reason`` is the step that refused, '' if none did."""
+
+    reason: str = ""
+    may_set_route: bool = field(default=True)  # False: let in, but not its agent's owner
+
+    @property
+    def admitted(self) -> bool:
+        """Nothing refused it."""
+        return not self.reason
+
+
+def entries(allow_from: Sequence[str]) -> tuple[str, ...]:
+    """Return an allow list as it counts: trimmed, without prefixes; blanks match nobody."""
+    cleaned = (_bare(entry) for entry in allow_from)
+    return tuple(entry for entry in cleaned if entry)
+
+
+def _bare(entry: str) -> str:
+    text = str(entry).strip()
+    lowered = text.lower()
+    prefix = next((prefix for prefix in _PREFIXES if lowered.startswith(prefix)), "")
+    return text[len(prefix) :].strip()
+
+
+def effective(account: Sequence[str] | None, top_level: Sequence[str]) -> tuple[str, ...]:
+    """Merge an account's list with the channel's: it replaces it, below its ceiling.
+
+    A top-level list that names people is a ceiling: an account's ``*`` does not open it
+    (channels.md §2).
+    """
+    top = entries(top_level)
+    if account is None:
+        return top
+    own = entries(account)
+    if ANYONE in own and top and ANYONE not in top:
+        return top
+    return own
+
+
+def matches(allow_from: Sequence[str], sender_id: str) -> bool:
+    """Whether the sender is on the list; ``*`` only as a whole entry, ids without case."""
+    sender = sender_id.strip().lower()
+    listed = entries(allow_from)
+    return ANYONE in listed or (bool(sender) and sender in {entry.lower() for entry in listed})
+
+
+def judge(policy: Policy, message: Inbound) -> Verdict:
+    """Decide about one message; the first step that refuses is the reason."""
+    if message.chat_type is ChatType.DIRECT:
+        return _direct(policy, message)
+    return Verdict(_group(policy, message))
+
+
+_REFUSALS: Final = {"pairing": "pairing-required", "allowlist": "blocked", "open": "blocked"}
+
+
+def _direct(policy: Policy, message: Inbound) -> Verdict:
+    if policy.dm == "disabled":
+        return Verdict("dm-disabled")
+    known = matches(policy.allow_from, message.sender_id)
+    if known or (policy.dm != "open" and matches(policy.paired, message.sender_id)):
+        return Verdict(may_set_route=_is_owner(policy, message.sender_id))
+    return Verdict(_REFUSALS.get(policy.dm, "blocked"))
+
+
+def _is_owner(policy: Policy, sender_id: str) -> bool:
+    """With exactly one person named, nobody else moves the main route (channels.md §4)."""
+    named = [entry for entry in entries(policy.allow_from) if entry != ANYONE]
+    return len(named) != 1 or named[0].lower() == sender_id.strip().lower()
+
+
+def _group(policy: Policy, message: Inbound) -> str:
+    if policy.group == "disabled":
+        return "group-disabled"
+    rule = _rule(policy, message.peer.to)
+    if rule is None or not rule.enabled:
+        return "group-not-allowed"
+    if not _group_sender_allowed(policy, rule, message.sender_id):
+        return "sender-not-allowed"
+    if rule.require_mention and not message.mentioned:
+        return "mention-required"
+    return ""
+
+
+def _rule(policy: Policy, group_id: str) -> GroupRule | None:
+    """The group's settings, or nothing if it is not allowed. A missing block fails closed."""
+    if policy.groups is None:
+        return GroupRule() if policy.group == "open" or policy.group_allow_from else None
+    found = policy.groups.get(group_id) or policy.groups.get(ANYONE)
+    return found or (GroupRule() if policy.group == "open" else None)
+
+
+def _group_sender_allowed(policy: Policy, rule: GroupRule, sender_id: str) -> bool:
+    if rule.allow_from:
+        return matches(rule.allow_from, sender_id)
+    if policy.group == "open" and policy.group_allow_from is None:
+        return True
+    senders = policy.allow_from if policy.group_allow_from is None else policy.group_allow_from
+    return matches(senders, sender_id)

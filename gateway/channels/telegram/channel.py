@@ -1,0 +1,320 @@
+"""The Telegram channel: a long poll per account, and sends (channels.md §9).
+
+An account that fails stops neither the others nor the gateway. Waits go through the clock;
+retries of sends, pacing and policy are not here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from engine.clock import Clock
+from engine.events import Bus
+from engine.target import Route
+from gateway.channels.base import (
+    AccountStatus,
+    Admit,
+    Attempt,
+    ChannelError,
+    Fault,
+    FaultClass,
+    Sent,
+)
+from gateway.channels.pace import Scope
+from gateway.channels.telegram.account import (
+    ALLOWED_UPDATES,
+    Me,
+    TelegramAccount,
+    parse_update,
+    scopes,
+    send_parameters,
+)
+from gateway.channels.telegram.api import BotApi
+from gateway.channels.text import telegram_html, utf16_units
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 30
+POLL_LIMIT: Final = 100
+STALLED_AFTER: Final = timedelta(seconds=120)
+_BACKOFF: Final = tuple(timedelta(seconds=s) for s in (1, 2, 5, 10, 30, 60))
+_CONFLICT_BACKOFF: Final = tuple(timedelta(seconds=s) for s in (5, 10, 20, 40, 60))
+_FLOOR: Final = timedelta(milliseconds=200)
+_HIGHEST_FLOOR: Final = timedelta(seconds=2)
+
+# The stored platform cursor of (channel, account), if there is one.
+LoadCursor = Callable[[str, str], Awaitable[str | None]]
+
+
+@dataclass(slots=True, eq=False)
+class _Live:
+    """One account at work. Owned by its channel."""
+
+    account: TelegramAccount
+    sending: BotApi
+    polling: BotApi
+    runtime: str = "stopped"
+    me: Me | None = None
+    offset: int | None = None
+    failures: int = 0
+    conflicts: int = 0
+    last_error: str | None = None
+    last_inbound_at: datetime | None = None
+    last_outbound_at: datetime | None = None
+    last_poll: timedelta = field(default=timedelta())
+    floor: timedelta = _FLOOR
+
+
+class TelegramChannel:
+    """Keeps the promises of `gateway.channels.base.Channel` for every configured bot."""
+
+    id = "telegram"
+    chunk_limit = 4000  # the platform's own limit is 4096 after its parsing
+
+    def __init__(
+        self,
+        accounts: Sequence[TelegramAccount],
+        *,
+        clock: Clock,
+        bus: Bus,
+        load_cursor: LoadCursor | None = None,
+        poll_seconds: int = POLL_SECONDS,
+    ) -> None:
+        self._accounts = tuple(accounts)
+        self._clock = clock
+        self._bus = bus
+        self._load_cursor = load_cursor
+        self._poll_seconds = poll_seconds
+        self._live: dict[str, _Live] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, admit: Admit) -> None:
+        """Connect every enabled account; return at once, connecting goes on behind."""
+        for account in self._accounts:
+            if account.enabled and account.token:
+                live = _Live(account, *self._clients(account))
+                self._live[account.id] = live
+                self._show(live, "starting")
+                name = f"telegram-poll-{account.id}"
+                self._tasks.append(asyncio.create_task(self._serve(live, admit), name=name))
+
+    def _clients(self, account: TelegramAccount) -> tuple[BotApi, BotApi]:
+        return BotApi(account.token, account.api_root), BotApi(account.token, account.api_root)
+
+    async def stop(self) -> None:
+        """End the polls and close every connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        for live in self._live.values():
+            await live.sending.close()
+            await live.polling.close()
+            live.runtime = "stopped"
+
+    def measure(self, text: str) -> int:
+        """UTF-16 units."""
+        return utf16_units(text)
+
+    def scopes(self, route: Route) -> tuple[Scope, ...]:
+        """30 a second in all; a direct chat 1 a second, a group 20 a minute."""
+        return scopes(route)
+
+    def ready(self, account_id: str) -> bool:
+        """Whether the account was started and its token has not been refused."""
+        live = self._live.get(account_id)
+        return live is not None and live.runtime not in ("stopped", "auth-failed", "fatal")
+
+    def idempotent(self, route: Route) -> bool:  # noqa: ARG002 - same for every route
+        """Never: the platform has no key that would make a repeat harmless."""
+        return False
+
+    async def send(self, attempt: Attempt) -> Sent:
+        """Send one chunk with `sendMessage`."""
+        live = self._live.get(attempt.route.account_id)
+        if live is None:
+            raise ChannelError(Fault(fault=FaultClass.OFFLINE, detail="the account is not started"))
+        html = None if attempt.plain else telegram_html(attempt.text)
+        parameters = send_parameters(attempt.route, html, attempt.text, silent=attempt.silent)
+        try:
+            result = await live.sending.call("sendMessage", parameters)
+        except ChannelError as error:
+            live.last_error = str(error)
+            if error.fault.fault is FaultClass.AUTH:
+                self._show(live, "auth-failed")
+            raise
+        live.last_outbound_at = self._clock.now()
+        if not isinstance(result, Mapping) or "message_id" not in result:
+            detail = "the answer has no message id"
+            raise ChannelError(Fault(fault=FaultClass.NETWORK_AMBIGUOUS, detail=detail))
+        return Sent(message_id=str(result["message_id"]))
+
+    def status(self) -> tuple[AccountStatus, ...]:
+        """Every account, configured order."""
+        return tuple(self._status(account) for account in self._accounts)
+
+    def _status(self, account: TelegramAccount) -> AccountStatus:
+        live = self._live.get(account.id)
+        extra: dict[str, Any] = {} if account.name is None else {"name": account.name}
+        if live is not None and live.me is not None:
+            extra["username"] = live.me.username
+        if "*" in account.allow_from:
+            extra["allow"] = "*"
+        return AccountStatus(
+            account_id=account.id,
+            configured=bool(account.token),
+            enabled=account.enabled,
+            runtime=live.runtime if live else "stopped",
+            token_source=account.token_source,
+            last_error=live.last_error if live else None,
+            last_inbound_at=live.last_inbound_at if live else None,
+            last_outbound_at=live.last_outbound_at if live else None,
+            extra=extra,
+        )
+
+    async def probe(self, account_id: str) -> Mapping[str, Any]:
+        """Ask `getMe` and `getWebhookInfo`: ``{ok, detail, ...}``. Works before `start` too."""
+        account = next((each for each in self._accounts if each.id == account_id), None)
+        if account is None or not account.token:
+            return {"ok": False, "detail": f"account {account_id!r} is not configured"}
+        api = BotApi(account.token, account.api_root)
+        try:
+            me = _me(await api.call("getMe", {}))
+            hook = await api.call("getWebhookInfo", {})
+        except ChannelError as error:
+            fault = error.fault
+            return {
+                "ok": False,
+                "class": str(fault.fault),
+                "code": fault.code,
+                "detail": f"probe failed: {fault.fault} ({fault.detail})",
+                "fix": fault.fault.hint,
+            }
+        finally:
+            await api.close()
+        url = hook.get("url", "") if isinstance(hook, Mapping) else ""
+        return {"ok": True, "detail": "works", "username": me.username, "webhook": bool(url)}
+
+    # -- polling ---------------------------------------------------------------------------
+
+    async def _serve(self, live: _Live, admit: Admit) -> None:
+        """Poll for ever. Only a refused token ends it."""
+        if self._load_cursor is not None:
+            stored = await self._load_cursor(self.id, live.account.id)
+            live.offset = int(stored) if stored and stored.isdecimal() else None
+        live.last_poll = self._clock.monotonic()
+        while live.runtime != "auth-failed":
+            try:
+                if live.me is None:
+                    await self._hello(live)
+                await self._poll(live, admit)
+            except ChannelError as error:
+                await self._trouble(live, error.fault)
+            except Exception:  # the seam of one connection; the update comes again
+                log.exception("an update was not admitted", extra={"account": live.account.id})
+                await self._trouble(live, Fault(fault=FaultClass.SERVER, detail="not admitted"))
+
+    async def _hello(self, live: _Live) -> None:
+        """Learn who we are, and take the poll over from a webhook that is still set."""
+        self._show(live, "connecting")
+        live.me = _me(await live.polling.call("getMe", {}))
+        try:
+            await live.polling.call("deleteWebhook", {"drop_pending_updates": False})
+        except ChannelError as error:  # a webhook that stays set shows itself as a conflict
+            log.warning("deleteWebhook failed", extra={"detail": str(error)})
+
+    async def _poll(self, live: _Live, admit: Admit) -> None:
+        parameters: dict[str, Any] = {
+            "timeout": self._poll_seconds,
+            "limit": POLL_LIMIT,
+            "allowed_updates": list(ALLOWED_UPDATES),
+        }
+        if live.offset is not None:
+            parameters["offset"] = live.offset
+        began = self._clock.monotonic()
+        updates = await live.polling.call("getUpdates", parameters, wait=self._poll_seconds)
+        live.last_poll = self._clock.monotonic()
+        self._recovered(live)
+        if not isinstance(updates, list) or not updates:
+            await self._do_not_spin(live, live.last_poll - began)
+            return
+        live.floor = _FLOOR
+        for update in updates:
+            await self._take(live, admit, update)
+
+    async def _take(self, live: _Live, admit: Admit, update: Mapping[str, Any]) -> None:
+        """Admit one update; the offset moves only once that is durable."""
+        assert live.me is not None  # noqa: S101 - `_hello` came first
+        message = parse_update(update, live.account.id, live.me)
+        if message is not None:
+            await admit(message)
+            live.last_inbound_at = self._clock.now()
+        live.offset = int(update["update_id"]) + 1
+
+    async def _do_not_spin(self, live: _Live, held: timedelta) -> None:
+        """An empty answer long before its time must not make a busy loop."""
+        if held >= timedelta(seconds=self._poll_seconds) * 0.9:
+            live.floor = _FLOOR
+            return
+        await self._wait(live.floor)
+        live.floor = min(live.floor * 2, _HIGHEST_FLOOR)
+
+    def _recovered(self, live: _Live) -> None:
+        live.failures = live.conflicts = 0
+        if live.runtime != "connected":
+            live.last_error = None
+            self._show(live, "connected")
+
+    async def _trouble(self, live: _Live, fault: Fault) -> None:
+        """Show what is wrong and wait; a refused token ends the account instead."""
+        live.last_error = f"{fault.fault}: {fault.code} {fault.detail}".strip()
+        log.warning(
+            "telegram poll failed",
+            extra={"account": live.account.id, "fault": str(fault.fault), "detail": fault.detail},
+        )
+        match fault.fault:
+            case FaultClass.AUTH:
+                self._show(live, "auth-failed")
+                return
+            case FaultClass.CONFLICT:
+                wait = _CONFLICT_BACKOFF[min(live.conflicts, len(_CONFLICT_BACKOFF) - 1)]
+                live.conflicts += 1
+                self._show(live, "conflict")
+            case _:
+                wait = _BACKOFF[min(live.failures, len(_BACKOFF) - 1)]
+                live.failures += 1
+                self._show(live, "backoff")
+        if fault.retry_after_seconds is not None:
+            wait = max(wait, timedelta(seconds=fault.retry_after_seconds))
+        if self._clock.monotonic() - live.last_poll > STALLED_AFTER:
+            await self._rebuild(live)
+        await self._wait(wait)
+
+    async def _rebuild(self, live: _Live) -> None:
+        """A client that has not finished a poll for two minutes is not trusted any more."""
+        await live.polling.close()
+        live.polling = BotApi(live.account.token, live.account.api_root)
+        live.last_poll = self._clock.monotonic()
+
+    async def _wait(self, length: timedelta) -> None:
+        await self._clock.sleep_until(self._clock.now() + length)
+
+    def _show(self, live: _Live, runtime: str) -> None:
+        if live.runtime == runtime:
+            return
+        live.runtime = runtime
+        self._bus.publish(
+            "channel", {"channel": self.id, "accountId": live.account.id, "runtime": runtime}
+        )
+
+
+def _me(result: object) -> Me:
+    if not isinstance(result, Mapping) or not isinstance(result.get("id"), int):
+        detail = "getMe did not say who the bot is"
+        raise ChannelError(Fault(fault=FaultClass.SERVER, detail=detail))
+    return Me(result["id"], str(result.get("username", "")))
