@@ -1,0 +1,179 @@
+"""Decides key by key: ours, known but without effect here, or unknown (operations.md §1.6, §2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from engine.config.issues import Issue, Note
+from engine.config.json5 import Member, Node, join
+from engine.config.reference import children, knows
+from engine.config.schema import Channels, Config, Env
+
+Key = tuple[str | int, ...]
+
+LEGACY: Final[Mapping[Key, str]] = {
+    ("gateway", "token"): "gateway.auth.token",
+    ("gateway", "password"): "gateway.auth.password",
+    ("identity",): "agents.list[].identity",
+    ("agent",): "agents.defaults",
+    ("routing",): "bindings and channels.<channel>.allowFrom",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What may stand at a place: an object of a section, a map, a list, or anything."""
+
+    kind: str  # section | map | list | any
+    model: type[BaseModel] | None = None
+    inner: Shape | None = None
+
+
+ANYTHING: Final = Shape("any")
+
+
+@cache
+def shape(annotation: Any) -> Shape:
+    """The shape behind a type annotation."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return shape(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        shapes = (shape(a) for a in get_args(annotation))
+        return next((s for s in shapes if s.kind != "any"), ANYTHING)
+    if origin is dict:
+        inner = shape(get_args(annotation)[1])
+        return ANYTHING if get_args(annotation)[1] is Any else Shape("map", inner=inner)
+    if origin is tuple:
+        return Shape("list", inner=shape(get_args(annotation)[0]))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return Shape("section", model=annotation)
+    return ANYTHING
+
+
+@cache
+def keys_of(model: type[BaseModel]) -> dict[str, Shape]:
+    """Keys of a section as the file spells them."""
+    return {f.alias or name: shape(f.annotation) for name, f in model.model_fields.items()}
+
+
+def shape_at(path: Key) -> Shape | None:
+    """The shape of a typed path, None when there is none."""
+    here = Shape("section", model=Config)
+    for part in path:
+        found = _below(here, part)
+        if found is None:
+            return None
+        here = found
+    return here
+
+
+def _below(here: Shape, part: str | int) -> Shape | None:
+    if here.kind == "any":
+        return ANYTHING
+    if here.kind == "section" and here.model is not None:
+        if here.model is Env and part not in ("vars", "shellEnv"):
+            return ANYTHING
+        return keys_of(here.model).get(str(part))
+    return here.inner
+
+
+@dataclass(slots=True)
+class Walker:
+    """Takes out what has no effect and remembers why."""
+
+    issues: list[Issue] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def prune(self, root: Node) -> Node:
+        """The tree with only typed keys left."""
+        return self._node(root, Shape("section", model=Config), (), "")
+
+    def _node(self, node: Node, here: Shape, key: Key, path: str) -> Node:
+        if node.kind == "array" and here.kind == "list" and here.inner is not None:
+            inner = here.inner
+            items = tuple(
+                self._node(item, inner, (*key, n), join(path, n))
+                for n, item in enumerate(node.items)
+            )
+            return replace(node, items=items)
+        if node.kind != "object" or here.kind not in ("section", "map"):
+            return node
+        kept = []
+        for member in node.members:
+            below = _below(here, member.key)
+            deeper, name = (*key, member.key), join(path, member.key)
+            if below is not None:
+                kept.append(replace(member, node=self._node(member.node, below, deeper, name)))
+            else:
+                self._foreign(member, here, deeper, path)
+        return replace(node, members=tuple(kept))
+
+    def _foreign(self, member: Member, here: Shape, key: Key, path: str) -> None:
+        name = join(path, member.key)
+        replacement = LEGACY.get(key)
+        if replacement is not None:
+            self.issues.append(
+                Issue(
+                    path=name,
+                    message=f"moved to {replacement}; run: engine doctor --fix",
+                    code="legacy",
+                    place=member.place,
+                    suggestion=replacement,
+                )
+            )
+            return
+        own = tuple(keys_of(here.model)) if here.model else ()
+        if here.model is Channels:
+            near = get_close_matches(member.key, own, 1, 0.8)
+            if knows(key) or not near:
+                self._channel(member, name)
+                return
+        elif knows(key):
+            self._inert(member, key, name)
+            return
+        self.issues.append(_unknown(member, own, key, path))
+
+    def _channel(self, member: Member, name: str) -> None:
+        message = (
+            f"no installed channel is called {member.key}; the section has no effect"
+            f" (it would come with a plugin of that name)"
+        )
+        self.notes.append(
+            Note(code="config.inert_section", path=name, message=message, place=member.place)
+        )
+
+    def _inert(self, member: Member, key: Key, name: str) -> None:
+        code = "config.inert_section" if len(key) == 1 else "config.inert_key"
+        self.notes.append(
+            Note(code=code, path=name, message="accepted, no effect here", place=member.place)
+        )
+
+
+def _unknown(member: Member, own: tuple[str, ...], key: Key, path: str) -> Issue:
+    message, near = unknown_words(member.key, own, key[:-1])
+    return Issue(
+        path=join(path, member.key),
+        message=message,
+        code="unknown-key",
+        place=member.place,
+        suggestion=near,
+        owner=path,
+    )
+
+
+def unknown_words(name: str, own: tuple[str, ...], parent: Key) -> tuple[str, str | None]:
+    """`unknown key "prot" — did you mean "port"?` and the nearest key, ours before theirs."""
+    lowered = {k.lower(): k for k in (*children(parent), *own)}
+    ours = {k.lower(): k for k in own}
+    near = get_close_matches(name.lower(), ours, 1) or get_close_matches(name.lower(), lowered, 1)
+    if not near:
+        return f'unknown key "{name}"', None
+    return f'unknown key "{name}" — did you mean "{lowered[near[0]]}"?', lowered[near[0]]
