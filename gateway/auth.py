@@ -95,6 +95,8 @@ class Gatekeeper:
         if not exempt and (wait := self._failures.locked(peer.host, now)) is not None:
             return _rate_limited(wait)
         reason = secret_fault(self.policy, connect.auth)
+        if reason is not None and connect.device is None and not connect.auth.model_fields_set:
+            return _device_required()
         if reason is not None:
             if not exempt and not reason.endswith("missing"):
                 self._failures.add(peer.host, now)
@@ -136,7 +138,7 @@ class Gatekeeper:
             scopes = connect.scopes
         elif keeps and kind == _PROBE:
             scopes = [scope for scope in connect.scopes if scope == "operator.read"]
-        return self._granted(connect, scopes, peer)
+        return self._granted(scopes, peer)
 
     def _with_device(
         self, connect: Connect, device: Device, nonce: str, now: datetime, peer: Peer
@@ -145,11 +147,9 @@ class Gatekeeper:
             return _bad_device(*fault)
         if connect.role != "operator" or not peer.local:
             return _pairing_required(connect, device)
-        return self._granted(connect, connect.scopes, peer, device.id)
+        return self._granted(connect.scopes, peer, device.id)
 
-    def _granted(
-        self, connect: Connect, scopes: Sequence[str], peer: Peer, device_id: str | None = None
-    ) -> Granted:
+    def _granted(self, scopes: Sequence[str], peer: Peer, device_id: str | None = None) -> Granted:
         known = [scope for scope in scopes if scope.startswith("operator.")]
         cap = peer.headers.get("x-openclaw-scopes", peer.headers.get("x-engine-scopes"))
         if cap is not None:
@@ -296,7 +296,10 @@ def _rate_limited(wait: timedelta) -> Refused:
 
 
 def _device_required() -> Refused:
-    details = {"code": "DEVICE_IDENTITY_REQUIRED"}
+    details = {
+        "code": "DEVICE_IDENTITY_REQUIRED",
+        "fix": "set ENGINE_GATEWAY_TOKEN, or pass --token",
+    }
     return Refused(WireError(Code.NOT_PAIRED, "device identity required", details))
 
 

@@ -372,22 +372,23 @@ class Method:
     scope: Scope | None  # None: any authenticated connection
     params: type[Params]
     before_ready: bool = False  # answers while the engine is still starting or already leaving
+    at_once: bool = False  # never waits for anything slow: saves a task per call
 
 
 _READ, _WRITE, _ADMIN = Scope.READ, Scope.WRITE, Scope.ADMIN
 METHODS: Final[Mapping[str, Method]] = {
     method.name: method
     for method in (
-        Method("health", None, HealthParams, before_ready=True),
+        Method("health", None, HealthParams, before_ready=True, at_once=True),
         Method("status", _READ, StatusParams, before_ready=True),
-        Method("system-presence", _READ, Nothing, before_ready=True),
+        Method("system-presence", _READ, Nothing, before_ready=True, at_once=True),
         Method("system-event", _ADMIN, SystemEventParams),
         Method("wake", _WRITE, WakeParams),
-        Method("last-heartbeat", _READ, LastHeartbeatParams),
+        Method("last-heartbeat", _READ, LastHeartbeatParams, at_once=True),
         Method("set-heartbeats", _ADMIN, SetHeartbeatsParams),
         Method("heartbeat.list", _READ, Nothing),
         Method("heartbeat.history", _READ, HeartbeatHistoryParams),
-        Method("cron.status", _READ, Nothing),
+        Method("cron.status", _READ, Nothing, at_once=True),
         Method("cron.list", _READ, CronListParams),
         Method("cron.get", _READ, JobRef),
         Method("cron.add", _ADMIN, CronAddParams),
@@ -397,8 +398,8 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("cron.runs", _READ, CronRunsParams),
         Method("agent", _WRITE, AgentParams),
         Method("agent.wait", _WRITE, AgentWaitParams),
-        Method("agents.list", _READ, Nothing),
-        Method("models.list", _READ, ModelsListParams),
+        Method("agents.list", _READ, Nothing, at_once=True),
+        Method("models.list", _READ, ModelsListParams, at_once=True),
         Method("send", _WRITE, SendParams),
         Method("message.action", _WRITE, MessageActionParams),
         Method("chat.send", _WRITE, ChatSendParams),

@@ -1,0 +1,300 @@
+"""One socket, one protocol object: moves text between them and owns the handshake timeout."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Protocol
+from uuid import uuid4
+
+from engine.clock import Clock
+from gateway.auth import Gatekeeper, Peer
+from gateway.fanout import Fanout
+from gateway.protocol import errors, frames, methods
+from gateway.protocol.errors import Code, Refusal, WireError
+from gateway.protocol.frames import BadFrame, NotJson, Request
+from gateway.protocol.handshake import TIMEOUT, Close, Handshake, Phase, Send, Session
+from gateway.protocol.methods import METHODS, Scope
+from gateway.rpc import table
+from gateway.rpc.desk import Call, Desk
+from jobs.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+WIRE: Final = "engine.wire"  # where the server puts the `Wire` into the scope
+
+Scopes = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Transmit = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Wire(Protocol):
+    """The socket as the server gives it. Nothing here blocks."""
+
+    def write(self, text: str) -> None:
+        """Queue one text frame; a closed socket swallows it."""
+
+    def buffered(self) -> int:
+        """Bytes the peer has not taken yet."""
+
+    def widen(self) -> None:
+        """The client is in: allow frames of the full size."""
+
+    def end(self, code: int, reason: str) -> None:
+        """Close with a code and a reason; a peer that does not answer is cut off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """protocol.md §6 and §14."""
+
+    handshake: timedelta = TIMEOUT
+    waiting_per_address: int = 32
+    wait_for_place: timedelta = timedelta(seconds=1)
+    in_flight: int = 64
+
+
+@dataclass(slots=True)
+class Places:
+    """Sockets before hello, per address. A storm of honest clients waits; it is not refused."""
+
+    limit: int
+    wait: timedelta
+    _free: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _users: dict[str, int] = field(default_factory=dict)
+
+    async def take(self, address: str) -> bool:
+        """A place, or False after the wait."""
+        free = self._free.setdefault(address, asyncio.Semaphore(self.limit))
+        self._users[address] = self._users.get(address, 0) + 1
+        try:
+            async with asyncio.timeout(self.wait.total_seconds()):
+                await free.acquire()
+        except TimeoutError:
+            self._leave(address)
+            return False
+        except BaseException:
+            self._leave(address)
+            raise
+        return True
+
+    def give_back(self, address: str) -> None:
+        """The client is in, or gone."""
+        self._free[address].release()
+        self._leave(address)
+
+    def _leave(self, address: str) -> None:
+        self._users[address] -= 1
+        if not self._users[address]:
+            del self._users[address], self._free[address]
+
+
+@dataclass(slots=True, kw_only=True)
+class Door:
+    """Lets clients in: the ASGI application for WebSockets."""
+
+    desk: Desk
+    gatekeeper: Gatekeeper
+    fanout: Fanout
+    clock: Clock
+    hello: Callable[[Session], Mapping[str, Any]]
+    phase: Callable[[], Phase]
+    limits: Limits = field(default_factory=Limits)
+    _places: Places = field(init=False)
+    _waiting: set[Wire] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._places = Places(self.limits.waiting_per_address, self.limits.wait_for_place)
+
+    async def __call__(self, scope: Scopes, receive: Receive, send: Transmit) -> None:
+        """Serve one socket from upgrade to close."""
+        peer = peer_of(scope)
+        if not await self._places.take(peer.host):
+            await _no_place(send)
+            return
+        held = True
+        wire: Wire = scope["extensions"][WIRE]
+        try:
+            session = await self._greet(wire, peer, receive, send)
+            self._places.give_back(peer.host)
+            held = False
+            if session is not None:
+                await self._talk(session, wire, peer, receive)
+        except Exception:
+            log.exception("connection failed", extra={"peer": peer.host})
+            wire.end(1011, "internal error in the gateway")
+        finally:
+            if held:
+                self._places.give_back(peer.host)
+
+    def close_all(self, code: int, reason: str) -> None:
+        """Close every socket, also those that have not said hello."""
+        for wire in tuple(self._waiting):
+            wire.end(code, reason)
+        self.fanout.close_all(code, reason)
+
+    async def _greet(
+        self, wire: Wire, peer: Peer, receive: Receive, send: Transmit
+    ) -> Session | None:
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept"})
+        handshake = Handshake(
+            conn_id=str(uuid4()),
+            nonce=str(uuid4()),
+            judge=lambda connect, nonce, now: self.gatekeeper.judge(connect, nonce, now, peer),
+            hello=self.hello,
+            phase=self.phase,
+            opened_at=self.clock.now(),
+            timeout=self.limits.handshake,
+        )
+        wire.write(handshake.challenge(self.clock.now()).text)
+        self._waiting.add(wire)
+        try:
+            async with asyncio.timeout(self.limits.handshake.total_seconds()):
+                return await self._shake(handshake, wire, peer, receive)
+        except TimeoutError:
+            log.info("handshake timed out", extra={"peer": peer.host})
+            wire.end(1008, "handshake timeout")
+            return None
+        finally:
+            self._waiting.discard(wire)
+
+    async def _shake(
+        self, handshake: Handshake, wire: Wire, peer: Peer, receive: Receive
+    ) -> Session | None:
+        while (session := handshake.session) is None:
+            raw = _raw(await receive())
+            if raw is None:
+                return None
+            for step in handshake.receive(raw, self.clock.now()):
+                match step:
+                    case Send(text):
+                        wire.write(text)
+                    case Close(code, reason):
+                        log.info("client refused", extra={"peer": peer.host, "reason": reason})
+                        wire.end(code, reason)
+                        return None
+        wire.widen()
+        self.fanout.join(session, wire)
+        return session
+
+    async def _talk(self, session: Session, wire: Wire, peer: Peer, receive: Receive) -> None:
+        log.info("client connected", extra={"client": session.name, "conn_id": session.conn_id})
+        if self.desk.presence.connected(session, peer.host, self.clock.now()):
+            self.desk.announce_presence()
+        line = _Line(self, session, wire)
+        try:
+            while (raw := _raw(await receive())) is not None:
+                await line.take(raw)
+        finally:
+            self.fanout.leave(session)
+            if self.desk.presence.disconnected(session, self.clock.now()):
+                self.desk.announce_presence()
+            log.info("client left", extra={"client": session.name, "conn_id": session.conn_id})
+
+
+@dataclass(slots=True)
+class _Line:
+    """A client that is in: frames to handlers, answers back, at most 64 at a time."""
+
+    door: Door
+    session: Session
+    wire: Wire
+    in_flight: int = 0
+
+    async def take(self, raw: str | bytes) -> None:
+        """Take one frame. What answers at once is awaited here, the rest runs beside."""
+        match frames.decode(raw):
+            case NotJson():
+                log.warning("a frame was not JSON", extra={"conn_id": self.session.conn_id})
+            case BadFrame(frame_id, reason):
+                message = f"invalid request frame: {reason}"
+                self._refuse(frame_id, WireError(Code.INVALID_REQUEST, message))
+            case Request() as request:
+                await self._request(request)
+
+    async def _request(self, request: Request) -> None:
+        method = METHODS.get(request.method)
+        if (error := self._may_not(request.method, method)) is not None:
+            self._refuse(request.id, error)
+        elif method is None:
+            self._refuse(request.id, errors.unknown_method(request.method))
+        elif self.in_flight >= self.door.limits.in_flight:
+            self._refuse(request.id, errors.busy())
+        elif method.at_once:
+            await self._answer(request, method)
+        else:
+            self.in_flight += 1
+            task = self.door.desk.tasks.spawn(self._answer(request, method), request.method)
+            task.add_done_callback(self._answered)
+
+    def _answered(self, _: asyncio.Task[None]) -> None:
+        self.in_flight -= 1
+
+    def _may_not(self, name: str, method: methods.Method | None) -> WireError | None:
+        if name == "connect":
+            return WireError(Code.INVALID_REQUEST, "connect is only valid as the first request")
+        needed = Scope.ADMIN if method is None else method.scope
+        if needed is not None and not methods.allows(self.session.scopes, needed):
+            return errors.missing_scope(needed, self.session.protocol)
+        phase = self.door.phase()
+        if method is None or method.before_ready or phase is Phase.READY:
+            return None
+        return errors.leaving(name) if phase is Phase.DRAINING else errors.starting(name)
+
+    async def _answer(self, request: Request, method: methods.Method) -> None:
+        call = Call(self.session, self.write, request.id)
+        try:
+            params = methods.parse_params(method, request.params)
+            payload = await table.answer(self.door.desk, method, call, params)
+        except Refusal as refusal:
+            self._refuse(request.id, refusal.error)
+        except EngineError as error:
+            self._refuse(request.id, errors.from_engine_error(error))
+        except Exception:
+            log.exception("a method failed", extra={"method": method.name})
+            self._refuse(request.id, errors.internal(method.name))
+        else:
+            if payload is not table.ANSWERED:
+                self.write(frames.response(request.id, payload))
+
+    def _refuse(self, request_id: str, error: WireError) -> None:
+        self.write(frames.failure(request_id, error.to_wire()))
+
+    def write(self, text: str) -> None:
+        """Queue an answer; a reader that lets 50 MiB pile up is cut (§6)."""
+        if self.wire.buffered() + len(text) > frames.MAX_BUFFERED:
+            self.wire.end(1008, "slow consumer")
+        else:
+            self.wire.write(text)
+
+
+def peer_of(scope: Scopes) -> Peer:
+    """Address and headers of the request behind a scope."""
+    headers = {
+        bytes(name).decode("latin-1").lower(): bytes(value).decode("latin-1")
+        for name, value in scope["headers"]
+    }
+    client = scope.get("client")
+    return Peer(host=client[0] if client else "", headers=headers)
+
+
+def _raw(message: Mapping[str, Any]) -> str | bytes | None:
+    """The message of a socket, or None when it is gone."""
+    if message["type"] != "websocket.receive":
+        return None
+    text: str | None = message.get("text")
+    if text is not None:
+        return text
+    data: bytes = message["bytes"]
+    return data
+
+
+async def _no_place(send: Transmit) -> None:
+    body = b"too many connections before hello from this address; try again in a moment"
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"1")]
+    await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

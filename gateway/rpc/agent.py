@@ -1,0 +1,136 @@
+"""`agent` and its two answers, `agent.wait`, and the lists (protocol.md §8, §10.4)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from gateway.protocol import frames, methods
+from gateway.protocol.errors import Code, WireError, from_engine_error
+from gateway.rpc.core import Answer, ChatOrder
+from gateway.rpc.desk import ANSWERED, Call, ClientRun, Desk
+from jobs.errors import EngineError
+
+
+async def agent(desk: Desk, call: Call, params: methods.AgentParams) -> object:
+    """Accept at once; the result comes as a second answer with the same id.
+
+    Every caller that was told `accepted` gets the second answer, a repeat after the end
+    gets it at once. The turn goes on when the caller has left.
+    """
+    run = desk.runs.find(params.idempotency_key)
+    if run is None:
+        run = _start(desk, params)
+    if run.ended.is_set():
+        call.reply(second_answer(call.request_id, run))
+        return ANSWERED
+    run.waiting.append(lambda ended: call.reply(second_answer(call.request_id, ended)))
+    return run.accepted
+
+
+def _start(desk: Desk, params: methods.AgentParams) -> ClientRun:
+    agent_id, session_key = desk.core.sessions.resolve(params.agent_id, params.session_key)
+    order = ChatOrder(
+        run_id=params.idempotency_key,
+        agent_id=agent_id,
+        session_key=session_key,
+        text=params.message,
+        timeout=None if params.timeout is None else timedelta(seconds=params.timeout),
+        deliver=params.deliver,
+        channel=params.reply_channel or params.channel,
+        to=params.reply_to or params.to,
+        account_id=params.reply_account_id or params.account_id,
+        thread_id=params.thread_id,
+        model=params.model,
+        thinking=params.thinking,
+        extra_system_prompt=params.extra_system_prompt,
+        best_effort=params.best_effort_deliver,
+    )
+    desk.core.conversation.check(order)
+    run = desk.runs.start(order.run_id, desk.core.conversation.converse(order))
+    run.accepted = {
+        "runId": run.run_id,
+        "status": "accepted",
+        "acceptedAt": ms(run.started_at),
+    }
+    return run
+
+
+def second_answer(request_id: str, run: ClientRun) -> str:
+    """The frame that ends a two-stage call (§8)."""
+    status, answer, error = verdict(run)
+    if error is not None:
+        payload = {"runId": run.run_id, "status": "error", "summary": error.message}
+        return frames.failure(request_id, error.to_wire(), payload)
+    if status == "timeout":
+        reason = answer.get("stopReason") or "timeout"
+        aborted = {"runId": run.run_id, "status": status, "summary": "aborted"}
+        return frames.response(request_id, {**aborted, "stopReason": reason})
+    result = {
+        "payloads": [_payload(item) for item in answer.get("payloads") or ()],
+        "meta": answer.get("meta") or {},
+    }
+    if "deliveryStatus" in answer:
+        result["deliveryStatus"] = answer["deliveryStatus"]
+    done = {"runId": run.run_id, "status": "ok", "summary": "completed", "result": result}
+    return frames.response(request_id, done)
+
+
+def _payload(item: object) -> object:
+    return {"text": item, "mediaUrl": None} if isinstance(item, str) else item
+
+
+def verdict(run: ClientRun) -> tuple[str, Answer, WireError | None]:
+    """How a run that has ended ended: ok, timeout or error."""
+    task = run.task
+    if task is None or task.cancelled():
+        return "timeout", {"stopReason": "aborted"}, None
+    if (error := task.exception()) is not None:
+        return "error", {}, _wire(error)
+    answer = task.result()
+    status = str(answer.get("status") or "ok")
+    if status == "error":
+        said = answer.get("error") or "the agent failed"
+        message = str(said.get("message") if isinstance(said, dict) else said)
+        return status, answer, WireError(Code.UNAVAILABLE, message, {"runId": run.run_id})
+    return status, answer, None
+
+
+def _wire(error: BaseException) -> WireError:
+    if isinstance(error, EngineError):
+        return from_engine_error(error)
+    return WireError(Code.UNAVAILABLE, f"the turn failed: {type(error).__name__}")
+
+
+async def wait(desk: Desk, _: Call, params: methods.AgentWaitParams) -> object:
+    """`agent.wait`: an unknown run may still appear, so it is waited for too."""
+    run = await desk.runs.wait(params.run_id, timedelta(milliseconds=params.timeout_ms))
+    if run is None:
+        return {"runId": params.run_id, "status": "timeout"}
+    status, answer, error = verdict(run)
+    told: dict[str, Any] = {
+        "runId": run.run_id,
+        "status": status,
+        "startedAt": ms(run.started_at),
+        "endedAt": None if run.ended_at is None else ms(run.ended_at),
+    }
+    if error is not None:
+        told["error"] = error.message
+    if answer.get("stopReason"):
+        told["stopReason"] = answer["stopReason"]
+    return told
+
+
+async def agents(desk: Desk, _call: Call, _params: methods.Nothing) -> object:
+    """`agents.list`."""
+    return desk.core.agents()
+
+
+async def models(desk: Desk, _call: Call, _params: methods.ModelsListParams) -> object:
+    """`models.list`."""
+    return {"models": list(desk.core.models())}
+
+
+def ms(instant: datetime) -> int:
+    """Milliseconds at the wire."""
+    return int(instant.timestamp() * 1000)

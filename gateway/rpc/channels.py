@@ -1,0 +1,21 @@
+"""`channels.status` and the local inbox (protocol.md §10.5, channels.md §13)."""
+
+from __future__ import annotations
+
+from gateway.protocol import methods
+from gateway.rpc.desk import Call, Desk
+
+
+async def status(desk: Desk, _: Call, params: methods.ChannelsStatusParams) -> object:
+    """Every channel and account."""
+    return await desk.core.channels_status(probe=params.probe, channel=params.channel)
+
+
+async def inbox(desk: Desk, _: Call, params: methods.InboxListParams) -> object:
+    """`inbox.list`."""
+    return await desk.core.inbox.listing(params.wire())
+
+
+async def ack(desk: Desk, _: Call, params: methods.InboxAckParams) -> object:
+    """`inbox.ack`."""
+    return await desk.core.inbox.ack(params.ids)

@@ -1,0 +1,118 @@
+"""Messages and conversations: `send`, `message.action`, `chat.*` (protocol.md §10.5, §10.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from gateway.protocol import frames, methods
+from gateway.protocol.errors import invalid
+from gateway.rpc.agent import verdict
+from gateway.rpc.core import ChatOrder
+from gateway.rpc.desk import Call, Desk
+
+STOP_WORDS: Final = frozenset({"/stop", "/abort", "/cancel", "/esc"})
+HISTORY_BYTES: Final = 6 * 1024 * 1024
+
+
+async def send(desk: Desk, _: Call, params: methods.SendParams) -> object:
+    """`send`: one message through the outbox."""
+    text = (params.message or "").strip()
+    media = [url for url in (params.media_url, *(params.media_urls or ())) if url]
+    if not text and not media:
+        raise invalid("invalid send params: text or media is required", path="/message")
+    answer = await desk.core.outlet.send(
+        channel=params.channel,
+        to=params.to,
+        account_id=params.account_id,
+        thread_id=params.thread_id,
+        text="\n".join((text, *media)).strip(),  # a link still reaches the person
+        key=params.idempotency_key,
+        agent_id=params.agent_id,
+    )
+    return {"runId": params.idempotency_key, **answer}
+
+
+async def message_action(desk: Desk, _: Call, params: methods.MessageActionParams) -> object:
+    """`message.action`: of all actions a channel could have, `send`."""
+    if params.action != "send":
+        raise invalid(f"Channel {params.channel} does not support action {params.action}.")
+    asked = params.params
+    to, text = _word(asked, "to", "target"), _word(asked, "message", "text")
+    if not to:
+        raise invalid("invalid message.action params: at /params: must have required property 'to'")
+    if not text:
+        raise invalid("invalid message.action params: text or media is required")
+    answer = await desk.core.outlet.send(
+        channel=params.channel,
+        to=to,
+        account_id=params.account_id or _word(asked, "accountId") or None,
+        thread_id=_word(asked, "threadId") or None,
+        text=text,
+        key=params.idempotency_key,
+        agent_id=params.agent_id,
+    )
+    return {"ok": True, "runId": params.idempotency_key, **answer}
+
+
+def _word(asked: Mapping[str, Any], *names: str) -> str:
+    for name in names:
+        if (value := asked.get(name)) not in (None, ""):
+            return str(value)
+    return ""
+
+
+async def chat_send(desk: Desk, _: Call, params: methods.ChatSendParams) -> object:
+    """`chat.send`: the answer comes as `chat` events."""
+    agent_id, session_key = desk.core.sessions.resolve(params.agent_id, params.session_key)
+    if params.message.strip().lower() in STOP_WORDS:
+        stopped = list(await desk.core.conversation.abort(session_key))
+        return {"ok": True, "aborted": bool(stopped), "runIds": stopped}
+    if not params.message.strip():
+        raise invalid("invalid chat.send params: at /message: message is required")
+    run = desk.runs.find(params.idempotency_key)
+    if run is not None:
+        status = verdict(run)[0] if run.ended.is_set() else "in_flight"
+        return {"runId": run.run_id, "status": status}
+    order = ChatOrder(
+        run_id=params.idempotency_key,
+        agent_id=agent_id,
+        session_key=session_key,
+        text=params.message,
+        timeout=None if params.timeout_ms is None else timedelta(milliseconds=params.timeout_ms),
+        deliver=bool(params.deliver),
+        thinking=params.thinking,
+    )
+    desk.core.conversation.check(order)
+    desk.runs.start(order.run_id, desk.core.conversation.converse(order))
+    return {"runId": order.run_id, "status": "started"}
+
+
+async def chat_abort(desk: Desk, _: Call, params: methods.ChatAbortParams) -> object:
+    """`chat.abort`."""
+    session_key = desk.core.sessions.resolve(None, params.session_key)[1]
+    stopped = list(await desk.core.conversation.abort(session_key, params.run_id))
+    return {"ok": True, "aborted": bool(stopped), "runIds": stopped}
+
+
+async def chat_history(desk: Desk, _: Call, params: methods.ChatHistoryParams) -> object:
+    """`chat.history`, at most 6 MiB: the oldest are dropped first (§6)."""
+    session_key = desk.core.sessions.resolve(None, params.session_key)[1]
+    answer = dict(await desk.core.sessions.history(session_key, limit=params.limit))
+    return {**answer, "messages": _newest(answer.get("messages") or [], HISTORY_BYTES)}
+
+
+def _newest(messages: list[Any], room: int) -> list[Any]:
+    kept: list[Any] = []
+    for message in reversed(messages):
+        room -= len(frames.encode(message))
+        if room < 0:
+            break
+        kept.append(message)
+    return kept[::-1]
+
+
+async def sessions(desk: Desk, _: Call, params: methods.SessionsListParams) -> object:
+    """`sessions.list`."""
+    return await desk.core.sessions.listing(params.wire())

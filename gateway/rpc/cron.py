@@ -1,0 +1,60 @@
+"""`cron.*`: pass on what was asked, shape what differs between wire versions (§10.3, §13)."""
+
+from __future__ import annotations
+
+from gateway.protocol import methods
+from gateway.rpc.desk import Call, Desk
+from jobs.errors import JobNotFound
+
+
+async def status(desk: Desk, _call: Call, _params: methods.Nothing) -> object:
+    """`cron.status`."""
+    return await desk.core.scheduling.status()
+
+
+async def listing(desk: Desk, call: Call, params: methods.CronListParams) -> object:
+    """`cron.list`; wire 3 always gets delivery previews."""
+    answer = dict(await desk.core.scheduling.list(params.wire()))
+    if call.session.protocol < 4:
+        answer.setdefault("deliveryPreviews", {})
+    return answer
+
+
+async def get(desk: Desk, _: Call, params: methods.JobRef) -> object:
+    """`cron.get`."""
+    return await desk.core.scheduling.get(params.ref)
+
+
+async def add(desk: Desk, call: Call, params: methods.CronAddParams) -> object:
+    """`cron.add`."""
+    return await desk.core.scheduling.add(params.wire(), by=call.by)
+
+
+async def update(desk: Desk, call: Call, params: methods.CronUpdateParams) -> object:
+    """`cron.update`."""
+    return await desk.core.scheduling.update(
+        params.ref,
+        params.patch,
+        by=call.by,
+        expected_revision=params.expected_config_revision,
+    )
+
+
+async def remove(desk: Desk, call: Call, params: methods.CronRemoveParams) -> object:
+    """`cron.remove`; wire 3 clients expect a calm answer for an unknown id."""
+    try:
+        return await desk.core.scheduling.remove(params.ref, by=call.by)
+    except JobNotFound:
+        if call.session.protocol < 4:
+            return {"ok": True, "removed": False}
+        raise
+
+
+async def run(desk: Desk, call: Call, params: methods.CronRunParams) -> object:
+    """`cron.run`."""
+    return await desk.core.scheduling.run(params.ref, mode=params.mode, by=call.by)
+
+
+async def runs(desk: Desk, _: Call, params: methods.CronRunsParams) -> object:
+    """`cron.runs`."""
+    return await desk.core.scheduling.runs(params.wire())

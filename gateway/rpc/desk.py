@@ -1,0 +1,258 @@
+"""What every handler has at hand: the engine, the caller, and the tables of running work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from engine.clock import Clock
+from gateway.protocol import frames
+from gateway.protocol.frames import Encoded
+from gateway.protocol.handshake import Session
+from gateway.rpc.core import Answer, Core
+from gateway.rpc.presence import Presence
+
+log = logging.getLogger(__name__)
+
+KEPT_FOR: Final = timedelta(milliseconds=300_000)
+KEPT_ENTRIES: Final = 1000
+HEALTH_AGE: Final = timedelta(seconds=10)  # operations.md §9.7
+
+T = TypeVar("T")
+ANSWERED: Final = object()  # returned by a handler that has written its answer itself
+Publish = Callable[[str, object], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request on its way through a handler."""
+
+    session: Session
+    reply: Callable[[str], None]  # writes a further frame to the caller, if it is still there
+    request_id: str
+
+    @property
+    def by(self) -> str:
+        """How the audit names the caller."""
+        return f"rpc:{self.session.name}"
+
+
+class Tasks:
+    """Work that outlives the socket it came from; owned by the desk, ended with it."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Start ``work``; a failure nobody waits for is logged."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.debug("background work failed", extra={"task": task.get_name()}, exc_info=error)
+
+    async def close(self) -> None:
+        """Cancel what is left and wait for it."""
+        for task in tuple(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(tuple(self._running))
+
+
+class Once:
+    """Idempotency keys (protocol.md §8): a repeat gets the first answer, error or not.
+
+    A concurrent repeat waits for the first. 5 minutes, 1000 entries, oldest evicted first;
+    what is still running is never evicted.
+    """
+
+    def __init__(self, tasks: Tasks, clock: Clock) -> None:
+        self._tasks = tasks
+        self._clock = clock
+        self._answers: dict[str, tuple[datetime, asyncio.Task[object]]] = {}
+
+    async def run(self, key: str, work: Callable[[], Coroutine[Any, Any, object]]) -> object:
+        """Do ``work`` unless ``key`` was used; the caller may go away, the work goes on."""
+        self._evict()
+        known = self._answers.get(key)
+        task = known[1] if known is not None else self._tasks.spawn(work(), f"once {key}")
+        if known is None:
+            self._answers[key] = (self._clock.now(), task)
+        return await asyncio.shield(task)
+
+    def _evict(self) -> None:
+        limit = self._clock.now() - KEPT_FOR
+        for key, (at, task) in tuple(self._answers.items()):
+            if at > limit and len(self._answers) < KEPT_ENTRIES:
+                return
+            if task.done():
+                del self._answers[key]
+
+
+@dataclass(slots=True, eq=False)
+class ClientRun:
+    """A turn a client started; ``run_id`` is its idempotency key (§8)."""
+
+    run_id: str
+    started_at: datetime
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[Answer] | None = None
+    accepted: Mapping[str, Any] = field(default_factory=dict)
+    ended_at: datetime | None = None
+    waiting: list[Callable[[ClientRun], None]] = field(default_factory=list)
+
+
+class ClientRuns:
+    """Turns by run id, for replays and `agent.wait`; kept like idempotency keys."""
+
+    def __init__(self, tasks: Tasks, clock: Clock) -> None:
+        self._tasks = tasks
+        self._clock = clock
+        self._runs: dict[str, ClientRun] = {}
+        self._awaited: dict[str, asyncio.Event] = {}
+
+    def find(self, run_id: str) -> ClientRun | None:
+        """The run, if it was started here a short while ago."""
+        return self._runs.get(run_id)
+
+    def start(self, run_id: str, work: Coroutine[Any, Any, Answer]) -> ClientRun:
+        """Start a turn; whoever is in ``waiting`` when it ends is told."""
+        self._evict()
+        run = ClientRun(run_id, self._clock.now())
+        if (event := self._awaited.pop(run_id, None)) is not None:
+            run.ended = event
+        self._runs[run_id] = run
+        run.task = self._tasks.spawn(work, f"run {run_id}")
+        run.task.add_done_callback(lambda _: self._end(run))
+        return run
+
+    async def wait(self, run_id: str, within: timedelta) -> ClientRun | None:
+        """The run once it has ended, or nothing in time; an unknown run may still appear."""
+        run = self._runs.get(run_id)
+        event = run.ended if run else self._awaited.setdefault(run_id, asyncio.Event())
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await event.wait()
+        except TimeoutError:
+            self._awaited.pop(run_id, None)
+            return None
+        return self._runs.get(run_id)
+
+    def _end(self, run: ClientRun) -> None:
+        run.ended_at = self._clock.now()
+        run.ended.set()
+        waiting, run.waiting = run.waiting, []
+        for tell in waiting:
+            tell(run)
+
+    def _evict(self) -> None:
+        limit = self._clock.now() - KEPT_FOR
+        for run_id, run in tuple(self._runs.items()):
+            if run.started_at > limit and len(self._runs) < KEPT_ENTRIES:
+                return
+            if run.ended_at is not None:
+                del self._runs[run_id]
+
+
+class HealthBoard:
+    """The `health` answer, ready as text. Refreshed off the request path, one at a time."""
+
+    def __init__(self, core: Core, clock: Clock, tasks: Tasks, publish: Publish) -> None:
+        self.version = 0
+        self._core = core
+        self._clock = clock
+        self._tasks = tasks
+        self._publish = publish
+        self._text: str | None = None
+        self._facts: dict[str, Any] = {}
+        self._at: datetime | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The newest snapshot; empty before the first refresh."""
+        return self._facts
+
+    async def answer(self, *, probe: bool) -> Encoded:
+        """The newest snapshot; a stale one is served and refreshed behind."""
+        if probe or self._text is None:
+            await self.refresh()
+        elif self._stale():
+            self.renew()
+        return Encoded(self._text or "{}")
+
+    def renew(self) -> asyncio.Task[None]:
+        """Start a refresh unless one is on its way."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = self._tasks.spawn(self._refresh(), "health refresh")
+        return self._refreshing
+
+    async def refresh(self) -> None:
+        """Refresh now; joins the refresh that is on its way."""
+        await asyncio.shield(self.renew())
+
+    def _stale(self) -> bool:
+        return self._at is None or self._clock.now() - self._at > HEALTH_AGE
+
+    async def _refresh(self) -> None:
+        began = self._clock.monotonic()
+        facts = dict(await self._core.health())
+        took = self._clock.monotonic() - began
+        self._at = self._clock.now()
+        self._facts = {
+            "ok": True,
+            "ts": int(self._at.timestamp() * 1000),
+            "durationMs": took // timedelta(milliseconds=1),
+            **facts,
+        }
+        self._text = frames.encode(self._facts)
+        self.version += 1
+        self._publish("health", Encoded(self._text))
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """Handed to every handler."""
+
+    core: Core
+    clock: Clock
+    presence: Presence
+    tasks: Tasks
+    once: Once
+    runs: ClientRuns
+    health: HealthBoard
+    publish: Publish
+
+    def state_version(self) -> dict[str, int]:
+        """The counters that go with `presence` and `health` events (§7.1)."""
+        return {"presence": self.presence.version, "health": self.health.version}
+
+    def announce_presence(self) -> None:
+        """Tell everyone who is around."""
+        self.publish("presence", {"presence": self.presence.listing(self.clock.now())})
+
+
+def new_desk(core: Core, clock: Clock, presence: Presence, publish: Publish) -> Desk:
+    """Build a desk with empty tables."""
+    tasks = Tasks()
+    return Desk(
+        core=core,
+        clock=clock,
+        presence=presence,
+        tasks=tasks,
+        once=Once(tasks, clock),
+        runs=ClientRuns(tasks, clock),
+        health=HealthBoard(core, clock, tasks, publish),
+        publish=publish,
+    )
+
+
+Handler = Callable[[Desk, Call, Any], Awaitable[object]]  # the third: the method's params

@@ -1,0 +1,30 @@
+"""`last-heartbeat`, `set-heartbeats`, `heartbeat.*` (protocol.md §10.1, §10.2)."""
+
+from __future__ import annotations
+
+from gateway.protocol import methods
+from gateway.rpc.desk import Call, Desk
+
+
+async def last(desk: Desk, _: Call, params: methods.LastHeartbeatParams) -> object:
+    """The newest record, or null."""
+    return await desk.core.heartbeats.last(params.agent_id)
+
+
+async def set_enabled(desk: Desk, call: Call, params: methods.SetHeartbeatsParams) -> object:
+    """Switch heartbeats on or off."""
+    answer = await desk.core.heartbeats.set_enabled(
+        params.enabled, agent_id=params.agent_id, by=call.by
+    )
+    desk.health.renew()
+    return {"ok": True, "enabled": params.enabled, **answer}
+
+
+async def listing(desk: Desk, _call: Call, _params: methods.Nothing) -> object:
+    """Every agent's heartbeat."""
+    return {"heartbeats": list(await desk.core.heartbeats.listing())}
+
+
+async def history(desk: Desk, _: Call, params: methods.HeartbeatHistoryParams) -> object:
+    """Records, newest first."""
+    return await desk.core.heartbeats.history(params.model_dump(by_alias=True))

@@ -1,0 +1,98 @@
+"""`health`, `status`, presence, events and wakes (protocol.md §10.1, heartbeat.md §15)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from gateway.protocol import methods
+from gateway.protocol.errors import invalid
+from gateway.rpc.desk import Call, Desk
+
+_BEACON: Final = (
+    "deviceId",
+    "instanceId",
+    "host",
+    "ip",
+    "mode",
+    "version",
+    "platform",
+    "deviceFamily",
+    "modelIdentifier",
+    "lastInputSeconds",
+    "reason",
+    "roles",
+    "scopes",
+    "tags",
+    "text",
+)
+
+
+async def health(desk: Desk, _: Call, params: methods.HealthParams) -> object:
+    """The snapshot; nothing is computed on this path unless the caller asks for a probe."""
+    return await desk.health.answer(probe=params.probe)
+
+
+async def status(desk: Desk, call: Call, _params: methods.StatusParams) -> object:
+    """`status`; newer clients crash without these lists, so they are never missing (§12.8)."""
+    answer: dict[str, Any] = {
+        "channelSummary": [],
+        "queuedSystemEvents": [],
+        "tasks": {"total": 0, "active": 0, "terminal": 0, "failures": 0, "byStatus": {}},
+        "taskAudit": {"total": 0, "warnings": 0, "errors": 0, "byCode": {}},
+        **await desk.core.status(),
+    }
+    sessions = {"paths": [], "count": 0, "defaults": {}, "recent": [], "byAgent": []}
+    sessions |= answer.get("sessions") or {}
+    if not methods.allows(call.session.scopes, methods.Scope.ADMIN):
+        sessions["paths"] = []
+    return {**answer, "sessions": sessions}
+
+
+async def presence(desk: Desk, _call: Call, _params: methods.Nothing) -> object:
+    """A bare list."""
+    return desk.presence.listing(desk.clock.now())
+
+
+async def system_event(desk: Desk, call: Call, params: methods.SystemEventParams) -> object:
+    """Queue text for the main session; a `Node:` line is a presence beacon."""
+    text = params.text.strip()
+    if not text:
+        raise invalid("text required", path="/text")
+    if text.startswith("Node:"):
+        sent = params.wire()
+        beacon = {name: sent[name] for name in _BEACON if sent.get(name) is not None}
+        changed = desk.presence.beacon(beacon, desk.clock.now())
+        desk.announce_presence()
+        if not changed:
+            return {"ok": True}
+    answer = await desk.core.wakes.system_event(
+        text,
+        mode=params.mode or "next-heartbeat",
+        agent_id=params.agent_id,
+        session_key=params.session_key,
+        source="system-event",
+        by=call.by,
+    )
+    return {"ok": True, **answer}
+
+
+async def wake(desk: Desk, call: Call, params: methods.WakeParams) -> object:
+    """Queue text and, with mode now, wake the agent; ``wait`` answers with the outcome."""
+    if not params.text.strip():
+        return {"ok": False}
+    mode = "now" if params.session_key and "mode" not in params.model_fields_set else params.mode
+    answer = await desk.core.wakes.system_event(
+        params.text.strip(),
+        mode=mode,
+        agent_id=params.agent_id,
+        session_key=params.session_key,
+        source="wake",
+        by=call.by,
+    )
+    if not params.wait or mode != "now" or not answer.get("ok", True):
+        return {"ok": True, **answer}
+    outcome = await desk.core.wakes.wait(
+        str(answer["eventId"]), timedelta(milliseconds=params.timeout_ms)
+    )
+    return {"ok": True, **answer, "outcome": outcome}

@@ -1,0 +1,62 @@
+"""Which function answers which method; a test proves it complete against the method table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.protocol.methods import Method, Params
+from gateway.rpc import agent, channels, chat, config, cron, heartbeat, system
+from gateway.rpc.desk import ANSWERED, Call, Desk, Handler
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "health": system.health,
+    "status": system.status,
+    "system-presence": system.presence,
+    "system-event": system.system_event,
+    "wake": system.wake,
+    "last-heartbeat": heartbeat.last,
+    "set-heartbeats": heartbeat.set_enabled,
+    "heartbeat.list": heartbeat.listing,
+    "heartbeat.history": heartbeat.history,
+    "cron.status": cron.status,
+    "cron.list": cron.listing,
+    "cron.get": cron.get,
+    "cron.add": cron.add,
+    "cron.update": cron.update,
+    "cron.remove": cron.remove,
+    "cron.run": cron.run,
+    "cron.runs": cron.runs,
+    "agent": agent.agent,
+    "agent.wait": agent.wait,
+    "agents.list": agent.agents,
+    "models.list": agent.models,
+    "send": chat.send,
+    "message.action": chat.message_action,
+    "chat.send": chat.chat_send,
+    "chat.history": chat.chat_history,
+    "chat.abort": chat.chat_abort,
+    "sessions.list": chat.sessions,
+    "channels.status": channels.status,
+    "inbox.list": channels.inbox,
+    "inbox.ack": channels.ack,
+    "config.get": config.get,
+}
+# Two-stage calls keep their own table: a repeat during the run is told `accepted` again.
+_OWN_REPEATS: Final = frozenset({"agent", "chat.send"})
+
+
+async def answer(desk: Desk, method: Method, call: Call, params: Params) -> object:
+    """Run the handler, once per idempotency key (§8)."""
+    handler = HANDLERS[method.name]
+    key = getattr(params, "idempotency_key", None)
+    if key is None or method.name in _OWN_REPEATS:
+        return await handler(desk, call, params)
+
+    async def work() -> object:
+        return await handler(desk, call, params)
+
+    return await desk.once.run(f"{method.name}:{key}", work)
+
+
+__all__ = ["ANSWERED", "HANDLERS", "answer"]
