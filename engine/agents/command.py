@@ -115,10 +115,10 @@ class CommandAgent:
     ) -> tuple[int, bytes, bytes]:
         silence = self._backend.no_output_timeout
         seconds = silence.total_seconds() if silence else None
-        async with self._process(argv, request) as process:
+        async with self._process(argv, request) as (process, exited):
             try:
                 async with asyncio.timeout(seconds) as watchdog:
-                    talk = _Talk(process, watchdog, seconds)
+                    talk = _Talk(process, exited, watchdog, seconds)
                     code = await talk.listen(stdin)
             except TimeoutError:
                 raise AgentFailure(
@@ -135,9 +135,11 @@ class CommandAgent:
     @contextlib.asynccontextmanager
     async def _process(
         self, argv: list[str], request: TurnRequest
-    ) -> AsyncIterator[asyncio.subprocess.Process]:
+    ) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Event]]:
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, watch = await loop.subprocess_exec(
+                lambda: _Watch(limit=_CHUNK, loop=loop),
                 *argv,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -152,8 +154,9 @@ class CommandAgent:
                 f"{self._backend.id}: {argv[0]!r} cannot be started: {error.strerror}. "
                 f"Fix: correct agents.defaults.cliBackends.{self._backend.id}.command",
             ) from error
+        process = asyncio.subprocess.Process(transport, watch, loop)
         try:
-            yield process
+            yield process, watch.exited
         finally:
             _end(process)
             with contextlib.suppress(TimeoutError):
@@ -199,16 +202,30 @@ class CommandAgent:
             ) from None
 
 
+class _Watch(asyncio.subprocess.SubprocessStreamProtocol):
+    """Tells when the program itself has ended; `wait` also waits for its children's pipes."""
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit, loop)
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+        super().process_exited()
+
+
 class _Talk:
     """Feeds one process and listens to it until it ends."""
 
     def __init__(
         self,
         process: asyncio.subprocess.Process,
+        exited: asyncio.Event,
         watchdog: asyncio.Timeout,
         seconds: float | None,
     ) -> None:
         self._process = process
+        self._exited = exited
         self._watchdog = watchdog
         self._seconds = seconds
         self.out = bytearray()
@@ -224,13 +241,13 @@ class _Talk:
                 group.create_task(self._collect(stream, into), name="agent-output")
                 for stream, into in ((process.stdout, self.out), (process.stderr, self.err))
             ]
-            code = await process.wait()
+            await self._exited.wait()
             # Children it left behind hold the pipes: without this the turn never ends.
             _end(process)
             await asyncio.wait(readers, timeout=_LAST_WORDS.total_seconds())
             for reader in readers:
                 reader.cancel()
-        return code
+        return process.returncode or 0
 
     async def _collect(self, stream: asyncio.StreamReader | None, into: bytearray) -> None:
         while stream is not None and (chunk := await stream.read(_CHUNK)):
