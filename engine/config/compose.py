@@ -116,7 +116,8 @@ class Composer:
             return f"includes are nested more than {MAX_NESTING} deep at {name}"
         roots = [self.root.resolve(), *(r.resolve() for r in self.extra_roots)]
         if not any(target.is_relative_to(root) for root in roots):
-            return f'"{name}" lies outside the config directory; add its directory to ENGINE_INCLUDE_ROOTS'
+            where = "outside the config directory; add its directory to ENGINE_INCLUDE_ROOTS"
+            return f'"{name}" lies {where}'
         return None
 
 

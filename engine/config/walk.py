@@ -1,4 +1,4 @@
-"""Decides key by key: ours, known but without effect here, or unknown (operations.md §1.6, §2.6)."""
+"""Decides key by key: ours, known but without effect here, or unknown (operations.md §1.6)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from engine.config.issues import Issue, Note
 from engine.config.json5 import Member, Node, join
 from engine.config.reference import children, knows
 from engine.config.schema import Channels, Config, Env
+from engine.config.secrets import Secret
 
 Key = tuple[str | int, ...]
 
@@ -31,7 +32,7 @@ LEGACY: Final[Mapping[Key, str]] = {
 class Shape:
     """What may stand at a place: an object of a section, a map, a list, or anything."""
 
-    kind: str  # section | map | list | any
+    kind: str  # section | map | list | secret | any
     model: type[BaseModel] | None = None
     inner: Shape | None = None
 
@@ -50,18 +51,18 @@ def shape(annotation: Any) -> Shape:
         return next((s for s in shapes if s.kind != "any"), ANYTHING)
     if origin is dict:
         inner = shape(get_args(annotation)[1])
-        return ANYTHING if get_args(annotation)[1] is Any else Shape("map", inner=inner)
+        return Shape("map", inner=inner)
     if origin is tuple:
         return Shape("list", inner=shape(get_args(annotation)[0]))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return Shape("section", model=annotation)
-    return ANYTHING
+    return Shape("secret") if annotation is Secret else ANYTHING
 
 
 @cache
 def keys_of(model: type[BaseModel]) -> dict[str, Shape]:
     """Keys of a section as the file spells them."""
-    return {f.alias or name: shape(f.annotation) for name, f in model.model_fields.items()}
+    return {f.alias or name: shape(_hint(f.annotation)) for name, f in model.model_fields.items()}
 
 
 def shape_at(path: Key) -> Shape | None:
@@ -76,13 +77,18 @@ def shape_at(path: Key) -> Shape | None:
 
 
 def _below(here: Shape, part: str | int) -> Shape | None:
-    if here.kind == "any":
+    if here.kind in ("any", "secret"):
         return ANYTHING
     if here.kind == "section" and here.model is not None:
         if here.model is Env and part not in ("vars", "shellEnv"):
             return ANYTHING
         return keys_of(here.model).get(str(part))
     return here.inner
+
+
+def _hint(annotation: Any) -> Any:
+    """mypy takes an annotation for something that cannot be cached."""
+    return annotation
 
 
 @dataclass(slots=True)

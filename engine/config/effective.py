@@ -1,0 +1,204 @@
+"""Reads the config the way it is meant: defaults under agents, channels under accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from engine.config.base import Section
+from engine.config.schema import (
+    AccountKeys,
+    Agent,
+    Config,
+    Heartbeat,
+    QqAccount,
+    TelegramAccount,
+    Visibility,
+)
+
+S = TypeVar("S", bound=Section)
+A = TypeVar("A", bound=AccountKeys)
+
+MAIN: Final = "main"
+DEFAULT_ACCOUNT: Final = "default"
+ALIASES: Final[Mapping[str, str]] = {
+    "local": "local",
+    "webchat": "local",
+    "console": "local",
+    "telegram": "telegram",
+    "tg": "telegram",
+    "qqbot": "qqbot",
+    "qq": "qqbot",
+    "webhook": "webhook",
+    "apprise": "apprise",
+}
+BUILT_IN_VISIBILITY: Final = Visibility.model_construct(
+    show_ok=False, show_alerts=True, use_indicator=True
+)
+
+
+def agents(config: Config) -> tuple[Agent, ...]:
+    """All agents in configured order; an implicit `main` when none is listed."""
+    return config.agents.list or (Agent(id=MAIN, default=True),)
+
+
+def default_agent(config: Config) -> str:
+    """The agent marked default, else the first (channels.md §3.4)."""
+    every = agents(config)
+    return next((a.id for a in every if a.default), every[0].id)
+
+
+def find_agent(config: Config, agent_id: str) -> Agent | None:
+    """An agent by id, letter case aside."""
+    wanted = agent_id.lower()
+    return next((a for a in agents(config) if a.id.lower() == wanted), None)
+
+
+def heartbeat(config: Config, agent: Agent) -> Heartbeat:
+    """The agent's block over the defaults, shallow per key (heartbeat.md §2)."""
+    base = config.agents.defaults.heartbeat
+    return over(base or Heartbeat(), agent.heartbeat) if agent.heartbeat else base or Heartbeat()
+
+
+def over(base: S, top: Section) -> S:
+    """``base`` with every key that ``top`` gives, shallow."""
+    given = {
+        name: getattr(top, name) for name in top.model_fields_set if name in type(base).model_fields
+    }
+    return base.model_copy(update=given)
+
+
+def user_zone(config: Config, agent: Agent | None = None) -> str | None:
+    """The person's zone: the agent's, the default's, None for the host's."""
+    own = agent.user_timezone if agent else None
+    return own or config.agents.defaults.user_timezone
+
+
+def telegram_accounts(config: Config) -> dict[str, TelegramAccount]:
+    """Accounts in configured order, each over its channel (channels.md §2)."""
+    channel = config.channels.telegram
+    if channel is None:
+        return {}
+    top = channel.bot_token is not None or channel.token_file is not None
+    return _accounts(TelegramAccount, channel, channel.accounts, top=top)
+
+
+def qq_accounts(config: Config) -> dict[str, QqAccount]:
+    """Accounts in configured order, each over its channel."""
+    channel = config.channels.qqbot
+    if channel is None:
+        return {}
+    return _accounts(QqAccount, channel, channel.accounts, top=channel.app_id is not None)
+
+
+def _accounts(
+    kind: type[A], channel: AccountKeys, own: Mapping[str, A], *, top: bool
+) -> dict[str, A]:
+    shared = {n: getattr(channel, n) for n in channel.model_fields_set if n in kind.model_fields}
+    base = kind().model_copy(update=shared)
+    # Credentials at the top are the account `default`; without any account it is the one
+    # that may still get its credentials from the environment.
+    found: dict[str, A] = {}
+    if (top or not own) and DEFAULT_ACCOUNT not in own:
+        found[DEFAULT_ACCOUNT] = base
+    for ident, account in own.items():
+        found[ident.strip().lower()] = _ceiling(base, over(_without_name(base), account), account)
+    return found
+
+
+def _without_name(base: A) -> A:
+    """Name and credentials belong to one bot; another does not inherit them."""
+    blank: dict[str, None] = {
+        n: None
+        for n in (
+            "name",
+            "bot_token",
+            "token_file",
+            "app_id",
+            "client_secret",
+            "client_secret_file",
+        )
+        if n in type(base).model_fields
+    }
+    return base.model_copy(update=blank)
+
+
+def _ceiling(base: A, merged: A, account: AccountKeys) -> A:
+    """A closed top-level allowFrom is a ceiling: an account's `*` does not open it."""
+    top = clean(base.allow_from or ())
+    if top and "*" not in top and "*" in clean(account.allow_from or ()):
+        return merged.model_copy(update={"allow_from": top})
+    return merged
+
+
+def clean(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """An allow list without blanks; `[""]` is an empty list, not a wildcard."""
+    return tuple(e.strip() for e in entries if e.strip())
+
+
+def account_ids(config: Config, channel: str) -> tuple[str, ...]:
+    """Accounts of a channel in configured order."""
+    match ALIASES.get(channel):
+        case "telegram":
+            return tuple(telegram_accounts(config))
+        case "qqbot":
+            return tuple(qq_accounts(config))
+        case "webhook" if config.channels.webhook is not None:
+            return tuple(config.channels.webhook.accounts) or (DEFAULT_ACCOUNT,)
+        case "apprise" if config.channels.apprise is not None:
+            return tuple(config.channels.apprise.accounts) or (DEFAULT_ACCOUNT,)
+        case "local" if config.channels.local.enabled:
+            return (DEFAULT_ACCOUNT,)
+        case _:
+            return ()
+
+
+def configured_channels(config: Config) -> tuple[str, ...]:
+    """Channels that are configured and switched on."""
+    found = []
+    for name in ("telegram", "qqbot", "webhook", "apprise", "local"):
+        section = getattr(config.channels, name)
+        if section is not None and section.enabled:
+            found.append(name)
+    return tuple(found)
+
+
+def default_account_of(config: Config, channel: str) -> str | None:
+    """`defaultAccount` of a channel if it names an account, else None."""
+    section = getattr(config.channels, ALIASES.get(channel, ""), None)
+    wish = getattr(section, "default_account", None)
+    ident = wish.strip().lower() if isinstance(wish, str) else None
+    return ident if ident in account_ids(config, channel) else None
+
+
+def bound_accounts(config: Config, agent_id: str, channel: str) -> tuple[str, ...]:
+    """Accounts of a channel bound to an agent as a whole (channels.md §2, step 3)."""
+    found = []
+    for binding in config.bindings:
+        match = binding.match
+        same = ALIASES.get(match.channel.lower()) == ALIASES.get(channel)
+        if same and match.peer is None and binding.agent_id.lower() == agent_id.lower():
+            account = (match.account_id or DEFAULT_ACCOUNT).strip().lower()
+            if account != "*":
+                found.append(account)
+    return tuple(dict.fromkeys(found))
+
+
+def visibility(config: Config, channel: str | None, account_id: str | None = None) -> Visibility:
+    """What of a heartbeat is shown; each flag from the first place that sets it."""
+    name = ALIASES.get(channel or "")
+    if name is None:
+        return BUILT_IN_VISIBILITY
+    places: list[Visibility] = []
+    section = getattr(config.channels, name, None)
+    if isinstance(section, AccountKeys):
+        accounts: Mapping[str, AccountKeys] = getattr(section, "accounts", {})
+        if account_id is not None and account_id in accounts:
+            places.append(accounts[account_id].visibility)
+        places.append(section.visibility)
+    places += [config.channels.defaults.visibility, BUILT_IN_VISIBILITY]
+    flags = {
+        flag: next(v for p in places if (v := getattr(p, flag)) is not None)
+        for flag in ("show_ok", "show_alerts", "use_indicator")
+    }
+    return Visibility.model_construct(**flags)
