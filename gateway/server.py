@@ -86,8 +86,9 @@ class GatewaySocket(WebSocketsSansIOProtocol):
         """Put this socket where the connection finds it."""
         super().handle_connect(event)
         if self.response.status_code == 101:
-            scope: MutableMapping[str, Any] = self.scope
-            scope["extensions"] = {**scope["extensions"], WIRE: self}
+            scope: dict[str, Any] = dict(self.scope)
+            extensions = {**scope["extensions"], WIRE: self}
+            self.scope["extensions"] = extensions  # ASGI lets a server add its own
 
     def data_received(self, data: bytes) -> None:
         """Watch the size of the message that is coming in; deaf after a breach."""

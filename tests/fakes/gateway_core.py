@@ -1,0 +1,212 @@
+"""An engine for tests of the gateway: it keeps what it was told and answers from a script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from gateway.rpc.core import ChatOrder
+from jobs.errors import ConfigOwned, InvalidInput, JobNotFound
+
+
+class Said(list[tuple[str, Any]]):
+    """What the core was asked to do, in order."""
+
+    def of(self, name: str) -> list[Any]:
+        return [value for told, value in self if told == name]
+
+
+class FakeScheduling:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        self.jobs: dict[str, dict[str, Any]] = {}
+
+    async def status(self) -> dict[str, Any]:
+        return {"enabled": True, "jobs": len(self.jobs), "nextWakeAtMs": None}
+
+    async def list(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.said.append(("list", dict(params)))
+        jobs = [*self.jobs.values()]
+        return {"jobs": jobs, "total": len(jobs), "offset": 0, "limit": 50, "hasMore": False}
+
+    async def get(self, ref: str) -> dict[str, Any]:
+        if ref not in self.jobs:
+            raise JobNotFound(f"cron job not found: {ref}", fix="engine cron list", job_id=ref)
+        return self.jobs[ref]
+
+    async def add(self, params: Mapping[str, Any], *, by: str) -> dict[str, Any]:
+        self.said.append(("add", {**params, "by": by}))
+        job = {"id": f"job-{len(self.jobs) + 1}", **params}
+        self.jobs[job["id"]] = job
+        return job
+
+    async def update(
+        self,
+        ref: str,
+        patch: Mapping[str, Any],
+        *,
+        by: str,
+        expected_revision: str | None = None,
+    ) -> dict[str, Any]:
+        job = await self.get(ref)
+        if job.get("source") == "config":
+            raise ConfigOwned(f"{ref} belongs to the config", why="engine.json:3", fix="edit it")
+        job.update(patch)
+        return job
+
+    async def remove(self, ref: str, *, by: str) -> dict[str, Any]:
+        await self.get(ref)
+        del self.jobs[ref]
+        return {"ok": True, "removed": True}
+
+    async def run(self, ref: str, *, mode: str, by: str) -> dict[str, Any]:
+        await self.get(ref)
+        return {"ok": True, "enqueued": True, "runId": "run-1"}
+
+    async def runs(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"entries": [], "total": 0, "asked": dict(params)}
+
+
+class FakeHeartbeats:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        self.record: dict[str, Any] | None = None
+
+    async def last(self, agent_id: str | None = None) -> dict[str, Any] | None:
+        return self.record
+
+    async def listing(self) -> Sequence[dict[str, Any]]:
+        return [{"agentId": "main", "enabled": True, "every": "30m"}]
+
+    async def history(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"entries": [], "total": 0, "asked": dict(params)}
+
+    async def set_enabled(
+        self, enabled: bool, *, agent_id: str | None = None, by: str
+    ) -> dict[str, Any]:
+        self.said.append(("set_enabled", (enabled, agent_id, by)))
+        return {"ok": True, "enabled": enabled}
+
+
+class FakeWakes:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        self.outcome: dict[str, Any] | None = None
+
+    async def system_event(
+        self,
+        text: str,
+        *,
+        mode: str,
+        agent_id: str | None = None,
+        session_key: str | None = None,
+        source: str,
+        by: str,
+        trusted: bool = True,
+    ) -> dict[str, Any]:
+        told = {"text": text, "mode": mode, "agent": agent_id, "source": source}
+        self.said.append(("system_event", told))
+        return {"ok": True, "eventId": "ev-1"}
+
+    async def wait(self, event_id: str, within: timedelta) -> dict[str, Any] | None:
+        self.said.append(("wait", (event_id, within)))
+        return self.outcome
+
+
+class FakeConversation:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        self.go = asyncio.Event()
+        self.answer: dict[str, Any] = {"status": "ok", "payloads": ["hello"], "meta": {}}
+
+    def check(self, order: ChatOrder) -> None:
+        if order.deliver and order.to is None and not order.best_effort:
+            raise InvalidInput("no route to deliver to", fix="pass to and channel")
+
+    async def converse(self, order: ChatOrder) -> dict[str, Any]:
+        self.said.append(("converse", order))
+        await self.go.wait()
+        return self.answer
+
+    async def abort(self, session_key: str, run_id: str | None = None) -> Sequence[str]:
+        return [run_id or "r-1"]
+
+
+class FakeOutlet:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+
+    async def send(self, *, channel: str | None, to: str, text: str, **rest: Any) -> dict[str, Any]:
+        if channel == "pigeon":
+            raise InvalidInput(f"unsupported channel: {channel}")
+        self.said.append(("send", {"channel": channel, "to": to, "text": text, **rest}))
+        return {"messageId": f"m-{len(self.said.of('send'))}", "channel": channel or "local"}
+
+
+class FakeSessions:
+    def resolve(self, agent_id: str | None, session_key: str | None) -> tuple[str, str]:
+        agent = agent_id or "main"
+        return agent, f"agent:{agent}:main" if session_key in (None, "main") else str(session_key)
+
+    async def listing(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"sessions": [], "count": 0}
+
+    async def history(self, session_key: str, *, limit: int) -> dict[str, Any]:
+        message = {"role": "user", "content": [{"type": "text", "text": "x" * 1_000_000}]}
+        return {"sessionKey": session_key, "messages": [message] * min(limit, 8)}
+
+
+class FakeInbox:
+    async def listing(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"messages": [], "total": 0, "unseen": 0}
+
+    async def ack(self, ids: Sequence[str] | None) -> dict[str, Any]:
+        return {"ok": True, "acked": 0 if ids is None else len(ids)}
+
+
+class FakeCore:
+    """Keeps the promises of `gateway.rpc.core.Core`."""
+
+    def __init__(self) -> None:
+        self.said = Said()
+        self.scheduling = FakeScheduling(self.said)
+        self.heartbeats = FakeHeartbeats(self.said)
+        self.wakes = FakeWakes(self.said)
+        self.conversation = FakeConversation(self.said)
+        self.outlet = FakeOutlet(self.said)
+        self.sessions = FakeSessions()
+        self.inbox = FakeInbox()
+        self.config: dict[str, Any] = {"gateway": {"auth": {"token": "s3cret-value"}}}
+
+    async def health(self) -> dict[str, Any]:
+        self.said.append(("health", None))
+        return {"channels": {}, "agents": [{"agentId": "main"}], "defaultAgentId": "main"}
+
+    async def status(self) -> dict[str, Any]:
+        return {"runtimeVersion": "0.1.0", "sessions": {"paths": ["/home/x"], "count": 0}}
+
+    def config_file(self) -> dict[str, Any]:
+        return {
+            "path": "engine.json",
+            "exists": True,
+            "raw": "{}",
+            "parsed": self.config,
+            "config": self.config,
+            "valid": True,
+            "issues": [],
+            "warnings": [],
+            "hash": "h",
+        }
+
+    def agents(self) -> dict[str, Any]:
+        return {"defaultId": "main", "mainKey": "main", "agents": [{"id": "main"}]}
+
+    def models(self) -> Sequence[dict[str, Any]]:
+        return [{"id": "offline", "name": "offline", "provider": "offline"}]
+
+    async def channels_status(
+        self, *, probe: bool = False, channel: str | None = None
+    ) -> dict[str, Any]:
+        return {"channelOrder": ["local"], "channels": {"local": {"configured": True}}}
