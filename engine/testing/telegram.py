@@ -384,7 +384,7 @@ class TelegramStandIn:
     async def _send(self, bot: _Bot, parameters: Mapping[str, Any]) -> dict[str, Any]:
         text = str(parameters.get("text", ""))
         mode = parameters.get("parse_mode")
-        visible = _visible(text) if mode == "HTML" else text
+        visible = read_as_platform(text) if mode == "HTML" else text
         if not visible.strip():
             raise Refusal(400, "Bad Request: message text is empty")
         if len(visible.encode("utf-16-le")) // 2 > LONGEST_TEXT:
@@ -445,8 +445,8 @@ def _parameters(content_type: str, body: bytes) -> dict[str, Any]:
 
 
 _ALLOWED_TAGS: Final = frozenset(
-    ("b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "a", "code", "pre")
-    + ("blockquote", "tg-spoiler", "span", "tg-emoji")
+    {"b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "a", "code", "pre"}
+    | {"blockquote", "tg-spoiler", "span", "tg-emoji"}
 )
 
 
@@ -475,7 +475,8 @@ class _Html(HTMLParser):
         self.visible.append(data)
 
 
-def _visible(text: str) -> str:
+def read_as_platform(text: str) -> str:
+    """Return what a person sees of HTML text; raises `Refusal` where the platform would."""
     parser = _Html()
     parser.feed(text)
     parser.close()
