@@ -90,7 +90,9 @@ def chunk(
 
 def _cut(head: str, rest: str, limit: int, measure: Measure, mode: str) -> tuple[str, str, str]:
     """Return the next chunk, what is left, and the opener of the fence that was cut."""
-    room = limit - measure(head) - 8  # 8: closing a fence of four marks and its line end
+    marks = [len(match[1]) for match in _FENCE.finditer(head + rest[:limit])]
+    closing_room = min(1 + max(marks), limit // 2) if marks else 0
+    room = limit - measure(head) - closing_room
     at = _place(rest, _fit(rest, max(room, 1), measure), mode, fenced=bool(head))
     piece, left = head + rest[:at].rstrip(), rest[at:]
     opener = open_fence(piece)

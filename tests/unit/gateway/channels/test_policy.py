@@ -1,0 +1,122 @@
+"""Who may talk: channels.md §3, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from engine.target import ChatType, Peer
+from gateway.channels.base import Inbound
+from gateway.channels.policy import GroupRule, Policy, effective, entries, judge, matches
+
+DM = Inbound(
+    channel="telegram",
+    account_id="default",
+    peer=Peer(to="42", chat_type=ChatType.DIRECT),
+    sender_id="42",
+    sender_label=None,
+    message_id="1",
+    text="hello",
+    at=datetime(2026, 11, 20, tzinfo=UTC),
+)
+GROUP = replace(
+    DM, peer=Peer(to="-100", chat_type=ChatType.GROUP), chat_type=ChatType.GROUP, mentioned=True
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        (Policy(), "pairing-required"),
+        (Policy(allow_from=("42",)), ""),
+        (Policy(paired=("42",)), ""),
+        (Policy(allow_from=("*",)), ""),
+        (Policy(dm="allowlist", allow_from=("41",)), "blocked"),
+        (Policy(dm="allowlist", allow_from=("tg:42",)), ""),
+        (Policy(dm="open", allow_from=("*",)), ""),
+        (Policy(dm="open", allow_from=("41",)), "blocked"),
+        (Policy(dm="open", allow_from=("41",), paired=("42",)), "blocked"),
+        (Policy(dm="disabled", allow_from=("42",)), "dm-disabled"),
+        (Policy(dm="what", allow_from=()), "blocked"),
+    ],
+)
+def test_a_direct_message_is_let_in_or_named_why_not(policy: Policy, reason: str) -> None:
+    verdict = judge(policy, DM)
+    assert verdict.reason == reason
+    assert verdict.admitted is not bool(reason)
+
+
+def test_a_blank_entry_admits_nobody() -> None:
+    assert entries(("", "  ", "telegram: ")) == ()
+    assert not matches(("",), "42")
+    assert not matches(("",), "")
+
+
+def test_an_asterisk_counts_only_as_a_whole_entry() -> None:
+    assert not matches(("4*",), "42")
+    assert matches((" * ",), "42")
+
+
+def test_ids_are_compared_without_case_and_prefix() -> None:
+    assert matches(("QQ:ABCdef",), "abcDEF")
+
+
+@pytest.mark.parametrize(
+    ("account", "top", "merged"),
+    [
+        (None, ("1", " "), ("1",)),
+        (("2",), ("1",), ("2",)),
+        (("*",), ("1",), ("1",)),
+        (("*",), (), ("*",)),
+        (("*",), ("*", "1"), ("*",)),
+    ],
+)
+def test_a_top_level_list_of_people_is_a_ceiling(
+    account: tuple[str, ...] | None, top: tuple[str, ...], merged: tuple[str, ...]
+) -> None:
+    assert effective(account, top) == merged
+
+
+def test_with_one_owner_named_nobody_else_moves_the_route() -> None:
+    assert not judge(Policy(allow_from=("41",), paired=("42",)), DM).may_set_route
+    assert judge(Policy(allow_from=("42",)), DM).may_set_route
+    assert judge(Policy(allow_from=("41", "43"), paired=("42",)), DM).may_set_route
+
+
+ALLOWED = Policy(allow_from=("42",), groups={"-100": GroupRule()})
+
+
+@pytest.mark.parametrize(
+    ("policy", "message", "reason"),
+    [
+        (ALLOWED, GROUP, ""),
+        (replace(ALLOWED, group="disabled"), GROUP, "group-disabled"),
+        (replace(ALLOWED, groups={"-1": GroupRule()}), GROUP, "group-not-allowed"),
+        (replace(ALLOWED, groups={"-100": GroupRule(enabled=False)}), GROUP, "group-not-allowed"),
+        (replace(ALLOWED, groups=None), GROUP, "group-not-allowed"),
+        (replace(ALLOWED, groups={"*": GroupRule()}), GROUP, ""),
+        (ALLOWED, replace(GROUP, sender_id="7"), "sender-not-allowed"),
+        (replace(ALLOWED, group_allow_from=("7",)), replace(GROUP, sender_id="7"), ""),
+        (replace(ALLOWED, groups=None, group_allow_from=("42",)), GROUP, ""),
+        (ALLOWED, replace(GROUP, mentioned=False), "mention-required"),
+        (
+            replace(ALLOWED, groups={"-100": GroupRule(require_mention=False)}),
+            replace(GROUP, mentioned=False),
+            "",
+        ),
+        (
+            replace(ALLOWED, groups={"-100": GroupRule(allow_from=("7",))}),
+            GROUP,
+            "sender-not-allowed",
+        ),
+        (Policy(group="open"), replace(GROUP, sender_id="7"), ""),
+        (Policy(group="open", groups={"-1": GroupRule()}), GROUP, ""),
+        (Policy(paired=("42",), groups={"-100": GroupRule()}), GROUP, "sender-not-allowed"),
+    ],
+)
+def test_a_group_message_passes_every_step_or_names_the_first(
+    policy: Policy, message: Inbound, reason: str
+) -> None:
+    assert judge(policy, message).reason == reason
