@@ -241,6 +241,9 @@ def _issue(key: Key, node: Node, row: Any) -> Issue:
     if kind == "value_error":
         message = str(row["ctx"]["error"])
         return Issue(path=path, message=message, code="value", place=node.place)
+    if kind == "string_pattern_mismatch":
+        message = f"{given} is not an id (letters, digits, - and _, at most 64)"
+        return Issue(path=path, message=message, code="value", place=node.place)
     wanted = _WANTED.get(kind)
     message = f"expected {wanted}, got {given}" if wanted else f"{row['msg']}, got {given}"
     return Issue(path=path, message=message, code="type" if wanted else "value", place=node.place)

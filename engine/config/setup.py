@@ -1,0 +1,38 @@
+"""The first config file, with the comments a newcomer needs (operations.md §1.1, L21)."""
+
+from __future__ import annotations
+
+
+def minimal_config_text(*, channel: str | None = None) -> str:
+    """A file that starts a gateway and beats every half hour to the last conversation."""
+    telegram = (
+        '    telegram: { botToken: "${TELEGRAM_BOT_TOKEN}" },'
+        if channel == "telegram"
+        else '    // telegram: { botToken: "${TELEGRAM_BOT_TOKEN}" },  // put the token into .env'
+    )
+    return f"""{{
+  // Every key: engine config schema. Changes are applied live where they can be.
+  gateway: {{
+    mode: "local", // run the gateway on this machine
+  }},
+  agents: {{
+    defaults: {{
+      // model: {{ primary: "openai/gpt-5-mini" }},  // without one, agents answer offline
+      heartbeat: {{
+        every: "30m",
+        target: "last", // where you last wrote to the agent; "none" keeps it silent
+        // activeHours: {{ start: "08:00", end: "22:00" }},
+      }},
+    }},
+  }},
+  channels: {{
+    // The local inbox is always there: engine inbox
+{telegram}
+  }},
+  cron: {{
+    jobs: {{
+      // "morning-brief": {{ schedule: "0 7 * * *", message: "What is on today?", deliver: "last" }},
+    }},
+  }},
+}}
+"""

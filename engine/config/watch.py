@@ -1,0 +1,51 @@
+"""Notices that the config changed: file events, and a look every few seconds as fallback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+POLL_MS: Final = 5000
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+def stamp(files: Sequence[Path]) -> Stamp:
+    """Identity, size and time of each file; changes when one is written or replaced."""
+    rows = []
+    for path in files:
+        try:
+            status = path.stat()
+        except OSError:
+            rows.append((str(path), 0, 0, 0))
+        else:
+            rows.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(rows)
+
+
+async def changes(
+    files: Callable[[], Sequence[Path]], *, debounce_ms: int = 300, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """One item per burst of changes to any of the files, after ``debounce_ms`` of quiet.
+
+    Directories are watched, because editors replace files. Ends when ``stop`` is set.
+    """
+    from watchfiles import awatch
+
+    seen = stamp(files())
+    directories = sorted({path.parent for path in files() if path.parent.is_dir()})
+    async for _ in awatch(
+        *directories,
+        debounce=max(debounce_ms, 1),
+        step=max(debounce_ms, 1),
+        stop_event=stop,
+        rust_timeout=POLL_MS,
+        yield_on_timeout=True,
+        recursive=False,
+    ):
+        now = stamp(files())
+        if now != seen:
+            seen = now
+            yield
