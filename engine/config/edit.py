@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.config.compose import INCLUDE
-from engine.config.json5 import Document, Json5Error, Node, parse, render, render_key
+from engine.config.issues import Issue, refuse
+from engine.config.json5 import Document, Json5Error, Node, Place, parse, render, render_key
 from engine.config.secrets import MARKERS
-from jobs.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, UsageError
+from jobs.errors import Conflict, EngineError, InvalidInput, NotFound, StoreUnavailable, UsageError
 
 BACKUPS: Final = 5
 KEEP_REJECTED: Final = 10
@@ -108,6 +109,7 @@ def set_text(text: str, path: str, value: Any) -> str:
     document = parse(text if text.strip() else "{\n}\n")
     text = document.source.text
     quoted = _quotes_keys(document.root)
+    _refuse_included(document.root, parts, path)
     present = find(document.root, parts)
     if present is not None:
         if present.plain() == value and type(present.plain()) is type(value):
@@ -123,6 +125,19 @@ def set_text(text: str, path: str, value: Any) -> str:
     for part in reversed(parts[depth + 1 :]):
         value = _wrap(part, value, path)
     return _inserted(text, host, parts[depth], value, path, quoted=quoted)
+
+
+def _refuse_included(root: Node, parts: tuple[Part, ...], path: str) -> None:
+    """What comes from another file is changed in that file."""
+    for depth in range(len(parts)):
+        node = find(root, parts[:depth])
+        wish = node.member(INCLUDE) if node is not None else None
+        if wish is not None:
+            files = wish.node.plain()
+            shown = files if isinstance(files, str) else ", ".join(map(str, files))
+            raise InvalidInput(
+                f"{path} was not changed", why=f"it comes from {shown}", fix=f"edit {shown}"
+            )
 
 
 def _wrap(part: Part, value: Any, path: str) -> Any:
@@ -157,7 +172,8 @@ def _inserted(text: str, host: Node, part: Part, value: Any, path: str, *, quote
     new = f"\n{outer}  {lead}{body}," if host.kind == "object" else f"{lead}{body}"
     inside = text[host.start + 1 : host.end - 1]
     if inside.strip():  # only comments: keep them, and close on a line of its own
-        return f"{text[: host.end - 1].rstrip()}\n{outer}  {lead}{body},\n{outer}{text[host.end - 1 :]}"
+        head = text[: host.end - 1].rstrip()
+        return f"{head}\n{outer}  {lead}{body},\n{outer}{text[host.end - 1 :]}"
     close = f"\n{outer}" if host.kind == "object" else ""
     return text[: host.start + 1] + new + close + text[host.end - 1 :]
 
@@ -189,6 +205,7 @@ def unset_text(text: str, path: str) -> str:
     parts = parse_path(path)
     document = parse(text if text.strip() else "{}")
     text = document.source.text
+    _refuse_included(document.root, parts, path)
     host, node = find(document.root, parts[:-1]), find(document.root, parts)
     if host is None or node is None:
         raise NotFound(f"{path} is not set", why="nothing changed", fix="engine config get")
@@ -249,6 +266,8 @@ def refuse_markers(value: Any) -> None:
         case list() | tuple():
             for inner in value:
                 refuse_markers(inner)
+        case _:
+            pass
 
 
 def value_of(text: str, *, strict: bool = False) -> Any:
@@ -312,7 +331,11 @@ def write(
             currentHash=before,
         )
     text = old.decode("utf-8")
-    new_text = edit(text)
+    try:
+        new_text = edit(text)
+    except Json5Error as error:
+        place = Place(path.name, error.line, error.column)
+        raise refuse(path, [Issue(path="", message=error.message, place=place)]) from error
     if new_text == text and path.exists():
         return Written(changed=False, line="No change", text=text, old_hash=before, new_hash=before)
     if version is not None:
@@ -322,9 +345,9 @@ def write(
         if not replace:
             _refuse_loss(old, new)
         validate(new)
-    except Exception as error:
+    except EngineError:
         _reject(path, new, now)
-        raise error from error.__cause__
+        raise
     return _commit(path, old, new, before)
 
 

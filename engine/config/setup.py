@@ -31,7 +31,7 @@ def minimal_config_text(*, channel: str | None = None) -> str:
   }},
   cron: {{
     jobs: {{
-      // "morning-brief": {{ schedule: "0 7 * * *", message: "What is on today?", deliver: "last" }},
+      // "brief": {{ schedule: "0 7 * * *", message: "What is on today?", deliver: "last" }},
     }},
   }},
 }}
