@@ -11,7 +11,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event as Pause
@@ -87,6 +87,7 @@ class Client:
         self._timeout = timeout
         self._identity = identity
         self._socket: ClientConnection | None = None
+        self._hold = ExitStack()
         self._events: deque[ServerEvent] = deque()
 
     def __enter__(self) -> Self:
@@ -105,7 +106,7 @@ class Client:
         """Connect and say hello; waits out a gateway that is still starting."""
         deadline = _Deadline(self._timeout)
         while True:
-            self._socket = _dial(self.url, deadline)
+            self._socket = _dial(self.url, deadline, self._hold)
             try:
                 self.hello = self._greet(deadline)
             except _Later as later:
@@ -121,10 +122,9 @@ class Client:
 
     def close(self) -> None:
         """Hang up; safe to call twice."""
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.close()
-            self._socket = None
+        self._socket = None
+        with suppress(OSError):
+            self._hold.close()
 
     def call(
         self,
@@ -290,12 +290,12 @@ class _Later(Exception):
         self.error = error
 
 
-def _dial(url: str, deadline: _Deadline) -> ClientConnection:
+def _dial(url: str, deadline: _Deadline, hold: ExitStack) -> ClientConnection:
     from websockets.exceptions import InvalidHandshake, InvalidURI
     from websockets.sync.client import connect
 
     try:
-        return connect(
+        connecting = connect(
             url,
             open_timeout=deadline.left(),
             max_size=MAX_FRAME,
@@ -304,6 +304,7 @@ def _dial(url: str, deadline: _Deadline) -> ClientConnection:
             ping_interval=None,
             close_timeout=1,
         )
+        return hold.enter_context(connecting)
     except (InvalidURI, ValueError) as error:
         raise InvalidInput(
             "the gateway address was refused", why=str(error), fix="use ws://HOST:PORT"

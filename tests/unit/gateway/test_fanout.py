@@ -1,0 +1,134 @@
+"""Events: who sees them, in which order, and what a slow reader loses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from engine.events import Bus
+from gateway.fanout import Fanout
+from gateway.protocol.frames import MAX_BUFFERED
+from gateway.protocol.handshake import Client, Session
+
+
+class Tape:
+    """A line that keeps what was written."""
+
+    def __init__(self, waiting: int = 0) -> None:
+        self.frames: list[dict[str, Any]] = []
+        self.waiting = waiting
+        self.closed: tuple[int, str] | None = None
+
+    def write(self, text: str) -> None:
+        self.frames.append(json.loads(text))
+
+    def buffered(self) -> int:
+        return self.waiting
+
+    def end(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+    @property
+    def seen(self) -> list[tuple[str, int]]:
+        return [(frame["event"], frame["seq"]) for frame in self.frames]
+
+
+def session(name: str, *scopes: str, protocol: int = 4, caps: tuple[str, ...] = ()) -> Session:
+    client = Client.model_validate(
+        {"id": "cli", "mode": "cli", "version": "1", "platform": "linux"}
+    )
+    return Session(
+        conn_id=name,
+        protocol=protocol,
+        client=client,
+        role="operator",
+        scopes=scopes,
+        caps=frozenset(caps),
+        auth_method="token",
+    )
+
+
+@pytest.fixture
+def fanout() -> Fanout:
+    return Fanout(lambda: {"presence": 1, "health": 2})
+
+
+def joined(fanout: Fanout, *scopes: str, waiting: int = 0, **facts: Any) -> Tape:
+    tape = Tape(waiting)
+    fanout.join(session(f"c{len(fanout)}", *scopes, **facts), tape)
+    return tape
+
+
+def test_numbers_are_per_connection_and_gap_free_after_the_scope_filter(fanout: Fanout) -> None:
+    reader, stranger = joined(fanout, "operator.read"), joined(fanout)
+    for name in ("cron", "tick", "chat", "heartbeat"):
+        fanout.publish(name, {})
+    assert reader.seen == [("cron", 1), ("tick", 2), ("chat", 3), ("heartbeat", 4)]
+    assert stranger.seen == [("tick", 1), ("heartbeat", 2)]
+
+
+def test_presence_is_for_everyone_on_wire_3_and_for_readers_on_wire_4(fanout: Fanout) -> None:
+    old, new = joined(fanout, protocol=3), joined(fanout)
+    fanout.publish("presence", {"presence": []})
+    assert old.frames[0]["stateVersion"] == {"presence": 1, "health": 2}
+    assert not new.frames
+
+
+def test_an_unknown_event_reaches_admins_only(fanout: Fanout) -> None:
+    reader, admin = joined(fanout, "operator.read"), joined(fanout, "operator.admin")
+    fanout.publish("secret-thing", {})
+    assert not reader.frames
+    assert admin.seen == [("secret-thing", 1)]
+
+
+def test_tool_streams_go_to_who_asked_for_them(fanout: Fanout) -> None:
+    plain = joined(fanout, "operator.read")
+    keen = joined(fanout, "operator.read", caps=("tool-events",))
+    fanout.publish("agent", {"stream": "tool"})
+    assert not plain.frames
+    assert len(keen.frames) == 1
+
+
+def test_a_slow_reader_sees_a_gap_for_what_may_be_dropped(fanout: Fanout) -> None:
+    slow = joined(fanout, "operator.read", waiting=MAX_BUFFERED)
+    fanout.publish("cron", {})
+    slow.waiting = 0
+    fanout.publish("cron", {})
+    assert slow.seen == [("cron", 2)]
+
+
+def test_a_slow_reader_is_cut_for_what_may_not_be_dropped(fanout: Fanout) -> None:
+    slow, other = joined(fanout, waiting=MAX_BUFFERED), joined(fanout)
+    fanout.publish("health", {})
+    assert slow.closed == (1008, "slow consumer")
+    assert other.seen == [("health", 1)]
+    assert len(fanout) == 1
+
+
+def chat(text: str, state: str = "delta") -> dict[str, Any]:
+    return {"runId": "r", "state": state, "message": {"content": [{"type": "text", "text": text}]}}
+
+
+def test_wire_4_gets_the_suffix_of_a_growing_answer(fanout: Fanout) -> None:
+    old = joined(fanout, "operator.read", protocol=3)
+    new = joined(fanout, "operator.read")
+    for payload in (chat("Hel"), chat("Hello"), chat("Bye"), chat("Bye", "final")):
+        fanout.publish("chat", payload)
+    assert [frame["payload"].get("deltaText") for frame in old.frames] == [None] * 4
+    assert [frame["payload"].get("deltaText") for frame in new.frames] == [
+        "Hel",
+        "lo",
+        "Bye",
+        None,
+    ]
+    assert new.frames[2]["payload"]["replace"] is True
+
+
+def test_the_bus_reaches_clients_but_not_with_inner_matters(fanout: Fanout) -> None:
+    bus, reader = Bus(), joined(fanout, "operator.admin")
+    bus.listen(fanout.on_bus)
+    bus.publish("outbox", {"key": "k", "state": "queued"})
+    bus.publish("heartbeat", {"status": "sent"})
+    assert reader.seen == [("heartbeat", 1)]
