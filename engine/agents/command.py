@@ -46,6 +46,7 @@ class CommandBackend:
     clear_env: tuple[str, ...] = ()
     timeout: timedelta | None = None
     no_output_timeout: timedelta | None = None
+    output_most: int = OUTPUT_MOST  # bytes of one stream
 
 
 class CommandAgent:
@@ -113,12 +114,13 @@ class CommandAgent:
     async def _run(
         self, argv: list[str], stdin: bytes, request: TurnRequest
     ) -> tuple[int, bytes, bytes]:
-        silence = self._backend.no_output_timeout
+        backend = self._backend
+        silence = backend.no_output_timeout
         seconds = silence.total_seconds() if silence else None
         async with self._process(argv, request) as (process, exited):
             try:
                 async with asyncio.timeout(seconds) as watchdog:
-                    talk = _Talk(process, exited, watchdog, seconds)
+                    talk = _Talk(process, exited, watchdog, seconds, backend.output_most)
                     code = await talk.listen(stdin)
             except TimeoutError:
                 raise AgentFailure(
@@ -128,7 +130,7 @@ class CommandAgent:
             # Cut words would pass for an answer.
             raise AgentFailure(
                 FailureClass.INVALID,
-                f"{self._backend.id}: more than {OUTPUT_MOST} bytes of output; ended",
+                f"{self._backend.id}: more than {backend.output_most} bytes of output; ended",
             )
         return code, bytes(talk.out), bytes(talk.err)
 
@@ -223,11 +225,13 @@ class _Talk:
         exited: asyncio.Event,
         watchdog: asyncio.Timeout,
         seconds: float | None,
+        most: int,
     ) -> None:
         self._process = process
         self._exited = exited
         self._watchdog = watchdog
         self._seconds = seconds
+        self._most = most
         self.out = bytearray()
         self.err = bytearray()
         self.too_long = False
@@ -254,7 +258,7 @@ class _Talk:
             if self._seconds is not None and not self._watchdog.expired():
                 self._watchdog.reschedule(asyncio.get_running_loop().time() + self._seconds)
             into += chunk
-            if len(into) > OUTPUT_MOST:
+            if len(into) > self._most:
                 self.too_long = True
                 _end(self._process)
                 return

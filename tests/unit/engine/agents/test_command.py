@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.agents.base import AgentFailure, FailureClass, Message, TurnRequest
-from engine.agents.command import OUTPUT_MOST, CommandAgent, CommandBackend, classify_words
+from engine.agents.command import CommandAgent, CommandBackend, classify_words
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TELL = "import json, os, sys; print(json.dumps([sys.argv[1:], sys.stdin.read(), dict(os.environ)]))"
@@ -133,7 +133,7 @@ async def test_too_silent_is_a_timeout() -> None:
 
 
 async def test_a_flood_is_ended_and_never_passed_off_as_an_answer() -> None:
-    failure = await failure_of(f"print('x' * {OUTPUT_MOST + 1})")
+    failure = await failure_of("print('x' * 1001)", output_most=1000)
     assert failure.failure is FailureClass.INVALID
 
 

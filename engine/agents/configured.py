@@ -1,0 +1,102 @@
+"""From the config in force to the values agents are built from."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.agents.command import CommandBackend
+from engine.agents.factory import OFFLINE, AgentFactory
+from engine.agents.model import Price, Provider, Sleep
+from engine.agents.offline import ScriptEntry, read_script
+from engine.config import json5
+from jobs.errors import InvalidInput
+
+if TYPE_CHECKING:  # the schema is slow to import, and only its shape is needed
+    from engine.config import schema, schema_agents
+
+
+def factory_of(config: schema.Config, *, sleep: Sleep, folder: Path) -> AgentFactory:
+    """Return the factory of a config; the script's path is relative to ``folder``.
+
+    Reads the offline agent's script: raises `InvalidInput` where it cannot be used.
+    """
+    offline = config.models.providers.get(OFFLINE)
+    script = (
+        load_script(folder / Path(offline.script).expanduser())
+        if (offline is not None and offline.script)
+        else ()
+    )
+    return AgentFactory(
+        providers={
+            name: provider_of(name, values)
+            for name, values in config.models.providers.items()
+            if name != OFFLINE or values.base_url
+        },
+        backends={
+            name: backend_of(name, values)
+            for name, values in config.agents.defaults.cli_backends.items()
+        },
+        script=script,
+        sleep=sleep,
+    )
+
+
+def load_script(path: Path) -> tuple[ScriptEntry, ...]:
+    """Read a script file (JSON5)."""
+    try:
+        document = json5.parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise InvalidInput(
+            "the offline agent's script was not read",
+            why=f"{path}: {error.strerror}",
+            fix="correct models.providers.offline.script",
+        ) from None
+    except (json5.Json5Error, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            "the offline agent's script was not read",
+            why=f"{path}: {error}",
+            fix="correct the file; it is JSON5",
+        ) from None
+    return read_script(document.root.plain(), origin=path.name)
+
+
+def provider_of(name: str, values: schema.Provider) -> Provider:
+    """Return one provider's values."""
+    limits = {one.id: one.max_tokens or values.max_tokens for one in values.models}
+    return Provider(
+        id=name,
+        api=values.api,
+        base_url=values.base_url,
+        api_key=values.api_key.reveal() if values.api_key else None,
+        prices={
+            one.id: Price(
+                input=one.cost.input,
+                output=one.cost.output,
+                cache_read=one.cost.cache_read,
+                cache_write=one.cost.cache_write,
+            )
+            for one in values.models
+            if one.cost is not None
+        },
+        max_tokens={model: limit for model, limit in limits.items() if limit},
+        require_finish_reason=values.require_finish_reason,
+    )
+
+
+def backend_of(name: str, values: schema_agents.CliBackend) -> CommandBackend:
+    """Return one CLI backend's values."""
+    limit = values.timeout_seconds
+    return CommandBackend(
+        id=name,
+        command=values.command,
+        args=tuple(values.args),
+        input=values.input,
+        output=values.output,
+        model_arg=values.model_arg,
+        env=values.env,
+        clear_env=tuple(values.clear_env),
+        timeout=timedelta(seconds=limit) if limit else None,
+        output_most=values.max_output_bytes,
+    )

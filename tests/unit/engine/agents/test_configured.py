@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.agents.base import AgentFailure, TurnRequest
+from engine.agents.command import CommandAgent
+from engine.agents.configured import backend_of, factory_of, load_script, provider_of
+from engine.agents.model import ModelAgent, Price
+from engine.config.schema import Config
+from jobs.errors import InvalidInput
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+async def at_once(_: timedelta) -> None:
+    return
+
+
+def config(**values: Any) -> Config:
+    return Config.model_validate(values)
+
+
+MODELS = {
+    "providers": {
+        "local": {
+            "baseUrl": "http://127.0.0.1:9/v1",
+            "apiKey": "sk-local-123456",
+            "requireFinishReason": False,
+            "maxTokens": 900,
+            "models": [
+                {"id": "big", "cost": {"input": 1, "output": 2}, "maxTokens": 4000},
+                {"id": "small"},
+            ],
+        }
+    }
+}
+BACKENDS = {
+    "defaults": {
+        "cliBackends": {
+            "prog": {"command": "prog", "args": ["-p"], "timeoutSeconds": 30, "modelArg": "-m"}
+        }
+    }
+}
+
+
+def test_a_provider_keeps_its_key_prices_and_limits() -> None:
+    provider = provider_of("local", config(models=MODELS).models.providers["local"])
+    assert (provider.id, provider.base_url) == ("local", "http://127.0.0.1:9/v1")
+    assert provider.api_key == "sk-local-123456"
+    assert provider.prices == {"big": Price(input=1, output=2)}
+    assert provider.max_tokens == {"big": 4000, "small": 900}
+    assert provider.require_finish_reason is False
+
+
+def test_a_backend_keeps_its_command_line_and_limit() -> None:
+    backend = backend_of("prog", config(agents=BACKENDS).agents.defaults.cli_backends["prog"])
+    assert (backend.command, backend.args, backend.model_arg) == ("prog", ("-p",), "-m")
+    assert backend.timeout == timedelta(seconds=30)
+
+
+async def test_every_ref_of_the_config_can_be_built(tmp_path: Path) -> None:
+    factory = factory_of(config(models=MODELS, agents=BACKENDS), sleep=at_once, folder=tmp_path)
+    assert isinstance(factory.build("local/big"), ModelAgent)
+    assert isinstance(factory.build("prog"), CommandAgent)
+    with pytest.raises(AgentFailure):
+        factory.build("elsewhere/x")
+
+
+async def test_the_script_of_the_offline_agent_is_read_beside_the_config(tmp_path: Path) -> None:
+    (tmp_path / "say.json5").write_text("[ // one entry\n {say: 'scripted'}, ]")
+    values = config(models={"providers": {"offline": {"script": "say.json5"}}})
+    agent = factory_of(values, sleep=at_once, folder=tmp_path).build(None)
+    request = TurnRequest(
+        run_id="r", agent_id="a", session_key="s", kind="chat", prompt="hi", now=NOON
+    )
+    assert (await agent.answer(request)).text == "scripted"
+
+
+@pytest.mark.parametrize(("text", "told"), [(None, "No such file"), ("[{say:", "JSON5")])
+def test_a_script_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, told: str) -> None:
+    path = tmp_path / "say.json5"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InvalidInput, match=told):
+        load_script(path)
