@@ -142,7 +142,7 @@ async def test_a_frame_over_the_limit_after_hello_is_refused_by_size() -> None:
         params = {"to": "me", "message": "x" * MAX_FRAME, "idempotencyKey": "huge"}
 
         def talk() -> None:
-            with in_thread(port) as client, pytest.raises(GatewayDown, match="1009: .{10,}"):
+            with in_thread(port) as client, pytest.raises(GatewayDown, match=r"1009: .{10,}"):
                 client.call("send", params)
 
         await asyncio.to_thread(talk)
@@ -202,15 +202,14 @@ async def test_a_proxied_loopback_client_is_remote_and_keeps_no_scopes() -> None
 
 
 async def test_events_are_numbered_per_connection_without_gaps() -> None:
-    async with serving() as port:
-        async with inside(port) as reader, inside(port, scopes=[]) as stranger:
-            for number in range(3):
-                port.fanout.publish("cron", {"action": "added", "n": number})
-                port.fanout.publish("tick", {"ts": number})
-            seen = [await reader.frame() for _ in range(6)]
-            few = [await stranger.frame() for _ in range(3)]
-            assert [frame["seq"] for frame in seen] == [1, 2, 3, 4, 5, 6]
-            assert [(f["event"], f["seq"]) for f in few] == [("tick", 1), ("tick", 2), ("tick", 3)]
+    async with serving() as port, inside(port) as reader, inside(port, scopes=[]) as stranger:
+        for number in range(3):
+            port.fanout.publish("cron", {"action": "added", "n": number})
+            port.fanout.publish("tick", {"ts": number})
+        seen = [await reader.frame() for _ in range(6)]
+        few = [await stranger.frame() for _ in range(3)]
+        assert [frame["seq"] for frame in seen] == [1, 2, 3, 4, 5, 6]
+        assert [(f["event"], f["seq"]) for f in few] == [("tick", 1), ("tick", 2), ("tick", 3)]
 
 
 async def test_a_reader_that_stops_reading_harms_nobody() -> None:
