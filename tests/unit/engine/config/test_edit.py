@@ -1,0 +1,198 @@
+"""One path changes, every other byte stays."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from engine.config.edit import BACKUPS, parse_path, set_text, unset_text, value_of, write
+from engine.config.json5 import parse
+from engine.config.load import load
+from jobs.errors import (
+    ConfigInvalid,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    StoreUnavailable,
+    UsageError,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TEXT = """// head
+{
+  gateway: { port: 1 }, // the port
+  agents: {
+    list: [
+      { id: 'main' }, // first
+      { id: 'ops', heartbeat: { every: "1h" } }
+    ] /* end */
+  } // no comma
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "old", "new"),
+    [
+        ("gateway.port", 2, "port: 1", "port: 2"),
+        ("gateway.mode", "local", "{ port: 1 }", '{ port: 1, mode: "local" }'),
+        ("agents.list[id=ops].heartbeat.every", "2h", '"1h"', '"2h"'),
+        ("agents.list[1].id", "x", "'ops'", '"x"'),
+        (
+            "cron.enabled",
+            False,
+            "  } // no comma",
+            "  }, // no comma\n  cron: {\n    enabled: false,\n  }",
+        ),
+        (
+            "agents.list[]",
+            {"id": "new"},
+            '{ every: "1h" } }',
+            '{ every: "1h" } },\n      {\n        id: "new",\n      }',
+        ),
+    ],
+)
+def test_only_the_edited_span_changes(path: str, value: object, old: str, new: str) -> None:
+    assert set_text(TEXT, path, value) == TEXT.replace(old, new)
+
+
+def test_an_empty_file_becomes_an_object() -> None:
+    assert parse(set_text("", "gateway.port", 5)).root.plain() == {"gateway": {"port": 5}}
+
+
+def test_keys_are_quoted_where_the_file_quotes_them() -> None:
+    assert set_text('{"a": 1}', "b", 2) == '{"a": 1, "b": 2}'
+
+
+def test_a_comment_is_kept_in_an_otherwise_empty_object() -> None:
+    assert set_text("{\n  // note\n}", "a", 1) == "{\n  // note\n  a: 1,\n}"
+
+
+def test_setting_what_is_there_changes_nothing() -> None:
+    assert set_text(TEXT, "gateway.port", 1) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "expected"),
+    [
+        ("{a: 1, b: 2}", "a", "{b: 2}"),
+        ("{a: 1, b: 2}", "b", "{a: 1}"),
+        ("{\n  a: 1, // x\n  b: 2,\n}", "a", "{\n  b: 2,\n}"),
+        ("{\n  a: 1, // x\n  b: 2\n}", "b", "{\n  a: 1, // x\n}"),
+        ("{l: [1, 2, 3]}", "l[1]", "{l: [1, 3]}"),
+    ],
+)
+def test_unset_removes_the_entry_and_its_comma(text: str, path: str, expected: str) -> None:
+    assert unset_text(text, path) == expected
+
+
+def test_unset_of_nothing_says_so() -> None:
+    with pytest.raises(NotFound, match="nothing changed"):
+        unset_text("{}", "a.b")
+
+
+@pytest.mark.parametrize("path", ["", ".a", "a..b", "a[", "a[x"])
+def test_a_path_that_means_nothing_is_a_usage_error(path: str) -> None:
+    with pytest.raises(UsageError):
+        parse_path(path)
+
+
+@pytest.mark.parametrize("marker", ["__ENGINE_REDACTED__", "__OPENCLAW_REDACTED__", "***"])
+def test_a_redaction_marker_is_never_written(marker: str) -> None:
+    with pytest.raises(InvalidInput):
+        set_text("{}", "gateway.auth", {"token": marker})
+
+
+def test_what_comes_from_an_include_is_changed_there() -> None:
+    with pytest.raises(InvalidInput, match=r"edit gw\.json5"):
+        set_text("{gateway: {$include: 'gw.json5'}}", "gateway.port", 1)
+
+
+def test_a_list_index_beyond_the_end_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="2 items"):
+        set_text(TEXT, "agents.list[5]", {})
+
+
+def test_values_are_json5_or_else_text() -> None:
+    assert value_of("19001") == 19001
+    assert value_of("{a: 'b'}") == {"a": "b"}
+    assert value_of("every day") == "every day"
+    with pytest.raises(UsageError):
+        value_of("every day", strict=True)
+
+
+def put(path: Path, key: str, value: object, **more: object) -> str:
+    return write(
+        path,
+        lambda text: set_text(text, key, value),
+        validate=lambda raw: load(path, {}, raw=raw),
+        now=NOW,
+        **more,  # type: ignore[arg-type]  # base_hash, version, replace
+    ).line
+
+
+def test_a_write_keeps_a_ring_of_backups(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    for port in range(1, BACKUPS + 4):
+        line = put(path, "gateway.port", port)
+    assert line.startswith(f"Config overwrite: {path} (sha256 ")
+    assert line.endswith(f"backup={path}.bak)")
+    assert path.stat().st_mode & 0o777 == 0o600
+    kept = ["engine.json.bak", *(f"engine.json.bak.{n}" for n in range(1, BACKUPS))]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["engine.json", *kept]
+    ports = [load(tmp_path / name, {}).config.gateway.port for name in kept]
+    assert ports == [7, 6, 5, 4, 3]
+
+
+def test_no_change_touches_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    path.write_text("{gateway: {port: 1}}")
+    assert put(path, "gateway.port", 1, version="9.9") == "No change"
+    assert [p.name for p in tmp_path.iterdir()] == ["engine.json"]
+
+
+def test_a_result_that_is_invalid_is_kept_aside(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    path.write_text("{}")
+    with pytest.raises(ConfigInvalid):
+        put(path, "gateway.port", "abc")
+    assert path.read_text() == "{}"
+    assert (tmp_path / "engine.json.rejected.20260102T030405Z").exists()
+
+
+def test_a_write_that_drops_the_mode_must_be_meant(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    path.write_text('{gateway: {mode: "local"}}')
+    with pytest.raises(InvalidInput, match="--replace"):
+        put(path, "gateway", {})
+    assert put(path, "gateway", {}, replace=True).startswith("Config overwrite")
+
+
+def test_a_stale_hash_is_a_conflict(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    path.write_text("{}")
+    with pytest.raises(Conflict):
+        put(path, "gateway.port", 1, base_hash="0" * 64)
+
+
+def test_a_symlink_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text("{}")
+    (tmp_path / "engine.json").symlink_to(tmp_path / "real.json")
+    with pytest.raises(StoreUnavailable, match="config path is a symlink; set ENGINE_CONFIG_PATH"):
+        put(tmp_path / "engine.json", "gateway.port", 1)
+
+
+def test_the_version_is_stamped(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    put(path, "gateway.port", 1, version="0.1.0")
+    meta = load(path, {}).config.meta
+    assert (meta.last_touched_version, meta.last_touched_at) == ("0.1.0", "2026-01-02T03:04:05Z")
+
+
+def test_a_broken_file_is_not_edited(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    path.write_text("{a:")
+    with pytest.raises(ConfigInvalid, match=r"engine\.json:1:"):
+        put(path, "gateway.port", 1)
