@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from engine.outbox import Priority
@@ -13,7 +14,7 @@ S = timedelta(seconds=1)
 BOT = Scope("bot", 30, S)
 
 
-def grants(pace: Pace, each: list[tuple[Scope, ...]], horizon: timedelta) -> list[timedelta]:
+def grants(pace: Pace, each: Sequence[tuple[Scope, ...]], horizon: timedelta) -> list[timedelta]:
     """Let everybody in ``each`` go as soon as may be; return when they went."""
     at, went, waiting = timedelta(), [], list(each)
     while waiting and at <= horizon:

@@ -1,0 +1,263 @@
+"""The Telegram channel against a Bot API on loopback: polls, sends, and what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from engine.events import Bus, Event
+from engine.target import Route
+from engine.testing.clock import ManualClock
+from engine.testing.telegram import CANNOT_PARSE, TelegramStandIn, Wrong
+from gateway.channels.base import Attempt, ChannelError, FaultClass, Inbound
+from gateway.channels.telegram.account import TelegramAccount
+from gateway.channels.telegram.channel import TelegramChannel
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+class Door:
+    """Admits what comes, in order; may refuse the next ones."""
+
+    def __init__(self) -> None:
+        self.came: asyncio.Queue[Inbound] = asyncio.Queue()
+        self.refuse = 0
+
+    async def admit(self, message: Inbound) -> None:
+        if self.refuse:
+            self.refuse -= 1
+            raise OSError("disk full")
+        await self.came.put(message)
+
+    async def next(self) -> Inbound:
+        async with asyncio.timeout(5):
+            return await self.came.get()
+
+
+class BedtimeClock(ManualClock):
+    """Tells when somebody begins to wait."""
+
+    def __init__(self, start: datetime) -> None:
+        super().__init__(start)
+        self.bedtimes: asyncio.Queue[datetime] = asyncio.Queue()
+
+    async def sleep_until(self, instant: datetime) -> None:
+        self.bedtimes.put_nowait(instant)
+        await super().sleep_until(instant)
+
+
+class Bench:
+    """One bot on one stand-in, with the clock in the test's hand."""
+
+    def __init__(self, telegram: TelegramStandIn) -> None:
+        self.telegram = telegram
+        self.clock = BedtimeClock(NOON)
+        self.door = Door()
+        self.bus = Bus()
+        self.runtimes: asyncio.Queue[str] = asyncio.Queue()
+        self.bus.listen(self._note)
+        self.channel = self.make()
+
+    def make(self, cursor: str | None = None, token: str | None = None) -> TelegramChannel:
+        async def load(channel: str, account: str) -> str | None:
+            return cursor
+
+        account = TelegramAccount(
+            id="default",
+            token=token or self.telegram.token,
+            api_root=self.telegram.root,
+            token_source="config",
+        )
+        return TelegramChannel(
+            [account], clock=self.clock, bus=self.bus, load_cursor=load, poll_seconds=30
+        )
+
+    def _note(self, event: Event) -> None:
+        self.runtimes.put_nowait(str(event.payload["runtime"]))
+
+    async def until(self, runtime: str) -> None:
+        async with asyncio.timeout(5):
+            while await self.runtimes.get() != runtime:
+                pass
+
+    async def asleep(self) -> datetime:
+        """Return until when the poll waits, once it does."""
+        async with asyncio.timeout(5):
+            return await self.clock.bedtimes.get()
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with TelegramStandIn() as telegram:
+        bench = Bench(telegram)
+        yield bench
+        await bench.channel.stop()
+
+
+def attempt(text: str = "hello", *, to: str = "42", plain: bool = False) -> Attempt:
+    route = Route(channel="telegram", account_id="default", to=to)
+    return Attempt(key="k", chunk_index=0, route=route, text=text, plain=plain)
+
+
+async def test_a_message_of_a_person_comes_in_and_is_confirmed(bench: Bench) -> None:
+    await bench.channel.start(bench.door.admit)
+    bench.telegram.user_writes("hello", chat_id=42, date=int(NOON.timestamp()))
+    message = await bench.door.next()
+    assert (message.text, message.peer.to, message.at) == ("hello", "42", NOON)
+    await bench.telegram.called("getUpdates", 2)
+    bench.telegram.user_writes("again")
+    assert (await bench.door.next()).text == "again"
+    assert bench.telegram.unconfirmed() == 1
+
+
+async def test_the_poll_asks_for_what_it_understands_and_takes_webhooks_over(bench: Bench) -> None:
+    await bench.channel.start(bench.door.admit)
+    await bench.telegram.called("getUpdates")
+    methods = [method for method, _ in bench.telegram.calls]
+    assert methods == ["getMe", "deleteWebhook", "getUpdates"]
+    _, asked = bench.telegram.calls[-1]
+    assert asked["allowed_updates"] == ["message", "callback_query"]
+    assert asked["timeout"] == 30
+    assert "offset" not in asked
+
+
+async def test_the_poll_goes_on_at_the_stored_cursor(bench: Bench) -> None:
+    bench.telegram.user_writes("old")
+    bench.telegram.user_writes("new")
+    channel = bench.make(cursor="1001")
+    await channel.start(bench.door.admit)
+    assert (await bench.door.next()).text == "new"
+    await channel.stop()
+
+
+async def test_a_message_that_was_not_admitted_comes_again(bench: Bench) -> None:
+    bench.door.refuse = 1
+    bench.telegram.user_writes("precious")
+    await bench.channel.start(bench.door.admit)
+    await bench.until("backoff")
+    await bench.asleep()
+    await bench.clock.advance(SECOND)
+    assert (await bench.door.next()).text == "precious"
+
+
+async def test_a_refused_token_ends_the_poll_and_says_so(bench: Bench) -> None:
+    channel = bench.make(token="1:unknown-secret")
+    await channel.start(bench.door.admit)
+    await bench.until("auth-failed")
+    assert not channel.ready("default")
+    (status,) = channel.status()
+    assert status.runtime == "auth-failed"
+    assert "unknown-secret" not in str(status)
+    await channel.stop()
+
+
+async def test_a_second_poller_is_waited_out(bench: Bench) -> None:
+    bench.telegram.fail("getUpdates", Wrong.conflict())
+    await bench.channel.start(bench.door.admit)
+    await bench.until("conflict")
+    assert bench.channel.ready("default")
+    await bench.asleep()
+    bench.telegram.user_writes("still here")
+    await bench.clock.advance(5 * SECOND)
+    assert (await bench.door.next()).text == "still here"
+
+
+@pytest.mark.parametrize("wrong", [Wrong.server_error(), Wrong.not_json(), Wrong(dropped=True)])
+async def test_a_broken_platform_is_tried_again(bench: Bench, wrong: Wrong) -> None:
+    bench.telegram.fail("getUpdates", wrong)
+    await bench.channel.start(bench.door.admit)
+    await bench.until("backoff")
+    await bench.asleep()
+    bench.telegram.user_writes("hello")
+    await bench.clock.advance(SECOND)
+    assert (await bench.door.next()).text == "hello"
+
+
+async def test_empty_fast_answers_do_not_spin(bench: Bench) -> None:
+    nothing = Wrong(raw=b'{"ok": true, "result": []}')
+    bench.telegram.fail("getUpdates", nothing, nothing)
+    await bench.channel.start(bench.door.admit)
+    for floor in (0.2, 0.4):
+        assert await bench.asleep() == bench.clock.now() + timedelta(seconds=floor)
+        await bench.clock.advance(timedelta(seconds=floor))
+    await bench.telegram.called("getUpdates", 3)
+
+
+async def test_a_send_is_rendered_and_answers_with_its_id(bench: Bench) -> None:
+    await bench.channel.start(bench.door.admit)
+    sent = await bench.channel.send(attempt("**hi** <x>"))
+    (message,) = bench.telegram.sent
+    assert sent.message_id == str(message.message_id)
+    assert message.text == "<b>hi</b> &lt;x&gt;"
+    assert message.visible == "hi <x>"
+
+
+async def test_a_plain_send_has_no_markup(bench: Bench) -> None:
+    await bench.channel.start(bench.door.admit)
+    await bench.channel.send(attempt("**hi**", plain=True))
+    assert bench.telegram.sent[0].visible == "**hi**"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [
+        (Wrong.too_many(3), FaultClass.RATE_LIMITED),
+        (Wrong.unauthorized(), FaultClass.AUTH),
+        (Wrong.blocked(), FaultClass.BLOCKED),
+        (Wrong.bad_request(CANNOT_PARSE), FaultClass.FORMAT),
+        (Wrong.migrated(-1002), FaultClass.MIGRATED),
+        (Wrong.server_error(), FaultClass.SERVER),
+        (Wrong.not_json(502), FaultClass.SERVER),
+        (Wrong.not_json(200), FaultClass.NETWORK_AMBIGUOUS),
+        (Wrong(raw=b'{"ok": true, "result": {}}'), FaultClass.NETWORK_AMBIGUOUS),
+        (Wrong.lost_answer(), FaultClass.NETWORK_AMBIGUOUS),
+    ],
+)
+async def test_a_refused_send_is_one_request_and_one_class(
+    bench: Bench, wrong: Wrong, fault: FaultClass
+) -> None:
+    await bench.channel.start(bench.door.admit)
+    bench.telegram.fail("sendMessage", wrong)
+    with pytest.raises(ChannelError) as caught:
+        await bench.channel.send(attempt())
+    assert caught.value.fault.fault is fault
+    assert [method for method, _ in bench.telegram.calls].count("sendMessage") == 1
+
+
+async def test_nobody_listening_is_known_to_be_before_the_request(bench: Bench) -> None:
+    await bench.channel.start(bench.door.admit)
+    await bench.telegram.called("getUpdates")
+    await bench.telegram.stop()
+    with pytest.raises(ChannelError) as caught:
+        await bench.channel.send(attempt())
+    assert caught.value.fault.fault is FaultClass.NETWORK_PRESEND
+
+
+async def test_the_token_is_in_no_log_and_no_error(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await bench.channel.start(bench.door.admit)
+    bench.telegram.fail("sendMessage", Wrong.bad_request(f"no such bot{bench.telegram.token}"))
+    with pytest.raises(ChannelError) as caught:
+        await bench.channel.send(attempt())
+    await bench.telegram.stop()
+    with pytest.raises(ChannelError):
+        await bench.channel.send(attempt())
+    await bench.until("backoff")
+    assert bench.telegram.token not in str(caught.value)
+    assert bench.telegram.token not in caplog.text
+
+
+async def test_a_probe_asks_the_platform(bench: Bench) -> None:
+    good = await bench.channel.probe("default")
+    assert (good["ok"], good["username"]) == (True, "engine_bot")
+    bench.telegram.fail("getMe", Wrong.unauthorized())
+    bad = await bench.channel.probe("default")
+    assert (bad["ok"], bad["class"]) == (False, "auth")
+    assert not (await bench.channel.probe("nobody"))["ok"]
