@@ -149,7 +149,10 @@ class Client:
     def events(
         self, names: Collection[str] | None = None, *, timeout: timedelta | None = None
     ) -> Iterator[ServerEvent]:
-        """Yield events as they come, until the gateway leaves or ``timeout`` passes in silence."""
+        """Yield events as they come; ends when ``timeout`` passes in silence.
+
+        A gateway that leaves raises `GatewayDown` with its reason (`service restart`).
+        """
         while True:
             while self._events:
                 event = self._events.popleft()
