@@ -1,0 +1,433 @@
+"""Drains the outbox: one delivery in flight per lane, every step committed before the next.
+
+The decisions (what follows a fault, what a restart may repeat) are `engine.outbox`'s. Here
+is the order of things: `sending` is committed, then the request leaves, then the answer is
+committed. All waiting (backoff, pacing, a channel that is not ready) happens in one place,
+on the clock, so a lane that waits never delays another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from jobs.store.db import Database, Tx
+
+from engine.clock import LONGEST_NAP, Clock
+from engine.events import Bus, Event as BusEvent
+from engine.outbox import (
+    Again,
+    Delivery,
+    End,
+    Event,
+    Fault,
+    FaultClass,
+    Mend,
+    State,
+    Step,
+    effective_route,
+    next_step,
+    overdue,
+    receipt,
+    recover,
+)
+from engine.store import outbox, sessions
+from engine.target import Route
+from gateway.channels.base import Attempt, Channel, ChannelError, Sent
+from gateway.channels.pace import Fairness, Pace
+from gateway.channels.text import MAX_CHUNKS, chunk
+from jobs.crash import crash_point
+
+log = logging.getLogger(__name__)
+
+HEADS: Final = 1000  # lanes looked at in one pass
+GRACE: Final = timedelta(seconds=10)
+MAY_REPEAT: Final = "\n\n(may repeat)"
+RESEND_DEFAULT: Final = timedelta(seconds=5)  # a "later" without a time
+
+# Whether an account wants unknown sends repeated (`onUnknown: resend`).
+ResendUnknown = Callable[[Route], bool]
+
+
+def _never(_: Route) -> bool:
+    return False
+
+
+class Sender:
+    """The one who sends. Started once, stopped once; `poke` it when there is something new."""
+
+    def __init__(
+        self,
+        db: Database,
+        channels: Mapping[str, Channel],
+        *,
+        clock: Clock,
+        bus: Bus,
+        max_chunks: int = MAX_CHUNKS,
+        resend_unknown: ResendUnknown = _never,
+    ) -> None:
+        self._db = db
+        self._channels = channels
+        self._clock = clock
+        self._bus = bus
+        self._max_chunks = max_chunks
+        self._resend_unknown = resend_unknown
+        self._pace = Pace()
+        self._fairness: dict[tuple[str, str], Fairness] = {}
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._resting: dict[str, datetime] = {}  # lanes that wait for something not in their row
+        self._poked = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._unlisten: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Settle what a crash left in `sending`, then begin to send."""
+        await self._recover()
+        self._unlisten = self._bus.listen(self._heard)
+        self._loop = asyncio.create_task(self._run(), name="sender")
+
+    async def stop(self, grace: timedelta = GRACE) -> None:
+        """Take no more rows; let what is in flight finish within ``grace``."""
+        if self._unlisten is not None:
+            self._unlisten()
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+            self._loop = None
+        flying = tuple(self._busy.values())
+        if flying:
+            _, late = await asyncio.wait(flying, timeout=grace.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def poke(self) -> None:
+        """Look again now."""
+        self._poked.set()
+
+    def _heard(self, event: BusEvent) -> None:
+        if event.name == "channel":
+            self._resting.clear()
+            self.poke()
+        elif event.name == "outbox" and event.payload.get("state") == State.QUEUED:
+            self.poke()
+
+    # -- the loop --------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            self._poked.clear()
+            try:
+                wake_at = await self.tick()
+            except Exception:
+                log.exception("the outbox could not be read; next try within %s", LONGEST_NAP)
+                wake_at = self._clock.now() + LONGEST_NAP
+            await self._rest(wake_at)
+
+    async def _rest(self, until: datetime) -> None:
+        """Wait for the clock or for a poke, whichever is first."""
+        if self._poked.is_set():
+            return
+        both = (
+            asyncio.create_task(self._clock.sleep_until(until), name="sender-clock"),
+            asyncio.create_task(self._poked.wait(), name="sender-poke"),
+        )
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+    async def tick(self) -> datetime:
+        """One pass: launch what may go now, return when to look again."""
+        now = self._clock.now()
+        heads, later = await self._db.read(
+            lambda tx: (outbox.ready(tx, now, HEADS), outbox.next_attempt_at(tx))
+        )
+        moments = [now + LONGEST_NAP]
+        if later is not None and later > now:
+            moments.append(later)
+        free = [head for head in heads if self._free(head, now, moments)]
+        for account, waiting in _by_account(free).items():
+            moments.extend(self._launch(account, waiting, now))
+        return min(moments)
+
+    def _free(self, head: Delivery, now: datetime, moments: list[datetime]) -> bool:
+        """Whether its lane may move now; if it rests, its end is added to ``moments``."""
+        if head.lane in self._busy:
+            return False
+        rest = self._resting.get(head.lane)
+        if rest is None or rest <= now:
+            self._resting.pop(head.lane, None)
+            return True
+        moments.append(rest)
+        return False
+
+    def _launch(
+        self, account: tuple[str, str], waiting: list[Delivery], now: datetime
+    ) -> list[datetime]:
+        """Launch by priority what pacing lets through; return when the others may go."""
+        fairness = self._fairness.setdefault(account, Fairness())
+        moments: list[datetime] = []
+        while waiting:
+            open_now: list[Delivery] = []
+            for head in waiting:
+                wait = timedelta() if overdue(head, now) else self._pace_wait(head)
+                if wait:
+                    moments.append(min(now + wait, head.expires_at))
+                else:
+                    open_now.append(head)
+            if not open_now:
+                break
+            head = open_now.pop(fairness.pick([each.priority for each in open_now]))
+            self._fly(head, now)
+            waiting = open_now
+        return moments
+
+    def _pace_wait(self, head: Delivery) -> timedelta:
+        channel = self._channels.get(head.route.channel)
+        if channel is None:
+            return timedelta()
+        return self._pace.wait(channel.scopes(effective_route(head)), self._clock.monotonic())
+
+    def _fly(self, head: Delivery, now: datetime) -> None:
+        channel = self._channels.get(head.route.channel)
+        if channel is not None and channel.ready(head.route.account_id) and not overdue(head, now):
+            self._pace.take(channel.scopes(effective_route(head)), self._clock.monotonic())
+        task = asyncio.create_task(self._carry(head), name=f"send-{head.key}")
+        self._busy[head.lane] = task
+        task.add_done_callback(lambda _: self._landed(head.lane))
+
+    def _landed(self, lane: str) -> None:
+        self._busy.pop(lane, None)
+        self.poke()
+
+    # -- one delivery ----------------------------------------------------------------------
+
+    async def _carry(self, delivery: Delivery) -> None:
+        """One attempt. A bug in it is recorded, and harms no other lane."""
+        try:
+            await self._attempt(delivery)
+        except Exception:
+            log.exception("a delivery attempt broke", extra={"delivery_key": delivery.key})
+            self._resting[delivery.lane] = self._clock.now() + LONGEST_NAP
+            await self._lose_sight(delivery.key)
+
+    async def _lose_sight(self, key: str) -> None:
+        """After a bug around the request nobody knows whether it was obeyed."""
+        try:
+            stored = await self._db.read(lambda tx: outbox.get(tx, key))
+            if stored is not None and stored.state is State.SENDING:
+                fault = Fault(fault=FaultClass.NETWORK_AMBIGUOUS, detail="see the gateway's log")
+                await self._after_fault(stored, fault, idempotent=False)
+        except Exception:
+            log.exception("and could not be recorded", extra={"delivery_key": key})
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        now = self._clock.now()
+        if overdue(delivery, now):
+            await self._move(delivery, Event.OUT_OF_TIME, reason="expired")
+            return
+        channel = self._channels.get(delivery.route.channel)
+        if channel is None or not channel.ready(delivery.route.account_id):
+            await self._not_ready(delivery, channel, now)
+            return
+        chunks, notes = self._chunks(delivery, channel)
+        if not chunks:
+            await self._move(delivery, Event.REJECTED, reason="suppressed: empty")
+            return
+        crash_point("after-outbox-commit")
+        sending = await self._move(
+            delivery,
+            Event.ATTEMPT,
+            chunks=chunks,
+            notes=notes,
+            attempts=delivery.attempts + 1,
+            first_attempt_at=delivery.first_attempt_at or now,
+            next_attempt_at=None,
+        )
+        if sending is None:
+            return  # cancelled or superseded in the meantime
+        crash_point("mid-send")
+        await self._send(sending, channel)
+
+    async def _send(self, delivery: Delivery, channel: Channel) -> None:
+        route = effective_route(delivery)
+        try:
+            sent = await channel.send(_attempt_of(delivery, route))
+        except ChannelError as error:
+            await self._after_fault(
+                delivery, error.fault, idempotent=channel.idempotent(route), channel=channel
+            )
+            return
+        crash_point("after-send")
+        await self._accepted(delivery, sent)
+
+    async def _accepted(self, delivery: Delivery, sent: Sent) -> None:
+        cursor = delivery.cursor + 1
+        notes = {name: each for name, each in delivery.notes.items() if name not in _COUNTERS}
+        if sent.accepted:
+            notes["accepted"] = True
+        last = cursor >= len(delivery.chunks)
+        await self._move(
+            delivery,
+            Event.ACCEPTED if last else Event.PART_ACCEPTED,
+            cursor=cursor,
+            message_ids=(*delivery.message_ids, sent.message_id),
+            notes=notes,
+            last_error=None,
+            next_attempt_at=None,
+        )
+
+    async def _after_fault(
+        self,
+        delivery: Delivery,
+        fault: Fault,
+        *,
+        idempotent: bool,
+        channel: Channel | None = None,
+    ) -> None:
+        now = self._clock.now()
+        step = next_step(delivery, fault, now, idempotent=idempotent)
+        error = {"class": str(fault.fault), "code": fault.code, "detail": fault.detail}
+        log.info(
+            "a delivery attempt failed",
+            extra={"delivery_key": delivery.key, "fault": str(fault.fault), "code": fault.code},
+        )
+        if fault.fault is FaultClass.RATE_LIMITED and channel is not None:
+            seconds = fault.retry_after_seconds
+            wait = RESEND_DEFAULT if seconds is None else timedelta(seconds=seconds)
+            scopes = channel.scopes(effective_route(delivery))
+            self._pace.penalise(scopes, wait, self._clock.monotonic())
+        await self._apply(delivery, step, error, channel)
+
+    async def _apply(
+        self,
+        delivery: Delivery,
+        step: Step,
+        error: Mapping[str, Any],
+        channel: Channel | None = None,
+    ) -> None:
+        match step:
+            case Again(at=at, notes=notes, mend=mend):
+                chunks = delivery.chunks
+                if mend is Mend.SMALLER and channel is not None:
+                    chunks = _smaller(delivery, channel)
+                await self._move(
+                    delivery,
+                    Event.RETRY_LATER,
+                    next_attempt_at=at,
+                    notes=notes,
+                    chunks=chunks,
+                    last_error=error,
+                )
+            case End(event=Event.ACCEPTED):
+                await self._accepted(delivery, Sent(message_id="duplicate"))
+            case End(event=event, reason=reason, spoils_route=spoils):
+                await self._move(delivery, event, spoil=spoils, reason=reason, last_error=error)
+
+    async def _not_ready(self, delivery: Delivery, channel: Channel | None, now: datetime) -> None:
+        """Refuse what can never be sent; let the rest wait for the channel or its expiry."""
+        if reason := _refusal(delivery.route, channel):
+            error = {"class": reason, "code": "", "detail": ""}
+            await self._move(delivery, Event.REJECTED, reason=reason, last_error=error)
+            return
+        self._resting[delivery.lane] = min(now + LONGEST_NAP, delivery.expires_at)
+
+    def _chunks(
+        self, delivery: Delivery, channel: Channel
+    ) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+        """The plan, made once: a retry repeats identical chunks (channels.md §6)."""
+        if delivery.chunks:
+            return delivery.chunks, delivery.notes
+        plan = chunk(
+            delivery.text, channel.chunk_limit, channel.measure, max_chunks=self._max_chunks
+        )
+        truncated = {"truncated": True} if plan.truncated else {}
+        return plan.chunks, {**delivery.notes, **truncated}
+
+    async def _move(
+        self, delivery: Delivery, event: Event, *, spoil: bool = False, **changes: Any
+    ) -> Delivery | None:
+        """Commit one move and tell it; None if somebody else moved the row first."""
+        now = self._clock.now()
+
+        def work(tx: Tx) -> Delivery | None:
+            moved = outbox.move(tx, delivery.key, event, now, **changes)
+            if moved is not None and spoil:
+                route = effective_route(delivery)
+                sessions.mark_unusable(tx, route, str(changes.get("reason", "")), now)
+            return moved
+
+        moved = await self._db.write(work)
+        if moved is not None:
+            self._bus.publish("outbox", {"key": moved.key, **receipt(moved), "state": moved.state})
+        return moved
+
+    # -- after a restart -------------------------------------------------------------------
+
+    async def _recover(self) -> None:
+        """Settle rows in `sending`: the process died around their request (channels.md §11)."""
+        for delivery in await self._db.read(outbox.recover):
+            channel = self._channels.get(delivery.route.channel)
+            step = recover(
+                delivery,
+                self._clock.now(),
+                idempotent=channel is not None and channel.idempotent(delivery.route),
+                resend=self._resend_unknown(delivery.route),
+            )
+            detail = (
+                f"the gateway stopped while part {delivery.cursor + 1} of "
+                f"{max(len(delivery.chunks), 1)} was on its way"
+            )
+            error = {"class": "interrupted", "code": "", "detail": detail}
+            await self._apply(delivery, step, error)
+
+
+_COUNTERS: Final = frozenset({"failures", "rateLimited"})  # of one chunk, not of the message
+
+
+def _by_account(heads: Sequence[Delivery]) -> dict[tuple[str, str], list[Delivery]]:
+    """Group heads, oldest first: pacing and priority are an account's."""
+    groups: dict[tuple[str, str], list[Delivery]] = {}
+    for head in sorted(heads, key=lambda each: each.created_at):
+        groups.setdefault((head.route.channel, head.route.account_id), []).append(head)
+    return groups
+
+
+def _attempt_of(delivery: Delivery, route: Route) -> Attempt:
+    text = delivery.chunks[delivery.cursor]
+    if delivery.notes.get("mayRepeat"):
+        text += MAY_REPEAT
+    return Attempt(
+        key=delivery.key,
+        chunk_index=delivery.cursor,
+        route=route,
+        text=text,
+        plain=bool(delivery.notes.get("formatFallback")),
+        silent=bool(delivery.notes.get("silent")),
+        kind=delivery.kind,
+        agent_id=delivery.agent_id,
+        run_id=delivery.run_id,
+    )
+
+
+def _smaller(delivery: Delivery, channel: Channel) -> tuple[str, ...]:
+    """Cut the refused chunk again, at half the size; what was sent already stays as it is."""
+    at = delivery.cursor
+    again = chunk(delivery.chunks[at], channel.chunk_limit // 2, channel.measure)
+    return (*delivery.chunks[:at], *again.chunks, *delivery.chunks[at + 1 :])
+
+
+def _refusal(route: Route, channel: Channel | None) -> str:
+    """Why nothing can ever be sent there, or '' if waiting makes sense."""
+    if channel is None:
+        return "channel-not-ready"
+    account = next((each for each in channel.status() if each.account_id == route.account_id), None)
+    if account is None:
+        return "unknown-account"
+    return "" if account.enabled else "account-disabled"
