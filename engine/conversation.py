@@ -1,0 +1,400 @@
+"""Chat turns: a person's message, or a client's, answered in its session.
+
+Waiting system events stand before the text (heartbeat.md §15) and are consumed only if the
+turn answered. What the session remembers, the consumed events and the reply in the outbox
+are one transaction; the bus is told afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from jobs.store.db import Database, Tx
+
+from engine.agents.base import FailureClass, Tool
+from engine.clock import Clock
+from engine.events import Bus
+from engine.outbox import Delivery, Priority
+from engine.outcome import strip_token
+from engine.store import events as event_rows, outbox as outbox_rows
+from engine.target import Route
+from engine.turn import TurnOrder, TurnResult, Turns, remember
+
+log = logging.getLogger(__name__)
+
+REPLY_EXPIRES: Final = timedelta(hours=1)  # channels.md §11
+EXEC_CONTEXT: Final = "exec"  # events of finished commands are left to the beat
+SILENT: Final = "NO_REPLY"
+
+_NOISE: Final = ("reason periodic", "heartbeat poll", "heartbeat wake")
+_NOISE_START: Final = "read heartbeat.md"
+_LAST_INPUT: Final = re.compile(r"\s*· last input [^·\n]*?(?=\s*(?:·|$))", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Persona:
+    """What a chat turn needs to know of its agent, from the config in force."""
+
+    agent_id: str
+    model: str | None = None
+    fallbacks: tuple[str, ...] = ()
+    thinking: str | None = None
+    workspace: Path | None = None
+    system_prompt: str = ""
+    timeout: timedelta | None = timedelta(minutes=10)
+    ack_max_chars: int = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatTurn:
+    """One message to be answered."""
+
+    run_id: str  # an idempotency key: the same again repeats nothing that was sent
+    agent_id: str
+    session_key: str
+    text: str
+    route: Route | None = None  # where the answer goes; None: only back to the caller
+    timeout: timedelta | None = None  # None: the agent's default; zero: no limit
+    model: str | None = None
+    thinking: str | None = None
+    extra_system_prompt: str | None = None
+    replayed: bool = False  # the gateway died during it and it is taken again
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatAnswer:
+    """What came of it."""
+
+    run_id: str
+    status: str  # ok | timeout | error
+    payloads: tuple[str, ...] = ()  # for the person; empty if there is nothing to say
+    result: TurnResult | None = None
+    delivery: Delivery | None = None
+    error: Mapping[str, Any] | None = None  # {class, message}
+    stop_reason: str | None = None  # aborted | timeout
+
+    def to_wire(self) -> dict[str, Any]:
+        """The answer of `agent` (protocol.md §8)."""
+        wire: dict[str, Any] = {
+            "runId": self.run_id,
+            "status": self.status,
+            "payloads": [{"text": text, "mediaUrl": None} for text in self.payloads],
+            "meta": _meta(self.result),
+        }
+        if self.error is not None:
+            wire["error"] = dict(self.error)
+        if self.stop_reason is not None:
+            wire["stopReason"] = self.stop_reason
+        if self.delivery is not None:
+            wire["deliveryStatus"] = str(self.delivery.state)
+        return wire
+
+
+PersonaOf = Callable[[str], Persona]
+ToolsFor = Callable[[ChatTurn, Persona], Sequence[Tool]]
+
+
+class Conversation:
+    """Answers messages. One instance serves all sessions."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        turns: Turns,
+        bus: Bus,
+        clock: Clock,
+        persona_of: PersonaOf,
+        tools_for: ToolsFor,
+    ) -> None:
+        self._database = database
+        self._turns = turns
+        self._bus = bus
+        self._clock = clock
+        self._persona_of = persona_of
+        self._tools_for = tools_for
+        self._running: dict[str, tuple[str, asyncio.Task[ChatAnswer]]] = {}
+        self._aborted: set[str] = set()
+
+    async def receive(self, chat: ChatTurn) -> ChatAnswer:
+        """Take the turn; the answer is in the session and in the outbox when this returns."""
+        told = _Told(self._bus, chat, self._clock)
+        task = asyncio.create_task(self._converse(chat, told), name=f"chat {chat.run_id}")
+        self._running[chat.run_id] = (chat.session_key, task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if chat.run_id not in self._aborted:
+                raise
+            return told.aborted()
+        finally:
+            self._running.pop(chat.run_id, None)
+            self._aborted.discard(chat.run_id)
+
+    async def abort(self, session_key: str, run_id: str | None = None) -> tuple[str, ...]:
+        """Cancel the turns of a session, or one of them; returns those that were cancelled."""
+        found = [
+            (one, task)
+            for one, (key, task) in self._running.items()
+            if key == session_key and run_id in (None, one) and not task.done()
+        ]
+        for one, task in found:
+            self._aborted.add(one)
+            task.cancel()
+        for _, task in found:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        return tuple(one for one, _ in found)
+
+    async def _converse(self, chat: ChatTurn, told: _Told) -> ChatAnswer:
+        persona = self._persona_of(chat.agent_id)
+        told.started()
+        taken = _Taken()
+
+        async def settle(result: TurnResult) -> None:
+            words = _words_for(result, persona.ack_max_chars)
+            delivery = self._delivery(chat, result, words)
+            taken.payloads = words
+            taken.delivery = await self._database.write(
+                lambda tx: _settle(tx, result, taken.event_ids, delivery)
+            )
+
+        async def prepare(order: TurnOrder, now: datetime) -> TurnOrder:
+            # Read only now: a turn that was ahead in the lane may have taken them.
+            pending = await self._database.read(
+                lambda tx: event_rows.pending(tx, chat.agent_id, chat.session_key, now)
+            )
+            mine = [event for event in pending if not is_exec(event.context_key)]
+            taken.event_ids = tuple(event.id for event in mine)
+            lines = [
+                line
+                for event in mine
+                for line in preamble(event.text, at=event.created_at, trusted=event.trusted)
+            ]
+            return replace(order, prompt="\n".join([*lines, "", chat.text])) if lines else order
+
+        order = self._order(chat, persona)
+        result = await self._turns.take(order, prepare=prepare, settle=settle)
+        answer = _answer(chat, result, taken)
+        told.ended(answer)
+        return answer
+
+    def _order(self, chat: ChatTurn, persona: Persona) -> TurnOrder:
+        limit = persona.timeout if chat.timeout is None else chat.timeout or None
+        system = "\n\n".join(
+            text for text in (persona.system_prompt, chat.extra_system_prompt) if text
+        )
+        return TurnOrder(
+            run_id=chat.run_id,
+            agent_id=chat.agent_id,
+            session_key=chat.session_key,
+            kind="chat",
+            prompt=chat.text,
+            system_prompt=system,
+            tools=self._tools_for(chat, persona),
+            model=chat.model or persona.model,
+            # A model that was asked for is used or the turn fails: no silent fallback.
+            fallbacks=() if chat.model else persona.fallbacks,
+            thinking=chat.thinking or persona.thinking,
+            workspace=persona.workspace,
+            timeout=limit,
+            transcript=chat.text,
+            facts=chat.facts,
+        )
+
+    def _delivery(
+        self, chat: ChatTurn, result: TurnResult, words: tuple[str, ...]
+    ) -> Delivery | None:
+        text = words[-1] if words else ""
+        if result.failure is not None:
+            text = f"I could not answer: {_plainly(result.failure.failure)} (run {chat.run_id})."
+        if chat.route is None or not text:
+            return None
+        return Delivery(
+            key=f"chat:{chat.run_id}:1",
+            route=chat.route,
+            text=text,
+            kind="reply",
+            created_at=result.ended_at,
+            expires_at=result.ended_at + REPLY_EXPIRES,
+            agent_id=chat.agent_id,
+            run_id=chat.run_id,
+            priority=Priority.REPLY,
+        )
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What one turn took along and left behind."""
+
+    event_ids: tuple[str, ...] = ()
+    payloads: tuple[str, ...] = ()
+    delivery: Delivery | None = None
+
+
+def _settle(
+    tx: Tx, result: TurnResult, event_ids: Sequence[str], delivery: Delivery | None
+) -> Delivery | None:
+    """The one transaction of a chat turn."""
+    remember(tx, result)
+    if result.reply is not None and event_ids:
+        event_rows.consume(tx, event_ids, result.ended_at)
+    return outbox_rows.add(tx, delivery) if delivery is not None else None
+
+
+def is_exec(context_key: str | None) -> bool:
+    """Whether an event tells of a finished command: those are left to the next beat."""
+    return context_key is not None and context_key.partition(":")[0] == EXEC_CONTEXT
+
+
+def preamble(text: str, *, at: datetime, trusted: bool = True) -> tuple[str, ...]:
+    """Return the lines an event puts before a prompt; none for noise (heartbeat.md §15).
+
+    Every physical line carries the prefix, so that an event cannot pose as the user.
+    """
+    folded = text.casefold()
+    if any(noise in folded for noise in _NOISE) or folded.startswith(_NOISE_START):
+        return ()
+    if text.startswith("Node:"):
+        text = _LAST_INPUT.sub("", text)
+    prefix = "System:" if trusted else "System (untrusted):"
+    stamp = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return tuple(f"{prefix} [{stamp}] {line}" for line in text.strip().splitlines() if line.strip())
+
+
+_PLAINLY: Final[Mapping[FailureClass, str]] = {
+    FailureClass.RATE_LIMIT: "the model is rate limited",
+    FailureClass.OVERLOADED: "the model is overloaded",
+    FailureClass.NETWORK: "the model cannot be reached",
+    FailureClass.TIMEOUT: "it took too long",
+    FailureClass.SERVER_ERROR: "the model's server failed",
+    FailureClass.AUTH: "the model refuses its credentials",
+    FailureClass.BILLING: "the model's account has no credit",
+    FailureClass.MODEL_NOT_FOUND: "the model does not exist",
+    FailureClass.INVALID: "the model's answer could not be used",
+    FailureClass.INTERNAL: "something in the engine broke",
+}
+
+
+def _plainly(failure: FailureClass) -> str:
+    """For the person who wrote: no detail that is the operator's business."""
+    return _PLAINLY[failure]
+
+
+def _words_for(result: TurnResult, ack_max_chars: int) -> tuple[str, ...]:
+    """Return the payloads a person should see, tokens taken off (heartbeat.md §13.1)."""
+    if result.reply is None:
+        return ()
+    stripped = (for_person(text, ack_max_chars) for text in result.reply.payloads)
+    return tuple(text for text in stripped if text)
+
+
+def for_person(text: str, ack_max_chars: int) -> str:
+    """Return what is left of a payload without tokens; nothing if it only said: no reply."""
+    left = strip_token(text, mode="message", ack_max_chars=ack_max_chars).text.strip()
+    return "" if left.strip(" .*_`~\"'").upper() == SILENT else left
+
+
+def _answer(chat: ChatTurn, result: TurnResult, taken: _Taken) -> ChatAnswer:
+    failure = result.failure
+    if failure is None:
+        return ChatAnswer(
+            run_id=chat.run_id,
+            status="ok",
+            payloads=taken.payloads,
+            result=result,
+            delivery=taken.delivery,
+        )
+    slow = failure.failure is FailureClass.TIMEOUT
+    return ChatAnswer(
+        run_id=chat.run_id,
+        status="timeout" if slow else "error",
+        result=result,
+        delivery=taken.delivery,
+        error={"class": str(failure.failure), "message": failure.message},
+        stop_reason="timeout" if slow else None,
+    )
+
+
+def _meta(result: TurnResult | None) -> dict[str, Any]:
+    if result is None:
+        return {"durationMs": 0, "aborted": True}
+    reply = result.reply
+    agent: dict[str, Any] = {"sessionId": result.order.session_key}
+    if reply is not None:
+        agent |= {"provider": reply.provider, "model": reply.model}
+        if reply.usage is not None:
+            usage = reply.usage
+            agent["usage"] = {
+                "input": usage.input_tokens,
+                "output": usage.output_tokens,
+                "total": usage.total_tokens,
+            }
+    return {"durationMs": round(result.took / timedelta(milliseconds=1)), "agentMeta": agent}
+
+
+class _Told:
+    """Tells the bus about one turn, each event numbered (protocol.md §7.1)."""
+
+    def __init__(self, bus: Bus, chat: ChatTurn, clock: Clock) -> None:
+        self._bus = bus
+        self._chat = chat
+        self._clock = clock
+        self._seqs = {"agent": 0, "chat": 0}
+
+    def started(self) -> None:
+        self._agent("lifecycle", {"phase": "start", "startedAt": self._ms()})
+
+    def ended(self, answer: ChatAnswer) -> None:
+        if answer.delivery is not None:
+            self._bus.publish(
+                "outbox", {"key": answer.delivery.key, "state": str(answer.delivery.state)}
+            )
+        if answer.error is not None:
+            message = str(answer.error["message"])
+            self._agent("lifecycle", {"phase": "error", "error": message, "endedAt": self._ms()})
+            self._say("error", errorMessage=message)
+            return
+        if answer.payloads:
+            self._agent("assistant", {"text": answer.payloads[-1]})
+        self._agent("lifecycle", {"phase": "end", "endedAt": self._ms()})
+        self._say("final", message=self._message(answer.payloads[-1] if answer.payloads else ""))
+
+    def aborted(self) -> ChatAnswer:
+        self._agent("lifecycle", {"phase": "end", "aborted": True, "endedAt": self._ms()})
+        self._say("aborted")
+        return ChatAnswer(run_id=self._chat.run_id, status="timeout", stop_reason="aborted")
+
+    def _message(self, text: str) -> dict[str, Any]:
+        content = [{"type": "text", "text": text}]
+        return {"role": "assistant", "content": content, "timestamp": self._ms()}
+
+    def _agent(self, stream: str, data: Mapping[str, Any]) -> None:
+        self._publish("agent", {"stream": stream, "ts": self._ms(), "data": dict(data)})
+
+    def _say(self, state: str, **more: Any) -> None:
+        self._publish("chat", {"state": state, **more})
+
+    def _publish(self, name: str, payload: Mapping[str, Any]) -> None:
+        self._seqs[name] += 1
+        self._bus.publish(
+            name,
+            {
+                "runId": self._chat.run_id,
+                "sessionKey": self._chat.session_key,
+                "seq": self._seqs[name],
+                **payload,
+            },
+        )
+
+    def _ms(self) -> int:
+        return int(self._clock.now().timestamp() * 1000)

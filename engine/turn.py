@@ -1,0 +1,216 @@
+"""One agent turn: lane, history, time limit, answer or classified failure, memory.
+
+The seam between the engine and whatever answers: an agent may raise anything, a turn
+returns a value. What the words amount to (`engine.outcome`) and what the run becomes
+(`engine.record`) is decided by whoever ordered the turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from jobs.store.db import Database, Tx
+
+from engine.agents.base import (
+    Agent,
+    AgentFailure,
+    FailureClass,
+    Message,
+    Tool,
+    TurnReply,
+    TurnRequest,
+)
+from engine.agents.secrets import redacted
+from engine.clock import Clock
+from engine.lanes import Lanes
+from engine.store import sessions as session_rows
+from jobs.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+HISTORY_MOST: Final = 200  # messages handed to an agent
+
+
+class AgentSource(Protocol):
+    """Where agents come from: `engine.agents.factory.AgentFactory`, or a test's own."""
+
+    def build(self, ref: str | None, fallbacks: Sequence[str] = ()) -> Agent:
+        """Return the agent of a ref, or raise `AgentFailure`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnOrder:
+    """One turn to be taken."""
+
+    run_id: str
+    agent_id: str
+    session_key: str
+    kind: str  # heartbeat | cron | chat
+    prompt: str
+    system_prompt: str = ""
+    tools: Sequence[Tool] = ()
+    model: str | None = None  # a ref; None: offline
+    fallbacks: Sequence[str] = ()
+    thinking: str | None = None
+    workspace: Path | None = None
+    timeout: timedelta | None = None  # None: no limit; counts from when the lane is held
+    history: bool = True  # False: the agent sees nothing of the session
+    remember: bool = True  # False: the session sees nothing of the turn
+    transcript: str | None = None  # what the session keeps in place of the prompt
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnResult:
+    """What came of it: a reply or a failure, never both."""
+
+    order: TurnOrder
+    started_at: datetime  # the lane was held
+    ended_at: datetime
+    reply: TurnReply | None = None
+    failure: AgentFailure | None = None
+
+    @property
+    def took(self) -> timedelta:
+        """How long the agent was at it, waiting for the lane not counted."""
+        return self.ended_at - self.started_at
+
+
+Settle = Callable[[TurnResult], Awaitable[None]]
+Prepare = Callable[[TurnOrder, datetime], Awaitable[TurnOrder]]
+
+
+class Turns:
+    """Takes turns, one at a time per session."""
+
+    def __init__(
+        self, *, database: Database, lanes: Lanes, agents: AgentSource, clock: Clock
+    ) -> None:
+        self._database = database
+        self._lanes = lanes
+        self._agents = agents
+        self._clock = clock
+
+    @property
+    def lanes(self) -> Lanes:
+        """Who is at it."""
+        return self._lanes
+
+    def use(self, agents: AgentSource) -> None:
+        """Take agents from elsewhere from now on: the config has changed."""
+        self._agents = agents
+
+    async def take(
+        self, order: TurnOrder, *, prepare: Prepare | None = None, settle: Settle | None = None
+    ) -> TurnResult:
+        """Wait for the session's lane, ask the agent, and settle the result before leaving it.
+
+        ``prepare`` is called once the lane is held: it may note the start and complete the
+        order with what must not be read earlier. ``settle`` records the result in a
+        transaction of its own and calls `remember` there; without it the exchange is
+        remembered and nothing else. Whatever the agent does comes back as a value; only
+        cancellation and the two callbacks raise.
+        """
+        async with self._lanes.hold(
+            order.session_key, agent_id=order.agent_id, kind=order.kind, run_id=order.run_id
+        ):
+            now = self._clock.now()
+            if prepare is not None:
+                order = await prepare(order, now)
+            result = await self._answered(order, now)
+            if settle is not None:
+                await settle(result)
+            elif order.remember:
+                await self._database.write(lambda tx: remember(tx, result))
+            return result
+
+    async def _answered(self, order: TurnOrder, started_at: datetime) -> TurnResult:
+        reply, failure = None, None
+        try:
+            async with asyncio.timeout(order.timeout.total_seconds() if order.timeout else None):
+                reply = await self._ask(order, started_at)
+        except AgentFailure as known:
+            failure = known
+        except TimeoutError:
+            failure = AgentFailure(FailureClass.TIMEOUT, _too_slow(order))
+        except EngineError as refusal:
+            failure = AgentFailure(FailureClass.INTERNAL, redacted(str(refusal)))
+        except Exception as error:
+            # The seam of one agent turn: a bug of an agent or a tool fails this run only.
+            log.exception("agent turn failed", extra={"run_id": order.run_id})
+            failure = AgentFailure(
+                FailureClass.INTERNAL, redacted(f"{type(error).__name__}: {error}")
+            )
+        return TurnResult(
+            order=order,
+            started_at=started_at,
+            ended_at=self._clock.now(),
+            reply=reply,
+            failure=failure,
+        )
+
+    async def _ask(self, order: TurnOrder, now: datetime) -> TurnReply:
+        agent = self._agents.build(order.model, order.fallbacks)
+        history: Sequence[Message] = ()
+        if order.history:
+            history = await self._database.read(lambda tx: recall(tx, order.session_key))
+        return await agent.answer(
+            TurnRequest(
+                run_id=order.run_id,
+                agent_id=order.agent_id,
+                session_key=order.session_key,
+                kind=order.kind,
+                prompt=order.prompt,
+                system_prompt=order.system_prompt,
+                history=history,
+                tools=order.tools,
+                model=order.model,
+                thinking=order.thinking,
+                workspace=order.workspace,
+                now=now,
+                facts=order.facts,
+            )
+        )
+
+
+def _too_slow(order: TurnOrder) -> str:
+    if order.kind == "cron":
+        return "cron: job execution timed out"  # cron.md §8: clients look for these words
+    return f"no answer within {order.timeout}"
+
+
+def recall(tx: Tx, session_key: str, *, limit: int = HISTORY_MOST) -> tuple[Message, ...]:
+    """Return what an agent is shown of a session, oldest first (heartbeat.md §17).
+
+    Beats that had nothing to say are left out: they would teach the model to say nothing.
+    """
+    return session_rows.history(tx, session_key, limit)
+
+
+def remember(tx: Tx, result: TurnResult, *, acknowledged: bool = False) -> None:
+    """Write the exchange into its session, in the caller's transaction.
+
+    ``acknowledged`` marks a beat that had nothing to say: kept in the transcript, not shown
+    to the agent again, and no sign of life of the session. After a failure only a person's
+    words are kept.
+    """
+    order = result.order
+    if not order.remember or (result.failure is not None and order.kind != "chat"):
+        return
+    lines = [Message(role="user", text=order.transcript or order.prompt, at=result.started_at)]
+    if result.reply is not None and result.reply.text:
+        lines.append(Message(role="assistant", text=result.reply.text, at=result.ended_at))
+    session_rows.append(
+        tx,
+        order.session_key,
+        agent_id=order.agent_id,
+        messages=lines,
+        now=result.ended_at,
+        hidden=acknowledged,
+    )
