@@ -160,7 +160,9 @@ def substitute(node: Node, env: Mapping[str, str], issues: list[Issue], path: st
         return replace(node, items=items)
     if not isinstance(node.value, str) or "${" not in node.value:
         return node
-    text = expand(node.value, env, lambda name: issues.append(_missing(name, path, node)))
+    missing: dict[str, None] = {}
+    text = expand(node.value, env, lambda name: missing.setdefault(name))
+    issues += [_missing(name, path, node) for name in missing]
     return node if path.startswith("cron.jobs") else replace(node, value=text)
 
 

@@ -179,7 +179,8 @@ def unknown_words(name: str, own: tuple[str, ...], parent: Key) -> tuple[str, st
     """`unknown key "prot" — did you mean "port"?` and the nearest key, ours before theirs."""
     lowered = {k.lower(): k for k in (*children(parent), *own)}
     ours = {k.lower(): k for k in own}
-    near = get_close_matches(name.lower(), ours, 1) or get_close_matches(name.lower(), lowered, 1)
+    near = get_close_matches(name.lower(), ours, 1)
+    near = near or get_close_matches(name.lower(), lowered, 1, 0.85)  # no effect here: only a typo
     if not near:
         return f'unknown key "{name}"', None
     return f'unknown key "{name}" — did you mean "{lowered[near[0]]}"?', lowered[near[0]]

@@ -1,0 +1,53 @@
+"""The README and the first file say what the schema says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import engine.config
+from engine.config.docs import keys, readme
+from engine.config.load import load
+from engine.config.reference import knows
+from engine.config.setup import minimal_config_text
+from engine.config.walk import shape_at
+
+README = Path(engine.config.__file__).with_name("README.md")
+
+
+def test_the_readme_holds_every_key_as_it_is() -> None:
+    text = README.read_text("utf-8")
+    assert readme(text) == text, "run: python -m engine.config"
+
+
+def test_every_key_has_a_sentence() -> None:
+    silent = [path for path, _, _, text in keys() if not text.endswith((".", ")"))]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("agents", "list", 0, "heartbeat", "activeHours", "start"),
+        ("channels", "telegram", "accounts", "any", "botToken"),
+        ("cron", "sessionRetention"),
+        ("gateway", "auth", "rateLimit", "exemptLoopback"),
+        ("models", "providers", "x", "models", 0, "contextWindow"),
+        ("hooks", "mappings", 0, "wakeMode"),
+        ("tools", "exec", "notifyOnExitEmptySuccess"),
+    ],
+)
+def test_shared_keys_are_spelt_as_the_reference_spells_them(path: tuple[str | int, ...]) -> None:
+    assert knows(path)
+    assert shape_at(path) is not None
+
+
+def test_the_first_file_is_valid_and_beats_to_the_last_conversation(tmp_path: Path) -> None:
+    for channel in (None, "telegram"):
+        text = minimal_config_text(channel=channel)
+        found = load(tmp_path / "engine.json", {"TELEGRAM_BOT_TOKEN": "1:a"}, raw=text.encode())
+        assert found.notes == ()
+        assert found.config.gateway.mode == "local"
+        assert found.config.agents.defaults.heartbeat is not None
+        assert found.config.agents.defaults.heartbeat.target == "last"
