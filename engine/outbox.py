@@ -208,7 +208,7 @@ BACKOFF: Final = tuple(timedelta(seconds=s) for s in (0.4, 0.8, 5, 25, 120, 600)
 JITTER: Final = 0.1
 FREE_RATE_LIMITS: Final = 3  # a platform's "later" is no failure of ours, up to this many
 LONGEST_STATED_WAIT: Final = timedelta(hours=1)
-AUTH_RECHECK: Final = timedelta(minutes=10)
+AUTH_RECHECK: Final = timedelta(minutes=1)
 
 _MENDS: Final[Mapping[FaultClass, tuple[Mend, str]]] = {
     FaultClass.FORMAT: (Mend.PLAIN, "formatFallback"),

@@ -1,5 +1,101 @@
-"""The local channel: a durable inbox on this machine and an event for whoever listens.
+"""The local channel: a durable inbox on this machine, and an event for whoever listens.
 
 channels.md §13. It needs no account, its sends are idempotent by key, and nothing but the
 disk can make one fail.
 """
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from jobs.store.db import Database
+
+from engine.clock import Clock
+from engine.events import Bus
+from engine.store import inbox
+from engine.target import Route
+from gateway.channels.base import AccountStatus, Admit, Attempt, Sent
+from gateway.channels.pace import Scope
+from gateway.channels.text import code_points
+
+ACCOUNT: Final = "default"
+
+
+class LocalChannel:
+    """Keeps the promises of `gateway.channels.base.Channel` with a table."""
+
+    id = "local"
+    chunk_limit = sys.maxsize
+
+    def __init__(self, db: Database, *, clock: Clock, bus: Bus) -> None:
+        self._db = db
+        self._clock = clock
+        self._bus = bus
+
+    async def start(self, admit: Admit) -> None:
+        """Nothing to connect: what clients write comes through the gateway's own port."""
+
+    async def stop(self) -> None:
+        """Nothing to close."""
+
+    def measure(self, text: str) -> int:
+        """Code points; there is no limit to reach."""
+        return code_points(text)
+
+    def scopes(self, route: Route) -> tuple[Scope, ...]:  # noqa: ARG002 - nobody to spare
+        """No limits."""
+        return ()
+
+    def ready(self, account_id: str) -> bool:  # noqa: ARG002 - there is only one
+        """Always."""
+        return True
+
+    def idempotent(self, route: Route) -> bool:  # noqa: ARG002 - the key makes it so
+        """Always."""
+        return True
+
+    async def send(self, attempt: Attempt) -> Sent:
+        """Put it into the inbox, once per key, and tell every client that listens."""
+        now = self._clock.now()
+        message_id = await self._db.write(
+            lambda tx: inbox.add(
+                tx,
+                key=f"{attempt.key}#{attempt.chunk_index}",
+                agent_id=attempt.agent_id,
+                inbox=attempt.route.to,
+                kind=attempt.kind,
+                text=attempt.text,
+                now=now,
+            )
+        )
+        self._bus.publish("chat", _event(attempt, message_id, round(now.timestamp() * 1000)))
+        return Sent(message_id=message_id)
+
+    def status(self) -> tuple[AccountStatus, ...]:
+        """One account that needs no configuration."""
+        return (
+            AccountStatus(account_id=ACCOUNT, configured=True, enabled=True, runtime="connected"),
+        )
+
+    async def probe(self, account_id: str) -> Mapping[str, Any]:  # noqa: ARG002 - only one
+        """It works if the store does."""
+        return {"ok": True, "detail": "works"}
+
+
+def _event(attempt: Attempt, message_id: str, at_ms: int) -> Mapping[str, Any]:
+    """The `chat` event of protocol.md §7.1; ``runId`` is the outbox key."""
+    return {
+        "runId": attempt.key,
+        "sessionKey": f"agent:{attempt.agent_id}:main" if attempt.agent_id else "main",
+        "seq": attempt.chunk_index,
+        "state": "final",
+        "kind": attempt.kind,
+        "inboxId": message_id,
+        "message": {
+            "role": "assistant",
+            "content": [{"type": "text", "text": attempt.text}],
+            "timestamp": at_ms,
+        },
+    }

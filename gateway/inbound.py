@@ -1,0 +1,210 @@
+"""A message from a person, from the platform's hand to the agent's (channels.md §3–§5).
+
+Admission is one transaction: dedupe, route, cursor. Only then is the platform told, and
+only then does a turn begin. What is refused is recorded with its reason and starts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from jobs.store.db import Database, Tx
+
+from engine.clock import Clock
+from engine.conversation import ChatTurn
+from engine.sessions import MAIN, chat_key
+from engine.store import sessions
+from engine.target import ChatType, LastRoute, Route
+from gateway.channels.base import Inbound
+from gateway.channels.policy import Policy, Verdict, judge
+
+log = logging.getLogger(__name__)
+
+MAX_AGE: Final = timedelta(hours=6)  # older messages move the route and start no turn
+LOCAL: Final = "local"
+
+Converse = Callable[[ChatTurn], Awaitable[object]]
+PolicyOf = Callable[[str, str], Policy]  # (channel, account)
+AgentOf = Callable[[Inbound], str]  # bindings of channels.md §3.4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What became of one message. ``reason`` is '' for one that starts a turn."""
+
+    message: Inbound
+    agent_id: str
+    session_key: str
+    reason: str = ""
+    route_set: bool = False
+
+
+class Reception:
+    """Lets messages in and hands them to ``converse``, in order per session."""
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        policy_of: PolicyOf,
+        agent_of: AgentOf,
+        converse: Converse,
+        dm_scope: str = MAIN,
+        main: str = MAIN,
+        max_age: timedelta = MAX_AGE,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._policy_of = policy_of
+        self._agent_of = agent_of
+        self._converse = converse
+        self._dm_scope = dm_scope
+        self._main = main
+        self._max_age = max_age
+        self._turns: set[asyncio.Task[None]] = set()
+
+    async def admit(self, message: Inbound) -> None:
+        """Admit or refuse ``message`` durably, then let its turn begin. See `base.Admit`."""
+        await self.receive(message)
+
+    async def receive(self, message: Inbound) -> Admission:
+        """Do what `admit` does and tell what it was."""
+        now = self._clock.now()
+        verdict = judge(self._policy_of(message.channel, message.account_id), message)
+        placed = self._place(message, verdict, now)
+        admission = await self._db.write(lambda tx: commit(tx, placed, verdict, now))
+        log.info(
+            "a message came in",
+            extra={
+                "channel": message.channel,
+                "account": message.account_id,
+                "message_id": message.message_id,
+                "reason": admission.reason or "admitted",
+            },
+        )
+        if not admission.reason:
+            self._begin(admission)
+        return admission
+
+    def _place(self, message: Inbound, verdict: Verdict, now: datetime) -> Admission:
+        """Decide agent, session and, if it starts no turn, why."""
+        agent_id = self._agent_of(message)
+        key = chat_key(
+            agent_id,
+            channel=message.channel,
+            account_id=message.account_id,
+            peer=message.peer.to,
+            chat_type=message.chat_type,
+            thread_id=message.peer.thread_id,
+            dm_scope=self._dm_scope,
+            main=self._main,
+        )
+        reason = verdict.reason
+        if not reason and now - message.at > self._max_age:
+            reason = "backlog"
+        return Admission(message=message, agent_id=agent_id, session_key=key, reason=reason)
+
+    def _begin(self, admission: Admission) -> None:
+        """Start the turn; the session's lane keeps messages of one session in order."""
+        task = asyncio.create_task(
+            self._take(admission), name=f"inbound-{admission.message.message_id}"
+        )
+        self._turns.add(task)
+        task.add_done_callback(self._turns.discard)
+
+    async def _take(self, admission: Admission) -> None:
+        message = admission.message
+        try:
+            await self._converse(
+                ChatTurn(
+                    run_id=run_id(message),
+                    agent_id=admission.agent_id,
+                    session_key=admission.session_key,
+                    text=message.text,
+                    route=reply_route(message),
+                )
+            )
+        except Exception:
+            log.exception("a turn broke", extra={"message_id": message.message_id})
+
+    async def stop(self, grace: timedelta = timedelta(seconds=10)) -> None:
+        """Let turns that run finish within ``grace``; then cancel them."""
+        if self._turns:
+            _, late = await asyncio.wait(tuple(self._turns), timeout=grace.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+
+def commit(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Admission:
+    """The one transaction of an arrival: dedupe, route, cursor (channels.md §5)."""
+    message = admission.message
+    if not sessions.first_seen(tx, dedupe_key(message), now):
+        admission = replace(admission, reason="duplicate")
+    elif teaches_route(admission, verdict):
+        route = last_route(message, admission.agent_id, admission.session_key, now)
+        sessions.set_route(tx, route)
+        admission = replace(admission, route_set=True)
+    if message.cursor is not None:
+        sessions.set_cursor(tx, message.channel, message.account_id, message.cursor, now)
+    return admission
+
+
+def teaches_route(admission: Admission, verdict: Verdict) -> bool:
+    """Whether a message moves its session's route: the table of channels.md §4.
+
+    An old one still tells where its person is; a group's counts only if it starts a turn.
+    """
+    if not verdict.admitted or not verdict.may_set_route:
+        return False
+    direct = admission.message.chat_type is ChatType.DIRECT
+    return direct or not admission.reason
+
+
+def run_id(message: Inbound) -> str:
+    """Return the run a message starts: the same message is the same run."""
+    place = "|".join((message.channel, message.account_id, message.peer.to, message.message_id))
+    return f"in-{hashlib.sha256(place.encode()).hexdigest()[:20]}"
+
+
+def reply_route(message: Inbound) -> Route:
+    """Return where the answer goes: where the message came from (channels.md §3.4)."""
+    return Route(
+        channel=message.channel,
+        account_id=message.account_id,
+        to=message.peer.to,
+        thread_id=message.peer.thread_id,
+        chat_type=message.chat_type,
+        via="reply",
+    )
+
+
+def dedupe_key(message: Inbound) -> str:
+    """Return what makes a message the same message (channels.md §5)."""
+    peer = message.peer
+    parts = (message.channel, message.account_id, peer.to, peer.thread_id or "")
+    return "|".join((*parts, message.message_id))
+
+
+def last_route(message: Inbound, agent_id: str, session_key: str, now: datetime) -> LastRoute:
+    """Return the route an admitted message teaches (channels.md §4); a DM has no thread."""
+    direct = message.chat_type is ChatType.DIRECT
+    return LastRoute(
+        agent_id=agent_id,
+        session_key=session_key,
+        channel=message.channel,
+        account_id=message.account_id,
+        to=message.peer.to,
+        thread_id=None if direct else message.peer.thread_id,
+        chat_type=message.chat_type,
+        peer_label=message.sender_label,
+        set_at=now,
+        set_by=message.message_id,
+    )
