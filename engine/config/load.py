@@ -111,13 +111,13 @@ def load(
     pruned = walker.prune(substitute(root, env, issues))
     resolver = Resolver(env, path.parent, enabled=resolve_secrets)
     pruned = resolver.resolve(pruned, issues)
-    config = _validated(pruned, issues)
+    config, partial = _validated(pruned, issues)
     notes = list(walker.notes)
     if config is not None:
-        found = checks.run(config, pruned)
+        found = checks.run(config, pruned, partial=partial)
         issues += found.issues
         notes += found.notes
-        if jobs_check is not None:
+        if jobs_check is not None and not partial:
             issues += [_job_issue(pruned, key, text) for key, text in jobs_check(config)]
     if issues or config is None:
         raise refuse(path, issues, home=home)
@@ -168,18 +168,36 @@ def _job_issue(root: Node, key: Key, text: str) -> Issue:
 # --- from pydantic's words to ours --------------------------------------------------------
 
 
-def _validated(root: Node, issues: list[Issue]) -> Config | None:
+def _validated(root: Node, issues: list[Issue]) -> tuple[Config | None, bool]:
+    """The config; True with it when wrong parts were left out to judge the rest."""
     if root.kind != "object":
         issues.append(
             Issue(path="", message="the file must hold one object { … }", place=root.place)
         )
-        return None
-    try:
-        text = json.dumps(_finite(root, issues))
-        return Config.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        issues += _merged(root, error)
-        return None
+        return None, True
+    data = _finite(root, issues)
+    for attempt in range(4):
+        try:
+            return Config.model_validate_json(json.dumps(data), strict=True), attempt > 0
+        except ValidationError as error:
+            if not attempt:
+                issues += _merged(root, error)
+            for row in error.errors(include_url=False):
+                _drop(data, _real(root, row["loc"]))
+    return None, True
+
+
+def _drop(data: Any, key: Key) -> None:
+    """Take out the smallest member around a wrong value; list items never shift."""
+    while key and isinstance(key[-1], int):
+        key = key[:-1]
+    here: Any = data
+    for part in key[:-1]:
+        if not isinstance(here, dict | list) or (isinstance(here, dict) and part not in here):
+            return
+        here = here[part]  # type: ignore[index]  # the part fits: it came from this tree
+    if isinstance(here, dict) and key:
+        here.pop(key[-1], None)
 
 
 def _finite(node: Node, issues: list[Issue]) -> Any:

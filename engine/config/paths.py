@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -149,6 +148,8 @@ def _directory(text: str | None, home: Path) -> Path | None:
 
 def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     """One warning per `ENGINE_*` variable that means nothing, with the nearest that does."""
+    from difflib import get_close_matches
+
     found = []
     for name in sorted(environ):
         if (

@@ -69,14 +69,15 @@ def shape_at(path: Key) -> Shape | None:
     """The shape of a typed path, None when there is none."""
     here = Shape("section", model=Config)
     for part in path:
-        found = _below(here, part)
+        found = step(here, part)
         if found is None:
             return None
         here = found
     return here
 
 
-def _below(here: Shape, part: str | int) -> Shape | None:
+def step(here: Shape, part: str | int) -> Shape | None:
+    """The shape one part deeper, None when nothing typed is there."""
     if here.kind in ("any", "secret"):
         return ANYTHING
     if here.kind == "section" and here.model is not None:
@@ -114,7 +115,7 @@ class Walker:
             return node
         kept = []
         for member in node.members:
-            below = _below(here, member.key)
+            below = step(here, member.key)
             deeper, name = (*key, member.key), join(path, member.key)
             if below is not None:
                 kept.append(replace(member, node=self._node(member.node, below, deeper, name)))

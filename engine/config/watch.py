@@ -26,26 +26,33 @@ def stamp(files: Sequence[Path]) -> Stamp:
 
 
 async def changes(
-    files: Callable[[], Sequence[Path]], *, debounce_ms: int = 300, stop: asyncio.Event
+    files: Callable[[], Sequence[Path]], looks: AsyncIterator[object]
 ) -> AsyncIterator[None]:
-    """One item per burst of changes to any of the files, after ``debounce_ms`` of quiet.
+    """One item for each look that finds any of the files different from the look before."""
+    seen = stamp(files())
+    async for _ in looks:
+        now = stamp(files())
+        if now != seen:
+            seen = now
+            yield
+
+
+def looks(
+    files: Sequence[Path], *, debounce_ms: int = 300, stop: asyncio.Event
+) -> AsyncIterator[object]:
+    """A moment to look: after ``debounce_ms`` of quiet behind a file event, and every 5 s.
 
     Directories are watched, because editors replace files. Ends when ``stop`` is set.
     """
     from watchfiles import awatch
 
-    seen = stamp(files())
-    directories = sorted({path.parent for path in files() if path.parent.is_dir()})
-    async for _ in awatch(
-        *directories,
-        debounce=max(debounce_ms, 1),
-        step=max(debounce_ms, 1),
+    quiet = max(debounce_ms, 1)
+    return awatch(
+        *sorted({path.parent for path in files if path.parent.is_dir()}),
+        debounce=max(quiet, 1600),
+        step=quiet,
         stop_event=stop,
         rust_timeout=POLL_MS,
         yield_on_timeout=True,
         recursive=False,
-    ):
-        now = stamp(files())
-        if now != seen:
-            seen = now
-            yield
+    )

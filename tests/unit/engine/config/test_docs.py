@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import engine.config
-from engine.config.docs import keys, readme
+from engine.config.docs import describe, keys, nearest, readme
 from engine.config.load import load
 from engine.config.reference import knows
+from engine.config.schema import Config
 from engine.config.setup import minimal_config_text
 from engine.config.walk import shape_at
 
@@ -51,3 +52,30 @@ def test_the_first_file_is_valid_and_beats_to_the_last_conversation(tmp_path: Pa
         assert found.config.gateway.mode == "local"
         assert found.config.agents.defaults.heartbeat is not None
         assert found.config.agents.defaults.heartbeat.target == "last"
+
+
+@pytest.mark.parametrize(
+    ("path", "default", "reload"),
+    [
+        ("gateway.bind", '"loopback"', "restart"),
+        ("agents.list[id=ops].heartbeat.ackMaxChars", "300", "hot"),
+        ("channels.telegram.accounts.work.dmPolicy", None, "hot"),
+        ("cron.orphanRetention", "30d", "hot"),
+        ("bindings[0].type", '"route"', "hot"),
+    ],
+)
+def test_a_key_can_be_asked_about(path: str, default: str | None, reload: str) -> None:
+    found = describe(path)
+    assert found is not None
+    assert (found.default, found.reload) == (default, reload)
+
+
+def test_a_path_that_does_not_exist_has_a_nearest_one() -> None:
+    assert describe("gateway.prot") is None
+    assert nearest("gateway.prot") == "gateway.port"
+
+
+def test_there_is_a_json_schema() -> None:
+    schema = Config.model_json_schema(by_alias=True)
+    assert schema["properties"]["gateway"]
+    assert schema["additionalProperties"] is False

@@ -283,3 +283,15 @@ def test_findings_about_jobs_come_from_the_caller(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         load(path, {}, jobs_check=lambda _: [(("cron", "jobs", "a", "schedule"), "bad")])
     assert "engine.json:2:12   cron.jobs.a.schedule: bad" in str(caught.value)
+
+
+def test_a_wrong_type_elsewhere_does_not_hide_a_wrong_window(tmp_path: Path) -> None:
+    text = (
+        "{gateway: {port: 'x'}, bindings: [{agentId: 'a', match: {channel: 'tg'}}],"
+        " agents: {list: [{}], defaults: {heartbeat: {activeHours: {start: '08:00'}}}}}"
+    )
+    assert [row["path"] for row in issues(tmp_path, text)] == [
+        "gateway.port",
+        "agents.list[0]",
+        "agents.defaults.heartbeat.activeHours",
+    ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from engine.config.watch import changes, stamp
+from engine.config.watch import changes, looks, stamp
 
 
 def test_a_stamp_changes_when_a_file_is_replaced(tmp_path: Path) -> None:
@@ -18,15 +19,21 @@ def test_a_stamp_changes_when_a_file_is_replaced(tmp_path: Path) -> None:
     assert len({missing, first, stamp([path])}) == 3
 
 
-async def test_a_burst_of_writes_is_one_change(tmp_path: Path) -> None:
+async def test_only_a_look_that_finds_a_difference_is_a_change(tmp_path: Path) -> None:
     path = tmp_path / "engine.json"
     path.write_text("{}")
+
+    async def events() -> AsyncIterator[object]:
+        yield "nothing happened"
+        path.write_text("{a: 1}")
+        yield "written"
+        (tmp_path / "other").write_text("x")
+        yield "a neighbour"
+
+    assert [None async for _ in changes(lambda: [path], events())] == [None]
+
+
+async def test_looking_ends_when_told_to(tmp_path: Path) -> None:
     stop = asyncio.Event()
-    found = changes(lambda: [path], debounce_ms=50, stop=stop)
-    waiting = asyncio.ensure_future(anext(found))
-    while not waiting.done():  # the watch begins inside the library, at a moment it does not tell
-        path.write_text(path.read_text() + " ")
-        await asyncio.wait([waiting], timeout=0.05)
     stop.set()
-    await found.aclose()  # type: ignore[attr-defined]  # an async generator
-    assert waiting.result() is None
+    assert [x async for x in looks([tmp_path / "engine.json"], stop=stop)] == []
