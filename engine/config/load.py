@@ -111,8 +111,8 @@ def load(
     pruned = walker.prune(substitute(root, env, issues))
     resolver = Resolver(env, path.parent, enabled=resolve_secrets)
     pruned = resolver.resolve(pruned, issues)
+    notes = [*walker.notes, *(_unused(path) for path in resolver.inactive)]
     config, partial = _validated(pruned, issues)
-    notes = list(walker.notes)
     if config is not None:
         found = checks.run(config, pruned, partial=partial)
         issues += found.issues
@@ -157,6 +157,11 @@ def _env_block(root: Node) -> dict[str, str]:
     named = plain.get("vars")
     both = {**plain, **(named if isinstance(named, dict) else {})}
     return {k: v for k, v in both.items() if isinstance(v, str) and "${" not in v}
+
+
+def _unused(path: str) -> Note:
+    message = "secret reference not resolved: what it belongs to is switched off"
+    return Note(code="SECRETS_REF_IGNORED_INACTIVE_SURFACE", path=path, message=message)
 
 
 def _job_issue(root: Node, key: Key, text: str) -> Issue:

@@ -29,6 +29,7 @@ class Resolver:
     enabled: bool = True
     providers: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    inactive: list[str] = field(default_factory=list)  # references nobody will use
 
     def resolve(self, root: Node, issues: list[Issue]) -> Node:
         """The tree with every reference replaced by its value."""
@@ -41,18 +42,27 @@ class Resolver:
             self.defaults = section.get("defaults") or {}
         return self._node(root, "", issues)
 
-    def _node(self, node: Node, path: str, issues: list[Issue]) -> Node:
+    def _node(self, node: Node, path: str, issues: list[Issue], *, active: bool = True) -> Node:
         if node.kind == "array":
-            items = tuple(self._node(i, join(path, n), issues) for n, i in enumerate(node.items))
+            items = tuple(
+                self._node(item, join(path, n), issues, active=active)
+                for n, item in enumerate(node.items)
+            )
             return replace(node, items=items)
         if node.kind != "object":
             return node
         if path.startswith(("secrets", "cron.jobs")):
             return node
         if {"source", "id"} <= {m.key for m in node.members} <= {"source", "provider", "id"}:
-            return self._reference(node, path, issues)
+            if active:
+                return self._reference(node, path, issues)
+            self.inactive.append(path)
+            return node
+        switch = node.member("enabled")
+        active = active and not (switch and switch.node.value is False)
         members = tuple(
-            replace(m, node=self._node(m.node, join(path, m.key), issues)) for m in node.members
+            replace(m, node=self._node(m.node, join(path, m.key), issues, active=active))
+            for m in node.members
         )
         return replace(node, members=members)
 

@@ -295,3 +295,13 @@ def test_a_wrong_type_elsewhere_does_not_hide_a_wrong_window(tmp_path: Path) -> 
         "agents.list[0]",
         "agents.defaults.heartbeat.activeHours",
     ]
+
+
+def test_a_reference_of_something_switched_off_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    path.write_text(
+        "{channels: {telegram: {enabled: false, botToken: {source: 'env', id: 'NONE'}}}}"
+    )
+    (note,) = load(path, {}, resolve_secrets=True).notes
+    assert note.code == "SECRETS_REF_IGNORED_INACTIVE_SURFACE"
+    assert note.path == "channels.telegram.botToken"
