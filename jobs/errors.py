@@ -1,21 +1,21 @@
 """Deliberate refusals: the base class and the ones every floor shares.
 
-    EngineError                what, why, fix; code; exit status
-    ├── UsageError             the caller asked for something that has no meaning (exit 2)
-    ├── InvalidInput           a value was refused before anything changed
-    │   ├── InvalidSchedule    an expression, interval, instant or zone
-    │   └── InvalidJob         a job definition or patch (cron.md §17)
-    ├── NotFound               no such job, run, agent, message (exit 6)
-    │   └── JobNotFound
-    ├── Conflict               somebody else changed it first
-    ├── ConfigOwned            the job belongs to the config file (cron.md §13)
-    ├── ConfigInvalid          engine.json cannot be used (exit 78)
-    ├── OwnershipRefused       port, lock or database belongs to another (exit 78)
-    ├── StoreTooNew            the database was written by a newer engine (exit 78)
-    ├── StoreUnavailable       the disk refuses (full, read-only, gone)
-    ├── GatewayDown            nothing listens (exit 3)
-    ├── AccessRefused          auth, scope, pairing (exit 4)
-    └── TimedOut               (exit 5)
+EngineError                what, why, fix; code; exit status
+├── UsageError             the caller asked for something that has no meaning (exit 2)
+├── InvalidInput           a value was refused before anything changed
+│   ├── InvalidSchedule    an expression, interval, instant or zone
+│   └── InvalidJob         a job definition or patch (cron.md §17)
+├── NotFound               no such job, run, agent, message (exit 6)
+│   └── JobNotFound
+├── Conflict               somebody else changed it first
+├── ConfigOwned            the job belongs to the config file (cron.md §13)
+├── ConfigInvalid          engine.json cannot be used (exit 78)
+├── OwnershipRefused       port, lock or database belongs to another (exit 78)
+├── StoreTooNew            the database was written by a newer engine (exit 78)
+├── StoreUnavailable       the disk refuses (full, read-only, gone)
+├── GatewayDown            nothing listens (exit 3)
+├── AccessRefused          auth, scope, pairing (exit 4)
+└── TimedOut               (exit 5)
 """
 
 from __future__ import annotations

@@ -248,7 +248,7 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
     _R.SHUTDOWN: ("The gateway was stopping.", "nothing: the next slot stands"),
     _R.TARGET_NONE: (
         "It ran, but delivery is off (target none).",
-        'engine config set agents.defaults.heartbeat.target last',
+        "engine config set agents.defaults.heartbeat.target last",
     ),
     _R.DM_BLOCKED: (
         "directPolicy is block and the target is a direct chat.",

@@ -1,0 +1,91 @@
+"""The local channel's inbox: messages that arrived on this machine (channels.md §13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jobs.store.db import Tx
+from jobs.store.rows import at, instant, ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One message in the inbox."""
+
+    id: str
+    inbox: str
+    kind: str
+    text: str
+    at: datetime
+    agent_id: str | None = None
+    session_key: str | None = None
+    run_id: str | None = None
+    seen_at: datetime | None = None
+
+
+_READ = "id, box, kind, text, at, agent_id, session_key, run_id, seen_at"
+
+
+def add(
+    tx: Tx, *, key: str, agent_id: str | None, inbox: str, kind: str, text: str, now: datetime
+) -> str:
+    """Put a message in, once per key, and return its id."""
+    tx.exec_driver_sql(
+        "INSERT INTO inbox (id, box, kind, text, at, agent_id) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO NOTHING",
+        (key, inbox, kind, text, ms(now), agent_id),
+    )
+    return key
+
+
+def count_unseen(tx: Tx) -> int:
+    """Return how many messages nobody has seen."""
+    return int(tx.exec_driver_sql("SELECT count(*) FROM inbox WHERE seen_at IS NULL").scalar_one())
+
+
+def page(
+    tx: Tx, *, limit: int = 50, unseen: bool = False, after: str | None = None
+) -> tuple[list[Letter], int]:
+    """Return the newest messages, newest first, and how many there are."""
+    where = "WHERE seen_at IS NULL" if unseen else ""
+    total = tx.exec_driver_sql(f"SELECT count(*) FROM inbox {where}").scalar_one()
+    rows = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM inbox {where} ORDER BY at DESC, rowid DESC LIMIT ?",
+        (limit,),
+    )
+    letters = [_letter(row) for row in rows]
+    if after is not None:
+        ids = [letter.id for letter in letters]
+        letters = letters[: ids.index(after)] if after in ids else letters
+    return letters, int(total)
+
+
+def ack(tx: Tx, ids: Sequence[str] | None, now: datetime) -> int:
+    """Mark messages seen, all of them for None; returns how many were not seen before."""
+    if ids is None:
+        return tx.exec_driver_sql(
+            "UPDATE inbox SET seen_at = ? WHERE seen_at IS NULL", (ms(now),)
+        ).rowcount
+    return sum(
+        tx.exec_driver_sql(
+            "UPDATE inbox SET seen_at = ? WHERE id = ? AND seen_at IS NULL", (ms(now), one)
+        ).rowcount
+        for one in ids
+    )
+
+
+def _letter(row: Sequence[Any]) -> Letter:
+    return Letter(
+        id=row[0],
+        inbox=row[1],
+        kind=row[2],
+        text=row[3],
+        at=at(row[4]),
+        agent_id=row[5],
+        session_key=row[6],
+        run_id=row[7],
+        seen_at=instant(row[8]),
+    )

@@ -1,0 +1,208 @@
+"""Messages on their way, at rest. Every move is conditional on the state it starts from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from engine.outbox import MOVES, TERMINAL, Delivery, Event, Priority, State, after
+from engine.store.routes import route_of, route_text
+from jobs.store.db import Tx
+from jobs.store.rows import at, instant, mapping_of, ms, text_of
+
+_COLUMNS: Final = (
+    "key",
+    "lane",
+    "state",
+    "kind",
+    "agent_id",
+    "run_id",
+    "job_id",
+    "route",
+    "text",
+    "priority",
+    "reason",
+    "chunks",
+    "cursor_at",
+    "attempts",
+    "created_at",
+    "expires_at",
+    "next_attempt_at",
+    "first_attempt_at",
+    "ended_at",
+    "message_ids",
+    "last_error",
+    "notes",
+)
+_READ: Final = ", ".join(_COLUMNS)
+_INSERT: Final = f"INSERT INTO outbox ({_READ}) VALUES ({', '.join(f':{c}' for c in _COLUMNS)})"
+_OPEN: Final = "('queued', 'sending', 'held')"
+
+
+def add(tx: Tx, delivery: Delivery) -> Delivery:
+    """Accept a message. The same key twice is the first message (channels.md §11)."""
+    if (known := get(tx, delivery.key)) is not None:
+        return known
+    tx.execute(sa.text(_INSERT), _row(delivery))
+    return delivery
+
+
+def get(tx: Tx, key: str) -> Delivery | None:
+    """Return one message."""
+    row = tx.exec_driver_sql(f"SELECT {_READ} FROM outbox WHERE key = ?", (key,)).first()
+    return None if row is None else _delivery(row)
+
+
+def move(tx: Tx, key: str, event: Event, now: datetime, **changes: Any) -> Delivery | None:
+    """Move a message along the table; None if it is gone or stands where the move is illegal.
+
+    ``changes`` are fields of `Delivery`. A terminal state gets its ``ended_at``.
+    """
+    current = get(tx, key)
+    if current is None or (current.state, event) not in MOVES:
+        return None
+    state = after(current.state, event)
+    if state in TERMINAL:
+        changes.setdefault("ended_at", now)
+    if event is Event.ATTEMPT and current.first_attempt_at is None:
+        changes.setdefault("first_attempt_at", now)
+    moved = replace(current, state=state, **changes)
+    row = _row(moved)
+    names = ", ".join(f"{name} = :{name}" for name in _COLUMNS if name != "key")
+    done = tx.execute(
+        sa.text(f"UPDATE outbox SET {names} WHERE key = :key AND state = :was"),
+        {**row, "was": current.state.value},
+    )
+    return moved if done.rowcount else None
+
+
+def ready(tx: Tx, now: datetime, limit: int) -> list[Delivery]:
+    """Return the head of every lane that has a queued head, soonest priority first.
+
+    A lane whose head is being sent, is held, or waits for a retry is not in the list.
+    """
+    rows = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM outbox WHERE id IN (SELECT min(id) FROM outbox"
+        f" WHERE state IN {_OPEN} GROUP BY lane)"
+        " AND state = 'queued' AND (next_attempt_at IS NULL OR next_attempt_at <= ?"
+        " OR expires_at <= ?) ORDER BY priority, id LIMIT ?",
+        (ms(now), ms(now), limit),
+    )
+    return [_delivery(row) for row in rows]
+
+
+def next_attempt_at(tx: Tx) -> datetime | None:
+    """Return the earliest instant at which a waiting message may be tried, or runs out."""
+    row = tx.exec_driver_sql(
+        "SELECT min(min(coalesce(next_attempt_at, expires_at), expires_at)) FROM outbox"
+        " WHERE state IN ('queued', 'held')"
+    ).first()
+    return None if row is None else instant(row[0])
+
+
+def recover(tx: Tx) -> list[Delivery]:
+    """Return messages in `sending`, oldest first: the process died around their request."""
+    rows = tx.exec_driver_sql(f"SELECT {_READ} FROM outbox WHERE state = 'sending' ORDER BY id")
+    return [_delivery(row) for row in rows]
+
+
+def page(
+    tx: Tx, *, states: Sequence[State] = (), limit: int = 50, offset: int = 0
+) -> tuple[list[Delivery], int]:
+    """Return one page, newest first, and how many there are."""
+    names = {f"state{n}": state.value for n, state in enumerate(states)}
+    where = f"state IN ({', '.join(f':{name}' for name in names)})" if names else "1 = 1"
+    total = tx.execute(sa.text(f"SELECT count(*) FROM outbox WHERE {where}"), names).scalar_one()
+    rows = tx.execute(
+        sa.text(f"SELECT {_READ} FROM outbox WHERE {where} ORDER BY id DESC LIMIT :n OFFSET :o"),
+        {**names, "n": limit, "o": offset},
+    )
+    return [_delivery(row) for row in rows], int(total)
+
+
+def supersede(tx: Tx, lane: str, now: datetime, *, keep: str) -> list[str]:
+    """Cancel heartbeat messages of a lane that still wait: ``keep`` is newer (channels.md §11)."""
+    keys = [
+        row[0]
+        for row in tx.exec_driver_sql(
+            "SELECT key FROM outbox WHERE lane = ? AND kind = 'heartbeat' AND state = 'queued'"
+            " AND key <> ? AND cursor_at = 0",
+            (lane, keep),
+        )
+    ]
+    for key in keys:
+        move(tx, key, Event.CANCEL, now, reason="superseded")
+    return keys
+
+
+def depth(tx: Tx) -> dict[str, int]:
+    """Return how many messages are in each open state."""
+    rows = tx.exec_driver_sql(
+        "SELECT state, count(*) FROM outbox WHERE state IN ('queued', 'sending', 'held')"
+        " GROUP BY state"
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def prune(tx: Tx, before: datetime) -> int:
+    """Delete ended messages older than an instant."""
+    return tx.exec_driver_sql("DELETE FROM outbox WHERE ended_at < ?", (ms(before),)).rowcount
+
+
+def _row(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "key": delivery.key,
+        "lane": delivery.lane,
+        "state": delivery.state.value,
+        "kind": delivery.kind,
+        "agent_id": delivery.agent_id,
+        "run_id": delivery.run_id,
+        "job_id": delivery.job_id,
+        "route": route_text(delivery.route),
+        "text": delivery.text,
+        "priority": int(delivery.priority),
+        "reason": delivery.reason,
+        "chunks": json.dumps(delivery.chunks) if delivery.chunks else None,
+        "cursor_at": delivery.cursor,
+        "attempts": delivery.attempts,
+        "created_at": ms(delivery.created_at),
+        "expires_at": ms(delivery.expires_at),
+        "next_attempt_at": ms(delivery.next_attempt_at),
+        "first_attempt_at": ms(delivery.first_attempt_at),
+        "ended_at": ms(delivery.ended_at),
+        "message_ids": json.dumps(delivery.message_ids) if delivery.message_ids else None,
+        "last_error": text_of(delivery.last_error),
+        "notes": text_of(delivery.notes),
+    }
+
+
+def _delivery(row: Sequence[Any]) -> Delivery:
+    v = dict(zip(_COLUMNS, row, strict=True))
+    return Delivery(
+        key=v["key"],
+        route=route_of(v["route"]),
+        text=v["text"],
+        kind=v["kind"],
+        created_at=at(v["created_at"]),
+        expires_at=at(v["expires_at"]),
+        agent_id=v["agent_id"],
+        run_id=v["run_id"],
+        job_id=v["job_id"],
+        priority=Priority(v["priority"]),
+        state=State(v["state"]),
+        reason=v["reason"],
+        chunks=tuple(json.loads(v["chunks"])) if v["chunks"] else (),
+        cursor=v["cursor_at"],
+        attempts=v["attempts"],
+        next_attempt_at=instant(v["next_attempt_at"]),
+        first_attempt_at=instant(v["first_attempt_at"]),
+        ended_at=instant(v["ended_at"]),
+        message_ids=tuple(json.loads(v["message_ids"])) if v["message_ids"] else (),
+        last_error=mapping_of(v["last_error"]) or None,
+        notes=mapping_of(v["notes"]),
+    )

@@ -1,0 +1,41 @@
+"""Routes as text, for rows that carry one."""
+
+from __future__ import annotations
+
+import json
+
+from engine.target import ChatType, Route
+from jobs.store.rows import instant, ms
+
+
+def route_text(route: Route) -> str:
+    """Return a route as JSON text."""
+    return json.dumps(
+        {
+            "channel": route.channel,
+            "accountId": route.account_id,
+            "to": route.to,
+            "threadId": route.thread_id,
+            "chatType": route.chat_type.value,
+            "via": route.via,
+            "learntAt": ms(route.learnt_at),
+            "warning": route.warning,
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def route_of(text: str) -> Route:
+    """Return the route behind JSON text."""
+    v = json.loads(text)
+    return Route(
+        channel=v["channel"],
+        account_id=v["accountId"],
+        to=v["to"],
+        thread_id=v["threadId"],
+        chat_type=ChatType(v["chatType"]),
+        via=v["via"],
+        learnt_at=instant(v["learntAt"]),
+        warning=v["warning"],
+    )

@@ -1,0 +1,224 @@
+"""Conversations, what was said in them, and the routes they taught (channels.md §4, §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from engine.agents.base import Message
+from engine.target import ChatType, LastRoute, Route
+from jobs.ids import new_id
+from jobs.store.db import Tx
+from jobs.store.rows import at, ms
+
+SEEN_FOR: Final = timedelta(hours=24)
+SEEN_MOST: Final = 50_000
+EXTERNAL: Final = "external"
+LOCAL: Final = "local"
+_ROUTE: Final = (
+    "agent_id, session_key, channel, account_id, peer, thread_id, chat_type, peer_label, set_at,"
+    " set_by, unusable"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One conversation."""
+
+    key: str
+    agent_id: str
+    session_id: str
+    created_at: datetime
+    updated_at: datetime
+    model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+def ensure(tx: Tx, key: str, agent_id: str, now: datetime) -> Session:
+    """Return a session, created if nobody spoke in it yet."""
+    if (known := get(tx, key)) is not None:
+        return known
+    session = Session(
+        key=key, agent_id=agent_id, session_id=new_id(now), created_at=now, updated_at=now
+    )
+    tx.exec_driver_sql(
+        "INSERT INTO sessions (key, agent_id, session_id, created_at, updated_at)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (key, agent_id, session.session_id, ms(now), ms(now)),
+    )
+    return session
+
+
+def get(tx: Tx, key: str) -> Session | None:
+    """Return one session."""
+    row = tx.exec_driver_sql(
+        "SELECT key, agent_id, session_id, created_at, updated_at, model, input_tokens,"
+        " output_tokens FROM sessions WHERE key = ?",
+        (key,),
+    ).first()
+    return None if row is None else _session(row)
+
+
+def recent(
+    tx: Tx, *, agent_id: str | None = None, limit: int = 100, offset: int = 0
+) -> tuple[list[Session], int]:
+    """Return sessions, newest activity first, and how many there are."""
+    where, values = ("WHERE agent_id = ?", (agent_id,)) if agent_id else ("", ())
+    total = tx.exec_driver_sql(f"SELECT count(*) FROM sessions {where}", values).scalar_one()
+    rows = tx.exec_driver_sql(
+        "SELECT key, agent_id, session_id, created_at, updated_at, model, input_tokens,"
+        f" output_tokens FROM sessions {where} ORDER BY updated_at DESC LIMIT ? OFFSET ?",
+        (*values, limit, offset),
+    )
+    return [_session(row) for row in rows], int(total)
+
+
+def append(
+    tx: Tx,
+    key: str,
+    *,
+    agent_id: str,
+    messages: Sequence[Message],
+    now: datetime,
+    hidden: bool = False,
+    run_id: str | None = None,
+) -> None:
+    """Add lines to a session. Hidden ones are not shown to the agent and are no sign of life."""
+    session = ensure(tx, key, agent_id, now)
+    tx.exec_driver_sql(
+        "INSERT INTO messages (session_key, session_id, role, text, at, run_id, hidden)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (key, session.session_id, line.role, line.text, ms(line.at or now), run_id, int(hidden))
+            for line in messages
+        ],
+    )
+    if not hidden:
+        tx.exec_driver_sql("UPDATE sessions SET updated_at = ? WHERE key = ?", (ms(now), key))
+
+
+def history(tx: Tx, key: str, limit: int = 50, *, with_hidden: bool = False) -> tuple[Message, ...]:
+    """Return the last lines of a session, oldest first."""
+    rows = tx.exec_driver_sql(
+        "SELECT role, text, at FROM messages WHERE session_key = ? AND hidden <= ?"
+        " ORDER BY id DESC LIMIT ?",
+        (key, int(with_hidden), limit),
+    ).all()
+    return tuple(Message(role=row[0], text=row[1], at=at(row[2])) for row in reversed(rows))
+
+
+def set_route(tx: Tx, route: LastRoute) -> None:
+    """Keep the newest route of a session; the local channel's stands apart (channels.md §4)."""
+    kind = LOCAL if route.channel == LOCAL else EXTERNAL
+    tx.exec_driver_sql(
+        "INSERT INTO routes (agent_id, session_key, kind, channel, account_id, peer, thread_id,"
+        " chat_type, peer_label, set_at, set_by, unusable)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+        " ON CONFLICT (session_key, kind) DO UPDATE SET agent_id = excluded.agent_id,"
+        " channel = excluded.channel, account_id = excluded.account_id, peer = excluded.peer,"
+        " thread_id = excluded.thread_id, chat_type = excluded.chat_type,"
+        " peer_label = excluded.peer_label, set_at = excluded.set_at, set_by = excluded.set_by,"
+        " unusable = NULL",
+        (
+            route.agent_id,
+            route.session_key,
+            kind,
+            route.channel,
+            route.account_id,
+            route.to,
+            route.thread_id,
+            route.chat_type.value,
+            route.peer_label,
+            ms(route.set_at),
+            route.set_by,
+        ),
+    )
+
+
+def route(tx: Tx, session_key: str, *, kind: str = EXTERNAL) -> LastRoute | None:
+    """Return the route a session has learnt."""
+    row = tx.exec_driver_sql(
+        f"SELECT {_ROUTE} FROM routes WHERE session_key = ? AND kind = ?",
+        (session_key, kind),
+    ).first()
+    return None if row is None else _route(row)
+
+
+def routes(tx: Tx, *, agent_id: str | None = None) -> list[LastRoute]:
+    """Return learnt routes, newest first."""
+    where, values = ("WHERE agent_id = ?", (agent_id,)) if agent_id else ("", ())
+    rows = tx.exec_driver_sql(
+        f"SELECT {_ROUTE} FROM routes {where} ORDER BY set_at DESC",
+        values,
+    )
+    return [_route(row) for row in rows]
+
+
+def mark_unusable(tx: Tx, route: Route, reason: str, now: datetime) -> None:
+    """Note that a place refuses us for good, until somebody writes from it again."""
+    tx.exec_driver_sql(
+        "UPDATE routes SET unusable = ? WHERE channel = ? AND account_id = ? AND peer = ?"
+        " AND set_at <= ?",
+        (reason, route.channel, route.account_id, route.to, ms(now)),
+    )
+
+
+def first_seen(tx: Tx, key: str, now: datetime) -> bool:
+    """Note an inbound message; False if it was noted within a day (channels.md §5)."""
+    tx.exec_driver_sql("DELETE FROM inbound_seen WHERE at < ?", (ms(now - SEEN_FOR),))
+    return (
+        tx.exec_driver_sql(
+            "INSERT INTO inbound_seen (key, at) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
+            (key, ms(now)),
+        ).rowcount
+        > 0
+    )
+
+
+def cursor(tx: Tx, channel: str, account_id: str) -> str | None:
+    """Return where the platform's stream was left."""
+    row = tx.exec_driver_sql(
+        "SELECT value FROM cursors WHERE channel = ? AND account_id = ?", (channel, account_id)
+    ).first()
+    return None if row is None else str(row[0])
+
+
+def set_cursor(tx: Tx, channel: str, account_id: str, value: str, now: datetime) -> None:
+    """Move the cursor of the platform's stream."""
+    tx.exec_driver_sql(
+        "INSERT INTO cursors (channel, account_id, value, at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (channel, account_id) DO UPDATE SET value = excluded.value, at = excluded.at",
+        (channel, account_id, value, ms(now)),
+    )
+
+
+def _session(row: Sequence[Any]) -> Session:
+    return Session(
+        key=row[0],
+        agent_id=row[1],
+        session_id=row[2],
+        created_at=at(row[3]),
+        updated_at=at(row[4]),
+        model=row[5],
+        input_tokens=row[6],
+        output_tokens=row[7],
+    )
+
+
+def _route(row: Sequence[Any]) -> LastRoute:
+    return LastRoute(
+        agent_id=row[0],
+        session_key=row[1],
+        channel=row[2],
+        account_id=row[3],
+        to=row[4],
+        thread_id=row[5],
+        chat_type=ChatType(row[6]),
+        peer_label=row[7],
+        set_at=at(row[8]),
+        set_by=row[9],
+        unusable=row[10],
+    )

@@ -1,0 +1,42 @@
+"""When the `tasks:` of each agent last ran, by slot (heartbeat.md §11.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from jobs.store.db import Tx
+from jobs.store.rows import at, ms
+
+
+def last_slots(tx: Tx, agent_id: str) -> dict[str, datetime]:
+    """Return the slot each task was last served in, by name."""
+    rows = tx.exec_driver_sql(
+        "SELECT name, last_slot_at FROM task_state WHERE agent_id = ? AND last_slot_at IS NOT NULL",
+        (agent_id,),
+    )
+    return {row[0]: at(row[1]) for row in rows}
+
+
+def served(
+    tx: Tx,
+    agent_id: str,
+    tasks: Sequence[tuple[str, timedelta]],
+    slot: datetime,
+    *,
+    status: str,
+) -> None:
+    """Note that tasks, as (name, interval), were served in a slot."""
+    rows = [
+        (agent_id, name, every // timedelta(milliseconds=1), ms(slot), status, ms(slot + every))
+        for name, every in tasks
+    ]
+    if rows:
+        tx.exec_driver_sql(
+            "INSERT INTO task_state (agent_id, name, interval_ms, last_slot_at, last_status,"
+            " next_at, runs) VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT (agent_id, name) DO UPDATE"
+            " SET interval_ms = excluded.interval_ms, last_slot_at = excluded.last_slot_at,"
+            " last_status = excluded.last_status, next_at = excluded.next_at,"
+            " runs = task_state.runs + 1",
+            rows,
+        )

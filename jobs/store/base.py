@@ -1,0 +1,94 @@
+"""What the stores of jobs and runs take and give. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jobs.model import Run, StoredJob
+
+
+@dataclass(frozen=True, slots=True)
+class DueJob:
+    """A job whose slot has come, as the due query reads it."""
+
+    id: str
+    kind: str  # cron | heartbeat
+    definition: str
+    revision: str
+    next_run_at: datetime
+    retry_at: datetime | None
+    consecutive_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One job's step: advance it from one instant to the next and write its rows.
+
+    ``rows`` are the run to perform (first, if any) and the slots passed over; all are
+    written or none.
+    """
+
+    job_id: str
+    expect_next_run_at: datetime
+    next_run_at: datetime | None
+    rows: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """How a run ended, and what that does to its job."""
+
+    run: Run  # as it shall stand
+    job_columns: Mapping[str, Any] = field(default_factory=dict)  # beside the usual counters
+    counts: bool = True  # False: the job's last run and counters stay as they are
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Which jobs to list. Defaults: enabled cron jobs, next run first."""
+
+    kinds: tuple[str, ...] = ("cron",)
+    enabled: bool | None = True
+    agent_id: str | None = None
+    text: str | None = None
+    sort: str = "next_run_at"  # next_run_at | updated_at | name
+    descending: bool = False
+    limit: int | None = None
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some of the jobs a query matches."""
+
+    jobs: tuple[StoredJob, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs to list, newest first."""
+
+    job_id: str | None = None
+    run_id: str | None = None
+    kind: str | None = None
+    agent_id: str | None = None
+    statuses: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str | None = None
+    descending: bool = True
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Some of the runs a query matches."""
+
+    entries: tuple[Run, ...]
+    total: int

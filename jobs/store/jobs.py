@@ -1,0 +1,273 @@
+"""Jobs at rest: definitions, state, and the one query of the tick."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from jobs import codec
+from jobs.errors import Conflict, EngineError, JobNotFound
+from jobs.model import HeartbeatBeat, Job, JobState, SkipReason, StoredJob
+from jobs.store.base import DueJob, JobPage, JobQuery
+from jobs.store.db import Tx
+from jobs.store.rows import instant, mapping_of, ms, text_of
+
+_STATE: Final = (
+    "next_run_at",
+    "retry_at",
+    "schedule_activated_at",
+    "running_since",
+    "last_run_at",
+    "last_status",
+    "last_error",
+    "last_reason",
+    "last_duration_ms",
+    "consecutive_errors",
+    "consecutive_skipped",
+    "schedule_errors",
+    "run_count",
+    "ok_count",
+    "error_count",
+    "skip_count",
+    "missed_count",
+    "orphaned_at",
+    "auto_disabled",
+    "paused",
+)
+_READ: Final = "definition, revision, enabled, " + ", ".join(_STATE)
+_DUE: Final = (
+    "SELECT id, kind, definition, revision, next_run_at, retry_at, consecutive_errors FROM jobs"
+    " WHERE enabled = 1 AND held IS NULL AND next_run_at IS NOT NULL AND next_run_at <= ?"
+    " ORDER BY next_run_at LIMIT ?"
+)
+_NEXT: Final = (
+    "SELECT next_run_at FROM jobs WHERE enabled = 1 AND held IS NULL"
+    " AND next_run_at IS NOT NULL ORDER BY next_run_at LIMIT 1"
+)
+
+
+def insert(tx: Tx, job: Job, *, next_run_at: datetime | None, now: datetime) -> StoredJob:
+    """Store a new job. Raises `Conflict` if its id or declaration key is taken."""
+    revision = codec.revision(job)
+    try:
+        tx.execute(
+            sa.text(
+                "INSERT INTO jobs (id, kind, name, declaration_key, agent_id, source, definition,"
+                " revision, enabled, next_run_at, schedule_activated_at, created_at, updated_at)"
+                " VALUES (:id, :kind, :name, :declaration_key, :agent_id, :source, :definition,"
+                " :revision, :enabled, :next_run_at, :now, :created_at, :updated_at)"
+            ),
+            {**_definition(job, revision), "next_run_at": ms(next_run_at), "now": ms(now)},
+        )
+    except sa.exc.IntegrityError as error:
+        raise Conflict(
+            f"job {job.id} was not added",
+            why="a job with that id or declaration key exists",
+            fix=f"engine cron show {job.id}",
+        ) from error
+    return StoredJob(
+        job=job,
+        state=JobState(next_run_at=next_run_at, schedule_activated_at=now),
+        revision=revision,
+    )
+
+
+def get(tx: Tx, job_id: str) -> StoredJob | None:
+    """Return one job."""
+    row = tx.exec_driver_sql(f"SELECT {_READ} FROM jobs WHERE id = ?", (job_id,)).first()
+    return None if row is None else _stored(row)
+
+
+def find(tx: Tx, ref: str) -> StoredJob:
+    """Return the job with that id, config key or exact unique name.
+
+    Raises `JobNotFound`, or `Conflict` when a name fits several.
+    """
+    for column, value in (("id", ref), ("id", f"cfg:{ref}"), ("declaration_key", ref)):
+        row = tx.exec_driver_sql(
+            f"SELECT {_READ} FROM jobs WHERE {column} = ?",
+            (value,),
+        ).first()
+        if row is not None:
+            return _stored(row)
+    rows = tx.exec_driver_sql(f"SELECT {_READ} FROM jobs WHERE name = ? LIMIT 2", (ref,)).all()
+    if len(rows) > 1:
+        raise Conflict(
+            f"job {ref!r} is not one job",
+            why="several have that name",
+            fix="engine cron list --all",
+        )
+    if not rows:
+        raise JobNotFound(f"cron job not found: {ref}", fix="engine cron list --all")
+    return _stored(rows[0])
+
+
+def update(
+    tx: Tx,
+    job: Job,
+    *,
+    next_run_at: datetime | None,
+    now: datetime,
+    expected_revision: str | None = None,
+    **state: Any,
+) -> StoredJob:
+    """Replace a job's definition; its state stays, but for what is named.
+
+    Raises `Conflict` if it changed since ``expected_revision``, `JobNotFound` if it is gone.
+    """
+    current = get(tx, job.id)
+    if current is None:
+        raise JobNotFound(f"cron job not found: {job.id}", fix="engine cron list --all")
+    if expected_revision is not None and expected_revision != current.revision:
+        raise Conflict(
+            f"job {job.id} was not changed",
+            why="it changed since it was read",
+            fix=f"read it again: engine cron get {job.id}",
+            currentRevision=current.revision,
+        )
+    tx.execute(
+        sa.text(
+            "UPDATE jobs SET kind = :kind, name = :name, declaration_key = :declaration_key,"
+            " agent_id = :agent_id, source = :source, definition = :definition,"
+            " revision = :revision, enabled = :enabled, next_run_at = :next_run_at,"
+            " created_at = :created_at, updated_at = :now WHERE id = :id"
+        ),
+        {
+            **_definition(job, codec.revision(job)),
+            "next_run_at": ms(next_run_at),
+            "now": ms(now),
+        },
+    )
+    if state:
+        set_state(tx, job.id, **state)
+    stored = get(tx, job.id)
+    if stored is None:
+        raise AssertionError(f"{job.id} vanished inside a transaction")
+    return stored
+
+
+def delete(tx: Tx, job_id: str) -> bool:
+    """Remove a job; its runs stay in the ledger."""
+    return tx.exec_driver_sql("DELETE FROM jobs WHERE id = ?", (job_id,)).rowcount > 0
+
+
+def select(tx: Tx, query: JobQuery) -> JobPage:
+    """Return one page of jobs; a row that cannot be read is quarantined and left out."""
+    where, values = _where(query)
+    order = {"next_run_at": "next_run_at IS NULL, next_run_at", "updated_at": "updated_at"}.get(
+        query.sort, "name"
+    )
+    way = " DESC" if query.descending else ""
+    total = tx.execute(sa.text(f"SELECT count(*) FROM jobs WHERE {where}"), values).scalar_one()
+    sql = f"SELECT id, {_READ} FROM jobs WHERE {where} ORDER BY {order}{way}, id"
+    if query.limit is not None:
+        sql += " LIMIT :limit OFFSET :offset"
+        values |= {"limit": query.limit, "offset": query.offset}
+    found = []
+    for row in tx.execute(sa.text(sql), values):
+        try:
+            found.append(_stored(row[1:]))
+        except (EngineError, ValueError, KeyError):
+            continue
+    return JobPage(tuple(found), total)
+
+
+def set_state(tx: Tx, job_id: str, **columns: Any) -> None:
+    """Change state columns only: no new revision, no ``updated_at``."""
+    names = ", ".join(f"{name} = :{name}" for name in columns)
+    values = {name: _plain(value) for name, value in columns.items()}
+    tx.execute(sa.text(f"UPDATE jobs SET {names} WHERE id = :job_id"), {**values, "job_id": job_id})
+
+
+def due(tx: Tx, now: datetime, limit: int = 1000) -> list[DueJob]:
+    """Return jobs whose slot has come, earliest first, by the partial index `jobs_due`."""
+    return [
+        DueJob(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
+        for row in tx.exec_driver_sql(_DUE, (ms(now), limit))
+    ]
+
+
+def next_due(tx: Tx) -> datetime | None:
+    """Return the earliest instant at which a job comes due."""
+    row = tx.exec_driver_sql(_NEXT).first()
+    return None if row is None else instant(row[0])
+
+
+def quarantine(tx: Tx, job_id: str, why: str) -> None:
+    """Take a job that cannot be read out of the schedule; its row stays as it is."""
+    tx.exec_driver_sql(
+        "UPDATE jobs SET held = ? WHERE id = ?", (f"quarantined: {why}"[:500], job_id)
+    )
+
+
+def quarantined(tx: Tx) -> list[tuple[str, str]]:
+    """Return ids and reasons of jobs that were taken out."""
+    rows = tx.exec_driver_sql(
+        "SELECT id, held FROM jobs WHERE held LIKE 'quarantined:%' ORDER BY id"
+    )
+    return [(row[0], row[1].removeprefix("quarantined: ")) for row in rows]
+
+
+def _where(query: JobQuery) -> tuple[str, dict[str, Any]]:
+    kinds = {f"kind{n}": kind for n, kind in enumerate(query.kinds)}
+    where = [f"kind IN ({', '.join(f':{name}' for name in kinds)})"]
+    values: dict[str, Any] = dict(kinds)
+    if query.enabled is not None:
+        where.append("enabled = :enabled")
+        values["enabled"] = int(query.enabled)
+    if query.agent_id is not None:
+        where.append("agent_id = :agent_id")
+        values["agent_id"] = query.agent_id
+    if query.text:
+        where.append("(lower(name) LIKE :text OR lower(id) LIKE :text)")
+        values["text"] = f"%{query.text.lower()}%"
+    return " AND ".join(where), values
+
+
+def _definition(job: Job, revision: str) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "kind": "heartbeat" if isinstance(job.payload, HeartbeatBeat) else "cron",
+        "name": job.name,
+        "declaration_key": job.declaration_key,
+        "agent_id": job.agent_id,
+        "source": job.source.value,
+        "definition": json.dumps(codec.job_to_json(job), ensure_ascii=False, separators=(",", ":")),
+        "revision": revision,
+        "enabled": int(job.enabled),
+        "created_at": ms(job.created_at),
+        "updated_at": ms(job.updated_at),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return ms(value)
+    if isinstance(value, timedelta):
+        return value // timedelta(milliseconds=1)
+    if isinstance(value, dict):
+        return text_of(value)
+    return value
+
+
+def _stored(row: Sequence[Any]) -> StoredJob:
+    state = dict(zip(_STATE, row[3:], strict=True))
+    for name in (
+        "next_run_at",
+        "retry_at",
+        "schedule_activated_at",
+        "running_since",
+        "last_run_at",
+        "orphaned_at",
+    ):
+        state[name] = instant(state[name])
+    took = state.pop("last_duration_ms")
+    state["last_duration"] = None if took is None else timedelta(milliseconds=took)
+    state["last_reason"] = SkipReason(state["last_reason"]) if state["last_reason"] else None
+    state["paused"] = mapping_of(state["paused"]) or None
+    job = codec.job_from_json(json.loads(row[0]))
+    return StoredJob(job=job, state=JobState(**state), revision=row[1])

@@ -1,0 +1,189 @@
+"""Runs as rows: the one mapping between `Run` and the columns of `runs`. No SQLAlchemy here,
+so that the command line reads the ledger without importing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from jobs.model import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
+
+RUN_COLUMNS: Final = (
+    "id",
+    "job_id",
+    "kind",
+    "agent_id",
+    "trigger_kind",
+    "status",
+    "slot",
+    "slot_to",
+    "slots",
+    "reason",
+    "because",
+    "outcome",
+    "nominal_local",
+    "tz",
+    "dst",
+    "attempt",
+    "retry_of",
+    "job_name",
+    "session_key",
+    "requested_at",
+    "claimed_at",
+    "started_at",
+    "ended_at",
+    "deferrals",
+    "wake",
+    "facts",
+    "target",
+    "reply",
+    "usage",
+    "model",
+    "provider",
+    "error",
+    "delivery_key",
+    "next_due_at",
+    "boot_id",
+)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+
+
+def ms(instant: datetime | None) -> int | None:
+    """Return UTC milliseconds."""
+    return None if instant is None else (instant - _EPOCH) // _MS
+
+
+def instant(value: int | None) -> datetime | None:
+    """Return the aware UTC instant of stored milliseconds."""
+    return None if value is None else _EPOCH + timedelta(milliseconds=value)
+
+
+def at(value: int) -> datetime:
+    """Return the instant of milliseconds that are always there."""
+    return _EPOCH + timedelta(milliseconds=value)
+
+
+def text_of(mapping: Mapping[str, Any] | None) -> str | None:
+    """Return JSON text; nothing for nothing."""
+    return json.dumps(mapping, ensure_ascii=False, separators=(",", ":")) if mapping else None
+
+
+def mapping_of(text: str | None) -> dict[str, Any]:
+    """Return the mapping behind JSON text."""
+    return json.loads(text) if text else {}
+
+
+def run_row(run: Run) -> tuple[Any, ...]:
+    """Return a run as a row in the order of `RUN_COLUMNS`."""
+    return (
+        run.id,
+        run.job_id,
+        run.kind,
+        run.agent_id,
+        run.trigger,
+        run.status,
+        ms(run.slot),
+        ms(run.slot_to),
+        run.count,
+        run.reason,
+        run.because or None,
+        run.outcome,
+        run.nominal_local,
+        run.tz,
+        run.dst,
+        run.attempt,
+        run.retry_of,
+        run.job_name,
+        run.session_key,
+        ms(run.requested_at),
+        ms(run.claimed_at),
+        ms(run.started_at),
+        ms(run.ended_at),
+        run.deferrals,
+        text_of(run.wake),
+        text_of(run.facts),
+        text_of(run.target),
+        text_of(run.reply),
+        usage_text(run.usage),
+        run.model,
+        run.provider,
+        text_of(run.error),
+        run.delivery_key,
+        ms(run.next_due_at),
+        run.boot_id,
+    )
+
+
+def run_of(row: Sequence[Any]) -> Run:
+    """Return the run behind a row in the order of `RUN_COLUMNS`."""
+    v = dict(zip(RUN_COLUMNS, row, strict=True))
+    return Run(
+        id=v["id"],
+        job_id=v["job_id"],
+        kind=v["kind"],
+        agent_id=v["agent_id"],
+        trigger=Trigger(v["trigger_kind"]),
+        status=RunStatus(v["status"]),
+        slot=instant(v["slot"]),
+        slot_to=instant(v["slot_to"]),
+        count=v["slots"],
+        reason=SkipReason(v["reason"]) if v["reason"] else None,
+        because=v["because"] or "",
+        outcome=Outcome(v["outcome"]) if v["outcome"] else None,
+        nominal_local=v["nominal_local"],
+        tz=v["tz"],
+        dst=v["dst"],
+        attempt=v["attempt"],
+        retry_of=v["retry_of"],
+        job_name=v["job_name"],
+        session_key=v["session_key"],
+        requested_at=instant(v["requested_at"]),
+        claimed_at=instant(v["claimed_at"]),
+        started_at=instant(v["started_at"]),
+        ended_at=instant(v["ended_at"]),
+        deferrals=v["deferrals"],
+        wake=mapping_of(v["wake"]),
+        facts=mapping_of(v["facts"]),
+        target=mapping_of(v["target"]),
+        reply=mapping_of(v["reply"]),
+        usage=usage_of(v["usage"]),
+        model=v["model"],
+        provider=v["provider"],
+        error=mapping_of(v["error"]) or None,
+        delivery_key=v["delivery_key"],
+        next_due_at=instant(v["next_due_at"]),
+        boot_id=v["boot_id"],
+    )
+
+
+def usage_text(usage: Usage | None) -> str | None:
+    """Return usage as JSON text."""
+    if usage is None:
+        return None
+    return text_of(
+        {
+            "input": usage.input_tokens,
+            "output": usage.output_tokens,
+            "cacheRead": usage.cache_read_tokens,
+            "cacheWrite": usage.cache_write_tokens,
+            "costUsd": usage.cost_usd,
+        }
+    )
+
+
+def usage_of(text: str | None) -> Usage | None:
+    """Return the usage behind JSON text."""
+    if not text:
+        return None
+    v = json.loads(text)
+    return Usage(
+        input_tokens=v["input"],
+        output_tokens=v["output"],
+        cache_read_tokens=v["cacheRead"],
+        cache_write_tokens=v["cacheWrite"],
+        cost_usd=v["costUsd"],
+    )
