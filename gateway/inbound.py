@@ -14,20 +14,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from jobs.store.db import Database, Tx
-
 from engine.clock import Clock
 from engine.conversation import ChatTurn
 from engine.sessions import MAIN, chat_key
-from engine.store import sessions
+from engine.store import audit, sessions
 from engine.target import ChatType, LastRoute, Route
 from gateway.channels.base import Inbound
 from gateway.channels.policy import Policy, Verdict, judge
+from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
 
 MAX_AGE: Final = timedelta(hours=6)  # older messages move the route and start no turn
-LOCAL: Final = "local"
+# Everyday traffic that is not addressed to us: a log line each, no row.
+QUIET: Final = frozenset({"mention-required", "duplicate"})
 
 Converse = Callable[[ChatTurn], Awaitable[object]]
 PolicyOf = Callable[[str, str], Policy]  # (channel, account)
@@ -152,6 +152,15 @@ def commit(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Adm
         route = last_route(message, admission.agent_id, admission.session_key, now)
         sessions.set_route(tx, route)
         admission = replace(admission, route_set=True)
+    if verdict.reason and admission.reason not in QUIET:
+        audit.note(
+            tx,
+            now=now,
+            actor=f"{message.channel}:{message.sender_id}",
+            action="inbound.refused",
+            subject=f"{message.channel}|{message.account_id}|{message.peer.to}",
+            detail={"reason": admission.reason, "messageId": message.message_id},
+        )
     if message.cursor is not None:
         sessions.set_cursor(tx, message.channel, message.account_id, message.cursor, now)
     return admission

@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from jobs.store.db import Database, Tx
-
 from engine.clock import LONGEST_NAP, Clock
 from engine.events import Bus, Event as BusEvent
 from engine.outbox import (
@@ -40,6 +38,7 @@ from gateway.channels.base import Attempt, Channel, ChannelError, Sent
 from gateway.channels.pace import Fairness, Pace
 from gateway.channels.text import MAX_CHUNKS, chunk
 from jobs.crash import crash_point
+from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
 

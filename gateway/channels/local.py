@@ -10,8 +10,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jobs.store.db import Database
-
 from engine.clock import Clock
 from engine.events import Bus
 from engine.store import inbox
@@ -19,6 +17,7 @@ from engine.target import Route
 from gateway.channels.base import AccountStatus, Admit, Attempt, Sent
 from gateway.channels.pace import Scope
 from gateway.channels.text import code_points
+from jobs.store.db import Database
 
 ACCOUNT: Final = "default"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
-from jobs.store.db import Database
 
 from engine.events import Bus
+from engine.store import inbox
 from engine.target import Route
 from engine.testing.clock import ManualClock
 from engine.testing.telegram import TelegramStandIn
@@ -18,6 +18,7 @@ from gateway.channels.local import LocalChannel
 from gateway.channels.telegram.account import TelegramAccount
 from gateway.channels.telegram.channel import TelegramChannel
 from gateway.channels.text import chunk
+from jobs.store.db import Database
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -48,7 +49,8 @@ async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
         channel = LocalChannel(db, clock=clock, bus=bus)
 
         async def listed() -> list[str]:
-            return await channel.texts()
+            letters, _ = await db.read(lambda tx: inbox.page(tx, limit=1000))
+            return [letter.text for letter in reversed(letters)]
 
         yield Case(channel, "default", "main", listed)
         await channel.stop()

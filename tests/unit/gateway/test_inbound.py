@@ -8,15 +8,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from jobs.store.db import Database
 
 from engine.conversation import ChatTurn
-from engine.store import sessions
-from engine.target import ChatType, LastRoute, Peer
+from engine.store import audit, sessions
+from engine.target import ChatType, LastRoute, Peer, Route
 from engine.testing.clock import ManualClock
 from gateway.channels.base import Inbound
 from gateway.channels.policy import GroupRule, Policy
 from gateway.inbound import Reception
+from jobs.store.db import Database
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MAIN = "agent:main:main"
@@ -120,6 +120,26 @@ async def test_a_refused_message_moves_no_route_and_starts_no_turn(
     assert (admission.reason, admission.route_set) == (reason, False)
     assert await bench.route(admission.session_key) is None
     assert bench.turns.empty()
+
+
+async def test_a_stranger_is_recorded_with_the_reason(bench: Bench) -> None:
+    await bench.reception.receive(replace(DM, sender_id="666"))
+    (line,) = await bench.db.read(audit.newest)
+    assert (line["actor"], line["action"]) == ("telegram:666", "inbound.refused")
+    assert line["detail"]["reason"] == "pairing-required"
+
+
+async def test_writing_again_makes_a_route_usable_again(bench: Bench) -> None:
+    await bench.reception.receive(DM)
+    spoilt = Route(channel="telegram", account_id="default", to="42")
+    await bench.db.write(lambda tx: sessions.mark_unusable(tx, spoilt, "blocked", NOON))
+    before = await bench.route()
+    assert before is not None
+    assert before.unusable == "blocked"
+    await bench.reception.receive(replace(DM, message_id="8"))
+    after = await bench.route()
+    assert after is not None
+    assert after.unusable is None
 
 
 async def test_a_group_moves_its_own_route_and_never_the_main_one(bench: Bench) -> None:

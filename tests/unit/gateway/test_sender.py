@@ -11,12 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from jobs.store.db import Database
 
 from engine.events import Bus, Event as BusEvent
 from engine.outbox import Delivery, Event, Priority, State
-from engine.store import outbox
-from engine.target import Route
+from engine.store import outbox, sessions
+from engine.target import LastRoute, Route
 from engine.testing.clock import ManualClock
 from gateway.channels.base import (
     AccountStatus,
@@ -30,6 +29,7 @@ from gateway.channels.base import (
 from gateway.channels.pace import Scope
 from gateway.channels.telegram.account import scopes
 from gateway.sender import MAY_REPEAT, Sender
+from jobs.store.db import Database
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 S = timedelta(seconds=1)
@@ -238,6 +238,26 @@ async def test_a_permanent_fault_ends_it_with_its_reason(
     done = await bench.stored("a")
     assert (done.state, done.reason or None) == (state, reason)
     assert len(bench.channel.attempts) == 1
+
+
+async def test_a_person_who_blocked_us_spoils_the_route(bench: Bench) -> None:
+    route = LastRoute(
+        agent_id="main",
+        session_key="agent:main:main",
+        channel="telegram",
+        account_id="default",
+        to="42",
+        set_at=NOON,
+        set_by="1",
+    )
+    await bench.db.write(lambda tx: sessions.set_route(tx, route))
+    bench.channel.script["42"].append(Fault(fault=FaultClass.BLOCKED))
+    await bench.put(message("a"))
+    await bench.sender.start()
+    await bench.settle()
+    spoilt = await bench.db.read(lambda tx: sessions.route(tx, "agent:main:main"))
+    assert spoilt is not None
+    assert spoilt.unusable == "blocked"
 
 
 async def test_markup_the_platform_cannot_read_is_sent_plain(bench: Bench) -> None:
