@@ -123,8 +123,7 @@ class Bench:
             self.events.append(event.payload)
 
     async def put(self, *deliveries: Delivery) -> None:
-        for each in deliveries:
-            await self.db.write(lambda tx, each=each: outbox.add(tx, each))
+        await self.db.write(lambda tx: [outbox.add(tx, each) for each in deliveries])
         self.sender.poke()
 
     async def stored(self, key: str) -> Delivery:
