@@ -14,7 +14,7 @@ from jobs.errors import Conflict, EngineError, JobNotFound
 from jobs.model import HeartbeatBeat, Job, JobState, SkipReason, StoredJob
 from jobs.store.base import DueJob, JobPage, JobQuery
 from jobs.store.db import Tx
-from jobs.store.rows import instant, mapping_of, ms, text_of
+from jobs.store.rows import at, instant, mapping_of, ms, text_of
 
 _STATE: Final = (
     "next_run_at",
@@ -186,7 +186,7 @@ def set_state(tx: Tx, job_id: str, **columns: Any) -> None:
 def due(tx: Tx, now: datetime, limit: int = 1000) -> list[DueJob]:
     """Return jobs whose slot has come, earliest first, by the partial index `jobs_due`."""
     return [
-        DueJob(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
+        DueJob(row[0], row[1], row[2], row[3], at(row[4]), instant(row[5]), row[6])
         for row in tx.exec_driver_sql(_DUE, (ms(now), limit))
     ]
 

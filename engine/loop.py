@@ -1,0 +1,350 @@
+"""The one timer's work: what is due is claimed, then handed to whoever performs it.
+
+One pass (`tick`) reads the due jobs, decides which slots are owed (`jobs.due`), claims them
+in one transaction that also advances the jobs, and starts the granted runs. Nothing runs
+without its row (style rule 4). The clockwork calls `tick` again at the instant it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from engine.clock import Clock
+from engine.record import Recorder
+from jobs import codec
+from jobs.crash import crash_point
+from jobs.due import Owed, Passed, owed
+from jobs.errors import EngineError
+from jobs.ids import new_id
+from jobs.model import Job, Run, RunStatus, SkipReason, Trigger
+from jobs.schedule import Cron, Occurrence
+from jobs.store import jobs as job_rows, runs as run_rows
+from jobs.store.base import Claim, DueJob, Finish
+from jobs.store.db import Database
+from jobs.store.rows import instant
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 1000
+CLOCK_JUMP: Final = timedelta(seconds=60)
+AT_LEAST_A_SECOND_LATE: Final = timedelta(seconds=1)
+
+Begun = Finish | Coroutine[Any, Any, None]
+
+
+class Performer(Protocol):
+    """Whoever performs the runs of one kind of job."""
+
+    def begin(self, job: Job, run: Run) -> Begun:
+        """Return how it ended, if that is known at once; else the work that will record it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """What the config says to the loop."""
+
+    cron_enabled: bool = True
+    refire_gap: timedelta = timedelta(seconds=2)  # cron.md §3.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    job: Job
+    claim: Claim
+    to_run: tuple[Run, ...]
+
+
+class Loop:
+    """Claims what is due and sees to it that every claim is performed."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        recorder: Recorder,
+        performers: Mapping[str, Performer],
+        settings: Callable[[], LoopSettings],
+        boot_id: str,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._recorder = recorder
+        self._performers = performers
+        self._settings = settings
+        self._boot_id = boot_id
+        self._active: dict[str, str] = {}  # job id → run id, of what this process performs
+        self._ended: dict[str, datetime] = {}  # cron jobs that ended within the refire gap
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._seen: tuple[datetime, timedelta] | None = None
+        self._stopping = False
+
+    # -- the tick ------------------------------------------------------------------------
+
+    async def tick(self) -> datetime | None:
+        """One pass; returns the earliest instant at which something will be due.
+
+        A pass that fails is logged and the timer armed again; the jobs it could not claim
+        stand where they stood.
+        """
+        try:
+            return await self._pass()
+        except Exception:
+            log.exception("tick failed; the timer is armed again")
+            return None
+
+    async def _pass(self) -> datetime | None:
+        if self._stopping:
+            return None
+        now = self._clock.now()
+        self._notice_jump(now)
+        self._forget_ended(now)
+        while True:
+            rows = await self._database.read(lambda tx: job_rows.due(tx, now, BATCH))
+            if rows:
+                await self._serve(rows, now)
+            if len(rows) < BATCH:
+                return await self._database.read(job_rows.next_due)
+
+    async def _serve(self, rows: list[DueJob], now: datetime) -> None:
+        planned = []
+        for row in rows:
+            try:
+                planned.append(self._plan(row, now))
+            except (EngineError, ValueError, KeyError, TypeError) as error:
+                await self._set_aside(row, error)
+        granted = await self._database.write(
+            lambda tx: run_rows.claim(tx, [plan.claim for plan in planned])
+        )
+        crash_point("after-claim")
+        ends = []
+        for plan in planned:
+            if plan.claim.job_id in granted:
+                ends.extend(self._begin(plan))
+        if ends:
+            await self._recorder.all_ended(ends)
+
+    def _plan(self, row: DueJob, now: datetime) -> _Planned:
+        job = codec.job_from_json(json.loads(row.definition))
+        if row.retry_at is not None and row.retry_at == row.next_run_at:
+            return self._planned_retry(job, row, now)
+        decided = owed(job.schedule, row.next_run_at, now, misfire=job.misfire)
+        runs = tuple(
+            self._slot_run(job, row, occurrence, decided.trigger, now)
+            for occurrence in decided.runs
+        )
+        runs = self._refuse(job, row, runs, now)
+        rows = (*runs, *(self._passed_run(job, row, passed, now) for passed in decided.passed))
+        claim = Claim(row.id, row.next_run_at, decided.next_run_at, rows)
+        return _Planned(job, claim, tuple(run for run in runs if run.status is RunStatus.CLAIMED))
+
+    def _planned_retry(self, job: Job, row: DueJob, now: datetime) -> _Planned:
+        """A failed one-shot is tried again: a row of its own, without a slot."""
+        run = replace(self._row(job, row, now, Trigger.RETRY), attempt=row.consecutive_errors + 1)
+        runs = self._refuse(job, row, (run,), now)
+        claim = Claim(row.id, row.next_run_at, None, runs)
+        return _Planned(job, claim, tuple(r for r in runs if r.status is RunStatus.CLAIMED))
+
+    def _refuse(
+        self, job: Job, row: DueJob, runs: tuple[Run, ...], now: datetime
+    ) -> tuple[Run, ...]:
+        """Turn runs that may not begin into skips, each with its reason."""
+        if row.kind == "heartbeat":
+            return runs  # beats have gates of their own (heartbeat.md §7)
+        kept = []
+        for number, run in enumerate(runs):
+            refusal = self._refusal(job, row, run, now, first=number == 0)
+            if refusal is None:
+                kept.append(run)
+            else:
+                reason, because = refusal
+                kept.append(
+                    replace(
+                        run, status=RunStatus.SKIPPED, reason=reason, because=because, ended_at=now
+                    )
+                )
+        return tuple(kept)
+
+    def _refusal(
+        self, job: Job, row: DueJob, run: Run, now: datetime, *, first: bool
+    ) -> tuple[SkipReason, str] | None:
+        settings = self._settings()
+        if not settings.cron_enabled:
+            return (
+                SkipReason.DISABLED,
+                "scheduled jobs are switched off (cron.enabled, or ENGINE_SKIP_CRON)",
+            )
+        if row.retry_at is not None and now < row.retry_at:
+            return (
+                SkipReason.BACKOFF,
+                f"{row.consecutive_errors} failures in a row; it waits until"
+                f" {row.retry_at:%Y-%m-%d %H:%M:%SZ}",
+            )
+        if (running := self._active.get(job.id)) is not None or not first:
+            return SkipReason.OVERLAP_SKIP, f"run {running or 'before it'} was still going"
+        ended = self._ended.get(job.id)
+        if isinstance(job.schedule, Cron) and ended is not None:
+            gap = settings.refire_gap
+            if run.slot is not None and run.slot < ended + gap:
+                return SkipReason.OVERLAP_SKIP, f"the run before it ended less than {gap} ago"
+        return None
+
+    # -- rows ----------------------------------------------------------------------------
+
+    def _row(self, job: Job, row: DueJob, now: datetime, trigger: Trigger) -> Run:
+        return Run(
+            id=new_id(now),
+            job_id=job.id,
+            kind=row.kind,
+            agent_id=job.agent_id,
+            trigger=trigger,
+            status=RunStatus.CLAIMED,
+            job_name=job.name,
+            requested_at=now,
+            claimed_at=now,
+            boot_id=self._boot_id,
+        )
+
+    def _slot_run(
+        self, job: Job, row: DueJob, slot: Occurrence, trigger: Trigger, now: datetime
+    ) -> Run:
+        zone = job.schedule.tz if isinstance(job.schedule, Cron) else None
+        return Run(
+            id=new_id(now),
+            job_id=job.id,
+            kind=row.kind,
+            agent_id=job.agent_id,
+            trigger=trigger,
+            status=RunStatus.CLAIMED,
+            slot=slot.instant,
+            nominal_local=slot.nominal_local,
+            tz=zone,
+            dst=slot.dst,
+            job_name=job.name,
+            requested_at=slot.instant,
+            claimed_at=now,
+            boot_id=self._boot_id,
+        )
+
+    def _passed_run(self, job: Job, row: DueJob, passed: Passed, now: datetime) -> Run:
+        status = (
+            RunStatus.MISSED
+            if passed.reason in (SkipReason.MISSED_DOWNTIME, SkipReason.MISSED_GRACE_EXCEEDED)
+            else RunStatus.SKIPPED
+        )
+        return replace(
+            self._slot_run(job, row, passed.occurrence, Trigger.SCHEDULE, now),
+            status=status,
+            reason=passed.reason,
+            because=passed.because,
+            slot_to=passed.slot_to,
+            count=passed.count,
+            ended_at=now,
+        )
+
+    async def _set_aside(self, row: DueJob, error: Exception) -> None:
+        """A definition that cannot be read: out of the schedule, kept, and said so."""
+        log.error("job set aside", extra={"job_id": row.id, "because": str(error)})
+        await self._database.write(lambda tx: job_rows.quarantine(tx, row.id, str(error)))
+
+    # -- performing ----------------------------------------------------------------------
+
+    def dispatch(self, job: Job, run: Run) -> None:
+        """Perform a run somebody else wrote: a manual one. It is open already."""
+        self._start(job, run)
+
+    def active(self, job_id: str) -> str | None:
+        """Return the run that performs this job now, if one does."""
+        return self._active.get(job_id)
+
+    def running(self) -> tuple[str, ...]:
+        """Ids of the jobs performed now."""
+        return tuple(self._active)
+
+    async def idle(self) -> None:
+        """Return when nothing is performed."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
+    async def stop(self, grace: timedelta) -> tuple[str, ...]:
+        """Claim nothing more, wait for what runs, cancel the rest; returns what was cut off."""
+        self._stopping = True
+        if not self._tasks:
+            return ()
+        _, late = await asyncio.wait(tuple(self._tasks), timeout=grace.total_seconds())
+        cut = tuple(self._active)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return cut if late else ()
+
+    def _begin(self, plan: _Planned) -> list[Finish]:
+        ends = []
+        for run in plan.to_run:
+            begun = self._performers[run.kind].begin(plan.job, run)
+            if isinstance(begun, Finish):
+                self._note_end(plan.job, begun.run.ended_at or self._clock.now())
+                ends.append(begun)
+            else:
+                self._track(plan.job, run, begun)
+        return ends
+
+    def _start(self, job: Job, run: Run) -> None:
+        begun = self._performers[run.kind].begin(job, run)
+        if isinstance(begun, Finish):
+            end = begun
+            self._note_end(job, end.run.ended_at or self._clock.now())
+            begun = self._recorder.ended(end)
+        self._track(job, run, begun)
+
+    def _track(self, job: Job, run: Run, work: Coroutine[Any, Any, None]) -> None:
+        self._active[job.id] = run.id
+        task = asyncio.create_task(self._performed(job, run, work), name=f"run-{run.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _performed(self, job: Job, run: Run, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            # A bug of ours: the row must not stay open, and others go on.
+            log.exception("run broke", extra={"job_id": job.id, "run_id": run.id})
+            now = self._clock.now()
+            broken = replace(
+                run,
+                status=RunStatus.FAILED,
+                reason=SkipReason.AGENT_RUNNER_FAILURE,
+                because="the engine itself failed; the log has the details",
+                error={"class": "internal", "message": f"{type(error).__name__}: {error}"},
+                ended_at=now,
+            )
+            await self._recorder.ended(Finish(run=broken))
+        finally:
+            if self._active.get(job.id) == run.id:
+                del self._active[job.id]
+            self._note_end(job, self._clock.now())
+
+    def _note_end(self, job: Job, at: datetime) -> None:
+        if isinstance(job.schedule, Cron):
+            self._ended[job.id] = at
+
+    def _forget_ended(self, now: datetime) -> None:
+        gap = self._settings().refire_gap
+        self._ended = {job: at for job, at in self._ended.items() if now < at + gap}
+
+    # -- the clock -----------------------------------------------------------------------
+
+    def _notice_jump(self, now: datetime) -> None:
+        """Log a wall clock that moved by more than a minute against the monotonic one."""
+        ran = self._clock.monotonic()
+        if self._seen is not None:
+            jump = (now - self._seen[0]) - (ran - self._seen[1])
+            if abs(jump) > CLOCK_JUMP:
+                log.warning("the clock jumped", extra={"by_seconds": jump.total_seconds()})
+        self._seen = (now, ran)

@@ -1,0 +1,132 @@
+"""The record keeper: one transaction for run row, outbox row and whatever else belongs to it.
+
+Nothing that ran is told to anybody before its row has committed (style rule 4); bus events
+follow the commit, `finished` after whatever it finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine.events import Bus
+from engine.outbox import Delivery
+from engine.store import outbox
+from jobs.crash import crash_point
+from jobs.model import Run, RunStatus
+from jobs.store import runs
+from jobs.store.base import Finish
+from jobs.store.db import Database, Tx
+from jobs.store.rows import ms
+
+Also = Callable[[Tx], None]
+
+
+class Recorder:
+    """Writes what happened, then tells it."""
+
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self._database = database
+        self._bus = bus
+
+    async def began(self, run: Run) -> None:
+        """Note that a claimed run has begun."""
+        started = run.started_at
+        if started is None:
+            raise AssertionError(f"run {run.id} began without an instant")
+        await self._database.write(lambda tx: runs.start(tx, [run.id], started))
+        if run.kind == "cron":
+            self._bus.publish(
+                "cron",
+                {
+                    "action": "started",
+                    "jobId": run.job_id,
+                    "runId": run.id,
+                    "runAtMs": ms(started),
+                },
+            )
+
+    async def added(self, run: Run) -> None:
+        """Write a run that has no slot: a wake, a manual run, a retry."""
+        await self._database.write(lambda tx: runs.insert(tx, [run]))
+
+    async def changed(self, run: Run) -> None:
+        """Write a run that is not final yet as it stands."""
+        await self._database.write(lambda tx: runs.change(tx, run))
+
+    async def ended(
+        self,
+        end: Finish,
+        *,
+        delivery: Delivery | None = None,
+        also: Sequence[Also] = (),
+    ) -> None:
+        """Write how a run ended, together with its message and its consequences.
+
+        A heartbeat message takes the place of older ones that still wait in its lane
+        (channels.md §11).
+        """
+        run = end.run
+
+        def work(tx: Tx) -> None:
+            runs.finish(tx, [end])
+            if delivery is not None:
+                outbox.add(tx, delivery)
+                if delivery.kind == "heartbeat":
+                    outbox.supersede(tx, delivery.lane, delivery.created_at, keep=delivery.key)
+            for effect in also:
+                effect(tx)
+
+        await self._database.write(work)
+        if delivery is not None:
+            crash_point("after-outbox-commit")
+            self._bus.publish("outbox", {"key": delivery.key, "state": delivery.state.value})
+        self.tell(run)
+
+    async def all_ended(self, ends: Sequence[Finish]) -> None:
+        """Write how many runs ended at once, in one transaction."""
+        await self._database.write(lambda tx: runs.finish(tx, ends))
+        for end in ends:
+            self.tell(end.run)
+
+    def tell(self, run: Run) -> None:
+        """Publish the end of a cron run; beats are told by the beat room."""
+        if run.kind == "cron":
+            self._bus.publish("cron", finished(run))
+
+
+def finished(run: Run) -> dict[str, Any]:
+    """Return the `cron` event of an ended run (cron.md §15)."""
+    action = {RunStatus.SKIPPED: "skipped", RunStatus.MISSED: "missed"}.get(run.status, "finished")
+    payload: dict[str, Any] = {
+        "action": action,
+        "jobId": run.job_id,
+        "runId": run.id,
+        "status": wire_status(run),
+        "runAtMs": ms(run.started_at or run.slot or run.ended_at),
+        "scheduledForMs": ms(run.slot),
+        "trigger": run.trigger.value,
+        "nextRunAtMs": ms(run.next_due_at),
+    }
+    if run.reason is not None:
+        payload |= {"skipReason": run.reason.value, "summary": run.because}
+    if run.error:
+        payload["error"] = run.error.get("message", "")
+    if run.started_at is not None and run.ended_at is not None:
+        payload["durationMs"] = int((run.ended_at - run.started_at).total_seconds() * 1000)
+    if run.model:
+        payload |= {"model": run.model, "provider": run.provider}
+    return {key: value for key, value in payload.items() if value is not None}
+
+
+def wire_status(run: Run) -> str:
+    """Return the older product's word for a stored status (design.md §5)."""
+    match run.status:
+        case RunStatus.OK:
+            return "ok"
+        case RunStatus.FAILED:
+            return "error"
+        case RunStatus.SKIPPED | RunStatus.MISSED:
+            return "skipped"
+        case RunStatus.CLAIMED | RunStatus.RUNNING | RunStatus.DEFERRED:
+            return "running"
