@@ -8,24 +8,21 @@ us: earlier messages of the conversation stand before the prompt.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import re
-import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+from engine import process
 from engine.agents.base import AgentFailure, FailureClass, TurnReply, TurnRequest
 from engine.agents.secrets import redacted
 from jobs.model import Usage
 
 OUTPUT_MOST: Final = 200_000  # bytes of one stream (tools.exec.maxOutputChars)
 PROMPT_ARG_MOST: Final = 100_000  # Linux takes 128 KiB in one argument
-_CHUNK: Final = 65_536
-_LAST_WORDS: Final = timedelta(seconds=5)  # for a killed group's pipes to close
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,55 +112,33 @@ class CommandAgent:
         self, argv: list[str], stdin: bytes, request: TurnRequest
     ) -> tuple[int, bytes, bytes]:
         backend = self._backend
-        silence = backend.no_output_timeout
-        seconds = silence.total_seconds() if silence else None
-        async with self._process(argv, request) as (process, exited):
-            try:
-                async with asyncio.timeout(seconds) as watchdog:
-                    talk = _Talk(process, exited, watchdog, seconds, backend.output_most)
-                    code = await talk.listen(stdin)
-            except TimeoutError:
-                raise AgentFailure(
-                    FailureClass.TIMEOUT, f"{self._backend.id}: no output for {silence}; ended"
-                ) from None
-        if talk.too_long:
-            # Cut words would pass for an answer.
-            raise AgentFailure(
-                FailureClass.INVALID,
-                f"{self._backend.id}: more than {backend.output_most} bytes of output; ended",
-            )
-        return code, bytes(talk.out), bytes(talk.err)
-
-    @contextlib.asynccontextmanager
-    async def _process(
-        self, argv: list[str], request: TurnRequest
-    ) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Event]]:
-        loop = asyncio.get_running_loop()
         try:
-            transport, watch = await loop.subprocess_exec(
-                lambda: _Watch(limit=_CHUNK, loop=loop),
-                *argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+            end = await process.run(
+                argv,
+                stdin=stdin,
                 cwd=request.workspace,
                 env=self._environment(),
-                start_new_session=True,
+                no_output_timeout=backend.no_output_timeout,
+                output_most=backend.output_most,
             )
         except OSError as error:
             raise AgentFailure(
                 FailureClass.INVALID,
-                f"{self._backend.id}: {argv[0]!r} cannot be started: {error.strerror}. "
-                f"Fix: correct agents.defaults.cliBackends.{self._backend.id}.command",
+                f"{backend.id}: {argv[0]!r} cannot be started: {error.strerror}. "
+                f"Fix: correct agents.defaults.cliBackends.{backend.id}.command",
             ) from error
-        process = asyncio.subprocess.Process(transport, watch, loop)
-        try:
-            yield process, watch.exited
-        finally:
-            _end(process)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS.total_seconds()):
-                    await asyncio.shield(process.wait())
+        if end.silent:
+            raise AgentFailure(
+                FailureClass.TIMEOUT,
+                f"{backend.id}: no output for {backend.no_output_timeout}; ended",
+            )
+        if end.too_long:
+            # Cut words would pass for an answer.
+            raise AgentFailure(
+                FailureClass.INVALID,
+                f"{backend.id}: more than {backend.output_most} bytes of output; ended",
+            )
+        return end.code, end.out, end.err
 
     def _failure(self, code: int, out: bytes, err: bytes) -> AgentFailure:
         words = (err or out).decode(errors="replace").strip()
@@ -204,66 +179,6 @@ class CommandAgent:
             ) from None
 
 
-class _Watch(asyncio.subprocess.SubprocessStreamProtocol):
-    """Tells when the program itself has ended; `wait` also waits for its children's pipes."""
-
-    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(limit, loop)
-        self.exited = asyncio.Event()
-
-    def process_exited(self) -> None:
-        self.exited.set()
-        super().process_exited()
-
-
-class _Talk:
-    """Feeds one process and listens to it until it ends."""
-
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        exited: asyncio.Event,
-        watchdog: asyncio.Timeout,
-        seconds: float | None,
-        most: int,
-    ) -> None:
-        self._process = process
-        self._exited = exited
-        self._watchdog = watchdog
-        self._seconds = seconds
-        self._most = most
-        self.out = bytearray()
-        self.err = bytearray()
-        self.too_long = False
-
-    async def listen(self, stdin: bytes) -> int:
-        """Return the exit status once everything it said is here."""
-        process = self._process
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_feed(process, stdin), name="agent-stdin")
-            readers = [
-                group.create_task(self._collect(stream, into), name="agent-output")
-                for stream, into in ((process.stdout, self.out), (process.stderr, self.err))
-            ]
-            await self._exited.wait()
-            # Children it left behind hold the pipes: without this the turn never ends.
-            _end(process)
-            await asyncio.wait(readers, timeout=_LAST_WORDS.total_seconds())
-            for reader in readers:
-                reader.cancel()
-        return process.returncode or 0
-
-    async def _collect(self, stream: asyncio.StreamReader | None, into: bytearray) -> None:
-        while stream is not None and (chunk := await stream.read(_CHUNK)):
-            if self._seconds is not None and not self._watchdog.expired():
-                self._watchdog.reschedule(asyncio.get_running_loop().time() + self._seconds)
-            into += chunk
-            if len(into) > self._most:
-                self.too_long = True
-                _end(self._process)
-                return
-
-
 def _conversation(request: TurnRequest) -> str:
     if not request.history:
         return request.prompt
@@ -271,22 +186,6 @@ def _conversation(request: TurnRequest) -> str:
     lines = [f"{names.get(one.role, one.role)}: {one.text}" for one in request.history]
     earlier = "\n".join(lines)
     return f"Earlier in this conversation:\n{earlier}\n\nNow:\n{request.prompt}"
-
-
-async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
-    if process.stdin is None:
-        return
-    # A program that does not read its input ends this early; its answer still counts.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(data)
-        await process.stdin.drain()
-    process.stdin.close()
-
-
-def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill the whole group; nobody may outlive the turn."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _words_of(document: Any) -> str:

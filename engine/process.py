@@ -1,0 +1,162 @@
+"""One program run to its end: a process group of its own, bounded output, no survivors.
+
+The whole group is ended when the caller is cancelled, when the program is silent for too
+long or says too much, and when it leaves children behind that hold its pipes. No shell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+_CHUNK: Final = 65_536
+_LAST_WORDS: Final = timedelta(seconds=5)  # for a killed group's pipes to close
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a program ended. A negative ``code`` is the signal that ended it."""
+
+    code: int
+    out: bytes
+    err: bytes
+    silent: bool = False  # said nothing for longer than it may
+    too_long: bool = False  # said more than it may; what is here is the beginning
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    cwd: str | Path | None = None,
+    env: Mapping[str, str],
+    no_output_timeout: timedelta | None = None,
+    output_most: int,
+) -> Ended:
+    """Run a program and return how it ended. Raises `OSError` if it cannot be started."""
+    seconds = no_output_timeout.total_seconds() if no_output_timeout else None
+    async with _process(argv, cwd, env) as (process, exited):
+        silent, code, talk = False, 0, None
+        try:
+            async with asyncio.timeout(seconds) as watchdog:
+                talk = _Talk(process, exited, watchdog, seconds, output_most)
+                code = await talk.listen(stdin)
+        except TimeoutError:
+            silent = True
+        if talk is None:
+            raise AssertionError("a program ended before it was listened to")
+        return Ended(
+            code=code,
+            out=bytes(talk.out),
+            err=bytes(talk.err),
+            silent=silent,
+            too_long=talk.too_long,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _process(
+    argv: Sequence[str], cwd: str | Path | None, env: Mapping[str, str]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Event]]:
+    loop = asyncio.get_running_loop()
+    transport, watch = await loop.subprocess_exec(
+        lambda: _Watch(limit=_CHUNK, loop=loop),
+        *argv,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=cwd,
+        env=dict(env),
+        start_new_session=True,
+    )
+    process = asyncio.subprocess.Process(transport, watch, loop)
+    try:
+        yield process, watch.exited
+    finally:
+        _end(process)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS.total_seconds()):
+                await asyncio.shield(process.wait())
+
+
+class _Watch(asyncio.subprocess.SubprocessStreamProtocol):
+    """Tells when the program itself has ended; `wait` also waits for its children's pipes."""
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit, loop)
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+        super().process_exited()
+
+
+class _Talk:
+    """Feeds one process and listens to it until it ends."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        exited: asyncio.Event,
+        watchdog: asyncio.Timeout,
+        seconds: float | None,
+        most: int,
+    ) -> None:
+        self._process = process
+        self._exited = exited
+        self._watchdog = watchdog
+        self._seconds = seconds
+        self._most = most
+        self.out = bytearray()
+        self.err = bytearray()
+        self.too_long = False
+
+    async def listen(self, stdin: bytes) -> int:
+        """Return the exit status once everything it said is here."""
+        process = self._process
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_feed(process, stdin), name="program-stdin")
+            readers = [
+                group.create_task(self._collect(stream, into), name="program-output")
+                for stream, into in ((process.stdout, self.out), (process.stderr, self.err))
+            ]
+            await self._exited.wait()
+            # Children it left behind hold the pipes: without this the turn never ends.
+            _end(process)
+            await asyncio.wait(readers, timeout=_LAST_WORDS.total_seconds())
+            for reader in readers:
+                reader.cancel()
+        return process.returncode or 0
+
+    async def _collect(self, stream: asyncio.StreamReader | None, into: bytearray) -> None:
+        while stream is not None and (chunk := await stream.read(_CHUNK)):
+            if self._seconds is not None and not self._watchdog.expired():
+                self._watchdog.reschedule(asyncio.get_running_loop().time() + self._seconds)
+            into += chunk
+            if len(into) > self._most:
+                self.too_long = True
+                _end(self._process)
+                return
+
+
+async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    if process.stdin is None:
+        return
+    # A program that does not read its input ends this early; its answer still counts.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(data)
+        await process.stdin.drain()
+    process.stdin.close()
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill the whole group; nobody may outlive the turn."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
