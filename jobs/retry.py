@@ -1,0 +1,51 @@
+"""After a failure: again when, or give up (cron.md §9). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+TRANSIENT: Final = frozenset({"rate_limit", "overloaded", "network", "timeout", "server_error"})
+RECURRING: Final = tuple(timedelta(seconds=s) for s in (30, 60, 300, 900, 3600))
+ONE_SHOT: Final = tuple(timedelta(seconds=s) for s in (30, 60, 300))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """What the config says about retries (`cron.retry`, `cron.autoDisableAfter`)."""
+
+    max_attempts: int = 3
+    backoff: tuple[timedelta, ...] = ONE_SHOT
+    retry_on: frozenset[str] = TRANSIENT
+    auto_disable_after: int = 10  # 0: never
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a job whose run failed."""
+
+    retry_at: datetime | None = None
+    disable: bool = False
+    because: str = ""
+
+
+def after_one_shot(failure: str, failures: int, ended_at: datetime, policy: RetryPolicy) -> Verdict:
+    """Decide about a one-shot that failed for the ``failures``-th time (§9.1)."""
+    if failure not in policy.retry_on:
+        return Verdict(disable=True, because=f"{failure} does not pass by itself")
+    if failures > policy.max_attempts:
+        return Verdict(disable=True, because=f"it failed {failures} times")
+    wait = policy.backoff[min(failures, len(policy.backoff)) - 1]
+    return Verdict(retry_at=ended_at + wait, because=f"try {failures + 1} after {wait}")
+
+
+def after_recurring(failures: int, ended_at: datetime, policy: RetryPolicy) -> Verdict:
+    """Decide about a recurring job after its ``failures``-th failure in a row (§9.2, §9.4).
+
+    ``retry_at`` is the floor below which no slot runs; slots before it are recorded.
+    """
+    if policy.auto_disable_after and failures >= policy.auto_disable_after:
+        return Verdict(disable=True, because=f"{failures} failures in a row")
+    wait = RECURRING[min(failures, len(RECURRING)) - 1]
+    return Verdict(retry_at=ended_at + wait, because=f"{failures} failures in a row")

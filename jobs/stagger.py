@@ -1,0 +1,41 @@
+"""A stable shift per job, so that jobs of one expression do not all fire at once (cron.md §2.1)."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from functools import lru_cache
+from typing import Final
+
+DEFAULT: Final = timedelta(minutes=5)
+_MS: Final = timedelta(milliseconds=1)
+
+
+@lru_cache(maxsize=65_536)
+def offset(job_id: str, window: timedelta) -> timedelta:
+    """Return the job's place in its window; the same after any restart."""
+    size = window // _MS
+    if size <= 1:
+        return timedelta()
+    digest = hashlib.sha256(job_id.encode()).digest()
+    return timedelta(milliseconds=int.from_bytes(digest[:4], "big") % size)
+
+
+def default_window(expr: str) -> timedelta:
+    """Return the window an expression gets if none is asked for: recurring top-of-hour only."""
+    words = expr.split()
+    if len(words) == 6 and words[0] == "0":
+        words = words[1:]
+    if len(words) != 5 or words[0] != "0":
+        return timedelta()
+    parts = words[1].split(",")
+    well_formed = all(part and part[0] in "*?0123456789" and _formed(part) for part in parts)
+    recurring = any(part.startswith(("*", "?")) for part in parts)
+    return DEFAULT if well_formed and recurring else timedelta()
+
+
+def _formed(part: str) -> bool:
+    base, slash, step = part.partition("/")
+    if slash and not step.isdecimal():
+        return False
+    return base in ("*", "?") or all(piece.isdecimal() for piece in base.split("-"))
