@@ -15,19 +15,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from jobs.due import Passed, owed
+from jobs.schedule import Cron, Occurrence
+
 from engine.clock import Clock
 from engine.record import Recorder
 from jobs import codec
 from jobs.crash import crash_point
-from jobs.due import Owed, Passed, owed
 from jobs.errors import EngineError
 from jobs.ids import new_id
 from jobs.model import Job, Run, RunStatus, SkipReason, Trigger
-from jobs.schedule import Cron, Occurrence
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Claim, DueJob, Finish
 from jobs.store.db import Database
-from jobs.store.rows import instant
 
 log = logging.getLogger(__name__)
 

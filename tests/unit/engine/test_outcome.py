@@ -1,0 +1,81 @@
+"""What a reply amounts to: every vector of heartbeat.md §13.1, and the rules around it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.outcome import Verdict, classify, strip_token
+from jobs.model import Outcome, SkipReason
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "heartbeat_fixtures.json"
+VECTORS: list[dict[str, Any]] = json.loads(FIXTURES.read_text(encoding="utf-8"))["token"]
+
+
+@pytest.mark.parametrize("case", VECTORS, ids=lambda c: f"{c['mode']}-{c['ackMaxChars']}-{c['input'][:24]!r}")
+def test_the_token_is_read_as_specified(case: dict[str, Any]) -> None:
+    want = case.get("e", case["m"])
+    got = strip_token(case["input"], mode=case["mode"], ack_max_chars=case["ackMaxChars"])
+    text = got.text
+    if "e" not in case and "\n" not in want["text"]:
+        # Upstream folds lines; ours must keep them (§13.1), so only the words are compared.
+        text = " ".join(text.split())
+    assert (got.ack, text) == (want["ack"], want["text"])
+
+
+def test_dropped_words_are_kept() -> None:
+    verdict = classify(["HEARTBEAT_OK all good"])
+    assert (verdict.outcome, verdict.dropped) == (Outcome.ACKNOWLEDGED, "all good")
+
+
+def test_no_payload_is_empty() -> None:
+    assert classify([" ", ""]).outcome is Outcome.EMPTY
+
+
+def test_reasoning_is_kept_apart() -> None:
+    verdict = classify(["Reasoning: the disk", "Disk at 95 %"])
+    assert verdict == Verdict(
+        outcome=Outcome.ALERT,
+        text="Disk at 95 %",
+        reasoning=("Reasoning: the disk",),
+        preview="Disk at 95 %",
+    )
+
+
+def test_the_structured_answer_beats_the_text() -> None:
+    silent = classify(["Disk!"], response={"notify": False, "summary": "nothing new"})
+    assert (silent.outcome, silent.dropped) == (Outcome.ACKNOWLEDGED, "Disk!")
+    loud = classify(["HEARTBEAT_OK"], response={"notify": True, "summary": "Disk at 95 %"})
+    assert (loud.outcome, loud.text) == (Outcome.ALERT, "Disk at 95 %")
+
+
+@pytest.mark.parametrize("text", ["NO_REPLY", "no_reply", "HEARTBEAT_OK", "**HEARTBEAT_OK**"])
+def test_a_job_with_nothing_to_say_is_acknowledged(text: str) -> None:
+    assert classify([text], mode="cron").outcome is Outcome.ACKNOWLEDGED
+
+
+def test_a_short_answer_of_a_job_is_delivered() -> None:
+    assert classify(["All good. HEARTBEAT_OK"], mode="cron").text == "All good."
+
+
+def test_remains_of_a_broken_turn_are_a_failure() -> None:
+    verdict = classify(["Please resend your request"])
+    assert (verdict.outcome, verdict.reason) == (
+        Outcome.FAILED,
+        SkipReason.AGENT_RUNNER_FAILURE,
+    )
+
+
+def test_the_response_prefix_is_added_once() -> None:
+    assert classify(["Disk!"], response_prefix="[ops]").text == "[ops] Disk!"
+    assert classify(["[ops] Disk!"], response_prefix="[ops]").text == "[ops] Disk!"
+    assert classify(["[OPS] HEARTBEAT_OK"], response_prefix="[ops]").outcome is (
+        Outcome.ACKNOWLEDGED
+    )
+
+
+def test_a_relayed_event_is_sent_however_short() -> None:
+    assert classify(["HEARTBEAT_OK build failed"], bare_ack_only=True).text == "build failed"
