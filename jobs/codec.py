@@ -33,6 +33,7 @@ from jobs.schedule import schedule_from_json, schedule_to_json
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _NOT_DEFINITION: Final = ("createdAtMs", "updatedAtMs")
+DELIVERY_KEYS: Final = frozenset({"mode", "channel", "to", "accountId", "threadId", "bestEffort"})
 KNOWN: Final = frozenset(
     {
         "id",
@@ -220,16 +221,15 @@ def payload_from_json(data: Mapping[str, Any]) -> Payload:
 
 def delivery_to_json(delivery: DeliverySpec) -> dict[str, Any]:
     """Return a delivery wish as JSON (cron.md §10.1)."""
-    return _present(
-        {
-            "mode": delivery.mode,
-            "channel": delivery.channel,
-            "to": delivery.to,
-            "accountId": delivery.account_id,
-            "threadId": delivery.thread_id,
-            "bestEffort": delivery.best_effort or None,
-        }
-    )
+    known = {
+        "mode": delivery.mode,
+        "channel": delivery.channel,
+        "to": delivery.to,
+        "accountId": delivery.account_id,
+        "threadId": delivery.thread_id,
+        "bestEffort": delivery.best_effort or None,
+    }
+    return {**_present(known), **delivery.extra}
 
 
 def delivery_from_json(data: Mapping[str, Any]) -> DeliverySpec:
@@ -241,6 +241,7 @@ def delivery_from_json(data: Mapping[str, Any]) -> DeliverySpec:
         account_id=data.get("accountId"),
         thread_id=data.get("threadId"),
         best_effort=bool(data.get("bestEffort", False)),
+        extra={key: value for key, value in data.items() if key not in DELIVERY_KEYS},
     )
 
 

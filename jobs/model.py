@@ -321,6 +321,8 @@ class DeliverySpec:
     account_id: str | None = None
     thread_id: str | None = None
     best_effort: bool = False
+    # failureDestination and completionDestination (cron.md §10.1), kept as they came.
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
