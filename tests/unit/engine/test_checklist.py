@@ -1,0 +1,82 @@
+"""HEARTBEAT.md as a beat sees it: every vector of heartbeat.md §11."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.checklist import LARGEST, due_tasks, effectively_empty, is_due, parse
+
+ROOT = Path(__file__).parents[3]
+VECTORS: dict[str, Any] = json.loads(
+    (ROOT / "tests/fixtures/heartbeat_fixtures.json").read_text(encoding="utf-8")
+)
+SLOT = datetime(2026, 3, 17, 12, 0, tzinfo=UTC)
+HALF_HOUR = timedelta(minutes=30)
+
+
+@pytest.mark.parametrize("case", VECTORS["emptiness"], ids=lambda c: repr(c["input"]))
+def test_only_what_asks_for_something_makes_a_file_not_empty(case: dict[str, Any]) -> None:
+    assert effectively_empty(case["input"]) is case.get("e", case["m"])
+
+
+@pytest.mark.parametrize("case", VECTORS["tasks"], ids=lambda c: repr(c["input"][:40]))
+def test_tasks_are_read_as_specified(case: dict[str, Any]) -> None:
+    tasks = parse(case["input"].encode()).tasks
+    got = [{"name": t.name, "interval": t.interval_text, "prompt": t.prompt} for t in tasks]
+    assert got == case.get("e", case["m"])
+
+
+def test_whatever_is_left_out_is_said() -> None:
+    told = parse(b"tasks:\n- name: a\n  interval: banana\n  prompt: A\n  colour: red\n").warnings
+    assert any("banana" in line for line in told)
+    assert any("colour" in line for line in told)
+
+
+def test_a_missing_file_is_not_an_empty_one() -> None:
+    assert parse(None).missing
+    assert not parse(None).empty
+
+
+def test_a_huge_file_is_cut_with_a_mark() -> None:
+    file = parse(b"x" * (LARGEST + 1))
+    assert file.text.endswith("64 KiB]\n")
+    assert file.warnings
+
+
+def test_bytes_that_are_no_text_are_replaced_and_said() -> None:
+    assert "not UTF-8" in parse(b"- look \xff").warnings[0]
+
+
+def test_a_template_of_comments_costs_nothing() -> None:
+    assert parse(b"# To do\n<!--\nwrite here\n-->\n- [ ]\n").empty
+
+
+def test_the_shipped_example_has_something_to_do() -> None:
+    example = parse((ROOT / "HEARTBEAT.md.example").read_bytes())
+    assert not example.empty
+    assert [task.name for task in example.tasks] == ["inbox-triage", "disk-space"]
+    assert not example.warnings
+
+
+def test_a_beat_that_began_late_does_not_halve_the_rate() -> None:
+    late = SLOT - HALF_HOUR + timedelta(seconds=5)
+    assert is_due(HALF_HOUR, late, SLOT)
+    assert not is_due(HALF_HOUR, SLOT - timedelta(minutes=20), SLOT)
+
+
+def test_a_task_whose_last_slot_lies_ahead_is_due_after_a_clock_step() -> None:
+    assert is_due(HALF_HOUR, SLOT + timedelta(hours=2), SLOT)
+    assert not is_due(HALF_HOUR, SLOT + timedelta(minutes=1), SLOT)
+
+
+def test_only_due_tasks_are_chosen() -> None:
+    tasks = parse(
+        b"tasks:\n- name: a\n  interval: 30m\n  prompt: A\n- name: b\n  interval: 2h\n  prompt: B\n"
+    ).tasks
+    last = {"a": SLOT - HALF_HOUR, "b": SLOT - HALF_HOUR}
+    assert [task.name for task in due_tasks(tasks, last, SLOT)] == ["a"]
