@@ -1,13 +1,18 @@
 """Targets as people write them, and routes as they are resolved. Pure values and parsing.
 
-Grammar: channels.md §4. Channels that are plugins add theirs to `GRAMMARS`.
+Grammar: channels.md §4.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+from jobs.errors import InvalidInput
 
 
 class ChatType(StrEnum):
@@ -62,3 +67,88 @@ class LastRoute:
     set_at: datetime
     set_by: str  # message id
     unusable: str | None = None  # reason, until the next inbound from it
+
+
+# -- the grammar of targets (channels.md §4, cron.md §10.2) ----------------------------------
+
+_TELEGRAM = re.compile(r"(?P<chat>-?\d+|@[A-Za-z]\w{3,31})(?::(?:topic:)?(?P<topic>\d+))?")
+_QQ_BARE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_QQ_KINDS: Final[Mapping[str, ChatType]] = {
+    "c2c": ChatType.DIRECT,
+    "group": ChatType.GROUP,
+    "channel": ChatType.CHANNEL,
+}
+PREFIXES: Final[Mapping[str, str]] = {
+    "local": "local",
+    "webchat": "local",
+    "console": "local",
+    "telegram": "telegram",
+    "tg": "telegram",
+    "qqbot": "qqbot",
+    "qq": "qqbot",
+    "webhook": "webhook",
+    "apprise": "apprise",
+}
+
+
+def split_target(text: str) -> tuple[str | None, str]:
+    """Return the channel a target names by its prefix, if any, and the rest."""
+    head, colon, rest = text.strip().partition(":")
+    channel = PREFIXES.get(head.strip().lower())
+    return (channel, rest.strip()) if colon and channel else (None, text.strip())
+
+
+def parse_target(channel: str, text: str) -> Peer:
+    """Return the recipient a target means on a channel.
+
+    Raises `InvalidInput` with the valid forms; a prefix of another channel is one too.
+    """
+    named, rest = split_target(text)
+    if named is not None and named != channel:
+        raise _wrong(channel, text, f"it names channel {named}")
+    if not rest:
+        raise _wrong(channel, text, "it is empty")
+    match channel:
+        case "telegram":
+            return _telegram(text, rest)
+        case "qqbot":
+            return _qq(text, rest)
+        case _:
+            return Peer(to=rest, chat_type=ChatType.DIRECT)
+
+
+def _telegram(text: str, rest: str) -> Peer:
+    found = _TELEGRAM.fullmatch(rest)
+    if found is None:
+        why = "use a colon before the topic" if "/" in rest else "it is no chat id or @name"
+        raise _wrong("telegram", text, why)
+    chat = found["chat"]
+    kind = ChatType.UNKNOWN
+    if not chat.startswith("@"):
+        kind = ChatType.GROUP if chat.startswith("-") else ChatType.DIRECT
+    return Peer(to=chat, thread_id=found["topic"], chat_type=kind)
+
+
+def _qq(text: str, rest: str) -> Peer:
+    tag, colon, peer = rest.partition(":")
+    kind = _QQ_KINDS.get(tag.lower())
+    if colon and kind is not None and peer:
+        return Peer(to=f"{tag.lower()}:{peer}", chat_type=kind)
+    if _QQ_BARE.fullmatch(rest):
+        return Peer(to=f"c2c:{rest}", chat_type=ChatType.DIRECT)
+    raise _wrong("qqbot", text, "it has no c2c:, group: or channel: before the id")
+
+
+_FORMS: Final[Mapping[str, str]] = {
+    "telegram": "123456, -1001234567890, @name, -1001234567890:topic:42",
+    "qqbot": "c2c:OPENID, group:GROUPID, channel:ID",
+    "local": "local:inbox",
+}
+
+
+def _wrong(channel: str, text: str, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"{channel} target {text!r} was not understood",
+        why=why,
+        fix=f"use one of {_FORMS.get(channel, 'the names of its accounts')}",
+    )

@@ -37,7 +37,9 @@ def _beats(case: dict[str, Any], *, wall: bool = False) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("case", VECTORS, ids=lambda c: f"{c['zone']}-{c['date']}-{c['start']}-{c['end']}")
+@pytest.mark.parametrize(
+    "case", VECTORS, ids=lambda c: f"{c['zone']}-{c['date']}-{c['start']}-{c['end']}"
+)
 def test_the_window_is_open_when_the_specification_says(case: dict[str, Any]) -> None:
     want = case.get("e", case["m"])
     if "error" in want:
@@ -57,8 +59,8 @@ def test_wall_judges_as_the_reference_product_does(case: dict[str, Any]) -> None
     [
         ("24:00", "08:00", "start cannot be 24:00"),
         ("08:00", "24:01", "the only allowed 24:xx value"),
-        ("8:00", "22:00", "use \"HH:MM\" 24h format"),
-        ("08:00", "22:60", "use \"HH:MM\" 24h format"),
+        ("8:00", "22:00", 'use "HH:MM" 24h format'),
+        ("08:00", "22:60", 'use "HH:MM" 24h format'),
     ],
 )
 def test_a_bad_time_is_refused_in_the_words_people_know(start: str, end: str, words: str) -> None:

@@ -15,7 +15,9 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "heartbeat_fixtures.json"
 VECTORS: list[dict[str, Any]] = json.loads(FIXTURES.read_text(encoding="utf-8"))["token"]
 
 
-@pytest.mark.parametrize("case", VECTORS, ids=lambda c: f"{c['mode']}-{c['ackMaxChars']}-{c['input'][:24]!r}")
+@pytest.mark.parametrize(
+    "case", VECTORS, ids=lambda c: f"{c['mode']}-{c['ackMaxChars']}-{c['input'][:24]!r}"
+)
 def test_the_token_is_read_as_specified(case: dict[str, Any]) -> None:
     want = case.get("e", case["m"])
     got = strip_token(case["input"], mode=case["mode"], ack_max_chars=case["ackMaxChars"])

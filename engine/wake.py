@@ -1,0 +1,112 @@
+"""Wakes: which one wins, which merge, which wait (heartbeat.md §6). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from jobs.model import SkipReason
+
+MIN_SPACING: Final = timedelta(seconds=30)
+FLOOD_WINDOW: Final = timedelta(seconds=60)
+FLOOD_MOST: Final = 5
+_MS: Final = timedelta(milliseconds=1)
+
+
+class Intent(StrEnum):
+    """How much a wake may ask for."""
+
+    MANUAL = "manual"  # a person asked, now
+    IMMEDIATE = "immediate"  # something happened that cannot wait
+    SCHEDULED = "scheduled"  # a slot of the grid
+    EVENT = "event"  # something happened; the next moment is soon enough
+
+    @property
+    def rank(self) -> int:
+        """Higher replaces lower when wakes of one session merge."""
+        return _RANKS[self]
+
+
+_RANKS: Final = {Intent.MANUAL: 3, Intent.IMMEDIATE: 3, Intent.EVENT: 2, Intent.SCHEDULED: 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """A request that an agent take a turn."""
+
+    agent_id: str
+    session_key: str
+    source: str  # interval | cli | rpc | cron | exec | hook
+    intent: Intent
+    reason: str
+    requested_at: datetime
+    event_ids: tuple[str, ...] = ()
+    by: str = ""
+    target: str | None = None  # overrides the configured target: a cron wake says `last`
+    job_id: str | None = None  # the job that asked, left out of the busy check
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """One pending wake per agent and session."""
+        return self.agent_id, self.session_key.strip()
+
+
+def merge(pending: Wake, new: Wake) -> Wake:
+    """Return the one wake that stands for both (§6.2).
+
+    The higher intent wins, the newer among equals; every event of both is kept, and so is
+    an override of the target if the winner has none.
+    """
+    winner, loser = (new, pending) if new.intent.rank >= pending.intent.rank else (pending, new)
+    events = (*pending.event_ids, *(one for one in new.event_ids if one not in pending.event_ids))
+    return replace(
+        winner,
+        event_ids=events,
+        target=winner.target or loser.target,
+        requested_at=min(pending.requested_at, new.requested_at),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """Why a wake may not run now, and when to ask again; a scheduled one is not kept."""
+
+    reason: SkipReason
+    because: str
+    retry_at: datetime | None
+
+
+def guard(
+    intent: Intent,
+    now: datetime,
+    *,
+    next_due: datetime | None,
+    last_start: datetime | None,
+    starts: Sequence[datetime],
+) -> Deferral | None:
+    """Hold a wake back if it comes too early or too often (§6.3 [E]).
+
+    ``starts`` are the latest starts of this agent's turns, in any order: the clock may have
+    been set back between them.
+    """
+    if intent is Intent.MANUAL:
+        return None
+    if intent is Intent.SCHEDULED and next_due is not None and now < next_due:
+        return Deferral(SkipReason.NOT_DUE, f"the next beat is at {next_due:%H:%M:%SZ}", None)
+    if intent is Intent.EVENT and last_start is not None and now - last_start < MIN_SPACING:
+        ago = (now - last_start).total_seconds()
+        return Deferral(
+            SkipReason.MIN_SPACING, f"the agent ran {ago:.0f} s ago", last_start + MIN_SPACING
+        )
+    recent = sorted(start for start in starts if now - FLOOD_WINDOW <= start <= now)
+    if len(recent) >= FLOOD_MOST:
+        oldest = recent[-FLOOD_MOST]
+        return Deferral(
+            SkipReason.FLOOD,
+            f"{len(recent)} runs within the last minute",
+            None if intent is Intent.SCHEDULED else oldest + FLOOD_WINDOW + _MS,
+        )
+    return None

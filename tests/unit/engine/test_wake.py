@@ -1,0 +1,70 @@
+"""Which wake wins, which merge, which wait: the vectors of heartbeat.md §6."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.wake import Intent, Wake, guard, merge
+from jobs.wallclock import EPOCH
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "heartbeat_fixtures.json"
+GUARDS: list[dict[str, Any]] = json.loads(FIXTURES.read_text(encoding="utf-8"))["guards"]
+EVENT = Wake(
+    agent_id="main",
+    session_key="agent:main:main",
+    source="exec",
+    intent=Intent.EVENT,
+    reason="exec-event",
+    requested_at=EPOCH,
+    event_ids=("a",),
+)
+
+
+def _at(ms: int) -> Any:
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+@pytest.mark.parametrize("case", GUARDS, ids=lambda c: f"{c['intent']}-{c['now']}-{c['lastStart']}")
+def test_a_wake_is_held_back_as_specified(case: dict[str, Any]) -> None:
+    want = {**case["m"], **case.get("e", {})}
+    last = case["lastStart"]
+    got = guard(
+        Intent(case["intent"]),
+        _at(case["now"]),
+        next_due=_at(case["nextDue"]),
+        last_start=None if last is None else _at(last),
+        starts=[_at(ms) for ms in case.get("starts", [])],
+    )
+    assert (got and got.reason.value) == want["defer"]
+    if "retryAt" in want:
+        assert got is not None
+        assert got.retry_at == _at(want["retryAt"])
+
+
+def test_a_person_is_never_held_back() -> None:
+    starts = [_at(1000 * second) for second in range(10)]
+    assert (
+        guard(
+            Intent.MANUAL, _at(10_000), next_due=_at(99_000), last_start=starts[-1], starts=starts
+        )
+        is None
+    )
+
+
+def test_a_higher_intent_replaces_a_lower_one_and_keeps_its_events() -> None:
+    manual = replace(EVENT, intent=Intent.MANUAL, reason="wake", event_ids=("b",))
+    for merged in (merge(EVENT, manual), merge(manual, EVENT)):
+        assert merged.reason == "wake"
+        assert set(merged.event_ids) == {"a", "b"}
+
+
+def test_among_equals_the_newer_wins_and_the_override_survives() -> None:
+    cron = replace(EVENT, reason="cron:brief", target="last")
+    assert merge(cron, EVENT).reason == "exec-event"
+    assert merge(cron, EVENT).target == "last"
