@@ -1,4 +1,4 @@
-"""Schedules as people write them: `every 30m`, `20m`, `2026-12-01T09:00`, `0 7 * * *` (cron.md §5)."""
+"""Schedules as people write them: `every 30m`, `in 20m`, `0 7 * * *`, an instant (cron.md §5)."""
 
 from __future__ import annotations
 
