@@ -1,0 +1,201 @@
+"""To whom: last, none, a channel → a `Route`, or why there is none. Pure.
+
+heartbeat.md §14 [E], channels.md §2 (accounts) and §4 (last).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from engine.target import ChatType, LastRoute, Route, parse_target, split_target
+from jobs.errors import InvalidInput
+from jobs.model import SkipReason
+
+LOCAL: Final = "local"
+LOCAL_ACCOUNT: Final = "default"
+LOCAL_INBOX: Final = "inbox"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFacts:
+    """One configured account."""
+
+    id: str
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelFacts:
+    """One configured channel, as far as routes care."""
+
+    id: str
+    accounts: tuple[AccountFacts, ...] = ()
+    default_account: str | None = None  # configured, or `default`; None: nobody chose
+    bound_accounts: tuple[str, ...] = ()  # of the agent that speaks
+    default_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteFacts:
+    """What is known when a route is resolved."""
+
+    agent_id: str
+    channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
+    last: LastRoute | None = None  # newest usable external route
+    event: Route | None = None  # where the event that caused the turn came from
+    local_fallback: bool = False  # no external account is enabled, or the config asks for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetWish:
+    """Where words should go, as configured."""
+
+    target: str = "none"  # none | last | owner | a channel id
+    to: str | None = None
+    account_id: str | None = None
+    thread_id: str | None = None
+    source: str = "default"  # default | config
+    direct_policy: str = "allow"  # allow | block
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoute:
+    """Why words go nowhere."""
+
+    reason: SkipReason
+    because: str
+
+
+def resolve(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
+    """Return where the words go. The same facts give the same answer."""
+    target = wish.target.strip().lower()
+    if target in ("", "none"):
+        how = "set to none" if wish.source == "config" else "not set, which means none"
+        return NoRoute(SkipReason.TARGET_NONE, f"target is {how}")
+    found = _last(wish, facts) if target in ("last", "owner") else _explicit(target, wish, facts)
+    if isinstance(found, Route):
+        return _allowed(found, wish)
+    return found
+
+
+def _allowed(route: Route, wish: TargetWish) -> Route | NoRoute:
+    """Keep alerts out of direct chats where the config says so; unknown counts as direct."""
+    if wish.direct_policy == "block" and route.chat_type in (ChatType.DIRECT, ChatType.UNKNOWN):
+        return NoRoute(
+            SkipReason.DM_BLOCKED,
+            f"directPolicy is block and {route.channel}:{route.to} is a {route.chat_type} chat",
+        )
+    return route
+
+
+def _last(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
+    if wish.to is not None and (named := split_target(wish.to)[0]) is not None:
+        return _explicit(named, wish, facts)
+    if facts.event is not None:
+        return replace(facts.event, via="event")
+    last = facts.last
+    if last is None:
+        if facts.local_fallback:
+            return local_route("last-local")
+        return NoRoute(
+            SkipReason.NO_ROUTE,
+            f"agent {facts.agent_id} has had no conversation on a channel yet, so last leads"
+            " nowhere",
+        )
+    channel = facts.channels.get(last.channel, ChannelFacts(id=last.channel))
+    account = _account(channel, wish.account_id or last.account_id)
+    if isinstance(account, NoRoute):
+        return account
+    route = Route(
+        channel=last.channel,
+        account_id=account[0],
+        to=last.to,
+        thread_id=None if last.chat_type is ChatType.DIRECT else last.thread_id,
+        chat_type=last.chat_type,
+        via="last",
+        learnt_at=last.set_at,
+    )
+    return route if wish.to is None else _to(route, wish.to)
+
+
+def _to(route: Route, to: str) -> Route | NoRoute:
+    try:
+        peer = parse_target(route.channel, to)
+    except InvalidInput as error:
+        return NoRoute(SkipReason.TARGET_INVALID, str(error))
+    return replace(route, to=peer.to, thread_id=peer.thread_id, chat_type=peer.chat_type)
+
+
+def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
+    if channel_id == LOCAL:
+        inbox = split_target(wish.to)[1] if wish.to else LOCAL_INBOX
+        return replace(local_route("explicit"), to=inbox)
+    channel = facts.channels.get(channel_id)
+    if channel is None:
+        have = ", ".join(sorted(facts.channels)) or "none"
+        return NoRoute(
+            SkipReason.TARGET_INVALID, f"channel {channel_id!r} is not configured (have: {have})"
+        )
+    last = facts.last if facts.last is not None and facts.last.channel == channel_id else None
+    to = wish.to or (last.to if last else None) or channel.default_to
+    if to is None:
+        return NoRoute(
+            SkipReason.NO_TARGET, f"channel {channel_id} has no recipient: to is not set"
+        )
+    account = _account(channel, wish.account_id, last)
+    if isinstance(account, NoRoute):
+        return account
+    account_id, warning = account
+    route = Route(channel=channel_id, account_id=account_id, to="", warning=warning)
+    resolved = _to(route, to)
+    if isinstance(resolved, Route) and wish.thread_id:
+        return replace(resolved, thread_id=wish.thread_id)
+    return resolved
+
+
+def _account(
+    channel: ChannelFacts, wanted: str | None, last: LastRoute | None = None
+) -> tuple[str, str | None] | NoRoute:
+    """Return the account that sends, and the warning if nobody chose it (channels.md §2)."""
+    known = {account.id.lower(): account for account in channel.accounts}
+    if wanted is not None:
+        account = known.get(wanted.strip().lower())
+        if account is None:
+            have = ", ".join(account.id for account in channel.accounts) or "none"
+            return NoRoute(
+                SkipReason.UNKNOWN_ACCOUNT,
+                f"accountId {wanted!r} is not configured for {channel.id} (have: {have})",
+            )
+        if not account.enabled:
+            return NoRoute(
+                SkipReason.ACCOUNT_DISABLED, f"account {account.id} of {channel.id} is disabled"
+            )
+        return account.id, None
+    enabled = [account.id for account in channel.accounts if account.enabled]
+    if not enabled:
+        return NoRoute(
+            SkipReason.ACCOUNT_DISABLED, f"no account of {channel.id} is configured and enabled"
+        )
+    bound = channel.bound_accounts[0] if len(channel.bound_accounts) == 1 else None
+    for candidate in (last.account_id if last else None, bound, channel.default_account):
+        if candidate is not None and candidate in enabled:
+            return candidate, None
+    if len(enabled) == 1:
+        return enabled[0], None
+    return enabled[0], (
+        f"channels.{channel.id}: multiple accounts are configured but no explicit default is"
+        f" set; {enabled[0]!r} was used. Set channels.{channel.id}.defaultAccount"
+    )
+
+
+def local_route(via: str) -> Route:
+    """Return the way to the inbox on this machine."""
+    return Route(
+        channel=LOCAL,
+        account_id=LOCAL_ACCOUNT,
+        to=LOCAL_INBOX,
+        chat_type=ChatType.DIRECT,
+        via=via,
+    )

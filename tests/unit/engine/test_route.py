@@ -1,0 +1,128 @@
+"""To whom: heartbeat.md §14 and channels.md §2, §4, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from engine.route import (
+    AccountFacts,
+    ChannelFacts,
+    NoRoute,
+    RouteFacts,
+    TargetWish,
+    resolve,
+)
+from engine.target import ChatType, LastRoute, Route
+from jobs.model import SkipReason
+
+NOON = datetime(2026, 3, 17, 12, 0, tzinfo=UTC)
+TELEGRAM = ChannelFacts(id="telegram", accounts=(AccountFacts(id="a"), AccountFacts(id="b")))
+LAST = LastRoute(
+    agent_id="main",
+    session_key="agent:main:main",
+    channel="telegram",
+    account_id="b",
+    to="42",
+    chat_type=ChatType.DIRECT,
+    set_at=NOON,
+    set_by="7",
+)
+FACTS = RouteFacts(agent_id="main", channels={"telegram": TELEGRAM}, last=LAST)
+TO_LAST = TargetWish(target="last", source="config")
+
+
+def _reason(wish: TargetWish, facts: RouteFacts = FACTS) -> SkipReason:
+    found = resolve(wish, facts)
+    assert isinstance(found, NoRoute)
+    assert found.because
+    return found.reason
+
+
+def _route(wish: TargetWish, facts: RouteFacts = FACTS) -> Route:
+    found = resolve(wish, facts)
+    assert isinstance(found, Route), found
+    return found
+
+
+def test_last_is_where_the_person_wrote_from() -> None:
+    route = _route(TO_LAST)
+    assert (route.channel, route.account_id, route.to, route.via) == ("telegram", "b", "42", "last")
+    assert route.learnt_at == NOON
+
+
+def test_a_group_keeps_its_thread_and_a_direct_chat_does_not() -> None:
+    group = replace(LAST, to="-100", thread_id="9", chat_type=ChatType.GROUP)
+    assert _route(TO_LAST, replace(FACTS, last=group)).thread_id == "9"
+    direct = replace(LAST, thread_id="9")
+    assert _route(TO_LAST, replace(FACTS, last=direct)).thread_id is None
+
+
+def test_an_event_answers_where_it_came_from_even_if_the_session_moved_on() -> None:
+    origin = Route(channel="telegram", account_id="a", to="-100", thread_id="3")
+    route = _route(TO_LAST, replace(FACTS, event=origin))
+    assert (route.to, route.thread_id, route.via) == ("-100", "3", "event")
+
+
+def test_nobody_wrote_yet_is_said_so() -> None:
+    assert _reason(TO_LAST, replace(FACTS, last=None)) is SkipReason.NO_ROUTE
+
+
+def test_with_no_outside_channel_the_local_inbox_is_the_last_resort() -> None:
+    facts = RouteFacts(agent_id="main", local_fallback=True)
+    assert (_route(TO_LAST, facts).channel, _route(TO_LAST, facts).to) == ("local", "inbox")
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        (TargetWish(), SkipReason.TARGET_NONE),
+        (TargetWish(target="none", source="config"), SkipReason.TARGET_NONE),
+        (TargetWish(target="slack"), SkipReason.TARGET_INVALID),
+        (TargetWish(target="telegram", to="-100/4"), SkipReason.TARGET_INVALID),
+        (TargetWish(target="telegram", to="5", account_id="x"), SkipReason.UNKNOWN_ACCOUNT),
+        (TargetWish(target="last", account_id="x"), SkipReason.UNKNOWN_ACCOUNT),
+        (TargetWish(target="last", direct_policy="block"), SkipReason.DM_BLOCKED),
+        (TargetWish(target="telegram", to="@whoever", direct_policy="block"), SkipReason.DM_BLOCKED),
+    ],
+)
+def test_every_reason_for_no_route_is_named(wish: TargetWish, reason: SkipReason) -> None:
+    assert _reason(wish) is reason
+
+
+def test_a_channel_without_recipient_is_no_target() -> None:
+    wish = TargetWish(target="telegram")
+    assert _reason(wish, replace(FACTS, last=None)) is SkipReason.NO_TARGET
+
+
+def test_an_explicit_topic_is_kept() -> None:
+    route = _route(TargetWish(target="telegram", to="-100111:topic:42", account_id="a"))
+    assert (route.to, route.thread_id, route.chat_type) == ("-100111", "42", ChatType.GROUP)
+
+
+def test_a_disabled_account_is_not_used() -> None:
+    off = replace(TELEGRAM, accounts=(AccountFacts(id="b", enabled=False),))
+    assert _reason(TO_LAST, replace(FACTS, channels={"telegram": off})) is (
+        SkipReason.ACCOUNT_DISABLED
+    )
+
+
+@pytest.mark.parametrize(
+    ("channel", "last", "account", "warned"),
+    [
+        (TELEGRAM, LAST, "b", False),
+        (replace(TELEGRAM, bound_accounts=("b",)), None, "b", False),
+        (replace(TELEGRAM, default_account="b"), None, "b", False),
+        (replace(TELEGRAM, bound_accounts=("a",), default_account="b"), None, "a", False),
+        (replace(TELEGRAM, accounts=(AccountFacts(id="only"),)), None, "only", False),
+        (TELEGRAM, None, "a", True),
+    ],
+)
+def test_no_account_is_guessed_without_a_word(
+    channel: ChannelFacts, last: LastRoute | None, account: str, warned: bool
+) -> None:
+    facts = RouteFacts(agent_id="main", channels={"telegram": channel}, last=last)
+    route = _route(TargetWish(target="telegram", to="42"), facts)
+    assert (route.account_id, route.warning is not None) == (account, warned)
