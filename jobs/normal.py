@@ -129,10 +129,10 @@ def _lift_schedule(given: dict[str, Any]) -> None:
     short = [key for key in _SCHEDULE_KEYS if key in given]
     if len(short) + ("schedule" in given) > 1:
         raise refuse(ONE_SCHEDULE)
-    for key in short:
-        value = given.pop(key)
-        field = {"at": "at", "every": "everyMs", "cron": "expr"}[key]
-        given["schedule"] = {"kind": key, field: value}
+    for name in short:
+        value = given.pop(name)
+        field = {"at": "at", "every": "everyMs", "cron": "expr"}[name]
+        given["schedule"] = {"kind": name, field: value}
     schedule = given.get("schedule")
     if isinstance(schedule, str):
         given["schedule"] = parse_schedule(schedule)
@@ -183,9 +183,9 @@ def _lift_payload(given: dict[str, Any]) -> None:
     short = [key for key in ("message", "systemEvent", "text", "command") if key in given]
     if len(short) + ("payload" in given) > 1:
         raise refuse(ONE_PAYLOAD)
-    for key in short:
-        value = given.pop(key)
-        field = {"message": "message", "command": "argv"}.get(key, "text")
+    for name in short:
+        value = given.pop(name)
+        field = {"message": "message", "command": "argv"}.get(name, "text")
         given["payload"] = {field: value}
     beside = ("model", "fallbacks", "thinking", "timeoutSeconds", "lightContext", "toolsAllow")
     for key in beside:

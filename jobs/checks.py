@@ -1,0 +1,293 @@
+"""The refusals of cron.md §17, part by part and for the whole job. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from jobs.model import HeartbeatBeat, Job, Misfire, SystemEvent, WakeMode
+from jobs.normal import object_of, refuse, text_or_none
+
+CHAT_KEYS: Final = frozenset({"channel", "to", "accountId", "threadId"})
+THINKING: Final = ("off", "minimal", "low", "medium", "high", "xhigh", "adaptive", "max", "ultra")
+_DELIVERY: Final = CHAT_KEYS | {"mode", "bestEffort", "failureDestination", "completionDestination"}
+_PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
+    "systemEvent": frozenset({"text"}),
+    "agentTurn": frozenset(
+        {
+            "message",
+            "model",
+            "fallbacks",
+            "thinking",
+            "timeoutSeconds",
+            "lightContext",
+            "toolsAllow",
+            "allowUnsafeExternalContent",
+        }
+    ),
+    "command": frozenset(
+        {
+            "argv",
+            "cwd",
+            "env",
+            "input",
+            "timeoutSeconds",
+            "noOutputTimeoutSeconds",
+            "outputMaxBytes",
+        }
+    ),
+}
+_PREFIXES: Final = frozenset({"telegram", "qqbot", "local", "apprise"})
+_POLICIES: Final = ("run-once", "skip", "run-all")
+_TOPICS: Final = "-1001234567890, -1001234567890:topic:42 or -1001234567890:42"
+
+
+# -- the whole -----------------------------------------------------------------------------------
+
+
+def judged(job: Job, default_agent: str, agents: Sequence[str], channels: Sequence[str]) -> Job:
+    """Return the job if its parts fit together, else raise `InvalidJob`."""
+    _agent(job, default_agent, agents)
+    _target_and_payload(job)
+    _delivery_and_target(job, channels)
+    return job
+
+
+def _agent(job: Job, default_agent: str, agents: Sequence[str]) -> None:
+    if job.agent_id is not None and agents and job.agent_id not in agents:
+        raise refuse(
+            f"unknown agent {job.agent_id!r}", fix=f"use one of: {', '.join(sorted(agents))}"
+        )
+    other = job.agent_id is not None and job.agent_id != default_agent
+    if other and job.session_target == "main" and not isinstance(job.payload, HeartbeatBeat):
+        raise refuse(
+            f'sessionTarget "main" is only valid for the default agent ({default_agent})',
+            fix='use sessionTarget "isolated", or leave agentId out',
+        )
+
+
+def _target_and_payload(job: Job) -> None:
+    is_event = isinstance(job.payload, SystemEvent)
+    if isinstance(job.payload, HeartbeatBeat):
+        return
+    if job.session_target == "main" and not is_event:
+        raise refuse('main cron jobs require payload.kind="systemEvent"')
+    if job.session_target != "main" and is_event:
+        raise refuse('isolated cron jobs require payload.kind="agentTurn" (or "command")')
+
+
+def _delivery_and_target(job: Job, channels: Sequence[str]) -> None:
+    delivery = job.delivery
+    main = job.session_target == "main"
+    if main and delivery.mode == "announce":
+        raise refuse(
+            'cron channel delivery config is only supported for sessionTarget="isolated"',
+            fix="use an agentTurn in an isolated session, or delivery none",
+        )
+    if main and "failureDestination" in delivery.extra and delivery.mode != "webhook":
+        raise refuse(
+            'delivery.failureDestination is only supported for sessionTarget="isolated"'
+            ' unless delivery.mode="webhook"'
+        )
+    if delivery.mode == "webhook":
+        _url(delivery.to)
+    unnamed = delivery.mode == "announce" and delivery.channel is None
+    if unnamed and len(channels) > 1 and not (job.session_key or delivery.best_effort):
+        raise refuse(
+            "explicit channel required when multiple channels are configured"
+            f" ({', '.join(sorted(channels))})",
+            fix="set delivery.channel to one of them, or to last",
+        )
+
+
+def _url(to: str | None) -> None:
+    try:
+        url = urlsplit(to or "")
+        valid = url.scheme in ("http", "https") and bool(url.hostname)
+        secret = "@" in url.netloc
+    except ValueError:
+        valid = secret = False
+    if not valid:
+        raise refuse("delivery.mode webhook requires delivery.to to be a valid http(s) URL")
+    if secret:
+        raise refuse("delivery.to was refused", why="a webhook URL must not carry credentials")
+
+
+# -- parts ---------------------------------------------------------------------------------------
+
+
+def session_target(wish: str, session_key: str | None) -> str:
+    """Return where a job runs; `current` becomes the session it was asked for in."""
+    if wish in ("main", "isolated"):
+        return wish
+    if wish == "current":
+        if not session_key:
+            raise refuse(
+                'sessionTarget "current" needs a session',
+                fix='give sessionKey, or use sessionTarget "isolated"',
+            )
+        wish = f"session:{session_key}"
+    head, _, name = wish.partition(":")
+    if head != "session" or not name.strip():
+        raise refuse(
+            f"sessionTarget {wish!r} was refused", fix="use main, isolated, current or session:<id>"
+        )
+    if any(sign in name for sign in ("/", "\\", "\0", "..")):
+        raise refuse(f"sessionTarget {wish!r} was refused", why="its id must not look like a path")
+    return wish
+
+
+def wake_mode(wish: Any, default: WakeMode = WakeMode.NOW) -> WakeMode:
+    """Return when an event wakes its agent."""
+    if wish is None or wish == "":
+        return default
+    try:
+        return WakeMode(wish)
+    except ValueError:
+        raise refuse(f"wakeMode {wish!r} was refused", fix="use now or next-heartbeat") from None
+
+
+def misfire(wish: Any, default: Misfire) -> Misfire:
+    """Return the policy for missed slots; what is not given is as in ``default``."""
+    given = object_of(wish, "misfire")
+    _known(given, frozenset({"policy", "graceMs", "maxCatchUp"}), "misfire")
+    policy = given.get("policy", default.policy)
+    if policy not in _POLICIES:
+        raise refuse(f"misfire.policy {policy!r} was refused", fix=f"use {', '.join(_POLICIES)}")
+    grace = default.grace
+    if "graceMs" in given:
+        ms = given["graceMs"]
+        grace = None if ms is None else timedelta(milliseconds=_number(ms, "misfire.graceMs"))
+    most = given.get("maxCatchUp", default.max_catch_up)
+    return Misfire(
+        policy=policy, grace=grace, max_catch_up=int(_number(most, "misfire.maxCatchUp", least=1))
+    )
+
+
+def payload(wish: Mapping[str, Any]) -> None:
+    """Refuse a payload with a wrong kind, key or value (cron.md §1.1)."""
+    kind = wish.get("kind")
+    if kind == "heartbeat":
+        raise refuse("heartbeat jobs belong to the system", fix="see: engine heartbeat status")
+    if kind == "script":
+        raise refuse("payload.kind script is not supported", fix="use a command payload")
+    if not isinstance(kind, str) or kind not in _PAYLOADS:
+        raise refuse(
+            f"payload.kind {kind!r} is not known", fix=f"use one of: {', '.join(_PAYLOADS)}"
+        )
+    if kind == "systemEvent" and "timeoutSeconds" in wish:
+        raise refuse("--timeout-seconds is not supported for systemEvent jobs")
+    _known(wish, _PAYLOADS[kind] | {"kind"}, f"payload ({kind})")
+    _required(wish, {"systemEvent": "text", "agentTurn": "message"}.get(kind))
+    for key in ("timeoutSeconds", "noOutputTimeoutSeconds"):
+        if wish.get(key) is not None:
+            _number(wish[key], f"payload.{key}")
+    if kind == "agentTurn":
+        _turn(wish)
+    if kind == "command":
+        _command(wish)
+
+
+def _required(wish: Mapping[str, Any], key: str | None) -> None:
+    if key is None:
+        return
+    text = wish.get(key)
+    if not isinstance(text, str) or not text.strip():
+        raise refuse(f"payload.{key} must not be blank")
+
+
+def _turn(wish: Mapping[str, Any]) -> None:
+    thinking = wish.get("thinking")
+    if thinking is not None and thinking not in THINKING:
+        raise refuse(f"payload.thinking {thinking!r} was refused", fix=f"use {', '.join(THINKING)}")
+    if wish.get("model") is not None and text_or_none(wish["model"], "payload.model") is None:
+        raise refuse("payload.model must not be blank")
+    for key in ("lightContext", "allowUnsafeExternalContent"):
+        if not isinstance(wish.get(key, False), bool):
+            raise refuse(f"payload.{key} must be true or false")
+    for key in ("fallbacks", "toolsAllow"):
+        if wish.get(key) is not None:
+            _texts(wish[key], f"payload.{key}")
+
+
+def _command(wish: Mapping[str, Any]) -> None:
+    argv = wish.get("argv")
+    _texts(argv, "payload.argv")
+    if not argv or not argv[0].strip():
+        raise refuse("payload.argv must name a program")
+    env = object_of(wish.get("env") or {}, "payload.env")
+    if not all(isinstance(text, str) for pair in env.items() for text in pair):
+        raise refuse("payload.env must map names to texts")
+    for key in ("cwd", "input"):
+        if not isinstance(wish.get(key) or "", str):
+            raise refuse(f"payload.{key} must be a text")
+    if wish.get("outputMaxBytes") is not None:
+        _number(wish["outputMaxBytes"], "payload.outputMaxBytes", least=1)
+
+
+def delivery(wish: Any) -> dict[str, Any]:
+    """Return a delivery wish with every value checked and spelled as stored (§10.1)."""
+    given = object_of(wish, "delivery")
+    _known(given, _DELIVERY, "delivery")
+    mode = given.get("mode")
+    if mode is not None and mode not in ("none", "announce", "webhook"):
+        raise refuse(f"delivery.mode {mode!r} was refused", fix="use none, announce or webhook")
+    for key in CHAT_KEYS & given.keys():
+        given[key] = text_or_none(given[key], f"delivery.{key}")
+    if not isinstance(given.get("bestEffort") or False, bool):
+        raise refuse("delivery.bestEffort must be true or false")
+    if mode != "webhook":
+        _addressed(given)
+    if given.get("failureDestination") is not None:
+        inner = object_of(given["failureDestination"], "delivery.failureDestination")
+        _known(inner, CHAT_KEYS | {"mode"}, "delivery.failureDestination")
+    return given
+
+
+def unmixed(given: Mapping[str, Any]) -> None:
+    """Refuse a webhook that also names a chat."""
+    if any(given.get(key) is not None for key in ("channel", "accountId", "threadId")):
+        raise refuse("--webhook cannot be combined with chat delivery options")
+
+
+def _addressed(given: dict[str, Any]) -> None:
+    """Split `telegram:123`; refuse what contradicts itself or no platform knows (§10.2)."""
+    to, channel = given.get("to"), given.get("channel")
+    prefix, colon, rest = (to or "").partition(":")
+    if colon and prefix.lower() in _PREFIXES:
+        if channel not in (None, "last", prefix.lower()):
+            raise refuse(
+                f"delivery.to {to!r} contradicts delivery.channel {channel!r}",
+                fix="name the channel once",
+            )
+        channel, to = prefix.lower(), rest
+        given |= {"channel": channel, "to": to}
+    telegram = channel in (None, "last", "telegram")
+    if telegram and to and "/" in to and to.startswith("-100"):
+        raise refuse(f"Use colon (:) for Telegram topics, not a slash: {to}", fix=f"use {_TOPICS}")
+    thread = given.get("threadId")
+    if telegram and thread is not None and not (thread.isdecimal() and int(thread) > 0):
+        raise refuse(f"thread id {thread!r} must be a positive integer")
+
+
+def _known(given: Mapping[str, Any], known: frozenset[str], what: str) -> None:
+    for key in given:
+        if key not in known:
+            raise refuse(
+                f"unknown key {key!r} in {what}", fix=f"known keys: {', '.join(sorted(known))}"
+            )
+
+
+def _number(value: Any, what: str, *, least: float = 0) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+        raise refuse(f"{what} must be a number of at least {least:g}", why=f"got {value!r}")
+    if value > 10**12:
+        raise refuse(f"{what} is too large", why=f"got {value!r}")
+    return value
+
+
+def _texts(value: Any, what: str) -> None:
+    if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+        raise refuse(f"{what} must be a list of texts", why=f"got {value!r}")
