@@ -85,7 +85,10 @@ def test_with_no_outside_channel_the_local_inbox_is_the_last_resort() -> None:
         (TargetWish(target="telegram", to="5", account_id="x"), SkipReason.UNKNOWN_ACCOUNT),
         (TargetWish(target="last", account_id="x"), SkipReason.UNKNOWN_ACCOUNT),
         (TargetWish(target="last", direct_policy="block"), SkipReason.DM_BLOCKED),
-        (TargetWish(target="telegram", to="@whoever", direct_policy="block"), SkipReason.DM_BLOCKED),
+        (
+            TargetWish(target="telegram", to="@whoever", direct_policy="block"),
+            SkipReason.DM_BLOCKED,
+        ),
     ],
 )
 def test_every_reason_for_no_route_is_named(wish: TargetWish, reason: SkipReason) -> None:
