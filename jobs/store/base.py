@@ -53,6 +53,9 @@ class JobQuery:
     kinds: tuple[str, ...] = ("cron",)
     enabled: bool | None = True
     agent_id: str | None = None
+    default_agent: str | None = None  # whose the jobs without an agent are
+    schedule_kind: str | None = None  # at | every | cron
+    last_status: str | None = None  # ok | error | skipped | unknown
     text: str | None = None
     sort: str = "next_run_at"  # next_run_at | updated_at | name
     descending: bool = False

@@ -176,6 +176,13 @@ def select(tx: Tx, query: JobQuery) -> JobPage:
     return JobPage(tuple(found), total)
 
 
+def revisions(tx: Tx, query: JobQuery) -> list[tuple[str, str]]:
+    """Return id and revision of every job a query matches, whatever its page."""
+    where, values = _where(query)
+    rows = tx.execute(sa.text(f"SELECT id, revision FROM jobs WHERE {where}"), values)
+    return [(row[0], row[1]) for row in rows]
+
+
 def set_state(tx: Tx, job_id: str, **columns: Any) -> None:
     """Change state columns only: no new revision, no ``updated_at``."""
     names = ", ".join(f"{name} = :{name}" for name in columns)
@@ -220,8 +227,15 @@ def _where(query: JobQuery) -> tuple[str, dict[str, Any]]:
         where.append("enabled = :enabled")
         values["enabled"] = int(query.enabled)
     if query.agent_id is not None:
-        where.append("agent_id = :agent_id")
-        values["agent_id"] = query.agent_id
+        where.append("coalesce(agent_id, :default_agent) = :agent_id")
+        values |= {"agent_id": query.agent_id, "default_agent": query.default_agent}
+    if query.schedule_kind is not None:
+        # The codec writes a schedule's kind first.
+        where.append("definition LIKE :schedule")
+        values["schedule"] = f'%"schedule":{{"kind":"{query.schedule_kind}"%'
+    if query.last_status is not None:
+        where.append("coalesce(last_status, 'unknown') = :last_status")
+        values["last_status"] = query.last_status
     if query.text:
         where.append("(lower(name) LIKE :text OR lower(id) LIKE :text)")
         values["text"] = f"%{query.text.lower()}%"
