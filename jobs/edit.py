@@ -25,6 +25,8 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _MS: Final = timedelta(milliseconds=1)
 _OPENCLAW: Final = {"gap": "skip", "overlap": "first"}
 
+_PLAIN: Final = Misfire()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -35,7 +37,8 @@ class Rules:
     default_agent: str = "main"
     agents: tuple[str, ...] = ()  # empty: any
     channels: tuple[str, ...] = ()  # configured chat channels
-    misfire: Misfire = Misfire()
+    misfire: Misfire = _PLAIN
+    past: bool = False  # True: an instant that has passed is accepted (cron.md §13)
     stagger: bool = True  # False: cron jobs are exact unless they ask (cron.md §13)
 
 
@@ -239,7 +242,7 @@ def _at(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> At:
     at = parse_at(str(wish["at"]), now=rules.now, tz=wish.get("tz"))
     if isinstance(current, At) and current.at == at:
         return current  # a client sends back what it read, long after the instant
-    return At(check_at(at, now=rules.now))
+    return At(at if rules.past else check_at(at, now=rules.now))
 
 
 def _every(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> Every:

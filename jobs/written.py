@@ -78,6 +78,12 @@ def parse_schedule(text: str) -> dict[str, Any]:
             return {"kind": "at", "at": text.strip()}
 
 
+def is_relative(wish: object) -> bool:
+    """Tell whether an instant is told as a distance from now."""
+    text = wish.strip() if isinstance(wish, str) else ""
+    return bool(text) and not text.isdecimal() and _LOCAL.fullmatch(text) is None
+
+
 def parse_every(value: Any) -> int:
     """Return a period in whole milliseconds; texts need a unit unless they are digits."""
     try:
