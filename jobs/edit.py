@@ -1,7 +1,7 @@
 """Creating and changing jobs: defaults, and every refusal of cron.md §17.
 
 `create` and `patch` take what callers wrote, bring it into one shape (`jobs.normal`), merge
-it with what stands, and judge the whole. Pure: ids and the present are handed in.
+it with what stands, and judge the whole. The present is handed in.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import uuid4
 
 from jobs import checks, codec
 from jobs.checks import CHAT_KEYS
@@ -19,7 +20,7 @@ from jobs.model import Command, Job, Misfire, Payload, Source, SystemEvent
 from jobs.normal import EXTRA, ONE_PAYLOAD, ONE_SCHEDULE, first_line, normalise, object_of, refuse
 from jobs.schedule import At, Cron, Every, Schedule, schedule_from_json, schedule_to_json
 from jobs.stagger import default_window
-from jobs.written import check_at, parse_at, parse_every, span_ms, whole_ms
+from jobs.written import JUST_NOW, check_at, parse_at, parse_every, span_ms, whole_ms
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _MS: Final = timedelta(milliseconds=1)
@@ -29,7 +30,7 @@ _PLAIN: Final = Misfire()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Context:
     """What a definition is judged against."""
 
     now: datetime
@@ -43,20 +44,24 @@ class Rules:
 
 
 def create(
-    params: Mapping[str, Any], rules: Rules, *, job_id: str, source: Source = Source.RUNTIME
+    params: Mapping[str, Any],
+    context: Context,
+    *,
+    job_id: str | None = None,
+    source: Source = Source.RUNTIME,
 ) -> Job:
-    """Return a new job; ``job_id`` is used unless the caller chose one.
+    """Return a new job; it gets ``job_id``, or a new one, unless ``params`` chose its id.
 
     Raises `InvalidJob` or `InvalidSchedule` with the words of cron.md §17.
     """
     given = normalise(params)
-    chosen = _job_id(given.pop("id", None) or job_id)
+    chosen = _job_id(given.pop("id", None) or job_id or str(uuid4()))
     if not given.get("schedule"):
         raise refuse(ONE_SCHEDULE)
     if not given.get("payload"):
         raise refuse(ONE_PAYLOAD)
-    payload = codec_payload(given["payload"])
-    schedule = _schedule(given["schedule"], None, chosen, rules)
+    payload = _payload(given["payload"])
+    schedule = _schedule(given["schedule"], None, chosen, context)
     target = _session_target(given, payload)
     job = Job(
         id=chosen,
@@ -71,20 +76,20 @@ def create(
         delete_after_run=_flag(
             given.get("deleteAfterRun"), "deleteAfterRun", default=isinstance(schedule, At)
         ),
-        misfire=_misfire(given.get("misfire"), None, schedule, rules),
+        misfire=_misfire(given.get("misfire"), None, schedule, context),
         source=source,
         declaration_key=_declaration_key(given),
         display_name=given.get("displayName"),
         description=given.get("description"),
         wake_mode=checks.wake_mode(given.get("wakeMode")),
-        created_at=whole_ms(rules.now),
-        updated_at=whole_ms(rules.now),
+        created_at=whole_ms(context.now),
+        updated_at=whole_ms(context.now),
         extra={key: given[key] for key in EXTRA if given.get(key) is not None},
     )
-    return checks.judged(job, rules.default_agent, rules.agents, rules.channels)
+    return checks.judged(job, context.default_agent, context.agents, context.channels)
 
 
-def patch(job: Job, changes: Mapping[str, Any], rules: Rules) -> Job:
+def patch(job: Job, changes: Mapping[str, Any], context: Context) -> Job:
     """Return the job with ``changes`` merged in (cron.md §1.1); null clears.
 
     Raises `InvalidJob` or `InvalidSchedule`; an empty patch returns the job as it is.
@@ -96,7 +101,7 @@ def patch(job: Job, changes: Mapping[str, Any], rules: Rules) -> Job:
     made = job
     if "schedule" in given:
         schedule = object_of(given["schedule"], "schedule")
-        made = replace(made, schedule=_schedule(schedule, job.schedule, job.id, rules))
+        made = replace(made, schedule=_schedule(schedule, job.schedule, job.id, context))
     if "payload" in given:
         wish = object_of(given["payload"], "payload")
         made = replace(made, payload=_merged_payload(job.payload, wish))
@@ -104,13 +109,18 @@ def patch(job: Job, changes: Mapping[str, Any], rules: Rules) -> Job:
         made = _retargeted(made, given)
     made = _redelivered(made, given)
     if "misfire" in given:
-        misfire = _misfire(given["misfire"], job.misfire, made.schedule, rules)
+        misfire = _misfire(given["misfire"], job.misfire, made.schedule, context)
         made = replace(made, misfire=misfire)
-    made = replace(_relabelled(made, given), updated_at=whole_ms(rules.now))
-    return checks.judged(made, rules.default_agent, rules.agents, rules.channels)
+    made = replace(_relabelled(made, given), updated_at=whole_ms(context.now))
+    return checks.judged(made, context.default_agent, context.agents, context.channels)
 
 
-def codec_payload(wish: Mapping[str, Any]) -> Payload:
+def same(one: Job, other: Job) -> bool:
+    """Tell whether two jobs are defined alike, whenever they were made."""
+    return codec.revision(one) == codec.revision(other)
+
+
+def _payload(wish: Mapping[str, Any]) -> Payload:
     """Return the payload after every check of its fields."""
     checks.payload(wish)
     try:
@@ -185,9 +195,9 @@ def _delivery(wish: Any, payload: Payload, target: str) -> dict[str, Any]:
     return {"mode": mode, **found}
 
 
-def _misfire(wish: Any, current: Misfire | None, schedule: Schedule, rules: Rules) -> Misfire:
+def _misfire(wish: Any, current: Misfire | None, schedule: Schedule, context: Context) -> Misfire:
     if current is None or wish is None:
-        current = rules.misfire
+        current = context.misfire
         if isinstance(schedule, At):
             current = replace(current, grace=None)  # cron.md §7: a one-shot waits for ever
     return current if wish is None else checks.misfire(wish, current)
@@ -197,17 +207,17 @@ def _misfire(wish: Any, current: Misfire | None, schedule: Schedule, rules: Rule
 
 
 def _schedule(
-    wish: Mapping[str, Any], current: Schedule | None, job_id: str, rules: Rules
+    wish: Mapping[str, Any], current: Schedule | None, job_id: str, context: Context
 ) -> Schedule:
     match wish.get("kind") or _kind_of(current):
         case "at":
             _only_cron(wish)
-            return _at(wish, current, rules)
+            return _at(wish, current, context)
         case "every":
             _only_cron(wish)
-            return _every(wish, current, rules)
+            return _every(wish, current, context)
         case "cron":
-            return _cron(wish, current, job_id, rules)
+            return _cron(wish, current, job_id, context)
         case "on-exit" | "stream" as kind:
             raise InvalidSchedule(
                 f"schedule kind {kind} was refused", why="event schedules are not supported yet"
@@ -236,16 +246,16 @@ def _only_cron(wish: Mapping[str, Any]) -> None:
         raise InvalidSchedule("--stagger and --exact are only valid for cron schedules")
 
 
-def _at(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> At:
+def _at(wish: Mapping[str, Any], current: Schedule | None, context: Context) -> At:
     if wish.get("at") is None:
         raise InvalidSchedule("Invalid --at. Use an ISO timestamp or a duration like 20m.")
-    at = parse_at(str(wish["at"]), now=rules.now, tz=wish.get("tz"))
+    at = parse_at(str(wish["at"]), now=context.now, tz=wish.get("tz"))
     if isinstance(current, At) and current.at == at:
         return current  # a client sends back what it read, long after the instant
-    return At(at if rules.past else check_at(at, now=rules.now))
+    return At(at if context.past else check_at(at, now=context.now))
 
 
-def _every(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> Every:
+def _every(wish: Mapping[str, Any], current: Schedule | None, context: Context) -> Every:
     if "tz" in wish:
         raise InvalidSchedule("--tz is only valid with --cron or offset-less --at")
     before = current if isinstance(current, Every) else None
@@ -255,12 +265,12 @@ def _every(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> E
     every = parse_every(period)
     anchor = wish.get("anchorMs")
     if isinstance(anchor, str) and not anchor.strip().isdecimal():
-        anchor = codec.ms(parse_at(anchor, now=rules.now, tz=rules.default_tz))
+        anchor = codec.ms(parse_at(anchor, now=context.now, tz=context.default_tz))
     made = schedule_from_json(
         {"kind": "every", "everyMs": every, "anchorMs": anchor},
-        default_tz=rules.default_tz,
+        default_tz=context.default_tz,
         job_id=None,
-        now=whole_ms(rules.now),
+        now=whole_ms(context.now),
     )
     if not isinstance(made, Every):
         raise AssertionError("kind every made something else")
@@ -268,7 +278,9 @@ def _every(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> E
     return before if same and before is not None else made
 
 
-def _cron(wish: Mapping[str, Any], current: Schedule | None, job_id: str, rules: Rules) -> Schedule:
+def _cron(
+    wish: Mapping[str, Any], current: Schedule | None, job_id: str, context: Context
+) -> Schedule:
     before = schedule_to_json(current) if isinstance(current, Cron) else {}
     merged: dict[str, Any] = {**before, **wish, "kind": "cron"}
     expr = merged.get("expr")
@@ -277,11 +289,11 @@ def _cron(wish: Mapping[str, Any], current: Schedule | None, job_id: str, rules:
     if "staggerMs" in wish:
         merged["staggerMs"] = span_ms(wish["staggerMs"] or 0, "staggerMs")
     elif isinstance(expr, str) and expr.strip() != before.get("expr"):
-        merged["staggerMs"] = default_window(expr) // _MS if rules.stagger else 0
+        merged["staggerMs"] = default_window(expr) // _MS if context.stagger else 0
     made = schedule_from_json(
-        merged, default_tz=rules.default_tz, job_id=job_id, now=whole_ms(rules.now)
+        merged, default_tz=context.default_tz, job_id=job_id, now=whole_ms(context.now)
     )
-    if made.next_after(rules.now) is None:
+    if made.next_after(context.now) is None:
         raise InvalidSchedule(
             f'cron expression "{expr}" has no upcoming run time and would never fire'
         )
@@ -302,7 +314,7 @@ def _merged_payload(current: Payload, wish: dict[str, Any]) -> Payload:
     before = codec.payload_to_json(current)
     kind = wish.get("kind", before["kind"])
     merged = {**before, **wish} if kind == before["kind"] else {**wish, "kind": kind}
-    return codec_payload({key: value for key, value in merged.items() if value is not None})
+    return _payload({key: value for key, value in merged.items() if value is not None})
 
 
 def _retargeted(job: Job, given: Mapping[str, Any]) -> Job:
@@ -351,3 +363,6 @@ def _relabelled(job: Job, given: Mapping[str, Any]) -> Job:
         ),
         extra={key: value for key, value in extra.items() if value is not None},
     )
+
+
+__all__ = ["JUST_NOW", "Context", "create", "patch", "same"]
