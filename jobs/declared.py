@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from jobs import codec
-from jobs.edit import Context, create
+from jobs.edit import Rules, create
 from jobs.errors import EngineError
 from jobs.model import Job, Source, StoredJob
 from jobs.normal import object_of, refuse, short_delivery
@@ -75,23 +75,23 @@ class Plan:
 
 
 def expand(
-    entries: Mapping[str, Any], context: Context
+    entries: Mapping[str, Any], rules: Rules
 ) -> tuple[tuple[Declared, ...], tuple[Problem, ...]]:
     """Return every entry as a job, and what is wrong with those that are none."""
-    context = replace(context, stagger=False, past=True)
+    rules = replace(rules, stagger=False, past=True)
     made: list[Declared] = []
     problems: list[Problem] = []
     for key in sorted(entries):
         try:
-            made.append(_declared(key, entries[key], context))
+            made.append(_declared(key, entries[key], rules))
         except EngineError as error:
             problems.append(Problem(key=key, text=str(error)))
     return tuple(made), tuple(problems)
 
 
-def check(entries: Mapping[str, Any], context: Context) -> list[tuple[tuple[str, ...], str]]:
+def check(entries: Mapping[str, Any], rules: Rules) -> list[tuple[tuple[str, ...], str]]:
     """Return what is wrong as (path in the config, sentence): the config loader's question."""
-    return [(("cron", "jobs", each.key), each.text) for each in expand(entries, context)[1]]
+    return [(("cron", "jobs", each.key), each.text) for each in expand(entries, rules)[1]]
 
 
 def plan(
@@ -161,7 +161,7 @@ def first_run(job: Job, now: datetime) -> datetime | None:
 # -- one entry -----------------------------------------------------------------------------------
 
 
-def _declared(key: str, entry: Any, context: Context) -> Declared:
+def _declared(key: str, entry: Any, rules: Rules) -> Declared:
     if not KEY.fullmatch(key):
         raise refuse(
             f"the key {key!r} was refused",
@@ -189,7 +189,7 @@ def _declared(key: str, entry: Any, context: Context) -> Declared:
         )
     given.setdefault("name", key)
     given["declarationKey"] = f"config:{key}"
-    job = create(given, context, job_id=f"cfg:{key}", source=Source.CONFIG)
+    job = create(given, rules, job_id=f"cfg:{key}", source=Source.CONFIG)
     anchored = any(name in where for where in (spec, given) for name in ("anchor", "anchorMs"))
     return Declared(key=key, job=job, anchored=anchored)
 

@@ -30,7 +30,7 @@ _PLAIN: Final = Misfire()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Rules:
     """What a definition is judged against."""
 
     now: datetime
@@ -45,7 +45,7 @@ class Context:
 
 def create(
     params: Mapping[str, Any],
-    context: Context,
+    rules: Rules,
     *,
     job_id: str | None = None,
     source: Source = Source.RUNTIME,
@@ -61,7 +61,7 @@ def create(
     if not given.get("payload"):
         raise refuse(ONE_PAYLOAD)
     payload = _payload(given["payload"])
-    schedule = _schedule(given["schedule"], None, chosen, context)
+    schedule = _schedule(given["schedule"], None, chosen, rules)
     target = _session_target(given, payload)
     job = Job(
         id=chosen,
@@ -76,20 +76,20 @@ def create(
         delete_after_run=_flag(
             given.get("deleteAfterRun"), "deleteAfterRun", default=isinstance(schedule, At)
         ),
-        misfire=_misfire(given.get("misfire"), None, schedule, context),
+        misfire=_misfire(given.get("misfire"), None, schedule, rules),
         source=source,
         declaration_key=_declaration_key(given),
         display_name=given.get("displayName"),
         description=given.get("description"),
         wake_mode=checks.wake_mode(given.get("wakeMode")),
-        created_at=whole_ms(context.now),
-        updated_at=whole_ms(context.now),
+        created_at=whole_ms(rules.now),
+        updated_at=whole_ms(rules.now),
         extra={key: given[key] for key in EXTRA if given.get(key) is not None},
     )
-    return checks.judged(job, context.default_agent, context.agents, context.channels)
+    return checks.judged(job, rules.default_agent, rules.agents, rules.channels)
 
 
-def patch(job: Job, changes: Mapping[str, Any], context: Context) -> Job:
+def patch(job: Job, changes: Mapping[str, Any], rules: Rules) -> Job:
     """Return the job with ``changes`` merged in (cron.md §1.1); null clears.
 
     Raises `InvalidJob` or `InvalidSchedule`; an empty patch returns the job as it is.
@@ -101,7 +101,7 @@ def patch(job: Job, changes: Mapping[str, Any], context: Context) -> Job:
     made = job
     if "schedule" in given:
         schedule = object_of(given["schedule"], "schedule")
-        made = replace(made, schedule=_schedule(schedule, job.schedule, job.id, context))
+        made = replace(made, schedule=_schedule(schedule, job.schedule, job.id, rules))
     if "payload" in given:
         wish = object_of(given["payload"], "payload")
         made = replace(made, payload=_merged_payload(job.payload, wish))
@@ -109,10 +109,10 @@ def patch(job: Job, changes: Mapping[str, Any], context: Context) -> Job:
         made = _retargeted(made, given)
     made = _redelivered(made, given)
     if "misfire" in given:
-        misfire = _misfire(given["misfire"], job.misfire, made.schedule, context)
+        misfire = _misfire(given["misfire"], job.misfire, made.schedule, rules)
         made = replace(made, misfire=misfire)
-    made = replace(_relabelled(made, given), updated_at=whole_ms(context.now))
-    return checks.judged(made, context.default_agent, context.agents, context.channels)
+    made = replace(_relabelled(made, given), updated_at=whole_ms(rules.now))
+    return checks.judged(made, rules.default_agent, rules.agents, rules.channels)
 
 
 def same(one: Job, other: Job) -> bool:
@@ -195,9 +195,9 @@ def _delivery(wish: Any, payload: Payload, target: str) -> dict[str, Any]:
     return {"mode": mode, **found}
 
 
-def _misfire(wish: Any, current: Misfire | None, schedule: Schedule, context: Context) -> Misfire:
+def _misfire(wish: Any, current: Misfire | None, schedule: Schedule, rules: Rules) -> Misfire:
     if current is None or wish is None:
-        current = context.misfire
+        current = rules.misfire
         if isinstance(schedule, At):
             current = replace(current, grace=None)  # cron.md §7: a one-shot waits for ever
     return current if wish is None else checks.misfire(wish, current)
@@ -207,17 +207,17 @@ def _misfire(wish: Any, current: Misfire | None, schedule: Schedule, context: Co
 
 
 def _schedule(
-    wish: Mapping[str, Any], current: Schedule | None, job_id: str, context: Context
+    wish: Mapping[str, Any], current: Schedule | None, job_id: str, rules: Rules
 ) -> Schedule:
     match wish.get("kind") or _kind_of(current):
         case "at":
             _only_cron(wish)
-            return _at(wish, current, context)
+            return _at(wish, current, rules)
         case "every":
             _only_cron(wish)
-            return _every(wish, current, context)
+            return _every(wish, current, rules)
         case "cron":
-            return _cron(wish, current, job_id, context)
+            return _cron(wish, current, job_id, rules)
         case "on-exit" | "stream" as kind:
             raise InvalidSchedule(
                 f"schedule kind {kind} was refused", why="event schedules are not supported yet"
@@ -246,16 +246,16 @@ def _only_cron(wish: Mapping[str, Any]) -> None:
         raise InvalidSchedule("--stagger and --exact are only valid for cron schedules")
 
 
-def _at(wish: Mapping[str, Any], current: Schedule | None, context: Context) -> At:
+def _at(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> At:
     if wish.get("at") is None:
         raise InvalidSchedule("Invalid --at. Use an ISO timestamp or a duration like 20m.")
-    at = parse_at(str(wish["at"]), now=context.now, tz=wish.get("tz"))
+    at = parse_at(str(wish["at"]), now=rules.now, tz=wish.get("tz"))
     if isinstance(current, At) and current.at == at:
         return current  # a client sends back what it read, long after the instant
-    return At(at if context.past else check_at(at, now=context.now))
+    return At(at if rules.past else check_at(at, now=rules.now))
 
 
-def _every(wish: Mapping[str, Any], current: Schedule | None, context: Context) -> Every:
+def _every(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> Every:
     if "tz" in wish:
         raise InvalidSchedule("--tz is only valid with --cron or offset-less --at")
     before = current if isinstance(current, Every) else None
@@ -265,12 +265,12 @@ def _every(wish: Mapping[str, Any], current: Schedule | None, context: Context) 
     every = parse_every(period)
     anchor = wish.get("anchorMs")
     if isinstance(anchor, str) and not anchor.strip().isdecimal():
-        anchor = codec.ms(parse_at(anchor, now=context.now, tz=context.default_tz))
+        anchor = codec.ms(parse_at(anchor, now=rules.now, tz=rules.default_tz))
     made = schedule_from_json(
         {"kind": "every", "everyMs": every, "anchorMs": anchor},
-        default_tz=context.default_tz,
+        default_tz=rules.default_tz,
         job_id=None,
-        now=whole_ms(context.now),
+        now=whole_ms(rules.now),
     )
     if not isinstance(made, Every):
         raise AssertionError("kind every made something else")
@@ -278,9 +278,7 @@ def _every(wish: Mapping[str, Any], current: Schedule | None, context: Context) 
     return before if same and before is not None else made
 
 
-def _cron(
-    wish: Mapping[str, Any], current: Schedule | None, job_id: str, context: Context
-) -> Schedule:
+def _cron(wish: Mapping[str, Any], current: Schedule | None, job_id: str, rules: Rules) -> Schedule:
     before = schedule_to_json(current) if isinstance(current, Cron) else {}
     merged: dict[str, Any] = {**before, **wish, "kind": "cron"}
     expr = merged.get("expr")
@@ -289,11 +287,11 @@ def _cron(
     if "staggerMs" in wish:
         merged["staggerMs"] = span_ms(wish["staggerMs"] or 0, "staggerMs")
     elif isinstance(expr, str) and expr.strip() != before.get("expr"):
-        merged["staggerMs"] = default_window(expr) // _MS if context.stagger else 0
+        merged["staggerMs"] = default_window(expr) // _MS if rules.stagger else 0
     made = schedule_from_json(
-        merged, default_tz=context.default_tz, job_id=job_id, now=whole_ms(context.now)
+        merged, default_tz=rules.default_tz, job_id=job_id, now=whole_ms(rules.now)
     )
-    if made.next_after(context.now) is None:
+    if made.next_after(rules.now) is None:
         raise InvalidSchedule(
             f'cron expression "{expr}" has no upcoming run time and would never fire'
         )
@@ -365,4 +363,4 @@ def _relabelled(job: Job, given: Mapping[str, Any]) -> Job:
     )
 
 
-__all__ = ["JUST_NOW", "Context", "create", "patch", "same"]
+__all__ = ["JUST_NOW", "Rules", "create", "patch", "same"]
