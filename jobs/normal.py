@@ -77,6 +77,29 @@ _AGENT_FIELDS: Final = frozenset(
         "allowUnsafeExternalContent",
     }
 )
+_SCHEDULE_FIELDS: Final = frozenset(
+    {
+        "kind",
+        "at",
+        "everyMs",
+        "anchorMs",
+        "anchor",
+        "expr",
+        "tz",
+        "staggerMs",
+        "stagger",
+        "exact",
+        "dst",
+        "dayMatch",
+        # of the kinds on-exit and stream, which are refused by their kind
+        "command",
+        "cwd",
+        "mode",
+        "match",
+        "batchMs",
+        "maxBatchBytes",
+    }
+)
 _SCHEDULE_KEYS: Final = ("at", "every", "cron")
 
 
@@ -88,6 +111,9 @@ def refuse(text: str, *, why: str = "", fix: str = "") -> InvalidJob:
 def normalise(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was given in the one shape. Raises `InvalidJob` for what fits none."""
     given = {key: value for key, value in params.items() if key not in _COMPUTED}
+    for key in ("schedule", "payload"):
+        if key in given and given[key] is None:
+            del given[key]
     _lift_schedule(given)
     _lift_payload(given)
     _lift_delivery(given)
@@ -161,6 +187,9 @@ def _schedule(schedule: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tidy_schedule(schedule: dict[str, Any]) -> None:
+    for key in schedule:
+        if key not in _SCHEDULE_FIELDS:
+            raise refuse(f"unknown key {key!r} in schedule", fix=_listed(_SCHEDULE_FIELDS))
     exact = schedule.pop("exact", False)
     if "stagger" in schedule:
         schedule["staggerMs"] = span_ms(schedule.pop("stagger"), "stagger")

@@ -1,0 +1,81 @@
+"""Schedules as people write them (cron.md §5)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from jobs.errors import InvalidSchedule
+from jobs.written import check_at, is_relative, parse_at, parse_every, parse_schedule, span_ms
+
+NOW = datetime(2026, 5, 5, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        ("20m", "2026-05-05T12:20:00+00:00"),
+        ("+1h30m", "2026-05-05T13:30:00+00:00"),
+        ("in 20m", "2026-05-05T12:20:00+00:00"),
+        ("1790000000000", "2026-09-21T14:13:20+00:00"),
+        ("2026-12-01", "2026-12-01T05:00:00+00:00"),
+        ("2026-12-01T24:00", "2026-12-02T05:00:00+00:00"),
+        ("2026-12-01 09:00:30.25", "2026-12-01T14:00:30.250000+00:00"),
+        ("2026-12-01T09:00Z", "2026-12-01T09:00:00+00:00"),
+        ("2026-12-01T09:00+0800", "2026-12-01T01:00:00+00:00"),
+        ("2026-11-01T01:30", "2026-11-01T05:30:00+00:00"),
+    ],
+)
+def test_an_instant_has_many_forms(text: str, iso: str) -> None:
+    assert parse_at(text, now=NOW, tz="America/New_York").isoformat() == iso
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "0m", "-5m", "2026-02-30", "2026-12-01T25:00", "2026-12-01T09:60", "0", "9" * 30],
+)
+def test_what_is_no_instant_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSchedule):
+        parse_at(text, now=NOW)
+
+
+def test_an_instant_may_be_a_minute_late_and_ten_years_off() -> None:
+    for good in (-timedelta(minutes=1), timedelta(days=3650)):
+        assert check_at(NOW + good, now=NOW) == NOW + good
+    for bad in (-timedelta(seconds=61), timedelta(days=3660)):
+        with pytest.raises(InvalidSchedule):
+            check_at(NOW + bad, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("every 30m", {"kind": "every", "everyMs": "30m"}),
+        ("@every 5m", {"kind": "every", "everyMs": "5m"}),
+        ("0 7 * * *", {"kind": "cron", "expr": "0 7 * * *"}),
+        ("0 0 7 * * 1-5", {"kind": "cron", "expr": "0 0 7 * * 1-5"}),
+        ("@daily", {"kind": "cron", "expr": "@daily"}),
+        ("at 2026-12-01T09:00", {"kind": "at", "at": "2026-12-01T09:00"}),
+        ("in 20m", {"kind": "at", "at": "in 20m"}),
+        ("20m", {"kind": "at", "at": "20m"}),
+    ],
+)
+def test_one_line_tells_its_kind(text: str, wish: dict[str, Any]) -> None:
+    assert parse_schedule(text) == wish
+
+
+def test_a_period_is_a_duration_or_milliseconds() -> None:
+    assert [parse_every(v) for v in ("30m", 60_000, "60000", 1)] == [1_800_000, 60_000, 60_000, 1]
+    for bad in (0, -1, None, True, "often", "30 parsecs", [], 10**18):
+        with pytest.raises(InvalidSchedule, match="Invalid --every"):
+            parse_every(bad)
+
+
+def test_spans_and_relative_instants_are_told_apart() -> None:
+    assert (span_ms("2h", "x"), span_ms(5, "x"), span_ms("5", "x")) == (7_200_000, 5, 5)
+    assert is_relative("20m")
+    assert not is_relative("2026-12-01T09:00")
+    assert not is_relative("1790000000000")
+    assert not is_relative(None)
