@@ -193,21 +193,40 @@ def _settled(drafts: Sequence[_Draft]) -> tuple[tuple[Task, ...], list[str]]:
     return tuple(tasks.values()), warnings
 
 
-def is_due(interval: timedelta, last_slot: datetime | None, slot: datetime) -> bool:
-    """Whether a task is due in a slot (§11.3 [E]).
+def is_due(
+    interval: timedelta, last: datetime | None, at: datetime, *, tolerance: timedelta = timedelta()
+) -> bool:
+    """Whether ``interval`` has passed since ``last`` (§11.3).
 
-    Slots are compared, not start times, so a beat that began late does not halve the rate;
-    a last slot in the future means that the clock was set back.
+    A ``last`` far in the future means that the clock was set back: then it is due.
     """
-    if last_slot is None or interval <= timedelta():
+    if last is None or interval <= timedelta():
         return True
-    if last_slot > slot:
-        return last_slot > slot + _CLOCK_STEP
-    return slot - last_slot >= interval - min(_TOLERANCE, interval * 0.05)
+    if last > at:
+        return last > at + _CLOCK_STEP
+    return at - last >= interval - tolerance
+
+
+def _due_in_slot(task: Task, last_slot: datetime | None, slot: datetime) -> bool:
+    """Compare slots, not start times: a beat that began late must not halve the rate."""
+    tolerance = min(_TOLERANCE, task.interval * 0.05)
+    return is_due(task.interval, last_slot, slot, tolerance=tolerance)
 
 
 def due_tasks(
-    tasks: Sequence[Task], last_slots: Mapping[str, datetime], slot: datetime
+    tasks: Sequence[Task], last_slots: Mapping[str, datetime | None], slot: datetime
 ) -> tuple[Task, ...]:
     """Return the tasks that are due in a slot, in the order of the file."""
-    return tuple(task for task in tasks if is_due(task.interval, last_slots.get(task.name), slot))
+    return tuple(task for task in tasks if _due_in_slot(task, last_slots.get(task.name), slot))
+
+
+def next_task_at(
+    tasks: Sequence[Task], last_slots: Mapping[str, datetime | None]
+) -> datetime | None:
+    """Return when the first task comes due again; None if one has never run."""
+    times = [
+        last + task.interval if (last := last_slots.get(task.name)) is not None else None
+        for task in tasks
+    ]
+    known = [at for at in times if at is not None]
+    return min(known) if known and len(known) == len(times) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from engine.active_hours import ActiveHours
@@ -21,6 +21,9 @@ class BeatSnapshot:
     """Everything a beat decision may look at, read once before deciding."""
 
     intent: Intent
+    source: str = "interval"  # of the wake: interval, cli, rpc, cron, exec, hook, ...
+    zone: tzinfo = UTC  # of the person: times in the evidence
+    file: str = "HEARTBEAT.md"  # as the evidence names it
     enabled: bool = True
     enrolled: bool = True
     not_enrolled_because: str = ""
@@ -39,7 +42,6 @@ class BeatSnapshot:
     file_empty: bool = False
     tasks: tuple[str, ...] = ()
     tasks_due: tuple[str, ...] = ()
-    has_prose: bool = True  # the file says more than its tasks
     next_task_at: datetime | None = None
     visible: bool = True  # any of showOk, showAlerts, useIndicator
     no_route: tuple[SkipReason, str] | None = None
@@ -77,6 +79,10 @@ Stop = Skip | Defer
 Gate = Callable[[BeatSnapshot, datetime], Stop | None]
 
 
+# Nobody asked for these at this hour: they wait for the window (heartbeat.md §5).
+_CALM_SOURCES: Final = frozenset({"hook", "exec", "node", "task", "notification"})
+
+
 def _disabled(beat: BeatSnapshot, _now: datetime) -> Stop | None:
     if beat.enabled:
         return None
@@ -84,8 +90,8 @@ def _disabled(beat: BeatSnapshot, _now: datetime) -> Stop | None:
 
 
 def _not_enrolled(beat: BeatSnapshot, _now: datetime) -> Stop | None:
-    # An event may wake an agent that has no beat of its own (heartbeat.md §16).
-    if beat.enrolled or beat.has_events:
+    # An agent whose cadence is off counts as enrolled: its events may wake it (§16).
+    if beat.enrolled:
         return None
     return Skip(SkipReason.NOT_ENROLLED, beat.not_enrolled_because or "this agent has no heartbeat")
 
@@ -102,7 +108,8 @@ def _idle(beat: BeatSnapshot, now: datetime) -> Stop | None:
         return None
     return Skip(
         SkipReason.IDLE_PAUSED,
-        f"no person has written for {_words(quiet)} (idlePauseAfter {_words(beat.idle_pause_after)})",
+        f"no person has written for {_words(quiet)}"
+        f" (idlePauseAfter {_words(beat.idle_pause_after)})",
     )
 
 
@@ -115,7 +122,7 @@ def _backoff(beat: BeatSnapshot, now: datetime) -> Stop | None:
         return None
     return Skip(
         SkipReason.BACKOFF,
-        f"{beat.failures} failures in a row; it waits until {beat.backoff_until:%H:%M:%SZ}",
+        f"{beat.failures} failures in a row; it waits until {_at(beat, beat.backoff_until)}",
     )
 
 
@@ -125,9 +132,17 @@ def _budget(beat: BeatSnapshot, _now: datetime) -> Stop | None:
     return Skip(SkipReason.BUDGET_EXHAUSTED, beat.budget_spent)
 
 
-def _held_back(beat: BeatSnapshot, _now: datetime) -> Stop | None:
+def _too_early(beat: BeatSnapshot, _now: datetime) -> Stop | None:
+    return _held(beat, SkipReason.NOT_DUE) or _held(beat, SkipReason.MIN_SPACING)
+
+
+def _flood(beat: BeatSnapshot, _now: datetime) -> Stop | None:
+    return _held(beat, SkipReason.FLOOD)
+
+
+def _held(beat: BeatSnapshot, reason: SkipReason) -> Stop | None:
     held = beat.held_back
-    if held is None or beat.intent is Intent.MANUAL:
+    if held is None or held.reason is not reason or beat.intent is Intent.MANUAL:
         return None
     if held.retry_at is None:
         return Skip(held.reason, held.because)
@@ -138,17 +153,19 @@ def _recent_run(beat: BeatSnapshot, _now: datetime) -> Stop | None:
     if beat.recent_run_at is None or beat.intent is not Intent.SCHEDULED or beat.has_events:
         return None
     return Skip(
-        SkipReason.RECENT_RUN, f"a wake made the agent look at {beat.recent_run_at:%H:%M:%SZ}"
+        SkipReason.RECENT_RUN,
+        f"a wake made the agent look at {_at(beat, beat.recent_run_at)}, shortly before this slot",
     )
 
 
 def _quiet_hours(beat: BeatSnapshot, now: datetime) -> Stop | None:
     hours = beat.active_hours
-    if hours is None or beat.intent in (Intent.MANUAL, Intent.IMMEDIATE) or hours.contains(now):
+    urgent = beat.intent is Intent.IMMEDIATE and beat.source not in _CALM_SOURCES
+    if hours is None or urgent or beat.intent is Intent.MANUAL or hours.contains(now):
         return None
     local = now.astimezone(hours.zone)
     words = f"it is {local:%H:%M} in {hours.zone.key}; active {hours.describe()}"
-    if beat.intent is Intent.EVENT or beat.has_events:
+    if beat.intent is not Intent.SCHEDULED:
         return Defer(SkipReason.QUIET_HOURS, words, hours.opens_after(now))
     return Skip(SkipReason.QUIET_HOURS, words)
 
@@ -162,18 +179,18 @@ def _invalid_file(beat: BeatSnapshot, _now: datetime) -> Stop | None:
 def _empty_file(beat: BeatSnapshot, _now: datetime) -> Stop | None:
     if not beat.file_empty or not _reads_file(beat):
         return None
-    return Skip(SkipReason.EMPTY_HEARTBEAT_FILE, "HEARTBEAT.md has no instructions")
+    return Skip(SkipReason.EMPTY_HEARTBEAT_FILE, f"{beat.file} has no instructions")
 
 
 def _no_tasks_due(beat: BeatSnapshot, _now: datetime) -> Stop | None:
     if not beat.tasks or beat.tasks_due or not _reads_file(beat):
         return None
-    following = f"; the next is due at {beat.next_task_at:%H:%M:%SZ}" if beat.next_task_at else ""
+    following = f"; the next is due at {_at(beat, beat.next_task_at)}" if beat.next_task_at else ""
     return Skip(SkipReason.NO_TASKS_DUE, f"none of {', '.join(beat.tasks)} is due{following}")
 
 
 def _alerts_disabled(beat: BeatSnapshot, _now: datetime) -> Stop | None:
-    if beat.visible or beat.has_events or beat.intent is Intent.MANUAL:
+    if beat.visible or beat.intent is Intent.MANUAL:
         return None
     return Skip(
         SkipReason.ALERTS_DISABLED,
@@ -210,7 +227,7 @@ def _in_flight(beat: BeatSnapshot, _now: datetime) -> Stop | None:
 GATES: Final[tuple[Gate, ...]] = (
     _disabled, _not_enrolled, _paused, _idle,
     _suspended, _backoff, _budget,
-    _held_back, _recent_run,
+    _too_early, _recent_run, _flood,
     _quiet_hours,
     _invalid_file, _empty_file, _no_tasks_due,
     _alerts_disabled,
@@ -234,13 +251,17 @@ def walk(beat: BeatSnapshot, now: datetime) -> Sequence[Stop]:
 
 
 def _polls(beat: BeatSnapshot) -> bool:
-    """Whether this is a beat of its own accord: neither a person nor an event asked for it."""
-    return beat.intent is not Intent.MANUAL and not beat.has_events
+    """Whether this is a slot of the grid: neither a person nor an event asked for it."""
+    return beat.intent is Intent.SCHEDULED
 
 
 def _reads_file(beat: BeatSnapshot) -> bool:
-    """Events and people bypass the file."""
-    return _polls(beat) and beat.intent is Intent.SCHEDULED
+    """People and events bypass the file, also events that waited for this slot."""
+    return _polls(beat) and not beat.has_events
+
+
+def _at(beat: BeatSnapshot, instant: datetime) -> str:
+    return f"{instant.astimezone(beat.zone):%H:%M:%S} ({beat.zone})"
 
 
 def _words(span: timedelta) -> str:

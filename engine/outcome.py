@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from jobs.model import Outcome, SkipReason
@@ -120,7 +120,7 @@ def classify(
     stands beside the token.
     """
     if response is not None:
-        return _by_response(response, payloads)
+        return _by_response(response, payloads, response_prefix)
     said = [text for text in payloads if text.strip()]
     reasoning = tuple(text for text in said if text.lstrip().startswith(_REASONING))
     answers = [text for text in said if not text.lstrip().startswith(_REASONING)]
@@ -160,29 +160,21 @@ def _alert(text: str, reasoning: tuple[str, ...], prefix: str) -> Verdict:
     sent = text
     if prefix and not text.lower().startswith(prefix.lower()):
         sent = f"{prefix} {text}"
-    return Verdict(
-        outcome=Outcome.ALERT, text=sent, reasoning=reasoning, preview=preview(sent)
-    )
+    return Verdict(outcome=Outcome.ALERT, text=sent, reasoning=reasoning, preview=preview(sent))
 
 
-def _by_response(response: Mapping[str, Any], payloads: Sequence[str]) -> Verdict:
+def _by_response(response: Mapping[str, Any], payloads: Sequence[str], prefix: str) -> Verdict:
     summary = str(response.get("summary") or "")
     dropped = "\n".join(text for text in payloads if text.strip())
-    if not response.get("notify"):
+    if not response.get("notify") or not (summary or response.get("notificationText")):
         return Verdict(
             outcome=Outcome.ACKNOWLEDGED,
             dropped=dropped,
             preview=preview(summary),
             response=response,
         )
-    text = str(response.get("notificationText") or summary)
-    return Verdict(
-        outcome=Outcome.ALERT,
-        text=text,
-        dropped=dropped,
-        preview=preview(text),
-        response=response,
-    )
+    alert = _alert(str(response.get("notificationText") or summary).strip(), (), prefix)
+    return replace(alert, dropped=dropped, response=response)
 
 
 def _without_prefix(text: str, prefix: str) -> str:

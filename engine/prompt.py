@@ -36,7 +36,7 @@ class PromptFacts:
 
     now: datetime
     zone: ZoneInfo
-    checklist: str = ""  # empty: there is no file, or an event bypasses it
+    checklist: str = ""  # empty: there is none, it says nothing, or an event bypasses it
     checklist_path: str = "HEARTBEAT.md"
     missing: bool = False
     tasks: Sequence[tuple[str, str]] = ()  # due tasks as (name, prompt)
@@ -47,21 +47,26 @@ class PromptFacts:
 
 
 def build(facts: PromptFacts) -> str:
-    """Return the text of one beat: due tasks before events before the checklist."""
+    """Return the text of one beat: its events first, then due tasks or else the checklist."""
     parts: list[str] = []
     if facts.events:
         parts.append(_events(facts))
     if facts.tasks:
         parts.append(_tasks(facts))
-    elif not facts.events:
+    elif not facts.events or facts.checklist.strip():
         parts.append(_poll(facts))
-    return with_time("\n\n".join(parts), facts.now, facts.zone)
+    text = "\n\n".join(parts)
+    # Only the owner's own prompt may carry the time: an event that does must not hide it.
+    told = facts.custom is not None and _CURRENT_TIME in facts.custom and facts.custom in text
+    return text if told else _timed(text, facts.now, facts.zone)
 
 
 def with_time(text: str, now: datetime, zone: ZoneInfo) -> str:
     """Append the current time unless the text has it."""
-    if _CURRENT_TIME in text:
-        return text
+    return text if _CURRENT_TIME in text else _timed(text, now, zone)
+
+
+def _timed(text: str, now: datetime, zone: ZoneInfo) -> str:
     local = now.astimezone(zone)
     return (
         f"{text}\n\n{_CURRENT_TIME} {local:%A %Y-%m-%d %H:%M} ({zone.key}) /"

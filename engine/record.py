@@ -12,7 +12,6 @@ from typing import Any
 from engine.events import Bus
 from engine.outbox import Delivery
 from engine.store import outbox
-from jobs.crash import crash_point
 from jobs.model import Run, RunStatus
 from jobs.store import runs
 from jobs.store.base import Finish
@@ -58,7 +57,7 @@ class Recorder:
         self,
         end: Finish,
         *,
-        delivery: Delivery | None = None,
+        deliveries: Sequence[Delivery] = (),
         also: Sequence[Also] = (),
     ) -> None:
         """Write how a run ended, together with its message and its consequences.
@@ -70,16 +69,16 @@ class Recorder:
 
         def work(tx: Tx) -> None:
             runs.finish(tx, [end])
-            if delivery is not None:
+            for delivery in deliveries:
                 outbox.add(tx, delivery)
-                if delivery.kind == "heartbeat":
-                    outbox.supersede(tx, delivery.lane, delivery.created_at, keep=delivery.key)
+            if deliveries and deliveries[0].kind == "heartbeat":
+                keys = [delivery.key for delivery in deliveries]
+                outbox.supersede(tx, deliveries[0].lane, deliveries[0].created_at, keep=keys)
             for effect in also:
                 effect(tx)
 
         await self._database.write(work)
-        if delivery is not None:
-            crash_point("after-outbox-commit")
+        for delivery in deliveries:
             self._bus.publish("outbox", {"key": delivery.key, "state": delivery.state.value})
         self.tell(run)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final
 
@@ -86,6 +86,7 @@ def guard(
     next_due: datetime | None,
     last_start: datetime | None,
     starts: Sequence[datetime],
+    zone: tzinfo = UTC,
 ) -> Deferral | None:
     """Hold a wake back if it comes too early or too often (§6.3 [E]).
 
@@ -95,7 +96,8 @@ def guard(
     if intent is Intent.MANUAL:
         return None
     if intent is Intent.SCHEDULED and next_due is not None and now < next_due:
-        return Deferral(SkipReason.NOT_DUE, f"the next beat is at {next_due:%H:%M:%SZ}", None)
+        local = next_due.astimezone(zone)
+        return Deferral(SkipReason.NOT_DUE, f"the next beat is at {local:%H:%M:%S} ({zone})", None)
     if intent is Intent.EVENT and last_start is not None and now - last_start < MIN_SPACING:
         ago = (now - last_start).total_seconds()
         return Deferral(

@@ -114,7 +114,7 @@ class Heartbeat(Section):
     after_wake: Literal["keep-grid", "restart-interval"] = key(
         "keep-grid", "Whether a wake between beats moves the next beat."
     )
-    catch_up: Literal["none", "one"] = key("none", "Whether one missed beat is made up at start.")
+    catch_up: Literal["none", "one"] = key("one", "Whether one missed beat is made up at start.")
     dedupe_window: Span | None = key(None, "Same alert to the same place is sent once; 24h unset.")
     dedupe: Literal["text", "normalized", "off"] = key("text", "How two alerts are compared.")
     backoff: BackoffKeys = section(BackoffKeys, "Spacing of beats after failures.")

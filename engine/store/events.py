@@ -15,6 +15,7 @@ from jobs.store.rows import at, instant, ms
 
 MOST: Final = 200  # waiting events of one session; beyond it the oldest make room
 _DROPPED: Final = "dropped"
+_ORDER: Final = f"CASE source WHEN '{_DROPPED}' THEN 0 ELSE 1 END, seq"  # its marker is oldest
 _READ: Final = (
     "id, agent_id, session_key, text, context_key, route, trusted, source, wake, created_at,"
     " expires_at, seen_by_run"
@@ -117,7 +118,7 @@ def pending(tx: Tx, agent_id: str, session_key: str, now: datetime) -> list[Syst
     """Return the events that wait in a session, oldest first."""
     rows = tx.exec_driver_sql(
         f"SELECT {_READ} FROM system_events WHERE agent_id = ? AND session_key = ?"
-        " AND consumed_at IS NULL AND (expires_at IS NULL OR expires_at > ?) ORDER BY id",
+        f" AND consumed_at IS NULL AND (expires_at IS NULL OR expires_at > ?) ORDER BY {_ORDER}",
         (agent_id, session_key, ms(now)),
     )
     return [_event(row) for row in rows]
@@ -127,7 +128,7 @@ def waking(tx: Tx, now: datetime) -> list[SystemEvent]:
     """Return all waiting events that asked for a beat: after a restart they ask again."""
     rows = tx.exec_driver_sql(
         f"SELECT {_READ} FROM system_events WHERE wake = 'now' AND consumed_at IS NULL"
-        " AND (expires_at IS NULL OR expires_at > ?) ORDER BY id",
+        f" AND (expires_at IS NULL OR expires_at > ?) ORDER BY {_ORDER}",
         (ms(now),),
     )
     return [_event(row) for row in rows]

@@ -53,7 +53,7 @@ def page(
     where = "WHERE seen_at IS NULL" if unseen else ""
     total = tx.exec_driver_sql(f"SELECT count(*) FROM inbox {where}").scalar_one()
     rows = tx.exec_driver_sql(
-        f"SELECT {_READ} FROM inbox {where} ORDER BY at DESC, rowid DESC LIMIT ?",
+        f"SELECT {_READ} FROM inbox {where} ORDER BY seq DESC LIMIT ?",
         (limit,),
     )
     letters = [_letter(row) for row in rows]

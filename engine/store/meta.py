@@ -66,5 +66,18 @@ def note_suppressed(tx: Tx, lane: str, text: str) -> None:
     )
 
 
+def suppressed(tx: Tx, lane: str, text: str) -> int:
+    """Return how often this text was held back there since it was last sent."""
+    row = tx.exec_driver_sql(
+        "SELECT suppressed FROM sent_texts WHERE lane = ? AND hash = ?", (lane, _hash(text))
+    ).first()
+    return 0 if row is None else int(row[0])
+
+
+def prune_sent(tx: Tx, before: datetime) -> int:
+    """Forget texts last sent before an instant."""
+    return tx.exec_driver_sql("DELETE FROM sent_texts WHERE at < ?", (ms(before),)).rowcount
+
+
 def _hash(text: str) -> str:
     return hashlib.sha256(text.strip().encode()).hexdigest()

@@ -42,14 +42,16 @@ _COLUMNS: Final = (
 _READ: Final = ", ".join(_COLUMNS)
 _INSERT: Final = f"INSERT INTO outbox ({_READ}) VALUES ({', '.join(f':{c}' for c in _COLUMNS)})"
 _OPEN: Final = "('queued', 'sending', 'held')"
+_HEADS: Final = f"SELECT min(id) FROM outbox WHERE state IN {_OPEN} GROUP BY lane"
+MOST: Final = 1000  # waiting messages of one account
 
 
 def add(tx: Tx, delivery: Delivery) -> Delivery:
     """Accept a message. The same key twice is the first message (channels.md §11)."""
-    if (known := get(tx, delivery.key)) is not None:
-        return known
-    tx.execute(sa.text(_INSERT), _row(delivery))
-    return delivery
+    if tx.execute(sa.text(f"{_INSERT} ON CONFLICT (key) DO NOTHING"), _row(delivery)).rowcount:
+        return delivery
+    known = get(tx, delivery.key)
+    return delivery if known is None else known
 
 
 def get(tx: Tx, key: str) -> Delivery | None:
@@ -82,25 +84,27 @@ def move(tx: Tx, key: str, event: Event, now: datetime, **changes: Any) -> Deliv
 
 
 def ready(tx: Tx, now: datetime, limit: int) -> list[Delivery]:
-    """Return the head of every lane that has a queued head, soonest priority first.
+    """Return the head of every lane that can move, soonest priority first.
 
-    A lane whose head is being sent, is held, or waits for a retry is not in the list.
+    A lane whose head is being sent, is held, or waits for a retry is not in the list, unless
+    its time is up.
     """
     rows = tx.exec_driver_sql(
-        f"SELECT {_READ} FROM outbox WHERE id IN (SELECT min(id) FROM outbox"
-        f" WHERE state IN {_OPEN} GROUP BY lane)"
-        " AND state = 'queued' AND (next_attempt_at IS NULL OR next_attempt_at <= ?"
-        " OR expires_at <= ?) ORDER BY priority, id LIMIT ?",
+        f"SELECT {_READ} FROM outbox WHERE id IN ({_HEADS})"
+        " AND ((state = 'queued' AND (next_attempt_at IS NULL OR next_attempt_at <= ?))"
+        " OR (state IN ('queued', 'held') AND expires_at <= ?)) ORDER BY priority, id LIMIT ?",
         (ms(now), ms(now), limit),
     )
     return [_delivery(row) for row in rows]
 
 
-def next_attempt_at(tx: Tx) -> datetime | None:
-    """Return the earliest instant at which a waiting message may be tried, or runs out."""
+def next_attempt_at(tx: Tx, now: datetime | None = None) -> datetime | None:
+    """Return the earliest instant after ``now`` at which a lane may move, or runs out of time."""
     row = tx.exec_driver_sql(
-        "SELECT min(min(coalesce(next_attempt_at, expires_at), expires_at)) FROM outbox"
-        " WHERE state IN ('queued', 'held')"
+        "SELECT min(moment) FROM (SELECT CASE WHEN state = 'queued' AND next_attempt_at <"
+        f" expires_at THEN next_attempt_at ELSE expires_at END AS moment FROM outbox"
+        f" WHERE id IN ({_HEADS}) AND state <> 'sending') AS moments WHERE moment > ?",
+        (0 if now is None else ms(now),),
     ).first()
     return None if row is None else instant(row[0])
 
@@ -125,18 +129,41 @@ def page(
     return [_delivery(row) for row in rows], int(total)
 
 
-def supersede(tx: Tx, lane: str, now: datetime, *, keep: str) -> list[str]:
+def supersede(tx: Tx, lane: str, now: datetime, *, keep: Sequence[str]) -> list[str]:
     """Cancel heartbeat messages of a lane that still wait: ``keep`` is newer (channels.md §11)."""
-    keys = [
-        row[0]
-        for row in tx.exec_driver_sql(
-            "SELECT key FROM outbox WHERE lane = ? AND kind = 'heartbeat' AND state = 'queued'"
-            " AND key <> ? AND cursor_at = 0",
-            (lane, keep),
-        )
-    ]
+    rows = tx.exec_driver_sql(
+        "SELECT key FROM outbox WHERE lane = ? AND kind = 'heartbeat' AND state = 'queued'"
+        " AND cursor_at = 0",
+        (lane,),
+    )
+    keys = [row[0] for row in rows if row[0] not in keep]
     for key in keys:
         move(tx, key, Event.CANCEL, now, reason="superseded")
+    return keys
+
+
+def overflow(
+    tx: Tx, channel: str, account_id: str, now: datetime, *, most: int = MOST
+) -> list[str]:
+    """Cancel what waits beyond the cap of an account: beats first, oldest first (channels.md §11).
+
+    A message that has begun to arrive is not cut off.
+    """
+    prefix = f"{channel}|{account_id}|"
+    of_account = f"state IN {_OPEN} AND substr(lane, 1, ?) = ?"
+    count = tx.exec_driver_sql(
+        f"SELECT count(*) FROM outbox WHERE {of_account}", (len(prefix), prefix)
+    ).scalar_one()
+    if count <= most:
+        return []
+    rows = tx.exec_driver_sql(
+        f"SELECT key FROM outbox WHERE {of_account} AND state <> 'sending' AND cursor_at = 0"
+        " ORDER BY CASE kind WHEN 'heartbeat' THEN 0 ELSE 1 END, id LIMIT ?",
+        (len(prefix), prefix, count - most),
+    )
+    keys = [row[0] for row in rows]
+    for key in keys:
+        move(tx, key, Event.CANCEL, now, reason="overflow")
     return keys
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ SEEN_FOR: Final = timedelta(hours=24)
 SEEN_MOST: Final = 50_000
 EXTERNAL: Final = "external"
 LOCAL: Final = "local"
+_RUN_KEY: Final = re.compile(r"agent:[^:]+:cron:.+:run:[^:]+")
 _ROUTE: Final = (
     "agent_id, session_key, channel, account_id, peer, thread_id, chat_type, peer_label, set_at,"
     " set_by, unusable"
@@ -176,6 +178,33 @@ def first_seen(tx: Tx, key: str, now: datetime) -> bool:
         ).rowcount
         > 0
     )
+
+
+def prune_seen(tx: Tx, *, most: int = SEEN_MOST) -> int:
+    """Keep the newest inbound keys only; `first_seen` forgets by age, this by number."""
+    return tx.exec_driver_sql(
+        "DELETE FROM inbound_seen WHERE at < (SELECT at FROM inbound_seen ORDER BY at DESC"
+        " LIMIT 1 OFFSET ?)",
+        (most - 1,),
+    ).rowcount
+
+
+def delete(tx: Tx, key: str) -> bool:
+    """Remove a session and what was said in it; its route stays (channels.md §4)."""
+    tx.exec_driver_sql("DELETE FROM messages WHERE session_key = ?", (key,))
+    return tx.exec_driver_sql("DELETE FROM sessions WHERE key = ?", (key,)).rowcount > 0
+
+
+def reap(tx: Tx, before: datetime) -> list[str]:
+    """Remove sessions of single cron runs that rest since before an instant (cron.md §11.5)."""
+    rows = tx.exec_driver_sql(
+        "SELECT key FROM sessions WHERE updated_at < ? AND key LIKE 'agent:%:cron:%:run:%'",
+        (ms(before),),
+    )
+    keys = [row[0] for row in rows if _RUN_KEY.fullmatch(row[0])]
+    for key in keys:
+        delete(tx, key)
+    return keys
 
 
 def cursor(tx: Tx, channel: str, account_id: str) -> str | None:

@@ -40,3 +40,10 @@ def served(
             " runs = task_state.runs + 1",
             rows,
         )
+
+
+def prune(tx: Tx, before: datetime) -> int:
+    """Forget tasks last served before an instant: a task re-added later begins anew."""
+    return tx.exec_driver_sql(
+        "DELETE FROM task_state WHERE last_slot_at < ? AND next_at < ?", (ms(before), ms(before))
+    ).rowcount

@@ -27,8 +27,7 @@ class DueJob:
 class Claim:
     """One job's step: advance it from one instant to the next and write its rows.
 
-    ``rows`` are the run to perform (first, if any) and the slots passed over; all are
-    written or none.
+    ``rows`` are the run to perform (at most one is not final) and the slots passed over.
     """
 
     job_id: str
@@ -54,6 +53,7 @@ class JobQuery:
     enabled: bool | None = True
     agent_id: str | None = None
     default_agent: str | None = None  # whose the jobs without an agent are
+    source: str | None = None  # runtime | config | import | system
     schedule_kind: str | None = None  # at | every | cron
     last_status: str | None = None  # ok | error | skipped | unknown
     text: str | None = None
@@ -69,6 +69,7 @@ class JobPage:
 
     jobs: tuple[StoredJob, ...]
     total: int
+    unreadable: tuple[str, ...] = ()  # ids of rows whose definition cannot be understood
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,22 +4,25 @@ Work is a function of an open transaction (`Tx`); because stores are modules of 
 functions, one transaction may span them all. A SQLite file is written by one thread that
 puts whatever arrived while it was busy into one transaction, so a burst costs one fsync and
 the event loop never waits on the disk. `memory()` runs the same SQL inline, without a
-thread: simulations stay deterministic.
+thread: simulations stay deterministic. Statements carry ``?`` for every value and keep to
+what SQLite and PostgreSQL both understand.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
+from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from jobs.errors import StoreUnavailable
 
@@ -31,123 +34,196 @@ READERS: Final = 3
 GROUP_MAX: Final = 256  # works in one transaction; more would make the first wait too long
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    work: Work[Any]
-    answer: Future[Any]
+class Backend(Protocol):
+    """One way to run works: inline, in threads, or against a server."""
+
+    async def write(self, work: Work[T]) -> T:
+        """Run ``work`` in a transaction; return after its commit."""
+
+    async def read(self, work: Work[T]) -> T:
+        """Run ``work`` on what was committed last."""
+
+    async def close(self) -> None:
+        """Finish what was accepted and let go of every connection."""
 
 
 class Database:
     """An open state database. Use `open` or `memory`; close it once."""
 
-    def __init__(self, engine: sa.Engine, *, inline: bool, path: Path | None) -> None:
+    def __init__(self, backend: Backend, *, path: Path | None = None) -> None:
         self.path = path
-        self._engine = engine
-        self._inline = inline
-        self._readers = None if inline else ThreadPoolExecutor(READERS, "store-read")
-        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
-        self._writer: threading.Thread | None = None
+        self._backend = backend
         self._closed = False
-        if not inline:
-            self._writer = threading.Thread(target=self._write_on, name="store-write", daemon=True)
-            self._writer.start()
 
     @classmethod
     async def open(cls, where: str | Path, *, read_only: bool = False) -> Self:
         """Open, create or migrate the database at a path or SQLAlchemy URL.
 
         Raises `StoreTooNew` for a schema of a newer engine and `StoreUnavailable` for a file
-        that is no database, is damaged, or lies on a disk that refuses; none of them is touched.
+        that is no database of ours, is damaged, or lies on a disk that refuses; none of them
+        is touched. Read-only, nothing is created or migrated.
         """
         url, path = _located(where)
-        engine = await asyncio.to_thread(_connectable, url, path, read_only)
-        return cls(engine, inline=False, path=path)
+        if url.get_backend_name() != "sqlite":
+            from jobs.store.postgres import connected
+
+            return cls(await connected(url))
+        if path is None:
+            return await cls.memory()
+        return cls(await asyncio.to_thread(_opened, path, read_only), path=path)
 
     @classmethod
     async def memory(cls) -> Self:
         """Open an empty database that lives as long as this object."""
+        from jobs.store.migrate import create_all
+
         engine = sa.create_engine(
             "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
         )
-        _prepare(engine, durable=False)
-        from jobs.store.migrate import create_all
-
+        _prepare(engine, "PRAGMA foreign_keys=ON", begin="BEGIN")
         create_all(engine)
-        return cls(engine, inline=True, path=None)
+        return cls(_Inline(engine))
 
     async def write(self, work: Work[T]) -> T:
         """Run ``work`` in the writer's next transaction; return after its commit.
 
         ``work`` may be run again if a neighbour in its transaction fails, so it must not act
-        on anything but the transaction. An exception of its own reaches only its caller.
+        on anything but the transaction. An exception of its own reaches only its caller. If
+        the caller is cancelled, the work is committed whole or not at all.
         """
         self._refuse_if_closed()
-        if self._inline:
-            with _faults(self.path), self._engine.begin() as tx:
+        return await self._backend.write(work)
+
+    async def read(self, work: Work[T]) -> T:
+        """Run ``work`` on a connection of its own; it sees the last commit and never waits."""
+        self._refuse_if_closed()
+        return await self._backend.read(work)
+
+    async def close(self) -> None:
+        """Finish what was accepted, then let go of the file. Safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.shield(self._backend.close())
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(
+                "the database is closed",
+                why="the gateway is stopping",
+                fix="engine gateway status, to see when it is back",
+            )
+
+
+class _Inline:
+    """One connection, no thread: whatever is asked happens before anything else does."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    async def write(self, work: Work[T]) -> T:
+        with _faults(None), self._engine.begin() as tx:
+            return work(tx)
+
+    async def read(self, work: Work[T]) -> T:
+        with _faults(None), self._engine.connect() as tx:
+            raw: Any = tx.connection.driver_connection
+            raw.execute("PRAGMA query_only=ON")
+            try:
                 return work(tx)
+            finally:
+                raw.execute("PRAGMA query_only=OFF")
+
+    async def close(self) -> None:
+        self._engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    work: Work[Any]
+    answer: Future[Any]
+
+
+class _Threads:
+    """A file: one thread writes, a few read."""
+
+    def __init__(self, path: Path, writing: sa.Engine | None, reading: sa.Engine) -> None:
+        self._path = path
+        self._writing = writing
+        self._reading = reading
+        self._readers = ThreadPoolExecutor(READERS, "store-read")
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        if writing is not None:
+            self._writer = threading.Thread(
+                target=self._write_on, args=(writing,), name="store-write", daemon=True
+            )
+            self._writer.start()
+
+    async def write(self, work: Work[T]) -> T:
+        if self._writer is None:
+            raise StoreUnavailable(
+                f"nothing was written to {self._path}",
+                why="it was opened for reading only",
+                fix="start the gateway: engine gateway run",
+            )
         answer: Future[T] = Future()
         self._orders.put(_Order(work, answer))
         return await asyncio.wrap_future(answer)
 
     async def read(self, work: Work[T]) -> T:
-        """Run ``work`` on a connection of its own; it sees the last commit and never waits."""
-        self._refuse_if_closed()
-        if self._readers is None:
-            return self._read(work)
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
-    async def close(self) -> None:
-        """Finish what was accepted, then let go of the file. Safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._writer is not None:
-            self._orders.put(None)
-            await asyncio.to_thread(self._writer.join)
-        if self._readers is not None:
-            await asyncio.to_thread(self._readers.shutdown)
-        await asyncio.to_thread(self._engine.dispose)
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise StoreUnavailable("the database is closed", why="the gateway is stopping")
-
     def _read(self, work: Work[T]) -> T:
-        with _faults(self.path), self._engine.connect() as tx:
-            return work(tx.execution_options(reading=True))
+        with _faults(self._path), self._reading.connect() as tx:
+            return work(tx)
 
-    def _write_on(self) -> None:
+    async def close(self) -> None:
+        self._orders.put(None)
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        if self._writer is not None:
+            self._writer.join()
+        self._readers.shutdown()
+        self._reading.dispose()
+        if self._writing is not None:
+            self._writing.dispose()  # last: it folds the write-ahead log into the file
+
+    def _write_on(self, engine: sa.Engine) -> None:
         """The writer thread: one group after another until told to stop."""
         stopping = False
         while not stopping:
-            group: list[_Order] = []
-            order = self._orders.get()
-            while True:
-                if order is None:
-                    stopping = True
-                    break
-                if order.answer.set_running_or_notify_cancel():
-                    group.append(order)
-                if len(group) >= GROUP_MAX:
-                    break
-                try:
-                    order = self._orders.get_nowait()
-                except queue.Empty:
-                    break
+            group, stopping = self._next_group()
             if group:
-                self._commit(group)
+                self._commit(engine, group)
 
-    def _commit(self, group: list[_Order]) -> None:
+    def _next_group(self) -> tuple[list[_Order], bool]:
+        """Wait for work, then take what else has arrived; whether it was the last."""
+        group: list[_Order] = []
+        order = self._orders.get()
+        while order is not None:
+            if order.answer.set_running_or_notify_cancel():
+                group.append(order)
+            if len(group) >= GROUP_MAX:
+                return group, False
+            try:
+                order = self._orders.get_nowait()
+            except queue.Empty:
+                return group, False
+        return group, True
+
+    def _commit(self, engine: sa.Engine, group: list[_Order]) -> None:
         try:
-            with _faults(self.path), self._engine.begin() as tx:
+            with _faults(self._path), engine.begin() as tx:
                 results = [order.work(tx) for order in group]
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
             if len(group) == 1:
                 group[0].answer.set_exception(error)
                 return
-            # One of them is to blame; alone, each meets its own fate.
-            for order in group:
-                self._commit([order])
+            # One of them is to blame. Halving finds it in few commits; the others go through.
+            half = len(group) // 2
+            self._commit(engine, group[:half])
+            self._commit(engine, group[half:])
             return
         for order, result in zip(group, results, strict=True):
             order.answer.set_result(result)
@@ -163,31 +239,35 @@ class _faults:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sa.exc.DBAPIError) and (known := unavailable(error, self._path)):
+        if error is not None and (known := unavailable(error, self._path)):
             raise known from error
 
 
 _NEXT: Final = {
-    "disk is full": "free space on that disk; nothing that was accepted is lost",
+    "disk is full": "free space on that disk; what was committed before is safe",
     "readonly": "make the file and its folder writable for this user",
+    "unable to open": "see that the folder exists and this user may use it",
     "malformed": "stop the gateway, then: engine backup restore",
     "not a database": "move the file away, or set store.url to the right one",
-    "disk i/o error": "check the disk; then restart the gateway",
+    "disk i/o error": "check the disk; then: engine gateway restart",
     "locked": "end the other program that holds the file open",
 }
 
 
-def unavailable(error: sa.exc.DBAPIError, path: Path | None) -> StoreUnavailable | None:
-    """Return the refusal behind a driver's error, or None for a bug of ours."""
-    words = str(error.orig).lower()
-    for sign, fix in _NEXT.items():
-        if sign in words:
-            return StoreUnavailable(
-                f"the state database {path or ''} cannot be used".replace("  ", " "),
-                why=str(error.orig),
-                fix=fix,
-            )
-    return None
+def unavailable(error: BaseException, path: Path | None) -> StoreUnavailable | None:
+    """Return the refusal behind a driver's or the disk's error, or None for a bug of ours."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    words = str(cause)
+    if isinstance(cause, sqlite3.Error):
+        fix = next((fix for sign, fix in _NEXT.items() if sign in words.lower()), None)
+    elif isinstance(cause, OSError) and not isinstance(cause, TimeoutError):
+        fix = "see that the folder exists, is writable for this user, and has space left"
+    else:
+        fix = None
+    if fix is None:
+        return None
+    named = f"the state database {path}" if path else "the state database"
+    return StoreUnavailable(f"{named} cannot be used", why=words, fix=fix)
 
 
 def _located(where: str | Path) -> tuple[sa.URL, Path | None]:
@@ -195,51 +275,67 @@ def _located(where: str | Path) -> tuple[sa.URL, Path | None]:
     if "://" not in text:
         return sa.URL.create("sqlite", database=text), Path(text)
     url = sa.make_url(text)
-    is_file = url.get_backend_name() == "sqlite" and url.database
-    return url, Path(str(url.database)) if is_file else None
+    named = url.database if url.get_backend_name() == "sqlite" else None
+    return url, Path(named) if named and named != ":memory:" else None
 
 
-def _connectable(url: sa.URL, path: Path | None, read_only: bool) -> sa.Engine:
-    if path is not None and not read_only:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path is not None and read_only:
-        url = sa.make_url(f"sqlite:///file:{path}?mode=ro&uri=true")
-    engine = sa.create_engine(url, pool_size=READERS + 1, max_overflow=0)
-    if url.get_backend_name() == "sqlite":
-        _prepare(engine, durable=not read_only)
+def _opened(path: Path, read_only: bool) -> _Threads:
     from jobs.store import migrate
 
+    engines: list[sa.Engine] = []
     try:
         with _faults(path):
             if read_only:
-                migrate.check(engine, path)
-            else:
-                migrate.upgrade(engine, path)
+                engines.append(_engine(path, "ro", pool=READERS))
+                migrate.check(engines[0], path)
+                return _Threads(path, None, engines[0])
+            _make_private(path)
+            engines.append(_engine(path, "rw", pool=1))
+            migrate.upgrade(engines[0], path)
+            engines.append(_engine(path, "query", pool=READERS))
+            return _Threads(path, *engines)
     except BaseException:
-        engine.dispose()
+        for engine in engines:
+            engine.dispose()
         raise
+
+
+def _make_private(path: Path) -> None:
+    """Create folder and file for this user only: the file holds what people wrote."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        path.touch(mode=0o600)
+
+
+def _engine(path: Path, mode: str, *, pool: int) -> sa.Engine:
+    """Return an engine for one use of the file: rw, query (reads beside the writer) or ro."""
+    uri = f"file:{quote(str(path.absolute()))}?mode={'ro' if mode == 'ro' else 'rw'}"
+    engine = sa.create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False),
+        poolclass=QueuePool,
+        pool_size=pool,
+        max_overflow=0,
+    )
+    if mode == "rw":
+        # A write transaction takes its lock at once, so it never fails half-way as busy.
+        durable = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
+        _prepare(engine, *durable, begin="BEGIN IMMEDIATE")
+    else:
+        _prepare(engine, "PRAGMA query_only=ON", begin="BEGIN")
     return engine
 
 
-def _prepare(engine: sa.Engine, *, durable: bool) -> None:
+def _prepare(engine: sa.Engine, *pragmas: str, begin: str) -> None:
     """Give SQLite real transactions: BEGIN when we say so, not when the driver guesses."""
 
     @sa.event.listens_for(engine, "connect")
     def _connected(raw: Any, _record: Any) -> None:
         raw.isolation_level = None
-        cursor = raw.cursor()
-        cursor.execute("PRAGMA busy_timeout=5000")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        if durable:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
+        raw.execute("PRAGMA busy_timeout=5000")
+        for pragma in pragmas:
+            raw.execute(pragma)
 
     @sa.event.listens_for(engine, "begin")
     def _begun(tx: sa.Connection) -> None:
-        # A write transaction takes its lock at once, so it never fails half-way as busy.
-        tx.exec_driver_sql("BEGIN IMMEDIATE" if _writing(tx) else "BEGIN")
-
-
-def _writing(tx: sa.Connection) -> bool:
-    return not tx.get_execution_options().get("reading", False)
+        tx.exec_driver_sql(begin)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from jobs import codec
-from jobs.errors import Conflict, EngineError, JobNotFound
+from jobs.errors import Conflict, EngineError, InvalidJob, JobNotFound
 from jobs.model import HeartbeatBeat, Job, JobState, SkipReason, StoredJob
 from jobs.store.base import DueJob, JobPage, JobQuery
 from jobs.store.db import Tx
-from jobs.store.rows import at, instant, mapping_of, ms, text_of
+from jobs.store.rows import at, containing, instant, mapping_of, ms, text_of
 
 _STATE: Final = (
     "next_run_at",
@@ -38,16 +39,25 @@ _STATE: Final = (
     "auto_disabled",
     "paused",
 )
-_READ: Final = "definition, revision, enabled, " + ", ".join(_STATE)
+_READ: Final = "id, definition, revision, enabled, created_at, updated_at, " + ", ".join(_STATE)
+_FIXED: Final = _READ.count(",") + 1 - len(_STATE)
+_INSTANTS: Final = (
+    "next_run_at",
+    "retry_at",
+    "schedule_activated_at",
+    "running_since",
+    "last_run_at",
+    "orphaned_at",
+)
+_SETTABLE: Final = frozenset({*_STATE, "enabled"})
+_WAITING: Final = (
+    "enabled = 1 AND paused IS NULL AND held IS NULL AND next_run_at IS NOT NULL"  # `jobs_due`
+)
 _DUE: Final = (
     "SELECT id, kind, definition, revision, next_run_at, retry_at, consecutive_errors FROM jobs"
-    " WHERE enabled = 1 AND held IS NULL AND next_run_at IS NOT NULL AND next_run_at <= ?"
-    " ORDER BY next_run_at LIMIT ?"
+    f" WHERE {_WAITING} AND next_run_at <= ? ORDER BY next_run_at, seq LIMIT ?"
 )
-_NEXT: Final = (
-    "SELECT next_run_at FROM jobs WHERE enabled = 1 AND held IS NULL"
-    " AND next_run_at IS NOT NULL ORDER BY next_run_at LIMIT 1"
-)
+_NEXT: Final = f"SELECT min(next_run_at) FROM jobs WHERE {_WAITING}"
 
 
 def insert(tx: Tx, job: Job, *, next_run_at: datetime | None, now: datetime) -> StoredJob:
@@ -156,38 +166,43 @@ def delete(tx: Tx, job_id: str) -> bool:
 
 
 def select(tx: Tx, query: JobQuery) -> JobPage:
-    """Return one page of jobs; a row that cannot be read is quarantined and left out."""
+    """Return one page of jobs; rows that cannot be read harm no other and are named."""
     where, values = _where(query)
     order = {"next_run_at": "next_run_at IS NULL, next_run_at", "updated_at": "updated_at"}.get(
         query.sort, "name"
     )
     way = " DESC" if query.descending else ""
     total = tx.execute(sa.text(f"SELECT count(*) FROM jobs WHERE {where}"), values).scalar_one()
-    sql = f"SELECT id, {_READ} FROM jobs WHERE {where} ORDER BY {order}{way}, id"
+    sql = f"SELECT {_READ} FROM jobs WHERE {where} ORDER BY {order}{way}, seq"
     if query.limit is not None:
         sql += " LIMIT :limit OFFSET :offset"
         values |= {"limit": query.limit, "offset": query.offset}
-    found = []
+    found, unreadable = [], []
     for row in tx.execute(sa.text(sql), values):
         try:
-            found.append(_stored(row[1:]))
-        except (EngineError, ValueError, KeyError):
-            continue
-    return JobPage(tuple(found), total)
-
-
-def revisions(tx: Tx, query: JobQuery) -> list[tuple[str, str]]:
-    """Return id and revision of every job a query matches, whatever its page."""
-    where, values = _where(query)
-    rows = tx.execute(sa.text(f"SELECT id, revision FROM jobs WHERE {where}"), values)
-    return [(row[0], row[1]) for row in rows]
+            found.append(_stored(row))
+        except InvalidJob:
+            unreadable.append(row[0])
+    return JobPage(tuple(found), total, tuple(unreadable))
 
 
 def set_state(tx: Tx, job_id: str, **columns: Any) -> None:
-    """Change state columns only: no new revision, no ``updated_at``."""
-    names = ", ".join(f"{name} = :{name}" for name in columns)
-    values = {name: _plain(value) for name, value in columns.items()}
-    tx.execute(sa.text(f"UPDATE jobs SET {names} WHERE id = :job_id"), {**values, "job_id": job_id})
+    """Change state columns (or ``enabled``) only: no new revision, no ``updated_at``."""
+    set_states(tx, [(job_id, columns)])
+
+
+def set_states(tx: Tx, changes: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Change state columns of many jobs, those that change alike in one statement."""
+    alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
+    for job_id, columns in changes:
+        values = (*(_plain(value) for value in columns.values()), job_id)
+        alike.setdefault(tuple(columns), []).append(values)
+    for names, rows in alike.items():
+        if unknown := set(names) - _SETTABLE:
+            raise AssertionError(f"not state of a job: {', '.join(sorted(unknown))}")
+        if names:
+            assigned = ", ".join(f"{name} = ?" for name in names)
+            tx.exec_driver_sql(f"UPDATE jobs SET {assigned} WHERE id = ?", rows)
 
 
 def due(tx: Tx, now: datetime, limit: int = 1000) -> list[DueJob]:
@@ -200,8 +215,7 @@ def due(tx: Tx, now: datetime, limit: int = 1000) -> list[DueJob]:
 
 def next_due(tx: Tx) -> datetime | None:
     """Return the earliest instant at which a job comes due."""
-    row = tx.exec_driver_sql(_NEXT).first()
-    return None if row is None else instant(row[0])
+    return instant(tx.exec_driver_sql(_NEXT).scalar())
 
 
 def quarantine(tx: Tx, job_id: str, why: str) -> None:
@@ -229,6 +243,9 @@ def _where(query: JobQuery) -> tuple[str, dict[str, Any]]:
     if query.agent_id is not None:
         where.append("coalesce(agent_id, :default_agent) = :agent_id")
         values |= {"agent_id": query.agent_id, "default_agent": query.default_agent}
+    if query.source is not None:
+        where.append("source = :source")
+        values["source"] = query.source
     if query.schedule_kind is not None:
         # The codec writes a schedule's kind first.
         where.append("definition LIKE :schedule")
@@ -237,8 +254,8 @@ def _where(query: JobQuery) -> tuple[str, dict[str, Any]]:
         where.append("coalesce(last_status, 'unknown') = :last_status")
         values["last_status"] = query.last_status
     if query.text:
-        where.append("(lower(name) LIKE :text OR lower(id) LIKE :text)")
-        values["text"] = f"%{query.text.lower()}%"
+        where.append("(lower(name) LIKE :text ESCAPE '!' OR lower(id) LIKE :text ESCAPE '!')")
+        values["text"] = containing(query.text)
     return " AND ".join(where), values
 
 
@@ -263,25 +280,27 @@ def _plain(value: Any) -> Any:
         return ms(value)
     if isinstance(value, timedelta):
         return value // timedelta(milliseconds=1)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return text_of(value)
-    return value
+    return int(value) if isinstance(value, bool) else value
 
 
 def _stored(row: Sequence[Any]) -> StoredJob:
-    state = dict(zip(_STATE, row[3:], strict=True))
-    for name in (
-        "next_run_at",
-        "retry_at",
-        "schedule_activated_at",
-        "running_since",
-        "last_run_at",
-        "orphaned_at",
-    ):
+    state = dict(zip(_STATE, row[_FIXED:], strict=True))
+    for name in _INSTANTS:
         state[name] = instant(state[name])
     took = state.pop("last_duration_ms")
     state["last_duration"] = None if took is None else timedelta(milliseconds=took)
     state["last_reason"] = SkipReason(state["last_reason"]) if state["last_reason"] else None
     state["paused"] = mapping_of(state["paused"]) or None
-    job = codec.job_from_json(json.loads(row[0]))
-    return StoredJob(job=job, state=JobState(**state), revision=row[1])
+    try:
+        job = codec.job_from_json(json.loads(row[1]))
+    except (EngineError, ValueError, KeyError, TypeError) as error:
+        raise InvalidJob(
+            f"job {row[0]} cannot be read",
+            why=str(error) or type(error).__name__,
+            fix=f"restore a backup, or: engine cron remove {row[0]}",
+        ) from error
+    # What changes without a new definition stands in columns of its own.
+    job = replace(job, enabled=bool(row[3]), created_at=instant(row[4]), updated_at=instant(row[5]))
+    return StoredJob(job=job, state=JobState(**state), revision=row[2])

@@ -77,6 +77,14 @@ def mapping_of(text: str | None) -> dict[str, Any]:
     return json.loads(text) if text else {}
 
 
+def containing(text: str) -> str:
+    """Return the LIKE pattern of texts that contain this one, with ``!`` as its escape."""
+    words = text.lower()
+    for sign in "!%_":
+        words = words.replace(sign, f"!{sign}")
+    return f"%{words}%"
+
+
 def run_row(run: Run) -> tuple[Any, ...]:
     """Return a run as a row in the order of `RUN_COLUMNS`."""
     return (

@@ -8,18 +8,36 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from jobs.errors import Conflict
 from jobs.model import Run, RunStatus
 from jobs.store.base import Claim, Finish, RunPage, RunQuery
 from jobs.store.db import Tx
-from jobs.store.rows import RUN_COLUMNS, instant, ms, run_of, run_row, text_of, usage_text
+from jobs.store.jobs import set_states
+from jobs.store.rows import (
+    RUN_COLUMNS,
+    containing,
+    instant,
+    ms,
+    run_of,
+    run_row,
+    text_of,
+    usage_text,
+)
 
 _COLUMNS: Final = ", ".join(RUN_COLUMNS)
+_OPEN: Final = "status IN ('claimed', 'running', 'deferred')"
 _INSERT: Final = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(RUN_COLUMNS))})"
-_ADVANCE: Final = (
-    "UPDATE jobs SET next_run_at = ?, missed_count = missed_count + ?"
-    " WHERE id = ? AND next_run_at = ? AND enabled = 1"
+_INSERT_SLOT: Final = (
+    f"{_INSERT} ON CONFLICT (job_id, slot) WHERE slot IS NOT NULL DO NOTHING"  # claimed before
 )
-_START: Final = "UPDATE runs SET status = 'running', started_at = ? WHERE id = ?"
+_ADVANCE: Final = (
+    "UPDATE jobs SET next_run_at = ?, missed_count = missed_count + ?, skip_count = skip_count + ?"
+    " WHERE id = ? AND next_run_at = ? AND enabled = 1 AND paused IS NULL"
+)
+_START: Final = f"UPDATE runs SET status = 'running', started_at = ? WHERE id = ? AND {_OPEN}"
+_RUNNING: Final = (
+    "UPDATE jobs SET running_since = ? WHERE id = (SELECT job_id FROM runs WHERE id = ?)"
+)
 _ENDED: Final = (
     "status",
     "reason",
@@ -40,74 +58,92 @@ _ENDED: Final = (
     "next_due_at",
     "session_key",
 )
-_FINISH: Final = f"UPDATE runs SET {', '.join(f'{c} = ?' for c in _ENDED)} WHERE id = ?"
+_CHANGE: Final = f"UPDATE runs SET {', '.join(f'{c} = ?' for c in _ENDED)} WHERE id = ?"
+_FINISH: Final = f"{_CHANGE} AND {_OPEN}"
 _COUNT: Final = (
     "UPDATE jobs SET running_since = NULL, last_run_at = ?, last_status = ?, last_error = ?,"
-    " last_reason = ?, last_duration_ms = ?,"
-    " consecutive_errors = CASE ? WHEN 'error' THEN consecutive_errors + 1 WHEN 'ok' THEN 0"
-    " ELSE 0 END,"
-    " consecutive_skipped = CASE ? WHEN 'skipped' THEN consecutive_skipped + 1 ELSE 0 END,"
-    " run_count = run_count + 1, ok_count = ok_count + (? = 'ok'),"
-    " error_count = error_count + (? = 'error'), skip_count = skip_count + (? = 'skipped'),"
+    " last_reason = ?, last_duration_ms = ?, consecutive_errors = consecutive_errors * ? + ?,"
+    " consecutive_skipped = consecutive_skipped * ? + ?, run_count = run_count + 1,"
+    " ok_count = ok_count + ?, error_count = error_count + ?, skip_count = skip_count + ?,"
     " updated_at = ? WHERE id = ?"
 )
+_UNCOUNTED: Final = "UPDATE jobs SET running_since = NULL WHERE id = ?"
+# The newest of each agent by one step into the index per agent, however long the ledger is.
+_LAST_BEATS: Final = f"""
+    WITH RECURSIVE agents (name) AS (
+        SELECT min(agent_id) FROM runs WHERE kind = 'heartbeat'
+        UNION ALL
+        SELECT (SELECT min(agent_id) FROM runs WHERE kind = 'heartbeat' AND agent_id > name)
+        FROM agents WHERE name IS NOT NULL
+    )
+    SELECT {_COLUMNS} FROM runs WHERE seq IN (
+        SELECT (SELECT seq FROM runs WHERE kind = 'heartbeat' AND agent_id = name
+                AND NOT {_OPEN} ORDER BY seq DESC LIMIT 1)
+        FROM agents
+    ) ORDER BY seq DESC
+"""
 
 
 def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
     """Advance each job if it still stands where it was read, and write its rows.
 
-    Returns the job ids that were granted; of two claimers of one slot one is.
+    Returns the job ids that were granted: of two claimers of one slot one is, and a slot
+    that has its row already is passed, not run again (design.md, promise P1).
     """
-    values = [(ms(c.next_run_at), _missed(c), c.job_id, ms(c.expect_next_run_at)) for c in claims]
-    if not values:
-        return set()
-    point = tx.begin_nested() if len(values) > 1 else None
-    done = _many(tx, _ADVANCE, values)
-    granted = claims
-    if done != len(claims):
-        # Somebody else moved one of them: find out which, one by one.
-        if point is not None:
-            point.rollback()
-            point = None
-            granted = [
-                c for c, row in zip(claims, values, strict=True) if _many(tx, _ADVANCE, [row])
-            ]
-        else:
-            granted = []
-    if point is not None:
-        point.commit()
-    insert(tx, [row for c in granted for row in c.rows])
-    return {c.job_id for c in granted}
+    moved = _each(tx, _ADVANCE, [_advanced(c) for c in claims])
+    won = [c for c, moved_on in zip(claims, moved, strict=True) if moved_on]
+    rows = [row for c in won for row in c.rows]
+    written = _each(tx, _INSERT_SLOT, [run_row(row) for row in rows])
+    if all(written):
+        return {c.job_id for c in won}
+    taken = {row.job_id for row, new in zip(rows, written, strict=True) if not new}
+    opened = {
+        row.job_id for row, new in zip(rows, written, strict=True) if new and not row.status.final
+    }
+    return {c.job_id for c in won if c.job_id in opened or c.job_id not in taken}
 
 
-def _missed(claim: Claim) -> int:
-    return sum(row.count for row in claim.rows if row.status is RunStatus.MISSED)
+def _advanced(claim: Claim) -> tuple[Any, ...]:
+    missed = sum(row.count for row in claim.rows if row.status is RunStatus.MISSED)
+    skipped = sum(row.count for row in claim.rows if row.status is RunStatus.SKIPPED)
+    return (ms(claim.next_run_at), missed, skipped, claim.job_id, ms(claim.expect_next_run_at))
 
 
 def insert(tx: Tx, rows: Sequence[Run]) -> None:
-    """Write runs as they are."""
-    _many(tx, _INSERT, [run_row(run) for run in rows])
+    """Write runs as they are. Raises `Conflict` for an id or a slot that has its row."""
+    try:
+        _many(tx, _INSERT, [run_row(run) for run in rows])
+    except sa.exc.IntegrityError as error:
+        raise Conflict(
+            f"run {', '.join(run.id for run in rows[:3])} was not written",
+            why="a run with that id, or of that slot, exists",
+            fix="engine cron runs, to read it",
+        ) from error
 
 
 def start(tx: Tx, run_ids: Sequence[str], at: datetime) -> None:
     """Note that runs have begun."""
-    _many(tx, _START, [(ms(at), run_id) for run_id in run_ids])
+    values = [(ms(at), run_id) for run_id in run_ids]
+    _many(tx, _START, values)
+    _many(tx, _RUNNING, values)
 
 
 def change(tx: Tx, run: Run) -> None:
     """Write a run as it stands now; its job is left alone."""
-    _many(tx, _FINISH, [_ended(run)])
+    _many(tx, _CHANGE, [_ended(run)])
 
 
-def finish(tx: Tx, ends: Sequence[Finish]) -> None:
-    """Write how runs ended, and count them at their jobs."""
-    _many(tx, _FINISH, [_ended(end.run) for end in ends])
-    _many(tx, _COUNT, [_counted(end.run) for end in ends if end.counts])
-    for end in ends:
-        if end.job_columns:
-            from jobs.store.jobs import set_state
+def finish(tx: Tx, ends: Sequence[Finish]) -> set[str]:
+    """Write how runs ended, and count them at their jobs; returns the ids of those that did.
 
-            set_state(tx, end.run.job_id, **end.job_columns)
+    A run ends once: the end that is written first stands, and nothing is counted twice.
+    """
+    ended = _each(tx, _FINISH, [_ended(end.run) for end in ends])
+    now_final = [end for end, done in zip(ends, ended, strict=True) if done]
+    _many(tx, _COUNT, [_counted(end.run) for end in now_final if end.counts])
+    _many(tx, _UNCOUNTED, [(end.run.job_id,) for end in now_final if not end.counts])
+    set_states(tx, [(end.run.job_id, end.job_columns) for end in now_final if end.job_columns])
+    return {end.run.id for end in now_final}
 
 
 def get(tx: Tx, run_id: str) -> Run | None:
@@ -123,7 +159,7 @@ def page(tx: Tx, query: RunQuery) -> RunPage:
     way = "DESC" if query.descending else "ASC"
     rows = tx.execute(
         sa.text(
-            f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY id {way}"
+            f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY seq {way}"
             " LIMIT :limit OFFSET :offset"
         ),
         {**values, "limit": query.limit, "offset": query.offset},
@@ -133,29 +169,34 @@ def page(tx: Tx, query: RunQuery) -> RunPage:
 
 def last_beats(tx: Tx) -> list[Run]:
     """Return the newest final beat of every agent, newest first."""
-    rows = tx.exec_driver_sql(
-        f"SELECT {_COLUMNS} FROM runs WHERE id IN (SELECT max(id) FROM runs"
-        " WHERE kind = 'heartbeat' AND status NOT IN ('claimed', 'running', 'deferred')"
-        " GROUP BY agent_id) ORDER BY ended_at DESC"
-    )
-    return [run_of(row) for row in rows]
+    return [run_of(row) for row in tx.exec_driver_sql(_LAST_BEATS)]
 
 
-def starts_since(tx: Tx, agent_id: str, since: datetime) -> list[datetime]:
-    """Return when beats of an agent began a turn, newest last (heartbeat.md §6.3)."""
+def starts_since(tx: Tx, agent_id: str, since: datetime) -> list[tuple[str, datetime]]:
+    """Return when beats of an agent began a turn, with their ids (heartbeat.md §6.3)."""
     rows = tx.exec_driver_sql(
-        "SELECT started_at FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"
-        " AND started_at >= ? ORDER BY started_at",
-        (agent_id, ms(since)),
+        "SELECT id, started_at FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"
+        " AND id >= ? AND started_at >= ? ORDER BY started_at",
+        (agent_id, f"{ms(since - timedelta(hours=1)):012x}", ms(since)),
     )
-    return [at for row in rows if (at := instant(row[0])) is not None]
+    return [(row[0], at(row[1])) for row in rows]
+
+
+def last_poll(tx: Tx, agent_id: str) -> datetime | None:
+    """Return when an agent last looked around because it was asked to, not because of an event."""
+    row = tx.exec_driver_sql(
+        "SELECT started_at FROM runs WHERE kind = 'heartbeat' AND agent_id = ? AND slot IS NULL"
+        ' AND started_at IS NOT NULL AND facts LIKE \'{"kind":"poll"%\' ORDER BY id DESC LIMIT 1',
+        (agent_id,),
+    ).first()
+    return None if row is None else instant(row[0])
 
 
 def interrupted(tx: Tx, boot_id: str) -> list[Run]:
     """Return open rows that another process left behind, oldest first."""
     rows = tx.exec_driver_sql(
-        f"SELECT {_COLUMNS} FROM runs WHERE status IN ('claimed', 'running', 'deferred')"
-        " AND boot_id IS NOT ? ORDER BY id",
+        f"SELECT {_COLUMNS} FROM runs WHERE {_OPEN} AND (boot_id IS NULL OR boot_id <> ?)"
+        " ORDER BY seq",
         (boot_id,),
     )
     return [run_of(row) for row in rows]
@@ -171,17 +212,44 @@ def counts(tx: Tx, since: datetime) -> dict[tuple[str, str, str | None], int]:
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
-def prune(tx: Tx, before: datetime) -> int:
-    """Delete final rows that ended before an instant."""
+def prune(tx: Tx, before: datetime, *, limit: int = 5000) -> int:
+    """Delete final rows that ended before an instant, oldest first; call again while it deletes.
+
+    A limit, so that no other write waits long.
+    """
     return tx.exec_driver_sql(
-        "DELETE FROM runs WHERE ended_at < ? AND status NOT IN ('claimed', 'running', 'deferred')",
-        (ms(before),),
+        f"DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE ended_at < ?"
+        f" AND NOT {_OPEN} ORDER BY seq LIMIT ?)",
+        (ms(before), limit),
+    ).rowcount
+
+
+def prune_job(tx: Tx, job_id: str, keep: int) -> int:
+    """Delete final rows of a job beyond its newest ``keep`` (cron.md §11.1)."""
+    return tx.exec_driver_sql(
+        f"DELETE FROM runs WHERE job_id = ? AND NOT {_OPEN} AND seq <= (SELECT seq FROM runs"
+        " WHERE job_id = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)",
+        (job_id, job_id, keep),
     ).rowcount
 
 
 def _many(tx: Tx, sql: str, rows: Sequence[tuple[Any, ...]]) -> int:
     """Run one statement for many rows; returns how many rows it changed."""
     return tx.exec_driver_sql(sql, list(rows)).rowcount if rows else 0
+
+
+def _each(tx: Tx, sql: str, rows: Sequence[tuple[Any, ...]]) -> list[bool]:
+    """Run one statement, of one row each, for many; returns for which it changed its row.
+
+    All at once, and only if the count tells that some missed, again one by one.
+    """
+    if len(rows) > 1:
+        point = tx.begin_nested()
+        if _many(tx, sql, rows) == len(rows):
+            point.commit()
+            return [True] * len(rows)
+        point.rollback()
+    return [tx.exec_driver_sql(sql, row).rowcount > 0 for row in rows]
 
 
 def _ended(run: Run) -> tuple[Any, ...]:
@@ -208,27 +276,27 @@ def _ended(run: Run) -> tuple[Any, ...]:
     )
 
 
-_WORDS: Final = {RunStatus.OK: "ok", RunStatus.FAILED: "error"}
+# The word of a status, and how it moves the counters: errors in a row (kept × + added),
+# skips in a row, ok, errors, skips.
+_OK: Final = ("ok", (0, 0, 0, 0, 1, 0, 0))
+_ERROR: Final = ("error", (1, 1, 0, 0, 0, 1, 0))
+_SKIPPED: Final = ("skipped", (0, 0, 1, 1, 0, 0, 1))
+_COUNTERS: Final = {RunStatus.OK: _OK, RunStatus.FAILED: _ERROR}
 
 
 def _counted(run: Run) -> tuple[Any, ...]:
-    word = _WORDS.get(run.status, "skipped")
-    began = run.started_at or run.ended_at
+    word, counters = _COUNTERS.get(run.status, _SKIPPED)
     took = None
     if run.started_at is not None and run.ended_at is not None:
         took = (run.ended_at - run.started_at) // timedelta(milliseconds=1)
-    error = str((run.error or {}).get("message", ""))[:2000] or None
+    error = str(run.error.get("message", ""))[:2000] or None if run.error else None
     return (
-        ms(began),
+        ms(run.started_at or run.ended_at),
         word,
         error,
         run.reason,
         took,
-        word,
-        word,
-        word,
-        word,
-        word,
+        *counters,
         ms(run.ended_at),
         run.job_id,
     )
@@ -256,7 +324,7 @@ def _where(query: RunQuery) -> tuple[str, dict[str, Any]]:
     if query.text:
         where.append(
             "lower(coalesce(job_name, '') || ' ' || job_id || ' ' || coalesce(because, '') || ' '"
-            " || coalesce(error, '') || ' ' || coalesce(reply, '')) LIKE :text"
+            " || coalesce(error, '') || ' ' || coalesce(reply, '')) LIKE :text ESCAPE '!'"
         )
-        values["text"] = f"%{query.text.lower()}%"
+        values["text"] = containing(query.text)
     return " AND ".join(where), values

@@ -1,0 +1,268 @@
+"""Who the agents are, as the config in force says it: values the shells of the engine use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from engine.active_hours import ActiveHours, parse as parse_hours
+from engine.config import effective
+from engine.config.paths import Paths
+from engine.config.schema import Agent, Config, Heartbeat
+from engine.heartbeat import DEFAULT_EVERY, AgentBlock, enrol
+from engine.route import AccountFacts, ChannelFacts, TargetWish
+from jobs import wallclock
+
+TURN_TIMEOUT: Final = timedelta(minutes=10)
+LONGEST_BEAT: Final = timedelta(minutes=10)
+LONGEST_DEFERRAL: Final = timedelta(minutes=30)
+DEDUPE_WINDOW: Final = timedelta(hours=24)
+HEARTBEAT_EXPIRY: Final = timedelta(hours=6)
+_EXTERNAL: Final = ("telegram", "qqbot", "webhook", "apprise")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeatProfile:
+    """One agent's heartbeat, merged and parsed."""
+
+    period: timedelta | None  # None: it has no beats of its own
+    because: str = ""  # why it has none
+    active_hours: ActiveHours | None = None
+    wish: TargetWish = field(default_factory=TargetWish)
+    prompt: str | None = None
+    ack_max_chars: int = 300
+    model: str | None = None
+    fallbacks: tuple[str, ...] = ()
+    session: str | None = None
+    isolated: bool = False
+    timeout: timedelta = LONGEST_BEAT
+    include_reasoning: bool = False
+    tools_allow: tuple[str, ...] | None = None
+    max_deferral: timedelta = LONGEST_DEFERRAL
+    dedupe_window: timedelta | None = DEDUPE_WINDOW  # None: repetitions are sent
+    catch_up: bool = True
+    expiry: timedelta = HEARTBEAT_EXPIRY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentProfile:
+    """One agent."""
+
+    agent_id: str
+    is_default: bool
+    workspace: Path
+    zone: ZoneInfo
+    model: str | None
+    fallbacks: tuple[str, ...]
+    thinking: str | None
+    turn_timeout: timedelta
+    beat: BeatProfile
+    tools_allow: tuple[str, ...] | None = None
+    tools_deny: tuple[str, ...] = ()
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roster:
+    """All agents of a config, and the channels as routes see them."""
+
+    agents: Mapping[str, AgentProfile]
+    default_id: str
+    main_key: str
+    default_zone: ZoneInfo
+    response_prefix: str = ""
+    local_fallback: bool = False
+    _channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
+    _bound: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def agent(self, agent_id: str | None) -> AgentProfile:
+        """Return an agent; the default one for None or a name nobody knows."""
+        found = self.agents.get((agent_id or self.default_id).lower())
+        return found if found is not None else self.agents[self.default_id]
+
+    def knows(self, agent_id: str) -> bool:
+        """Whether an agent of that name is configured."""
+        return agent_id.lower() in self.agents
+
+    def channels(self, agent_id: str) -> dict[str, ChannelFacts]:
+        """Return the channels as seen by one agent: with the accounts bound to it."""
+        return {
+            name: ChannelFacts(
+                id=facts.id,
+                accounts=facts.accounts,
+                default_account=facts.default_account,
+                bound_accounts=self._bound.get((agent_id, name), ()),
+                default_to=facts.default_to,
+            )
+            for name, facts in self._channels.items()
+        }
+
+
+def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
+    """Read the agents out of a config that has been validated."""
+    default_id = effective.default_agent(config).lower()
+    agents = effective.agents(config)
+    enrolled = {
+        one.agent_id: one
+        for one in enrol(
+            [_block(config, agent, default_id) for agent in agents],
+            defaults_present=config.agents.defaults.heartbeat is not None,
+            everybody=_everybody(config),
+        )
+    }
+    profiles = {}
+    for agent in agents:
+        agent_id = agent.id.lower()
+        zone = wallclock.zone(effective.user_zone(config, agent) or host_zone)
+        enrolment = enrolled[agent_id]
+        profiles[agent_id] = AgentProfile(
+            agent_id=agent_id,
+            is_default=agent_id == default_id,
+            workspace=_workspace(config, agent, paths, is_default=agent_id == default_id),
+            zone=zone,
+            model=_model(config, agent)[0],
+            fallbacks=_model(config, agent)[1],
+            thinking=agent.thinking_default or config.agents.defaults.thinking_default,
+            turn_timeout=_turn_timeout(config),
+            beat=_beat(config, agent, zone, host_zone, enrolment.period, enrolment.because),
+            tools_allow=agent.tools.allow,
+            tools_deny=agent.tools.deny,
+            name=agent.name,
+        )
+    configured = effective.configured_channels(config)
+    external = [name for name in configured if name in _EXTERNAL]
+    return Roster(
+        agents=profiles,
+        default_id=default_id,
+        main_key=config.session.main_key,
+        default_zone=wallclock.zone(effective.user_zone(config) or host_zone),
+        response_prefix=config.messages.response_prefix or "",
+        local_fallback=not external or config.channels.local.fallback,
+        _channels={name: _channel(config, name) for name in configured},
+        _bound={
+            (agent_id, name): effective.bound_accounts(config, agent_id, name)
+            for agent_id in profiles
+            for name in configured
+        },
+    )
+
+
+def _everybody(config: Config) -> bool:
+    block = config.agents.defaults.heartbeat
+    return block is not None and block.agents == "all"
+
+
+def _block(config: Config, agent: Agent, default_id: str) -> AgentBlock:
+    merged = effective.heartbeat(config, agent)
+    return AgentBlock(
+        agent_id=agent.id.lower(),
+        is_default=agent.id.lower() == default_id,
+        own_block=agent.heartbeat is not None,
+        period=_period(merged),
+    )
+
+
+def _period(block: Heartbeat) -> timedelta | None:
+    if block.enabled is False:
+        return None
+    every = DEFAULT_EVERY if block.every is None else block.every
+    return every if every > timedelta() else None
+
+
+def _model(config: Config, agent: Agent) -> tuple[str | None, tuple[str, ...]]:
+    choice = agent.model if agent.model is not None else config.agents.defaults.model
+    return choice.primary, tuple(choice.fallbacks or ())
+
+
+def _turn_timeout(config: Config) -> timedelta:
+    limit = config.agents.defaults.timeout_seconds
+    return TURN_TIMEOUT if limit is None else timedelta(seconds=limit)
+
+
+def _workspace(config: Config, agent: Agent, paths: Paths, *, is_default: bool) -> Path:
+    own = agent.workspace or (config.agents.defaults.workspace if is_default else None)
+    if own:
+        return paths.expand(own)
+    return paths.state / ("workspace" if is_default else f"workspace-{agent.id.lower()}")
+
+
+def _beat(
+    config: Config,
+    agent: Agent,
+    zone: ZoneInfo,
+    host_zone: str,
+    period: timedelta | None,
+    because: str,
+) -> BeatProfile:
+    block = effective.heartbeat(config, agent)
+    primary, fallbacks = _model(config, agent)
+    if block.model is not None and block.model.primary:
+        primary, fallbacks = block.model.primary, tuple(block.model.fallbacks or ())
+    cadence = period or DEFAULT_EVERY
+    limit = block.timeout_seconds or config.agents.defaults.timeout_seconds
+    default_limit = max(min(cadence, LONGEST_BEAT), timedelta(seconds=1))
+    return BeatProfile(
+        period=period,
+        because=because,
+        active_hours=_hours(block, zone, host_zone),
+        wish=TargetWish(
+            target=effective.ALIASES.get(block.target or "", block.target or "none"),
+            to=block.to,
+            account_id=block.account_id,
+            source="default" if block.target is None else "config",
+            direct_policy=block.direct_policy,
+        ),
+        prompt=(block.prompt or "").strip() or None,
+        ack_max_chars=block.ack_max_chars,
+        model=primary,
+        fallbacks=fallbacks,
+        session=block.session,
+        isolated=block.isolated_session,
+        timeout=default_limit if limit is None else timedelta(seconds=limit),
+        include_reasoning=block.include_reasoning,
+        tools_allow=block.tools_allow,
+        max_deferral=block.max_deferral or min(cadence, LONGEST_DEFERRAL),
+        dedupe_window=None if block.dedupe == "off" else block.dedupe_window or DEDUPE_WINDOW,
+        catch_up=block.catch_up == "one",
+        expiry=min(cadence, HEARTBEAT_EXPIRY),
+    )
+
+
+def _hours(block: Heartbeat, zone: ZoneInfo, host_zone: str) -> ActiveHours | None:
+    hours = block.active_hours
+    if hours is None or hours.start is None or hours.end is None:
+        return None
+    match (hours.timezone or "user").strip():
+        case "" | "user":
+            name = zone.key
+        case "local":
+            name = host_zone
+        case named:
+            name = named
+    return parse_hours(hours.start, hours.end, name, wall=hours.dst == "wall")
+
+
+def _channel(config: Config, name: str) -> ChannelFacts:
+    match name:
+        case "telegram":
+            accounts = effective.telegram_accounts(config)
+            enabled = {ident: account.enabled for ident, account in accounts.items()}
+        case "qqbot":
+            enabled = {k: account.enabled for k, account in effective.qq_accounts(config).items()}
+        case _:
+            enabled = dict.fromkeys(effective.account_ids(config, name), True)
+    chosen = effective.default_account_of(config, name)
+    if chosen is None and effective.DEFAULT_ACCOUNT in enabled:
+        chosen = effective.DEFAULT_ACCOUNT
+    return ChannelFacts(
+        id=name,
+        accounts=tuple(
+            AccountFacts(id=ident, enabled=on is not False) for ident, on in enabled.items()
+        ),
+        default_account=chosen,
+        default_to=getattr(getattr(config.channels, name), "default_to", None),
+    )

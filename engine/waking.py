@@ -1,0 +1,240 @@
+"""System events in, wakes out: keeps, merges and starts them (heartbeat.md §6, §15).
+
+An event is durable before anybody is told it was accepted. One that asked for a beat asks
+again after a restart, until a beat has seen it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from engine import sessions as keys
+from engine.beat import Beats, Pending, wake_words
+from engine.clock import Clock
+from engine.roster import Roster
+from engine.store import events as event_rows
+from engine.store.events import SystemEvent
+from engine.target import Route
+from engine.wake import Intent, Wake, merge
+from jobs.errors import InvalidInput
+from jobs.model import Run
+from jobs.store import runs as run_rows
+from jobs.store.db import Database, Tx
+
+log = logging.getLogger(__name__)
+
+NOW: Final = "now"
+NEXT_HEARTBEAT: Final = "next-heartbeat"
+_REMEMBERED: Final = 1000  # outcomes kept for whoever asks late
+
+
+class Waking:
+    """The one door for everything that wants an agent's attention."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        beats: Beats,
+        roster: Callable[[], Roster],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._beats = beats
+        self._roster = roster
+        self._pending: dict[tuple[str, str], Pending] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._seen: dict[str, asyncio.Future[Run]] = {}
+        self._stopping = False
+
+    async def system_event(
+        self,
+        text: str,
+        *,
+        mode: str,
+        agent_id: str | None = None,
+        session_key: str | None = None,
+        source: str,
+        by: str,
+        trusted: bool = True,
+        context_key: str | None = None,
+        route: Route | None = None,
+        intent: Intent = Intent.MANUAL,
+        target: str | None = None,
+    ) -> dict[str, Any]:
+        """Queue an event; ``mode`` now also wakes its agent. ``{ok, eventId}``.
+
+        Blank text is not queued: ``{ok: false}``. Raises `InvalidInput` for an agent nobody
+        knows, or a session of another agent.
+        """
+        agent, key = self._addressed(agent_id, session_key)
+        now = self._clock.now()
+
+        def work(tx: Tx) -> str | None:
+            return event_rows.add(
+                tx,
+                agent_id=agent,
+                session_key=key,
+                text=text,
+                source=source,
+                now=now,
+                context_key=context_key,
+                route=route,
+                trusted=trusted,
+                wake=mode if mode == NOW else None,
+            )
+
+        event_id = await self._database.write(work)
+        if event_id is None:
+            return {"ok": False, "error": "text required"}
+        if mode == NOW:
+            await self.wake(
+                Wake(
+                    agent_id=agent,
+                    session_key=key,
+                    source=source,
+                    intent=intent,
+                    reason=context_key or "wake",
+                    requested_at=now,
+                    event_ids=(event_id,),
+                    by=by,
+                    target=target,
+                )
+            )
+        return {"ok": True, "eventId": event_id, "agentId": agent, "sessionKey": key}
+
+    def _addressed(self, agent_id: str | None, session_key: str | None) -> tuple[str, str]:
+        roster = self._roster()
+        default = roster.default_id
+        if agent_id is None and session_key:
+            agent_id = keys.agent_of(
+                keys.normalise(session_key, default_agent=default, main=roster.main_key),
+                default_agent=default,
+            )
+        agent = (agent_id or default).lower()
+        if not roster.knows(agent):
+            have = ", ".join(sorted(roster.agents))
+            raise InvalidInput(
+                "the event was not queued",
+                why=f"agent {agent!r} is not configured (have: {have})",
+                fix="name one of them, or leave the agent out",
+            )
+        key = keys.normalise(session_key, default_agent=agent, main=roster.main_key)
+        if not keys.belongs_to(key, agent):
+            raise InvalidInput(
+                "the event was not queued",
+                why=f"session {key} does not belong to agent {agent}",
+                fix="leave the agent out, or name the session's own",
+            )
+        return agent, key
+
+    async def wake(self, wake: Wake) -> None:
+        """Start a beat for a wake, or merge it into the one that still waits."""
+        if self._stopping:
+            return  # its event is durable and asks again at the next start
+        for event_id in wake.event_ids:
+            self._outcome(event_id)
+        known = self._pending.get(wake.key)
+        if known is not None and not known.taken:
+            known.wake = merge(known.wake, wake)
+            known.run = replace(known.run, wake=wake_words(known.wake))
+            known.poked.set()
+            return
+        pending = await self._beats.accept(wake)
+        self._pending[wake.key] = pending
+        task = asyncio.create_task(self._performed(pending), name=f"wake-{pending.run.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _performed(self, pending: Pending) -> None:
+        key = pending.wake.key
+        try:
+            run = await self._beats.perform(pending)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            run = await self._beats.broke(pending, error)
+        finally:
+            if self._pending.get(key) is pending:
+                del self._pending[key]
+        for event_id in (*pending.wake.event_ids, *run.facts.get("events", ())):
+            future = self._outcome(event_id)
+            if not future.done():
+                future.set_result(run)
+
+    def _outcome(self, event_id: str) -> asyncio.Future[Run]:
+        if event_id not in self._seen:
+            while len(self._seen) >= _REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+            self._seen[event_id] = asyncio.get_running_loop().create_future()
+        return self._seen[event_id]
+
+    async def wait(self, event_id: str, within: timedelta) -> Run | None:
+        """Return the row of the beat that took the event up, or None if time ran out first."""
+        stored = await self._database.read(lambda tx: _taken_up(tx, event_id))
+        if stored is not None:
+            return stored
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                return await asyncio.shield(self._outcome(event_id))
+        except TimeoutError:
+            return None
+
+    async def restore(self) -> int:
+        """After a start: events that asked for a beat and were not seen ask again."""
+        now = self._clock.now()
+        waiting = await self._database.read(lambda tx: event_rows.waking(tx, now))
+        for event in waiting:
+            await self.wake(_again(event, now))
+        return len(waiting)
+
+    async def idle(self) -> None:
+        """Return when no wake is on its way."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a wake is on its way."""
+        return bool(self._tasks)
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take no more, give turns that run their time, and leave the rest to the next start."""
+        self._stopping = True
+        waiting = [p for p in self._pending.values() if not p.taken]
+        tasks = tuple(self._tasks)
+        if not tasks:
+            return
+        if len(waiting) < len(tasks):
+            await asyncio.wait(tasks, timeout=grace.total_seconds())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _again(event: SystemEvent, now: datetime) -> Wake:
+    cron = (event.context_key or "").startswith("cron:")
+    return Wake(
+        agent_id=event.agent_id,
+        session_key=event.session_key,
+        source=event.source,
+        intent=Intent.IMMEDIATE if cron else Intent.MANUAL,
+        reason=event.context_key or "wake",
+        requested_at=now,
+        event_ids=(event.id,),
+        by="restart",
+        target="last" if cron else None,
+    )
+
+
+def _taken_up(tx: Tx, event_id: str) -> Run | None:
+    event = event_rows.get(tx, event_id)
+    if event is None or event.seen_by_run is None:
+        return None
+    return run_rows.get(tx, event.seen_by_run)
