@@ -378,7 +378,6 @@ class Beats:
             file_empty=file.empty and not file.tasks,
             tasks=tuple(task.name for task in file.tasks),
             tasks_due=tuple(task.name for task in due),
-            has_prose=bool(file.prose.strip()),
             visible=shown.ok or shown.alerts or shown.indicator,
             no_route=(found.reason, found.because)
             if unroutable and isinstance(found, NoRoute)

@@ -186,6 +186,20 @@ def select(tx: Tx, query: JobQuery) -> JobPage:
     return JobPage(tuple(found), total, tuple(unreadable))
 
 
+def switch_off(tx: Tx, job_id: str, now: datetime) -> None:
+    """Disable a job because of what happened to it; its definition says so from now on."""
+    stored = get(tx, job_id)
+    if stored is not None:
+        update(tx, replace(stored.job, enabled=False), next_run_at=None, now=now)
+
+
+def revisions(tx: Tx, query: JobQuery) -> list[tuple[str, str]]:
+    """Return id and revision of every job a query matches, whatever its page."""
+    where, values = _where(query)
+    rows = tx.execute(sa.text(f"SELECT id, revision FROM jobs WHERE {where}"), values)
+    return [(row[0], row[1]) for row in rows]
+
+
 def set_state(tx: Tx, job_id: str, **columns: Any) -> None:
     """Change state columns (or ``enabled``) only: no new revision, no ``updated_at``."""
     set_states(tx, [(job_id, columns)])

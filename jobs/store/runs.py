@@ -13,16 +13,7 @@ from jobs.model import Run, RunStatus
 from jobs.store.base import Claim, Finish, RunPage, RunQuery
 from jobs.store.db import Tx
 from jobs.store.jobs import set_states
-from jobs.store.rows import (
-    RUN_COLUMNS,
-    containing,
-    instant,
-    ms,
-    run_of,
-    run_row,
-    text_of,
-    usage_text,
-)
+from jobs.store.rows import RUN_COLUMNS, at, instant, ms, run_of, run_row, text_of, usage_text
 
 _COLUMNS: Final = ", ".join(RUN_COLUMNS)
 _OPEN: Final = "status IN ('claimed', 'running', 'deferred')"
