@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from calendar import monthrange
 from datetime import date
 from functools import lru_cache
 from typing import Final, NoReturn
-
-from croniter import CroniterError, croniter
 
 from jobs.errors import InvalidSchedule
 
 DAY: Final = 86_400
 LONGEST: Final = 256  # characters
-HORIZON: Final = 8  # years without a match: it never fires
+HORIZON: Final = 40  # years without a match: it never fires (a Monday 29 February needs 28)
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _MOST_TIMES: Final = 4096  # times of day kept as one list; beyond it, searched field by field
-_MONTHS_KEPT: Final = 240
+_LENGTHS: Final = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 _ALIASES: Final = {
     "@yearly": "0 0 1 1 *",
@@ -54,11 +51,12 @@ class CronFields:
     """An expression, read once: which seconds of which days it names."""
 
     __slots__ = (
-        "_days",
+        "_any_day",
         "_dom",
         "_dow",
         "_first",
         "_months",
+        "_shapes",
         "_times",
         "and_days",
         "both_days_restricted",
@@ -95,7 +93,9 @@ class CronFields:
         self.warnings = warnings
         self._months = months
         self._dom, self._dow = dom, dow
-        self._days: dict[int, tuple[int, ...]] = {}
+        self._any_day = dom is None and dow is None and len(months) == 12 and years is None
+        # A month is known by its length and the weekday it begins on: 28 shapes in all.
+        self._shapes: dict[int, tuple[int, ...]] = {}
         self._first = hours[0] * 3600 + minutes[0] * 60 + seconds[0]
         few = len(hours) * len(minutes) * len(seconds) <= _MOST_TIMES
         self._times = (
@@ -107,25 +107,73 @@ class CronFields:
     def next_local(self, local: int) -> int | None:
         """Return the first match at or after a wall time, both in local seconds since 1970."""
         ordinal, second = divmod(local, DAY)
+        if self._any_day:
+            at = self._next_time(second)
+            return ordinal * DAY + at if at is not None else (ordinal + 1) * DAY + self._first
         day = date.fromordinal(ordinal + _EPOCH_ORDINAL)
-        year, month, dom = day.year, day.month, day.day
-        days = self._matching(year, month)
-        if dom in days and (at := self._next_time(second)) is not None:
-            return ordinal * DAY + at
-        index = bisect_right(days, dom)
+        dom = day.day
+        days = self._matching(day.year, day.month, ordinal - dom + 1)
+        index = bisect_left(days, dom)
         if index < len(days):
-            return (ordinal + days[index] - dom) * DAY + self._first
-        return self._later_month(year, month)
+            if days[index] != dom:
+                return (ordinal + days[index] - dom) * DAY + self._first
+            at = self._next_time(second)
+            if at is not None:
+                return ordinal * DAY + at
+            if index + 1 < len(days):
+                return (ordinal + days[index + 1] - dom) * DAY + self._first
+        return self._later_month(day.year, day.month, ordinal - dom + 1)
 
-    def _later_month(self, year: int, month: int) -> int | None:
+    def count_local(self, start: int, end: int) -> int:
+        """Return how many matches lie in ``start <= local < end``."""
+        if end <= start:
+            return 0
+        first, last = start // DAY, (end - 1) // DAY
+        whole = len(self.hours) * len(self.minutes) * len(self.seconds)
+        found = whole * self._count_days(first, last)
+        if self._count_days(first, first):
+            found -= self._count_times(start % DAY)
+        if self._count_days(last, last):
+            found -= whole - self._count_times((end - 1) % DAY + 1)
+        return found
+
+    def _count_days(self, first: int, last: int) -> int:
+        """Return how many matching days there are from ``first`` to ``last``, both included."""
+        if self._any_day:
+            return last - first + 1
+        day, found = first, 0
+        while day <= last:
+            at = date.fromordinal(day + _EPOCH_ORDINAL)
+            month_start = day - at.day + 1
+            days = self._matching(at.year, at.month, month_start)
+            found += bisect_right(days, last - month_start + 1) - bisect_left(days, at.day)
+            day = month_start + _length(at.year, at.month)
+        return found
+
+    def _count_times(self, second: int) -> int:
+        """Return how many matches of a day come before ``second``."""
+        if self._times is not None:
+            return bisect_left(self._times, second)
+        hour, rest = divmod(second, 3600)
+        minute, second = divmod(rest, 60)
+        of_minute, of_hour = len(self.seconds), len(self.seconds) * len(self.minutes)
+        found = bisect_left(self.hours, hour) * of_hour
+        if hour in self.hours:
+            found += bisect_left(self.minutes, minute) * of_minute
+            if minute in self.minutes:
+                found += bisect_left(self.seconds, second)
+        return found
+
+    def _later_month(self, year: int, month: int, start: int) -> int | None:
+        """Return the first match of the months after the one that begins on day ``start``."""
         last = self.years[-1] if self.years else min(year + HORIZON, date.max.year - 1)
         while True:
+            start += _length(year, month)
             year, month = (year, month + 1) if month < 12 else (year + 1, 1)
             if year > last:
                 return None
-            if month in self._months and (days := self._matching(year, month)):
-                ordinal = date(year, month, days[0]).toordinal() - _EPOCH_ORDINAL
-                return ordinal * DAY + self._first
+            if month in self._months and (days := self._matching(year, month, start)):
+                return (start + days[0] - 1) * DAY + self._first
 
     def _next_time(self, second: int) -> int | None:
         if self._times is not None:
@@ -154,27 +202,31 @@ class CronFields:
             return self.hours[h + 1] * 3600 + first_minute * 60 + first_second
         return None
 
-    def _matching(self, year: int, month: int) -> tuple[int, ...]:
-        key = year * 16 + month
-        days = self._days.get(key)
-        if days is None:
-            if len(self._days) > _MONTHS_KEPT:
-                self._days.clear()
-            days = self._days[key] = self._match(year, month)
-        return days
-
-    def _match(self, year: int, month: int) -> tuple[int, ...]:
+    def _matching(self, year: int, month: int, start: int) -> tuple[int, ...]:
+        """Return the matching days of the month that begins on day ``start`` since 1970."""
         if month not in self._months or (self.years is not None and year not in self.years):
             return ()
-        first, length = monthrange(year, month)
-        every = range(1, length + 1)
-        if self._dom is None and self._dow is None:
-            return tuple(every)
-        by_date = None if self._dom is None else self._dom.of(first, length)
-        by_week = None if self._dow is None else self._dow.of(first, length)
-        if by_date is None or by_week is None:
-            return tuple(sorted(by_date if by_week is None else by_week or ()))
+        shape = (start + 3) % 7 * 32 + _length(year, month)  # 1970 began on a Thursday
+        days = self._shapes.get(shape)
+        if days is None:
+            days = self._shapes[shape] = self._match(shape // 32, shape % 32)
+        return days
+
+    def _match(self, first: int, length: int) -> tuple[int, ...]:
+        if self._dom is None:
+            every = range(1, length + 1)
+            return tuple(every if self._dow is None else sorted(self._dow.of(first, length)))
+        by_date = self._dom.of(first, length)
+        if self._dow is None:
+            return tuple(sorted(by_date))
+        by_week = self._dow.of(first, length)
         return tuple(sorted(by_date & by_week if self.and_days else by_date | by_week))
+
+
+def _length(year: int, month: int) -> int:
+    if month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0):
+        return 29
+    return _LENGTHS[month]
 
 
 class _DaysOfMonth:
@@ -191,7 +243,7 @@ class _DaysOfMonth:
 
     def of(self, first: int, length: int) -> set[int]:
         """Return the days of a month of ``length`` days that begins on weekday ``first``."""
-        days = {day for day in self.numbers if day <= length}
+        days = {day for day in self.numbers if 1 <= day <= length}
         days |= {length - back for back in self.lasts if back < length}
         for start in self.from_to_last:
             days |= set(range(start, length + 1))
@@ -244,7 +296,8 @@ def parse(expr: str, *, hash_id: str | None = None, day_match: str = "or") -> Cr
     words = _words(expr)
     warnings: list[str] = []
     for position, word in enumerate(words):
-        _check(expr, position, word, warnings)
+        bare = word.removeprefix("+") if position == _DOW else word
+        _check(expr, position, bare, warnings)
     and_days = day_match == "and" or words[_DOW].startswith("+")
     dom, plain_dom = _days_of_month(words[_DOM])
     dow, plain_dow = _days_of_week(words[_DOW].removeprefix("+"))
@@ -337,7 +390,7 @@ def _special(position: int, token: str) -> bool:
         return True
     if position == _DOM:
         return _DOM_SPECIAL.fullmatch(token) is not None
-    return _DOW_SPECIAL.fullmatch(token.removeprefix("+")) is not None
+    return _DOW_SPECIAL.fullmatch(token) is not None
 
 
 _DOM_SPECIAL: Final = re.compile(
@@ -443,22 +496,36 @@ def _days_of_week(word: str) -> tuple[_DaysOfWeek | None, str]:
 
 
 def _expand(expr: str, words: list[str], hash_id: str | None) -> list[list[object]]:
-    """Ask croniter for the sets; fields settled here (`-`) are stars to it."""
-    hashed = any("h" in word.replace("thu", "") for word in words)
-    if hashed and hash_id is None:
-        raise InvalidSchedule(
-            f'cron expression "{expr}" was refused', why="H needs a job to be spread by"
-        )
-    text = " ".join("*" if word == "-" else word for word in words)
-    try:
-        expanded, _nth = croniter.expand(
-            text, hash_id=hash_id.encode() if hashed and hash_id else None, second_at_beginning=True
-        )
-    except (CroniterError, ValueError, KeyError) as error:
-        raise InvalidSchedule(f'cron expression "{expr}" was refused', why=str(error)) from None
-    minutes, hours, dom, month, dow, seconds, year = (list(field) for field in expanded)
-    ours: list[list[object]] = [seconds, minutes, hours, dom, month, dow, year]
-    return [[] if words[n] == "-" else field for n, field in enumerate(ours)]
+    """Ask croniter for the sets; fields settled here (`-`) are empty."""
+    found = []
+    for position, word in enumerate(words):
+        hashed = _HASH.search(word.replace("thu", "")) is not None
+        if hashed and hash_id is None:
+            raise InvalidSchedule(
+                f'cron expression "{expr}" was refused', why="H needs a job to be spread by"
+            )
+        try:
+            values = _expand_field(position, word, hash_id if hashed else None)
+        except (ValueError, KeyError) as error:  # croniter's errors are ValueErrors
+            raise InvalidSchedule(f'cron expression "{expr}" was refused', why=str(error)) from None
+        found.append([] if word == "-" else list(values))
+    return found
+
+
+@lru_cache(maxsize=2048)
+def _expand_field(position: int, word: str, hash_id: str | None) -> tuple[object, ...]:
+    """Expand one field in its place: expressions differ, their fields are few."""
+    if word in ("*", "-"):
+        return ("*",)
+    from croniter import croniter  # here, not above: 60 ms that most commands need not pay
+
+    place = (position - 1) % 6 if position < 6 else 6  # croniter counts the seconds sixth
+    fields = ["*"] * 7
+    fields[place] = word
+    expanded, _nth = croniter.expand(
+        " ".join(fields), hash_id=None if hash_id is None else hash_id.encode()
+    )
+    return tuple(expanded[place])
 
 
 def _numbers(field: list[object]) -> set[int]:

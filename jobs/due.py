@@ -12,13 +12,16 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
+from jobs.duration import format_duration
 from jobs.model import Misfire, SkipReason, Trigger
-from jobs.schedule import At, Occurrence, Schedule, nonexistent
+from jobs.schedule import At, Cron, Every, Occurrence, Schedule, nonexistent
 
 # Later than this is a gap (downtime, sleep, a stalled loop), not a busy moment.
 ON_TIME: Final = timedelta(seconds=5)
 LONG_GAP: Final = 1000  # slots; the oldest beyond it share one row (design.md §5)
 _MOMENT: Final = timedelta(microseconds=1)
+_SECOND: Final = timedelta(seconds=1)
+_MS: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +52,37 @@ def owed(
     *,
     misfire: Misfire,
     reason_missed: SkipReason = SkipReason.MISSED_DOWNTIME,
+    catch_up: bool = True,
 ) -> Owed:
     """Decide about every slot from ``next_run_at`` to ``now``.
 
-    A single slot that is a few seconds late is on time. Of several missed ones the newest
-    within its grace runs (`run-once`), all of them up to a cap (`run-all`), or none (`skip`).
+    A slot that is a few seconds late is on time. Of several missed ones the newest within
+    its grace runs (`run-once`), all of them up to a cap (`run-all`), or none (`skip`, and
+    whenever ``catch_up`` is false).
     """
-    first = _occurrence_at(schedule, next_run_at)
+    if now < next_run_at:
+        return Owed((), Trigger.SCHEDULE, (), next_run_at)
     following = None if isinstance(schedule, At) else schedule.next_after(next_run_at)
     late = now - next_run_at
     if late <= ON_TIME and (following is None or following > now):
-        return Owed((first,), Trigger.SCHEDULE, _lost(schedule, next_run_at, following), following)
-    missed, folded = _missed(schedule, first, now)
-    after = None if isinstance(schedule, At) else schedule.next_after(max(now, next_run_at))
-    runs, passed = _split(missed, now, misfire, reason_missed)
-    trigger = Trigger.SCHEDULE if late <= ON_TIME else Trigger.CATCHUP
-    lost = _lost(schedule, next_run_at, after)
+        first = _occurrence_at(schedule, next_run_at)
+        lost = _lost(schedule, next_run_at, following)
+        return Owed((first,), Trigger.SCHEDULE, lost, following)
+    missed, folded = _missed(schedule, next_run_at, now, reason_missed)
+    after = None if isinstance(schedule, At) else schedule.next_after(now)
+    policy = misfire.policy if catch_up else "skip"
+    runs = _chosen(missed, now, misfire, policy)
+    passed = _passed(missed, runs, now, None if policy == "skip" else misfire.grace, reason_missed)
+    # The newest slot may be on time although older ones were missed.
+    on_time = bool(runs) and now - runs[0].instant <= ON_TIME
+    trigger = Trigger.SCHEDULE if on_time else Trigger.CATCHUP
+    lost = _lost(schedule, next_run_at, after or now)
     return Owed(runs, trigger, (*folded, *passed, *lost), after)
 
 
 def _occurrence_at(schedule: Schedule, instant: datetime) -> Occurrence:
     """Return the slot at an instant; one the schedule no longer names keeps its instant."""
-    found = schedule.occurrence_after(instant - _MOMENT)
-    return found if found is not None and found.instant == instant else Occurrence(instant)
+    return schedule.told(instant) if isinstance(schedule, Cron) else Occurrence(instant)
 
 
 def _from(schedule: Schedule, first: Occurrence, now: datetime) -> Iterator[Occurrence]:
@@ -82,61 +93,84 @@ def _from(schedule: Schedule, first: Occurrence, now: datetime) -> Iterator[Occu
 
 
 def _missed(
-    schedule: Schedule, first: Occurrence, now: datetime
+    schedule: Schedule, first: datetime, now: datetime, reason: SkipReason
 ) -> tuple[list[Occurrence], tuple[Passed, ...]]:
     """Return the newest missed slots, and one shared row for older ones if there are too many."""
-    slots = _from(schedule, first, now)
-    kept = list(islice(slots, LONG_GAP))
-    if len(kept) < LONG_GAP:
+    oldest = _occurrence_at(schedule, first)
+    kept = list(islice(_from(schedule, oldest, now), LONG_GAP + 1))
+    if len(kept) <= LONG_GAP or isinstance(schedule, At):
         return kept, ()
-    # A long gap: walk on with a window of the newest, counting what falls out of it.
-    oldest, fallen, last = kept[0], 0, kept[0]
-    window: list[Occurrence] = kept
-    start = 0
-    for slot in slots:
-        last = window[start]
-        window[start] = slot
-        start = (start + 1) % LONG_GAP
-        fallen += 1
-    newest = window[start:] + window[:start]
-    if not fallen:
-        return newest, ()
+    start = _newest(schedule, now)
+    first_kept = schedule.occurrence_after(start - _MOMENT)
+    last_folded = schedule.previous(start)
+    if first_kept is None or last_folded is None:  # cannot be: there are a thousand slots
+        return kept, ()
+    count = 1 + schedule.count(first, last_folded)
     folded = Passed(
         oldest,
-        SkipReason.MISSED_DOWNTIME,
-        f"{fallen} slots passed while nothing served them; only the newest are listed singly",
-        slot_to=last.instant,
-        count=fallen,
+        reason,
+        f"{count} slots passed while nothing served them; only the newest are listed singly",
+        slot_to=last_folded,
+        count=count,
     )
-    return newest, (folded,)
+    return list(_from(schedule, first_kept, now)), (folded,)
 
 
-def _split(
-    missed: list[Occurrence], now: datetime, misfire: Misfire, reason_missed: SkipReason
-) -> tuple[tuple[Occurrence, ...], tuple[Passed, ...]]:
-    """Choose among missed slots what still runs (cron.md §7)."""
+def _newest(schedule: Every | Cron, now: datetime) -> datetime:
+    """Return the oldest of the last thousand slots up to ``now``, found by counting."""
+    near, far = now, now - timedelta(seconds=LONG_GAP)
+    while schedule.count(far, now) < LONG_GAP:
+        near, far = far, far - 2 * (now - far)
+    while near - far > _MS:  # `far` has enough behind it, `near` has not
+        middle = far + (near - far) // 2
+        if schedule.count(middle, now) >= LONG_GAP:
+            far = middle
+        else:
+            near = middle
+    return schedule.next_after(far) or now
+
+
+def _chosen(
+    missed: list[Occurrence], now: datetime, misfire: Misfire, policy: str
+) -> tuple[Occurrence, ...]:
+    """Return which of the missed slots still run (cron.md §7)."""
     grace = misfire.grace
     served = [slot for slot in missed if grace is None or now - slot.instant <= grace]
     on_time = [slot for slot in missed[-1:] if now - slot.instant <= ON_TIME]
-    match misfire.policy:
+    match policy:
         case "run-all":
-            runs = served[-misfire.max_catch_up :]
+            return tuple(served[-misfire.max_catch_up :] or on_time)
         case "skip":
-            runs = on_time
+            return tuple(on_time)
         case _:
-            runs = served[-1:] or on_time
+            return tuple(served[-1:] or on_time)
+
+
+def _passed(
+    missed: list[Occurrence],
+    runs: tuple[Occurrence, ...],
+    now: datetime,
+    grace: timedelta | None,
+    reason_missed: SkipReason,
+) -> tuple[Passed, ...]:
+    """Return the others, each with its reason."""
     chosen = {slot.instant for slot in runs}
-    in_grace = {slot.instant for slot in served}
     passed = []
     for slot in missed:
         if slot.instant in chosen:
             continue
-        if slot.instant not in in_grace and misfire.policy != "skip":
-            reason, why = SkipReason.MISSED_GRACE_EXCEEDED, f"missed by more than {grace}"
+        late = now - slot.instant
+        if grace is not None and late > grace:
+            because = f"missed by {_told(late)}, longer than its grace of {_told(grace)}"
+            passed.append(Passed(slot, SkipReason.MISSED_GRACE_EXCEEDED, because))
         else:
-            reason, why = reason_missed, "nothing served it at its time"
-        passed.append(Passed(slot, reason, why))
-    return tuple(runs), tuple(passed)
+            because = f"nothing served it at its time, {_told(late)} ago"
+            passed.append(Passed(slot, reason_missed, because))
+    return tuple(passed)
+
+
+def _told(span: timedelta) -> str:
+    return format_duration(span - span % _SECOND if span >= _SECOND else span)
 
 
 def _lost(schedule: Schedule, after: datetime, until: datetime | None) -> tuple[Passed, ...]:

@@ -8,7 +8,7 @@ jobs follow real time. Every search is strictly after the instant it is given.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -21,6 +21,8 @@ from jobs.wallclock import DAY, EPOCH, Segment
 SECOND: Final = timedelta(seconds=1)
 MAKE_UP_GAP: Final = 3 * 3600  # a longer gap is a skipped day, not a change of clocks
 _AHEAD: Final = 2 * DAY  # no offset differs from another by more
+_LATEST: Final = 250_000_000_000  # year 9892: beyond it, nothing is searched
+_EARLIEST: Final = datetime(1, 2, 1, tzinfo=UTC)
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
@@ -96,7 +98,14 @@ class Every:
         """Return the grid's last instant before."""
         if before <= self.anchor:
             return None
-        return self.anchor + -(-(before - self.anchor) // self.period - 1) * self.period
+        return self.anchor + -(-(before - self.anchor) // self.period + 1) * self.period
+
+    def count(self, after: datetime, until: datetime) -> int:
+        """Return how many instants of the grid lie in ``(after, until]``."""
+        return max(0, self._upto(until) - self._upto(after))
+
+    def _upto(self, instant: datetime) -> int:
+        return max(0, (instant - self.anchor) // self.period + 1)
 
     def describe(self) -> str:
         """Say it in the words of `cron list`."""
@@ -113,29 +122,41 @@ class Cron:
     day_match: str = "or"
     dst: DstPolicy = DstPolicy()
     hash_id: str | None = None
+    _found: _Search | None = field(default=None, init=False, repr=False, compare=False)
 
     def occurrence_after(self, after: datetime) -> Occurrence | None:
-        """Return the first slot strictly after; None if there is none within eight years."""
-        search = _search(self)
+        """Return the first slot strictly after; None if there is none within forty years."""
+        search = self._search()
         if not self.stagger:
             return search.after(after)
-        shift = stagger.offset(self.hash_id or "", self.stagger)
+        shift = self.offset
         found = search.after(after - shift)
         return None if found is None else _moved(found, shift)
 
     def next_after(self, after: datetime) -> datetime | None:
         """Return the instant of the first slot strictly after."""
+        search = self._found or self._search()
         if self.stagger:
             found = self.occurrence_after(after)
             return None if found is None else found.instant
-        second = _search(self).next_second(_whole_second_after(after))
-        return None if second is None else EPOCH + timedelta(seconds=second)
+        ahead = after - EPOCH
+        second = search.next_second(ahead.days * DAY + ahead.seconds + 1)
+        return None if second is None else EPOCH + timedelta(0, second)
+
+    def told(self, instant: datetime) -> Occurrence:
+        """Return the slot at an instant that was a slot when it was stored."""
+        shift = self.offset if self.stagger else timedelta()
+        ahead = instant - shift - EPOCH
+        if ahead.microseconds:
+            return Occurrence(instant)  # it was planned by another schedule
+        slot = self._search().told(ahead.days * DAY + ahead.seconds)
+        return _moved(slot, shift) if shift else slot
 
     def previous(self, before: datetime) -> datetime | None:
         """Return the instant of the last slot before."""
         back = timedelta(minutes=2)
         horizon = timedelta(days=366 * (cron.HORIZON + 1))
-        while back < horizon * 2:
+        while back < horizon * 2 and back < before - _EARLIEST:
             found, at = None, self.next_after(before - back - timedelta(microseconds=1))
             while at is not None and at < before:
                 found, at = at, self.next_after(at)
@@ -144,10 +165,38 @@ class Cron:
             back *= 2
         return None
 
+    def count(self, after: datetime, until: datetime) -> int:
+        """Return how many slots lie in ``(after, until]``, without walking them."""
+        shift = self.offset if self.stagger else timedelta()
+        first, last = _whole_second_after(after - shift), _whole_second_after(until - shift)
+        return self._search().count(first, last)
+
+    @property
+    def offset(self) -> timedelta:
+        """How much later than its wall time this job runs: its place in the stagger window."""
+        return stagger.offset(self.hash_id or "", self.stagger)
+
+    @property
+    def fields(self) -> cron.CronFields:
+        """The expression as read; for explanations."""
+        return self._search().fields
+
     def describe(self) -> str:
         """Say it in the words of `cron list`."""
         late = f" (stagger {format_duration(self.stagger)})" if self.stagger else ""
         return f"cron {self.expr} @ {self.tz}{late}"
+
+    def _search(self) -> _Search:
+        """Return the search; raises `InvalidSchedule` the first time if there can be none."""
+        if self._found is None:
+            # Only `H` needs the job's id: without it jobs with one expression share one search.
+            hash_id = self.hash_id if "h" in self.expr.lower() else None
+            found = _search(
+                self.expr, self.tz, self.day_match, self.dst.gap, self.dst.overlap, hash_id
+            )
+            object.__setattr__(self, "_found", found)  # a cache: the value stays what it is
+            return found
+        return self._found
 
 
 Schedule = At | Every | Cron
@@ -165,14 +214,13 @@ def _whole_second_after(after: datetime) -> int:
 class _Search:
     """Slots of one expression in one zone, in whole UTC seconds."""
 
-    __slots__ = ("_both", "_dst", "_fields", "_last", "_segment", "_tz", "_wildcard")
+    __slots__ = ("_both", "_gap", "_last", "_segment", "_tz", "fields")
 
     def __init__(self, fields: cron.CronFields, tz: str, dst: DstPolicy) -> None:
         wallclock.zone(tz)
-        self._fields = fields
+        self.fields = fields
         self._tz = tz
-        self._dst = dst
-        self._wildcard = fields.wildcard
+        self._gap = "skip" if fields.wildcard else dst.gap
         self._both = fields.wildcard or dst.overlap == "both"
         self._last = dst.overlap == "last" and not fields.wildcard
         self._segment = wallclock.segment(tz, 0)
@@ -180,17 +228,23 @@ class _Search:
     def after(self, after: datetime) -> Occurrence | None:
         """Return the first slot strictly after, with what it was meant to be."""
         second = self.next_second(_whole_second_after(after))
-        return None if second is None else self._told(second)
+        return None if second is None else self.told(second)
 
     def next_second(self, at: int) -> int | None:
         """Return the first slot at or after a UTC second."""
         while True:
             now = self._segment
             if not now.start <= at < now.end:
+                if at >= _LATEST:
+                    return None
                 now = self._segment = wallclock.segment(self._tz, at)
-            if at == now.start and now.before < now.offset and self._in_gap(now) is not None:
+            if at >= now.calm and not self._last:
+                local = self.fields.next_local(at + now.offset)
+                found = None if local is None else local - now.offset
+            elif at == now.since and self._swallowed_by(now) is not None:
                 return at
-            found = self._within(now, at)
+            else:
+                found = self._within(now, at)
             if found is None:
                 return None
             if found < now.end:
@@ -200,90 +254,123 @@ class _Search:
 
     def _within(self, now: Segment, at: int) -> int | None:
         """Return the first match at or after ``at``, as if the offset of ``now`` held on."""
-        local = at + now.offset
-        if now.before > now.offset and not self._both and not self._last:
-            # These wall times came before the clocks went back: they have had their slot.
-            local = max(local, now.start + now.before) if local < now.start + now.before else local
-        found = self._fields.next_local(local)
-        if self._last and found is not None:
-            found = self._not_repeated(now, found)
+        local = self.fields.next_local(self._not_again(now, at + now.offset))
+        if local is not None and self._last and self._comes_again(now, local):
+            local = self.fields.next_local(now.until + now.offset)
+        found = None if local is None else local - now.offset
         shifted = self._shifted(now, at)
-        if found is None:
-            return shifted
-        return found - now.offset if shifted is None else min(found - now.offset, shifted)
+        return shifted if found is None or (shifted is not None and shifted < found) else found
 
-    def _in_gap(self, now: Segment) -> int | None:
+    def _not_again(self, now: Segment, local: int) -> int:
+        """Pass over wall times that came before the clocks went back: they had their slot."""
+        if self._both or self._last or now.before <= now.offset:
+            return local
+        return max(local, now.since + now.before)
+
+    @staticmethod
+    def _comes_again(now: Segment, local: int) -> bool:
+        """Whether the clocks will go back over this wall time of ``now``."""
+        return now.until + now.then <= local < now.until + now.offset
+
+    def _swallowed_by(self, now: Segment) -> int | None:
         """Return the first fixed time the gap before ``now`` swallowed, if it is made up."""
-        gap = now.offset - now.before
-        if self._wildcard or self._dst.gap != "run-after" or not 0 < gap <= MAKE_UP_GAP:
+        if self._gap != "run-after" or not 0 < now.offset - now.before <= MAKE_UP_GAP:
             return None
-        nominal = self._fields.next_local(now.start + now.before)
-        return nominal if nominal is not None and nominal < now.start + now.offset else None
+        nominal = self.fields.next_local(now.since + now.before)
+        return nominal if nominal is not None and nominal < now.since + now.offset else None
 
     def _shifted(self, now: Segment, at: int) -> int | None:
         """Return the next swallowed time moved by the gap, for jobs that ask for that."""
         gap = now.offset - now.before
-        if self._dst.gap != "shift" or self._wildcard or not 0 < gap <= MAKE_UP_GAP:
+        if self._gap != "shift" or not 0 < gap <= MAKE_UP_GAP or at >= now.since + gap:
             return None
-        if at >= now.start + gap:
+        nominal = self.fields.next_local(at + now.before)
+        if nominal is None or nominal >= now.since + now.offset:
             return None
-        nominal = self._fields.next_local(at + now.before)
-        swallowed = nominal is not None and nominal < now.start + now.offset
-        return nominal - now.before if nominal is not None and swallowed else None
+        return nominal - now.before
 
-    def _not_repeated(self, now: Segment, local: int) -> int:
-        """Move past wall times that come again after the clocks go back."""
-        then = wallclock.segment(self._tz, now.end)
-        if then.offset < now.offset and local >= now.end + then.offset:
-            return max(local, now.end + now.offset)
-        return local
-
-    def _told(self, second: int) -> Occurrence:
+    def told(self, second: int) -> Occurrence:
         """Return the slot at a UTC second with its wall time and what the clocks did to it."""
         instant = EPOCH + timedelta(seconds=second)
-        now = wallclock.segment(self._tz, second)
-        if second == now.start and (nominal := self._in_gap(now)) is not None:
-            return Occurrence(instant, nominal, 0, "gap")
+        now = self._segment
+        if not now.start <= second < now.end:
+            now = wallclock.segment(self._tz, second)
         local = second + now.offset
-        if now.before > now.offset and local < now.start + now.before:
+        if now.before == now.offset == now.then:
+            return Occurrence(instant, local)
+        if second == now.since and (nominal := self._swallowed_by(now)) is not None:
+            return Occurrence(instant, nominal, 0, "gap")
+        if (shifted := self._shifted(now, second)) == second:
+            return Occurrence(instant, shifted + now.before, 0, "gap")
+        if now.before > now.offset and local < now.since + now.before:
             return Occurrence(instant, local, 1, "overlap")
-        if second >= now.end - DAY:
-            then = wallclock.segment(self._tz, now.end)
-            if then.offset < now.offset and local >= now.end + then.offset:
-                return Occurrence(instant, local, 0, "overlap")
+        if self._comes_again(now, local):
+            return Occurrence(instant, local, 0, "overlap")
         return Occurrence(instant, local)
 
-    def swallowed(self, after: int, until: int) -> list[Occurrence]:
-        """Return fixed times that a gap longer than three hours took away."""
+    def count(self, first: int, last: int) -> int:
+        """Return how many slots lie in ``first <= utc < last``."""
+        found = 0
+        while first < last:
+            now = wallclock.segment(self._tz, first)
+            end = min(now.end, last)
+            if first >= now.calm and not self._last:
+                found += self.fields.count_local(first + now.offset, end + now.offset)
+            else:
+                found += self._count_within(now, first, end)
+            first = now.end
+        return found
+
+    def _count_within(self, now: Segment, first: int, end: int) -> int:
+        """Count where the clocks change: by arithmetic if the usual rules hold, else slot by slot."""
+        if not self._last and self._gap != "shift":
+            local = self._not_again(now, first + now.offset)
+            made_up = first == now.since and self._swallowed_by(now) is not None
+            # A made-up slot at a matching wall time is the same slot.
+            more = made_up and self.fields.next_local(first + now.offset) != first + now.offset
+            return self.fields.count_local(local, end + now.offset) + more
+        found, at = 0, self.next_second(first)
+        while at is not None and at < end:
+            found, at = found + 1, self.next_second(at + 1)
+        return found
+
+    def skipped_days(self, after: int, until: int) -> list[Occurrence]:
+        """Return fixed times in ``after < utc <= until`` that a skipped day took away.
+
+        Their instants are the end of the gap and a few milliseconds: no slot of whole
+        seconds can have the same, and the ledger's key stays unique.
+        """
         lost: list[Occurrence] = []
-        now = wallclock.segment(self._tz, after)
-        while now.end <= until and not self._wildcard:
+        now = self._segment
+        if not now.start <= after < now.end:
+            now = wallclock.segment(self._tz, after)
+        while now.end <= until and not self.fields.wildcard:
             now = wallclock.segment(self._tz, now.end)
-            if now.offset - now.before > MAKE_UP_GAP and now.start > after:
-                at = self._fields.next_local(now.start + now.before)
-                while at is not None and at < now.start + now.offset:
-                    lost.append(Occurrence(EPOCH + timedelta(seconds=now.start), at, 0, "gap"))
-                    at = self._fields.next_local(at + 1)
+            if now.offset - now.before > MAKE_UP_GAP and now.since == now.start > after:
+                at = self.fields.next_local(now.since + now.before)
+                while at is not None and at < now.since + now.offset:
+                    instant = EPOCH + timedelta(seconds=now.since, milliseconds=len(lost) + 1)
+                    lost.append(Occurrence(instant, at, 0, "gap"))
+                    at = self.fields.next_local(at + 1)
         return lost
 
 
-@lru_cache(maxsize=1024)
-def _search(schedule: Cron) -> _Search:
-    fields = cron.parse(schedule.expr, hash_id=_hash_id(schedule), day_match=schedule.day_match)
-    return _Search(fields, schedule.tz, schedule.dst)
-
-
-def _hash_id(schedule: Cron) -> str | None:
-    """Only `H` needs the job's id: without it jobs with one expression share one search."""
-    return schedule.hash_id if "h" in schedule.expr.lower() else None
+@lru_cache(maxsize=512)
+def _search(
+    expr: str, tz: str, day_match: str, gap: str, overlap: str, hash_id: str | None
+) -> _Search:
+    fields = cron.parse(expr, hash_id=hash_id, day_match=day_match)
+    return _Search(fields, tz, DstPolicy(gap, overlap))
 
 
 def nonexistent(schedule: Schedule, after: datetime, until: datetime) -> list[Occurrence]:
     """Return slots in ``(after, until]`` whose local day does not exist (§4.2 rule 6)."""
     if not isinstance(schedule, Cron):
         return []
-    first = (after - EPOCH) // SECOND
-    return _search(schedule).swallowed(first, (until - EPOCH) // SECOND)
+    first, last = after - EPOCH, until - EPOCH
+    return schedule._search().skipped_days(
+        first.days * DAY + first.seconds, last.days * DAY + last.seconds
+    )
 
 
 # -- as JSON (cron.md §2) --------------------------------------------------------------------
@@ -396,7 +483,7 @@ def _cron(
         dst=DstPolicy(**{key: str(policy[key]) for key in ("gap", "overlap") if key in policy}),
         hash_id=job_id,
     )
-    _search(made)
+    made.fields  # noqa: B018 - read now, so that what cannot be read is refused here
     return made
 
 

@@ -17,17 +17,28 @@ from jobs.errors import InvalidSchedule
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 DAY: Final = 86_400
-_STEP: Final = DAY  # no zone changes its offset twice within a day
+# No zone since 1970 changed its offset twice within six days (Gaza plans seven in 2040).
+_STEP: Final = 6 * DAY
+_MARGIN: Final = 3 * DAY  # a change of clocks is felt for a day at most
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of constant offset: ``start <= utc < end``. ``before`` is the offset before it."""
+    """A stretch of constant offset, ``start <= utc < end``, cut at the ends of a year.
+
+    ``before`` and ``then`` are the offsets around it; ``since`` and ``until`` are the changes
+    of clocks themselves, which may lie up to three days past the cut. From ``calm`` on no
+    wall time is in doubt because of the last change.
+    """
 
     start: int
     end: int
     offset: int
     before: int
+    since: int
+    then: int
+    until: int
+    calm: int
 
 
 @cache
@@ -55,30 +66,45 @@ def _near(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _segments_of_year(name: str, year: int) -> tuple[tuple[int, ...], tuple[Segment, ...]]:
-    """Segments that cover one year; the first and last are cut at its edges."""
-    where = zone(name)
-    start = (datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
-    end = (datetime(year + 1, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
-    found: list[Segment] = []
-    at, offset, before = start, _offset(where, start), _offset(where, start - 1)
-    probe = start
-    while probe < end - 1:
-        step = min(probe + _STEP, end - 1)
-        if _offset(where, step) == offset:
-            probe = step
-            continue
-        low, high = probe, step
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if _offset(where, middle) == offset else (low, middle)
-        found.append(Segment(at, high, offset, before))
-        before, at, offset, probe = offset, high, _offset(where, high), high
-    found.append(Segment(at, end, offset, before))
+    """Return the segments that cover one year, and where each begins."""
+    first, last = _seconds(year), _seconds(year + 1)
+    changes = _changes(zone(name), first - _MARGIN, last + _MARGIN)
+    # Around the first and after the last change nothing is known to change: no-op changes.
+    edges = [(first - _MARGIN, changes[0][1]), *changes[1:], (last + _MARGIN, changes[-1][1])]
+    found = []
+    for number, (since, offset) in enumerate(edges[:-1]):
+        until, then = edges[number + 1]
+        start, end = max(since, first), min(until, last)
+        if start < end:
+            before = edges[number - 1][1] if number else offset
+            calm = start if before == offset else since + DAY
+            found.append(Segment(start, end, offset, before, since, then, until, calm))
     return tuple(segment.start for segment in found), tuple(found)
 
 
+def _changes(where: ZoneInfo, start: int, end: int) -> list[tuple[int, int]]:
+    """Return ``(instant, offset from then on)``: the start, then every change before the end."""
+    found = [(start, _offset(where, start))]
+    probe = start
+    while probe < end - 1:
+        step, offset = min(probe + _STEP, end - 1), found[-1][1]
+        if _offset(where, step) != offset:
+            low, high = probe, step
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if _offset(where, middle) == offset else (low, middle)
+            found.append((high, _offset(where, high)))
+            step = high
+        probe = step
+    return found
+
+
+def _seconds(year: int) -> int:
+    return (datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
+
+
 def _offset(where: ZoneInfo, seconds: int) -> int:
-    shift = (EPOCH + timedelta(seconds=seconds)).astimezone(where).utcoffset()
+    shift = datetime.fromtimestamp(seconds, where).utcoffset()
     return 0 if shift is None else int(shift.total_seconds())
 
 
