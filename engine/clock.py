@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -36,5 +35,7 @@ class SystemClock:
 
     async def sleep_until(self, instant: datetime) -> None:
         """Sleep in short naps: a stepped wall clock or a resumed laptop is noticed within 30 s."""
+        import asyncio  # the quick commands ask this clock too and must not pay for it
+
         while (left := (instant - self.now()).total_seconds()) > 0:
             await asyncio.sleep(min(left, LONGEST_NAP.total_seconds()))

@@ -1,0 +1,222 @@
+"""The commands by name, loaded when used; errors become sentences and exit statuses.
+
+operations.md §14.1 (statuses), §14.2 (what goes where).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from engine.cli.place import Place, place
+from engine.cli.render import dumped
+from jobs.errors import EngineError, UsageError
+
+INTERRUPTED: Final = 130
+_HELP: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_GLOBAL: Final = ("--profile", "--dev", "--no-color", "--version")
+
+# name → where the command lives, what it is for. Nothing is imported to print this list.
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "setup": ("engine.cli.setup:command", "Make the first config, the token and the workspace."),
+    "gateway": ("engine.cli.gateway:group", "Run the gateway; ask how it is."),
+    "status": ("engine.cli.status:status", "The whole engine at a glance."),
+    "health": ("engine.cli.status:health", "The gateway's own health."),
+    "heartbeat": ("engine.cli.heartbeat:group", "Beats: the last one, the history, on and off."),
+    "cron": ("engine.cli.cron:group", "Scheduled jobs and their runs."),
+    "system": ("engine.cli.system:group", "Wake an agent, see who is around."),
+    "chat": ("engine.cli.chat:chat", "Talk to an agent."),
+    "agent": ("engine.cli.chat:agent", "One turn of an agent."),
+    "message": ("engine.cli.chat:message", "Send a message to a person."),
+    "inbox": ("engine.cli.chat:inbox", "What arrived on this machine."),
+    "channels": ("engine.cli.channels:group", "Chat channels and their accounts."),
+    "config": ("engine.cli.config:group", "Read and change the config file."),
+    "simulate": ("engine.cli.simulate:command", "What would happen in the coming days."),
+    "demo": ("engine.cli.demo:command", "See it work, in a throwaway home."),
+    "completion": ("engine.cli.completion:command", "Tab completion for your shell."),
+}
+ALIASES: Final = {"automations": "cron"}
+
+
+class Group(click.Group):
+    """A group that names the nearest command when it is asked for one it does not have."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command, or refuse with what was probably meant."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            near = get_close_matches(name, self.list_commands(ctx), 1, 0.5)
+            path = ctx.command_path
+            raise UsageError(
+                f'"{name}" is not a command of {path}',
+                why=f"did you mean {near[0]}?" if near else "",
+                fix=f"{path} {near[0]}" if near else f"{path} --help",
+            )
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
+    """The top: names and sentences from the table, modules only for the command that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's promise
+        """Return the names in the order of the table."""
+        return [name for name in COMMANDS if _exists(name)]
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's promise
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import and return one command."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS or not _exists(name):
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise AssertionError(f"{COMMANDS[name][0]} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+def _exists(name: str) -> bool:
+    file = COMMANDS[name][0].partition(":")[0].rpartition(".")[2]
+    here = Path(__file__).parent
+    return (here / f"{file}.py").is_file()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings=_HELP,
+    invoke_without_command=True,
+    epilog="Example: engine setup && engine gateway",
+)
+@click.option("--profile", metavar="NAME", help="Another home: ~/.engine-NAME. Anywhere.")
+@click.option("--dev", is_flag=True, help="The same as --profile dev.")
+@click.option("--no-color", is_flag=True, help="Plain text on a terminal too.")
+@click.option("--version", is_flag=True, help="Print the version.")
+@click.pass_context
+def cli(ctx: click.Context, /, **_options: Any) -> None:
+    """Wakes AI agents on schedule and says what became of it."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line and return its exit status; errors are printed here."""
+    options, rest = split(words)
+    as_json = "--json" in rest
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        return _run(options, rest)
+    except EngineError as error:
+        return refuse(error, as_json=as_json)
+    except click.ClickException as error:
+        return refuse(_usage(error), as_json=as_json)
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has left; the interpreter must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(options: Mapping[str, str], rest: list[str]) -> int:
+    if "version" in options:
+        from engine import __version__
+
+        click.echo(f"engine {__version__} (release)")
+        return 0
+    if "no-color" in options:
+        os.environ["NO_COLOR"] = "1"
+    here = place(profile=options.get("profile"), dev="dev" in options)
+    if here.paths.notice:
+        sys.stderr.write(f"{here.paths.notice}\n")
+    status = cli.main(args=rest, prog_name="engine", standalone_mode=False, obj=here)
+    sys.stdout.flush()
+    return status if isinstance(status, int) else 0
+
+
+def split(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Take the global options out, wherever they stand before `--` (operations.md §1.1)."""
+    options: dict[str, str] = {}
+    rest: list[str] = []
+    pending = iter(words)
+    for word in pending:
+        name, _, value = word.partition("=")
+        if word == "--":
+            rest += [word, *pending]
+        elif name == "--profile":
+            options["profile"] = value or next(pending, "")
+        elif word in _GLOBAL:
+            options[word.removeprefix("--")] = ""
+        else:
+            rest.append(word)
+    return options, rest
+
+
+def refuse(error: EngineError, *, as_json: bool) -> int:
+    """Print what, why and the next step; return the exit status (operations.md §14.1)."""
+    text = f"{error.what}: {error.why}" if error.why else error.what
+    sys.stderr.write(f"{text}\n")
+    if error.fix:
+        sys.stderr.write(f"Fix: {error.fix}\n")
+    if as_json:
+        sys.stdout.write(f"{dumped(error_json(error))}\n")
+    return error.exit_status
+
+
+def error_json(error: EngineError) -> dict[str, Any]:
+    """The error as `--json` prints it (operations.md §14.1)."""
+    told: dict[str, Any] = {
+        "type": str(error.detail.get("type") or type(error).__name__),
+        "code": _wire_code(error) or error.code,
+        "message": f"{error.what}: {error.why}" if error.why else error.what,
+    }
+    if error.fix:
+        told["fix"] = error.fix
+    for key in ("cause", "issues"):
+        if key in error.detail:
+            told[key] = error.detail[key]
+    answer: dict[str, Any] = {"ok": False, "error": told}
+    if "gateway" in error.detail:
+        answer["gateway"] = error.detail["gateway"]
+    return answer
+
+
+def _wire_code(error: EngineError) -> str | None:
+    wire = error.detail.get("error")
+    details = wire.get("details") if isinstance(wire, Mapping) else None
+    code = details.get("code") if isinstance(details, Mapping) else None
+    return str(code) if code else None
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    fix = f"{context.command_path} --help" if context is not None else "engine --help"
+    return UsageError(error.format_message().rstrip("."), fix=fix)
+
+
+def here(ctx: click.Context) -> Place:
+    """The place of a command that does not call the gateway."""
+    found = ctx.find_object(Place)
+    if found is None:
+        raise AssertionError("the place is set before any command runs")
+    return found

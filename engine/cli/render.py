@@ -1,0 +1,190 @@
+"""How answers look: tables, durations, relative times. Plain when piped, a little more on a TTY.
+
+rich is imported only for a terminal that wants colours (operations.md §14.2).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+PIPED_WIDTH: Final = 100
+NOTHING: Final = "-"
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+_GAP: Final = "  "
+_LEAST: Final = 6  # a column is never squeezed below this
+
+
+# -- values ----------------------------------------------------------------------------------
+
+
+def duration(ms: float | None) -> str:
+    """`850 ms`, `11.0 s`, `1h30m`, `2d`: at most two units."""
+    if ms is None:
+        return NOTHING
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    return _coarse(int(ms // 1000))
+
+
+def _coarse(seconds: int) -> str:
+    for size, unit in _UNITS:
+        if seconds >= size:
+            rest = seconds % size
+            below = next(((s, u) for s, u in _UNITS if s < size), None)
+            tail = "" if below is None or rest < below[0] else f"{rest // below[0]}{below[1]}"
+            return f"{seconds // size}{unit}{tail}"
+    return "0s"
+
+
+def relative(at_ms: int | None, now: datetime) -> str:
+    """`in 5m`, `2h ago`, `now`, `-` (cron.md §16)."""
+    if at_ms is None:
+        return NOTHING
+    seconds = (instant(at_ms) - now).total_seconds()
+    size = next((s for s in _UNITS if abs(seconds) >= s[0]), None)
+    if size is None:
+        return "now"
+    count = f"{int(abs(seconds) // size[0])}{size[1]}"
+    return f"in {count}" if seconds > 0 else f"{count} ago"
+
+
+def stamp(at_ms: int | None, zone: ZoneInfo | None, now: datetime | None = None) -> str:
+    """Local date and time; the time alone for today."""
+    if at_ms is None:
+        return NOTHING
+    local = instant(at_ms).astimezone(zone or UTC)
+    today = now is not None and now.astimezone(zone or UTC).date() == local.date()
+    return f"{local:%H:%M:%S}" if today else f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+def instant(at_ms: int) -> datetime:
+    """The instant of wire milliseconds."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
+
+
+def plain(text: object) -> str:
+    """Text from elsewhere without what would steer the terminal."""
+    return "".join(
+        c for c in str(text) if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs")
+    )
+
+
+def one_line(text: object, width: int | None = None) -> str:
+    """Everything on one line, cut to cells."""
+    line = " ".join(plain(text).split())
+    return line if width is None else cut(line, width)
+
+
+def dumped(value: Any) -> str:
+    """JSON as the command line prints it."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+# -- width -----------------------------------------------------------------------------------
+
+
+@cache
+def _cell(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Cf", "Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cells(text: str) -> int:
+    """How many terminal cells a line takes; CJK and emoji take two."""
+    return len(text) if text.isascii() else sum(map(_cell, text))
+
+
+def cut(text: str, width: int) -> str:
+    """The text in at most ``width`` cells, with `…` where it was cut."""
+    if cells(text) <= width:
+        return text
+    kept, used = [], 0
+    for char in text:
+        used += _cell(char)
+        if used > width - 1:
+            break
+        kept.append(char)
+    return f"{''.join(kept)}…"
+
+
+def pad(text: str, width: int) -> str:
+    """The text filled with spaces to ``width`` cells."""
+    return text + " " * max(0, width - cells(text))
+
+
+def width() -> int:
+    """Columns of the terminal, 100 when piped."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH
+
+
+def colours() -> bool:
+    """Whether standard output takes colours (operations.md §14.2)."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wanted and sys.stdout.isatty()
+
+
+# -- tables ----------------------------------------------------------------------------------
+
+
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    room: int | None = None,
+    keep: int = 0,
+) -> str:
+    """Columns as wide as they need; the widest give way, the first ``keep`` never do.
+
+    The identifiers of a first column must survive to be pasted.
+    """
+    body = [[one_line(cell) or NOTHING for cell in row] for row in rows]
+    widths = [max(map(cells, column)) for column in zip(headers, *body, strict=True)]
+    _squeeze(widths, room or width(), keep)
+    lines = [headers, *body]
+    return "\n".join(
+        _GAP.join(pad(cut(c, w), w) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _squeeze(widths: list[int], room: int, keep: int) -> None:
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > room:
+        loose = [i for i in range(keep, len(widths)) if widths[i] > _LEAST]
+        if not loose:
+            return
+        widths[max(loose, key=lambda i: widths[i])] -= 1
+
+
+def facts(rows: Mapping[str, object]) -> str:
+    """`key: value` lines, values aligned."""
+    room = max(map(cells, rows), default=0) + 1
+    return "\n".join(f"{pad(f'{key}:', room)} {one_line(value)}" for key, value in rows.items())
+
+
+def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, keep: int = 0) -> None:
+    """Print a table: drawn by rich on a terminal with colours, plain text otherwise."""
+    if not colours():
+        sys.stdout.write(table(headers, rows, keep=keep) + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for number, header in enumerate(headers):
+        drawn.add_column(header, no_wrap=True, overflow="fold" if number < keep else "ellipsis")
+    for row in rows:
+        drawn.add_row(*(Text(one_line(cell) or NOTHING) for cell in row))
+    Console(highlight=False).print(drawn)
