@@ -8,18 +8,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine.active_hours import ActiveHours
 from engine.outbox import Delivery, State
-from jobs.model import Outcome, Run, RunStatus
-from jobs.schedule import Every
-from jobs.wallclock import EPOCH
+from jobs.model import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.schedule import Cron, Every
+from jobs.wallclock import EPOCH, zone as zone_of
 
 DEFAULT_EVERY: Final = timedelta(minutes=30)
 SEEK: Final = timedelta(days=14)
+_DAY: Final = timedelta(days=1)
 _MS: Final = timedelta(milliseconds=1)
 _SHOWN: Final = 64  # characters of a recipient or preview in a sentence
 
@@ -39,13 +40,57 @@ def grid(seed: str, agent_id: str, period: timedelta) -> Every:
     return Every(period, EPOCH + phase(seed, agent_id, period))
 
 
-def next_that_runs(schedule: Every, hours: ActiveHours | None, after: datetime) -> datetime | None:
+def anchored(at: time, zone: ZoneInfo, period: timedelta, now: datetime) -> Every | Cron:
+    """Return beats counted from a local time of day: `phase: "09:00"` (§4).
+
+    A beat a day stays at that local time all year; any other interval is a plain grid.
+    """
+    if period == _DAY and at.second == 0:
+        return Cron(f"{at.minute} {at.hour} * * *", zone.key)
+    today = datetime.combine(now.astimezone(zone).date(), at, tzinfo=zone)
+    return Every(period, EPOCH + (today.astimezone(UTC) - EPOCH) % period)
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """When an agent beats; ``warning`` if its own grid would never meet its active hours."""
+
+    schedule: Every | Cron
+    warning: str | None = None
+
+
+def settled(schedule: Every | Cron, hours: ActiveHours | None, now: datetime) -> Cadence:
+    """Give every window at least one beat (§4 [E]).
+
+    A grid with no slot inside the window within 14 days is moved to where the window opens.
+    """
+    if hours is None or next_that_runs(schedule, hours, now) is not None:
+        return Cadence(schedule)
+    hour, minute = divmod(hours.start, 60)
+    warning = (
+        f"window-never-open: {schedule.describe()} has no beat within {hours.describe()} in the"
+        f" next {SEEK.days} days, so it beats when the window opens; set a smaller every, or"
+        f' phase: "{hour:02}:{minute:02}"'
+    )
+    if isinstance(schedule, Cron) or schedule.period <= _DAY:
+        return Cadence(Cron(f"{minute} {hour} * * *", hours.zone.key), warning)
+    slot = schedule.next_after(now)
+    opens = min(
+        (hours.opens_after(slot - back * _DAY) for back in range(3)),
+        key=lambda opening: abs(opening - slot),
+    )
+    return Cadence(Every(schedule.period, EPOCH + (opens - EPOCH) % schedule.period), warning)
+
+
+def next_that_runs(
+    schedule: Every | Cron, hours: ActiveHours | None, after: datetime
+) -> datetime | None:
     """Return the first slot inside the active hours; None if none lies in the next 14 days."""
     slot = schedule.next_after(after)
     if hours is None:
         return slot
     horizon = after + SEEK
-    while slot <= horizon:
+    while slot is not None and slot <= horizon:
         if hours.contains(slot):
             return slot
         # No slot before the window opens can be inside it.
@@ -71,8 +116,9 @@ class Enrolment:
     """Whether an agent beats, how often, and if not why."""
 
     agent_id: str
-    period: timedelta | None
+    period: timedelta | None  # None: no beats of its own
     because: str = ""
+    enrolled: bool = True  # false: not even an event wakes it; a cadence of zero leaves it true
 
 
 def enrol(
@@ -91,19 +137,27 @@ def enrol(
     else:
         chosen = {a.agent_id for a in agents if a.is_default}
         why = "only the default agent beats until agents.defaults.heartbeat is set"
-    return tuple(
-        Enrolment(agent_id=a.agent_id, period=None, because="its heartbeat is switched off (every)")
-        if a.period is None
-        else Enrolment(agent_id=a.agent_id, period=a.period)
-        if a.agent_id in chosen
-        else Enrolment(agent_id=a.agent_id, period=None, because=f"not-enrolled: {why}")
-        for a in agents
+    return tuple(_enrolment(agent, agent.agent_id in chosen, why) for agent in agents)
+
+
+def _enrolment(agent: AgentBlock, chosen: bool, why: str) -> Enrolment:
+    if agent.period is None:
+        return Enrolment(
+            agent_id=agent.agent_id,
+            period=None,
+            because="its heartbeat is switched off (every)",
+            enrolled=chosen or agent.own_block,
+        )
+    if chosen:
+        return Enrolment(agent_id=agent.agent_id, period=agent.period)
+    return Enrolment(
+        agent_id=agent.agent_id, period=None, because=f"not-enrolled: {why}", enrolled=False
     )
 
 
 # -- the record ------------------------------------------------------------------------------
 
-_ENDED_BADLY: Final = frozenset({State.EXPIRED, State.CANCELLED})
+_NOT_DELIVERED: Final = frozenset({State.FAILED, State.EXPIRED})
 
 
 def wire_status(run: Run, delivery: Delivery | None) -> str:
@@ -128,13 +182,18 @@ def _ok_status(run: Run, delivery: Delivery | None) -> str:
         return "skipped"
     if delivery is None:
         return "sent"
-    if delivery.state is State.FAILED:
+    if delivery.state in _NOT_DELIVERED:
         return "failed"
-    return "skipped" if delivery.state in _ENDED_BADLY else "sent"
+    return "skipped" if delivery.state is State.CANCELLED else "sent"
 
 
-def record_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
-    """Return a beat as `heartbeat last --json` shows it: the seed's keys and our own."""
+def record_words(
+    run: Run, delivery: Delivery | None, *, zone: ZoneInfo | None = None
+) -> dict[str, Any]:
+    """Return a beat as `heartbeat last --json` shows it: the seed's keys and our own.
+
+    ``zone`` is the person's; without it the sentence tells the run's local time.
+    """
     status = wire_status(run, delivery)
     alert = run.outcome is Outcome.ALERT
     silent = status in ("ok-empty", "ok-token") and delivery is None
@@ -147,14 +206,17 @@ def record_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
         "reason": _seed_reason(run, delivery, status),
         "durationMs": took,
         "silent": silent if status.startswith("ok-") else None,
-        "indicatorType": _indicator(status),
+        "indicatorType": _indicator(run, status),
         "to": run.target.get("to") if alert and status == "sent" else None,
-        "preview": run.reply.get("preview") or None,
+        "preview": (run.reply.get("preview") or None) if status != "ok-empty" else None,
         "hasMedia": False if alert else None,
         "channel": run.target.get("channel"),
         "accountId": run.target.get("accountId"),
     }
-    words |= _our_words(run, delivery)
+    told = sentence(run, delivery, zone=zone or zone_of(run.tz or "UTC"))
+    if run.reason in (SkipReason.TARGET_NONE, SkipReason.NO_ROUTE):
+        words["message"] = told
+    words |= _our_words(run, delivery) | {"explain": told}
     return {key: value for key, value in words.items() if value is not None}
 
 
@@ -175,7 +237,7 @@ def _our_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
         "costUsd": usage.cost_usd if usage else None,
         "skipReason": run.reason.value if run.reason else None,
         "because": run.because or None,
-        "wakeReason": run.wake.get("reason"),
+        "wakeReason": _wake_reason(run),
         "outsideActiveHours": run.facts.get("outsideActiveHours"),
         "target": target or None,
         "delivered": delivery.state is State.DELIVERED if delivery else None,
@@ -205,11 +267,23 @@ def _seed_reason(run: Run, delivery: Delivery | None, status: str) -> str | None
     if status == "failed":
         if run.error:
             return str(run.error.get("message", "failed"))
-        return (delivery.reason or "failed") if delivery else "failed"
-    return None if status == "sent" else run.wake.get("reason")
+        return (delivery.reason or delivery.state.value) if delivery else "failed"
+    return None if status == "sent" else _wake_reason(run)
 
 
-def _indicator(status: str) -> str | None:
+def _wake_reason(run: Run) -> str | None:
+    """Return why the agent was woken; a slot of the grid says `interval`."""
+    reason = run.wake.get("reason")
+    if reason is None and run.trigger in (Trigger.SCHEDULE, Trigger.CATCHUP):
+        return "interval"
+    return None if reason is None else str(reason)
+
+
+def _indicator(run: Run, status: str) -> str | None:
+    if run.facts.get("useIndicator") is False:
+        return None
+    if run.outcome is Outcome.ALERT and run.reason is SkipReason.ALERTS_DISABLED:
+        return "alert"
     return {"ok-empty": "ok", "ok-token": "ok", "sent": "alert", "failed": "error"}.get(status)
 
 
@@ -220,16 +294,16 @@ def sentence(
     at = (run.ended_at or run.started_at or run.claimed_at or EPOCH).astimezone(zone)
     same_day = now is not None and now.astimezone(zone).date() == at.date()
     stamp = f"{at:%H:%M:%S}" if same_day else f"{at:%Y-%m-%d %H:%M:%S}"
-    parts = [f"{stamp} {run.agent_id or 'main'}: {_what(run, delivery)}"]
+    parts = [f"{stamp} {run.agent_id or 'main'}: {_what(run, delivery, zone)}"]
     if run.next_due_at is not None:
         parts.append(f"Next: {run.next_due_at.astimezone(zone):%H:%M}.")
     return " ".join(parts)
 
 
-def _what(run: Run, delivery: Delivery | None) -> str:
+def _what(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
     match run.status:
         case RunStatus.SKIPPED:
-            return f"skipped ({_reason(run)}). {_because(run)}"
+            return f"skipped ({_reason(run)}). {_because(run)}{_fix(run)}"
         case RunStatus.MISSED:
             many = f"{run.count} beats " if run.count > 1 else ""
             return f"{many}missed ({_reason(run)}). {_because(run)}"
@@ -241,7 +315,7 @@ def _what(run: Run, delivery: Delivery | None) -> str:
         case RunStatus.CLAIMED | RunStatus.RUNNING:
             return f"running{_asked(run)}."
         case RunStatus.OK:
-            return f"ran{_took(run)}{_asked(run)}. {_said(run, delivery)}"
+            return f"ran{_took(run)}{_asked(run)}. {_said(run, delivery, zone)}"
 
 
 def _reason(run: Run) -> str:
@@ -252,6 +326,11 @@ def _because(run: Run) -> str:
     if run.because:
         return run.because[0].upper() + run.because[1:].rstrip(".") + "."
     return run.reason.sentence if run.reason else ""
+
+
+def _fix(run: Run) -> str:
+    fix = run.reason.fix if run.reason else ""
+    return "" if not fix or fix.startswith("nothing") else f" Fix: {fix}."
 
 
 def _took(run: Run) -> str:
@@ -265,18 +344,19 @@ def _asked(run: Run) -> str:
     return "" if asked in (None, "", "interval") else f" (asked by: {asked})"
 
 
-def _said(run: Run, delivery: Delivery | None) -> str:
+def _said(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
     if run.outcome is Outcome.ACKNOWLEDGED:
-        return f"The agent answered HEARTBEAT_OK, so nothing was sent. {_would(run)}".rstrip()
+        beside = _short(str(run.reply.get("droppedText") or ""))
+        kept = f' (and "{beside}", kept in engine heartbeat inbox)' if beside else ""
+        return f"The agent answered HEARTBEAT_OK{kept}, so nothing was sent. {_would(run)}".rstrip()
     if run.outcome is Outcome.EMPTY:
         return f"The agent said nothing, so nothing was sent. {_would(run)}".rstrip()
     said = _short(str(run.reply.get("preview") or run.reply.get("rawText") or ""))
     if run.reason is not None:
         return (
-            f'It said "{said}", which was not sent ({run.reason.value}): {_because(run)}'
-            f" Fix: {run.reason.fix}."
+            f'It said "{said}", which was not sent ({run.reason.value}): {_because(run)}{_fix(run)}'
         )
-    return f'It said "{said}": {_carried(delivery, run)}'
+    return f'It said "{said}": {_carried(delivery, run, zone)}'
 
 
 def _would(run: Run) -> str:
@@ -286,7 +366,7 @@ def _would(run: Run) -> str:
     return f"Even an alert would have gone nowhere: {why}." if why else ""
 
 
-def _carried(delivery: Delivery | None, run: Run) -> str:
+def _carried(delivery: Delivery | None, run: Run, zone: ZoneInfo) -> str:
     where = _place(run.target)
     if delivery is None:
         return f"queued for {where}."
@@ -296,7 +376,7 @@ def _carried(delivery: Delivery | None, run: Run) -> str:
             return f"delivered to {where}{receipt}."
         case State.QUEUED | State.SENDING:
             again = delivery.next_attempt_at
-            later = f", next attempt {again:%H:%M:%SZ}" if again is not None else ""
+            later = f", next attempt {again.astimezone(zone):%H:%M:%S}" if again is not None else ""
             return f"on its way to {where}{later}."
         case State.HELD:
             return f"held for {where} until the person writes."

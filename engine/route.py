@@ -45,6 +45,7 @@ class RouteFacts:
     channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
     last: LastRoute | None = None  # newest usable external route
     event: Route | None = None  # where the event that caused the turn came from
+    owners: tuple[Route, ...] = ()  # direct chats of the owners, best channel first
     local_fallback: bool = False  # no external account is enabled, or the config asks for it
 
 
@@ -74,7 +75,13 @@ def resolve(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
     if target in ("", "none"):
         how = "set to none" if wish.source == "config" else "not set, which means none"
         return NoRoute(SkipReason.TARGET_NONE, f"target is {how}")
-    found = _last(wish, facts) if target in ("last", "owner") else _explicit(target, wish, facts)
+    match target:
+        case "last":
+            found = _last(wish, facts)
+        case "owner":
+            found = _owner(wish, facts)
+        case _:
+            found = _explicit(target, wish, facts)
     if isinstance(found, Route):
         return _allowed(found, wish)
     return found
@@ -93,31 +100,68 @@ def _allowed(route: Route, wish: TargetWish) -> Route | NoRoute:
 def _last(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
     if wish.to is not None and (named := split_target(wish.to)[0]) is not None:
         return _explicit(named, wish, facts)
+    base = _origin(facts)
+    if isinstance(base, NoRoute) or base.channel == LOCAL:
+        return base
+    channel = facts.channels.get(base.channel, ChannelFacts(id=base.channel))
+    account = _account(channel, wish.account_id or base.account_id)
+    if isinstance(account, NoRoute):
+        return account
+    route = replace(base, account_id=account[0])
+    return route if wish.to is None else _to(route, wish.to)
+
+
+def _origin(facts: RouteFacts) -> Route | NoRoute:
+    """Return where the event came from, else where the person wrote last."""
     if facts.event is not None:
         return replace(facts.event, via="event")
     last = facts.last
-    if last is None:
-        if facts.local_fallback:
-            return local_route("last-local")
+    if last is not None and last.unusable is None:
+        return Route(
+            channel=last.channel,
+            account_id=last.account_id,
+            to=last.to,
+            thread_id=None if last.chat_type is ChatType.DIRECT else last.thread_id,
+            chat_type=last.chat_type,
+            via="last",
+            learnt_at=last.set_at,
+        )
+    if facts.local_fallback:
+        return local_route("last-local")
+    if last is not None:
         return NoRoute(
             SkipReason.NO_ROUTE,
-            f"agent {facts.agent_id} has had no conversation on a channel yet, so last leads"
-            " nowhere",
+            f"last leads to {last.channel}/{last.account_id} → {last.to}, which refuses messages"
+            f" ({last.unusable}) until the person writes again",
         )
-    channel = facts.channels.get(last.channel, ChannelFacts(id=last.channel))
-    account = _account(channel, wish.account_id or last.account_id)
-    if isinstance(account, NoRoute):
-        return account
-    route = Route(
-        channel=last.channel,
-        account_id=account[0],
-        to=last.to,
-        thread_id=None if last.chat_type is ChatType.DIRECT else last.thread_id,
-        chat_type=last.chat_type,
-        via="last",
-        learnt_at=last.set_at,
+    return NoRoute(
+        SkipReason.NO_ROUTE,
+        f"agent {facts.agent_id} has had no conversation on a channel yet, so last leads nowhere",
     )
-    return route if wish.to is None else _to(route, wish.to)
+
+
+def _owner(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
+    """Return the way to the owner (§14.2): never a group; an event answers where it came from."""
+    if facts.event is not None:
+        return _last(wish, facts)
+    last = facts.last
+    for owner in facts.owners:
+        if last is not None and last.unusable is None and _same_person(last, owner):
+            return _last(replace(wish, to=None), facts)
+        channel = facts.channels.get(owner.channel)
+        account = None if channel is None else _account(channel, wish.account_id)
+        if account is not None and not isinstance(account, NoRoute):
+            return replace(owner, account_id=account[0], warning=account[1], via="owner")
+    return NoRoute(
+        SkipReason.NO_ROUTE,
+        "no owner is known: commands.ownerAllowFrom names nobody on a configured channel",
+    )
+
+
+def _same_person(last: LastRoute, owner: Route) -> bool:
+    return (
+        last.chat_type is ChatType.DIRECT and last.channel == owner.channel and last.to == owner.to
+    )
 
 
 def _to(route: Route, to: str) -> Route | NoRoute:
@@ -150,9 +194,20 @@ def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | N
     account_id, warning = account
     route = Route(channel=channel_id, account_id=account_id, to="", warning=warning)
     resolved = _to(route, to)
-    if isinstance(resolved, Route) and wish.thread_id:
+    if isinstance(resolved, NoRoute):
+        return resolved
+    if wish.thread_id:
         return replace(resolved, thread_id=wish.thread_id)
-    return resolved
+    return resolved if last is None else _as_known(resolved, last)
+
+
+def _as_known(route: Route, last: LastRoute) -> Route:
+    """Use what a conversation with the same peer taught: its kind, and a group's topic."""
+    if route.to != last.to:
+        return route
+    kind = last.chat_type if route.chat_type is ChatType.UNKNOWN else route.chat_type
+    inherits = route.thread_id is None and kind is ChatType.GROUP
+    return replace(route, chat_type=kind, thread_id=last.thread_id if inherits else route.thread_id)
 
 
 def _account(

@@ -42,7 +42,7 @@ class Route:
     to: str
     thread_id: str | None = None
     chat_type: ChatType = ChatType.UNKNOWN
-    via: str = "explicit"  # explicit | last | last-local | event | reply
+    via: str = "explicit"  # explicit | last | last-local | event | owner | reply
     learnt_at: datetime | None = None  # for `last`
     warning: str | None = None  # e.g. several accounts and no default
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from engine.checklist import LARGEST, due_tasks, effectively_empty, is_due, parse
+from engine.checklist import LARGEST, due_tasks, effectively_empty, is_due, next_task_at, parse
+from jobs.duration import parse_duration
+from jobs.errors import InvalidSchedule
+from jobs.wallclock import EPOCH
 
 ROOT = Path(__file__).parents[3]
 VECTORS: dict[str, Any] = json.loads(
@@ -63,10 +66,44 @@ def test_the_shipped_example_has_something_to_do() -> None:
     assert not example.warnings
 
 
+@pytest.mark.parametrize("case", VECTORS["due"], ids=str)
+def test_a_task_is_due_as_specified(case: dict[str, Any]) -> None:
+    def at(ms: int) -> datetime:
+        return EPOCH + timedelta(milliseconds=ms)
+
+    last = None if case["last"] is None else at(case["last"])
+    try:
+        interval = parse_duration(case["interval"], default_unit="m", narrow=True)
+    except InvalidSchedule:
+        # Ours never gets as far: a task with a bad interval is left out when the file is read.
+        due = False
+    else:
+        due = is_due(interval, last, at(case["now"]))
+    assert due is case.get("e", case["m"])
+
+
+@pytest.mark.parametrize("case", VECTORS["durations"], ids=lambda c: repr(c["input"]))
+def test_an_interval_is_read_as_specified(case: dict[str, Any]) -> None:
+    if case["ms"] is None:
+        with pytest.raises(InvalidSchedule):
+            parse_duration(case["input"], default_unit="m", narrow=True)
+    else:
+        got = parse_duration(case["input"], default_unit="m", narrow=True)
+        assert got == timedelta(milliseconds=case["ms"])
+
+
 def test_a_beat_that_began_late_does_not_halve_the_rate() -> None:
-    late = SLOT - HALF_HOUR + timedelta(seconds=5)
-    assert is_due(HALF_HOUR, late, SLOT)
-    assert not is_due(HALF_HOUR, SLOT - timedelta(minutes=20), SLOT)
+    task = parse(b"tasks:\n- name: a\n  interval: 30m\n  prompt: A\n").tasks
+    assert due_tasks(task, {"a": SLOT - HALF_HOUR + timedelta(seconds=5)}, SLOT)
+    assert not due_tasks(task, {"a": SLOT - timedelta(minutes=20)}, SLOT)
+
+
+def test_the_next_task_is_the_one_due_first() -> None:
+    tasks = parse(
+        b"tasks:\n- name: a\n  interval: 30m\n  prompt: A\n- name: b\n  interval: 2h\n  prompt: B\n"
+    ).tasks
+    assert next_task_at(tasks, {"a": SLOT, "b": SLOT}) == SLOT + HALF_HOUR
+    assert next_task_at(tasks, {"a": SLOT}) is None
 
 
 def test_a_task_whose_last_slot_lies_ahead_is_due_after_a_clock_step() -> None:

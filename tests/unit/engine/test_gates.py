@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -30,8 +32,8 @@ ONE_CHANGE_FROM_READY = {
     R.BUDGET_EXHAUSTED: replace(READY, budget_spent="48 of 48 runs today"),
     R.NOT_DUE: replace(READY, held_back=Deferral(R.NOT_DUE, "the next beat is at 13:00", None)),
     R.MIN_SPACING: replace(READY, held_back=Deferral(R.MIN_SPACING, "10 s ago", SOON)),
-    R.FLOOD: replace(READY, held_back=Deferral(R.FLOOD, "5 runs", None)),
     R.RECENT_RUN: replace(READY, recent_run_at=NOON - timedelta(minutes=2)),
+    R.FLOOD: replace(READY, held_back=Deferral(R.FLOOD, "5 runs", None)),
     R.QUIET_HOURS: replace(READY, active_hours=MORNING),
     R.INVALID_HEARTBEAT_FILE: replace(READY, file_error="it links outside the workspace"),
     R.EMPTY_HEARTBEAT_FILE: replace(READY, file_empty=True),
@@ -46,6 +48,10 @@ ONE_CHANGE_FROM_READY = {
     R.LANES_BUSY: replace(READY, lanes_busy=("sub-1",)),
     R.REQUESTS_IN_FLIGHT: replace(READY, turns_in_flight=("run 7, 12 s",)),
 }
+EVENT_PASSES = {
+    R.PAUSED, R.IDLE_PAUSED, R.SUSPENDED, R.BACKOFF, R.BUDGET_EXHAUSTED, R.RECENT_RUN,
+    R.INVALID_HEARTBEAT_FILE, R.EMPTY_HEARTBEAT_FILE, R.NO_TASKS_DUE,
+}  # fmt: skip
 MANUAL_PASSES = {
     R.PAUSED, R.IDLE_PAUSED, R.SUSPENDED, R.BACKOFF, R.BUDGET_EXHAUSTED, R.NOT_DUE,
     R.MIN_SPACING, R.FLOOD, R.RECENT_RUN, R.QUIET_HOURS, R.INVALID_HEARTBEAT_FILE,
@@ -99,6 +105,55 @@ def test_a_person_who_asks_at_night_is_told_that_it_was_outside_the_hours() -> N
 def test_an_event_bypasses_the_file() -> None:
     event = replace(READY, intent=Intent.EVENT, has_events=True, file_empty=True)
     assert decide(event, NOON) == Run()
+
+
+@pytest.mark.parametrize(("reason", "beat"), ONE_CHANGE_FROM_READY.items())
+def test_an_event_passes_what_stops_only_polls(reason: R, beat: BeatSnapshot) -> None:
+    decision = decide(replace(beat, intent=Intent.EVENT, has_events=True), NOON)
+    assert isinstance(decision, Run) is (reason in EVENT_PASSES)
+
+
+def test_the_order_is_the_order_of_the_specification() -> None:
+    snapshots = list(ONE_CHANGE_FROM_READY.values())
+    for earlier, later in pairwise(snapshots):
+        both = {
+            name: getattr(later, name)
+            for name in BeatSnapshot.__dataclass_fields__
+            if getattr(later, name) != getattr(READY, name)
+        }
+        taken = {
+            name
+            for name in BeatSnapshot.__dataclass_fields__
+            if getattr(earlier, name) != getattr(READY, name)
+        }
+        if not taken & set(both):  # one field holds one obstacle at a time
+            assert decide(replace(earlier, **both), NOON) == decide(earlier, NOON)
+
+
+def test_a_slot_outside_the_hours_is_over_even_if_an_event_waits() -> None:
+    slot = replace(READY, has_events=True, active_hours=MORNING)
+    assert isinstance(decide(slot, NOON), Skip)
+
+
+def test_an_event_that_waited_for_a_slot_bypasses_the_file() -> None:
+    assert decide(replace(READY, has_events=True, file_empty=True), NOON) == Run()
+
+
+@pytest.mark.parametrize(
+    ("source", "waits"), [("cron", False), ("cli", False), ("hook", True), ("exec", True)]
+)
+def test_at_night_only_what_was_asked_for_at_that_hour_runs(source: str, waits: bool) -> None:
+    wake = replace(
+        READY, intent=Intent.IMMEDIATE, source=source, has_events=True, active_hours=MORNING
+    )
+    assert isinstance(decide(wake, NOON), Defer) is waits
+
+
+def test_the_evidence_speaks_the_time_of_the_person() -> None:
+    here = replace(ONE_CHANGE_FROM_READY[R.RECENT_RUN], zone=ZoneInfo("Asia/Shanghai"))
+    decision = decide(here, NOON)
+    assert isinstance(decision, Skip)
+    assert "19:58:00 (Asia/Shanghai)" in decision.because
 
 
 def test_an_event_at_night_waits_for_the_window() -> None:

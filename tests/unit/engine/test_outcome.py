@@ -54,6 +54,10 @@ def test_the_structured_answer_beats_the_text() -> None:
     assert (loud.outcome, loud.text) == (Outcome.ALERT, "Disk at 95 %")
 
 
+def test_a_structured_alert_without_words_is_no_alert() -> None:
+    assert classify([], response={"notify": True}).outcome is Outcome.ACKNOWLEDGED
+
+
 @pytest.mark.parametrize("text", ["NO_REPLY", "no_reply", "HEARTBEAT_OK", "**HEARTBEAT_OK**"])
 def test_a_job_with_nothing_to_say_is_acknowledged(text: str) -> None:
     assert classify([text], mode="cron").outcome is Outcome.ACKNOWLEDGED

@@ -112,6 +112,67 @@ def test_a_disabled_account_is_not_used() -> None:
     )
 
 
+def test_a_route_that_refuses_messages_is_not_used_and_named() -> None:
+    found = resolve(TO_LAST, replace(FACTS, last=replace(LAST, unusable="blocked")))
+    assert isinstance(found, NoRoute)
+    assert found.reason is SkipReason.NO_ROUTE
+    assert "blocked" in found.because
+
+
+def test_the_list_of_accounts_is_the_evidence() -> None:
+    found = resolve(TargetWish(target="telegram", to="5", account_id="x"), FACTS)
+    assert isinstance(found, NoRoute)
+    assert "(have: a, b)" in found.because
+
+
+def test_an_event_through_a_disabled_account_goes_nowhere() -> None:
+    origin = Route(channel="telegram", account_id="a", to="-100")
+    off = replace(TELEGRAM, accounts=(AccountFacts(id="a", enabled=False), AccountFacts(id="b")))
+    facts = replace(FACTS, event=origin, channels={"telegram": off})
+    assert _reason(TO_LAST, facts) is SkipReason.ACCOUNT_DISABLED
+
+
+def test_last_with_a_recipient_keeps_the_account() -> None:
+    route = _route(replace(TO_LAST, to="77"))
+    assert (route.account_id, route.to, route.chat_type) == ("b", "77", ChatType.DIRECT)
+
+
+def test_last_with_a_channel_before_the_recipient_goes_to_that_channel() -> None:
+    route = _route(replace(TO_LAST, to="local:inbox"))
+    assert (route.channel, route.to) == ("local", "inbox")
+
+
+def test_a_named_channel_takes_the_recipient_of_its_own_conversation_only() -> None:
+    assert _route(TargetWish(target="telegram")).to == "42"
+    elsewhere = replace(FACTS, last=replace(LAST, channel="qqbot", to="c2c:x"))
+    assert _reason(TargetWish(target="telegram"), elsewhere) is SkipReason.NO_TARGET
+    with_default = replace(TELEGRAM, default_to="9")
+    facts = replace(elsewhere, channels={"telegram": with_default})
+    assert _route(TargetWish(target="telegram"), facts).to == "9"
+
+
+def test_the_topic_of_a_group_is_kept_only_for_that_group() -> None:
+    group = replace(LAST, to="-100", thread_id="9", chat_type=ChatType.GROUP)
+    facts = replace(FACTS, last=group)
+    assert _route(TargetWish(target="telegram"), facts).thread_id == "9"
+    assert _route(TargetWish(target="telegram", to="-200"), facts).thread_id is None
+
+
+def test_direct_chats_blocked_leave_groups_open() -> None:
+    wish = TargetWish(target="telegram", to="-100", direct_policy="block")
+    assert _route(wish).to == "-100"
+
+
+def test_the_owner_is_written_to_in_private_never_in_a_group() -> None:
+    owner = Route(channel="telegram", account_id="", to="42", chat_type=ChatType.DIRECT)
+    wish = TargetWish(target="owner", source="config")
+    known = replace(FACTS, owners=(owner,))
+    assert (_route(wish, known).account_id, _route(wish, known).to) == ("b", "42")
+    in_group = replace(known, last=replace(LAST, to="-100", chat_type=ChatType.GROUP))
+    assert (_route(wish, in_group).to, _route(wish, in_group).via) == ("42", "owner")
+    assert _reason(wish) is SkipReason.NO_ROUTE
+
+
 @pytest.mark.parametrize(
     ("channel", "last", "account", "warned"),
     [
