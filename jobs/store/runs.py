@@ -11,9 +11,19 @@ import sqlalchemy as sa
 from jobs.errors import Conflict
 from jobs.model import Run, RunStatus
 from jobs.store.base import Claim, Finish, RunPage, RunQuery
-from jobs.store.db import Tx
+from jobs.store.db import Tx, each
 from jobs.store.jobs import set_states
-from jobs.store.rows import RUN_COLUMNS, at, instant, ms, run_of, run_row, text_of, usage_text
+from jobs.store.rows import (
+    RUN_COLUMNS,
+    at,
+    containing,
+    instant,
+    ms,
+    run_of,
+    run_row,
+    text_of,
+    usage_text,
+)
 
 _COLUMNS: Final = ", ".join(RUN_COLUMNS)
 _OPEN: Final = "status IN ('claimed', 'running', 'deferred')"
@@ -81,10 +91,10 @@ def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
     Returns the job ids that were granted: of two claimers of one slot one is, and a slot
     that has its row already is passed, not run again (design.md, promise P1).
     """
-    moved = _each(tx, _ADVANCE, [_advanced(c) for c in claims])
+    moved = each(tx, _ADVANCE, [_advanced(c) for c in claims])
     won = [c for c, moved_on in zip(claims, moved, strict=True) if moved_on]
     rows = [row for c in won for row in c.rows]
-    written = _each(tx, _INSERT_SLOT, [run_row(row) for row in rows])
+    written = each(tx, _INSERT_SLOT, [run_row(row) for row in rows])
     if all(written):
         return {c.job_id for c in won}
     taken = {row.job_id for row, new in zip(rows, written, strict=True) if not new}
@@ -129,7 +139,7 @@ def finish(tx: Tx, ends: Sequence[Finish]) -> set[str]:
 
     A run ends once: the end that is written first stands, and nothing is counted twice.
     """
-    ended = _each(tx, _FINISH, [_ended(end.run) for end in ends])
+    ended = each(tx, _FINISH, [_ended(end.run) for end in ends])
     now_final = [end for end, done in zip(ends, ended, strict=True) if done]
     _many(tx, _COUNT, [_counted(end.run) for end in now_final if end.counts])
     _many(tx, _UNCOUNTED, [(end.run.job_id,) for end in now_final if not end.counts])
@@ -166,9 +176,10 @@ def last_beats(tx: Tx) -> list[Run]:
 def starts_since(tx: Tx, agent_id: str, since: datetime) -> list[tuple[str, datetime]]:
     """Return when beats of an agent began a turn, with their ids (heartbeat.md §6.3)."""
     rows = tx.exec_driver_sql(
-        "SELECT id, started_at FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"
-        " AND id >= ? AND started_at >= ? ORDER BY started_at",
-        (agent_id, f"{ms(since - timedelta(hours=1)):012x}", ms(since)),
+        "SELECT id, started_at FROM (SELECT id, started_at FROM runs WHERE kind = 'heartbeat'"
+        " AND agent_id = ? ORDER BY seq DESC LIMIT 500) AS newest"
+        " WHERE started_at >= ? ORDER BY started_at",
+        (agent_id, ms(since)),
     )
     return [(row[0], at(row[1])) for row in rows]
 
@@ -177,7 +188,7 @@ def last_poll(tx: Tx, agent_id: str) -> datetime | None:
     """Return when an agent last looked around because it was asked to, not because of an event."""
     row = tx.exec_driver_sql(
         "SELECT started_at FROM runs WHERE kind = 'heartbeat' AND agent_id = ? AND slot IS NULL"
-        ' AND started_at IS NOT NULL AND facts LIKE \'{"kind":"poll"%\' ORDER BY id DESC LIMIT 1',
+        ' AND started_at IS NOT NULL AND facts LIKE \'{"kind":"poll"%\' ORDER BY seq DESC LIMIT 1',
         (agent_id,),
     ).first()
     return None if row is None else instant(row[0])
@@ -227,20 +238,6 @@ def prune_job(tx: Tx, job_id: str, keep: int) -> int:
 def _many(tx: Tx, sql: str, rows: Sequence[tuple[Any, ...]]) -> int:
     """Run one statement for many rows; returns how many rows it changed."""
     return tx.exec_driver_sql(sql, list(rows)).rowcount if rows else 0
-
-
-def _each(tx: Tx, sql: str, rows: Sequence[tuple[Any, ...]]) -> list[bool]:
-    """Run one statement, of one row each, for many; returns for which it changed its row.
-
-    All at once, and only if the count tells that some missed, again one by one.
-    """
-    if len(rows) > 1:
-        point = tx.begin_nested()
-        if _many(tx, sql, rows) == len(rows):
-            point.commit()
-            return [True] * len(rows)
-        point.rollback()
-    return [tx.exec_driver_sql(sql, row).rowcount > 0 for row in rows]
 
 
 def _ended(run: Run) -> tuple[Any, ...]:
@@ -308,10 +305,10 @@ def _where(query: RunQuery) -> tuple[str, dict[str, Any]]:
             names = {f"{column}{n}": str(word) for n, word in enumerate(words)}
             where.append(f"{column} IN ({', '.join(f':{name}' for name in names)})")
             values |= names
-    for sign, name, at in ((">=", "since", query.since), ("<", "until", query.until)):
-        if at is not None:
+    for sign, name, moment in ((">=", "since", query.since), ("<", "until", query.until)):
+        if moment is not None:
             where.append(f"claimed_at {sign} :{name}")
-            values[name] = ms(at)
+            values[name] = ms(moment)
     if query.text:
         where.append(
             "lower(coalesce(job_name, '') || ' ' || job_id || ' ' || coalesce(because, '') || ' '"
