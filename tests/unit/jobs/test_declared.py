@@ -142,13 +142,13 @@ def test_an_instant_in_the_past_is_added_and_never_run() -> None:
 
 
 def test_what_stands_as_declared_is_not_in_the_plan() -> None:
-    entries = {
+    entries: dict[str, Any] = {
         "brief": BRIEF,
         "beat": {"schedule": "every 30m", "message": "x"},
         "once": {"schedule": "at 2026-12-01T09:00", "message": "x"},
     }
     assert planned(applied(**entries), **entries) == Plan()
-    turned = {key: dict(reversed(entry.items())) for key, entry in reversed(entries.items())}
+    turned: Any = {key: dict(reversed(entry.items())) for key, entry in reversed(entries.items())}
     assert planned(applied(**entries), **turned) == Plan()
 
 

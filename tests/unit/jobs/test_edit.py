@@ -277,7 +277,7 @@ def test_two_channels_need_a_name_unless_the_job_knows_where_it_came_from() -> N
         {"delivery": {"mode": "announce", "bestEffort": True}},
         {"delivery": {"mode": "none"}},
     ):
-        assert create({**TURN, **more}, rules, job_id="j")
+        assert create({**TURN, **more}, rules, job_id="j").id == "j"
 
 
 def test_an_instant_the_clocks_skip_is_refused_with_its_neighbours() -> None:

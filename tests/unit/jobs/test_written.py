@@ -68,7 +68,8 @@ def test_one_line_tells_its_kind(text: str, wish: dict[str, Any]) -> None:
 
 def test_a_period_is_a_duration_or_milliseconds() -> None:
     assert [parse_every(v) for v in ("30m", 60_000, "60000", 1)] == [1_800_000, 60_000, 60_000, 1]
-    for bad in (0, -1, None, True, "often", "30 parsecs", [], 10**18):
+    wrong: tuple[Any, ...] = (0, -1, None, True, "often", "30 parsecs", [], 10**18)
+    for bad in wrong:
         with pytest.raises(InvalidSchedule, match="Invalid --every"):
             parse_every(bad)
 
