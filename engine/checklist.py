@@ -12,6 +12,7 @@ from typing import Final
 from jobs.duration import parse_duration
 from jobs.errors import InvalidSchedule
 
+ACK_TOKEN: Final = "HEARTBEAT_OK"  # noqa: S105 - prompts ask for it, outcomes look for it
 LARGEST: Final = 64 * 1024  # bytes read; the rest is cut, and said so
 _CUT: Final = "\n[cut: HEARTBEAT.md is longer than 64 KiB]\n"
 _COMMENT: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)

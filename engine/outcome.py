@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from engine.checklist import ACK_TOKEN
 from jobs.model import Outcome, SkipReason
 
-TOKEN: Final = "HEARTBEAT_OK"  # noqa: S105 - the acknowledgement word
+TOKEN: Final = ACK_TOKEN
 NO_REPLY: Final = "NO_REPLY"
 ACK_MAX_CHARS: Final = 300
 PREVIEW: Final = 200

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from engine.outcome import TOKEN
+from engine.checklist import ACK_TOKEN as TOKEN
 
 VERSION: Final = "1"
 MARKER: Final = "[heartbeat]"  # what the session keeps in place of the prompt
@@ -36,12 +36,13 @@ class PromptFacts:
 
     now: datetime
     zone: ZoneInfo
-    checklist: str = ""  # empty: there is none, it says nothing, or an event bypasses it
+    checklist: str = ""  # empty: there is none
     checklist_path: str = "HEARTBEAT.md"
     missing: bool = False
     tasks: Sequence[tuple[str, str]] = ()  # due tasks as (name, prompt)
     prose: str = ""
     events: Sequence[EventFacts] = ()
+    poll: bool = False  # events waited for a slot: the checklist is asked as well
     relay: bool = True  # somebody will read the answer
     custom: str | None = None  # replaces the built-in poll text
 
@@ -53,7 +54,7 @@ def build(facts: PromptFacts) -> str:
         parts.append(_events(facts))
     if facts.tasks:
         parts.append(_tasks(facts))
-    elif not facts.events or facts.checklist.strip():
+    elif not facts.events or facts.poll:
         parts.append(_poll(facts))
     text = "\n\n".join(parts)
     # Only the owner's own prompt may carry the time: an event that does must not hide it.

@@ -33,14 +33,14 @@ def test_due_tasks_stand_with_the_rest_of_the_file() -> None:
 
 
 def test_an_event_alone_is_the_whole_matter() -> None:
-    text = build(replace(POLL, checklist="", events=(EVENT,)))
+    text = build(replace(POLL, events=(EVENT,)))
     assert "System: [2026-03-17 20:00] disk at 95 %" in text
     assert "HEARTBEAT.md" not in text
     assert "exactly HEARTBEAT_OK" in text
 
 
 def test_an_event_that_waited_for_a_slot_comes_with_the_checklist() -> None:
-    text = build(replace(POLL, events=(EVENT,)))
+    text = build(replace(POLL, events=(EVENT,), poll=True))
     assert "disk at 95 %" in text
     assert "- watch the build" in text
 
