@@ -1,0 +1,8 @@
+"""The one desk at which jobs change: RPC, command line, config and the agents' tool."""
+
+from __future__ import annotations
+
+from engine.scheduling.agents import AgentJobs
+from engine.scheduling.desk import Place, Scheduling, SchedulingSettings
+
+__all__ = ["AgentJobs", "Place", "Scheduling", "SchedulingSettings"]

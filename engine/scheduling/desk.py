@@ -1,0 +1,398 @@
+"""The one desk at which jobs change: RPC, command line, config and the agents' tool.
+
+Every change is one transaction of job and audit row; the `cron` event and the re-armed
+timer follow the commit. No other job is ever recomputed (cron.md §6). What a definition may
+say is decided by `jobs.edit`, what the config's jobs become by `jobs.declared`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from engine.clock import Clock
+from engine.events import Bus, Event
+from engine.scheduling import reading, writing
+from jobs import declared, edit, pages
+from jobs.codec import ms, revision
+from jobs.declared import Act, Plan, Problem
+from jobs.errors import ConfigInvalid, ConfigOwned, Conflict, InvalidInput, InvalidJob
+from jobs.ids import new_id
+from jobs.model import HeartbeatBeat, Job, Misfire, Run, RunStatus, Source, StoredJob, Trigger
+from jobs.store import jobs as job_rows, runs as run_rows
+from jobs.store.base import JobQuery
+from jobs.store.db import Database, Tx
+
+log = logging.getLogger(__name__)
+
+_COUNTED_FOR: Final = timedelta(seconds=5)
+_MODES: Final = ("force", "due", "if-enabled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulingSettings:
+    """What the config says to this desk."""
+
+    tz: str
+    enabled: bool = True  # cron.enabled and ENGINE_SKIP_CRON
+    default_agent: str = "main"
+    agents: tuple[str, ...] = ()  # empty: any
+    channels: tuple[str, ...] = ()  # configured ones
+    misfire: Misfire = field(default_factory=Misfire)
+    config_removal: str = "disable"  # disable | delete
+    orphan_retention: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the config declares a job."""
+
+    file: str
+    line: int
+
+
+class Scheduling:
+    """Jobs and their runs in the wire shapes of cron.md §14.
+
+    ``ref`` is an id, a config key or an exact unique name; an unknown one is `JobNotFound`.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        bus: Bus,
+        settings: Callable[[], SchedulingSettings],
+        dispatch: Callable[[Job, Run], None],
+        active: Callable[[str], str | None],
+        poke: Callable[[], None],
+        boot_id: str,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._bus = bus
+        self._settings = settings
+        self._dispatch = dispatch
+        self._active = active
+        self._poke = poke
+        self._boot_id = boot_id
+        self._places: Mapping[str, Place] = {}
+        self._config_revision: str | None = None
+        self._config_errors: tuple[str, ...] = ()
+        self._starting: set[str] = set()  # manual runs between the question and the dispatch
+        self._counted: tuple[datetime, dict[str, Any]] | None = None
+        bus.listen(self._noticed)
+
+    # -- reading -------------------------------------------------------------------------
+
+    async def status(self) -> dict[str, Any]:
+        """`cron.status`; counted at most once in five seconds while nothing happens."""
+        now = self._clock.now()
+        settings = self._settings()
+        if self._counted is None or not timedelta() <= now - self._counted[0] < _COUNTED_FOR:
+            self._counted = (now, await self._database.read(lambda tx: reading.counts(tx, now)))
+        where = self._database.path
+        return {
+            "enabled": settings.enabled,
+            "storePath": "" if where is None else str(where),
+            "storage": "sqlite",
+            "tz": settings.tz,
+            "configRevision": self._config_revision,
+            "configErrors": list(self._config_errors),
+            **self._counted[1],
+        }
+
+    async def list(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`cron.list`: one page, enabled jobs only unless asked, next run first."""
+        default_agent = self._settings().default_agent
+        return await self._database.read(lambda tx: reading.listing(tx, params, default_agent))
+
+    async def get(self, ref: str) -> dict[str, Any]:
+        """`cron.get`."""
+        return self._wire(await self._database.read(lambda tx: job_rows.find(tx, ref)))
+
+    async def runs(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`cron.runs`: one page of the run log, newest first (cron.md §11.4)."""
+        reading.check_log(params)
+        return await self._database.read(lambda tx: reading.run_log(tx, params))
+
+    # -- changing ------------------------------------------------------------------------
+
+    async def add(self, params: Mapping[str, Any], *, by: str) -> dict[str, Any]:
+        """`cron.add`: the job; with a ``declarationKey`` ``{created, updated, job}`` (§1).
+
+        The same key again converges: the job it names takes the new definition.
+        """
+        now = self._clock.now()
+        rules = self._rules(now)
+        key = writing.declaration_key(params)
+        new = str(uuid4())
+
+        def work(tx: Tx) -> tuple[StoredJob, str | None]:
+            current = writing.declared_as(tx, key)
+            if current is None:
+                job = edit.create(params, rules, job_id=new)
+                stored = job_rows.insert(tx, job, next_run_at=writing.first_run(job, now), now=now)
+                writing.note(tx, now, by, "cron.add", stored)
+                return stored, "added"
+            self._refuse_owned(current)
+            wish = edit.create({**params, "id": current.job.id}, rules, job_id=current.job.id)
+            job = writing.converged(current.job, wish, params)
+            return writing.changed(tx, current, job, now=now, by=by)
+
+        stored, action = await self._change(work)
+        if key is None:
+            return self._wire(stored)
+        return {
+            "created": action == "added",
+            "updated": action == "updated",
+            "job": self._wire(stored),
+        }
+
+    async def update(
+        self,
+        ref: str,
+        patch: Mapping[str, Any],
+        *,
+        by: str,
+        expected_revision: str | None = None,
+    ) -> dict[str, Any]:
+        """`cron.update`: the job as it stands now. A patch that changes nothing writes nothing."""
+        now = self._clock.now()
+        rules = self._rules(now)
+
+        def work(tx: Tx) -> tuple[StoredJob, str | None]:
+            current = reading.find(tx, ref)
+            self._refuse_owned(current)
+            if expected_revision is not None and expected_revision != current.revision:
+                raise Conflict(
+                    f"job {current.job.id} was not changed",
+                    why="it changed since it was read",
+                    fix=f"read it again: engine cron get {current.job.id}",
+                    currentRevision=current.revision,
+                )
+            job = edit.patch(current.job, patch, rules)
+            again = patch.get("enabled") is True
+            return writing.changed(tx, current, job, now=now, by=by, again=again)
+
+        stored, _ = await self._change(work)
+        return self._wire(stored)
+
+    async def remove(self, ref: str, *, by: str) -> dict[str, Any]:
+        """`cron.remove`: the job goes, its runs stay; a run that goes on ends as it will."""
+        now = self._clock.now()
+
+        def work(tx: Tx) -> tuple[StoredJob, str | None]:
+            current = reading.find(tx, ref)
+            self._refuse_owned(current)
+            job_rows.delete(tx, current.job.id)
+            writing.note(tx, now, by, "cron.remove", current)
+            return current, "removed"
+
+        await self._change(work)
+        return {"ok": True, "removed": True}
+
+    async def run(self, ref: str, *, mode: str = "force", by: str) -> dict[str, Any]:
+        """`cron.run`: ``{ok, enqueued, runId}``, or ``{ok, ran: false, reason}``.
+
+        A forced run asks neither whether the job is due nor whether it is enabled, and leaves
+        its next slot where it is.
+        """
+        now = self._clock.now()
+        stored = await self._database.read(lambda tx: reading.find(tx, ref))
+        job = stored.job
+        refusal = self._not_now(stored, mode, now)
+        if refusal is not None:
+            return {"ok": True, "ran": False, "reason": refusal}
+        run = self._manual_run(job, now, by)
+
+        def work(tx: Tx) -> None:
+            run_rows.insert(tx, [run])
+            writing.note(tx, now, by, "cron.run", stored, runId=run.id)
+
+        self._starting.add(job.id)
+        try:
+            await self._database.write(work)
+            self._dispatch(job, run)
+        finally:
+            self._starting.discard(job.id)
+        return {"ok": True, "enqueued": True, "runId": run.id}
+
+    # -- the config's jobs ---------------------------------------------------------------
+
+    async def reconcile(
+        self, entries: Mapping[str, Any], *, places: Mapping[str, Place] | None = None
+    ) -> dict[str, int]:
+        """Make the stored config jobs those of `cron.jobs`; returns how many changed how (§13).
+
+        All entries are judged before any is applied, and all are applied in one transaction:
+        one bad entry raises `ConfigInvalid` and the previous set keeps running.
+        """
+        now = self._clock.now()
+        settings = self._settings()
+        jobs, problems = declared.expand(entries, self._rules(now))
+        found = places or {}
+        self._refuse_problems(problems, found)
+
+        def plan(stored: Sequence[StoredJob]) -> Plan:
+            self._refuse_problems(declared.collisions(jobs, stored), found)
+            return declared.plan(
+                jobs,
+                stored,
+                now=now,
+                removal=settings.config_removal,
+                orphan_retention=settings.orphan_retention,
+            )
+
+        made, told = await self._database.write(lambda tx: writing.apply(tx, jobs, plan, now))
+        self._places = found
+        self._config_errors = ()
+        self._config_revision = pages.snapshot((d.key, revision(d.job)) for d in jobs)
+        counts = {act.value: len(made.of(act)) for act in Act}
+        if told:
+            for stored, action in told:
+                self._tell(stored, action)
+            self._bus.publish("cron", {"action": "configApplied", **counts})
+            log.info("jobs of the config applied", extra=counts)
+            self._poke()
+        return counts
+
+    def _refuse_problems(self, problems: Sequence[Problem], places: Mapping[str, Place]) -> None:
+        if not problems:
+            return
+        lines = tuple(_problem_line(problem, places.get(problem.key)) for problem in problems)
+        self._config_errors = lines
+        raise ConfigInvalid(
+            "the jobs of the config were not applied; the previous ones keep running",
+            why="; ".join(lines),
+            fix="correct them, then: engine config validate",
+            problems=lines,
+        )
+
+    # -- the system's own jobs -----------------------------------------------------------
+
+    async def sync_heartbeats(self, beats: Sequence[Job]) -> None:
+        """Make the stored heartbeat jobs these, one per agent that beats (design.md §1).
+
+        A beat whose schedule is unchanged keeps its next slot: a restart or a reload never
+        moves the cadence. Agents that no longer beat keep their row, disabled.
+        """
+        now = self._clock.now()
+
+        def work(tx: Tx) -> bool:
+            query = JobQuery(kinds=("heartbeat",), enabled=None)
+            left = {stored.job.id: stored for stored in job_rows.select(tx, query).jobs}
+            changed = [writing.sync(tx, left.pop(beat.id, None), beat, now) for beat in beats]
+            for stored in left.values():
+                changed.append(writing.sync(tx, stored, replace(stored.job, enabled=False), now))
+            return any(changed)
+
+        if await self._database.write(work):
+            self._poke()
+
+    # -- parts ---------------------------------------------------------------------------
+
+    async def _change(
+        self, work: Callable[[Tx], tuple[StoredJob, str | None]]
+    ) -> tuple[StoredJob, str | None]:
+        """Write, then tell: one event of what changed, and the timer."""
+        stored, action = await self._database.write(work)
+        if action is not None:
+            self._tell(stored, action)
+            self._poke()
+        return stored, action
+
+    def _tell(self, stored: StoredJob, action: str) -> None:
+        payload: dict[str, Any] = {"action": action, "jobId": stored.job.id}
+        if action != "removed":
+            payload["job"] = self._wire(stored)
+            if stored.job.enabled and stored.state.next_run_at is not None:
+                payload["nextRunAtMs"] = ms(stored.state.next_run_at)
+        self._bus.publish("cron", payload)
+
+    def _refuse_owned(self, stored: StoredJob) -> None:
+        job = stored.job
+        if job.source is Source.SYSTEM or isinstance(job.payload, HeartbeatBeat):
+            raise InvalidJob(
+                f"job {job.id} was not changed",
+                why="it is the system's",
+                fix="change the agent's heartbeat block in the config",
+            )
+        if job.source is Source.CONFIG and stored.state.orphaned_at is None:
+            raise self._owned_by_config(job)
+
+    def _owned_by_config(self, job: Job) -> ConfigOwned:
+        key = job.id.removeprefix("cfg:")
+        place = self._places.get(key)
+        where = "the config" if place is None else f"{place.file}:{place.line}"
+        path = f"cron.jobs.{key}"
+        return ConfigOwned(
+            f'job "{key}" is defined in {where} ({path}); edit the config, or run'
+            f" 'engine cron adopt {key}' to take it over at runtime",
+            fix=f"edit {path} in {where}",
+            file="" if place is None else place.file,
+            line=0 if place is None else place.line,
+            key=path,
+        )
+
+    def _not_now(self, stored: StoredJob, mode: str, now: datetime) -> str | None:
+        """Return why a manual run is not started (cron.md §8)."""
+        job, next_run_at = stored.job, stored.state.next_run_at
+        if isinstance(job.payload, HeartbeatBeat):
+            raise InvalidJob(
+                f"job {job.id} was not run",
+                why="a heartbeat is woken, not run",
+                fix='engine system event --mode now --text "look again"',
+            )
+        if mode not in _MODES:
+            raise InvalidInput(f"mode {mode!r} is not known", fix="use force, due or if-enabled")
+        if self._active(job.id) is not None or job.id in self._starting:
+            return "already-running"
+        if mode != "force" and not job.enabled:
+            return "disabled"
+        if mode == "due" and (next_run_at is None or next_run_at > now):
+            return "not-due"
+        return None
+
+    def _manual_run(self, job: Job, now: datetime, by: str) -> Run:
+        return Run(
+            id=new_id(now),
+            job_id=job.id,
+            kind="cron",
+            agent_id=job.agent_id,
+            trigger=Trigger.MANUAL,
+            status=RunStatus.CLAIMED,
+            job_name=job.name,
+            requested_at=now,
+            claimed_at=now,
+            wake={"source": "manual", "by": by},
+            boot_id=self._boot_id,
+        )
+
+    def _rules(self, now: datetime) -> edit.Rules:
+        settings = self._settings()
+        return edit.Rules(
+            now=now,
+            default_tz=settings.tz,
+            default_agent=settings.default_agent,
+            agents=settings.agents,
+            channels=settings.channels,
+            misfire=settings.misfire,
+        )
+
+    def _wire(self, stored: StoredJob) -> dict[str, Any]:
+        return pages.wire_job(stored, default_agent=self._settings().default_agent)
+
+    def _noticed(self, event: Event) -> None:
+        if event.name == "cron":
+            self._counted = None
+
+
+def _problem_line(problem: Problem, place: Place | None) -> str:
+    where = "" if place is None else f"{place.file}:{place.line}: "
+    return f"{where}cron.jobs.{problem.key}: {problem.text}"

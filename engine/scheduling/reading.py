@@ -1,0 +1,230 @@
+"""What the desk tells of jobs and runs: queries over one open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from engine.store import outbox
+from jobs import pages
+from jobs.codec import ms
+from jobs.errors import InvalidInput, JobNotFound
+from jobs.model import Run, RunStatus, StoredJob
+from jobs.store import jobs as job_rows, runs as run_rows
+from jobs.store.base import JobQuery, RunQuery
+from jobs.store.db import Tx
+from jobs.store.rows import instant
+
+_DAY: Final = timedelta(days=1)
+_SCAN: Final = 500
+_SCAN_MOST: Final = 20_000  # rows a filter outside SQL looks at
+_SORTS: Final = {"nextRunAtMs": "next_run_at", "updatedAtMs": "updated_at", "name": "name"}
+
+
+def find(tx: Tx, ref: str) -> StoredJob:
+    """Return the job meant by an id, a config key or an exact unique name."""
+    try:
+        return job_rows.find(tx, ref)
+    except JobNotFound as error:
+        raise JobNotFound(
+            f"unknown cron job id: {ref}", fix="engine cron list --all", job_id=ref
+        ) from error
+
+
+def listing(tx: Tx, params: Mapping[str, Any], default_agent: str) -> dict[str, Any]:
+    """Return one page of jobs (cron.md §14): enabled ones unless asked, next run first."""
+    query = _job_query(params, default_agent)
+    found = job_rows.select(tx, query)
+    jobs = [pages.wire_job(stored, default_agent=default_agent) for stored in found.jobs]
+    if params.get("compact"):
+        jobs = [pages.compact(job) for job in jobs]
+    answer = pages.page("jobs", jobs, total=found.total, offset=query.offset, limit=_limit(params))
+    answer["snapshotRevision"] = pages.snapshot(job_rows.revisions(tx, query))
+    if params.get("includeDeliveryPreviews"):
+        answer["deliveryPreviews"] = {
+            stored.job.id: pages.delivery_preview(stored.job.delivery) for stored in found.jobs
+        }
+    return answer
+
+
+def run_log(tx: Tx, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one page of runs (cron.md §11.4), newest first."""
+    ref = params.get("jobId") or params.get("id")
+    job_id = None
+    if ref is not None and params.get("scope") != "all":
+        job_id = _logged_id(tx, str(ref))
+    query = _run_query(params, job_id)
+    keep = _entry_filter(params)
+    if keep is None:
+        found = run_rows.page(tx, query)
+        entries, total = [_entry(tx, run) for run in found.entries], found.total
+    else:
+        entries, total = _sifted(tx, query, keep)
+    return pages.page("entries", entries, total=total, offset=query.offset, limit=query.limit)
+
+
+def check_log(params: Mapping[str, Any]) -> None:
+    """Refuse what can name no run log."""
+    ref = params.get("jobId") or params.get("id")
+    if ref is None:
+        if params.get("scope") == "job":
+            raise InvalidInput("invalid cron.runs params: id is required for scope job")
+        return
+    if any(sign in str(ref) for sign in ("/", "\\", "\0")) or ref in (".", ".."):
+        raise InvalidInput("invalid cron.runs params: invalid id", why=f"got {ref!r}")
+
+
+def counts(tx: Tx, now: datetime) -> dict[str, Any]:
+    """Return how many jobs there are and what became of the runs of a day."""
+    counted = run_rows.counts(tx, now - _DAY)
+    by_status: dict[str, int] = {}
+    for (kind, status, _), count in counted.items():
+        if kind == "cron":
+            by_status[status] = by_status.get(status, 0) + count
+    return {
+        "jobs": job_rows.select(tx, JobQuery(enabled=None, limit=0)).total,
+        "nextWakeAtMs": ms(job_rows.next_due(tx)),
+        "running": by_status.get(RunStatus.RUNNING, 0),
+        "queued": by_status.get(RunStatus.CLAIMED, 0) + by_status.get(RunStatus.DEFERRED, 0),
+        "missed24h": by_status.get(RunStatus.MISSED, 0),
+        "errors24h": by_status.get(RunStatus.FAILED, 0),
+    }
+
+
+def _job_query(params: Mapping[str, Any], default_agent: str) -> JobQuery:
+    system = bool(params.get("includeSystem"))
+    return JobQuery(
+        kinds=("cron", "heartbeat") if system else ("cron",),
+        enabled=_enabled(params),
+        agent_id=params.get("agentId"),
+        default_agent=default_agent,
+        schedule_kind=_unless_all(params.get("scheduleKind")),
+        last_status=_unless_all(params.get("lastRunStatus")),
+        text=params.get("query"),
+        sort=_SORTS.get(str(params.get("sortBy") or "nextRunAtMs"), "next_run_at"),
+        descending=params.get("sortDir") == "desc",
+        limit=_limit(params),
+        offset=_offset(params),
+    )
+
+
+def _enabled(params: Mapping[str, Any]) -> bool | None:
+    word = params.get("enabled")
+    if word is None:
+        return None if params.get("includeDisabled") else True
+    return {"enabled": True, "disabled": False}.get(str(word))
+
+
+def _unless_all(word: Any) -> str | None:
+    return None if word in (None, "all") else str(word)
+
+
+def _limit(params: Mapping[str, Any]) -> int:
+    limit = params.get("limit") or pages.LIMIT_USUAL
+    return max(1, min(int(limit), pages.LIMIT_MOST))
+
+
+def _offset(params: Mapping[str, Any]) -> int:
+    return max(0, int(params.get("offset") or 0))
+
+
+def _run_query(params: Mapping[str, Any], job_id: str | None) -> RunQuery:
+    words = _words(params, "status", "statuses")
+    statuses = tuple(str(status) for word in words for status in _statuses(word))
+    reason = params.get("reason")
+    return RunQuery(
+        job_id=job_id,
+        run_id=params.get("runId"),
+        kind="cron" if job_id is None else None,
+        agent_id=params.get("agentId"),
+        statuses=statuses,
+        reasons=() if reason is None else (str(reason),),
+        since=instant(params.get("sinceMs")),
+        until=instant(params.get("untilMs")),
+        text=params.get("query"),
+        descending=params.get("sortDir") != "asc",
+        limit=_limit(params),
+        offset=_offset(params),
+    )
+
+
+def _statuses(word: str) -> tuple[RunStatus, ...]:
+    """Return the stored statuses behind a word of the wire, or of ours."""
+    if word in pages.STATUSES:
+        return pages.STATUSES[word]
+    try:
+        return (RunStatus(word),)
+    except ValueError:
+        raise InvalidInput(
+            f"status {word!r} is not known", fix=f"use one of: {', '.join(pages.STATUSES)}"
+        ) from None
+
+
+def _statuses(word: str) -> tuple[RunStatus, ...]:
+    """Return what is stored for the older product's word, or for one of ours."""
+    if word in pages.STATUSES:
+        return pages.STATUSES[word]
+    try:
+        return (RunStatus(word),)
+    except ValueError:
+        known = sorted({*pages.STATUSES, *RunStatus})
+        raise InvalidInput(
+            "invalid cron.runs params: invalid status",
+            why=f"got {word!r}",
+            fix=f"use one of: {', '.join(known)}",
+        ) from None
+
+
+def _words(params: Mapping[str, Any], one: str, many: str) -> tuple[str, ...]:
+    found = list(params.get(many) or ())
+    if params.get(one) is not None:
+        found.append(params[one])
+    return tuple(str(word) for word in found if word != "all")
+
+
+def _entry_filter(params: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool] | None:
+    """Return the filter for what only the finished entry says; None if nobody asks for it."""
+    deliveries = _words(params, "deliveryStatus", "deliveryStatuses")
+    trigger = params.get("trigger")
+    if not deliveries and trigger is None:
+        return None
+
+    def keep(entry: Mapping[str, Any]) -> bool:
+        return (not deliveries or entry["deliveryStatus"] in deliveries) and (
+            trigger is None or entry["trigger"] == trigger
+        )
+
+    return keep
+
+
+def _sifted(
+    tx: Tx, query: RunQuery, keep: Callable[[Mapping[str, Any]], bool]
+) -> tuple[list[dict[str, Any]], int]:
+    """Return one page of what passes a filter, and how many of the newest rows do."""
+    found: list[dict[str, Any]] = []
+    for offset in range(0, _SCAN_MOST, _SCAN):
+        batch = run_rows.page(tx, replace(query, limit=_SCAN, offset=offset)).entries
+        found.extend(entry for run in batch if keep(entry := _entry(tx, run)))
+        if len(batch) < _SCAN:
+            break
+    return found[query.offset : query.offset + query.limit], len(found)
+
+
+def _entry(tx: Tx, run: Run) -> dict[str, Any]:
+    sent = None if run.delivery_key is None else outbox.get(tx, run.delivery_key)
+    if sent is None:
+        return pages.run_entry(run)
+    error = (sent.last_error or {}).get("detail") or sent.reason
+    return pages.run_entry(run, delivery={"state": sent.state.value, "error": error})
+
+
+def _logged_id(tx: Tx, ref: str) -> str:
+    """Return the id whose runs are meant; a removed job's runs are found by its id."""
+    try:
+        return find(tx, ref).job.id
+    except JobNotFound:
+        if run_rows.page(tx, RunQuery(job_id=ref, limit=1)).total:
+            return ref
+        raise

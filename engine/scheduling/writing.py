@@ -1,0 +1,165 @@
+"""Steps by which stored jobs change, inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final, assert_never
+
+from engine.store import audit
+from jobs.codec import revision
+from jobs.declared import Act, Change, Declared, Plan
+from jobs.errors import Conflict, InvalidJob, JobNotFound
+from jobs.model import Job, JobState, Source, StoredJob
+from jobs.schedule import At, Every
+from jobs.store import jobs as job_rows
+from jobs.store.base import JobQuery
+from jobs.store.db import Tx
+from jobs.written import JUST_NOW, whole_ms
+
+_CLEARED: Final[Mapping[str, Any]] = {
+    "retry_at": None,
+    "consecutive_errors": 0,
+    "consecutive_skipped": 0,
+    "schedule_errors": 0,
+    "auto_disabled": None,
+}
+_EVENT: Final = {Act.ADD: "added", Act.DELETE: "removed"}
+
+
+def first_run(job: Job, now: datetime) -> datetime | None:
+    """Return when a new job is due first; an instant that has just passed is due now (§5)."""
+    if not job.enabled:
+        return None
+    if isinstance(job.schedule, At):
+        return max(job.schedule.at, whole_ms(now)) if job.schedule.at > now - JUST_NOW else None
+    return job.schedule.next_after(now)
+
+
+def next_run(current: StoredJob, job: Job, now: datetime) -> datetime | None:
+    """Return when a changed job is due next; with its old schedule its slot stands."""
+    unmoved = job.schedule == current.job.schedule and current.job.enabled
+    if job.enabled and unmoved and current.state.auto_disabled is None:
+        return current.state.next_run_at
+    return first_run(job, now)
+
+
+def sync(tx: Tx, current: StoredJob | None, beat: Job, now: datetime) -> bool:
+    """Store one heartbeat job as it should be; says whether anything changed."""
+    if current is None:
+        made = replace(beat, created_at=whole_ms(now), updated_at=whole_ms(now))
+        job_rows.insert(tx, made, next_run_at=first_run(made, now), now=now)
+        return True
+    job = replace(beat, created_at=current.job.created_at, updated_at=whole_ms(now))
+    if revision(job) == current.revision:
+        return False
+    job_rows.update(tx, job, next_run_at=next_run(current, job, now), now=now)
+    return True
+
+
+def converged(current: Job, wish: Job, params: Mapping[str, Any]) -> Job:
+    """Return the wish with what only its creation would have chosen anew taken from before."""
+    given = params.get("schedule")
+    anchored = isinstance(given, Mapping) and bool({"anchor", "anchorMs"} & given.keys())
+    before, after = current.schedule, wish.schedule
+    if isinstance(before, Every) and isinstance(after, Every) and not anchored:
+        wish = replace(wish, schedule=before if before.period == after.period else after)
+    return replace(wish, created_at=current.created_at)
+
+
+def declaration_key(params: Mapping[str, Any]) -> str | None:
+    """Return the key under which a caller's `add` converges (cron.md §1)."""
+    key = params.get("declarationKey")
+    if isinstance(key, str) and key.strip().startswith("config:"):
+        raise InvalidJob(
+            f"declarationKey {key!r} was refused", why="config: is for jobs of the config file"
+        )
+    return key.strip() if isinstance(key, str) and key.strip() else None
+
+
+def declared_as(tx: Tx, key: str | None) -> StoredJob | None:
+    """Return the job that has this declaration key."""
+    if key is None:
+        return None
+    try:
+        found = job_rows.find(tx, key)
+    except (JobNotFound, Conflict):
+        return None
+    return found if found.job.declaration_key == key else None
+
+
+def note(
+    tx: Tx, now: datetime, by: str, action: str, stored: StoredJob, **more: str | None
+) -> None:
+    """Write who did what to a job."""
+    detail = {"name": stored.job.name, "revision": stored.revision, **more}
+    audit.note(tx, now=now, actor=by, action=action, subject=stored.job.id, detail=detail)
+
+
+def apply(
+    tx: Tx, declared: Sequence[Declared], plan: Callable[[list[StoredJob]], Plan], now: datetime
+) -> tuple[Plan, list[tuple[StoredJob, str]]]:
+    """Write what ``plan`` makes of the stored jobs; returns it and what to tell of each job."""
+    page = job_rows.select(tx, JobQuery(enabled=None, source=Source.CONFIG.value))
+    found = {stored.job.id: stored for stored in page.jobs}
+    for entry in declared:
+        if entry.job.id not in found and entry.job.id not in page.unreadable:
+            other = job_rows.get(tx, entry.job.id) or declared_as(tx, entry.job.declaration_key)
+            if other is not None:
+                found[other.job.id] = other
+    made = plan(list(found.values()))
+    told = []
+    for change in made.changes:
+        if change.act is Act.ADD and change.job.id in page.unreadable:
+            job_rows.delete(tx, change.job.id)  # the config says it again, whole
+        stored = _step(tx, change, now)
+        note(tx, now, "config", f"cron.config.{change.act}", stored)
+        told.append((stored, _EVENT.get(change.act, "updated")))
+    return made, told
+
+
+def _step(tx: Tx, change: Change, now: datetime) -> StoredJob:
+    job = change.job
+    match change.act:
+        case Act.ADD:
+            return job_rows.insert(tx, job, next_run_at=change.next_run_at, now=now)
+        case Act.DELETE:
+            job_rows.delete(tx, job.id)
+            return StoredJob(job=job, state=JobState(), revision=revision(job))
+        case Act.UPDATE | Act.REVIVE | Act.DISABLE:
+            return job_rows.update(tx, job, next_run_at=change.next_run_at, now=now, **change.state)
+        case _:
+            assert_never(change.act)
+
+
+def changed(
+    tx: Tx,
+    current: StoredJob,
+    job: Job,
+    *,
+    now: datetime,
+    by: str,
+    again: bool = False,
+) -> tuple[StoredJob, str | None]:
+    """Give a stored job a new definition; its counters and last run stay."""
+    revived = again and (not current.job.enabled or current.state.auto_disabled is not None)
+    if not revived and revision(job) == current.revision:
+        return current, None
+    rescheduled = job.schedule != current.job.schedule
+    state: dict[str, Any] = {}
+    if revived:
+        state |= _CLEARED
+    if rescheduled:
+        state["retry_at"] = None  # the old schedule's backoff ends with it
+    if revived or rescheduled or (job.enabled and not current.job.enabled):
+        state["schedule_activated_at"] = now
+    stored = job_rows.update(
+        tx,
+        replace(job, created_at=current.job.created_at, updated_at=now),
+        next_run_at=next_run(current, job, now),
+        now=now,
+        **state,
+    )
+    note(tx, now, by, "cron.update", stored, previous=current.revision)
+    return stored, "updated"
