@@ -44,6 +44,7 @@ _DAY_WORDS: Final = {
 }
 _DOM, _MONTH, _DOW = 3, 4, 5
 _TOKEN: Final = re.compile(r"(\*|[a-z0-9]+(?:-[a-z0-9]+)?)(?:/(\d+))?")
+_PLAIN: Final = re.compile(r"\*(?:/\d+)?|\d+(?:/\d+)?|(?:\d+)-(?:\d+)(?:/\d+)?")
 _HASH: Final = re.compile(r"h(?:\((\d+)-(\d+)\))?(?:/(\d+))?")
 
 
@@ -330,7 +331,7 @@ def never_fires(expr: str) -> InvalidSchedule:
     """Return the refusal of an expression without a next time (cron.md §3.1)."""
     return InvalidSchedule(
         f'cron expression "{expr}" has no upcoming run time and would never fire',
-        fix="choose a day that exists: L is the last day of any month",
+        fix="choose a day that exists (L is the last of any month) and a year to come",
     )
 
 
@@ -517,6 +518,13 @@ def _expand_field(position: int, word: str, hash_id: str | None) -> tuple[object
     """Expand one field in its place: expressions differ, their fields are few."""
     if word in ("*", "-"):
         return ("*",)
+    tokens = word.split(",")
+    if position != _DOW and all(_PLAIN.fullmatch(token) for token in tokens):
+        plain = [_plain(position, token) for token in tokens]
+        if all(plain):  # a range that wraps around is empty to us, not to croniter
+            return tuple(value for values in plain for value in values)
+    if position == _DOW and all(token.isdecimal() for token in tokens):
+        return tuple(int(token) % 7 for token in tokens)
     from croniter import croniter  # here, not above: 60 ms that most commands need not pay
 
     place = (position - 1) % 6 if position < 6 else 6  # croniter counts the seconds sixth
@@ -526,6 +534,19 @@ def _expand_field(position: int, word: str, hash_id: str | None) -> tuple[object
         " ".join(fields), hash_id=None if hash_id is None else hash_id.encode()
     )
     return tuple(expanded[place])
+
+
+def _plain(position: int, token: str) -> range:
+    """Expand numbers, a range that does not wrap, or a step: nothing to look up, nothing to load.
+
+    A test compares every one of them with croniter.
+    """
+    low, high = _RANGES[position]
+    bounds, _slash, step = token.partition("/")
+    first, dash, last = bounds.partition("-")
+    start = low if first == "*" else int(first)
+    to_the_end = first == "*" or (step and not dash)
+    return range(start, (high if to_the_end else int(last or first)) + 1, int(step or 1))
 
 
 def _numbers(field: list[object]) -> set[int]:

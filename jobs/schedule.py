@@ -322,7 +322,7 @@ class _Search:
         return found
 
     def _count_within(self, now: Segment, first: int, end: int) -> int:
-        """Count where the clocks change: by arithmetic if the usual rules hold, else slot by slot."""
+        """Count beside a change of clocks: by arithmetic under the usual rules, else one by one."""
         if not self._last and self._gap != "shift":
             local = self._not_again(now, first + now.offset)
             made_up = first == now.since and self._swallowed_by(now) is not None

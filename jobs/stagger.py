@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 from functools import lru_cache
 from typing import Final
@@ -17,6 +16,8 @@ def offset(job_id: str, window: timedelta) -> timedelta:
     size = window // _MS
     if size <= 1:
         return timedelta()
+    import hashlib  # here: 3 ms that commands without staggered jobs need not pay
+
     digest = hashlib.sha256(job_id.encode()).digest()
     return timedelta(milliseconds=int.from_bytes(digest[:4], "big") % size)
 

@@ -1,0 +1,255 @@
+"""`engine cron next`: when an expression fires, without a gateway, a config or a database.
+
+It starts in a few hundredths of a second, so it imports neither click, pydantic, SQLAlchemy,
+asyncio nor rich; a test keeps it so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final, TextIO
+
+from engine.clock import SystemClock
+from engine.config.paths import host_zone
+from jobs.cron import never_fires
+from jobs.errors import EngineError, UsageError
+from jobs.schedule import Cron, Occurrence, Schedule, schedule_from_json
+from jobs.wallclock import zone
+from jobs.written import parse_at
+
+COUNT: Final = 5
+MOST: Final = 10_000  # slots of one answer
+_OPTIONS: Final = {"--tz": "tz", "--from": "from", "--until": "until", "--count": "count"}
+_KEYS: Final = frozenset({"expr", "tz", "from", "until", "count"})
+HELP: Final = f"""\
+Usage: engine cron next [OPTIONS] EXPR | -
+
+  When an expression fires: local time with its offset, UTC, and what a change of
+  clocks does to it. Needs no gateway. EXPR is a cron expression (quote it), or
+  "@every 5m". With "-" every line of standard input is one JSON object
+  {{"expr": "0 9 * * *", "tz": "Europe/London", "from": "2026-03-28", "until": null,
+  "count": 3}} and is answered by one line: {{"slots": [...]}} or {{"error": "..."}}.
+
+Options:
+  --tz ZONE      IANA zone of the expression; the host's if not given.
+  --from WHEN    Slots after this instant; now if not given. Without an offset it
+                 is wall time in the zone.
+  --until WHEN   Slots up to and including this instant; all of them without
+                 --count, {MOST} at most.
+  --count N      How many slots; {COUNT} if neither this nor --until is given.
+  --json         {{"slots": [...]}} with UTC instants.
+  -h, --help     Show this text.
+
+Example: engine cron next "30 2 * * *" --tz America/New_York --from 2026-03-07
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What was asked, before the texts are read. None: not given."""
+
+    expr: str
+    tz: str | None = None
+    after: str | None = None
+    until: str | None = None
+    count: int | None = None
+
+
+def run(argv: Sequence[str]) -> int:
+    """Answer the words after `cron next`; the exit status, 2 for what cannot be read."""
+    if {"-h", "--help"} & set(argv):
+        sys.stdout.write(HELP)
+        return 0
+    now, host = SystemClock().now(), host_zone(os.environ)
+    try:
+        words, given, as_json = _split(argv)
+        if words == ["-"]:
+            return _answer_lines(sys.stdin, sys.stdout, now, host)
+        question = _question({**given, "expr": " ".join(words)})
+        schedule, slots = _slots(question, now, host)
+        found = list(slots)
+    except EngineError as error:
+        return _refuse(error, as_json="--json" in argv)
+    if as_json:
+        sys.stdout.write(json.dumps({"slots": [_utc(slot.instant) for slot in found]}) + "\n")
+    else:
+        _print(schedule, found, question.tz or host)
+    return 0
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], dict[str, Any], bool]:
+    """Return the words that are no options, the options with values, and `--json`."""
+    words: list[str] = []
+    given: dict[str, Any] = {}
+    as_json = False
+    pending = iter(argv)
+    for word in pending:
+        name, equals, value = word.partition("=")
+        if name in _OPTIONS:
+            told = value if equals else next(pending, None)
+            if told is None:
+                raise UsageError(f"{name} needs a value", fix="engine cron next --help")
+            given[_OPTIONS[name]] = told
+        elif word == "--json":
+            as_json = True
+        elif word == "--":
+            words += pending
+        elif word.startswith("--"):
+            raise UsageError(
+                f"engine cron next has no option {name}", fix="engine cron next --help"
+            )
+        else:
+            words.append(word)
+    if not words:
+        raise UsageError(
+            "engine cron next needs an expression", fix='engine cron next "0 9 * * 1-5"'
+        )
+    return words, given, as_json
+
+
+def _answer_lines(lines: TextIO, out: TextIO, now: datetime, host: str) -> int:
+    """Answer one JSON line by one JSON line; an error is an answer too."""
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            answer: dict[str, Any] = {"slots": _told(line, now, host)}
+        except EngineError as error:
+            answer = {"error": _sentence(error)}
+        out.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        out.flush()  # whoever asks may wait for this answer before the next question
+    return 0
+
+
+def _told(line: str, now: datetime, host: str) -> list[str]:
+    try:
+        asked = json.loads(line)
+    except ValueError as error:
+        raise UsageError("the line is not JSON", why=str(error)) from None
+    if not isinstance(asked, dict):
+        raise UsageError("the line is not a JSON object")
+    if unknown := sorted(set(asked) - _KEYS):
+        raise UsageError(f"unknown key {unknown[0]!r}", fix=f"use {', '.join(sorted(_KEYS))}")
+    _schedule, slots = _slots(_question(asked), now, host)
+    return [_utc(slot.instant) for slot in slots]
+
+
+def _question(given: dict[str, Any]) -> Question:
+    """Check the kinds of what was given; numbers stand for epoch milliseconds in instants."""
+    texts: dict[str, str | None] = {}
+    for key in ("expr", "tz", "from", "until"):
+        value = given.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and key in ("from", "until"):
+            value = str(value)
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"{key} must be a text", why=f"got {value!r}")
+        texts[key] = value
+    expr = (texts["expr"] or "").strip()
+    if not expr:
+        raise UsageError("there is no expression", fix='write one, as in "0 9 * * 1-5"')
+    return Question(
+        expr=expr,
+        tz=texts["tz"] or None,
+        after=texts["from"],
+        until=texts["until"],
+        count=_count(given.get("count")),
+    )
+
+
+def _count(given: object) -> int | None:
+    if given is None:
+        return None
+    text = str(given)
+    if isinstance(given, bool) or not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise UsageError(f"count {text!r} was refused", fix=f"use a number from 1 to {MOST}")
+    return int(text)
+
+
+def _slots(question: Question, now: datetime, host: str) -> tuple[Schedule, Iterator[Occurrence]]:
+    """Read the question and return its slots, one after the other."""
+    tz = question.tz or host
+    zone(tz)
+    after = parse_at(question.after, now=now, tz=tz) if question.after else now
+    until = None if question.until is None else parse_at(question.until, now=now, tz=tz)
+    if len(question.expr.split()) == 1 and not question.expr.startswith("@"):
+        raise UsageError(
+            f'"{question.expr}" is no cron expression',
+            fix='quote five fields, as in "0 9 * * 1-5"; for a job: engine cron show with its id',
+        )
+    schedule = schedule_from_json(
+        {"kind": "cron", "expr": question.expr}, default_tz=tz, job_id=None, now=after
+    )
+    if schedule.next_after(after) is None:
+        raise never_fires(question.expr)
+    count = question.count or (COUNT if until is None else MOST)
+    return schedule, islice(_between(schedule, after, until), count)
+
+
+def _between(schedule: Schedule, after: datetime, until: datetime | None) -> Iterator[Occurrence]:
+    slot = schedule.occurrence_after(after)
+    while slot is not None and (until is None or slot.instant <= until):
+        yield slot
+        slot = schedule.occurrence_after(slot.instant)
+
+
+def _print(schedule: Schedule, slots: Sequence[Occurrence], tz: str) -> None:
+    """Print a line per slot; what is worth a warning goes to standard error."""
+    where = zone(tz)
+    for slot in slots:
+        local = slot.instant.astimezone(where)
+        text = local.isoformat(" ", "seconds")
+        sys.stdout.write(f"{text[:19]} {text[19:]} {local:%a}  {_utc(slot.instant)}{_note(slot)}\n")
+    if not slots:
+        sys.stderr.write("No slot in that time.\n")
+    for warning in _warnings(schedule):
+        sys.stderr.write(f"Note: {warning}.\n")
+
+
+def _note(slot: Occurrence) -> str:
+    """Say what a change of clocks did to a slot."""
+    match slot.dst:
+        case "gap":
+            wall = (slot.nominal_local or "").partition("T")[2]
+            return f"  ({wall} does not exist that day: it runs when the clocks change)"
+        case "overlap":
+            return f"  (the {'second' if slot.fold else 'first'} of two: the clocks go back)"
+        case _:
+            return ""
+
+
+def _warnings(schedule: Schedule) -> Iterator[str]:
+    if isinstance(schedule, Cron):
+        yield from schedule.fields.warnings
+        if schedule.fields.both_days_restricted and not schedule.fields.and_days:
+            yield (
+                "day of month and day of week are both given: a day that matches either is a"
+                " match; write +1 instead of 1 in the last field to ask for both"
+            )
+
+
+def _utc(instant: datetime) -> str:
+    precision = "milliseconds" if instant.microsecond else "seconds"
+    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=precision)}Z"
+
+
+def _sentence(error: EngineError) -> str:
+    return f"{error.what}: {error.why}" if error.why else error.what
+
+
+def _refuse(error: EngineError, *, as_json: bool) -> int:
+    """Print the refusal; the exit status is 2 whatever the kind."""
+    sys.stderr.write(f"{_sentence(error)}\n")
+    if error.fix:
+        sys.stderr.write(f"Fix: {error.fix}\n")
+    if as_json:
+        told = {"type": type(error).__name__, "code": error.code, "message": _sentence(error)}
+        if error.fix:
+            told["fix"] = error.fix
+        sys.stdout.write(json.dumps({"ok": False, "error": told}, ensure_ascii=False) + "\n")
+    return UsageError.exit_status
