@@ -151,18 +151,6 @@ def _run_query(params: Mapping[str, Any], job_id: str | None) -> RunQuery:
 
 
 def _statuses(word: str) -> tuple[RunStatus, ...]:
-    """Return the stored statuses behind a word of the wire, or of ours."""
-    if word in pages.STATUSES:
-        return pages.STATUSES[word]
-    try:
-        return (RunStatus(word),)
-    except ValueError:
-        raise InvalidInput(
-            f"status {word!r} is not known", fix=f"use one of: {', '.join(pages.STATUSES)}"
-        ) from None
-
-
-def _statuses(word: str) -> tuple[RunStatus, ...]:
     """Return what is stored for the older product's word, or for one of ours."""
     if word in pages.STATUSES:
         return pages.STATUSES[word]

@@ -91,7 +91,8 @@ class House:
             "ended_at": now,
         }
         run = Run(**{**plain, **how})
-        await self.database.write(lambda tx: run_rows.insert(tx, [run]))
+        open_run = replace(run, status=RunStatus.RUNNING, ended_at=None)
+        await self.database.write(lambda tx: run_rows.insert(tx, [open_run]))
         await self.database.write(lambda tx: run_rows.finish(tx, [Finish(run=run)]))
         return run
 
