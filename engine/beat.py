@@ -27,11 +27,12 @@ from engine.gates import BeatSnapshot, Decision, Defer, Run as Go, Skip, decide
 from engine.lanes import Holder, Lanes
 from engine.outbox import Delivery, Priority, expiry
 from engine.outcome import TOKEN, Verdict, classify
+from engine.outlet import found_words, last_of
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, RouteFacts, TargetWish, resolve
 from engine.sessions import beat_key, main_key
-from engine.store import events as event_rows, meta, sessions, tasks as task_rows
+from engine.store import events as event_rows, meta, tasks as task_rows
 from engine.store.events import SystemEvent
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
@@ -325,12 +326,25 @@ class Beats:
         grid = heartbeat.grid(self._seed, agent.agent_id, beat.period)
         return heartbeat.next_that_runs(grid, beat.active_hours, after)
 
+    async def route_words(self, agent: AgentProfile) -> dict[str, Any]:
+        """Return where an alert of this agent would go now, or why it would go nowhere."""
+        roster = self._roster()
+        key = main_key(agent.agent_id, main=roster.main_key)
+        last = await self._database.read(lambda tx: last_of(tx, agent.agent_id, key))
+        facts = RouteFacts(
+            agent_id=agent.agent_id,
+            channels=roster.channels(agent.agent_id),
+            last=last,
+            local_fallback=roster.local_fallback,
+        )
+        return found_words(resolve(agent.beat.wish, facts))
+
     def _known(self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime) -> _Known:
         stored = job_rows.get(tx, JOB_PREFIX + agent.agent_id)
         return _Known(
             events=event_rows.pending(tx, agent.agent_id, session_key, now),
             tasks=task_rows.last_slots(tx, agent.agent_id),
-            last=_last_route(tx, agent, session_key),
+            last=last_of(tx, agent.agent_id, session_key),
             starts=run_rows.starts_since(tx, agent.agent_id, now - 2 * FLOOD_WINDOW),
             poll_at=run_rows.last_poll(tx, agent.agent_id),
             enabled=switched_on(tx, agent.agent_id),
@@ -637,16 +651,6 @@ def switched_on(tx: Tx, agent_id: str | None = None) -> bool:
     return agent_id is None or meta.get(tx, f"{SWITCH}:{agent_id}") != "off"
 
 
-def _last_route(tx: Tx, agent: AgentProfile, session_key: str) -> Any:
-    """Return where `last` leads: the main session's route, else the newest direct one."""
-    own = sessions.route(tx, session_key)
-    if own is not None and own.unusable is None:
-        return own
-    known = [r for r in sessions.routes(tx, agent_id=agent.agent_id) if r.channel != "local"]
-    usable = [r for r in known if r.unusable is None and r.chat_type.value == "direct"]
-    return next(iter(usable), own)
-
-
 def _wish(agent: AgentProfile, wake: Wake) -> TargetWish:
     """A cron wake says `last`: the configured recipient belongs to another target."""
     wish = agent.beat.wish
@@ -744,22 +748,7 @@ def _facts(view: View, wake: Wake) -> dict[str, Any]:
 
 def _target_words(view: View) -> dict[str, Any]:
     wish = view.agent.beat.wish
-    asked = {"requested": wish.target, "source": wish.source}
-    found = view.found
-    if isinstance(found, NoRoute):
-        return {**asked, "reason": found.reason.value, "because": found.because}
-    words = {
-        **asked,
-        "channel": found.channel,
-        "accountId": found.account_id,
-        "to": found.to,
-        "threadId": found.thread_id,
-        "chatType": found.chat_type.value,
-        "via": found.via,
-        "learntAt": ms(found.learnt_at),
-        "warning": found.warning,
-    }
-    return {key: value for key, value in words.items() if value is not None}
+    return {"requested": wish.target, "source": wish.source, **found_words(view.found)}
 
 
 def _answered(run: Run, result: TurnResult, verdict: Verdict) -> Run:

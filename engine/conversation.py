@@ -17,8 +17,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from jobs.store.db import Database, Tx
-
 from engine.agents.base import FailureClass, Tool
 from engine.clock import Clock
 from engine.events import Bus
@@ -27,6 +25,7 @@ from engine.outcome import strip_token
 from engine.store import events as event_rows, outbox as outbox_rows
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
+from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from engine.agents.secrets import redacted
 from engine.clock import Clock
 from engine.outbox import Delivery, Priority, expiry
 from engine.outcome import Verdict, classify
+from engine.outlet import found_words, last_of
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, RouteFacts, TargetWish, resolve
-from engine.store import sessions
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.wake import Intent
@@ -45,7 +45,6 @@ from jobs.schedule import At
 from jobs.store import jobs as job_rows
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
-from jobs.store.rows import ms
 
 TURN_TIMEOUT: Final = timedelta(minutes=60)  # cron.md §8
 COMMAND_TIMEOUT: Final = timedelta(minutes=10)
@@ -332,7 +331,7 @@ class CronRuns:
         if spec.mode == "none":
             return NoRoute(SkipReason.TARGET_NONE, "delivery is none")
         origin = job.session_key or keys.main_key(agent.agent_id, main=self._roster().main_key)
-        known = await self._database.read(lambda tx: _routes_of(tx, agent.agent_id, origin))
+        known = await self._database.read(lambda tx: last_of(tx, agent.agent_id, origin))
         wish = TargetWish(
             target=spec.channel or "last",
             to=spec.to,
@@ -449,14 +448,6 @@ def _session_of(job: Job, run: Run, agent: AgentProfile, main: str) -> str:
     return keys.cron_key(agent.agent_id, job.id, run_id=run.id)
 
 
-def _routes_of(tx: Tx, agent_id: str, session_key: str) -> Any:
-    own = sessions.route(tx, session_key)
-    if own is not None and own.unusable is None:
-        return own
-    known = [r for r in sessions.routes(tx, agent_id=agent_id) if r.channel != "local"]
-    return next((r for r in known if r.unusable is None and r.chat_type.value == "direct"), own)
-
-
 def _failed(run: Run, failure: str, words: str, now: datetime) -> Run:
     return replace(
         run,
@@ -475,20 +466,7 @@ def _reply_words(verdict: Verdict, raw: str) -> Mapping[str, Any]:
 
 
 def _target_words(job: Job, found: Route | NoRoute) -> Mapping[str, Any]:
-    asked = {"requested": job.delivery.channel or job.delivery.mode}
-    if isinstance(found, NoRoute):
-        return {**asked, "reason": found.reason.value, "because": found.because}
-    words = {
-        **asked,
-        "channel": found.channel,
-        "accountId": found.account_id,
-        "to": found.to,
-        "threadId": found.thread_id,
-        "via": found.via,
-        "learntAt": ms(found.learnt_at),
-        "warning": found.warning,
-    }
-    return {key: value for key, value in words.items() if value is not None}
+    return {"requested": job.delivery.channel or job.delivery.mode, **found_words(found)}
 
 
 def _same_place(sent: tuple[str, str], route: Route) -> bool:

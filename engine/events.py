@@ -58,7 +58,7 @@ class Bus:
         for listener in tuple(self._listeners):
             try:
                 listener(event)
-            except Exception:  # noqa: BLE001 - a listener never harms the scheduler (cron.md §15)
+            except Exception:
                 log.exception("listener failed", extra={"event": name})
 
 

@@ -15,16 +15,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from jobs.due import Passed, owed
-from jobs.schedule import Cron, Occurrence
-
 from engine.clock import Clock
 from engine.record import Recorder
 from jobs import codec
 from jobs.crash import crash_point
+from jobs.due import Passed, owed
 from jobs.errors import EngineError
 from jobs.ids import new_id
 from jobs.model import Job, Run, RunStatus, SkipReason, Trigger
+from jobs.schedule import Cron, Occurrence
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Claim, DueJob, Finish
 from jobs.store.db import Database
@@ -181,11 +180,9 @@ class Loop:
                 "scheduled jobs are switched off (cron.enabled, or ENGINE_SKIP_CRON)",
             )
         if row.retry_at is not None and now < row.retry_at:
-            return (
-                SkipReason.BACKOFF,
-                f"{row.consecutive_errors} failures in a row; it waits until"
-                f" {row.retry_at:%Y-%m-%d %H:%M:%SZ}",
-            )
+            until = f"{row.retry_at:%Y-%m-%d %H:%M:%SZ}"
+            words = f"{row.consecutive_errors} failures in a row; it waits until {until}"
+            return SkipReason.BACKOFF, words
         if (running := self._active.get(job.id)) is not None or not first:
             return SkipReason.OVERLAP_SKIP, f"run {running or 'before it'} was still going"
         ended = self._ended.get(job.id)

@@ -15,8 +15,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from jobs.store.db import Database, Tx
-
 from engine.agents.base import (
     Agent,
     AgentFailure,
@@ -31,6 +29,7 @@ from engine.clock import Clock
 from engine.lanes import Lanes
 from engine.store import sessions as session_rows
 from jobs.errors import EngineError
+from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,85 @@
+"""The read side of beats: the last one, pages of them, and who beats (heartbeat.md §9, §20)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from engine.heartbeat import record_words, sentence
+from engine.outbox import Delivery
+from engine.store import outbox
+from jobs.errors import InvalidInput
+from jobs.model import Run
+from jobs.store import runs as run_rows
+from jobs.store.base import RunQuery
+from jobs.store.db import Database, Tx
+from jobs.wallclock import EPOCH
+
+PAGE_MOST: Final = 200
+
+
+class History:
+    """Tells what beats were, each with its sentence."""
+
+    def __init__(self, database: Database, *, zone_of: Callable[[str | None], ZoneInfo]) -> None:
+        self._database = database
+        self._zone_of = zone_of
+
+    async def last(self, agent_id: str | None = None) -> dict[str, Any] | None:
+        """Return the newest record, of one agent or of all; nothing before the first."""
+
+        def work(tx: Tx) -> tuple[Run, Delivery | None] | None:
+            beats = run_rows.last_beats(tx)
+            mine = [run for run in beats if agent_id is None or run.agent_id == agent_id]
+            return with_delivery(tx, mine[0]) if mine else None
+
+        found = await self._database.read(work)
+        return None if found is None else self.told(*found)
+
+    async def page(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return records, newest first: ``{entries, total, offset, limit, hasMore}``."""
+        query = RunQuery(
+            kind="heartbeat",
+            agent_id=params.get("agentId"),
+            statuses=tuple(params.get("statuses") or ()),
+            reasons=tuple(
+                params.get("reasons") or ([params["reason"]] if params.get("reason") else ())
+            ),
+            since=_instant(params.get("sinceMs")),
+            until=_instant(params.get("untilMs")),
+            limit=max(1, min(int(params.get("limit") or 50), PAGE_MOST)),
+            offset=max(0, int(params.get("offset") or 0)),
+        )
+
+        def work(tx: Tx) -> tuple[list[tuple[Run, Delivery | None]], int]:
+            found = run_rows.page(tx, query)
+            return [with_delivery(tx, run) for run in found.entries], found.total
+
+        rows, total = await self._database.read(work)
+        return {
+            "entries": [self.told(run, delivery) for run, delivery in rows],
+            "total": total,
+            "offset": query.offset,
+            "limit": query.limit,
+            "hasMore": query.offset + len(rows) < total,
+        }
+
+    def told(self, run: Run, delivery: Delivery | None) -> dict[str, Any]:
+        """Return a record with its sentence."""
+        zone = self._zone_of(run.agent_id)
+        return {**record_words(run, delivery), "explain": sentence(run, delivery, zone=zone)}
+
+
+def with_delivery(tx: Tx, run: Run) -> tuple[Run, Delivery | None]:
+    """Return a run with what became of its message."""
+    return run, outbox.get(tx, run.delivery_key) if run.delivery_key else None
+
+
+def _instant(value: object) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInput(f"an instant must be epoch milliseconds, not {value!r}")
+    return EPOCH + timedelta(milliseconds=value)

@@ -1,0 +1,129 @@
+"""Messages somebody asked to send: an agent's tool, an operator, a client. Queued, not sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.clock import Clock
+from engine.events import Bus
+from engine.outbox import Delivery, Priority, expiry, receipt
+from engine.roster import Roster
+from engine.route import NoRoute, RouteFacts, TargetWish, resolve
+from engine.sessions import main_key
+from engine.store import outbox, sessions
+from engine.target import LastRoute, Route, split_target
+from jobs.errors import InvalidInput
+from jobs.store.db import Database, Tx
+from jobs.store.rows import ms
+
+
+class Outlet:
+    """Resolves where a message goes and puts it into the outbox. Same key, same message."""
+
+    def __init__(
+        self, *, database: Database, clock: Clock, bus: Bus, roster: Callable[[], Roster]
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._bus = bus
+        self._roster = roster
+
+    async def send(
+        self,
+        *,
+        channel: str | None,
+        to: str | None,
+        account_id: str | None,
+        thread_id: str | None,
+        text: str,
+        key: str,
+        agent_id: str | None,
+    ) -> dict[str, Any]:
+        """Accept one message; ``{messageId, channel, chatId, state}``.
+
+        Raises `InvalidInput` with the reason when it can go nowhere.
+        """
+        if not text.strip():
+            raise InvalidInput("the message was not accepted", why="its text is empty")
+        roster = self._roster()
+        agent = roster.agent(agent_id).agent_id
+        known = await self._database.read(
+            lambda tx: last_of(tx, agent, main_key(agent, main=roster.main_key))
+        )
+        found = resolve(
+            TargetWish(
+                target=_channel_of(channel, to),
+                to=to,
+                account_id=account_id,
+                thread_id=thread_id,
+                source="config",
+            ),
+            RouteFacts(
+                agent_id=agent,
+                channels=roster.channels(agent),
+                last=known,
+                local_fallback=roster.local_fallback,
+            ),
+        )
+        if isinstance(found, NoRoute):
+            raise InvalidInput(
+                "the message was not accepted", why=found.because, fix=found.reason.fix
+            )
+        now = self._clock.now()
+        delivery = Delivery(
+            key=key,
+            route=found,
+            text=text,
+            kind="message",
+            created_at=now,
+            expires_at=expiry("message", now),
+            agent_id=agent,
+            priority=Priority.REPLY,
+        )
+        stored = await self._database.write(lambda tx: outbox.add(tx, delivery))
+        self._bus.publish("outbox", {"key": stored.key, "state": stored.state.value})
+        return {
+            "messageId": stored.key,
+            "channel": stored.route.channel,
+            "chatId": stored.route.to,
+            "state": stored.state.value,
+            "receipt": receipt(stored),
+        }
+
+
+def _channel_of(channel: str | None, to: str | None) -> str:
+    if channel:
+        return channel.strip().lower()
+    named = split_target(to)[0] if to else None
+    return named or "last"
+
+
+def last_of(tx: Tx, agent_id: str, session_key: str) -> LastRoute | None:
+    """Return where `last` leads: the session's own route, else the newest usable direct one.
+
+    channels.md §4: per-peer sessions would otherwise leave `last` empty for ever.
+    """
+    own = sessions.route(tx, session_key)
+    if own is not None and own.unusable is None:
+        return own
+    known = [r for r in sessions.routes(tx, agent_id=agent_id) if r.channel != "local"]
+    usable = [r for r in known if r.unusable is None and r.chat_type.value == "direct"]
+    return next(iter(usable), own)
+
+
+def found_words(found: Route | NoRoute) -> dict[str, Any]:
+    """Return a resolved route, or why there is none, as the record keeps it."""
+    if isinstance(found, NoRoute):
+        return {"reason": found.reason.value, "because": found.because}
+    words = {
+        "channel": found.channel,
+        "accountId": found.account_id,
+        "to": found.to,
+        "threadId": found.thread_id,
+        "chatType": found.chat_type.value,
+        "via": found.via,
+        "learntAt": ms(found.learnt_at),
+        "warning": found.warning,
+    }
+    return {key: value for key, value in words.items() if value is not None}
