@@ -1,0 +1,192 @@
+"""`engine heartbeat`: the last beat, the history, who beats, on and off (heartbeat.md §20)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import click
+
+from engine.cli import heartbeat_last
+from engine.cli.app import Group, here
+from engine.cli.ask import Line, gateway_options
+from engine.cli.record import record_sentence
+from engine.cli.render import duration, one_line, relative, show_table, stamp
+from engine.clock import SystemClock
+from jobs.duration import parse_duration
+from jobs.wallclock import zone
+from jobs.written import parse_at
+
+_FROM_AFAR: Final = ("url", "port", "token", "password")
+
+
+@click.group(cls=Group, name="heartbeat", epilog="Example: engine heartbeat last")
+def group() -> None:
+    """Beats: the last one, the history, on and off."""
+
+
+@group.command(epilog="Example: engine heartbeat last --agent main --json")
+@click.option("--agent", "agent_id", metavar="ID", help="One agent; without it the newest of all.")
+@gateway_options()
+@click.pass_context
+def last(ctx: click.Context, line: Line, agent_id: str | None) -> int:
+    """What the last beat did and why, in one sentence; works with the gateway down.
+
+    Read from this machine's store. With --url or --port the gateway there is asked.
+    """
+    asked_there = any(ctx.params.get(name) for name in _FROM_AFAR)
+    if not asked_there and line.address.source != "env":
+        wish = heartbeat_last.Wish(agent_id=agent_id, as_json=line.as_json)
+        return heartbeat_last.answer(here(ctx).paths, wish)
+    record = line.call("last-heartbeat", {"agentId": agent_id} if agent_id else {})
+    line.show(record, lambda told: _last_words(told, line))
+    return 0
+
+
+def _last_words(record: Mapping[str, Any] | None, line: Line) -> str:
+    if record is None:
+        return "No heartbeat has run yet. Next: engine heartbeat list"
+    return record_sentence(record, zone=zone(line.place.zone), now=SystemClock().now())
+
+
+@group.command(epilog="Example: engine heartbeat history --since 24h --reason quiet-hours")
+@click.option("--since", metavar="WHEN", help="A duration back (24h) or an instant.")
+@click.option("--agent", "agent_id", metavar="ID", help="One agent.")
+@click.option("--status", metavar="WORD", help="sent, ok-token, ok-empty, skipped or failed.")
+@click.option("--reason", metavar="WORD", help="One skip reason, e.g. quiet-hours.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@gateway_options()
+def history(
+    line: Line,
+    since: str | None,
+    agent_id: str | None,
+    status: str | None,
+    reason: str | None,
+    limit: int,
+) -> None:
+    """Beats, newest first; the same skip again and again is one line."""
+    now = SystemClock().now()
+    params: dict[str, Any] = {"limit": limit}
+    given = {"agentId": agent_id, "status": status, "reason": reason}
+    params |= {key: value for key, value in given.items() if value}
+    if since is not None:
+        params["sinceMs"] = since_ms(since, now, line.place.zone)
+    answer = line.call("heartbeat.history", params)
+    line.show(answer, lambda told: _history_words(told, zone(line.place.zone), now))
+
+
+def since_ms(text: str, now: datetime, zone_name: str) -> int:
+    """`24h` back from now, or an instant, as milliseconds."""
+    if text[:1].isdigit() and text[-1:].isalpha() and "T" not in text.upper():
+        begin = now - parse_duration(text)
+    else:
+        begin = parse_at(text, now=now, tz=zone_name)
+    return int(begin.timestamp() * 1000)
+
+
+def _history_words(answer: Mapping[str, Any], where: ZoneInfo, now: datetime) -> str:
+    entries: Sequence[Mapping[str, Any]] = answer.get("entries") or ()
+    if not entries:
+        return "No heartbeats on record."
+    lines = [_folded(same, where, now) for same in _runs_of_skips(entries)]
+    total = int(answer.get("total") or len(entries))
+    if total > len(entries):
+        lines.append(f"({len(entries)} of {total}; more with --limit)")
+    return "\n".join(lines)
+
+
+def _runs_of_skips(
+    entries: Sequence[Mapping[str, Any]],
+) -> list[list[Mapping[str, Any]]]:
+    """Neighbours that are the same skip of the same agent belong together (heartbeat.md §9.2)."""
+    groups: list[list[Mapping[str, Any]]] = []
+    for entry in entries:
+        if groups and _skip_key(entry) is not None and _skip_key(entry) == _skip_key(groups[-1][0]):
+            groups[-1].append(entry)
+        else:
+            groups.append([entry])
+    return groups
+
+
+def _skip_key(entry: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    if entry.get("status") != "skipped" or entry.get("preview"):
+        return None
+    return entry.get("agentId"), entry.get("skipReason") or entry.get("reason")
+
+
+def _folded(same: Sequence[Mapping[str, Any]], where: ZoneInfo, now: datetime) -> str:
+    told = record_sentence(same[0], zone=where, now=now)
+    if len(same) == 1:
+        return told
+    return f"{told} ({len(same)} times since {stamp(same[-1].get('ts'), where, now)})"
+
+
+@group.command("list", epilog="Example: engine heartbeat list")
+@gateway_options()
+def listing(line: Line) -> None:
+    """Every agent: how often, the next beat, where its words would go, the last outcome."""
+    answer = line.call("heartbeat.list")
+    if line.as_json:
+        line.show(answer, str)
+        return
+    beats = answer.get("heartbeats") or ()
+    if not beats:
+        click.echo("No agents.")
+        return
+    now = SystemClock().now()
+    rows = [_beat_row(beat, now) for beat in beats]
+    show_table(("AGENT", "EVERY", "NEXT", "TARGET", "LAST", "STATE"), rows, keep=1)
+
+
+def _beat_row(beat: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
+    every = beat.get("every") or (duration(beat["everyMs"]) if beat.get("everyMs") else None)
+    last_one = beat.get("last") or {}
+    told = last_one.get("skipReason") or last_one.get("status")
+    state = "on" if beat.get("enabled") else one_line(beat.get("because") or "off")
+    return (
+        str(beat.get("agentId")),
+        str(every or "-"),
+        relative(beat.get("nextDueAt") or beat.get("nextRunAtMs"), now),
+        _target_words(beat.get("target")),
+        f"{told} {relative(last_one.get('ts'), now)}" if told else "-",
+        state,
+    )
+
+
+def _target_words(target: object) -> str:
+    if not isinstance(target, Mapping):
+        return str(target or "-")
+    wish = target.get("requested") or target.get("target") or ""
+    if target.get("channel"):
+        place = f"{target['channel']} {target.get('to') or ''}".strip()
+        return f"{wish} → {place}" if wish else place
+    why = target.get("because") or target.get("reason") or "nothing"
+    return f"{wish} → {why}" if wish else str(why)
+
+
+@group.command(epilog="Example: engine heartbeat enable main")
+@click.argument("agent_id", metavar="[AGENT]", required=False)
+@gateway_options()
+def enable(line: Line, agent_id: str | None) -> None:
+    """Switch beats on, all or one agent's; kept through restarts."""
+    switch(line, agent_id, on=True)
+
+
+@group.command(epilog="Example: engine heartbeat disable main")
+@click.argument("agent_id", metavar="[AGENT]", required=False)
+@gateway_options()
+def disable(line: Line, agent_id: str | None) -> None:
+    """Switch beats off, all or one agent's; kept through restarts."""
+    switch(line, agent_id, on=False)
+
+
+def switch(line: Line, agent_id: str | None, *, on: bool) -> None:
+    """Tell the gateway, and say what is so now."""
+    params: dict[str, Any] = {"enabled": on}
+    if agent_id is not None:
+        params["agentId"] = agent_id
+    answer = line.call("set-heartbeats", params)
+    whose = f"Heartbeat of {agent_id}" if agent_id else "Heartbeats of all agents"
+    line.show(answer, lambda _: f"{whose}: {'on' if on else 'off'}.")

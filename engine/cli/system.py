@@ -1,0 +1,128 @@
+"""`engine system`: wake an agent and hear what came of it; who is around (operations.md §16 L9)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+import click
+
+from engine.cli import heartbeat
+from engine.cli.app import Group
+from engine.cli.ask import Line, gateway_options
+from engine.cli.record import record_sentence
+from engine.cli.render import relative, show_table
+from engine.clock import SystemClock
+from jobs.errors import TimedOut, UsageError
+from jobs.wallclock import zone
+
+WAIT_MS: Final = 120_000
+_GRACE: Final = timedelta(seconds=10)  # the answer's own way on top of the wait
+
+
+@click.group(cls=Group, name="system", epilog='Example: engine system event --text "look again"')
+def group() -> None:
+    """Wake an agent, see who is around."""
+
+
+@group.command(epilog='Example: engine system event --mode now --text "the build is red"')
+@click.argument("text", required=False)
+@click.option("--text", "flag_text", metavar="TEXT", help="The same as the argument.")
+@click.option(
+    "--mode",
+    type=click.Choice(["now", "next-heartbeat"]),
+    default="next-heartbeat",
+    show_default=True,
+    help="Wake the agent at once, or let its next beat see the event.",
+)
+@click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
+@click.option("--no-wait", is_flag=True, help="With --mode now: do not wait for the outcome.")
+@gateway_options(timeout_ms=WAIT_MS)
+def event(
+    line: Line,
+    text: str | None,
+    flag_text: str | None,
+    mode: str,
+    agent_id: str | None,
+    no_wait: bool,
+) -> int:
+    """Queue words for an agent; with --mode now wait, and say what it did with them.
+
+    Exit status 0 once the event is accepted, 5 when the wait ran out.
+    """
+    words = _words(text, flag_text)
+    wait = mode == "now" and not no_wait
+    params: dict[str, Any] = {"text": words, "mode": mode, "idempotencyKey": str(uuid4())}
+    if agent_id:
+        params["agentId"] = agent_id
+    if wait:
+        params |= {"wait": True, "timeoutMs": line.timeout // timedelta(milliseconds=1)}
+    answer = line.call("wake", params, timeout=line.timeout + _GRACE)
+    if wait and answer.get("outcome") is None:
+        raise TimedOut(
+            "the event is queued, its outcome is not known yet",
+            why=f"no beat ended within {line.timeout.total_seconds():g} s",
+            fix=f"{line.place.program} heartbeat last",
+            eventId=answer.get("eventId"),
+        )
+    line.show(answer, lambda told: _told(told, line, mode))
+    return 0
+
+
+def _words(text: str | None, flag_text: str | None) -> str:
+    if text and flag_text:
+        raise UsageError("the text was given twice", fix="give it as --text or as an argument")
+    words = (text or flag_text or "").strip()
+    if words == "-":
+        words = sys.stdin.read().strip()
+    if not words:
+        raise UsageError(
+            "there is no event without a text", fix='engine system event --text "look again"'
+        )
+    return words
+
+
+def _told(answer: Mapping[str, Any], line: Line, mode: str) -> str:
+    outcome = answer.get("outcome")
+    if isinstance(outcome, Mapping):
+        return record_sentence(outcome, zone=zone(line.place.zone), now=SystemClock().now())
+    after = (
+        f"The agent is being woken: {line.place.program} heartbeat last"
+        if mode == "now"
+        else "The next beat will see it."
+    )
+    return f"Queued ({answer.get('eventId', 'no id')}). {after}"
+
+
+@group.command(epilog="Example: engine system presence")
+@gateway_options()
+def presence(line: Line) -> None:
+    """Who is connected to the gateway."""
+    entries = line.call("system-presence")
+    if line.as_json:
+        line.show(entries, str)
+        return
+    now = SystemClock().now()
+    rows = [
+        (
+            entry.get("host") or entry.get("instanceId") or "-",
+            entry.get("mode") or "-",
+            entry.get("version") or "-",
+            entry.get("reason") or "-",
+            relative(entry.get("ts"), now),
+        )
+        for entry in entries
+    ]
+    show_table(("HOST", "MODE", "VERSION", "REASON", "SEEN"), rows)
+
+
+@group.group("heartbeat", cls=Group, epilog="Example: engine system heartbeat last")
+def beats() -> None:
+    """The same as `engine heartbeat`, under its older name."""
+
+
+for _command in (heartbeat.last, heartbeat.enable, heartbeat.disable):
+    beats.add_command(_command)
