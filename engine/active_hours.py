@@ -43,8 +43,10 @@ class ActiveHours:
 
     def opens_after(self, now: datetime) -> datetime:
         """Return ``now`` if the window is open, else the instant it opens next."""
-        if self.contains(now):
-            return now
+        return now if self.contains(now) else self.next_opening(now)
+
+    def next_opening(self, now: datetime) -> datetime:
+        """Return the first instant after ``now`` at which the window opens anew."""
         today = now.astimezone(self.zone).date()
         return min(
             opens

@@ -76,7 +76,7 @@ def settled(schedule: Every | Cron, hours: ActiveHours | None, now: datetime) ->
         return Cadence(Cron(f"{minute} {hour} * * *", hours.zone.key), warning)
     slot = schedule.next_after(now)
     opens = min(
-        (hours.opens_after(slot - back * _DAY) for back in range(3)),
+        (hours.next_opening(max(now, slot - back * _DAY)) for back in range(2)),
         key=lambda opening: abs(opening - slot),
     )
     return Cadence(Every(schedule.period, EPOCH + (opens - EPOCH) % schedule.period), warning)
