@@ -204,7 +204,7 @@ def _added(entry: Declared, now: datetime) -> Change:
 def _changed(entry: Declared, current: StoredJob, now: datetime) -> Change | None:
     job = _settled(entry, current.job)
     orphan = current.state.orphaned_at is not None
-    if not orphan and codec.revision(job) == current.revision:
+    if not orphan and (codec.revision(job) == current.revision or _switched_off(job, current)):
         return None
     act = Act.REVIVE if orphan else Act.UPDATE
     cleared: dict[str, Any] = {"orphaned_at": None, "auto_disabled": None}
@@ -222,6 +222,16 @@ def _changed(entry: Declared, current: StoredJob, now: datetime) -> Change | Non
         next_run_at=first_run(job, now),
         state={**cleared, "schedule_activated_at": now, "retry_at": None},
     )
+
+
+def _switched_off(job: Job, current: StoredJob) -> bool:
+    """Say whether the two differ only in what the job's own runs did: failed too often, or done.
+
+    Only another definition takes that back (cron.md §13): a restart is none.
+    """
+    done = isinstance(job.schedule, At) and current.state.last_status is not None
+    ended = current.state.auto_disabled is not None or done
+    return ended and codec.revision(replace(job, enabled=False)) == current.revision
 
 
 def _settled(entry: Declared, before: Job) -> Job:

@@ -159,8 +159,7 @@ def _statuses(word: str) -> tuple[RunStatus, ...]:
     except ValueError:
         known = sorted({*pages.STATUSES, *RunStatus})
         raise InvalidInput(
-            "invalid cron.runs params: invalid status",
-            why=f"got {word!r}",
+            f"status {word!r} is not known",
             fix=f"use one of: {', '.join(known)}",
         ) from None
 
