@@ -212,12 +212,17 @@ class Scheduling:
         run = self._manual_run(job, now, by)
 
         def work(tx: Tx) -> None:
+            reading.find(tx, job.id)  # it may have been removed since
             run_rows.insert(tx, [run])
             writing.note(tx, now, by, "cron.run", stored, runId=run.id)
 
         self._starting.add(job.id)
         try:
             await self._database.write(work)
+            if (other := self._active(job.id)) is not None:
+                # Its slot came while the row was written: the job is running by now.
+                await self._database.write(lambda tx: writing.overtaken(tx, run, other, now))
+                return {"ok": True, "ran": False, "reason": "already-running"}
             self._dispatch(job, run)
         finally:
             self._starting.discard(job.id)

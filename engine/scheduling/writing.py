@@ -11,10 +11,10 @@ from engine.store import audit
 from jobs.codec import revision
 from jobs.declared import Act, Change, Declared, Plan
 from jobs.errors import Conflict, InvalidJob, JobNotFound
-from jobs.model import Job, JobState, Source, StoredJob
+from jobs.model import Job, JobState, Run, RunStatus, SkipReason, Source, StoredJob
 from jobs.schedule import At, Every
-from jobs.store import jobs as job_rows
-from jobs.store.base import JobQuery
+from jobs.store import jobs as job_rows, runs as run_rows
+from jobs.store.base import Finish, JobQuery
 from jobs.store.db import Tx
 from jobs.written import JUST_NOW, whole_ms
 
@@ -163,3 +163,15 @@ def changed(
     )
     note(tx, now, by, "cron.update", stored, previous=current.revision)
     return stored, "updated"
+
+
+def overtaken(tx: Tx, run: Run, other: str, now: datetime) -> None:
+    """End a manual run that may not begin: its job began another way meanwhile."""
+    end = replace(
+        run,
+        status=RunStatus.SKIPPED,
+        reason=SkipReason.OVERLAP_SKIP,
+        because=f"run {other} had begun just before",
+        ended_at=now,
+    )
+    run_rows.finish(tx, [Finish(run=end, counts=False)])

@@ -317,6 +317,33 @@ async def test_a_job_is_never_run_twice_at_once(house: House) -> None:
     assert house.dispatched == []
 
 
+async def test_a_manual_run_that_its_slot_overtook_is_recorded_and_not_begun(house: House) -> None:
+    job = await house.add()
+    answers: list[str | None] = [None, "r1"]  # the loop took the slot while the row was written
+    desk = Scheduling(
+        database=house.database,
+        clock=house.clock,
+        bus=Bus(),
+        settings=lambda: house.settings,
+        dispatch=lambda job, run: house.dispatched.append((job, run)),
+        active=lambda _: answers.pop(0),
+        poke=lambda: None,
+        boot_id="boot-1",
+    )
+    answer = await desk.run(job["id"], by="ops")
+    assert answer == {"ok": True, "ran": False, "reason": "already-running"}
+    assert house.dispatched == []
+    [entry] = (await desk.runs({"id": job["id"]}))["entries"]
+    assert (entry["trigger"], entry["status"]) == ("manual", "skipped")
+    assert entry["skipReason"] == "overlap-skip"
+
+
+async def test_a_run_log_status_nobody_knows_is_refused(house: House) -> None:
+    assert (await house.desk.runs({"status": "failed"}))["total"] == 0
+    with pytest.raises(InvalidInput, match="invalid status"):
+        await house.desk.runs({"status": "sad"})
+
+
 async def test_a_heartbeat_is_neither_run_nor_edited_by_hand(house: House) -> None:
     await house.desk.sync_heartbeats([beat("main")])
     with pytest.raises(InvalidJob, match="woken"):
@@ -680,6 +707,31 @@ async def test_a_one_shot_that_ran_does_not_run_again_after_a_restart(house: Hou
     await house.desk.reconcile(once)
     await house.desk.reconcile({"once": {**once["once"], "message": "went"}})
     assert (await house.desk.get("once"))["nextRunAtMs"] is None
+
+
+async def test_a_job_its_failures_switched_off_stays_off_until_its_entry_changes(
+    house: House,
+) -> None:
+    await house.desk.reconcile(DECLARED)
+    await house.database.write(lambda tx: job_rows.switch_off(tx, "cfg:brief", NOON))
+    await house.database.write(
+        lambda tx: job_rows.set_state(tx, "cfg:brief", auto_disabled="consecutive-failures")
+    )
+    assert sum((await house.desk.reconcile(DECLARED)).values()) == 0
+    assert (await house.desk.get("brief"))["enabled"] is False
+    await house.desk.reconcile(CHANGED)
+    job = await house.desk.get("brief")
+    assert (job["enabled"], job["nextRunAtMs"]) == (True, ms(NOON + timedelta(hours=19)))
+    assert "autoDisabled" not in job["state"]
+
+
+async def test_a_one_shot_that_ran_is_not_written_at_every_start(house: House) -> None:
+    once = {"once": {"schedule": "at 2026-03-01T13:00", "message": "go"}}
+    await house.desk.reconcile(once)
+    await house.clock.advance(timedelta(hours=2))
+    await house.ends("cfg:once")
+    await house.database.write(lambda tx: job_rows.switch_off(tx, "cfg:once", NOON))
+    assert sum((await house.desk.reconcile(once)).values()) == 0
 
 
 async def test_a_row_nobody_can_read_is_written_anew_from_the_config(house: House) -> None:
