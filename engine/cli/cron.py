@@ -1,0 +1,450 @@
+"""`engine cron`: jobs and their runs (cron.md §16)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from threading import Event as Pause
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import click
+
+from engine.cli import cron_flags
+from engine.cli.app import Group
+from engine.cli.ask import Line, gateway_options
+from engine.cli.render import dumped, duration, facts, one_line, relative, show_table, stamp
+from engine.clock import SystemClock
+from gateway.client import Client
+from jobs.duration import parse_duration
+from jobs.errors import EngineError, NotFound, TimedOut
+from jobs.wallclock import zone
+
+PAGE: Final = 200
+_OFTEN_MS: Final = 300_000
+_DAY_MS: Final = 86_400_000
+_SHELL_SIGNS: Final = ("/usr/bin/", "sh -c", "curl ", "&&", "| grep", "rm -")
+_HIDDEN: Final = "note: `engine cron list` hides it; `engine cron list --all` shows it"
+_OFF: Final = "warning: the scheduler is switched off (cron.enabled): no job will run"
+_RAN: Final = frozenset({"ok", "succeeded"})
+
+
+@click.group(cls=Group, name="cron", epilog='Example: engine cron add "0 7 * * *" "Good morning"')
+def group() -> None:
+    """Scheduled jobs and their runs."""
+
+
+# -- changing --------------------------------------------------------------------------------
+
+
+@group.command(epilog='Example: engine cron add "0 7 * * *" "What is on today?" --to 123456')
+@click.argument("schedule", required=False)
+@click.argument("message_text", metavar="[MESSAGE]", required=False)
+@cron_flags.add_flags
+@gateway_options()
+def add(line: Line, schedule: str | None, message_text: str | None, **given: Any) -> None:
+    """Add a job: a schedule, and what to do.
+
+    SCHEDULE is a cron expression, `every 10m`, `20m` or an instant.
+    """
+    job = cron_flags.new_job(given, schedule, message_text)
+    _warn_of_shell(job["payload"])
+    with line.open() as client:
+        stored = client.call("cron.add", job, timeout=line.timeout)
+        click.echo(dumped(stored))
+        _remarks(client, stored.get("job", stored), asked=job)
+
+
+group.add_command(add, "create")
+
+
+@group.command(epilog="Example: engine cron edit morning --cron '0 8 * * *' --tz Europe/Berlin")
+@click.argument("job")
+@cron_flags.edit_flags
+@gateway_options()
+def edit(line: Line, job: str, **given: Any) -> None:
+    """Change a job; what is not named stays as it is."""
+    changes = cron_flags.patch(given)
+    _warn_of_shell(changes.get("payload") or {})
+    with line.open() as client:
+        stored = client.call("cron.update", {"id": _id(client, job), "patch": changes})
+        click.echo(dumped(stored))
+        _remarks(client, stored, asked=changes)
+
+
+@group.command(epilog="Example: engine cron enable morning")
+@click.argument("job")
+@gateway_options()
+def enable(line: Line, job: str) -> None:
+    """Switch a job on."""
+    _switch(line, job, on=True)
+
+
+@group.command(epilog="Example: engine cron disable morning")
+@click.argument("job")
+@gateway_options()
+def disable(line: Line, job: str) -> None:
+    """Switch a job off; it keeps its history."""
+    _switch(line, job, on=False)
+    click.echo(_HIDDEN, err=True)
+
+
+def _switch(line: Line, job: str, *, on: bool) -> None:
+    with line.open() as client:
+        params = {"id": _id(client, job), "patch": {"enabled": on}}
+        stored = client.call("cron.update", params, timeout=line.timeout)
+        click.echo(dumped(stored))
+        _remarks(client, stored, asked={})
+
+
+@group.command("rm", epilog="Example: engine cron rm morning")
+@click.argument("job")
+@gateway_options()
+def remove(line: Line, job: str) -> int:
+    """Remove a job; its runs stay on record."""
+    with line.open() as client:
+        answer = client.call("cron.remove", {"id": _id(client, job)}, timeout=line.timeout)
+    click.echo(dumped(answer))
+    return 0 if answer.get("removed", answer.get("ok")) else 1
+
+
+group.add_command(remove, "remove")
+group.add_command(remove, "delete")
+
+
+@group.command(epilog="Example: engine cron run morning --wait")
+@click.argument("job")
+@click.option("--due", is_flag=True, help="Only if it is due.")
+@click.option("--wait", is_flag=True, help="Wait for the end; status 0 only if it succeeded.")
+@click.option("--wait-timeout", metavar="SPAN", default="10m", show_default=True)
+@click.option("--poll-interval", metavar="SPAN", default="2s", show_default=True)
+@gateway_options()
+def run(line: Line, job: str, due: bool, wait: bool, wait_timeout: str, poll_interval: str) -> int:
+    """Run a job now; its schedule stays as it is."""
+    limit, pause = parse_duration(wait_timeout), parse_duration(poll_interval)
+    with line.open() as client:
+        job_id = _id(client, job)
+        params = {"id": job_id, "mode": "due" if due else "force"}
+        answer = client.call("cron.run", params, timeout=line.timeout)
+        started = bool(answer.get("enqueued") or answer.get("ran"))
+        if not wait or not started:
+            click.echo(dumped(answer))
+            return 0 if started else 1
+        entry = _awaited(client, job_id, str(answer["runId"]), limit, pause)
+    click.echo(dumped(entry))
+    return 0 if entry.get("status") in _RAN else 1
+
+
+def _awaited(
+    client: Client, job_id: str, run_id: str, limit: timedelta, pause: timedelta
+) -> Mapping[str, Any]:
+    """The run's row once it has ended."""
+    clock = SystemClock()
+    end = clock.monotonic() + limit
+    while True:
+        page = client.call("cron.runs", {"id": job_id, "runId": run_id, "limit": 1})
+        for entry in page.get("entries") or ():
+            if entry.get("runId") == run_id and entry.get("action") == "finished":
+                return dict(entry)
+        left = end - clock.monotonic()
+        if left <= timedelta():
+            raise TimedOut(
+                f"run {run_id} has not ended",
+                why=f"waited {duration(limit / timedelta(milliseconds=1))}",
+                fix=f"engine cron runs --run-id {run_id}",
+            )
+        Pause().wait(min(pause, left).total_seconds())
+
+
+# -- reading ---------------------------------------------------------------------------------
+
+
+@group.command("list", epilog="Example: engine cron list --all")
+@click.option("--all", "everything", is_flag=True, help="Disabled jobs and heartbeats too.")
+@click.option("--agent", "agent_id", metavar="ID", help="One agent's jobs.")
+@gateway_options()
+def listing(line: Line, everything: bool, agent_id: str | None) -> None:
+    """Jobs, the next one first."""
+    params: dict[str, Any] = {"includeDisabled": everything, "includeDeliveryPreviews": True}
+    if everything:
+        params["includeSystem"] = True
+    if agent_id:
+        params["agentId"] = agent_id
+    with line.open() as client:
+        answer = _whole_list(client, params)
+    if line.as_json:
+        click.echo(dumped(answer))
+        return
+    if not answer["jobs"]:
+        click.echo("No cron jobs.")
+        return
+    now = SystemClock().now()
+    previews = answer.get("deliveryPreviews") or {}
+    rows = [_job_row(job, previews, now) for job in answer["jobs"]]
+    show_table(
+        ("ID", "NAME", "SCHEDULE", "NEXT", "LAST", "STATUS", "TARGET", "DELIVERY", "AGENT"),
+        rows,
+        keep=1,
+    )
+
+
+def _whole_list(client: Client, params: Mapping[str, Any]) -> dict[str, Any]:
+    """All pages as one; a list that changes meanwhile is still each job once."""
+    jobs: dict[str, Any] = {}
+    previews: dict[str, Any] = {}
+    offset, page = 0, dict[str, Any]()
+    while True:
+        page = dict(client.call("cron.list", {**params, "limit": PAGE, "offset": offset}))
+        jobs |= {str(job["id"]): job for job in page["jobs"]}
+        previews |= page.get("deliveryPreviews") or {}
+        if not page.get("hasMore") or not page["jobs"]:
+            break
+        offset += len(page["jobs"])
+    whole = {"offset": 0, "limit": max(PAGE, len(jobs)), "hasMore": False, "nextOffset": None}
+    answer = {**page, **whole, "jobs": [*jobs.values()], "total": len(jobs)}
+    return {**answer, "deliveryPreviews": previews} if previews else answer
+
+
+def _job_row(job: Mapping[str, Any], previews: Mapping[str, Any], now: datetime) -> list[str]:
+    state = job.get("state") or {}
+    preview = previews.get(str(job["id"])) or {}
+    return [
+        str(job["id"]),
+        str(job.get("displayName") or job.get("name") or "-"),
+        schedule_words(job.get("schedule") or {}),
+        relative(state.get("nextRunAtMs") if job.get("enabled", True) else None, now),
+        relative(state.get("lastRunAtMs"), now),
+        status_word(job),
+        str(job.get("sessionTarget") or "-"),
+        str(preview.get("label") or (job.get("delivery") or {}).get("mode") or "-"),
+        str(job.get("agentId") or job.get("effectiveAgentId") or "-"),
+    ]
+
+
+def schedule_words(schedule: Mapping[str, Any]) -> str:
+    """`every 30m`, `cron 0 7 * * * @ Asia/Shanghai (stagger 5m)` (cron.md §16)."""
+    match schedule.get("kind"):
+        case "at":
+            at = str(schedule.get("at"))
+            return f"at {at[:16].replace('T', ' ')}Z" if at.endswith("Z") else f"at {at}"
+        case "every":
+            return f"every {duration(schedule.get('everyMs'))}"
+        case "cron":
+            where = f" @ {schedule['tz']}" if schedule.get("tz") else ""
+            spread = schedule.get("staggerMs")
+            stagger = f" (stagger {duration(spread)})" if spread else ""
+            return f"cron {schedule.get('expr')}{where}{stagger}"
+        case other:
+            return str(other or "-")
+
+
+def status_word(job: Mapping[str, Any]) -> str:
+    """`disabled|running|ok|error (3x)|skipped|idle`."""
+    state = job.get("state") or {}
+    if not job.get("enabled", True):
+        return "disabled"
+    if state.get("runningAtMs"):
+        return "running"
+    word = str(state.get("lastRunStatus") or state.get("lastStatus") or "idle")
+    errors = int(state.get("consecutiveErrors") or 0)
+    return f"error ({errors}x)" if word == "error" and errors > 1 else word
+
+
+@group.command(epilog="Example: engine cron show morning")
+@click.argument("job")
+@gateway_options()
+def show(line: Line, job: str) -> None:
+    """One job in words; an exact name does too."""
+    with line.open() as client:
+        stored = _find(client, job)
+    line.show(stored, lambda told: facts(_job_facts(told, line)))
+
+
+def _job_facts(job: Mapping[str, Any], line: Line) -> dict[str, object]:
+    now, where = SystemClock().now(), zone(line.place.zone)
+    state, payload = job.get("state") or {}, job.get("payload") or {}
+    rows: dict[str, object] = {
+        "id": job["id"],
+        "name": job.get("name"),
+        "description": job.get("description"),
+        "status": status_word(job),
+        "schedule": schedule_words(job.get("schedule") or {}),
+        "next": _when(state.get("nextRunAtMs"), where, now),
+        "last": _when(state.get("lastRunAtMs"), where, now),
+        "last error": state.get("lastError"),
+        "last skip": state.get("lastSkipReason"),
+        "payload": _payload_words(payload),
+        "model": payload.get("model"),
+        "session": job.get("sessionTarget"),
+        "delivery": _delivery_words(job.get("delivery") or {}),
+        "agent": job.get("agentId") or f"{job.get('effectiveAgentId', 'main')} (the default)",
+        "source": job.get("source"),
+        "runs": f"{state.get('runCount', 0)} ({state.get('okCount', 0)} ok,"
+        f" {state.get('errorCount', 0)} failed, {state.get('skipCount', 0)} skipped,"
+        f" {state.get('missedCount', 0)} missed)",
+    }
+    return {key: value for key, value in rows.items() if value not in (None, "")}
+
+
+def _when(at_ms: int | None, where: ZoneInfo, now: datetime) -> str | None:
+    return None if at_ms is None else f"{stamp(at_ms, where)} ({relative(at_ms, now)})"
+
+
+def _payload_words(payload: Mapping[str, Any]) -> str:
+    words = payload.get("message") or payload.get("text") or " ".join(payload.get("argv") or ())
+    return f"{payload.get('kind')}: {one_line(words, 80)}" if words else str(payload.get("kind"))
+
+
+def _delivery_words(delivery: Mapping[str, Any]) -> str:
+    mode = delivery.get("mode", "none")
+    if mode == "none":
+        return "none"
+    where = ":".join(
+        str(part) for part in (delivery.get("channel") or "last", delivery.get("to")) if part
+    )
+    return f"{mode} -> {delivery.get('to') if mode == 'webhook' else where}"
+
+
+@group.command(epilog="Example: engine cron get morning")
+@click.argument("job")
+@gateway_options()
+def get(line: Line, job: str) -> None:
+    """One job as stored, in JSON."""
+    with line.open() as client:
+        click.echo(dumped(_find(client, job)))
+
+
+@group.command(epilog="Example: engine cron runs morning --limit 5")
+@click.argument("job", required=False)
+@click.option("--id", "flag_job", metavar="JOB", help="The same as the argument.")
+@click.option("--run-id", metavar="ID", help="One run.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@click.option("--offset", type=click.IntRange(min=0))
+@click.option("--status", metavar="WORD", help="ok, error, skipped or running.")
+@click.option("--delivery-status", metavar="WORD")
+@click.option("--query", metavar="TEXT")
+@click.option("--sort", "sort_dir", type=click.Choice(["asc", "desc"]))
+@click.option("--human", is_flag=True, help="A table instead of JSON.")
+@gateway_options()
+def runs(line: Line, job: str | None, flag_job: str | None, human: bool, **given: Any) -> None:
+    """Runs, newest first; with their reasons. JSON unless --human."""
+    ref = job or flag_job
+    spelled = {
+        "run_id": "runId",
+        "delivery_status": "deliveryStatus",
+        "sort_dir": "sortDir",
+    }
+    params = {spelled.get(k, k): v for k, v in given.items() if v is not None}
+    with line.open() as client:
+        params |= {"id": _log_id(client, ref)} if ref else {"scope": "all"}
+        answer = client.call("cron.runs", params, timeout=line.timeout)
+    if line.as_json or not human:
+        click.echo(dumped(answer))
+        return
+    entries = answer.get("entries") or ()
+    if not entries:
+        click.echo("No runs.")
+        return
+    now, where = SystemClock().now(), zone(line.place.zone)
+    rows = [_run_row(entry, where, now) for entry in entries]
+    show_table(("WHEN", "JOB", "STATUS", "TOOK", "DELIVERY", "SUMMARY"), rows, keep=1)
+
+
+def _run_row(entry: Mapping[str, Any], where: ZoneInfo, now: datetime) -> list[str]:
+    status = str(entry.get("status") or entry.get("action"))
+    if entry.get("skipReason"):
+        status = f"{status} ({entry['skipReason']})"
+    return [
+        stamp(entry.get("runAtMs") or entry.get("ts"), where, now),
+        str(entry.get("jobName") or entry.get("jobId") or "-"),
+        status,
+        duration(entry.get("durationMs")),
+        str(entry.get("deliveryStatus") or "-"),
+        one_line(entry.get("error") or entry.get("summary") or "-"),
+    ]
+
+
+@group.command(epilog="Example: engine cron status")
+@gateway_options()
+def status(line: Line) -> None:
+    """The scheduler: on or off, how many jobs, the next one."""
+    click.echo(dumped(line.call("cron.status")))
+
+
+@group.command(
+    "next",
+    context_settings={"ignore_unknown_options": True},
+    epilog='Example: engine cron next "0 7 * * 1-5" --tz Europe/Berlin --count 3',
+)
+@click.argument("expr")
+@click.option("--tz", metavar="ZONE", help="The host's zone otherwise.")
+@click.option("--from", "begin", metavar="INSTANT", help="Now otherwise.")
+@click.option("--until", metavar="INSTANT")
+@click.option("--count", metavar="N", help="5 otherwise.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def coming(expr: str, begin: str | None, as_json: bool, **given: str | None) -> int:
+    """Coming slots of an expression; no gateway, no config. `-` reads JSON lines."""
+    from engine.cli.cron_next import run as cron_next
+
+    words = [expr]
+    for name, value in {"from": begin, **given}.items():
+        if value is not None:
+            words += [f"--{name}", value]
+    return cron_next([*words, "--json"] if as_json else words)
+
+
+# -- parts -----------------------------------------------------------------------------------
+
+
+def _id(client: Client, ref: str) -> str:
+    """The id behind an id, a config key or an exact name; the gateway knows all three."""
+    return str(_find(client, ref)["id"])
+
+
+def _find(client: Client, ref: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = client.call("cron.get", {"id": ref})
+    return found
+
+
+def _log_id(client: Client, ref: str) -> str:
+    """As `_id`; a removed job still has a log under its id."""
+    try:
+        return _id(client, ref)
+    except NotFound:
+        return ref
+
+
+def _warn_of_shell(payload: Mapping[str, Any]) -> None:
+    text = str(payload.get("text") or "")
+    if any(sign in text for sign in _SHELL_SIGNS):
+        click.echo(
+            "warning: --system-event looks like a shell command; it is text for the agent."
+            " To run a program use --command",
+            err=True,
+        )
+
+
+def _remarks(client: Client, job: Mapping[str, Any], *, asked: Mapping[str, Any]) -> None:
+    """What is worth knowing after a change (cron.md §16, warnings). Never a failure."""
+    for remark in _on_stderr(client, job, asked):
+        click.echo(remark, err=True)
+
+
+def _on_stderr(client: Client, job: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
+    wish, made = asked.get("schedule") or {}, job.get("schedule") or {}
+    if made.get("kind") == "cron" and wish.get("expr") and not wish.get("tz") and made.get("tz"):
+        yield f"note: the times are those of {made['tz']} (--tz chooses another zone)"
+    if (asked.get("payload") or {}).get("kind") == "agentTurn" and not job.get("agentId"):
+        yield f"note: no --agent: the default agent {job.get('effectiveAgentId', 'main')} runs it"
+    every = made.get("everyMs")
+    if (job.get("payload") or {}).get("kind") == "agentTurn" and every and every < _OFTEN_MS:
+        yield f"warning: that is {_DAY_MS // every} agent turns a day"
+    if not _quietly(lambda: client.call("cron.status").get("enabled"), default=True):
+        yield _OFF
+
+
+def _quietly(ask: Callable[[], Any], *, default: Any) -> Any:
+    try:
+        return ask()
+    except EngineError:
+        return default
