@@ -1,0 +1,101 @@
+"""`engine channels`: what is configured and what is connected (operations.md §16 L1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from engine.cli.app import Group
+from engine.cli.ask import Line, gateway_options
+from engine.cli.place import Place
+from engine.cli.render import dumped, one_line, relative, show_table
+from engine.clock import SystemClock
+from engine.config import fast
+from jobs.errors import GatewayDown
+
+DOWN: Final = "configured (gateway down)"
+
+
+@click.group(cls=Group, name="channels", epilog="Example: engine channels status")
+def group() -> None:
+    """Chat channels and their accounts."""
+
+
+@group.command(epilog="Example: engine channels status --probe")
+@click.option("--probe", is_flag=True, help="Ask every platform now.")
+@click.option("--channel", metavar="NAME", help="One channel.")
+@gateway_options()
+def status(line: Line, probe: bool, channel: str | None) -> int:
+    """Every channel and account. With the gateway down: what is configured; exit status 3."""
+    params: dict[str, Any] = {"probe": probe} if probe else {}
+    if channel:
+        params["channel"] = channel
+    try:
+        answer = line.call("channels.status", params)
+    except GatewayDown as down:
+        if not line.as_json:
+            _show_configured(line.place)
+        raise down from down.__cause__
+    if line.as_json:
+        click.echo(dumped(answer))
+    else:
+        show(answer)
+    return 0
+
+
+def show(answer: Mapping[str, Any]) -> None:
+    """Print the accounts as a table."""
+    now = SystemClock().now()
+    rows = [*account_rows(answer, now)]
+    if rows:
+        show_table(("CHANNEL", "ACCOUNT", "STATE", "LAST IN", "LAST OUT", "ERROR"), rows, keep=2)
+    else:
+        click.echo("No channels.")
+
+
+def account_rows(answer: Mapping[str, Any], now: datetime) -> Iterator[list[str]]:
+    """One row per account; a channel without accounts is one row itself."""
+    channels = answer.get("channels") or {}
+    accounts = answer.get("channelAccounts") or {}
+    for name in answer.get("channelOrder") or [*channels]:
+        whole = channels.get(name) or {}
+        for account in accounts.get(name) or [{**whole, "accountId": "-"}]:
+            yield [
+                str(name),
+                str(account.get("accountId") or "-"),
+                state_word(account),
+                relative(account.get("lastInboundAt"), now),
+                relative(account.get("lastOutboundAt"), now),
+                one_line(account.get("lastError") or "-"),
+            ]
+
+
+def state_word(account: Mapping[str, Any]) -> str:
+    """One word for an account; `connected` only when it is."""
+    if account.get("enabled") is False:
+        return "disabled"
+    if account.get("configured") is False:
+        return "not configured"
+    if account.get("connected"):
+        return "connected"
+    if account.get("running"):
+        return "running" if account.get("connected") is None else "connecting"
+    return "configured" if account.get("running") is None else "stopped"
+
+
+def configured(place: Place) -> list[list[str]]:
+    """Channels the config file names; nothing is claimed about them."""
+    found = fast.get(place.values, "channels")
+    named = {str(k): v for k, v in found.items()} if isinstance(found, dict) else {}
+    rows = [["local", "-", DOWN]] if "local" not in named else []
+    for name, section in named.items():
+        accounts = section.get("accounts") if isinstance(section, dict) else None
+        rows += [[name, str(one), DOWN] for one in (accounts or ["-"])]
+    return rows
+
+
+def _show_configured(place: Place) -> None:
+    show_table(("CHANNEL", "ACCOUNT", "STATE"), configured(place), keep=2)

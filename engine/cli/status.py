@@ -1,0 +1,241 @@
+"""`engine status` and `engine health`: the verdict first (operations.md §9.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import click
+
+from engine.cli import heartbeat_last
+from engine.cli.ask import Line, gateway_options
+from engine.cli.channels import DOWN, account_rows, configured
+from engine.cli.place import Place, shown
+from engine.cli.record import record_sentence
+from engine.cli.render import dumped, duration, facts, relative
+from engine.clock import SystemClock
+from engine.heartbeat import sentence
+from gateway.client import Client
+from jobs.errors import EngineError, GatewayDown
+from jobs.wallclock import zone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What was learnt for one status."""
+
+    place: Place
+    now: datetime
+    down: EngineError | None = None
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    invalid: EngineError | None = None
+
+    @property
+    def where(self) -> ZoneInfo:
+        """The zone in which times are told."""
+        return zone(self.place.zone)
+
+
+_ASKED: Final[Mapping[str, str]] = {
+    "health": "health",
+    "cron": "cron.status",
+    "heartbeats": "heartbeat.list",
+    "channels": "channels.status",
+    "last": "last-heartbeat",
+}
+
+
+@click.command(epilog="Example: engine status")
+@gateway_options(timeout_ms=5_000)
+def status(line: Line) -> int:
+    """The whole engine at a glance; tells what it can with the gateway down (exit 3)."""
+    view = _look(line)
+    click.echo(dumped(_status_json(view)) if line.as_json else _status_words(view, line))
+    if view.down is not None:
+        return view.down.exit_status
+    return 1 if view.invalid is not None else 0
+
+
+def _look(line: Line) -> View:
+    now, invalid = SystemClock().now(), config_fault(line.place)
+    answers: dict[str, Any] = {}
+    try:
+        with line.open() as client:
+            for name, method in _ASKED.items():
+                answers[name] = _asked(client, method)
+    except EngineError as error:
+        return View(place=line.place, now=now, down=error, invalid=invalid)
+    return View(place=line.place, now=now, answers=answers, invalid=invalid)
+
+
+def _asked(client: Client, method: str) -> Any:
+    """One part; a part that fails is told as such and never ends the report."""
+    try:
+        return client.call(method)
+    except GatewayDown:
+        raise
+    except EngineError as error:
+        return {"error": str(error)}
+
+
+def config_fault(place: Place) -> EngineError | None:
+    """Why the config file cannot be used, if it cannot."""
+    from engine.config.load import load
+
+    try:
+        load(place.paths.config, place.environ, state=place.paths.state)
+    except EngineError as error:
+        return error
+    return None
+
+
+def verdict(down: EngineError | None, invalid: EngineError | None) -> tuple[str, str, str]:
+    """Code, sentence and command: the first thing that stands in the way."""
+    if invalid is not None:
+        return "config.invalid", "the config file cannot be used", "engine config validate"
+    if isinstance(down, GatewayDown):
+        return "gateway.stopped", down.what, down.fix
+    if down is not None:
+        return f"gateway.{down.code}", f"{down.what}: {down.why}", down.fix
+    return "ok", "healthy", ""
+
+
+def _status_words(view: View, line: Line) -> str:
+    _, said, fix = verdict(view.down, view.invalid)
+    rows: dict[str, object] = {"Verdict": f"{said}. Fix: {fix}" if fix else said}
+    rows["Config"] = shown(view.place.paths.config, view.place.paths) + (
+        "" if view.place.paths.config.is_file() else " (not there yet: engine setup)"
+    )
+    rows["Gateway"] = _gateway_words(view, line)
+    parts: list[tuple[str, Callable[[View], str]]] = [
+        ("Agents", _agents_words),
+        ("Channels", _channels_words),
+        ("Cron", _cron_words),
+        ("Last beat", _beat_words),
+    ]
+    for label, words in parts:
+        rows[label] = words(view)
+    lines = [facts(rows)]
+    beats = _part(view, "heartbeats").get("heartbeats") or ()
+    lines += [_heartbeat_words(beat, view.now) for beat in beats]
+    return "\n".join(lines)
+
+
+def _part(view: View, name: str) -> Mapping[str, Any]:
+    found = view.answers.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _gateway_words(view: View, line: Line) -> str:
+    if view.down is not None:
+        return f"not reachable at {line.address.url} ({line.address.source})"
+    owner = view.place.owner
+    pid = f", pid {owner.pid}" if owner is not None else ""
+    return f"running at {line.address.url}{pid}"
+
+
+def _agents_words(view: View) -> str:
+    agents = _part(view, "health").get("agents") or ()
+    if not agents:
+        return "unknown (gateway down)" if view.down else "none"
+    names = ", ".join(str(agent.get("agentId")) for agent in agents)
+    port = view.place.owner.port if view.place.owner else view.place.port()[0]
+    many = f"{len(agents)} agents share" if len(agents) > 1 else "1 agent on"
+    return f"{many} one gateway on port {port}: {names}"
+
+
+def _channels_words(view: View) -> str:
+    if view.down is not None:
+        return ", ".join(f"{row[0]} {DOWN}" for row in configured(view.place))
+    rows = [*account_rows(_part(view, "channels"), view.now)]
+    told = [f"{row[0]}{'' if row[1] == '-' else '/' + row[1]} {row[2]}" for row in rows]
+    return ", ".join(told) or "none"
+
+
+def _cron_words(view: View) -> str:
+    cron = _part(view, "cron")
+    if view.down is not None:
+        return "unknown (gateway down)"
+    if cron.get("enabled") is False:
+        return "switched off (cron.enabled)"
+    count = cron.get("jobs", 0)
+    return f"{count} job{'' if count == 1 else 's'}, next {relative(_next(cron), view.now)}"
+
+
+def _next(cron: Mapping[str, Any]) -> int | None:
+    found = cron.get("nextWakeAtMs") or cron.get("nextRunAtMs")
+    return int(found) if found else None
+
+
+def _beat_words(view: View) -> str:
+    record = view.answers.get("last")
+    if isinstance(record, Mapping) and "status" in record:
+        return record_sentence(record, zone=view.where, now=view.now)
+    return _stored_beat(view) if view.down is not None else "none yet"
+
+
+def _stored_beat(view: View) -> str:
+    file: Path = view.place.paths.database
+    try:
+        beats = heartbeat_last.newest(file)
+    except EngineError as error:
+        return str(error)
+    if not beats:
+        return "none yet"
+    told = sentence(beats[0].run, beats[0].delivery, zone=view.where, now=view.now)
+    return f"{told} (from the store)"
+
+
+def _heartbeat_words(beat: Mapping[str, Any], now: datetime) -> str:
+    every = beat.get("every") or duration(beat.get("everyMs"))
+    if not beat.get("enabled"):
+        return f"  heartbeat {beat.get('agentId')}: off"
+    due = relative(beat.get("nextDueAt") or beat.get("nextRunAtMs"), now)
+    return f"  heartbeat {beat.get('agentId')}: every {every}, next {due}"
+
+
+def _status_json(view: View) -> dict[str, Any]:
+    code, said, fix = verdict(view.down, view.invalid)
+    paths = view.place.paths
+    answer: dict[str, Any] = {
+        "schema": 1,
+        "ok": code == "ok",
+        "verdict": {"code": code, "message": said, "fix": fix},
+        "config": {"path": str(paths.config), "valid": view.invalid is None},
+        "stateDir": str(paths.state),
+        **view.answers,
+    }
+    if view.down is not None:
+        error = {"code": view.down.code, "message": str(view.down)}
+        answer |= {"error": error, "gateway": view.down.detail.get("gateway")}
+    return answer
+
+
+@click.command(epilog="Example: engine health --json")
+@click.option("--verbose", is_flag=True, help="Measure now instead of taking the last snapshot.")
+@gateway_options(timeout_ms=10_000)
+def health(line: Line, verbose: bool) -> int:
+    """The gateway's own health; exit status 3 when it is down."""
+    answer = line.call("health", {"probe": True} if verbose else {})
+    line.show(answer, _health_words)
+    return 0 if answer.get("ok", True) else 1
+
+
+def _health_words(answer: Mapping[str, Any]) -> str:
+    gateway, scheduler = answer.get("gateway") or {}, answer.get("scheduler") or {}
+    now = SystemClock().now()
+    rows: dict[str, object] = {
+        "Gateway": f"ok, {gateway.get('version') or answer.get('version') or 'running'}",
+        "Agents": ", ".join(str(a.get("agentId")) for a in answer.get("agents") or ()) or "none",
+        "Channels": ", ".join(answer.get("channels") or ()) or "none",
+    }
+    if gateway.get("uptimeMs") is not None:
+        rows["Up for"] = duration(gateway["uptimeMs"])
+    if scheduler:
+        armed = "armed" if scheduler.get("armed") else "not armed"
+        rows["Scheduler"] = f"{armed}, next wake {relative(scheduler.get('nextWakeAt'), now)}"
+    return facts(rows)
