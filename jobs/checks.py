@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from jobs.model import HeartbeatBeat, Job, Misfire, SystemEvent, WakeMode
-from jobs.normal import object_of, refuse, text_or_none
+from jobs.normal import object_of, refuse, text_or_none, unknown_key
 
 CHAT_KEYS: Final = frozenset({"channel", "to", "accountId", "threadId"})
 THINKING: Final = ("off", "minimal", "low", "medium", "high", "xhigh", "adaptive", "max", "ultra")
@@ -275,9 +275,7 @@ def _addressed(given: dict[str, Any]) -> None:
 def _known(given: Mapping[str, Any], known: frozenset[str], what: str) -> None:
     for key in given:
         if key not in known:
-            raise refuse(
-                f"unknown key {key!r} in {what}", fix=f"known keys: {', '.join(sorted(known))}"
-            )
+            raise unknown_key(key, what, known)
 
 
 def _number(value: Any, what: str, *, least: float = 0) -> float:

@@ -6,7 +6,8 @@ to judge. The result holds only what was given: defaults are the judge's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from jobs.errors import InvalidJob
@@ -53,6 +54,7 @@ _KEYS: Final = EXTRA | {
     "delivery",
     "misfire",
 }
+_SHORT: Final = frozenset({"message", "systemEvent", "command", "deliver", "every", "cron", "tz"})
 # What a client read and sends back: ours to compute, ignored.
 _COMPUTED: Final = (
     "createdAtMs",
@@ -108,6 +110,18 @@ def refuse(text: str, *, why: str = "", fix: str = "") -> InvalidJob:
     return InvalidJob(text, why=why, fix=fix)
 
 
+def unknown_key(key: str, where: str, known: Iterable[str]) -> InvalidJob:
+    """Return the refusal of a key nobody knows: it names the nearest one that is known."""
+    spelled = {name.lower(): name for name in known}
+    near = get_close_matches(key.lower(), spelled, n=1, cutoff=0.6)
+    listed = f"use one of: {', '.join(sorted(spelled.values()))}"
+    return refuse(
+        f"unknown key {key!r} in {where}",
+        why=f"did you mean {spelled[near[0]]!r}?" if near else "",
+        fix=f"rename it to {spelled[near[0]]}" if near else listed,
+    )
+
+
 def normalise(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was given in the one shape. Raises `InvalidJob` for what fits none."""
     given = {key: value for key, value in params.items() if key not in _COMPUTED}
@@ -121,7 +135,7 @@ def normalise(params: Mapping[str, Any]) -> dict[str, Any]:
         if key in _LATER:
             raise refuse(f"{key} was refused", why=f"{_LATER[key]} are not supported")
         if key not in _KEYS:
-            raise refuse(f"unknown key {key!r} in the job", fix=f"known keys: {_listed(_KEYS)}")
+            raise unknown_key(key, "the job", _KEYS | _SHORT)
     _tidy(given)
     return given
 
@@ -189,7 +203,7 @@ def _schedule(schedule: dict[str, Any]) -> dict[str, Any]:
 def _tidy_schedule(schedule: dict[str, Any]) -> None:
     for key in schedule:
         if key not in _SCHEDULE_FIELDS:
-            raise refuse(f"unknown key {key!r} in schedule", fix=_listed(_SCHEDULE_FIELDS))
+            raise unknown_key(key, "schedule", _SCHEDULE_FIELDS)
     exact = schedule.pop("exact", False)
     if "stagger" in schedule:
         schedule["staggerMs"] = span_ms(schedule.pop("stagger"), "stagger")
@@ -347,7 +361,3 @@ def _misfire(misfire: dict[str, Any]) -> dict[str, Any]:
         grace = misfire.pop("grace")
         misfire["graceMs"] = None if grace is None else span_ms(grace, "misfire.grace")
     return misfire
-
-
-def _listed(keys: frozenset[str]) -> str:
-    return ", ".join(sorted(keys))

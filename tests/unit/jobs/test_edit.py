@@ -223,7 +223,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"delivery": {"threadId": "x"}}, "must be a positive integer"),
     ({"delivery": {"threadId": 0}}, "must be a positive integer"),
     ({"delivery": {"mode": "carrier-pigeon"}}, "use none, announce or webhook"),
-    ({"delivery": {"chanel": "x"}}, "unknown key 'chanel' in delivery"),
+    ({"delivery": {"chanel": "x"}}, "unknown key 'chanel' in delivery: did you mean 'channel'?"),
     (
         {"payload": {"text": "x", "timeoutSeconds": 5}},
         "--timeout-seconds is not supported for systemEvent jobs",
@@ -249,7 +249,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"misfire": {"policy": "panic"}}, "use run-once, skip, run-all"),
     ({"misfire": {"maxCatchUp": 0}}, "at least 1"),
     ({"trigger": {"script": "x"}}, "not supported"),
-    ({"shedule": "* * * * *"}, "unknown key 'shedule'"),
+    ({"shedule": "* * * * *"}, "unknown key 'shedule' in the job: did you mean 'schedule'?"),
+    ({"delivr": "none"}, "did you mean 'deliver'?"),
+    ({"zzz": 1}, "use one of: "),
     ({"state": {"nextRunAtMs": 1}}, "unknown key 'state'"),
 ]
 
