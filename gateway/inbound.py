@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -112,27 +113,28 @@ class Reception:
         return Admission(message=message, agent_id=agent_id, session_key=key, reason=reason)
 
     def _begin(self, admission: Admission) -> None:
-        """Start the turn; the session's lane keeps messages of one session in order."""
-        task = asyncio.create_task(
-            self._take(admission), name=f"inbound-{admission.message.message_id}"
-        )
+        """Start the turn of an admitted message."""
+        self._start(turn_of(admission))
+
+    def _start(self, turn: ChatTurn) -> None:
+        """Take a turn; the session's lane keeps messages of one session in order."""
+        task = asyncio.create_task(self._take(turn), name=f"inbound-{turn.run_id}")
         self._turns.add(task)
         task.add_done_callback(self._turns.discard)
 
-    async def _take(self, admission: Admission) -> None:
-        message = admission.message
+    async def replay(self) -> int:
+        """Answer what an earlier process admitted and did not answer (channels.md §5)."""
+        owed = await self._db.read(sessions.owed_turns)
+        for text in owed:
+            self._start(replace(_turn_of(text), replayed=True))
+        return len(owed)
+
+    async def _take(self, turn: ChatTurn) -> None:
         try:
-            await self._converse(
-                ChatTurn(
-                    run_id=run_id(message),
-                    agent_id=admission.agent_id,
-                    session_key=admission.session_key,
-                    text=message.text,
-                    route=reply_route(message),
-                )
-            )
+            await self._converse(turn)
         except Exception:
-            log.exception("a turn broke", extra={"message_id": message.message_id})
+            log.exception("a turn broke", extra={"run_id": turn.run_id})
+        await self._db.write(lambda tx: sessions.turn_taken(tx, turn.run_id))
 
     async def stop(self, grace: timedelta = timedelta(seconds=10)) -> None:
         """Let turns that run finish within ``grace``; then cancel them."""
@@ -161,6 +163,9 @@ def commit(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Adm
             subject=f"{message.channel}|{message.account_id}|{message.peer.to}",
             detail={"reason": admission.reason, "messageId": message.message_id},
         )
+    if not admission.reason:
+        turn = turn_of(admission)
+        sessions.owe_turn(tx, turn.run_id, _turn_text(turn), now)
     if message.cursor is not None:
         sessions.set_cursor(tx, message.channel, message.account_id, message.cursor, now)
     return admission
@@ -175,6 +180,44 @@ def teaches_route(admission: Admission, verdict: Verdict) -> bool:
         return False
     direct = admission.message.chat_type is ChatType.DIRECT
     return direct or not admission.reason
+
+
+def turn_of(admission: Admission) -> ChatTurn:
+    """Return the turn an admitted message starts."""
+    message = admission.message
+    return ChatTurn(
+        run_id=run_id(message),
+        agent_id=admission.agent_id,
+        session_key=admission.session_key,
+        text=message.text,
+        route=reply_route(message),
+    )
+
+
+def _turn_text(turn: ChatTurn) -> str:
+    if turn.route is None:
+        raise AssertionError("a message from a channel is answered there")
+    return json.dumps(
+        {
+            "runId": turn.run_id,
+            "agentId": turn.agent_id,
+            "sessionKey": turn.session_key,
+            "text": turn.text,
+            "route": route_text(turn.route),
+        },
+        ensure_ascii=False,
+    )
+
+
+def _turn_of(text: str) -> ChatTurn:
+    v = json.loads(text)
+    return ChatTurn(
+        run_id=v["runId"],
+        agent_id=v["agentId"],
+        session_key=v["sessionKey"],
+        text=v["text"],
+        route=route_of(v["route"]),
+    )
 
 
 def run_id(message: Inbound) -> str:

@@ -207,6 +207,27 @@ def reap(tx: Tx, before: datetime) -> list[str]:
     return keys
 
 
+def owe_turn(tx: Tx, run_id: str, turn: str, now: datetime) -> None:
+    """Note that an admitted message waits for its answer; ``turn`` is the caller's own text."""
+    tx.exec_driver_sql(
+        "INSERT INTO inbound_turns (run_id, turn, at) VALUES (?, ?, ?)"
+        " ON CONFLICT (run_id) DO NOTHING",
+        (run_id, turn, ms(now)),
+    )
+
+
+def turn_taken(tx: Tx, run_id: str) -> None:
+    """The message has had its turn, however it ended."""
+    tx.exec_driver_sql("DELETE FROM inbound_turns WHERE run_id = ?", (run_id,))
+
+
+def owed_turns(tx: Tx) -> list[str]:
+    """Return the turns of messages an earlier process admitted and did not answer, oldest first."""
+    return [
+        row[0] for row in tx.exec_driver_sql("SELECT turn FROM inbound_turns ORDER BY at, rowid")
+    ]
+
+
 def cursor(tx: Tx, channel: str, account_id: str) -> str | None:
     """Return where the platform's stream was left."""
     row = tx.exec_driver_sql(

@@ -211,6 +211,11 @@ TABLES = (
         at BIGINT NOT NULL
     )""",
     "CREATE INDEX inbound_seen_at ON inbound_seen (at)",
+    """CREATE TABLE inbound_turns (
+        run_id TEXT PRIMARY KEY,
+        turn TEXT NOT NULL,
+        at BIGINT NOT NULL
+    )""",
     """CREATE TABLE cursors (
         channel TEXT NOT NULL,
         account_id TEXT NOT NULL,
