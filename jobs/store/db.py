@@ -302,10 +302,11 @@ def _opened(path: Path, read_only: bool) -> _Threads:
                 migrate.check(engines[0], path)
                 return _Threads(path, None, engines[0])
             _make_private(path)
-            engines.append(_engine(path, "rw", pool=1))
-            migrate.upgrade(engines[0], path)
             engines.append(_engine(path, "query", pool=READERS))
-            return _Threads(path, *engines)
+            migrate.examine(engines[0], path)  # before a connection that changes the file
+            engines.append(_engine(path, "rw", pool=1))
+            migrate.upgrade(engines[1], path)
+            return _Threads(path, engines[1], engines[0])
     except BaseException:
         for engine in engines:
             engine.dispose()

@@ -36,14 +36,21 @@ def version(tx: sa.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
+def examine(engine: sa.Engine, path: Path | None, steps: Steps = OURS) -> str | None:
+    """Return the revision of a database that ``steps`` may be run on; refuse any other.
+
+    Changes nothing.
+    """
+    with engine.connect() as tx:
+        return _found(tx, path, steps)
+
+
 def check(engine: sa.Engine, path: Path | None, steps: Steps = OURS) -> None:
     """Refuse a schema that is not exactly this engine's. Changes nothing."""
-    with engine.connect() as tx:
-        found = version(tx)
-    _refuse_newer(found, path, steps)
+    found = examine(engine, path, steps)
     if found != steps.head:
         raise StoreUnavailable(
-            f"the state database {path} cannot be read yet",
+            f"{_named(path)} cannot be read yet",
             why=f"its schema is {found or 'missing'}, this engine's is {steps.head}",
             fix="start the gateway once, it migrates: engine gateway run",
         )
@@ -51,8 +58,7 @@ def check(engine: sa.Engine, path: Path | None, steps: Steps = OURS) -> None:
 
 def upgrade(engine: sa.Engine, path: Path | None, steps: Steps = OURS) -> None:
     """Migrate to the head of ``steps``; all of it or nothing."""
-    with engine.connect() as tx:
-        found = _found(tx, path, steps)
+    found = examine(engine, path, steps)
     if found == steps.head:
         return
     backup = _back_up(path, steps) if path is not None and found is not None else None

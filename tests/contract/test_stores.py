@@ -1,0 +1,710 @@
+"""What jobs and the ledger promise, on every store (design.md, promises P1, P2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from jobs.errors import Conflict, InvalidJob, JobNotFound, StoreUnavailable
+from jobs.model import (
+    AgentTurn,
+    HeartbeatBeat,
+    Job,
+    Outcome,
+    Run,
+    RunStatus,
+    SkipReason,
+    StoredJob,
+    Trigger,
+    Usage,
+)
+from jobs.schedule import Every
+from jobs.store import jobs, runs
+from jobs.store.base import Claim, Finish, JobQuery, RunPage, RunQuery
+from jobs.store.db import Database, Tx
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+HOURLY = Every(period=HOUR)
+
+
+def job(ref: str = "brief", **more: Any) -> Job:
+    return Job(
+        id=ref,
+        name=more.pop("name", ref),
+        schedule=more.pop("schedule", HOURLY),
+        payload=more.pop("payload", AgentTurn(message="good morning")),
+        **more,
+    )
+
+
+def beat(agent: str) -> Job:
+    return job(f"heartbeat:{agent}", payload=HeartbeatBeat(), agent_id=agent)
+
+
+def run(ref: str = "r1", job_id: str = "brief", **more: Any) -> Run:
+    return Run(
+        id=ref,
+        job_id=job_id,
+        kind=more.pop("kind", "cron"),
+        agent_id=more.pop("agent_id", "main"),
+        trigger=more.pop("trigger", Trigger.SCHEDULE),
+        status=more.pop("status", RunStatus.CLAIMED),
+        claimed_at=more.pop("claimed_at", NOON),
+        boot_id=more.pop("boot_id", "this"),
+        **more,
+    )
+
+
+def step(ref: str = "r1", job_id: str = "brief", *, at: datetime = NOON) -> Claim:
+    return Claim(job_id, at, at + HOUR, (run(ref, job_id, slot=at),))
+
+
+def ended(ref: str = "r1", job_id: str = "brief", **more: Any) -> Finish:
+    values = {"status": RunStatus.OK, "started_at": NOON, "ended_at": NOON + timedelta(seconds=3)}
+    counts = more.pop("counts", True)
+    columns = more.pop("job_columns", {})
+    return Finish(run=run(ref, job_id, **(values | more)), counts=counts, job_columns=columns)
+
+
+async def put(store: Database, *those: Job, at: datetime | None = NOON) -> None:
+    def work(tx: Tx) -> None:
+        for one in those:
+            jobs.insert(tx, one, next_run_at=at, now=NOON)
+
+    await store.write(work)
+
+
+async def claim(store: Database, *claims: Claim) -> set[str]:
+    return await store.write(lambda tx: runs.claim(tx, claims))
+
+
+async def finish(store: Database, *ends: Finish) -> set[str]:
+    return await store.write(lambda tx: runs.finish(tx, ends))
+
+
+async def due(store: Database, at: datetime = NOON, limit: int = 1000) -> list[str]:
+    return [row.id for row in await store.read(lambda tx: jobs.due(tx, at, limit))]
+
+
+async def stored(store: Database, ref: str = "brief") -> StoredJob:
+    found = await store.read(lambda tx: jobs.get(tx, ref))
+    assert found is not None
+    return found
+
+
+async def state(store: Database, ref: str = "brief") -> Any:
+    return (await stored(store, ref)).state
+
+
+async def row(store: Database, ref: str = "r1") -> Run:
+    found = await store.read(lambda tx: runs.get(tx, ref))
+    assert found is not None
+    return found
+
+
+async def page(store: Database, **query: Any) -> RunPage:
+    return await store.read(lambda tx: runs.page(tx, RunQuery(**query)))
+
+
+def ids(those: Sequence[Run]) -> list[str]:
+    return [one.id for one in those]
+
+
+# -- jobs ----------------------------------------------------------------------------------
+
+
+async def test_a_job_comes_back_as_it_was_put(store: Database) -> None:
+    wanted = job(agent_id="main", description="why", created_at=NOON, updated_at=NOON)
+    await put(store, wanted)
+    found = await stored(store)
+    assert replace(found.job, updated_at=NOON) == wanted
+    assert found.state.next_run_at == NOON
+
+
+async def test_a_job_that_does_not_exist_is_none(store: Database) -> None:
+    assert await store.read(lambda tx: jobs.get(tx, "nobody")) is None
+
+
+async def test_the_same_id_twice_is_refused_and_changes_nothing(store: Database) -> None:
+    await put(store, job(name="first"))
+    with pytest.raises(Conflict):
+        await put(store, job(name="second"))
+    assert (await stored(store)).job.name == "first"
+
+
+async def test_a_declaration_key_belongs_to_one_job(store: Database) -> None:
+    await put(store, job("a", declaration_key="k"))
+    with pytest.raises(Conflict):
+        await put(store, job("b", declaration_key="k"))
+
+
+@pytest.mark.parametrize("ref", ["cfg:brief", "brief", "The brief", "key-1"])
+async def test_a_job_is_found_by_id_config_key_name_and_declaration(
+    store: Database, ref: str
+) -> None:
+    await put(store, job("cfg:brief", name="The brief", declaration_key="key-1"))
+    found = await store.read(lambda tx: jobs.find(tx, ref))
+    assert found.job.id == "cfg:brief"
+
+
+async def test_a_name_of_several_jobs_is_refused(store: Database) -> None:
+    await put(store, job("a", name="same"), job("b", name="same"))
+    with pytest.raises(Conflict):
+        await store.read(lambda tx: jobs.find(tx, "same"))
+
+
+async def test_nothing_of_that_name_is_not_found(store: Database) -> None:
+    with pytest.raises(JobNotFound):
+        await store.read(lambda tx: jobs.find(tx, "nobody"))
+
+
+async def test_an_update_keeps_the_state(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    await finish(store, ended())
+    after = await store.write(
+        lambda tx: jobs.update(tx, job(name="new"), next_run_at=NOON + 2 * HOUR, now=NOON + HOUR)
+    )
+    assert (after.job.name, after.state.run_count) == ("new", 1)
+    assert (after.state.next_run_at, after.job.updated_at) == (NOON + 2 * HOUR, NOON + HOUR)
+
+
+async def test_an_update_of_what_changed_meanwhile_is_refused(store: Database) -> None:
+    await put(store, job())
+    read = (await stored(store)).revision
+
+    def change(name: str) -> Any:
+        return lambda tx: jobs.update(
+            tx, job(name=name), next_run_at=NOON, now=NOON, expected_revision=read
+        )
+
+    await store.write(change("mine"))
+    with pytest.raises(Conflict):
+        await store.write(change("theirs"))
+    assert (await stored(store)).job.name == "mine"
+
+
+async def test_an_update_of_nothing_is_not_found(store: Database) -> None:
+    with pytest.raises(JobNotFound):
+        await store.write(lambda tx: jobs.update(tx, job(), next_run_at=None, now=NOON))
+
+
+async def test_a_deleted_job_leaves_its_runs(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    assert await store.write(lambda tx: jobs.delete(tx, "brief"))
+    assert not await store.write(lambda tx: jobs.delete(tx, "brief"))
+    assert (await row(store)).job_id == "brief"
+
+
+async def test_switching_a_job_off_by_its_state_is_seen_by_readers(store: Database) -> None:
+    await put(store, job())
+    await store.write(
+        lambda tx: jobs.set_state(tx, "brief", enabled=False, auto_disabled="schedule-errors")
+    )
+    found = await stored(store)
+    assert (found.job.enabled, found.state.auto_disabled) == (False, "schedule-errors")
+    assert await due(store) == []
+
+
+async def test_what_is_no_state_cannot_be_set_as_state(store: Database) -> None:
+    await put(store, job())
+    with pytest.raises(AssertionError):
+        await store.write(lambda tx: jobs.set_state(tx, "brief", definition="{}"))
+
+
+async def test_state_comes_back_as_it_was_set(store: Database) -> None:
+    await put(store, job())
+    pause = {"by": "ada", "note": "holiday", "until": None}
+    await store.write(
+        lambda tx: jobs.set_state(
+            tx, "brief", paused=pause, orphaned_at=NOON, last_reason=SkipReason.PAUSED
+        )
+    )
+    found = await state(store)
+    assert (found.paused, found.orphaned_at) == (pause, NOON)
+    assert found.last_reason is SkipReason.PAUSED
+
+
+async def select(store: Database, **query: Any) -> list[str]:
+    found = await store.read(lambda tx: jobs.select(tx, JobQuery(**query)))
+    return [one.job.id for one in found.jobs]
+
+
+async def test_a_list_shows_enabled_cron_jobs_by_their_next_run(store: Database) -> None:
+    await put(store, job("late"), at=NOON + HOUR)
+    await put(store, job("never"), at=None)
+    await put(store, job("soon"), beat("main"), job("off", enabled=False))
+    assert await select(store) == ["soon", "late", "never"]
+    assert await select(store, enabled=None, kinds=("cron", "heartbeat")) == [
+        "soon",
+        "heartbeat:main",
+        "off",
+        "late",
+        "never",
+    ]
+
+
+async def test_a_list_is_searched_as_text_not_as_a_pattern(store: Database) -> None:
+    await put(store, job("a", name="50% off"), job("b", name="500 off"), job("c", name="under_s"))
+    assert await select(store, text="50% O") == ["a"]
+    assert await select(store, text="_") == ["c"]
+
+
+async def test_pages_of_a_list_meet_without_a_gap(store: Database) -> None:
+    await put(store, *(job(f"j{n}") for n in range(5)))
+    pages = [await select(store, limit=2, offset=offset) for offset in (0, 2, 4)]
+    assert pages == [["j0", "j1"], ["j2", "j3"], ["j4"]]
+
+
+async def spoil(store: Database, ref: str) -> None:
+    def work(tx: Tx) -> None:
+        tx.exec_driver_sql("UPDATE jobs SET definition = '{' WHERE id = ?", (ref,))
+
+    await store.write(work)
+
+
+async def test_a_definition_that_cannot_be_read_harms_no_other(store: Database) -> None:
+    await put(store, job("bad"), job("good"))
+    await spoil(store, "bad")
+    found = await store.read(lambda tx: jobs.select(tx, JobQuery()))
+    assert [one.job.id for one in found.jobs] == ["good"]
+    assert found.unreadable == ("bad",)
+    with pytest.raises(InvalidJob):
+        await store.read(lambda tx: jobs.get(tx, "bad"))
+
+
+async def test_a_quarantined_job_is_kept_and_never_due(store: Database) -> None:
+    await put(store, job("bad"), job("good"))
+    await store.write(lambda tx: jobs.quarantine(tx, "bad", "no schedule"))
+    assert await due(store) == ["good"]
+    assert await store.read(jobs.quarantined) == [("bad", "no schedule")]
+
+
+# -- due -----------------------------------------------------------------------------------
+
+
+async def test_due_is_what_has_come_earliest_first_then_by_creation(store: Database) -> None:
+    await put(store, job("z"), job("a"))
+    await put(store, job("early"), at=NOON - HOUR)
+    await put(store, job("later"), at=NOON + timedelta(milliseconds=1))
+    await put(store, job("never"), at=None)
+    await put(store, job("off", enabled=False))
+    assert await due(store) == ["early", "z", "a"]
+    assert await due(store, limit=1) == ["early"]
+
+
+async def test_a_paused_job_is_not_due_and_is_due_again_afterwards(store: Database) -> None:
+    await put(store, job())
+    await store.write(lambda tx: jobs.set_state(tx, "brief", paused={"by": "ada"}))
+    assert await due(store) == []
+    assert await store.read(jobs.next_due) is None
+    await store.write(lambda tx: jobs.set_state(tx, "brief", paused=None))
+    assert await due(store) == ["brief"]
+
+
+async def test_the_next_due_instant_is_the_earliest_of_the_waiting(store: Database) -> None:
+    assert await store.read(jobs.next_due) is None
+    await put(store, job("a"), at=NOON + HOUR)
+    await put(store, job("b"), at=NOON + 2 * HOUR)
+    await put(store, job("off", enabled=False), at=NOON)
+    assert await store.read(jobs.next_due) == NOON + HOUR
+
+
+# -- claims (P1) ---------------------------------------------------------------------------
+
+
+async def test_a_claim_advances_the_job_and_writes_the_row(store: Database) -> None:
+    await put(store, job())
+    assert await claim(store, step()) == {"brief"}
+    assert (await state(store)).next_run_at == NOON + HOUR
+    assert (await row(store)).status is RunStatus.CLAIMED
+    assert (await row(store)).slot == NOON
+
+
+async def test_a_run_may_be_claimed_and_running_at_once(store: Database) -> None:
+    await put(store, job())
+    running = run(slot=NOON, status=RunStatus.RUNNING, started_at=NOON)
+    await claim(store, Claim("brief", NOON, None, (running,)))
+    assert (await row(store)).started_at == NOON
+
+
+async def test_a_slot_is_claimed_once(store: Database) -> None:
+    await put(store, job())
+    assert await claim(store, step("r1")) == {"brief"}
+    assert await claim(store, step("r2")) == set()
+    assert ids((await page(store)).entries) == ["r1"]
+
+
+async def test_a_race_has_one_winner(store: Database) -> None:
+    await put(store, job())
+    grants = await asyncio.gather(*(claim(store, step(f"r{n}")) for n in range(8)))
+    assert sum(map(len, grants)) == 1
+    assert (await page(store)).total == 1
+
+
+async def test_a_lost_claim_harms_no_other_in_its_batch(store: Database) -> None:
+    await put(store, *(job(f"j{n}") for n in range(4)))
+    await claim(store, step("first", "j2"))
+    granted = await claim(store, *(step(f"r{n}", f"j{n}") for n in range(4)))
+    assert granted == {"j0", "j1", "j3"}
+    assert (await page(store)).total == 4
+
+
+async def test_a_slot_with_a_row_is_passed_and_never_run_again(store: Database) -> None:
+    """The wall clock went back, or a schedule was edited: the slot comes a second time."""
+    await put(store, job(), job("other"))
+    await claim(store, step("r1"))
+    await store.write(lambda tx: jobs.set_state(tx, "brief", next_run_at=NOON))
+    assert await claim(store, step("again"), step("o", "other")) == {"other"}
+    assert (await state(store)).next_run_at == NOON + HOUR
+    assert ids((await page(store)).entries) == ["o", "r1"]
+
+
+async def test_a_disabled_or_paused_job_is_not_granted(store: Database) -> None:
+    await put(store, job("off"), job("held"))
+    await store.write(lambda tx: jobs.set_state(tx, "off", enabled=False))
+    await store.write(lambda tx: jobs.set_state(tx, "held", paused={"by": "ada"}))
+    assert await claim(store, step("a", "off"), step("b", "held")) == set()
+
+
+async def test_slots_passed_over_are_rows_and_are_counted(store: Database) -> None:
+    await put(store, job())
+    missed = run(
+        "m",
+        slot=NOON - 3 * HOUR,
+        slot_to=NOON - 2 * HOUR,
+        count=2,
+        status=RunStatus.MISSED,
+        reason=SkipReason.MISSED_DOWNTIME,
+    )
+    skipped = run("s", slot=NOON - HOUR, status=RunStatus.SKIPPED, reason=SkipReason.SUPERSEDED)
+    await claim(store, Claim("brief", NOON, NOON + HOUR, (run(slot=NOON), missed, skipped)))
+    found = await state(store)
+    assert (found.missed_count, found.skip_count, found.run_count) == (2, 1, 0)
+    assert (await row(store, "m")).count == 2
+
+
+async def test_a_thousand_are_claimed_and_finished_at_once(store: Database) -> None:
+    many = [f"j{n:04d}" for n in range(1000)]
+    await put(store, *(job(ref) for ref in many))
+    assert len(await claim(store, *(step(f"r{ref}", ref) for ref in many))) == 1000
+    assert len(await finish(store, *(ended(f"r{ref}", ref) for ref in many))) == 1000
+    assert await due(store) == []
+    assert (await page(store, statuses=("ok",))).total == 1000
+
+
+async def test_a_row_without_a_slot_may_stand_beside_any_other(store: Database) -> None:
+    manual = [run(f"m{n}", trigger=Trigger.MANUAL) for n in range(2)]
+    await store.write(lambda tx: runs.insert(tx, manual))
+    assert (await page(store)).total == 2
+
+
+@pytest.mark.parametrize("second", [run("r1"), run("r2", slot=NOON)])
+async def test_the_database_itself_refuses_a_second_row_of_an_id_or_a_slot(
+    store: Database, second: Run
+) -> None:
+    await store.write(lambda tx: runs.insert(tx, [run("r1", slot=NOON)]))
+    with pytest.raises(Conflict):
+        await store.write(lambda tx: runs.insert(tx, [second]))
+    assert (await page(store)).total == 1
+
+
+# -- ends ----------------------------------------------------------------------------------
+
+
+async def test_a_run_comes_back_as_it_ended(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    whole = replace(
+        run(slot=NOON),
+        status=RunStatus.FAILED,
+        reason=SkipReason.AGENT_RUNNER_FAILURE,
+        because="the model said no",
+        outcome=Outcome.FAILED,
+        session_key="agent:main:main",
+        started_at=NOON,
+        ended_at=NOON + timedelta(seconds=3),
+        deferrals=2,
+        wake={"source": "cron", "eventIds": ["e"]},
+        facts={"busy": False, "quiet": {"opens": "09:00"}},
+        target={"to": "42"},
+        reply={"rawText": "世界 😀"},
+        usage=Usage(input_tokens=5, output_tokens=7, cost_usd=0.25),
+        model="m",
+        provider="p",
+        error={"class": "auth", "message": "401"},
+        delivery_key="brief:r1:0",
+        next_due_at=NOON + HOUR,
+    )
+    await finish(store, Finish(run=whole))
+    assert await row(store) == whole
+
+
+async def test_a_start_is_on_the_row_and_on_the_job(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    await store.write(lambda tx: runs.start(tx, ["r1"], NOON + timedelta(seconds=1)))
+    assert (await row(store)).status is RunStatus.RUNNING
+    assert (await state(store)).running_since == NOON + timedelta(seconds=1)
+    await finish(store, ended())
+    assert (await state(store)).running_since is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "word", "errors", "skips", "counts"),
+    [
+        (["ok"], "ok", 0, 0, (1, 1, 0, 0)),
+        (["failed", "failed"], "error", 2, 0, (2, 0, 2, 0)),
+        (["failed", "ok"], "ok", 0, 0, (2, 1, 1, 0)),
+        (["failed", "skipped", "skipped"], "skipped", 0, 2, (3, 0, 1, 2)),
+        (["skipped", "failed"], "error", 1, 0, (2, 0, 1, 1)),
+    ],
+)
+async def test_an_end_moves_the_counters_of_its_job(
+    store: Database,
+    ends: list[str],
+    word: str,
+    errors: int,
+    skips: int,
+    counts: tuple[int, int, int, int],
+) -> None:
+    await put(store, job())
+    for number, status in enumerate(ends):
+        await store.write(partial(runs.insert, rows=[run(f"r{number}")]))
+        await finish(store, ended(f"r{number}", status=RunStatus(status)))
+    s = await state(store)
+    assert (s.last_status, s.consecutive_errors, s.consecutive_skipped) == (word, errors, skips)
+    assert (s.run_count, s.ok_count, s.error_count, s.skip_count) == counts
+
+
+async def test_the_last_run_is_told_by_its_job(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    await finish(
+        store, ended(status=RunStatus.FAILED, error={"class": "timeout", "message": "too slow"})
+    )
+    s = await state(store)
+    assert (s.last_run_at, s.last_error) == (NOON, "too slow")
+    assert s.last_duration == timedelta(seconds=3)
+    assert (await stored(store)).job.updated_at == NOON + timedelta(seconds=3)
+
+
+async def test_a_run_ends_once_and_is_counted_once(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    assert await finish(store, ended()) == {"r1"}
+    assert await finish(store, ended(status=RunStatus.FAILED)) == set()
+    assert (await row(store)).status is RunStatus.OK
+    assert (await state(store)).run_count == 1
+
+
+async def test_ends_written_together_are_told_apart(store: Database) -> None:
+    await put(store, job("a"), job("b"))
+    await claim(store, step("ra", "a"), step("rb", "b"))
+    await finish(store, ended("ra", "a"))
+    assert await finish(store, ended("ra", "a"), ended("rb", "b")) == {"rb"}
+
+
+async def test_an_end_that_does_not_count_leaves_the_counters(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    await store.write(lambda tx: runs.start(tx, ["r1"], NOON))
+    await finish(store, ended(counts=False))
+    s = await state(store)
+    assert (s.run_count, s.last_status, s.running_since) == (0, None, None)
+
+
+async def test_an_end_may_change_its_job_beside_the_counters(store: Database) -> None:
+    await put(store, job("a"), job("b"))
+    await claim(store, step("ra", "a"), step("rb", "b"))
+    off = {"enabled": False, "next_run_at": None}
+    await finish(
+        store,
+        ended("ra", "a", job_columns=off),
+        ended("rb", "b", job_columns={"retry_at": NOON + HOUR}),
+    )
+    assert not (await stored(store, "a")).job.enabled
+    assert (await state(store, "b")).retry_at == NOON + HOUR
+
+
+async def test_a_run_of_a_deleted_job_still_ends(store: Database) -> None:
+    await store.write(lambda tx: runs.insert(tx, [run()]))
+    assert await finish(store, ended()) == {"r1"}
+
+
+async def test_a_change_of_a_row_leaves_its_job_alone(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    await store.write(
+        lambda tx: runs.change(tx, run(slot=NOON, status=RunStatus.DEFERRED, deferrals=1))
+    )
+    assert ((await row(store)).status, (await row(store)).deferrals) == (RunStatus.DEFERRED, 1)
+    assert (await state(store)).run_count == 0
+
+
+# -- reading the ledger --------------------------------------------------------------------
+
+
+async def test_pages_are_newest_first_and_know_how_many_there_are(store: Database) -> None:
+    await store.write(lambda tx: runs.insert(tx, [run(f"r{n}") for n in range(5)]))
+    first = await page(store, limit=2)
+    assert (ids(first.entries), first.total) == (["r4", "r3"], 5)
+    assert ids((await page(store, limit=2, offset=4)).entries) == ["r0"]
+    assert ids((await page(store, descending=False, limit=1)).entries) == ["r0"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"job_id": "a"}, ["skip", "ok"]),
+        ({"run_id": "ok"}, ["ok"]),
+        ({"kind": "heartbeat"}, ["beat"]),
+        ({"agent_id": "second"}, ["beat"]),
+        ({"statuses": ("ok", "failed")}, ["beat", "ok"]),
+        ({"reasons": ("quiet-hours",)}, ["skip"]),
+        ({"since": NOON + HOUR}, ["beat"]),
+        ({"until": NOON + HOUR}, ["skip", "ok"]),
+        ({"text": "BERLIN"}, ["ok"]),
+        ({"text": "100%"}, []),
+    ],
+)
+async def test_a_page_shows_what_was_asked_for(
+    store: Database, query: dict[str, Any], found: list[str]
+) -> None:
+    rows = [
+        run("ok", "a", status=RunStatus.OK, reply={"preview": "rain in Berlin"}),
+        run("skip", "a", status=RunStatus.SKIPPED, reason=SkipReason.QUIET_HOURS, because="1000"),
+        run(
+            "beat",
+            "heartbeat:second",
+            kind="heartbeat",
+            agent_id="second",
+            status=RunStatus.FAILED,
+            claimed_at=NOON + HOUR,
+        ),
+    ]
+    await store.write(lambda tx: runs.insert(tx, rows))
+    assert ids((await page(store, **query)).entries) == found
+
+
+async def test_the_last_beat_of_every_agent_is_its_newest_final_one(store: Database) -> None:
+    def one(ref: str, agent: str, **more: Any) -> Run:
+        values = {"kind": "heartbeat", "agent_id": agent, "status": RunStatus.OK}
+        return run(ref, f"heartbeat:{agent}", **(values | more))
+
+    rows = [
+        one("a1", "a"),
+        one("b1", "b"),
+        one("a2", "a", status=RunStatus.SKIPPED),
+        one("a3", "a", status=RunStatus.RUNNING),
+        one("c1", "c", status=RunStatus.CLAIMED),
+        run("cron", status=RunStatus.OK, agent_id="d"),
+    ]
+    assert await store.read(runs.last_beats) == []
+    await store.write(lambda tx: runs.insert(tx, rows))
+    assert ids(await store.read(runs.last_beats)) == ["a2", "b1"]
+
+
+async def test_the_starts_of_an_agents_beats_are_known(store: Database) -> None:
+    rows = [
+        run(f"b{n}", kind="heartbeat", started_at=NOON + timedelta(seconds=n)) for n in range(3)
+    ]
+    await store.write(lambda tx: runs.insert(tx, [*rows, run("no", kind="heartbeat")]))
+    since = NOON + timedelta(seconds=1)
+    found = await store.read(lambda tx: runs.starts_since(tx, "main", since))
+    assert [ref for ref, _ in found] == ["b1", "b2"]
+
+
+async def test_open_rows_of_another_process_are_interrupted(store: Database) -> None:
+    rows = [
+        run("old", boot_id="before"),
+        run("nobody", boot_id=None, status=RunStatus.DEFERRED),
+        run("mine", boot_id="this", status=RunStatus.RUNNING),
+        run("done", boot_id="before", status=RunStatus.OK),
+    ]
+    await store.write(lambda tx: runs.insert(tx, rows))
+    found = await store.read(lambda tx: runs.interrupted(tx, "this"))
+    assert ids(found) == ["old", "nobody"]
+
+
+async def test_counts_add_up_the_slots_behind_folded_rows(store: Database) -> None:
+    rows = [
+        run("a", status=RunStatus.OK),
+        run("b", status=RunStatus.MISSED, reason=SkipReason.MISSED_DOWNTIME, count=1500),
+    ]
+    await store.write(lambda tx: runs.insert(tx, rows))
+    found = await store.read(lambda tx: runs.counts(tx, NOON))
+    assert found == {("cron", "ok", None): 1, ("cron", "missed", "missed-downtime"): 1500}
+
+
+async def test_pruning_takes_old_final_rows_only(store: Database) -> None:
+    rows = [
+        run("old", status=RunStatus.OK, ended_at=NOON - HOUR),
+        run("open", status=RunStatus.RUNNING),
+        run("new", status=RunStatus.OK, ended_at=NOON),
+    ]
+    await store.write(lambda tx: runs.insert(tx, rows))
+    assert await store.write(lambda tx: runs.prune(tx, NOON)) == 1
+    assert ids((await page(store)).entries) == ["new", "open"]
+
+
+async def test_pruning_stops_at_its_limit_and_goes_on_when_asked_again(store: Database) -> None:
+    rows = [run(f"r{n}", status=RunStatus.OK, ended_at=NOON) for n in range(5)]
+    await store.write(lambda tx: runs.insert(tx, rows))
+    later = NOON + HOUR
+    gone = [await store.write(lambda tx: runs.prune(tx, later, limit=2)) for _ in range(4)]
+    assert gone == [2, 2, 1, 0]
+
+
+async def test_a_job_keeps_its_newest_rows(store: Database) -> None:
+    rows = [run(f"r{n}", status=RunStatus.OK, ended_at=NOON) for n in range(5)]
+    others = [run("other", "other", status=RunStatus.OK, ended_at=NOON)]
+    await store.write(lambda tx: runs.insert(tx, others + rows))
+    assert await store.write(lambda tx: runs.prune_job(tx, "brief", 2)) == 3
+    assert ids((await page(store)).entries) == ["r4", "r3", "other"]
+
+
+# -- transactions --------------------------------------------------------------------------
+
+
+async def test_work_that_fails_leaves_nothing(store: Database) -> None:
+    def half(tx: Tx) -> None:
+        jobs.insert(tx, job(), next_run_at=NOON, now=NOON)
+        raise LookupError("after the first half")
+
+    with pytest.raises(LookupError):
+        await store.write(half)
+    assert await store.read(lambda tx: jobs.get(tx, "brief")) is None
+
+
+async def test_one_transaction_spans_rooms(store: Database) -> None:
+    def work(tx: Tx) -> None:
+        jobs.insert(tx, job(), next_run_at=NOON, now=NOON)
+        runs.claim(tx, [step()])
+        runs.finish(tx, [ended()])
+
+    await store.write(work)
+    assert (await state(store)).ok_count == 1
+
+
+async def test_reading_never_writes(store: Database) -> None:
+    with pytest.raises(Exception, match=r"(?i)read-?only"):
+        await store.read(lambda tx: jobs.insert(tx, job(), next_run_at=NOON, now=NOON))
+    await put(store, job())  # and the store goes on
+
+
+async def test_a_closed_store_says_so(store: Database) -> None:
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreUnavailable):
+        await store.read(jobs.next_due)
+    with pytest.raises(StoreUnavailable):
+        await put(store, job())

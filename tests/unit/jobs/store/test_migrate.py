@@ -1,0 +1,170 @@
+"""Migrations: a copy first, all or nothing, no row lost (cron.md §11.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from jobs.errors import StoreUnavailable
+from jobs.model import AgentTurn, Job
+from jobs.schedule import Every
+from jobs.store import jobs, migrate, migrations
+from jobs.store.db import Database
+from jobs.store.migrate import OURS, Steps
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECOND = """
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+def upgrade():
+    op.execute("ALTER TABLE jobs ADD COLUMN colour TEXT")
+    op.execute({extra!r})
+"""
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A database of the schema before, with one job in it."""
+    path = tmp_path / "state.db"
+    job = Job(
+        id="a", name="a", schedule=Every(period=timedelta(hours=1)), payload=AgentTurn(message="a")
+    )
+    database = await Database.open(path)
+    await database.write(lambda tx: jobs.insert(tx, job, next_run_at=NOON, now=NOON))
+    await database.close()
+    return path
+
+
+def steps(place: Path, extra: str = "SELECT 1") -> Steps:
+    """Our steps and one more."""
+    ours = Path(str(migrations.__file__)).parent
+    (place / "versions").mkdir(parents=True)
+    for name in ("env.py", "versions/v0001_initial.py"):
+        (place / name).write_text((ours / name).read_text())
+    (place / "versions" / "v0002.py").write_text(SECOND.format(extra=extra))
+    return Steps("0002", str(place))
+
+
+@pytest.fixture
+def engine(path: Path) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(f"sqlite:///{path}")
+
+    @sa.event.listens_for(engine, "connect")
+    def _connected(raw: sqlite3.Connection, _record: object) -> None:
+        raw.isolation_level = None
+
+    @sa.event.listens_for(engine, "begin")
+    def _begun(tx: sa.Connection) -> None:
+        tx.exec_driver_sql("BEGIN IMMEDIATE")
+
+    yield engine
+    engine.dispose()
+
+
+def schema(path: Path) -> tuple[str, bool, int]:
+    """Revision, whether the new column is there, how many jobs."""
+    with closing(sqlite3.connect(path)) as db:
+        revision = db.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+        columns = [row[1] for row in db.execute("PRAGMA table_info(jobs)")]
+        count = db.execute("SELECT count(*) FROM jobs").fetchone()[0]
+    return revision, "colour" in columns, count
+
+
+async def test_a_migration_keeps_the_rows_and_a_copy_of_before(
+    engine: sa.Engine, path: Path, tmp_path: Path
+) -> None:
+    migrate.upgrade(engine, path, steps(tmp_path / "more"))
+    assert schema(path) == ("0002", True, 1)
+    assert schema(tmp_path / "state.db.before-0002") == ("0001", False, 1)
+
+
+async def test_an_older_copy_is_never_overwritten(
+    engine: sa.Engine, path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "state.db.before-0002").write_text("precious")
+    migrate.upgrade(engine, path, steps(tmp_path / "more"))
+    assert (tmp_path / "state.db.before-0002").read_text() == "precious"
+    assert schema(tmp_path / "state.db.before-0002.2") == ("0001", False, 1)
+
+
+async def test_a_step_that_fails_is_taken_back_whole(
+    engine: sa.Engine, path: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(sa.exc.OperationalError):
+        migrate.upgrade(engine, path, steps(tmp_path / "more", "SELECT nonsense"))
+    assert schema(path) == ("0001", False, 1)
+
+
+@pytest.mark.parametrize("loss", ["DELETE FROM jobs", "DROP TABLE outbox"])
+async def test_a_step_that_loses_rows_is_taken_back_whole(
+    engine: sa.Engine, path: Path, tmp_path: Path, loss: str
+) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "INSERT INTO outbox (key, lane, state, kind, route, text, priority, created_at,"
+            " expires_at) VALUES ('k', 'l', 'queued', 'cron', '{}', 't', 1, 0, 0)"
+        )
+    with pytest.raises(StoreUnavailable, match="rows would have been lost"):
+        migrate.upgrade(engine, path, steps(tmp_path / "more", loss))
+    assert schema(path) == ("0001", False, 1)
+
+
+def test_an_up_to_date_database_is_not_copied(engine: sa.Engine, path: Path) -> None:
+    migrate.upgrade(engine, path)
+    assert not list(path.parent.glob("*.before-*"))
+
+
+async def test_an_older_schema_is_not_read_before_it_is_migrated(
+    engine: sa.Engine, path: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(StoreUnavailable, match="engine gateway run"):
+        migrate.check(engine, path, steps(tmp_path / "more"))
+
+
+def test_the_head_in_the_code_is_the_head_of_the_steps() -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", OURS.place)
+    assert ScriptDirectory.from_config(config).get_current_head() == OURS.head
+
+
+OPEN = """
+import asyncio, sys
+from jobs.store.db import Database
+async def main():
+    await (await Database.open(sys.argv[1])).close()
+asyncio.run(main())
+"""
+
+
+async def test_a_process_killed_in_a_migration_leaves_a_file_that_opens(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    died = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", OPEN, str(path)],
+        check=False,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "ENGINE_TESTING": "1",
+            "ENGINE_CRASH_AT": "mid-migration",
+        },
+    )
+    assert died.returncode == -signal.SIGKILL
+    database = await Database.open(path)
+    assert await database.read(jobs.next_due) is None
+    await database.close()
