@@ -34,7 +34,8 @@ from gateway.auth import Gatekeeper, Mode, Policy
 from gateway.channels.base import Channel
 from gateway.channels.local import LocalChannel
 from gateway.channels.policy import GroupRule, Policy as TalkPolicy
-from gateway.channels.telegram import TelegramAccount, TelegramChannel
+from gateway.channels.telegram.account import TelegramAccount
+from gateway.channels.telegram.channel import TelegramChannel
 from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
 from gateway.front import Front
@@ -48,6 +49,7 @@ from gateway.rpc.presence import Presence, SelfEntry
 from gateway.sender import Sender
 from gateway.server import Server, bind
 from jobs import declared
+from jobs.edit import Rules
 from jobs.errors import ConfigInvalid, EngineError, OwnershipRefused
 from jobs.ids import new_id
 from jobs.store.db import Database
@@ -381,15 +383,15 @@ def _notify(state: str) -> None:
 
 
 def _load(paths: Paths, environ: Mapping[str, str]) -> Loaded:
-    def judged(config: Config) -> list[tuple[tuple[str, ...], str]]:
-        return declared.judge(
-            config.cron.jobs,
-            tz=config.cron.tz or config.agents.defaults.user_timezone or host_zone(environ),
-            agents=tuple(agent.id.lower() for agent in effective.agents(config)),
-            default_agent=effective.default_agent(config).lower(),
-            channels=effective.configured_channels(config),
+    def judged(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
+        rules = Rules(
             now=SystemClock().now(),
+            default_tz=config.cron.tz or effective.user_zone(config) or host_zone(environ),
+            default_agent=effective.default_agent(config).lower(),
+            agents=tuple(agent.id.lower() for agent in effective.agents(config)),
+            channels=effective.configured_channels(config),
         )
+        return [(key, text) for key, text in declared.check(config.cron.jobs, rules)]
 
     return load(paths.config, environ, state=paths.state, resolve_secrets=True, jobs_check=judged)
 

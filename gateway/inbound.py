@@ -19,6 +19,7 @@ from engine.clock import Clock
 from engine.conversation import ChatTurn
 from engine.sessions import MAIN, chat_key
 from engine.store import audit, sessions
+from engine.store.routes import route_of, route_text
 from engine.target import ChatType, LastRoute, Route
 from gateway.channels.base import Inbound
 from gateway.channels.policy import Policy, Verdict, judge
