@@ -1,0 +1,284 @@
+"""Words to and from agents and people: `chat`, `agent`, `message send`, `inbox`.
+
+channels.md §13 (the local inbox), protocol.md §10.4–10.6.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+import click
+
+from engine.cli.app import Group
+from engine.cli.ask import Line, gateway_options
+from engine.cli.render import dumped, plain, stamp
+from engine.clock import SystemClock
+from gateway.client import Client
+from jobs.errors import EngineError, GatewayDown, TimedOut, UsageError
+from jobs.wallclock import zone
+
+TURN_MS: Final = 600_000
+MAIN: Final = "main"
+_OVER: Final = frozenset({"final", "error", "aborted"})
+_GRACE: Final = timedelta(seconds=5)
+_SILENCE: Final = timedelta(seconds=15)  # below the ticks, which would reset a longer wait
+_LOOK: Final = timedelta(seconds=1)  # how often a followed inbox is looked at when all is quiet
+_STIRS: Final = frozenset({"chat", "cron", "heartbeat"})  # after these something may have arrived
+
+
+# -- talking ---------------------------------------------------------------------------------
+
+
+@click.command(epilog='Example: engine chat "What did I miss?"')
+@click.argument("message", required=False)
+@click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
+@click.option("--session", default=MAIN, show_default=True, metavar="KEY", help="Conversation.")
+@gateway_options(timeout_ms=TURN_MS)
+def chat(line: Line, message: str | None, agent_id: str | None, session: str) -> int:
+    """Talk to an agent: one message, or a conversation on a terminal.
+
+    Without MESSAGE it asks again and again; Ctrl-D ends it. Piped text is one message.
+    """
+    if message is None and not sys.stdin.isatty():
+        message = sys.stdin.read()
+    with line.open() as client:
+        if message is not None:
+            if not message.strip():
+                raise UsageError("there is nothing to say", fix='engine chat "Hello"')
+            answer = _said(client, line, message, agent_id, session)
+            click.echo(dumped(answer) if line.as_json else plain(answer["text"]))
+            return 0
+        for words in _typed():
+            answer = _said(client, line, words, agent_id, session)
+            click.echo(plain(answer["text"]) or "(it said nothing)")
+    return 0
+
+
+def _typed() -> Iterator[str]:
+    """What a person types, until the end of input."""
+    while True:
+        try:
+            words = input("you> ").strip()
+        except EOFError:
+            sys.stdout.write("\n")
+            return
+        if words in ("/quit", "/exit"):
+            return
+        if words:
+            yield words
+
+
+def _said(
+    client: Client, line: Line, message: str, agent_id: str | None, session: str
+) -> dict[str, Any]:
+    """Say something and return the answer: ``{runId, text}``."""
+    key = str(uuid4())
+    params: dict[str, Any] = {
+        "sessionKey": session,
+        "message": message,
+        "idempotencyKey": key,
+        "timeoutMs": line.timeout // timedelta(milliseconds=1),
+    }
+    if agent_id:
+        params["agentId"] = agent_id
+    started = client.call("chat.send", params, timeout=line.timeout)
+    run_id = started.get("runId")
+    if run_id is None:  # /stop and its like
+        return {"runId": None, "text": "Stopped." if started.get("aborted") else "Nothing ran."}
+    return _answer(client, str(run_id), line.timeout + _GRACE)
+
+
+def _answer(client: Client, run_id: str, within: timedelta) -> dict[str, Any]:
+    clock = SystemClock()
+    end = clock.monotonic() + within
+    while (left := end - clock.monotonic()) > timedelta():
+        for event in client.events({"chat"}, timeout=min(left, _SILENCE)):
+            told = event.payload or {}
+            if told.get("runId") == run_id and told.get("state") in _OVER:
+                return _final(run_id, told)
+            break  # look at the time again: others' events must not make us wait for ever
+    raise TimedOut(
+        "the agent has not answered",
+        why=f"waited {within.total_seconds():g} s; the turn goes on",
+        fix="engine chat again later: the answer is kept in the conversation",
+        runId=run_id,
+    )
+
+
+def _final(run_id: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    match told["state"]:
+        case "error":
+            why = str(told.get("errorMessage") or "no reason given")
+            raise EngineError("the agent failed", why=why, fix="engine status", runId=run_id)
+        case "aborted":
+            raise EngineError("the turn was stopped", fix="engine chat", runId=run_id)
+        case _:
+            message = told.get("message") or {}
+            return {"runId": run_id, "text": text_of(message.get("content"))}
+
+
+def text_of(content: object) -> str:
+    """The text of a message's content."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n".join(str(p["text"]) for p in parts if isinstance(p, Mapping) and p.get("text"))
+
+
+@click.command(epilog='Example: engine agent --message "Summarise the day"')
+@click.option("--message", required=True, metavar="TEXT")
+@click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
+@click.option("--session", "session_key", metavar="KEY", help="Conversation; main otherwise.")
+@click.option("--model", metavar="PROVIDER/MODEL")
+@click.option("--thinking", metavar="LEVEL")
+@click.option("--deliver", is_flag=True, help="Send the answer to a person too.")
+@click.option("--channel", metavar="NAME", help="Where to; the last route otherwise.")
+@click.option("--to", metavar="PEER", help="Recipient on the channel.")
+@click.option("--account", "account_id", metavar="ID")
+@gateway_options(timeout_ms=TURN_MS)
+def agent(line: Line, message: str, deliver: bool, **given: str | None) -> int:
+    """One turn of an agent; waits for its end and prints what it said."""
+    names = {"agent_id": "agentId", "session_key": "sessionKey", "account_id": "accountId"}
+    params: dict[str, Any] = {
+        "message": message,
+        "idempotencyKey": str(uuid4()),
+        "deliver": deliver,
+        "timeout": line.timeout.total_seconds(),
+        **{names.get(key, key): value for key, value in given.items() if value},
+    }
+    answer = line.call("agent", params, timeout=line.timeout + _GRACE, final=True)
+    line.show(answer, _turn_words)
+    return 0 if answer.get("status") == "ok" else 1
+
+
+def _turn_words(answer: Mapping[str, Any]) -> str:
+    result = answer.get("result") or {}
+    texts = [str(item.get("text") or "") for item in result.get("payloads") or ()]
+    said = "\n".join(plain(text) for text in texts if text)
+    if answer.get("status") != "ok":
+        return f"{answer.get('status')}: {answer.get('summary') or 'no answer'}"
+    return said or "(it said nothing)"
+
+
+# -- to people -------------------------------------------------------------------------------
+
+
+@click.group(
+    cls=Group,
+    epilog='Example: engine message send --channel telegram --to 123456 --message "hello"',
+)
+def message() -> None:
+    """Send a message to a person."""
+
+
+@message.command(epilog='Example: engine message send --to 123456 --message "hello"')
+@click.option("--channel", metavar="NAME", help="The only configured one otherwise.")
+@click.option("--to", "--target", "to", required=True, metavar="PEER", help="Who gets it.")
+@click.option("--message", "text", metavar="TEXT")
+@click.option("--media", metavar="URL", help="Sent along as a link.")
+@click.option("--account", "account_id", metavar="ID", help="Account that sends.")
+@click.option("--thread-id", metavar="ID", help="Topic of the recipient.")
+@click.option("--agent", "agent_id", metavar="ID", help="On whose behalf.")
+@gateway_options()
+def send(line: Line, text: str | None, media: str | None, **given: str | None) -> None:
+    """Hand one message over for delivery; once per command, whatever the network does."""
+    names = {"account_id": "accountId", "thread_id": "threadId", "agent_id": "agentId"}
+    if not text and not media:
+        raise UsageError("there is no message without --message or --media")
+    params: dict[str, Any] = {
+        "idempotencyKey": str(uuid4()),
+        **{names.get(key, key): value for key, value in given.items() if value},
+    }
+    params |= {key: value for key, value in (("message", text), ("mediaUrl", media)) if value}
+    answer = line.call("send", params)
+    line.show(answer, _sent_words)
+
+
+def _sent_words(answer: Mapping[str, Any]) -> str:
+    state = answer.get("state") or "accepted"
+    return f"{state}: {answer.get('channel', 'message')} {answer.get('messageId') or ''}".rstrip()
+
+
+# -- the inbox -------------------------------------------------------------------------------
+
+
+@click.command(epilog="Example: engine inbox --follow")
+@click.option("--follow", is_flag=True, help="Go on printing what arrives; Ctrl-C ends it.")
+@click.option("--unseen", is_flag=True, help="Only what was not acknowledged yet.")
+@click.option("--ack", is_flag=True, help="Mark what is printed as seen.")
+@click.option("--agent", "agent_id", metavar="ID", help="One agent's messages.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@gateway_options()
+def inbox(
+    line: Line, follow: bool, unseen: bool, ack: bool, agent_id: str | None, limit: int
+) -> None:
+    """What arrived on this machine, oldest first."""
+    params: dict[str, Any] = {"limit": limit, "unseen": unseen}
+    if agent_id:
+        params["agentId"] = agent_id
+    with line.open() as client:
+        answer = client.call("inbox.list", params)
+        letters = [*reversed(answer.get("messages") or ())]
+        if line.as_json and not follow:
+            click.echo(dumped(answer))
+        elif letters or follow:
+            _show(line, letters)
+        else:
+            click.echo("Nothing unseen." if unseen else "The inbox is empty.")
+        _ack(client, letters, wanted=ack)
+        if follow:
+            _follow(client, line, params, letters, ack=ack)
+
+
+def _show(line: Line, letters: list[Mapping[str, Any]]) -> None:
+    """One message a line; JSON lines when it is followed by a program."""
+    where = zone(line.place.zone)
+    for letter in letters:
+        if line.as_json:
+            click.echo(dumped(letter).replace("\n", ""))
+            continue
+        head = f"{stamp(letter_ms(letter), where)} {letter.get('agentId') or 'engine'}"
+        kind = f" ({letter['kind']})" if letter.get("kind") else ""
+        click.echo(f"{head}{kind}: {plain(letter.get('text') or '')}")
+
+
+def letter_ms(letter: Mapping[str, Any]) -> int | None:
+    """When a message arrived."""
+    at = next((letter[key] for key in ("ts", "at", "atMs") if letter.get(key)), None)
+    return int(at) if at is not None else None
+
+
+def _ack(client: Client, letters: list[Mapping[str, Any]], *, wanted: bool) -> None:
+    ids = [str(letter["id"]) for letter in letters]
+    if wanted and ids:
+        client.call("inbox.ack", {"ids": ids})
+
+
+def _follow(
+    client: Client,
+    line: Line,
+    params: dict[str, Any],
+    letters: list[Mapping[str, Any]],
+    *,
+    ack: bool,
+) -> None:
+    """Print what arrives until the person has had enough or the gateway leaves."""
+    printed = {letter["id"] for letter in letters}
+    newest = letters[-1]["id"] if letters else None
+    while True:
+        next(client.events(_STIRS, timeout=_LOOK), None)
+        asked = {**params, "after": newest} if newest is not None else params
+        try:
+            answer = client.call("inbox.list", asked)
+        except GatewayDown as down:
+            raise GatewayDown("the gateway has left", why=down.why, fix=down.fix) from down
+        fresh = [m for m in reversed(answer.get("messages") or ()) if m["id"] not in printed]
+        _show(line, fresh)
+        sys.stdout.flush()
+        _ack(client, fresh, wanted=ack)
+        printed |= {letter["id"] for letter in fresh}
+        newest = fresh[-1]["id"] if fresh else newest
