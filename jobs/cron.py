@@ -44,7 +44,7 @@ _DAY_WORDS: Final = {
 }
 _DOM, _MONTH, _DOW = 3, 4, 5
 _TOKEN: Final = re.compile(r"(\*|[a-z0-9]+(?:-[a-z0-9]+)?)(?:/(\d+))?")
-_PLAIN: Final = re.compile(r"\*(?:/\d+)?|\d+(?:/\d+)?|(?:\d+)-(?:\d+)(?:/\d+)?")
+_WORD: Final = re.compile(r"[a-z]{3}")
 _HASH: Final = re.compile(r"h(?:\((\d+)-(\d+)\))?(?:/(\d+))?")
 
 
@@ -497,39 +497,42 @@ def _days_of_week(word: str) -> tuple[_DaysOfWeek | None, str]:
 
 
 def _expand(expr: str, words: list[str], hash_id: str | None) -> list[list[object]]:
-    """Ask croniter for the sets; fields settled here (`-`) are empty."""
-    found = []
+    """Return the values of each field; fields settled elsewhere (`-`) are empty."""
+    found: list[list[object]] = []
     for position, word in enumerate(words):
-        hashed = _HASH.search(word.replace("thu", "")) is not None
-        if hashed and hash_id is None:
-            raise InvalidSchedule(
-                f'cron expression "{expr}" was refused', why="H needs a job to be spread by"
-            )
-        try:
-            values = _expand_field(position, word, hash_id if hashed else None)
-        except (ValueError, KeyError) as error:  # croniter's errors are ValueErrors
-            raise InvalidSchedule(f'cron expression "{expr}" was refused', why=str(error)) from None
-        found.append([] if word == "-" else list(values))
+        field: list[object] = []
+        for token in () if word == "-" else word.split(","):
+            hashed = token.startswith("h")
+            if hashed and hash_id is None:
+                raise InvalidSchedule(
+                    f'cron expression "{expr}" was refused', why="H needs a job to be spread by"
+                )
+            try:
+                field += _expand_token(position, token, hash_id if hashed else None)
+            except (ValueError, KeyError) as error:  # croniter's errors are ValueErrors
+                raise InvalidSchedule(
+                    f'cron expression "{expr}" was refused', why=str(error)
+                ) from None
+        found.append(field)
     return found
 
 
 @lru_cache(maxsize=2048)
-def _expand_field(position: int, word: str, hash_id: str | None) -> tuple[object, ...]:
-    """Expand one field in its place: expressions differ, their fields are few."""
-    if word in ("*", "-"):
+def _expand_token(position: int, token: str, hash_id: str | None) -> tuple[object, ...]:
+    """Expand one token in its place: expressions differ, their parts are few."""
+    if token == "*":  # noqa: S105 - a field, not a secret
         return ("*",)
-    tokens = word.split(",")
-    if position != _DOW and all(_PLAIN.fullmatch(token) for token in tokens):
-        plain = [_plain(position, token) for token in tokens]
-        if all(plain):  # a range that wraps around is empty to us, not to croniter
-            return tuple(value for values in plain for value in values)
-    if position == _DOW and all(token.isdecimal() for token in tokens):
-        return tuple(int(token) % 7 for token in tokens)
+    if hash_id is None:
+        words = {_MONTH: _MONTH_WORDS, _DOW: _DAY_WORDS}.get(position, {})
+        token = _WORD.sub(lambda word: str(words[word[0]]), token)
+        plain = _plain(position, token)
+        if plain:  # a range that wraps around is empty to us, not to croniter
+            return tuple(sorted({day % 7 for day in plain})) if position == _DOW else tuple(plain)
     from croniter import croniter  # here, not above: 60 ms that most commands need not pay
 
     place = (position - 1) % 6 if position < 6 else 6  # croniter counts the seconds sixth
     fields = ["*"] * 7
-    fields[place] = word
+    fields[place] = token
     expanded, _nth = croniter.expand(
         " ".join(fields), hash_id=None if hash_id is None else hash_id.encode()
     )
@@ -537,13 +540,17 @@ def _expand_field(position: int, word: str, hash_id: str | None) -> tuple[object
 
 
 def _plain(position: int, token: str) -> range:
-    """Expand numbers, a range that does not wrap, or a step: nothing to look up, nothing to load.
+    """Expand a number, a range or a step: nothing to look up in a library, nothing to load.
 
-    A test compares every one of them with croniter.
+    A test compares with croniter, which reads `5-5` as every value.
     """
     low, high = _RANGES[position]
     bounds, _slash, step = token.partition("/")
     first, dash, last = bounds.partition("-")
+    if position == _DOW:
+        high = 6
+        if first == "7" and dash and last != "7":
+            first = "0"  # Sunday begins a range as 0 and ends it as 7
     start = low if first == "*" else int(first)
     to_the_end = first == "*" or (step and not dash)
     return range(start, (high if to_the_end else int(last or first)) + 1, int(step or 1))

@@ -249,8 +249,11 @@ class _Search:
                 return None
             if found < now.end:
                 return found
-            # Whatever lies between was no match; only a change of clocks can move it.
-            at = max(now.end, found - _AHEAD)
+            if now.then < now.offset and at > now.until - DAY:
+                at = now.end  # wall times that have passed may come again: no leap
+            else:
+                # Whatever lies between was no match; only a change of clocks can move it.
+                at = max(now.end, found - _AHEAD)
 
     def _within(self, now: Segment, at: int) -> int | None:
         """Return the first match at or after ``at``, as if the offset of ``now`` held on."""
