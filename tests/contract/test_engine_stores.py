@@ -1,0 +1,551 @@
+"""What the engine's own tables promise, on every store: events, sessions, outbox, tasks, facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from engine.agents.base import Message
+from engine.outbox import Delivery, Event, Priority, State
+from engine.store import audit, events, inbox, meta, outbox, sessions, tasks
+from engine.target import ChatType, LastRoute, Route
+from jobs.store.db import Database
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+MAIN = "agent:main:main"
+ADA = Route(channel="telegram", account_id="default", to="42", chat_type=ChatType.DIRECT)
+
+
+# -- system events (heartbeat.md §15) ------------------------------------------------------
+
+
+async def tell(store: Database, text: str, *, at: datetime = NOON, **more: Any) -> str | None:
+    values = {"agent_id": "main", "session_key": MAIN, "source": "test"} | more
+    return await store.write(lambda tx: events.add(tx, text=text, now=at, **values))
+
+
+async def pending(
+    store: Database, at: datetime = NOON, key: str = MAIN
+) -> list[events.SystemEvent]:
+    return await store.read(lambda tx: events.pending(tx, "main", key, at))
+
+
+async def waiting(store: Database, at: datetime = NOON, key: str = MAIN) -> list[str]:
+    return [event.text for event in await pending(store, at, key)]
+
+
+async def test_an_event_waits_with_everything_it_came_with(store: Database) -> None:
+    ref = await tell(
+        store,
+        "  disk full ",
+        context_key=" Cron:Backup ",
+        route=ADA,
+        trusted=False,
+        wake="now",
+        expires_at=NOON + HOUR,
+    )
+    (event,) = await pending(store)
+    assert event == events.SystemEvent(
+        id=ref or "",
+        agent_id="main",
+        session_key=MAIN,
+        text="disk full",
+        source="test",
+        created_at=NOON,
+        context_key="cron:backup",
+        route=ADA,
+        trusted=False,
+        wake="now",
+        expires_at=NOON + HOUR,
+    )
+
+
+async def test_events_wait_in_the_order_they_came(store: Database) -> None:
+    """Also within one millisecond, where their ids do not tell."""
+    texts = [f"e{n}" for n in range(20)]
+    for text in texts:
+        await tell(store, text)
+    assert await waiting(store) == texts
+
+
+async def test_a_blank_event_is_not_queued(store: Database) -> None:
+    assert await tell(store, "  \n ") is None
+    assert await store.read(events.count) == 0
+
+
+async def test_a_repetition_of_the_newest_is_the_same_event(store: Database) -> None:
+    first = await tell(store, "a")
+    assert await tell(store, " a ") == first
+    await tell(store, "b")
+    assert await tell(store, "a") != first
+    assert await waiting(store) == ["a", "b", "a"]
+
+
+async def test_with_a_context_a_repetition_is_found_anywhere(store: Database) -> None:
+    first = await tell(store, "a", context_key="node:1")
+    await tell(store, "b")
+    assert await tell(store, "a", context_key="NODE:1") == first
+    assert await tell(store, "a", context_key="node:1", route=ADA) != first
+
+
+async def test_a_consumed_event_is_gone_and_may_come_again(store: Database) -> None:
+    first = await tell(store, "a")
+    await store.write(lambda tx: events.consume(tx, [first or ""], NOON, run_id="r1"))
+    assert await waiting(store) == []
+    assert await tell(store, "a") != first
+    kept = await store.read(lambda tx: events.get(tx, first or ""))
+    assert kept is not None
+    assert kept.seen_by_run == "r1"
+
+
+async def test_events_of_one_session_are_not_anothers(store: Database) -> None:
+    await tell(store, "mine")
+    await tell(store, "theirs", session_key="agent:main:other")
+    assert await waiting(store) == ["mine"]
+    assert await waiting(store, key="agent:main:other") == ["theirs"]
+
+
+async def test_an_event_runs_out(store: Database) -> None:
+    await tell(store, "soon stale", expires_at=NOON + HOUR)
+    assert await waiting(store, NOON + HOUR) == []
+
+
+async def test_events_that_asked_for_a_beat_ask_again_after_a_restart(store: Database) -> None:
+    await tell(store, "patient")
+    await tell(store, "urgent", wake="now")
+    await tell(store, "stale", wake="now", expires_at=NOON + SECOND)
+    found = await store.read(lambda tx: events.waking(tx, NOON + SECOND))
+    assert [event.text for event in found] == ["urgent"]
+
+
+async def test_beyond_the_cap_the_oldest_go_and_their_number_is_told_first(
+    store: Database,
+) -> None:
+    def flood(tx: Any) -> None:
+        for number in range(events.MOST + 50):
+            events.add(
+                tx, agent_id="main", session_key=MAIN, text=f"e{number}", source="t", now=NOON
+            )
+
+    await store.write(flood)
+    texts = await waiting(store)
+    assert len(texts) == events.MOST
+    assert texts[0] == "51 older events omitted"
+    assert texts[1:] == [f"e{number}" for number in range(51, events.MOST + 50)]
+
+
+async def test_old_events_are_pruned_and_waiting_ones_kept(store: Database) -> None:
+    first = await tell(store, "done")
+    await tell(store, "waits")
+    await store.write(lambda tx: events.consume(tx, [first or ""], NOON))
+    assert await store.write(lambda tx: events.prune(tx, NOON + HOUR)) == 1
+    assert await waiting(store, NOON + DAY) == ["waits"]
+
+
+# -- sessions and routes (channels.md §4, §5) ----------------------------------------------
+
+
+async def say(store: Database, *texts: str, key: str = MAIN, **more: Any) -> None:
+    at = more.pop("now", NOON)
+    lines = [Message(role="user", text=text, at=at) for text in texts]
+    await store.write(
+        lambda tx: sessions.append(tx, key, agent_id="main", messages=lines, now=at, **more)
+    )
+
+
+async def said(store: Database, limit: int = 50, **more: Any) -> list[str]:
+    found = await store.read(lambda tx: sessions.history(tx, MAIN, limit, **more))
+    return [line.text for line in found]
+
+
+async def test_a_session_remembers_in_order(store: Database) -> None:
+    await say(store, "a", "b")
+    await say(store, "c")
+    assert await said(store) == ["a", "b", "c"]
+    assert await said(store, 2) == ["b", "c"]
+
+
+async def test_hidden_lines_are_kept_and_not_shown(store: Database) -> None:
+    await say(store, "a")
+    await say(store, "beat", hidden=True, now=NOON + HOUR)
+    assert await said(store) == ["a"]
+    assert await said(store, with_hidden=True) == ["a", "beat"]
+    found = await store.read(lambda tx: sessions.get(tx, MAIN))
+    assert found is not None
+    assert found.updated_at == NOON  # and no sign of life
+
+
+async def test_sessions_are_listed_by_their_newest_words(store: Database) -> None:
+    await say(store, "a", key="agent:main:a")
+    await say(store, "b", key="agent:main:b", now=NOON + SECOND)
+    found, total = await store.read(lambda tx: sessions.recent(tx, agent_id="main", limit=1))
+    assert ([one.key for one in found], total) == (["agent:main:b"], 2)
+
+
+async def test_a_deleted_session_is_forgotten(store: Database) -> None:
+    await say(store, "a")
+    assert await store.write(lambda tx: sessions.delete(tx, MAIN))
+    assert await said(store) == []
+    assert not await store.write(lambda tx: sessions.delete(tx, MAIN))
+
+
+async def test_only_sessions_of_single_runs_are_reaped(store: Database) -> None:
+    kept = ["agent:main:cron:j", "agent:main:cron:j:run:9:more", MAIN, "agent:main:cronish:run:1"]
+    for key in (*kept, "agent:main:cron:j:run:1", "agent:main:cron:cfg:j:run:2"):
+        await say(store, "x", key=key)
+    await say(store, "x", key="agent:main:cron:j:run:new", now=NOON + DAY)
+    gone = await store.write(lambda tx: sessions.reap(tx, NOON + HOUR))
+    assert sorted(gone) == ["agent:main:cron:cfg:j:run:2", "agent:main:cron:j:run:1"]
+
+
+LEARNT = LastRoute(
+    agent_id="main",
+    session_key=MAIN,
+    channel="telegram",
+    account_id="default",
+    to="42",
+    thread_id="7",
+    chat_type=ChatType.DIRECT,
+    peer_label="Ada",
+    set_at=NOON,
+    set_by="m1",
+)
+
+
+async def learn(store: Database, route: LastRoute) -> None:
+    await store.write(lambda tx: sessions.set_route(tx, route))
+
+
+async def learnt(store: Database, **more: Any) -> LastRoute | None:
+    return await store.read(lambda tx: sessions.route(tx, MAIN, **more))
+
+
+async def test_the_newest_route_of_a_session_stands(store: Database) -> None:
+    assert await learnt(store) is None
+    await learn(store, replace(LEARNT, to="1"))
+    await learn(store, LEARNT)
+    assert await learnt(store) == LEARNT
+
+
+async def test_the_local_channel_never_takes_the_place_of_a_real_one(store: Database) -> None:
+    local = replace(LEARNT, channel="local", set_at=NOON + HOUR)
+    await learn(store, LEARNT)
+    await learn(store, local)
+    assert await learnt(store) == LEARNT
+    assert await learnt(store, kind=sessions.LOCAL) == local
+
+
+async def test_a_spoilt_route_is_kept_until_its_person_writes_again(store: Database) -> None:
+    await learn(store, LEARNT)
+    await store.write(lambda tx: sessions.mark_unusable(tx, ADA, "blocked", NOON))
+    assert await learnt(store) == replace(LEARNT, unusable="blocked")
+    again = replace(LEARNT, set_at=NOON + HOUR, set_by="m2")
+    await learn(store, again)
+    assert await learnt(store) == again
+
+
+async def test_routes_of_an_agent_come_newest_first(store: Database) -> None:
+    newer = replace(LEARNT, session_key="agent:main:direct:9", set_at=NOON + HOUR)
+    await learn(store, LEARNT)
+    await learn(store, newer)
+    assert await store.read(lambda tx: sessions.routes(tx, agent_id="main")) == [newer, LEARNT]
+
+
+async def test_an_inbound_message_is_new_once_a_day(store: Database) -> None:
+    async def new(at: datetime) -> bool:
+        return await store.write(lambda tx: sessions.first_seen(tx, "telegram|1", at))
+
+    assert [await new(NOON), await new(NOON + HOUR)] == [True, False]
+    assert await new(NOON + DAY + SECOND)
+
+
+async def test_of_inbound_keys_the_newest_are_kept(store: Database) -> None:
+    for number in range(5):
+        at = NOON + number * SECOND
+        await store.write(partial(sessions.first_seen, key=f"k{number}", now=at))
+    assert await store.write(lambda tx: sessions.prune_seen(tx, most=2)) == 3
+    assert not await store.write(lambda tx: sessions.first_seen(tx, "k4", NOON + HOUR))
+
+
+async def test_a_cursor_is_where_it_was_left(store: Database) -> None:
+    async def left() -> str | None:
+        return await store.read(lambda tx: sessions.cursor(tx, "telegram", "default"))
+
+    assert await left() is None
+    for value in ("5", "6"):
+        await store.write(
+            partial(
+                sessions.set_cursor,
+                channel="telegram",
+                account_id="default",
+                value=value,
+                now=NOON,
+            )
+        )
+    assert await left() == "6"
+
+
+# -- outbox (channels.md §11) --------------------------------------------------------------
+
+
+def message(key: str, *, to: str = "42", **more: Any) -> Delivery:
+    return Delivery(
+        key=key,
+        route=replace(ADA, to=to),
+        text=key,
+        kind=more.pop("kind", "cron"),
+        created_at=NOON,
+        expires_at=more.pop("expires_at", NOON + HOUR),
+        **more,
+    )
+
+
+async def send(store: Database, *those: Delivery) -> None:
+    for one in those:
+        await store.write(partial(outbox.add, delivery=one))
+
+
+async def move(store: Database, key: str, event: Event, **changes: Any) -> Delivery | None:
+    return await store.write(lambda tx: outbox.move(tx, key, event, NOON, **changes))
+
+
+async def ready(store: Database, at: datetime = NOON, limit: int = 100) -> list[str]:
+    return [each.key for each in await store.read(lambda tx: outbox.ready(tx, at, limit))]
+
+
+async def kept(store: Database, key: str) -> Delivery:
+    found = await store.read(lambda tx: outbox.get(tx, key))
+    assert found is not None
+    return found
+
+
+async def test_a_message_comes_back_as_it_was_accepted(store: Database) -> None:
+    whole = message(
+        "k",
+        agent_id="main",
+        run_id="r",
+        job_id="j",
+        priority=Priority.HEARTBEAT,
+        chunks=("a", "世界"),
+        cursor=1,
+        attempts=2,
+        next_attempt_at=NOON + SECOND,
+        first_attempt_at=NOON,
+        message_ids=("m1",),
+        last_error={"class": "server", "code": "502"},
+        notes={"silent": True},
+    )
+    await send(store, whole)
+    assert await kept(store, "k") == whole
+
+
+async def test_the_same_key_twice_is_the_first_message(store: Database) -> None:
+    first = message("k")
+    await send(store, first)
+    again = await store.write(lambda tx: outbox.add(tx, replace(first, text="changed")))
+    assert again == first
+
+
+async def test_a_move_is_made_once(store: Database) -> None:
+    await send(store, message("k"))
+    sending = await move(store, "k", Event.ATTEMPT, attempts=1)
+    assert sending is not None
+    assert (sending.state, sending.attempts, sending.first_attempt_at) == (State.SENDING, 1, NOON)
+    assert await move(store, "k", Event.ATTEMPT) is None
+    assert await move(store, "nobody", Event.ATTEMPT) is None
+    done = await move(store, "k", Event.ACCEPTED, message_ids=("m1",))
+    assert done == await kept(store, "k")
+    assert done is not None
+    assert (done.state, done.ended_at) == (State.DELIVERED, NOON)
+
+
+async def test_one_message_of_a_lane_is_ready_at_a_time_in_order(store: Database) -> None:
+    await send(store, message("a1"), message("a2"), message("b1", to="9"))
+    assert await ready(store) == ["a1", "b1"]
+    await move(store, "a1", Event.ATTEMPT)
+    assert await ready(store) == ["b1"]
+    await move(store, "a1", Event.ACCEPTED)
+    assert await ready(store) == ["a2", "b1"]
+
+
+async def test_a_reply_is_ready_before_a_beat(store: Database) -> None:
+    beat = message("beat", priority=Priority.HEARTBEAT)
+    await send(store, beat, message("reply", to="9", priority=Priority.REPLY))
+    assert await ready(store) == ["reply", "beat"]
+    assert await ready(store, limit=1) == ["reply"]
+
+
+async def test_a_head_that_waits_for_its_retry_holds_its_lane(store: Database) -> None:
+    await send(store, message("a1"), message("a2"))
+    await move(store, "a1", Event.ATTEMPT)
+    await move(store, "a1", Event.RETRY_LATER, next_attempt_at=NOON + SECOND)
+    assert await ready(store) == []
+    assert await ready(store, NOON + SECOND) == ["a1"]
+
+
+async def test_a_held_head_is_ready_only_to_run_out(store: Database) -> None:
+    await send(store, message("a1"), message("a2"))
+    await move(store, "a1", Event.ATTEMPT)
+    await move(store, "a1", Event.HOLD)
+    assert await ready(store) == []
+    assert await ready(store, NOON + HOUR) == ["a1"]
+
+
+async def test_the_next_moment_is_the_earliest_still_to_come(store: Database) -> None:
+    async def moment(at: datetime = NOON) -> datetime | None:
+        return await store.read(lambda tx: outbox.next_attempt_at(tx, at))
+
+    assert await moment() is None
+    retry = message("late", to="9", next_attempt_at=NOON + 3 * SECOND)
+    past = message("past", to="8", next_attempt_at=NOON - SECOND)
+    behind = message("behind", to="9", next_attempt_at=NOON + SECOND)  # not the head
+    await send(store, message("a"), retry, past, behind)
+    assert await moment() == NOON + 3 * SECOND
+    assert await moment(NOON + 3 * SECOND) == NOON + HOUR
+
+
+async def test_what_a_crash_left_in_sending_is_found(store: Database) -> None:
+    await send(store, message("a"), message("b", to="9"))
+    await move(store, "b", Event.ATTEMPT)
+    assert [each.key for each in await store.read(outbox.recover)] == ["b"]
+
+
+async def test_a_newer_beat_takes_the_place_of_older_ones_that_wait(store: Database) -> None:
+    begun = message("begun", kind="heartbeat", chunks=("1", "2"), cursor=1)
+    old, new = message("old", kind="heartbeat"), message("new", kind="heartbeat")
+    await send(store, begun, old, message("cron"), message("other", to="9", kind="heartbeat"), new)
+    gone = await store.write(lambda tx: outbox.supersede(tx, new.lane, NOON, keep=["new"]))
+    assert gone == ["old"]
+    assert ((await kept(store, "old")).state, (await kept(store, "old")).reason) == (
+        State.CANCELLED,
+        "superseded",
+    )
+
+
+async def test_beyond_the_cap_of_an_account_beats_go_first(store: Database) -> None:
+    beats = [message(f"b{n}", kind="heartbeat") for n in range(2)]
+    others = [message(f"c{n}") for n in range(3)]
+    elsewhere = replace(message("e"), route=replace(ADA, account_id="default2"))
+    await send(store, *others, *beats, elsewhere)
+    gone = await store.write(lambda tx: outbox.overflow(tx, "telegram", "default", NOON, most=2))
+    assert gone == ["b0", "b1", "c0"]
+    assert (await kept(store, "c0")).reason == "overflow"
+    assert await store.read(outbox.depth) == {"queued": 3}
+
+
+async def test_pages_of_the_outbox_are_newest_first(store: Database) -> None:
+    await send(store, *(message(f"k{n}") for n in range(3)))
+    await move(store, "k0", Event.CANCEL)
+
+    async def keys(**query: Any) -> tuple[list[str], int]:
+        found, total = await store.read(lambda tx: outbox.page(tx, **query))
+        return [each.key for each in found], total
+
+    assert await keys(limit=2) == (["k2", "k1"], 3)
+    assert await keys(states=(State.CANCELLED,)) == (["k0"], 1)
+
+
+async def test_ended_messages_are_pruned_and_open_ones_kept(store: Database) -> None:
+    await send(store, message("gone"), message("open"))
+    await move(store, "gone", Event.CANCEL)
+    assert await store.write(lambda tx: outbox.prune(tx, NOON + DAY)) == 1
+    assert await ready(store) == ["open"]
+
+
+# -- inbox ---------------------------------------------------------------------------------
+
+
+async def drop(store: Database, *keys: str) -> None:
+    for key in keys:
+        await store.write(
+            partial(
+                inbox.add, key=key, agent_id="main", inbox="me", kind="cron", text=key, now=NOON
+            )
+        )
+
+
+async def letters(store: Database, **query: Any) -> list[str]:
+    found, _ = await store.read(lambda tx: inbox.page(tx, **query))
+    return [letter.id for letter in found]
+
+
+async def test_a_letter_arrives_once_per_key_newest_first(store: Database) -> None:
+    await drop(store, "a", "b", "a")
+    assert await letters(store) == ["b", "a"]
+
+
+async def test_letters_are_seen_one_by_one_or_all(store: Database) -> None:
+    await drop(store, "a", "b", "c")
+
+    async def ack(ids: Sequence[str] | None) -> int:
+        return await store.write(lambda tx: inbox.ack(tx, ids, NOON))
+
+    assert await ack(["b", "nobody"]) == 1
+    assert await letters(store, unseen=True) == ["c", "a"]
+    assert await ack(None) == 2
+    assert await store.read(inbox.count_unseen) == 0
+
+
+# -- tasks, facts, audit -------------------------------------------------------------------
+
+
+async def test_a_task_knows_the_slot_it_was_last_served_in(store: Database) -> None:
+    async def served(slot: datetime, *names: str) -> None:
+        await store.write(
+            lambda tx: tasks.served(tx, "main", [(name, HOUR) for name in names], slot, status="ok")
+        )
+
+    await served(NOON, "mail", "weather")
+    await served(NOON + HOUR, "mail")
+    found = await store.read(lambda tx: tasks.last_slots(tx, "main"))
+    assert found == {"mail": NOON + HOUR, "weather": NOON}
+    assert await store.write(lambda tx: tasks.prune(tx, NOON + 2 * HOUR)) == 1
+    assert list(await store.read(lambda tx: tasks.last_slots(tx, "main"))) == ["mail"]
+
+
+async def test_a_fact_is_what_it_was_set_to_last(store: Database) -> None:
+    await store.write(lambda tx: meta.put(tx, "switch:main", "off"))
+    await store.write(lambda tx: meta.put(tx, "switch:main", "on"))
+    assert await store.read(lambda tx: meta.get(tx, "switch:main")) == "on"
+    assert await store.read(lambda tx: meta.starting_with(tx, "switch:")) == {"main": "on"}
+
+
+async def test_an_identity_is_kept(store: Database) -> None:
+    first = await store.write(lambda tx: meta.keep(tx, "installation", "a"))
+    assert [first, await store.write(lambda tx: meta.keep(tx, "installation", "b"))] == ["a", "a"]
+
+
+async def test_a_text_is_remembered_with_the_place_it_went_to(store: Database) -> None:
+    await store.write(lambda tx: meta.note_sent(tx, "lane", " rain\n", NOON))
+    assert await store.read(lambda tx: meta.sent_at(tx, "lane", "rain")) == NOON
+    assert await store.read(lambda tx: meta.sent_at(tx, "elsewhere", "rain")) is None
+
+
+async def test_repetitions_held_back_are_counted_until_it_is_sent_again(store: Database) -> None:
+    async def count() -> int:
+        return await store.read(lambda tx: meta.suppressed(tx, "lane", "rain"))
+
+    await store.write(lambda tx: meta.note_sent(tx, "lane", "rain", NOON))
+    await store.write(lambda tx: meta.note_suppressed(tx, "lane", "rain"))
+    assert await count() == 1
+    await store.write(lambda tx: meta.note_sent(tx, "lane", "rain", NOON + DAY))
+    assert await count() == 0
+    assert await store.write(lambda tx: meta.prune_sent(tx, NOON + 2 * DAY)) == 1
+
+
+async def test_who_changed_what_is_written_down(store: Database) -> None:
+    for subject in ("a", "b"):
+        await store.write(
+            partial(
+                audit.note, now=NOON, actor="cli", action="remove", subject=subject, detail={"n": 1}
+            )
+        )
+    newest, older = await store.read(audit.newest)
+    assert (newest["subject"], older["subject"]) == ("b", "a")
+    assert newest["detail"] == {"n": 1}
