@@ -7,6 +7,8 @@ behind the keys are in engine.store.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from engine.target import ChatType
@@ -18,6 +20,15 @@ BEAT_SUFFIX: Final = ":heartbeat"
 DM_SCOPES: Final = ("main", "per-peer", "per-channel-peer", "per-account-channel-peer")
 
 _PATH_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One line of a conversation, provider-neutral."""
+
+    role: str  # user | assistant
+    text: str
+    at: datetime | None = None
 
 
 def main_key(agent_id: str, *, main: str = MAIN) -> str:

@@ -13,16 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from engine.sessions import Message as Message  # a conversation's word, spoken here too
 from jobs.model import Usage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One line of a conversation, provider-neutral."""
-
-    role: str  # user | assistant
-    text: str
-    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

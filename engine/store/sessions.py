@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine.agents.base import Message
+from engine.sessions import Message
 from engine.target import ChatType, LastRoute, Route
 from jobs.ids import new_id
 from jobs.store.db import Tx

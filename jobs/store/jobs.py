@@ -139,6 +139,7 @@ def update(
             fix=f"read it again: engine cron get {job.id}",
             currentRevision=current.revision,
         )
+    revision = codec.revision(job)
     tx.execute(
         sa.text(
             "UPDATE jobs SET kind = :kind, name = :name, declaration_key = :declaration_key,"
@@ -146,18 +147,16 @@ def update(
             " revision = :revision, enabled = :enabled, next_run_at = :next_run_at,"
             " created_at = :created_at, updated_at = :now WHERE id = :id"
         ),
-        {
-            **_definition(job, codec.revision(job)),
-            "next_run_at": ms(next_run_at),
-            "now": ms(now),
-        },
+        {**_definition(job, revision), "next_run_at": ms(next_run_at), "now": ms(now)},
     )
     if state:
         set_state(tx, job.id, **state)
-    stored = get(tx, job.id)
-    if stored is None:
-        raise AssertionError(f"{job.id} vanished inside a transaction")
-    return stored
+        return find(tx, job.id)
+    return StoredJob(
+        job=replace(job, updated_at=now),
+        state=replace(current.state, next_run_at=next_run_at),
+        revision=revision,
+    )
 
 
 def delete(tx: Tx, job_id: str) -> bool:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from engine.agents.base import Message
 from engine.outbox import Delivery, Event, Priority, State
+from engine.sessions import Message
 from engine.store import audit, events, inbox, meta, outbox, sessions, tasks
 from engine.target import ChatType, LastRoute, Route
 from jobs.store.db import Database
