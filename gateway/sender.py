@@ -145,7 +145,7 @@ class Sender:
         """One pass: launch what may go now, return when to look again."""
         now = self._clock.now()
         heads, later = await self._db.read(
-            lambda tx: (outbox.ready(tx, now, HEADS), outbox.next_attempt_at(tx))
+            lambda tx: (outbox.ready(tx, now, HEADS), outbox.next_attempt_at(tx, now))
         )
         moments = [now + LONGEST_NAP]
         if later is not None and later > now:
