@@ -185,6 +185,7 @@ def listing(line: Line, everything: bool, agent_id: str | None) -> None:
         ("ID", "NAME", "SCHEDULE", "NEXT", "LAST", "STATUS", "TARGET", "DELIVERY", "AGENT"),
         rows,
         keep=1,
+        spare=("AGENT", "TARGET", "DELIVERY"),
     )
 
 

@@ -141,29 +141,40 @@ def listing(line: Line) -> None:
 
 
 def _beat_row(beat: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
-    every = beat.get("every") or (duration(beat["everyMs"]) if beat.get("everyMs") else None)
     last_one = beat.get("last") or {}
     told = last_one.get("skipReason") or last_one.get("status")
-    state = "on" if beat.get("enabled") else one_line(beat.get("because") or "off")
     return (
         str(beat.get("agentId")),
-        str(every or "-"),
-        relative(beat.get("nextDueAt") or beat.get("nextRunAtMs"), now),
-        _target_words(beat.get("target")),
+        every_words(beat),
+        relative(next_beat(beat), now),
+        _target_words(beat, now),
         f"{told} {relative(last_one.get('ts'), now)}" if told else "-",
-        state,
+        "on" if beat.get("enabled") else one_line(beat.get("because") or "off"),
     )
 
 
-def _target_words(target: object) -> str:
-    if not isinstance(target, Mapping):
-        return str(target or "-")
-    wish = target.get("requested") or target.get("target") or ""
-    if target.get("channel"):
-        place = f"{target['channel']} {target.get('to') or ''}".strip()
-        return f"{wish} → {place}" if wish else place
-    why = target.get("because") or target.get("reason") or "nothing"
-    return f"{wish} → {why}" if wish else str(why)
+def every_words(beat: Mapping[str, Any]) -> str:
+    """How often an agent beats."""
+    return str(beat.get("every") or duration(beat.get("everyMs")))
+
+
+def next_beat(beat: Mapping[str, Any]) -> int | None:
+    """When it beats next; nobody knows for one that is off."""
+    found = beat.get("nextDueAtMs") or beat.get("nextDueAt")
+    return int(found) if found and beat.get("enabled") else None
+
+
+def _target_words(beat: Mapping[str, Any], now: datetime) -> str:
+    """`last → telegram 42 (2h ago)`, or why it leads nowhere (operations.md §16 L12)."""
+    wish, route = str(beat.get("target") or "-"), beat.get("route")
+    if not isinstance(route, Mapping):
+        return f"{wish} → {route}" if route else wish
+    if not route.get("channel"):
+        return f"{wish} → {route.get('because') or route.get('reason') or 'nothing'}"
+    account = route.get("accountId")
+    whose = f"/{account}" if account not in (None, "", "default") else ""
+    learnt = f" ({relative(route['learntAt'], now)})" if route.get("learntAt") else ""
+    return f"{wish} → {route['channel']}{whose} {route.get('to') or ''}{learnt}"
 
 
 @group.command(epilog="Example: engine heartbeat enable main")

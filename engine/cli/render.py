@@ -144,19 +144,30 @@ def table(
     *,
     room: int | None = None,
     keep: int = 0,
+    spare: Sequence[str] = (),
 ) -> str:
-    """Columns as wide as they need; the widest give way, the first ``keep`` never do.
-
-    The identifiers of a first column must survive to be pasted.
+    """Columns as wide as they need. Where room is short the ``spare`` ones go, in their order;
+    then the widest give way, but never the first ``keep``: those are there to be pasted.
     """
     body = [[one_line(cell) or NOTHING for cell in row] for row in rows]
-    widths = [max(map(cells, column)) for column in zip(headers, *body, strict=True)]
+    lines = _fitting([list(headers), *body], room or width(), spare)
+    widths = [max(map(cells, column)) for column in zip(*lines, strict=True)]
     _squeeze(widths, room or width(), keep)
-    lines = [headers, *body]
     return "\n".join(
         _GAP.join(pad(cut(c, w), w) for c, w in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def _fitting(lines: list[list[str]], room: int, spare: Sequence[str]) -> list[list[str]]:
+    """The lines without the columns that can be spared, as long as there is too little room."""
+    for name in spare:
+        widths = [max(map(cells, column)) for column in zip(*lines, strict=True)]
+        if sum(widths) + len(_GAP) * (len(widths) - 1) <= room:
+            break
+        gone = lines[0].index(name)
+        lines = [line[:gone] + line[gone + 1 :] for line in lines]
+    return lines
 
 
 def _squeeze(widths: list[int], room: int, keep: int) -> None:
@@ -173,18 +184,21 @@ def facts(rows: Mapping[str, object]) -> str:
     return "\n".join(f"{pad(f'{key}:', room)} {one_line(value)}" for key, value in rows.items())
 
 
-def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, keep: int = 0) -> None:
-    """Print a table: drawn by rich on a terminal with colours, plain text otherwise."""
+def show_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    keep: int = 0,
+    spare: Sequence[str] = (),
+) -> None:
+    """Print a table: with a bold head on a terminal with colours, plain text otherwise."""
+    text = table(headers, rows, keep=keep, spare=spare)
     if not colours():
-        sys.stdout.write(table(headers, rows, keep=keep) + "\n")
+        sys.stdout.write(f"{text}\n")
         return
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for number, header in enumerate(headers):
-        drawn.add_column(header, no_wrap=True, overflow="fold" if number < keep else "ellipsis")
-    for row in rows:
-        drawn.add_row(*(Text(one_line(cell) or NOTHING) for cell in row))
-    Console(highlight=False).print(drawn)
+    head, _, body = text.partition("\n")
+    drawn = Text.assemble((head, "bold"), "\n", body)
+    Console(highlight=False, soft_wrap=True).print(drawn)

@@ -14,6 +14,7 @@ import click
 from engine.cli import heartbeat_last
 from engine.cli.ask import Line, gateway_options
 from engine.cli.channels import DOWN, account_rows, configured
+from engine.cli.heartbeat import every_words, next_beat
 from engine.cli.place import Place, shown
 from engine.cli.record import record_sentence
 from engine.cli.render import dumped, duration, facts, relative
@@ -191,11 +192,11 @@ def _stored_beat(view: View) -> str:
 
 
 def _heartbeat_words(beat: Mapping[str, Any], now: datetime) -> str:
-    every = beat.get("every") or duration(beat.get("everyMs"))
     if not beat.get("enabled"):
-        return f"  heartbeat {beat.get('agentId')}: off"
-    due = relative(beat.get("nextDueAt") or beat.get("nextRunAtMs"), now)
-    return f"  heartbeat {beat.get('agentId')}: every {every}, next {due}"
+        why = f" ({beat['because']})" if beat.get("because") else ""
+        return f"  heartbeat {beat.get('agentId')}: off{why}"
+    due = relative(next_beat(beat), now)
+    return f"  heartbeat {beat.get('agentId')}: every {every_words(beat)}, next {due}"
 
 
 def _status_json(view: View) -> dict[str, Any]:
