@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## a throwaway gateway wakes its agents before your eyes (under 40 s)
-	@$(BIN)/python -m demo
+	@$(BIN)/python -m engine demo
 
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -q -n auto

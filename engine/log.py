@@ -126,6 +126,6 @@ def set_up(folder: Path, *, verbose: bool, secrets: Collection[str] = ()) -> Red
     root = logging.getLogger()
     root.handlers[:] = [file, console]
     root.setLevel(logging.INFO)
-    for noisy in ("alembic", "apscheduler", "httpx", "httpcore", "uvicorn", "websockets"):
+    for noisy in ("alembic", "apscheduler", "httpx", "httpcore", "uvicorn", "watchfiles", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return redact

@@ -27,7 +27,7 @@ PROBE_MS: Final = 3_000
 def run_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Flags of `engine gateway` and `engine gateway run`."""
     flags = (
-        click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on."),
+        click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one."),
         click.option("--bind", type=click.Choice(_BINDS), help="loopback unless said otherwise."),
         click.option("--token", help="Token to ask for; kept nowhere."),
         click.option("--force", is_flag=True, help="Stop whoever holds the port (not yet)."),
