@@ -223,9 +223,7 @@ def turn_taken(tx: Tx, run_id: str) -> None:
 
 def owed_turns(tx: Tx) -> list[str]:
     """Return the turns of messages an earlier process admitted and did not answer, oldest first."""
-    return [
-        row[0] for row in tx.exec_driver_sql("SELECT turn FROM inbound_turns ORDER BY at, rowid")
-    ]
+    return [row[0] for row in tx.exec_driver_sql("SELECT turn FROM inbound_turns ORDER BY seq")]
 
 
 def cursor(tx: Tx, channel: str, account_id: str) -> str | None:

@@ -273,6 +273,16 @@ async def test_of_inbound_keys_the_newest_are_kept(store: Database) -> None:
     assert not await store.write(lambda tx: sessions.first_seen(tx, "k4", NOON + HOUR))
 
 
+async def test_an_admitted_message_is_owed_its_turn_until_it_was_taken(store: Database) -> None:
+    for number in (2, 1, 2):
+        await store.write(
+            partial(sessions.owe_turn, run_id=f"in-{number}", turn=f"t{number}", now=NOON)
+        )
+    assert await store.read(sessions.owed_turns) == ["t2", "t1"]
+    await store.write(lambda tx: sessions.turn_taken(tx, "in-2"))
+    assert await store.read(sessions.owed_turns) == ["t1"]
+
+
 async def test_a_cursor_is_where_it_was_left(store: Database) -> None:
     async def left() -> str | None:
         return await store.read(lambda tx: sessions.cursor(tx, "telegram", "default"))

@@ -214,6 +214,20 @@ async def test_switching_a_job_off_by_its_state_is_seen_by_readers(store: Databa
     assert await due(store) == []
 
 
+async def test_a_job_switched_off_for_good_has_no_next_run_and_a_new_revision(
+    store: Database,
+) -> None:
+    await put(store, job())
+    before = (await stored(store)).revision
+    await store.write(lambda tx: jobs.switch_off(tx, "brief", NOON))
+    await store.write(lambda tx: jobs.switch_off(tx, "nobody", NOON))
+    found = await stored(store)
+    assert (found.job.enabled, found.state.next_run_at) == (False, None)
+    listed = await store.read(lambda tx: jobs.revisions(tx, JobQuery(enabled=None, limit=0)))
+    assert listed == [("brief", found.revision)]
+    assert found.revision != before
+
+
 async def test_what_is_no_state_cannot_be_set_as_state(store: Database) -> None:
     await put(store, job())
     with pytest.raises(AssertionError):

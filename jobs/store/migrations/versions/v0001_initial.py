@@ -212,7 +212,8 @@ TABLES = (
     )""",
     "CREATE INDEX inbound_seen_at ON inbound_seen (at)",
     """CREATE TABLE inbound_turns (
-        run_id TEXT PRIMARY KEY,
+        seq {serial},
+        run_id TEXT NOT NULL UNIQUE,
         turn TEXT NOT NULL,
         at BIGINT NOT NULL
     )""",
