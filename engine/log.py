@@ -12,6 +12,9 @@ from typing import Any, Final
 
 HIDDEN: Final = "__ENGINE_REDACTED__"
 KEEP_FILES: Final = 14
+_NOISY: Final = (
+    "alembic", "apscheduler", "httpx", "httpcore", "uvicorn", "watchfiles", "websockets",
+)  # fmt: skip
 _OWN: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -126,6 +129,6 @@ def set_up(folder: Path, *, verbose: bool, secrets: Collection[str] = ()) -> Red
     root = logging.getLogger()
     root.handlers[:] = [file, console]
     root.setLevel(logging.INFO)
-    for noisy in ("alembic", "apscheduler", "httpx", "httpcore", "uvicorn", "watchfiles", "websockets"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return redact
