@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import pairwise
 
 import pytest
 from croniter import croniter
@@ -18,15 +18,12 @@ START = datetime(2026, 1, 1, tzinfo=UTC)  # a Thursday
 def first(expr: str, count: int = 3, *, job: str | None = None, day_match: str = "or") -> list[str]:
     """Return the first slots of 2026 in UTC."""
     schedule = Cron(expr, "UTC", hash_id=job, day_match=day_match)
-
-    def slots() -> list[datetime]:
-        found, at = [], schedule.next_after(START - timedelta(seconds=1))
-        while at is not None and len(found) < count:
-            found.append(at)
-            at = schedule.next_after(at)
-        return found
-
-    return [f"{at:%m-%d %H:%M:%S}" for at in islice(slots(), count)]
+    found: list[str] = []
+    at = schedule.next_after(START - timedelta(seconds=1))
+    while at is not None and len(found) < count:
+        found.append(f"{at:%m-%d %H:%M:%S}")
+        at = schedule.next_after(at)
+    return found
 
 
 ACCEPTED = {
@@ -81,7 +78,6 @@ def test_the_dialect_is_read_as_its_table_says(expr: str, slots: list[str]) -> N
     assert first(expr, len(slots)) == slots
 
 
-_FIELD = "(field {} of "
 REFUSED = {
     "0 25 * * *": 'hour: "25" is out of range 0–23 (field 2 of "0 25 * * *")',
     "60 * * * *": 'minute: "60" is out of range 0–59 (field 1 of',
@@ -146,7 +142,7 @@ def test_h_keeps_to_its_range_and_its_step() -> None:
     (hour,) = parse("0 H(9-17) * * *", hash_id="job-1").hours
     assert 9 <= hour <= 17
     quarters = parse("H/15 * * * *", hash_id="job-1").minutes
-    assert [b - a for a, b in zip(quarters, quarters[1:], strict=False)] == [15, 15, 15]
+    assert [b - a for a, b in pairwise(quarters)] == [15, 15, 15]
 
 
 def test_an_alias_is_not_spread_although_the_job_has_an_id() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_every_row_of_the_clock_change_table(row: dict[str, Any]) -> None:
 def test_backwards_is_the_same_way(row: dict[str, Any]) -> None:
     schedule = Cron(row["expr"], row["tz"])
     fires = [datetime.fromisoformat(fire["utc"]) for fire in row["fires"]]
-    for earlier, later in zip(fires, fires[1:], strict=False):
+    for earlier, later in pairwise(fires):
         assert schedule.previous(later) == earlier
 
 
