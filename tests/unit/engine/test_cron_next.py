@@ -136,11 +136,15 @@ def test_every_line_of_json_has_one_line_of_answer(
 ) -> None:
     answers = ask(
         [
-            '{"expr": "0 9 * * *", "tz": "Asia/Shanghai", "from": "2026-03-01T00:00:00Z",'
-            ' "until": null, "count": 1}',
+            (
+                '{"expr": "0 9 * * *", "tz": "Asia/Shanghai", "from": "2026-03-01T00:00:00Z",'
+                ' "until": null, "count": 1}'
+            ),
             "",
-            '{"expr": "* * * * *", "tz": "UTC", "from": 1767225600000,'
-            ' "until": "2026-01-01T00:02:00Z"}',
+            (
+                '{"expr": "* * * * *", "tz": "UTC", "from": 1767225600000,'
+                ' "until": "2026-01-01T00:02:00Z"}'
+            ),
             '{"expr": "0 25 * * *"}',
         ],
         monkeypatch,
