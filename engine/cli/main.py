@@ -39,7 +39,8 @@ def _fast(words: list[str]) -> Callable[[], int] | None:
             return _heartbeat_last(place, rest[2:])
         case ["system", "heartbeat", "last"]:
             return _heartbeat_last(place, rest[3:])
-    return None
+        case _:
+            return None
 
 
 def _heartbeat_last(place: dict[str, str], rest: list[str]) -> Callable[[], int]:

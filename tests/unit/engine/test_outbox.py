@@ -93,7 +93,7 @@ def test_a_permanent_fault_ends_the_delivery(fault: FaultClass, event: Event) ->
     assert step.spoils_route is fault.spoils_route
 
 
-@pytest.mark.parametrize("fault", AGAIN)
+@pytest.mark.parametrize("fault", sorted(AGAIN))
 def test_a_transient_fault_is_tried_again_later(fault: FaultClass) -> None:
     step = step_after(fault)
     assert isinstance(step, Again)
