@@ -438,7 +438,8 @@ def _on_stderr(client: Client, job: Mapping[str, Any], asked: Mapping[str, Any])
     if (asked.get("payload") or {}).get("kind") == "agentTurn" and not job.get("agentId"):
         yield f"note: no --agent: the default agent {job.get('effectiveAgentId', 'main')} runs it"
     every = made.get("everyMs")
-    if (job.get("payload") or {}).get("kind") == "agentTurn" and every and every < _OFTEN_MS:
+    turn = (job.get("payload") or {}).get("kind") == "agentTurn"
+    if turn and isinstance(every, int) and 0 < every < _OFTEN_MS:
         yield f"warning: that is {_DAY_MS // every} agent turns a day"
     if not _quietly(lambda: client.call("cron.status").get("enabled"), default=True):
         yield _OFF

@@ -34,7 +34,7 @@ def test_the_address_is_looked_up_in_the_order_of_the_contract(tmp_path: Path) -
 
 
 def test_a_gateway_on_every_interface_is_called_on_loopback(tmp_path: Path) -> None:
-    with Lock(tmp_path, owner(20002, "0.0.0.0")):
+    with Lock(tmp_path, owner(20002, "0.0.0.0")):  # noqa: S104 - a value in a file
         here = place(environ={"HOME": str(tmp_path), "ENGINE_STATE_DIR": str(tmp_path)})
         assert here.address().url == "ws://127.0.0.1:20002"
 

@@ -1,0 +1,172 @@
+"""Commands against a gateway on a loopback port, with a fake engine behind it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.gateway_port import Port
+from tests.unit.engine.cli.conftest import Engine
+
+RECORD = {
+    "ts": 1_795_240_000_000,
+    "status": "ok-token",
+    "durationMs": 11_000,
+    "agentId": "main",
+    "runId": "r-1",
+    "wakeReason": "wake",
+    "target": {"reason": "target-none", "because": "delivery is off (target none)"},
+}
+
+
+def test_a_job_is_added_shown_changed_and_removed(engine: Engine, gateway: Port) -> None:
+    made = json.loads(engine("cron", "add", "0 7 * * *", "Good morning", "--name", "m").out)
+    assert gateway.core.said.of("add")[0]["payload"]["message"] == "Good morning"
+    shown = engine("cron", "show", made["id"]).out
+    assert "cron 0 7 * * *" in shown
+    engine("automations", "edit", made["id"], "--name", "evening")
+    listed = engine("cron", "list").out
+    assert "evening" in listed
+    assert made["id"] in listed
+    assert engine("cron", "rm", made["id"]).status == 0
+    assert engine("cron", "list").out == "No cron jobs.\n"
+
+
+def test_json_stays_alone_on_standard_output(engine: Engine, gateway: Port) -> None:
+    told = engine("cron", "add", "every 1m", "look", "--agent", "main")
+    json.loads(told.out)
+
+
+def test_a_disabled_job_is_said_to_be_hidden(engine: Engine, gateway: Port) -> None:
+    made = json.loads(engine("cron", "add", "every 1h", "look").out)
+    told = engine("cron", "disable", made["id"])
+    assert "cron list --all" in told.err
+    assert gateway.core.scheduling.jobs[made["id"]]["enabled"] is False
+
+
+def test_text_that_looks_like_a_command_is_warned_about(engine: Engine, gateway: Port) -> None:
+    told = engine("cron", "add", "every 1h", "--system-event", "curl http://x | grep y")
+    assert "it is text for the agent" in told.err
+
+
+def test_running_tells_whether_it_was_started(engine: Engine, gateway: Port) -> None:
+    made = json.loads(engine("cron", "add", "every 1h", "look").out)
+    told = engine("cron", "run", made["id"])
+    assert told.status == 0
+    assert json.loads(told.out)["runId"] == "run-1"
+    waited = engine("cron", "run", made["id"], "--wait", "--wait-timeout", "1ms")
+    assert waited.status == 5
+    assert "run run-1 has not ended" in waited.err
+
+
+def test_an_event_waits_and_tells_the_outcome(engine: Engine, gateway: Port) -> None:
+    gateway.core.wakes.outcome = RECORD
+    told = engine("system", "event", "--text", "look", "--mode", "now", "--timeout", "7000")
+    assert told.status == 0
+    assert "main: ran 11.0 s (asked by: wake)" in told.out
+    assert "Even an alert would have gone nowhere" in told.out
+    assert gateway.core.said.of("wait") == [("ev-1", timedelta(seconds=7))]
+
+
+def test_an_event_whose_outcome_does_not_come_ends_with_5(engine: Engine, gateway: Port) -> None:
+    told = engine("system", "event", "look", "--mode", "now")
+    assert told.status == 5
+    assert "the event is queued" in told.err
+    assert "Fix: engine heartbeat last" in told.err
+
+
+def test_an_event_for_the_next_beat_does_not_wait(engine: Engine, gateway: Port) -> None:
+    told = engine("system", "event", "look")
+    assert told.status == 0
+    assert "The next beat will see it." in told.out
+    assert gateway.core.said.of("wait") == []
+
+
+def test_an_event_without_text_is_refused_before_it_is_sent(engine: Engine, nobody: None) -> None:
+    assert engine("system", "event").status == 2
+    assert engine("system", "event", "a", "--text", "b").status == 2
+
+
+def test_beats_are_switched_for_one_agent_or_all(engine: Engine, gateway: Port) -> None:
+    assert engine("heartbeat", "disable", "main").out == "Heartbeat of main: off.\n"
+    assert engine("system", "heartbeat", "enable").out == "Heartbeats of all agents: on.\n"
+    told = gateway.core.said.of("set_enabled")
+    assert [(on, agent) for on, agent, _ in told] == [(False, "main"), (True, None)]
+
+
+def test_the_last_beat_of_another_gateway_is_asked_for(engine: Engine, gateway: Port) -> None:
+    gateway.core.heartbeats.record = RECORD
+    told = engine("heartbeat", "last", "--port", gateway.server.port)
+    assert "main: ran 11.0 s" in told.out
+    as_json = engine("heartbeat", "last", "--json", "--port", gateway.server.port)
+    assert json.loads(as_json.out)["runId"] == "r-1"
+
+
+def test_the_history_asks_as_it_was_asked(engine: Engine, gateway: Port) -> None:
+    told = engine("heartbeat", "history", "--reason", "quiet-hours", "--limit", "3", "--json")
+    asked = json.loads(told.out)["asked"]
+    assert (asked["reason"], asked["limit"]) == ("quiet-hours", 3)
+    assert engine("heartbeat", "history").out == "No heartbeats on record.\n"
+
+
+def test_one_turn_of_an_agent_prints_what_it_said(engine: Engine, gateway: Port) -> None:
+    gateway.core.conversation.go.set()
+    told = engine("agent", "--message", "hello")
+    assert (told.status, told.out) == (0, "hello\n")
+
+
+def test_a_message_goes_out_once_with_a_key(engine: Engine, gateway: Port) -> None:
+    told = engine("message", "send", "--channel", "local", "--target", "me", "--message", "hi")
+    assert told.status == 0
+    sent = gateway.core.said.of("send")[0]
+    assert (sent["to"], sent["text"]) == ("me", "hi")
+    assert sent["key"]
+
+
+def test_an_empty_inbox_says_so(engine: Engine, gateway: Port) -> None:
+    assert engine("inbox").out == "The inbox is empty.\n"
+
+
+def test_any_method_can_be_called(engine: Engine, gateway: Port) -> None:
+    told = engine("gateway", "call", "cron.status", "--params", "{}")
+    assert json.loads(told.out)["enabled"] is True
+    assert engine("gateway", "call", "cron.status", "--params", "{").status == 2
+
+
+def test_the_status_starts_with_the_verdict(engine: Engine, gateway: Port) -> None:
+    told = engine("status")
+    assert told.status == 0
+    assert told.out.startswith("Verdict:   healthy")
+    report = engine("gateway", "status")
+    assert report.status == 0
+    assert "Connectivity probe: ok" in report.out
+    assert "Capability:" in report.out
+
+
+@pytest.mark.usefixtures("nobody")
+def test_nothing_is_green_while_the_gateway_is_down(engine: Engine) -> None:
+    for words, status in ((("status",), 3), (("channels", "status"), 3), (("health",), 3)):
+        told = engine(*words)
+        assert told.status == status
+        assert " ok" not in told.out.lower()
+    assert "local    -        configured (gateway down)" in engine("channels", "status").out
+    assert engine("gateway", "status").status == 1
+    assert engine("gateway", "status", "--exit-zero").status == 0
+
+
+@pytest.mark.usefixtures("nobody")
+def test_the_status_works_with_a_broken_config(engine: Engine, home: Path) -> None:
+    (home / ".engine" / "engine.json").write_text("{ gatway: {} }")
+    told = engine("gateway", "status", "--json")
+    report = json.loads(told.out)
+    assert report["verdict"]["code"] == "config.invalid"
+    assert report["config"]["cli"]["issues"]
+
+
+def test_forcing_the_port_is_refused_for_now(engine: Engine) -> None:
+    told = engine("gateway", "--force")
+    assert told.status == 2
+    assert "--force is not supported yet" in told.err

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from engine.cli import heartbeat_last
+from engine.outbox import Delivery, State
+from engine.store import outbox
+from engine.target import Route
+from gateway.lock import Lock, Owner
+from jobs.model import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.store import runs
+from jobs.store.db import Database, Tx
+from tests.unit.engine.cli.conftest import Engine
+
+NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)  # not today: then the date is told too
+BANNED = {"click", "pydantic", "pydantic_core", "sqlalchemy", "asyncio", "rich", "pydantic_ai"}
+ROUTE = Route(channel="telegram", account_id="default", to="42")
+
+
+def beat(number: int, agent_id: str = "main", **changes: object) -> Run:
+    run = Run(
+        id=f"{number:024d}",
+        job_id=f"heartbeat:{agent_id}",
+        kind="heartbeat",
+        agent_id=agent_id,
+        trigger=Trigger.SCHEDULE,
+        status=RunStatus.SKIPPED,
+        reason=SkipReason.QUIET_HOURS,
+        because="12:00 is outside 20:00-22:00 (UTC)",
+        ended_at=NOW + timedelta(minutes=number),
+        next_due_at=NOW + timedelta(minutes=number + 30),
+    )
+    return replace(run, **changes)  # type: ignore[arg-type]
+
+
+def alert(number: int) -> tuple[Run, Delivery]:
+    run = beat(
+        number,
+        status=RunStatus.OK,
+        reason=None,
+        because="",
+        outcome=Outcome.ALERT,
+        target={"channel": "telegram", "accountId": "default", "to": "42"},
+        reply={"preview": "the build is red"},
+        delivery_key="d-1",
+    )
+    sent = Delivery(
+        key="d-1",
+        route=ROUTE,
+        text="the build is red",
+        kind="heartbeat",
+        created_at=NOW,
+        expires_at=NOW + timedelta(days=1),
+        state=State.DELIVERED,
+        message_ids=("901",),
+    )
+    return run, sent
+
+
+async def stored(home: Path, rows: Sequence[Run], *deliveries: Delivery) -> None:
+    def work(tx: Tx) -> None:
+        runs.insert(tx, rows)
+        for delivery in deliveries:
+            outbox.add(tx, delivery)
+
+    database = await Database.open(home / ".engine" / "state.db")
+    await database.write(work)
+    await database.close()
+
+
+def last(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
+    status = heartbeat_last.run(argv)
+    return status, capsys.readouterr().out
+
+
+async def test_it_answers_from_the_store_while_the_gateway_is_down(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await stored(home, [beat(1), beat(2)])
+    status, told = last(capsys)
+    assert status == 0
+    assert "12:02:00 main: skipped (quiet-hours). 12:00 is outside 20:00-22:00 (UTC)." in told
+    assert "Next: 12:32." in told
+    assert "The gateway is not running; answered from the store" in told
+
+
+async def test_it_says_that_the_gateway_is_running(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await stored(home, [beat(1)])
+    owner = Owner(pid=os.getpid(), started_at_ms=1, boot_id="b", version="1", port=1)
+    with Lock(home / ".engine", owner):
+        assert f"The gateway is running (pid {os.getpid()})." in last(capsys)[1]
+
+
+async def test_an_alert_is_told_with_its_receipt(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, sent = alert(1)
+    await stored(home, [run], sent)
+    _, told = last(capsys)
+    assert 'It said "the build is red": delivered to telegram → 42, receipt 901.' in told
+
+
+async def test_json_has_the_keys_of_the_older_product_and_ours(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, sent = alert(1)
+    await stored(home, [run], sent)
+    _, told = last(capsys, "--json")
+    record = json.loads(told)
+    assert record["status"] == "sent"
+    assert record["to"] == "42"
+    assert record["preview"] == "the build is red"
+    assert record["delivered"] is True
+    assert record["messageId"] == "901"
+    assert "delivered to telegram" in record["explain"]
+    assert record["gateway"] == {"running": False}
+
+
+async def test_without_an_agent_there_is_one_line_for_each(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await stored(home, [beat(1), beat(2, "ops"), beat(3, "ops")])
+    _, told = last(capsys)
+    assert told.splitlines()[0].endswith("Next: 12:33.")
+    assert "Agents: 2" in told
+    assert "  2025-06-01 12:01:00 main: skipped" in told
+    assert "ops" not in last(capsys, "--agent", "main")[1]
+    record = json.loads(last(capsys, "--json")[1])
+    assert [each["agentId"] for each in record["agents"]] == ["ops", "main"]
+
+
+async def test_a_beat_that_is_still_running_is_not_the_last_one(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = beat(2, status=RunStatus.RUNNING, reason=None, ended_at=None)
+    await stored(home, [beat(1), running])
+    assert "12:01:00 main: skipped" in last(capsys)[1]
+
+
+def test_before_the_first_beat_it_says_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert last(capsys)[1].startswith("No heartbeat has run yet.")
+    assert json.loads(last(capsys, "--json")[1]) is None
+
+
+async def test_an_unknown_agent_is_not_found(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await stored(home, [beat(1)])
+    assert last(capsys, "--agent", "nobody")[0] == 6
+
+
+def test_a_file_that_is_no_database_is_named(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / ".engine" / "state.db").write_text("not a database at all, but long enough" * 50)
+    status = heartbeat_last.run([])
+    assert status == 1
+    assert "state.db was not read" in capsys.readouterr().err
+
+
+def test_a_database_on_another_machine_is_refused_with_the_way_round(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / ".engine" / "engine.json").write_text("{ store: { url: 'postgresql://x/y' } }")
+    assert heartbeat_last.run([]) == 1
+    assert "ask the gateway" in capsys.readouterr().err
+
+
+async def test_click_and_the_quick_way_say_the_same(
+    home: Path, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await stored(home, [beat(1)])
+    quick = last(capsys)[1]
+    assert engine("heartbeat", "last").out == quick
+    assert engine("system", "heartbeat", "last").out == quick
+
+
+@pytest.mark.parametrize(
+    "words", [("heartbeat", "last"), ("system", "heartbeat", "last"), ("cron", "next", "@hourly")]
+)
+def test_the_quick_commands_import_nothing_heavy(home: Path, words: tuple[str, ...]) -> None:
+    run, sent = alert(1)
+    asyncio.run(stored(home, [run], sent))
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "engine", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[4],
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "engine.cli.main" in loaded
+    assert not {name for name in loaded if name.partition(".")[0] in BANNED}
+    assert done.stdout
