@@ -5,6 +5,7 @@ channels.md §13 (the local inbox), protocol.md §10.4–10.6.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -239,7 +240,7 @@ def _show(line: Line, letters: list[Mapping[str, Any]]) -> None:
     where = zone(line.place.zone)
     for letter in letters:
         if line.as_json:
-            click.echo(dumped(letter).replace("\n", ""))
+            click.echo(json.dumps(letter, ensure_ascii=False))
             continue
         head = f"{stamp(letter_ms(letter), where)} {letter.get('agentId') or 'engine'}"
         kind = f" ({letter['kind']})" if letter.get("kind") else ""

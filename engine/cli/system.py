@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
+from threading import Event as Pause
 from typing import Any, Final
 from uuid import uuid4
 
@@ -16,10 +17,14 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.record import record_sentence
 from engine.cli.render import relative, show_table
 from engine.clock import SystemClock
+from gateway.client import Client
 from jobs.errors import TimedOut, UsageError
 from jobs.wallclock import zone
 
 WAIT_MS: Final = 120_000
+_ON_ITS_WAY: Final = frozenset({"queued", "sending"})
+_DELIVERY: Final = timedelta(seconds=5)  # how long a delivery is waited for after its beat
+_LOOK: Final = timedelta(milliseconds=100)
 _GRACE: Final = timedelta(seconds=10)  # the answer's own way on top of the wait
 
 
@@ -60,7 +65,10 @@ def event(
         params["agentId"] = agent_id
     if wait:
         params |= {"wait": True, "timeoutMs": line.timeout // timedelta(milliseconds=1)}
-    answer = line.call("wake", params, timeout=line.timeout + _GRACE)
+    with line.open() as client:
+        answer = client.call("wake", params, timeout=line.timeout + _GRACE)
+        if wait and isinstance(answer.get("outcome"), Mapping):
+            answer = {**answer, "outcome": _settled(client, answer["outcome"])}
     if wait and answer.get("outcome") is None:
         raise TimedOut(
             "the event is queued, its outcome is not known yet",
@@ -70,6 +78,19 @@ def event(
         )
     line.show(answer, lambda told: _told(told, line, mode))
     return 0
+
+
+def _settled(client: Client, outcome: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The outcome once its words have left, if they do so soon: the beat ends before they do."""
+    clock = SystemClock()
+    end = clock.monotonic() + _DELIVERY
+    while (outcome.get("delivery") or {}).get("state") in _ON_ITS_WAY and clock.monotonic() < end:
+        Pause().wait(_LOOK.total_seconds())
+        newer = client.call("last-heartbeat", {"agentId": outcome["agentId"]})
+        if not isinstance(newer, Mapping) or newer.get("runId") != outcome.get("runId"):
+            break
+        outcome = newer
+    return outcome
 
 
 def _words(text: str | None, flag_text: str | None) -> str:

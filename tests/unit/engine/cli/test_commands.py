@@ -71,6 +71,15 @@ def test_an_event_waits_and_tells_the_outcome(engine: Engine, gateway: Port) -> 
     assert gateway.core.said.of("wait") == [("ev-1", timedelta(seconds=7))]
 
 
+def test_an_event_waits_for_its_words_to_leave_too(engine: Engine, gateway: Port) -> None:
+    target = {"channel": "local", "accountId": "default", "to": "inbox"}
+    sent = {**RECORD, "status": "sent", "preview": "red", "target": target}
+    gateway.core.wakes.outcome = {**sent, "delivery": {"state": "queued", "key": "k"}}
+    gateway.core.heartbeats.record = {**sent, "delivery": {"state": "delivered", "key": "k"}}
+    told = engine("system", "event", "look", "--mode", "now")
+    assert "delivered to local → inbox" in told.out
+
+
 def test_an_event_whose_outcome_does_not_come_ends_with_5(engine: Engine, gateway: Port) -> None:
     told = engine("system", "event", "look", "--mode", "now")
     assert told.status == 5
