@@ -1,4 +1,4 @@
-"""The shell of one beat: look, decide, take the turn, settle it in one transaction.
+"""The shell of one beat: decide, take the turn, settle it in one transaction.
 
 A beat is a slot of an agent's grid or a wake. It ends in exactly one row: ran, skipped or
 failed, with the gate facts that decided it. While something is in the way that will pass
@@ -14,53 +14,37 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, Protocol
 
-from engine import checklist, heartbeat, prompt
+from engine import heartbeat, prompt
 from engine.agents.base import Tool, ToolRefused
 from engine.agents.tools.heartbeat import valid_response
-from engine.checklist import Checklist, Task
 from engine.clock import Clock
 from engine.events import Bus
-from engine.gates import BeatSnapshot, Decision, Defer, Run as Go, Skip, decide
-from engine.lanes import Holder, Lanes
+from engine.gates import Decision, Defer, Run as Go, Skip, decide
+from engine.lanes import Lanes
+from engine.look import JOB_PREFIX, Lookout, View, facts_of, target_words, wake_words
 from engine.outbox import Delivery, Priority, expiry
 from engine.outcome import TOKEN, Verdict, classify
-from engine.outlet import found_words, last_of
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute, RouteFacts, TargetWish, resolve
-from engine.sessions import beat_key, main_key
+from engine.route import NoRoute
+from engine.sessions import main_key
 from engine.store import events as event_rows, meta, tasks as task_rows
 from engine.store.events import SystemEvent
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
-from engine.wake import FLOOD_WINDOW, Intent, Wake, guard
+from engine.wake import Intent, Wake
 from jobs.crash import crash_point
 from jobs.ids import new_id
-from jobs.model import Job, Outcome, Run, RunStatus, SkipReason, StoredJob, Trigger
-from jobs.store import jobs as job_rows, runs as run_rows
+from jobs.model import Job, Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.store.base import Finish
-from jobs.store.db import Database, Tx
-from jobs.store.rows import ms
+from jobs.store.db import Database
 
 log = logging.getLogger(__name__)
 
 SAFETY_POLL: Final = timedelta(seconds=15)
 LONGEST_BACKOFF: Final = timedelta(hours=6)
-SWITCH: Final = "heartbeat.enabled"  # meta key; with ":<agent>" one agent's
-JOB_PREFIX: Final = "heartbeat:"
-_STAYS: Final = frozenset({SkipReason.TARGET_NONE, SkipReason.DM_BLOCKED})
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Which outcomes of a beat a channel shows (heartbeat.md §2.2)."""
-
-    ok: bool = False
-    alerts: bool = True
-    indicator: bool = True
 
 
 class BeatTools(Protocol):
@@ -82,22 +66,6 @@ class Pending:
     poked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What was looked at for one decision."""
-
-    agent: AgentProfile
-    snapshot: BeatSnapshot
-    session_key: str
-    events: tuple[SystemEvent, ...]
-    file: Checklist
-    due: tuple[Task, ...]
-    found: Route | NoRoute
-    shown: Shown
-    failures: int
-    next_due_at: datetime | None
-
-
 class Beats:
     """Performs beats; agents are independent of each other."""
 
@@ -111,9 +79,8 @@ class Beats:
         turns: Turns,
         lanes: Lanes,
         roster: Callable[[], Roster],
-        shown: Callable[[str | None, str | None], Shown],
+        lookout: Lookout,
         tools_for: BeatTools,
-        seed: str,
         boot_id: str,
     ) -> None:
         self._database = database
@@ -121,11 +88,9 @@ class Beats:
         self._bus = bus
         self._recorder = recorder
         self._turns = turns
-        self._lanes = lanes
         self._roster = roster
-        self._shown = shown
+        self._lookout = lookout
         self._tools_for = tools_for
-        self._seed = seed
         self._boot_id = boot_id
         self._one_at_a_time: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, set[asyncio.Event]] = {}
@@ -176,7 +141,7 @@ class Beats:
         while True:
             async with lock:
                 now = self._clock.now()
-                view = await self._look(pending, now)
+                view = await self._lookout.look(pending.run, pending.wake, now)
                 decision = self._bounded(decide(view.snapshot, now), pending, view, since, now)
                 match decision:
                     case Go():
@@ -266,140 +231,6 @@ class Beats:
         for woken in self._waiting.get(agent_id, ()):
             woken.set()
 
-    # -- looking -------------------------------------------------------------------------
-
-    async def _look(self, pending: Pending, now: datetime) -> View:
-        roster = self._roster()
-        wake = pending.wake
-        agent = roster.agent(wake.agent_id)
-        base = beat_key(
-            agent.agent_id,
-            forced=wake.session_key,
-            configured=agent.beat.session,
-            main=roster.main_key,
-        )
-        known = await self._database.read(lambda tx: self._known(tx, agent, base, now))
-        events = tuple(known.events)
-        raw, file_error = await asyncio.to_thread(_read_checklist, agent.workspace)
-        file = checklist.parse(raw)
-        slot = pending.run.slot or now
-        due = checklist.due_tasks(file.tasks, known.tasks, slot)
-        wish = _wish(agent, wake)
-        found = resolve(
-            wish,
-            RouteFacts(
-                agent_id=agent.agent_id,
-                channels=roster.channels(agent.agent_id),
-                last=known.last,
-                event=next((e.route for e in reversed(events) if e.route is not None), None),
-                local_fallback=roster.local_fallback,
-            ),
-        )
-        place = (found.channel, found.account_id) if isinstance(found, Route) else (None, None)
-        shown = self._shown(*place)
-        snapshot = self._snapshot(pending, agent, known, file, file_error, due, found, shown, now)
-        session = beat_key(
-            agent.agent_id,
-            forced=wake.session_key,
-            configured=agent.beat.session,
-            isolated=agent.beat.isolated,
-            main=roster.main_key,
-        )
-        return View(
-            agent=agent,
-            snapshot=snapshot,
-            session_key=session,
-            events=events,
-            file=file,
-            due=due,
-            found=found,
-            shown=shown,
-            failures=known.failures,
-            next_due_at=self.next_beat(agent, now),
-        )
-
-    def next_beat(self, agent: AgentProfile, after: datetime) -> datetime | None:
-        """Return the agent's next slot that lies in its active hours."""
-        beat = agent.beat
-        if beat.period is None:
-            return None
-        grid = heartbeat.grid(self._seed, agent.agent_id, beat.period)
-        return heartbeat.next_that_runs(grid, beat.active_hours, after)
-
-    async def route_words(self, agent: AgentProfile) -> dict[str, Any]:
-        """Return where an alert of this agent would go now, or why it would go nowhere."""
-        roster = self._roster()
-        key = main_key(agent.agent_id, main=roster.main_key)
-        last = await self._database.read(lambda tx: last_of(tx, agent.agent_id, key))
-        facts = RouteFacts(
-            agent_id=agent.agent_id,
-            channels=roster.channels(agent.agent_id),
-            last=last,
-            local_fallback=roster.local_fallback,
-        )
-        return found_words(resolve(agent.beat.wish, facts))
-
-    def _known(self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime) -> _Known:
-        stored = job_rows.get(tx, JOB_PREFIX + agent.agent_id)
-        return _Known(
-            events=event_rows.pending(tx, agent.agent_id, session_key, now),
-            tasks=task_rows.last_slots(tx, agent.agent_id),
-            last=last_of(tx, agent.agent_id, session_key),
-            starts=run_rows.starts_since(tx, agent.agent_id, now - 2 * FLOOD_WINDOW),
-            poll_at=run_rows.last_poll(tx, agent.agent_id),
-            enabled=switched_on(tx, agent.agent_id),
-            stored=stored,
-        )
-
-    def _snapshot(
-        self,
-        pending: Pending,
-        agent: AgentProfile,
-        known: _Known,
-        file: Checklist,
-        file_error: str | None,
-        due: tuple[Task, ...],
-        found: Route | NoRoute,
-        shown: Shown,
-        now: datetime,
-    ) -> BeatSnapshot:
-        wake, beat = pending.wake, agent.beat
-        own = pending.run.id
-        starts = [at for run_id, at in known.starts if run_id != own]
-        holders = [h for h in self._lanes.busy(agent.agent_id) if h.run_id != own]
-        events = bool(known.events)
-        scheduled = wake.intent is Intent.SCHEDULED
-        next_due = pending.run.slot if scheduled else None
-        unroutable = isinstance(found, NoRoute) and found.reason not in _STAYS
-        return BeatSnapshot(
-            intent=wake.intent,
-            enabled=known.enabled,
-            enrolled=beat.period is not None or not scheduled,
-            not_enrolled_because=beat.because,
-            backoff_until=known.stored.state.retry_at if known.stored else None,
-            failures=known.failures,
-            held_back=guard(
-                wake.intent,
-                now,
-                next_due=next_due,
-                last_start=max(starts, default=None),
-                starts=starts,
-            ),
-            recent_run_at=_recent(known.poll_at, pending.run, beat.period),
-            active_hours=beat.active_hours,
-            has_events=events,
-            file_error=file_error,
-            file_empty=file.empty and not file.tasks,
-            tasks=tuple(task.name for task in file.tasks),
-            tasks_due=tuple(task.name for task in due),
-            visible=shown.ok or shown.alerts or shown.indicator,
-            no_route=(found.reason, found.because)
-            if unroutable and isinstance(found, NoRoute)
-            else None,
-            cron_running=_busy_words(holders, "cron", now),
-            turns_in_flight=_busy_words(holders, "chat", now),
-        )
-
     # -- the ends ------------------------------------------------------------------------
 
     async def _skip(self, pending: Pending, view: View, skip: Skip, now: datetime) -> Run:
@@ -420,8 +251,8 @@ class Beats:
             pending.run,
             session_key=view.session_key,
             wake=wake_words(pending.wake),
-            facts=_facts(view, pending.wake),
-            target=_target_words(view),
+            facts=facts_of(view, pending.wake),
+            target=target_words(view),
             next_due_at=view.next_due_at,
         )
 
@@ -461,6 +292,7 @@ class Beats:
                 tasks=tuple((task.name, task.prompt) for task in view.due),
                 prose=view.file.prose,
                 events=tuple(_event_facts(event) for event in view.events),
+                poll=view.polls,
                 relay=isinstance(view.found, Route),
                 custom=agent.beat.prompt,
             )
@@ -486,7 +318,7 @@ class Beats:
             history=not agent.beat.isolated,
             transcript=prompt.MARKER,
             facts={
-                "checklist": "" if view.events else view.file.text,
+                "checklist": view.file.text if view.polls or not view.events else "",
                 "events": [event.text for event in view.events],
             },
         )
@@ -623,68 +455,8 @@ class Beats:
         return run
 
     def _tell(self, run: Run, delivery: Delivery | None) -> None:
-        self._bus.publish("heartbeat", heartbeat.record_words(run, delivery))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """What the store knows about an agent, read at once."""
-
-    events: list[SystemEvent]
-    tasks: dict[str, datetime]
-    last: Any
-    starts: list[tuple[str, datetime]]
-    poll_at: datetime | None
-    enabled: bool
-    stored: StoredJob | None
-
-    @property
-    def failures(self) -> int:
-        """Failures in a row."""
-        return self.stored.state.consecutive_errors if self.stored else 0
-
-
-def switched_on(tx: Tx, agent_id: str | None = None) -> bool:
-    """Whether heartbeats are on: all of them, and this agent's."""
-    if meta.get(tx, SWITCH) == "off":
-        return False
-    return agent_id is None or meta.get(tx, f"{SWITCH}:{agent_id}") != "off"
-
-
-def _wish(agent: AgentProfile, wake: Wake) -> TargetWish:
-    """A cron wake says `last`: the configured recipient belongs to another target."""
-    wish = agent.beat.wish
-    if wake.target is None:
-        return wish
-    return TargetWish(target=wake.target, source="config", direct_policy=wish.direct_policy)
-
-
-def _read_checklist(workspace: Path) -> tuple[bytes | None, str | None]:
-    """Return the file's bytes and what is wrong with it; a file that is not there is no error."""
-    path = workspace / "HEARTBEAT.md"
-    try:
-        if path.is_symlink() and not path.resolve().is_relative_to(workspace.resolve()):
-            return None, f"{path} links outside the workspace"
-        return path.read_bytes(), None
-    except FileNotFoundError:
-        return None, None
-    except OSError as error:
-        return None, f"{path} cannot be read: {error.strerror}"
-
-
-def _recent(poll_at: datetime | None, run: Run, period: timedelta | None) -> datetime | None:
-    """A slot closer than half an interval to a poll that was asked for is not due (§4)."""
-    if poll_at is None or run.slot is None or period is None:
-        return None
-    return poll_at if poll_at > run.slot - period / 2 else None
-
-
-def _busy_words(holders: Sequence[Holder], kind: str, now: datetime) -> tuple[str, ...]:
-    return tuple(
-        f"run {holder.run_id}, {holder.age(now).total_seconds():.0f} s"
-        for holder in holders
-        if holder.kind == kind
-    )
+        zone = self._roster().agent(run.agent_id).zone
+        self._bus.publish("heartbeat", heartbeat.record_words(run, delivery, zone=zone))
 
 
 def prompt_kind(event: SystemEvent) -> str:
@@ -697,58 +469,6 @@ def _event_facts(event: SystemEvent) -> prompt.EventFacts:
     return prompt.EventFacts(
         text=event.text, at=event.created_at, trusted=event.trusted, kind=prompt_kind(event)
     )
-
-
-def wake_words(wake: Wake) -> dict[str, Any]:
-    """Return a wake as the record keeps it."""
-    return {
-        "source": wake.source,
-        "intent": wake.intent.value,
-        "reason": wake.reason,
-        **({"by": wake.by} if wake.by else {}),
-        **({"eventIds": list(wake.event_ids)} if wake.event_ids else {}),
-    }
-
-
-def _facts(view: View, wake: Wake) -> dict[str, Any]:
-    """Return the gate facts of a decision, JSON-ready: with them it can be replayed."""
-    beat = view.snapshot
-    facts: dict[str, Any] = {
-        "kind": "event" if view.events else "tasks" if view.due else "poll",
-        "intent": wake.intent.value,
-        "enabled": beat.enabled,
-        "enrolled": beat.enrolled,
-        "failures": beat.failures,
-        "events": [event.id for event in view.events],
-        "file": {
-            "sha256": view.file.sha256,
-            "bytes": view.file.size,
-            "empty": view.file.empty,
-            "missing": view.file.missing,
-        },
-        "shown": {
-            "ok": view.shown.ok,
-            "alerts": view.shown.alerts,
-            "indicator": view.shown.indicator,
-        },
-    }
-    if view.file.warnings:
-        facts["warnings"] = list(view.file.warnings)
-    if beat.active_hours is not None:
-        facts["activeHours"] = beat.active_hours.describe()
-    if beat.tasks:
-        facts["tasks"] = {"all": list(beat.tasks), "due": list(beat.tasks_due)}
-    if beat.backoff_until is not None:
-        facts["backoffUntilMs"] = ms(beat.backoff_until)
-    busy = [*beat.cron_running, *beat.turns_in_flight]
-    if busy:
-        facts["blockedBy"] = busy
-    return facts
-
-
-def _target_words(view: View) -> dict[str, Any]:
-    wish = view.agent.beat.wish
-    return {"requested": wish.target, "source": wish.source, **found_words(view.found)}
 
 
 def _answered(run: Run, result: TurnResult, verdict: Verdict) -> Run:

@@ -20,16 +20,17 @@ from engine.agents.tools.cron import cron_tool
 from engine.agents.tools.files import file_tools
 from engine.agents.tools.heartbeat import heartbeat_tool
 from engine.agents.tools.message import message_tool
-from engine.beat import JOB_PREFIX, SWITCH, Beats, Shown, switched_on
+from engine.beat import Beats
 from engine.clock import Clock
 from engine.config import effective
 from engine.config.paths import Paths
 from engine.config.schema import Config
 from engine.conversation import ChatTurn, Conversation, Persona
-from engine.cron_run import CronRuns, CronSettings
+from engine.cron_run import CronRuns, CronSettings, RunProgram
 from engine.events import Bus
 from engine.history import History
 from engine.lanes import Lanes
+from engine.look import JOB_PREFIX, SWITCH, Lookout, ReadFile, Shown, switched_on
 from engine.loop import Loop, LoopSettings
 from engine.outlet import Outlet
 from engine.record import Recorder
@@ -61,6 +62,8 @@ class Circumstances:
     environ: Mapping[str, str]
     boot_id: str
     places: Mapping[str, Place]  # where the config declares its jobs
+    read_file: ReadFile | None = None  # of checklists; None: from the agents' workspaces
+    run_program: RunProgram | None = None  # of command jobs; None: as processes of this host
 
 
 class Engine:
@@ -90,6 +93,14 @@ class Engine:
         self.outlet = Outlet(
             database=database, clock=clock, bus=self.bus, roster=lambda: self.roster
         )
+        self.lookout = Lookout(
+            database=database,
+            lanes=self.lanes,
+            roster=lambda: self.roster,
+            shown=self._shown,
+            seed=seed,
+            read_file=circumstances.read_file,
+        )
         self.beats = Beats(
             database=database,
             clock=clock,
@@ -98,9 +109,8 @@ class Engine:
             turns=self.turns,
             lanes=self.lanes,
             roster=lambda: self.roster,
-            shown=self._shown,
+            lookout=self.lookout,
             tools_for=self.tools_for,
-            seed=seed,
             boot_id=circumstances.boot_id,
         )
         self.waking = Waking(
@@ -115,6 +125,7 @@ class Engine:
             roster=lambda: self.roster,
             settings=self._cron_settings,
             tools_for=self.tools_for,
+            run_program=circumstances.run_program,
         )
         self.loop = Loop(
             database=database,
@@ -254,7 +265,7 @@ class Engine:
         for agent in self.roster.agents.values():
             on = await self.database.read(lambda tx, a=agent.agent_id: switched_on(tx, a))  # type: ignore[misc]  # bound now
             beat = agent.beat
-            following = self.beats.next_beat(agent, now)
+            following = self.lookout.next_beat(agent, now)
             listed.append(
                 {
                     "agentId": agent.agent_id,
@@ -266,7 +277,7 @@ class Engine:
                     "activeHours": beat.active_hours.describe() if beat.active_hours else None,
                     "target": beat.wish.target,
                     "targetSource": beat.wish.source,
-                    "route": await self.beats.route_words(agent),
+                    "route": await self.lookout.route_words(agent),
                     "nextDueAtMs": None
                     if following is None
                     else round(following.timestamp() * 1000),

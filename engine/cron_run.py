@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from engine import process, prompt, sessions as keys
@@ -74,6 +75,22 @@ class Wakes(Protocol):
         """Queue an event, and wake its agent if ``mode`` is now."""
 
 
+class RunProgram(Protocol):
+    """How a command is run: `engine.process.run`, or a pretence of it."""
+
+    async def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        cwd: str | Path | None = None,
+        env: Mapping[str, str],
+        no_output_timeout: timedelta | None = None,
+        output_most: int,
+    ) -> process.Ended:
+        """Run a program to its end. Raises `OSError` if it cannot be started."""
+
+
 class JobTools(Protocol):
     """Where the tools of a job's turn come from."""
 
@@ -116,6 +133,7 @@ class CronRuns:
         roster: Callable[[], Roster],
         settings: Callable[[], CronSettings],
         tools_for: JobTools,
+        run_program: RunProgram | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -125,6 +143,7 @@ class CronRuns:
         self._roster = roster
         self._settings = settings
         self._tools_for = tools_for
+        self._run_program: RunProgram = run_program or process.run
         self._places = _Places(lambda: settings().max_concurrent_runs)
 
     def begin(self, job: Job, run: Run) -> Coroutine[Any, Any, None]:
@@ -262,7 +281,7 @@ class CronRuns:
         seconds = limit.total_seconds() if limit else None
         try:
             async with asyncio.timeout(seconds):
-                end = await process.run(
+                end = await self._run_program(
                     payload.argv,
                     stdin=(payload.stdin or "").encode(),
                     cwd=payload.cwd or (agent.workspace if agent.workspace.is_dir() else None),

@@ -13,7 +13,7 @@ from engine.active_hours import ActiveHours, parse as parse_hours
 from engine.config import effective
 from engine.config.paths import Paths
 from engine.config.schema import Agent, Config, Heartbeat
-from engine.heartbeat import DEFAULT_EVERY, AgentBlock, enrol
+from engine.heartbeat import DEFAULT_EVERY, AgentBlock, Enrolment, enrol
 from engine.route import AccountFacts, ChannelFacts, TargetWish
 from jobs import wallclock
 
@@ -31,6 +31,7 @@ class BeatProfile:
 
     period: timedelta | None  # None: it has no beats of its own
     because: str = ""  # why it has none
+    enrolled: bool = True  # false: not even an event wakes it
     active_hours: ActiveHours | None = None
     wish: TargetWish = field(default_factory=TargetWish)
     prompt: str | None = None
@@ -128,7 +129,7 @@ def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
             fallbacks=_model(config, agent)[1],
             thinking=agent.thinking_default or config.agents.defaults.thinking_default,
             turn_timeout=_turn_timeout(config),
-            beat=_beat(config, agent, zone, host_zone, enrolment.period, enrolment.because),
+            beat=_beat(config, agent, zone, host_zone, enrolment),
             tools_allow=agent.tools.allow,
             tools_deny=agent.tools.deny,
             name=agent.name,
@@ -195,19 +196,19 @@ def _beat(
     agent: Agent,
     zone: ZoneInfo,
     host_zone: str,
-    period: timedelta | None,
-    because: str,
+    enrolment: Enrolment,
 ) -> BeatProfile:
     block = effective.heartbeat(config, agent)
     primary, fallbacks = _model(config, agent)
     if block.model is not None and block.model.primary:
         primary, fallbacks = block.model.primary, tuple(block.model.fallbacks or ())
-    cadence = period or DEFAULT_EVERY
+    cadence = enrolment.period or DEFAULT_EVERY
     limit = block.timeout_seconds or config.agents.defaults.timeout_seconds
     default_limit = max(min(cadence, LONGEST_BEAT), timedelta(seconds=1))
     return BeatProfile(
-        period=period,
-        because=because,
+        period=enrolment.period,
+        because=enrolment.because,
+        enrolled=enrolment.enrolled,
         active_hours=_hours(block, zone, host_zone),
         wish=TargetWish(
             target=effective.ALIASES.get(block.target or "", block.target or "none"),

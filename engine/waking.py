@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine import sessions as keys
-from engine.beat import Beats, Pending, wake_words
+from engine.beat import Beats, Pending
 from engine.clock import Clock
+from engine.look import wake_words
 from engine.roster import Roster
 from engine.store import events as event_rows
 from engine.store.events import SystemEvent

@@ -1,0 +1,350 @@
+"""What a beat sees before it decides: agent, file, events, route, and what is in the way.
+
+Read once, kept as values: the gates (`engine.gates`) decide on nothing else, and the row of
+the beat keeps the facts they decided on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from engine import checklist, heartbeat
+from engine.checklist import Checklist, Task
+from engine.gates import BeatSnapshot
+from engine.lanes import Holder, Lanes
+from engine.outlet import found_words, last_of
+from engine.roster import AgentProfile, Roster
+from engine.route import NoRoute, RouteFacts, TargetWish, resolve
+from engine.sessions import beat_key, main_key
+from engine.store import events as event_rows, meta, tasks as task_rows
+from engine.store.events import SystemEvent
+from engine.target import LastRoute, Route
+from engine.wake import FLOOD_WINDOW, Intent, Wake, guard
+from jobs.model import Run, SkipReason, StoredJob
+from jobs.store import jobs as job_rows, runs as run_rows
+from jobs.store.db import Database, Tx
+from jobs.store.rows import ms
+
+SWITCH: Final = "heartbeat.enabled"  # meta key; with ":<agent>" one agent's
+JOB_PREFIX: Final = "heartbeat:"
+FILE: Final = "HEARTBEAT.md"
+_STAYS: Final = frozenset({SkipReason.TARGET_NONE, SkipReason.DM_BLOCKED})
+
+FileRead = tuple[bytes | None, str | None]  # what is in it, or what is wrong with it
+ReadFile = Callable[[Path], Awaitable[FileRead]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Which outcomes of a beat a channel shows (heartbeat.md §2.2)."""
+
+    ok: bool = False
+    alerts: bool = True
+    indicator: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What was looked at for one decision."""
+
+    agent: AgentProfile
+    snapshot: BeatSnapshot
+    session_key: str
+    events: tuple[SystemEvent, ...]
+    file: Checklist
+    due: tuple[Task, ...]
+    found: Route | NoRoute
+    shown: Shown
+    failures: int
+    next_due_at: datetime | None
+
+    @property
+    def polls(self) -> bool:
+        """Events waited for a slot of the grid: the checklist is asked as well (§12)."""
+        slot = self.snapshot.intent is Intent.SCHEDULED
+        return slot and bool(self.events) and not self.snapshot.file_empty
+
+
+class Lookout:
+    """Looks on behalf of beats; changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        lanes: Lanes,
+        roster: Callable[[], Roster],
+        shown: Callable[[str | None, str | None], Shown],
+        seed: str,
+        read_file: ReadFile | None = None,
+    ) -> None:
+        self._database = database
+        self._lanes = lanes
+        self._roster = roster
+        self._shown = shown
+        self._seed = seed
+        self._read_file = read_file or read_checklist
+
+    async def look(self, run: Run, wake: Wake, now: datetime) -> View:
+        """Return all that matters for one decision about a beat."""
+        roster = self._roster()
+        agent = roster.agent(wake.agent_id)
+        base = beat_key(
+            agent.agent_id,
+            forced=wake.session_key,
+            configured=agent.beat.session,
+            main=roster.main_key,
+        )
+        known = await self._database.read(lambda tx: self._known(tx, agent, base, now))
+        events = tuple(known.events)
+        raw, file_error = await self._read_file(agent.workspace)
+        file = checklist.parse(raw)
+        slot = run.slot or now
+        due = checklist.due_tasks(file.tasks, known.tasks, slot)
+        wish = _wish(agent, wake)
+        found = resolve(
+            wish,
+            RouteFacts(
+                agent_id=agent.agent_id,
+                channels=roster.channels(agent.agent_id),
+                last=known.last,
+                event=next((e.route for e in reversed(events) if e.route is not None), None),
+                local_fallback=roster.local_fallback,
+            ),
+        )
+        place = (found.channel, found.account_id) if isinstance(found, Route) else (None, None)
+        shown = self._shown(*place)
+        snapshot = BeatSnapshot(
+            **self._standing(run, wake, agent, known, now),
+            **_of_the_file(agent, known, file, file_error, due),
+            has_events=bool(events),
+            visible=shown.ok or shown.alerts or shown.indicator,
+            no_route=(found.reason, found.because)
+            if isinstance(found, NoRoute) and found.reason not in _STAYS
+            else None,
+        )
+        session = beat_key(
+            agent.agent_id,
+            forced=wake.session_key,
+            configured=agent.beat.session,
+            isolated=agent.beat.isolated,
+            main=roster.main_key,
+        )
+        return View(
+            agent=agent,
+            snapshot=snapshot,
+            session_key=session,
+            events=events,
+            file=file,
+            due=due,
+            found=found,
+            shown=shown,
+            failures=known.failures,
+            next_due_at=self.next_beat(agent, now),
+        )
+
+    def next_beat(self, agent: AgentProfile, after: datetime) -> datetime | None:
+        """Return the agent's next slot that lies in its active hours."""
+        beat = agent.beat
+        if beat.period is None:
+            return None
+        grid = heartbeat.grid(self._seed, agent.agent_id, beat.period)
+        return heartbeat.next_that_runs(grid, beat.active_hours, after)
+
+    async def route_words(self, agent: AgentProfile) -> dict[str, Any]:
+        """Return where an alert of this agent would go now, or why it would go nowhere."""
+        roster = self._roster()
+        key = main_key(agent.agent_id, main=roster.main_key)
+        last = await self._database.read(lambda tx: last_of(tx, agent.agent_id, key))
+        facts = RouteFacts(
+            agent_id=agent.agent_id,
+            channels=roster.channels(agent.agent_id),
+            last=last,
+            local_fallback=roster.local_fallback,
+        )
+        return found_words(resolve(agent.beat.wish, facts))
+
+    def _known(self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime) -> _Known:
+        stored = job_rows.get(tx, JOB_PREFIX + agent.agent_id)
+        return _Known(
+            events=event_rows.pending(tx, agent.agent_id, session_key, now),
+            tasks=task_rows.last_slots(tx, agent.agent_id),
+            last=last_of(tx, agent.agent_id, session_key),
+            starts=run_rows.starts_since(tx, agent.agent_id, now - 2 * FLOOD_WINDOW),
+            poll_at=run_rows.last_poll(tx, agent.agent_id),
+            enabled=switched_on(tx, agent.agent_id),
+            stored=stored,
+        )
+
+    def _standing(
+        self, run: Run, wake: Wake, agent: AgentProfile, known: _Known, now: datetime
+    ) -> dict[str, Any]:
+        """The facts about the wake and its agent."""
+        beat = agent.beat
+        starts = [at for run_id, at in known.starts if run_id != run.id]
+        holders = [one for one in self._lanes.busy(agent.agent_id) if one.run_id != run.id]
+        scheduled = wake.intent is Intent.SCHEDULED
+        return {
+            "intent": wake.intent,
+            "source": wake.source,
+            "zone": agent.zone,
+            "enabled": known.enabled,
+            "enrolled": beat.enrolled and (beat.period is not None or not scheduled),
+            "not_enrolled_because": beat.because,
+            "backoff_until": known.stored.state.retry_at if known.stored else None,
+            "failures": known.failures,
+            "held_back": guard(
+                wake.intent,
+                now,
+                next_due=run.slot if scheduled else None,
+                last_start=max(starts, default=None),
+                starts=starts,
+                zone=agent.zone,
+            ),
+            "recent_run_at": _recent(known.poll_at, run, beat.period),
+            "active_hours": beat.active_hours,
+            "cron_running": _busy_words(holders, "cron", now),
+            "turns_in_flight": _busy_words(holders, "chat", now),
+        }
+
+
+def _of_the_file(
+    agent: AgentProfile,
+    known: _Known,
+    file: Checklist,
+    file_error: str | None,
+    due: tuple[Task, ...],
+) -> dict[str, Any]:
+    later = (known.tasks[one.name] + one.interval for one in file.tasks if one.name in known.tasks)
+    return {
+        "file": str(agent.workspace / FILE),
+        "file_error": file_error,
+        "file_empty": file.empty and not file.tasks,
+        "tasks": tuple(task.name for task in file.tasks),
+        "tasks_due": tuple(task.name for task in due),
+        "next_task_at": min(later, default=None),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What the store knows about an agent, read at once."""
+
+    events: list[SystemEvent]
+    tasks: dict[str, datetime]
+    last: LastRoute | None
+    starts: list[tuple[str, datetime]]
+    poll_at: datetime | None
+    enabled: bool
+    stored: StoredJob | None
+
+    @property
+    def failures(self) -> int:
+        """Failures in a row."""
+        return self.stored.state.consecutive_errors if self.stored else 0
+
+
+def switched_on(tx: Tx, agent_id: str | None = None) -> bool:
+    """Whether heartbeats are on: all of them, and this agent's."""
+    if meta.get(tx, SWITCH) == "off":
+        return False
+    return agent_id is None or meta.get(tx, f"{SWITCH}:{agent_id}") != "off"
+
+
+def _wish(agent: AgentProfile, wake: Wake) -> TargetWish:
+    """A cron wake says `last`: the configured recipient belongs to another target."""
+    wish = agent.beat.wish
+    if wake.target is None:
+        return wish
+    return TargetWish(target=wake.target, source="config", direct_policy=wish.direct_policy)
+
+
+async def read_checklist(workspace: Path) -> FileRead:
+    """Read an agent's HEARTBEAT.md without holding up the others: disks may be slow."""
+    return await asyncio.to_thread(read_now, workspace)
+
+
+def read_now(workspace: Path) -> FileRead:
+    """Return the file's bytes and what is wrong with it; a file that is not there is no error."""
+    path = workspace / FILE
+    try:
+        if path.is_symlink() and not path.resolve().is_relative_to(workspace.resolve()):
+            return None, f"{path} links outside the workspace"
+        return path.read_bytes(), None
+    except FileNotFoundError:
+        return None, None
+    except OSError as error:
+        return None, f"{path} cannot be read: {error.strerror}"
+
+
+def _recent(poll_at: datetime | None, run: Run, period: timedelta | None) -> datetime | None:
+    """A slot closer than half an interval to a poll that was asked for is not due (§4)."""
+    if poll_at is None or run.slot is None or period is None:
+        return None
+    return poll_at if poll_at > run.slot - period / 2 else None
+
+
+def _busy_words(holders: Sequence[Holder], kind: str, now: datetime) -> tuple[str, ...]:
+    return tuple(
+        f"run {holder.run_id}, {holder.age(now).total_seconds():.0f} s"
+        for holder in holders
+        if holder.kind == kind
+    )
+
+
+def wake_words(wake: Wake) -> dict[str, Any]:
+    """Return a wake as the record keeps it."""
+    return {
+        "source": wake.source,
+        "intent": wake.intent.value,
+        "reason": wake.reason,
+        **({"by": wake.by} if wake.by else {}),
+        **({"eventIds": list(wake.event_ids)} if wake.event_ids else {}),
+    }
+
+
+def facts_of(view: View, wake: Wake) -> dict[str, Any]:
+    """Return the gate facts of a decision, JSON-ready: with them it can be replayed."""
+    beat = view.snapshot
+    facts: dict[str, Any] = {
+        "kind": "event" if view.events else "tasks" if view.due else "poll",
+        "intent": wake.intent.value,
+        "enabled": beat.enabled,
+        "enrolled": beat.enrolled,
+        "failures": beat.failures,
+        "events": [event.id for event in view.events],
+        "file": {
+            "sha256": view.file.sha256,
+            "bytes": view.file.size,
+            "empty": view.file.empty,
+            "missing": view.file.missing,
+        },
+        "shown": {
+            "ok": view.shown.ok,
+            "alerts": view.shown.alerts,
+            "indicator": view.shown.indicator,
+        },
+    }
+    if view.file.warnings:
+        facts["warnings"] = list(view.file.warnings)
+    if beat.active_hours is not None:
+        facts["activeHours"] = beat.active_hours.describe()
+    if beat.tasks:
+        facts["tasks"] = {"all": list(beat.tasks), "due": list(beat.tasks_due)}
+    if beat.backoff_until is not None:
+        facts["backoffUntilMs"] = ms(beat.backoff_until)
+    busy = [*beat.cron_running, *beat.turns_in_flight]
+    if busy:
+        facts["blockedBy"] = busy
+    return facts
+
+
+def target_words(view: View) -> dict[str, Any]:
+    """Return where an alert would go, for the row."""
+    wish = view.agent.beat.wish
+    return {"requested": wish.target, "source": wish.source, **found_words(view.found)}
