@@ -416,7 +416,7 @@ class Beats:
         self, run: Run, view: View, route: Route, text: str, number: int, now: datetime
     ) -> Delivery:
         # A reminder is no periodic noise: it neither expires nor is replaced like a beat's.
-        kind = "cron" if view.events else "heartbeat"
+        kind = "event" if view.events else "heartbeat"
         return Delivery(
             key=f"heartbeat:{run.id}:{number}",
             route=route,

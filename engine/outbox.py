@@ -86,7 +86,7 @@ class Delivery:
     key: str  # idempotency key: <job or heartbeat>:<run>:<seq>
     route: Route
     text: str
-    kind: str  # reply | cron | heartbeat | message | test
+    kind: str  # reply | cron | event | heartbeat | message | test
     created_at: datetime
     expires_at: datetime
     agent_id: str | None = None
@@ -293,6 +293,7 @@ def overdue(delivery: Delivery, now: datetime) -> bool:
 LIFETIMES: Final[Mapping[str, timedelta]] = {
     "reply": timedelta(hours=1),
     "cron": timedelta(hours=24),
+    "event": timedelta(hours=24),  # a reminder is no periodic noise
     "heartbeat": timedelta(hours=6),
     "message": timedelta(hours=24),
     "test": timedelta(hours=1),

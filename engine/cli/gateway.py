@@ -82,7 +82,8 @@ def serve(
     place.credentials(place.address(), token=token)  # refuses a redaction marker
     import asyncio
 
-    from gateway.app import RunOptions, serve as served
+    from gateway.app import serve as served
+    from gateway.settings import RunOptions
 
     options = RunOptions(
         paths=place.paths,

@@ -1,0 +1,270 @@
+"""What flags, environment and config say to the process: options in, values out.
+
+operations.md §6.1 (resolution), §6.2 (refusals); channels.md §2 (accounts).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from engine.clock import SystemClock
+from engine.config import effective
+from engine.config.load import Loaded, load
+from engine.config.paths import Paths, host_zone
+from engine.config.schema import Config
+from engine.core import Engine
+from engine.scheduling import Place
+from engine.store import sessions
+from gateway.auth import Mode, Policy
+from gateway.channels.base import Channel
+from gateway.channels.local import LocalChannel
+from gateway.channels.policy import GroupRule, Policy as TalkPolicy
+from gateway.channels.telegram.account import TelegramAccount
+from gateway.channels.telegram.channel import TelegramChannel
+from jobs import declared
+from jobs.edit import Rules
+from jobs.errors import ConfigInvalid, OwnershipRefused
+from jobs.store.db import Database
+
+log = logging.getLogger(__name__)
+
+_LOOPBACK: Final = ("127.0.0.1", "::1")
+_ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - only with auth, see _hosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What the command line says to `engine gateway`."""
+
+    paths: Paths
+    port: int | None = None
+    bind: str | None = None
+    token: str | None = None
+    verbose: bool = False
+    allow_unconfigured: bool = False
+
+
+def load_config(paths: Paths, environ: Mapping[str, str]) -> Loaded:
+    def judged(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
+        rules = Rules(
+            now=SystemClock().now(),
+            default_tz=config.cron.tz or effective.user_zone(config) or host_zone(environ),
+            default_agent=effective.default_agent(config).lower(),
+            agents=tuple(agent.id.lower() for agent in effective.agents(config)),
+            channels=effective.configured_channels(config),
+        )
+        return [(key, text) for key, text in declared.check(config.cron.jobs, rules)]
+
+    return load(paths.config, environ, state=paths.state, resolve_secrets=True, jobs_check=judged)
+
+
+def places(loaded: Loaded) -> dict[str, Place]:
+    found = {}
+    for key in loaded.config.cron.jobs:
+        place = loaded.place("cron", "jobs", key)
+        if place is not None:
+            found[key] = Place(file=place.file, line=place.line)
+    return found
+
+
+def refuse_unready(config: Config, options: RunOptions) -> None:
+    if config.gateway.mode == "local" or options.allow_unconfigured:
+        return
+    raise ConfigInvalid(
+        "Gateway start blocked: set gateway.mode=local (engine config set gateway.mode local)",
+        why=f"gateway.mode is {config.gateway.mode or 'not set'}",
+        fix="engine setup, or: engine gateway --allow-unconfigured",
+    )
+
+
+def port(options: RunOptions, config: Config, environ: Mapping[str, str]) -> tuple[int, str]:
+    if options.port is not None:
+        return options.port, "service args"
+    from_env = environ.get("ENGINE_GATEWAY_PORT", "").strip()
+    if from_env:
+        if not from_env.isdecimal() or int(from_env) > 65_535:
+            raise ConfigInvalid(
+                "the gateway was not started",
+                why=f"ENGINE_GATEWAY_PORT is {from_env!r}, which is no port",
+                fix="unset ENGINE_GATEWAY_PORT, or set it to a number up to 65535",
+            )
+        return int(from_env), "env"
+    if config.gateway.port is not None:
+        return config.gateway.port, "config"
+    return options.paths.default_port, "default"
+
+
+def hosts(options: RunOptions, config: Config, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Addresses listened on; anything beyond loopback also listens on 127.0.0.1."""
+    wish = options.bind or environ.get("ENGINE_GATEWAY_BIND") or config.gateway.bind
+    match wish:
+        case "loopback" | "auto":
+            return _LOOPBACK
+        case "lan":
+            _refuse_open(config, wish)
+            return _ANY
+        case "custom" if config.gateway.custom_bind_host:
+            _refuse_open(config, wish)
+            host = config.gateway.custom_bind_host
+            return (host,) if host in _LOOPBACK else ("127.0.0.1", host)
+        case _:
+            raise OwnershipRefused(
+                f"the gateway was not bound to {wish!r}",
+                why="this release binds loopback, lan or custom (with gateway.customBindHost)",
+                fix="engine config set gateway.bind loopback",
+            )
+
+
+def _refuse_open(config: Config, wish: str) -> None:
+    if config.gateway.auth.mode == "none":
+        raise OwnershipRefused(
+            f"refusing to bind gateway to {wish} without auth",
+            why="gateway.auth.mode is none",
+            fix="engine config set gateway.auth.mode token",
+        )
+
+
+def token(options: RunOptions, config: Config, environ: Mapping[str, str]) -> str:
+    """The shared token: option, environment, config, file; made at the first start."""
+    given = options.token or environ.get("ENGINE_GATEWAY_TOKEN", "").strip()
+    if given:
+        return given
+    if config.gateway.auth.token:
+        return config.gateway.auth.token.reveal()
+    path: Path = options.paths.token_file
+    if path.exists():
+        return path.read_text("utf-8").strip()
+    token = secrets.token_hex(32)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "w") as out:
+        out.write(token + "\n")
+    return token
+
+
+def auth(config: Config, token: str) -> Policy:
+    auth = config.gateway.auth
+    mode = auth.mode or ("password" if auth.password else "token")
+    if mode == "trusted-proxy":
+        raise ConfigInvalid(
+            "the gateway was not started",
+            why="gateway.auth.mode trusted-proxy is not served by this release",
+            fix="engine config set gateway.auth.mode token",
+        )
+    return Policy(
+        mode=Mode(mode),
+        token=token,
+        password=auth.password.reveal() if auth.password else None,
+        allowed_origins=tuple(config.gateway.control_ui.allowed_origins or ()),
+    )
+
+
+async def open_database(config: Config, paths: Paths) -> Database:
+    url = config.store.url.reveal() if config.store.url else None
+    return await Database.open(url or paths.database)
+
+
+def channels(config: Config, engine: Engine, environ: Mapping[str, str]) -> dict[str, Channel]:
+    channels: dict[str, Channel] = {
+        "local": LocalChannel(engine.database, clock=engine.clock, bus=engine.bus)
+    }
+    telegram = config.channels.telegram
+    if telegram is not None and telegram.enabled:
+        accounts = [
+            one
+            for ident, account in effective.telegram_accounts(config).items()
+            if (one := _telegram_account(ident, account, environ)) is not None
+        ]
+        channels["telegram"] = TelegramChannel(
+            accounts, clock=engine.clock, bus=engine.bus, load_cursor=_cursor_of(engine.database)
+        )
+    return channels
+
+
+def _cursor_of(database: Database) -> Any:
+    async def cursor(channel: str, account: str) -> str | None:
+        return await database.read(lambda tx: sessions.cursor(tx, channel, account))
+
+    return cursor
+
+
+def _telegram_account(
+    ident: str, account: Any, environ: Mapping[str, str]
+) -> TelegramAccount | None:
+    token, source = None, None
+    if account.bot_token:
+        token, source = account.bot_token.reveal(), "config"
+    elif account.token_file:
+        token, source = Path(account.token_file).expanduser().read_text("utf-8").strip(), "file"
+    elif ident == effective.DEFAULT_ACCOUNT and environ.get("TELEGRAM_BOT_TOKEN"):
+        token, source = environ["TELEGRAM_BOT_TOKEN"], "env"
+    if not token:
+        log.warning("telegram account has no token", extra={"account": ident})
+        return None
+    more = {"api_root": account.api_root} if account.api_root else {}
+    policy = _talk_policy(account)
+    return TelegramAccount(
+        id=ident,
+        token=token,
+        name=account.name,
+        enabled=account.enabled is not False,
+        token_source=source,
+        allow_from=policy.allow_from,
+        dm_policy=policy.dm,
+        group_policy=policy.group,
+        groups=policy.groups,
+        group_allow_from=policy.group_allow_from,
+        **more,
+    )
+
+
+def _talk_policy(account: Any) -> TalkPolicy:
+    groups = None
+    if account.groups is not None:
+        groups = {
+            ident: GroupRule(
+                require_mention=group.require_mention is not False,
+                allow_from=effective.clean(group.allow_from or ()),
+                enabled=group.enabled,
+            )
+            for ident, group in account.groups.items()
+        }
+    return TalkPolicy(
+        dm=account.dm_policy or "pairing",
+        allow_from=effective.clean(account.allow_from or ()),
+        group=account.group_policy or "allowlist",
+        groups=groups,
+        group_allow_from=effective.clean(account.group_allow_from)
+        if account.group_allow_from is not None
+        else None,
+    )
+
+
+def talk_policy(config: Config, channel: str, account_id: str) -> TalkPolicy:
+    if channel == "telegram":
+        account = effective.telegram_accounts(config).get(account_id.lower())
+        if account is not None:
+            return _talk_policy(account)
+    return TalkPolicy(dm="disabled")
+
+
+def agent_of(config: Config, channel: str, account_id: str) -> str:
+    """The agent a message belongs to: the account's binding, the channel's, the default."""
+    for wanted in (account_id.lower(), "*"):
+        for binding in config.bindings:
+            match = binding.match
+            same = effective.ALIASES.get(match.channel.lower()) == channel
+            account = (match.account_id or effective.DEFAULT_ACCOUNT).strip().lower()
+            if same and match.peer is None and account == wanted:
+                return binding.agent_id.lower()
+    return effective.default_agent(config).lower()
+
+
+def resends(config: Config, channel: str) -> bool:
+    section = getattr(config.channels, channel, None)
+    return getattr(section, "on_unknown", "keep") == "resend"
