@@ -57,9 +57,22 @@ def zone(name: str) -> ZoneInfo:
     return found
 
 
+# Names people expect and the tz database does not have.
+_MEANT: Final = {
+    "asia/beijing": "Asia/Shanghai",
+    "asia/shenzhen": "Asia/Shanghai",
+    "asia/mumbai": "Asia/Kolkata",
+    "us/san_francisco": "America/Los_Angeles",
+    "america/san_francisco": "America/Los_Angeles",
+    "europe/munich": "Europe/Berlin",
+}
+
+
 def _near(name: str) -> str:
     from difflib import get_close_matches
 
+    if name.lower() in _MEANT:
+        return f"; did you mean {_MEANT[name.lower()]!r}?"
     close = get_close_matches(name, available_timezones(), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
