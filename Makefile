@@ -35,8 +35,8 @@ check: $(STAMP) ## format, lint, types, contracts, then all tests
 	$(call STEP,contracts,$(BIN)/lint-imports --no-cache > $(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; })
 	$(call STEP,tests,$(BIN)/python -m pytest -q -n auto)
 
-bench: $(STAMP) ## speed against peers in the same run; writes bench/results/
-	@$(BIN)/python -m bench
+bench: $(STAMP) ## speed against peers in the same run; writes tests/bench/results/
+	@$(BIN)/python -m tests.bench
 
 clean: ## forget the virtual environment and all caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

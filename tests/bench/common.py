@@ -1,0 +1,110 @@
+"""What the rows of the bench share: fresh processes, jobs, a performer that ends at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.clock import Clock
+from engine.events import Bus
+from engine.loop import Loop, LoopSettings, Performer
+from engine.record import Recorder
+from jobs.model import AgentTurn, Job, Outcome, Run, RunStatus
+from jobs.schedule import Schedule
+from jobs.store import jobs as job_rows
+from jobs.store.db import Database, Tx
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One line of the table; ``figures`` are the same in numbers."""
+
+    work: str
+    measured: str
+    goal: str
+    peer: str = ""
+    ratio: str = ""
+    ok: bool | None = None  # None: no goal, for scale only
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def say(words: str) -> None:
+    """Show progress without getting into the results."""
+    print(f"  {words}", file=sys.stderr, flush=True)
+
+
+def probe(module: str, *arguments: object) -> dict[str, Any]:
+    """Run one measurement in a fresh process; it prints its figures as JSON on its last line.
+
+    What a peer complains about when it is stopped is shown only if there are no figures.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{module} {arguments} failed:\n{done.stderr}")
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which ``share`` of the values lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def job(number: int, schedule: Schedule) -> Job:
+    """Return an ordinary job with a prompt."""
+    return Job(
+        id=f"job-{number:07}",
+        name=f"Report {number}",
+        schedule=schedule,
+        payload=AgentTurn(message="Summarise what happened since the last report."),
+        agent_id="main",
+    )
+
+
+async def store(database: Database, jobs: Sequence[tuple[Job, datetime]], now: datetime) -> None:
+    """Persist jobs with their next slots, in one transaction."""
+
+    def work(tx: Tx) -> None:
+        for stored, due in jobs:
+            job_rows.insert(tx, stored, next_run_at=due, now=now)
+
+    await database.write(work)
+
+
+def ended(run: Run, now: datetime) -> Run:
+    """Return a claimed run as ended well, at once."""
+    return replace(
+        run,
+        status=RunStatus.OK,
+        outcome=Outcome.ACKNOWLEDGED,
+        started_at=now,
+        ended_at=now,
+    )
+
+
+def loop_of(database: Database, clock: Clock, performer: Performer) -> Loop:
+    """Return the engine's own loop with one performer for everything."""
+    return Loop(
+        database=database,
+        clock=clock,
+        recorder=Recorder(database, Bus()),
+        performers={"cron": performer, "heartbeat": performer},
+        settings=LoopSettings,
+        boot_id="bench",
+    )
