@@ -48,9 +48,7 @@ class Clockwork:
         """When the next tick is planned."""
         return self._armed_for
 
-    def chore(
-        self, name: str, work: Callable[[], Awaitable[None]], *, every: timedelta
-    ) -> None:
+    def chore(self, name: str, work: Callable[[], Awaitable[None]], *, every: timedelta) -> None:
         """Run ``work`` every so often for as long as the clockwork runs, never twice at once."""
         self._scheduler.add_job(
             work,
