@@ -22,6 +22,7 @@ class ManualClock:
         self._ran = timedelta()
         self._order = count()
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
+        self.sleeps = 0  # how often somebody went to sleep so far
 
     def now(self) -> datetime:
         """Wall-clock time."""
@@ -37,6 +38,7 @@ class ManualClock:
             return
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (instant, next(self._order), woken))
+        self.sleeps += 1
         await woken
 
     def next_sleeper(self) -> datetime | None:
@@ -44,6 +46,11 @@ class ManualClock:
         while self._sleepers and self._sleepers[0][2].done():
             heapq.heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None
+
+    @property
+    def sleepers(self) -> int:
+        """How many sleep now."""
+        return sum(not woken.done() for _, _, woken in self._sleepers)
 
     def move_to(self, instant: datetime) -> None:
         """Set the time, wake everybody who slept until then, and return at once."""
