@@ -41,7 +41,17 @@ from engine.turn import Turns
 from engine.waking import Waking
 from jobs.errors import ConfigInvalid, InvalidInput
 from jobs.ids import new_id
-from jobs.model import HeartbeatBeat, Job, Misfire, Run, RunStatus, SkipReason, Source, StoredJob
+from jobs.model import (
+    HeartbeatBeat,
+    Job,
+    Misfire,
+    Run,
+    RunStatus,
+    SkipReason,
+    Source,
+    StoredJob,
+    Trigger,
+)
 from jobs.retry import RetryPolicy
 from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
@@ -86,6 +96,7 @@ class Engine:
         self.roster: Roster = roster_of(config, circumstances.paths, circumstances.host_zone)
         self._seed = seed
         self._poke: Callable[[], None] = _nobody
+        self._kept: list[tuple[Job, Run]] = []  # claimed by an earlier process, never begun
         self.lanes = Lanes(config.agents.defaults.max_concurrent, clock=clock)
         self.agents: AgentFactory = self._factory(config)
         self.turns = Turns(database=database, lanes=self.lanes, agents=self.agents, clock=clock)
@@ -215,25 +226,55 @@ class Engine:
     async def _settle_interrupted(self) -> None:
         """Rows another process left open: one row each tells the story (cron.md §7 step 2).
 
-        A claimed one-shot that never began, or broke off, is tried again; beats and recurring
-        jobs are not replayed: their next slot comes.
+        What had begun is recorded as interrupted; a one-shot among it is tried again, beats
+        and recurring jobs are not: their next slot comes. What was claimed and never began
+        is kept, and begins when `resume` is called.
         """
         now = self.clock.now()
+        boot_id = self._around.boot_id
 
-        def work(tx: Tx) -> list[Run]:
-            left = run_rows.interrupted(tx, self._around.boot_id)
-            for run in left:
+        def work(tx: Tx) -> tuple[list[Run], list[tuple[Job, Run]]]:
+            ended, kept = [], []
+            for run in run_rows.interrupted(tx, boot_id):
                 stored = job_rows.get(tx, run.job_id)
-                run_rows.finish(tx, [Finish(run=_interrupted(run, now))])
+                if stored is not None and _never_began(run):
+                    run_rows.adopt(tx, run.id, boot_id)
+                    kept.append((stored.job, replace(run, boot_id=boot_id)))
+                    continue
+                over = _interrupted(run, now)
+                run_rows.finish(tx, [Finish(run=over)])
+                ended.append(over)
                 if stored is not None and _replayed(run, stored):
                     job_rows.set_state(tx, run.job_id, next_run_at=now, retry_at=now)
-            return left
+            return ended, kept
 
-        left = await self.database.write(work)
-        for run in left:
-            self.recorder.tell(_interrupted(run, now))
-        if left:
-            log.warning("runs were interrupted", extra={"runs": [run.id for run in left]})
+        ended, self._kept = await self.database.write(work)
+        for run in ended:
+            self.recorder.tell(run)
+        if ended or self._kept:
+            log.warning(
+                "an earlier process left runs open",
+                extra={"interrupted": len(ended), "begin_now": len(self._kept)},
+            )
+
+    async def resume(self) -> None:
+        """Begin what an earlier process claimed and never began, unless it is too late for it."""
+        now = self.clock.now()
+        kept, self._kept = self._kept, []
+        for job, run in kept:
+            grace = job.misfire.grace
+            if run.slot is not None and grace is not None and now - run.slot > grace:
+                words = f"claimed before a crash; found {now - run.slot} after its time"
+                over = replace(
+                    run,
+                    status=RunStatus.MISSED,
+                    reason=SkipReason.MISSED_GRACE_EXCEEDED,
+                    because=words,
+                    ended_at=now,
+                )
+                await self.recorder.ended(Finish(run=over))
+            else:
+                self.loop.dispatch(job, run)
 
     # -- heartbeats ----------------------------------------------------------------------
 
@@ -413,8 +454,13 @@ def _nobody() -> None:
     """Nobody is told."""
 
 
+def _never_began(run: Run) -> bool:
+    """A claimed row of a slot or a manual run; a wake is asked for again by its event."""
+    return run.status is RunStatus.CLAIMED and run.trigger is not Trigger.WAKE
+
+
 def _interrupted(run: Run, now: datetime) -> Run:
-    if run.status is RunStatus.DEFERRED:
+    if run.status in (RunStatus.DEFERRED, RunStatus.CLAIMED):
         words = "the gateway restarted while it waited; its event is kept and asks again"
         return replace(
             run,

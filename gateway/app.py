@@ -228,6 +228,7 @@ class Gateway:
                 await channel.start(parts.reception.admit)
         await parts.sender.start()
         await parts.reception.replay()
+        await engine.resume()
         parts.clockwork.start()
         self._watch = asyncio.create_task(self._follow_config(engine), name="config-watch")
         self._phase = Phase.READY

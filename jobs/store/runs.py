@@ -14,8 +14,10 @@ from jobs.store.base import Claim, Finish, RunPage, RunQuery
 from jobs.store.db import Tx, each
 from jobs.store.jobs import set_states
 from jobs.store.rows import (
+    CLAIM_COLUMNS,
     RUN_COLUMNS,
     at,
+    claim_rows,
     containing,
     instant,
     ms,
@@ -23,13 +25,17 @@ from jobs.store.rows import (
     run_row,
     text_of,
     usage_text,
+    word,
 )
 
 _COLUMNS: Final = ", ".join(RUN_COLUMNS)
 _OPEN: Final = "status IN ('claimed', 'running', 'deferred')"
-_INSERT: Final = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(RUN_COLUMNS))})"
-_INSERT_SLOT: Final = (
-    f"{_INSERT} ON CONFLICT (job_id, slot) WHERE slot IS NOT NULL DO NOTHING"  # claimed before
+_INTO: Final = "INSERT INTO runs ({}) VALUES ({})"
+_ONCE: Final = " ON CONFLICT (job_id, slot) WHERE slot IS NOT NULL DO NOTHING"  # claimed before
+_INSERT: Final = _INTO.format(_COLUMNS, ", ".join("?" * len(RUN_COLUMNS)))
+_INSERT_SLOT: Final = _INSERT + _ONCE
+_INSERT_CLAIM: Final = (
+    _INTO.format(", ".join(CLAIM_COLUMNS), ", ".join("?" * len(CLAIM_COLUMNS))) + _ONCE
 )
 _ADVANCE: Final = (
     "UPDATE jobs SET next_run_at = ?, missed_count = missed_count + ?, skip_count = skip_count + ?"
@@ -61,6 +67,11 @@ _ENDED: Final = (
 )
 _CHANGE: Final = f"UPDATE runs SET {', '.join(f'{c} = ?' for c in _ENDED)} WHERE id = ?"
 _FINISH: Final = f"{_CHANGE} AND {_OPEN}"
+# The end of a claim that has nothing to tell: most of a burst.
+_PLAIN_END: Final = (
+    "UPDATE runs SET status = ?, outcome = ?, started_at = ?, ended_at = ?"
+    " WHERE id = ? AND status = 'claimed'"
+)
 _COUNT: Final = (
     "UPDATE jobs SET running_since = NULL, last_run_at = ?, last_status = ?, last_error = ?,"
     " last_reason = ?, last_duration_ms = ?, consecutive_errors = consecutive_errors * ? + ?,"
@@ -94,7 +105,7 @@ def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
     moved = each(tx, _ADVANCE, [_advanced(c) for c in claims])
     won = [c for c, moved_on in zip(claims, moved, strict=True) if moved_on]
     rows = [row for c in won for row in c.rows]
-    written = each(tx, _INSERT_SLOT, [run_row(row) for row in rows])
+    written = _write(tx, [run_row(row) for row in rows])
     if all(written):
         return {c.job_id for c in won}
     taken = {row.job_id for row, new in zip(rows, written, strict=True) if not new}
@@ -102,6 +113,12 @@ def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
         row.job_id for row, new in zip(rows, written, strict=True) if new and not row.status.final
     }
     return {c.job_id for c in won if c.job_id in opened or c.job_id not in taken}
+
+
+def _write(tx: Tx, rows: list[tuple[Any, ...]]) -> list[bool]:
+    """Insert rows whose slot has none yet, and tell which."""
+    short = claim_rows(rows)
+    return each(tx, _INSERT_SLOT, rows) if short is None else each(tx, _INSERT_CLAIM, short)
 
 
 def _advanced(claim: Claim) -> tuple[Any, ...]:
@@ -139,12 +156,34 @@ def finish(tx: Tx, ends: Sequence[Finish]) -> set[str]:
 
     A run ends once: the end that is written first stands, and nothing is counted twice.
     """
-    ended = each(tx, _FINISH, [_ended(end.run) for end in ends])
-    now_final = [end for end, done in zip(ends, ended, strict=True) if done]
+    now_final = _end(tx, ends)
     _many(tx, _COUNT, [_counted(end.run) for end in now_final if end.counts])
     _many(tx, _UNCOUNTED, [(end.run.job_id,) for end in now_final if not end.counts])
     set_states(tx, [(end.run.job_id, end.job_columns) for end in now_final if end.job_columns])
     return {end.run.id for end in now_final}
+
+
+def _end(tx: Tx, ends: Sequence[Finish]) -> list[Finish]:
+    """Write the ends, and return those that were the first of their run."""
+    plain, told = [], []
+    for end in ends:
+        (plain if _says_nothing(end.run) else told).append(end)
+    done = each(tx, _PLAIN_END, [_plain_end(end.run) for end in plain])
+    ended = [end for end, was in zip(plain, done, strict=True) if was]
+    told += [end for end, was in zip(plain, done, strict=True) if not was]
+    done = each(tx, _FINISH, [_ended(end.run) for end in told])
+    return ended + [end for end, was in zip(told, done, strict=True) if was]
+
+
+def _says_nothing(run: Run) -> bool:
+    """Whether a run leaves nothing but its status, its outcome and its times."""
+    said = run.reason or run.because or run.deferrals or run.wake or run.facts or run.target
+    said = said or run.reply or run.usage or run.model or run.provider or run.error
+    return not (said or run.delivery_key or run.next_due_at or run.session_key)
+
+
+def _plain_end(run: Run) -> tuple[Any, ...]:
+    return (word(run.status), word(run.outcome), ms(run.started_at), ms(run.ended_at), run.id)
 
 
 def get(tx: Tx, run_id: str) -> Run | None:
@@ -204,6 +243,11 @@ def interrupted(tx: Tx, boot_id: str) -> list[Run]:
     return [run_of(row) for row in rows]
 
 
+def adopt(tx: Tx, run_id: str, boot_id: str) -> None:
+    """Take over an open row of an earlier process."""
+    tx.exec_driver_sql("UPDATE runs SET boot_id = ? WHERE id = ?", (boot_id, run_id))
+
+
 def counts(tx: Tx, since: datetime) -> dict[tuple[str, str, str | None], int]:
     """Return how many runs ended with each (kind, status, reason) since an instant."""
     rows = tx.exec_driver_sql(
@@ -242,10 +286,10 @@ def _many(tx: Tx, sql: str, rows: Sequence[tuple[Any, ...]]) -> int:
 
 def _ended(run: Run) -> tuple[Any, ...]:
     return (
-        run.status,
-        run.reason,
+        word(run.status),
+        word(run.reason),
         run.because or None,
-        run.outcome,
+        word(run.outcome),
         ms(run.started_at),
         ms(run.ended_at),
         run.deferrals,
@@ -282,7 +326,7 @@ def _counted(run: Run) -> tuple[Any, ...]:
         ms(run.started_at or run.ended_at),
         word,
         error,
-        run.reason,
+        word(run.reason),
         took,
         *counters,
         ms(run.ended_at),
