@@ -6,9 +6,10 @@ Wire and database words are the enum values; the mapping to JSON is `jobs.codec`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final
 
 from jobs.schedule import Schedule
@@ -455,3 +456,32 @@ class Run:
     delivery_key: str | None = None  # its row in the outbox
     next_due_at: datetime | None = None
     boot_id: str | None = None
+
+    def ended(
+        self,
+        status: RunStatus,
+        at: datetime,
+        *,
+        started_at: datetime | None = None,
+        outcome: Outcome | None = None,
+    ) -> Run:
+        """Return the run as it ended, with nothing else to tell.
+
+        Cheaper than `dataclasses.replace`: a burst ends thousands at once.
+        """
+        run = object.__new__(Run)
+        for put, value in zip(_PUT, _GET(self), strict=True):
+            put(run, value)
+        _PUT_STATUS(run, status)
+        _PUT_ENDED(run, at)
+        _PUT_STARTED(run, started_at or self.started_at)
+        _PUT_OUTCOME(run, outcome)
+        return run
+
+
+_FIELDS: Final = tuple(one.name for one in fields(Run))
+_GET: Final = attrgetter(*_FIELDS)
+_PUT: Final = tuple(getattr(Run, name).__set__ for name in _FIELDS)
+_PUT_STATUS, _PUT_ENDED, _PUT_STARTED, _PUT_OUTCOME = (
+    _PUT[_FIELDS.index(name)] for name in ("status", "ended_at", "started_at", "outcome")
+)

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final
 
 from jobs.model import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
 
-RUN_COLUMNS: Final = (
+# What a fresh claim says; everything else has the table's defaults until the run ends.
+CLAIM_COLUMNS: Final = (
     "id",
     "job_id",
     "kind",
@@ -18,20 +20,24 @@ RUN_COLUMNS: Final = (
     "trigger_kind",
     "status",
     "slot",
+    "nominal_local",
+    "tz",
+    "dst",
+    "job_name",
+    "requested_at",
+    "claimed_at",
+    "boot_id",
+)
+RUN_COLUMNS: Final = (
+    *CLAIM_COLUMNS,
     "slot_to",
     "slots",
     "reason",
     "because",
     "outcome",
-    "nominal_local",
-    "tz",
-    "dst",
     "attempt",
     "retry_of",
-    "job_name",
     "session_key",
-    "requested_at",
-    "claimed_at",
     "started_at",
     "ended_at",
     "deferrals",
@@ -45,9 +51,10 @@ RUN_COLUMNS: Final = (
     "error",
     "delivery_key",
     "next_due_at",
-    "boot_id",
 )
 
+_DEFAULTS: Final = {"slots": 1, "attempt": 1, "deferrals": 0}
+_UNSAID: Final = tuple(_DEFAULTS.get(name) for name in RUN_COLUMNS[len(CLAIM_COLUMNS) :])
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 
@@ -85,6 +92,11 @@ def containing(text: str) -> str:
     return f"%{words}%"
 
 
+def plain(value: StrEnum | None) -> str | None:
+    """Return the plain text of a word: the driver takes a subclass of text by a slow way."""
+    return None if value is None else str.__str__(value)
+
+
 def run_row(run: Run) -> tuple[Any, ...]:
     """Return a run as a row in the order of `RUN_COLUMNS`."""
     return (
@@ -92,23 +104,24 @@ def run_row(run: Run) -> tuple[Any, ...]:
         run.job_id,
         run.kind,
         run.agent_id,
-        run.trigger,
-        run.status,
+        plain(run.trigger),
+        plain(run.status),
         ms(run.slot),
-        ms(run.slot_to),
-        run.count,
-        run.reason,
-        run.because or None,
-        run.outcome,
         run.nominal_local,
         run.tz,
         run.dst,
-        run.attempt,
-        run.retry_of,
         run.job_name,
-        run.session_key,
         ms(run.requested_at),
         ms(run.claimed_at),
+        run.boot_id,
+        ms(run.slot_to),
+        run.count,
+        plain(run.reason),
+        run.because or None,
+        plain(run.outcome),
+        run.attempt,
+        run.retry_of,
+        run.session_key,
         ms(run.started_at),
         ms(run.ended_at),
         run.deferrals,
@@ -122,8 +135,13 @@ def run_row(run: Run) -> tuple[Any, ...]:
         text_of(run.error),
         run.delivery_key,
         ms(run.next_due_at),
-        run.boot_id,
     )
+
+
+def claim_rows(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]] | None:
+    """Return rows cut to `CLAIM_COLUMNS`, or None if one of them says more than a fresh claim."""
+    size = len(CLAIM_COLUMNS)
+    return None if any(row[size:] != _UNSAID for row in rows) else [row[:size] for row in rows]
 
 
 def run_of(row: Sequence[Any]) -> Run:

@@ -21,11 +21,11 @@ from jobs.store.rows import (
     containing,
     instant,
     ms,
+    plain,
     run_of,
     run_row,
     text_of,
     usage_text,
-    word,
 )
 
 _COLUMNS: Final = ", ".join(RUN_COLUMNS)
@@ -165,25 +165,39 @@ def finish(tx: Tx, ends: Sequence[Finish]) -> set[str]:
 
 def _end(tx: Tx, ends: Sequence[Finish]) -> list[Finish]:
     """Write the ends, and return those that were the first of their run."""
-    plain, told = [], []
+    short: list[Finish] = []
+    long: list[Finish] = []
     for end in ends:
-        (plain if _says_nothing(end.run) else told).append(end)
-    done = each(tx, _PLAIN_END, [_plain_end(end.run) for end in plain])
-    ended = [end for end, was in zip(plain, done, strict=True) if was]
-    told += [end for end, was in zip(plain, done, strict=True) if not was]
-    done = each(tx, _FINISH, [_ended(end.run) for end in told])
-    return ended + [end for end, was in zip(told, done, strict=True) if was]
+        (short if _says_nothing(end.run) else long).append(end)
+    done = each(tx, _PLAIN_END, [_plain_end(end.run) for end in short])
+    ended = [end for end, was in zip(short, done, strict=True) if was]
+    long += [end for end, was in zip(short, done, strict=True) if not was]
+    done = each(tx, _FINISH, [_ended(end.run) for end in long])
+    return ended + [end for end, was in zip(long, done, strict=True) if was]
 
 
 def _says_nothing(run: Run) -> bool:
     """Whether a run leaves nothing but its status, its outcome and its times."""
-    said = run.reason or run.because or run.deferrals or run.wake or run.facts or run.target
-    said = said or run.reply or run.usage or run.model or run.provider or run.error
-    return not (said or run.delivery_key or run.next_due_at or run.session_key)
+    return not (
+        run.reason
+        or run.because
+        or run.deferrals
+        or run.wake
+        or run.facts
+        or run.target
+        or run.reply
+        or run.usage
+        or run.model
+        or run.provider
+        or run.error
+        or run.delivery_key
+        or run.next_due_at
+        or run.session_key
+    )
 
 
 def _plain_end(run: Run) -> tuple[Any, ...]:
-    return (word(run.status), word(run.outcome), ms(run.started_at), ms(run.ended_at), run.id)
+    return (plain(run.status), plain(run.outcome), ms(run.started_at), ms(run.ended_at), run.id)
 
 
 def get(tx: Tx, run_id: str) -> Run | None:
@@ -286,10 +300,10 @@ def _many(tx: Tx, sql: str, rows: Sequence[tuple[Any, ...]]) -> int:
 
 def _ended(run: Run) -> tuple[Any, ...]:
     return (
-        word(run.status),
-        word(run.reason),
+        plain(run.status),
+        plain(run.reason),
         run.because or None,
-        word(run.outcome),
+        plain(run.outcome),
         ms(run.started_at),
         ms(run.ended_at),
         run.deferrals,
@@ -317,16 +331,16 @@ _COUNTERS: Final = {RunStatus.OK: _OK, RunStatus.FAILED: _ERROR}
 
 
 def _counted(run: Run) -> tuple[Any, ...]:
-    word, counters = _COUNTERS.get(run.status, _SKIPPED)
+    status, counters = _COUNTERS.get(run.status, _SKIPPED)
     took = None
     if run.started_at is not None and run.ended_at is not None:
         took = (run.ended_at - run.started_at) // timedelta(milliseconds=1)
     error = str(run.error.get("message", ""))[:2000] or None if run.error else None
     return (
         ms(run.started_at or run.ended_at),
-        word,
+        status,
         error,
-        word(run.reason),
+        plain(run.reason),
         took,
         *counters,
         ms(run.ended_at),

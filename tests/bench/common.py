@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -89,13 +89,7 @@ async def store(database: Database, jobs: Sequence[tuple[Job, datetime]], now: d
 
 def ended(run: Run, now: datetime) -> Run:
     """Return a claimed run as ended well, at once."""
-    return replace(
-        run,
-        status=RunStatus.OK,
-        outcome=Outcome.ACKNOWLEDGED,
-        started_at=now,
-        ended_at=now,
-    )
+    return run.ended(RunStatus.OK, now, started_at=now, outcome=Outcome.ACKNOWLEDGED)
 
 
 def loop_of(database: Database, clock: Clock, performer: Performer) -> Loop:
