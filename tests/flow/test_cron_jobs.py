@@ -1,0 +1,189 @@
+"""Jobs of a whole engine: declared, fired, retried, missed, and told to the person."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.agents.base import FailureClass
+from engine.pytest_plugin import EngineSim
+from engine.testing import ScriptedAgent
+
+MINUTE = timedelta(minutes=1)
+OFF: dict[str, Any] = {"agents": {"defaults": {"heartbeat": {"every": "0m", "target": "last"}}}}
+CLOCK_CHANGES = json.loads(
+    (Path(__file__).parents[1] / "fixtures" / "cron_dst_fixtures.json").read_text()
+)["cases"]
+
+
+def declaring(**jobs: Any) -> dict[str, Any]:
+    return OFF | {"cron": {"jobs": jobs}}
+
+
+@pytest.mark.parametrize(
+    "case", CLOCK_CHANGES[::12], ids=lambda case: f"{case['tz']}-{case['expr']}".replace(" ", "_")
+)
+async def test_a_change_of_clocks_fires_jobs_when_the_table_says(
+    engine_sim: EngineSim, case: dict[str, Any]
+) -> None:
+    wanted = [datetime.fromisoformat(fire["utc"]) for fire in case["fires"]]
+    job = {"schedule": case["expr"], "tz": case["tz"], "message": "look"}
+    after = datetime.fromisoformat(case["after"])
+    sim = engine_sim(declaring(job=job), start=after, zone="UTC")
+    report = await sim.until(wanted[-1] + timedelta(seconds=1))
+    assert [run.at for run in report.runs("job")] == wanted
+
+
+async def test_a_turn_of_a_job_reaches_the_person(engine_sim: EngineSim) -> None:
+    brief = {"schedule": "0 7 * * *", "message": "Summarise"}
+    sim = engine_sim(declaring(brief=brief), start="2026-06-01 00:00", zone="UTC")
+    report = await sim.until("2026-06-02 00:00")
+    assert [(one.local, one.text) for one in report.deliveries] == [("07:00", "Done: Summarise")]
+
+
+async def test_a_command_needs_no_model(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent()
+    probe = {"schedule": "0 * * * *", "command": ["df", "-h"], "deliver": "last"}
+    sim = engine_sim(
+        declaring(probe=probe),
+        start="2026-06-01 00:30",
+        agent=agent,
+        commands=lambda argv: f"{argv[0]}: fine",
+    )
+    report = await sim.advance(timedelta(hours=1))
+    assert [one.text for one in report.deliveries] == ["df: fine"]
+    assert agent.requests == []
+
+
+async def test_a_simulation_never_runs_a_command(engine_sim: EngineSim, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    probe = {"schedule": "0 * * * *", "command": ["touch", str(made)]}
+    sim = engine_sim(declaring(probe=probe), start="2026-06-01 00:30")
+    report = await sim.advance(timedelta(hours=1))
+    assert len(report.runs("probe")) == 1
+    assert not made.exists()
+
+
+async def test_a_main_session_job_that_wakes_now_reaches_the_person(engine_sim: EngineSim) -> None:
+    tea = {"schedule": "0 16 * * *", "systemEvent": "Tea is ready."}
+    sim = engine_sim(declaring(tea=tea), start="2026-06-01 00:00", zone="UTC", checklist="")
+    report = await sim.until("2026-06-02 00:00")
+    assert [(one.local, one.text) for one in report.deliveries] == [
+        ("16:00", "Reminder: Tea is ready.")
+    ]
+
+
+async def test_a_run_that_still_goes_makes_the_next_slot_skip(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent("slow", takes=25 * MINUTE)
+    often = {"schedule": "*/10 * * * *", "message": "look"}
+    sim = engine_sim(declaring(often=often), start="2026-06-01 00:01", zone="UTC", agent=agent)
+    report = await sim.until("2026-06-01 00:50")
+    assert [run.local for run in report.runs("often")] == ["00:10", "00:40"]
+    assert [(run.local, run.reason) for run in report.skips("often")] == [
+        ("00:20", "overlap-skip"),
+        ("00:30", "overlap-skip"),
+    ]
+
+
+async def test_slots_missed_while_nobody_ran_are_recorded_and_the_last_is_made_up_for(
+    engine_sim: EngineSim,
+) -> None:
+    hourly = {"schedule": "0 * * * *", "message": "look"}
+    sim = engine_sim(declaring(hourly=hourly), start="2026-06-01 00:30", zone="UTC")
+    await sim.until("2026-06-01 02:30")
+    await sim.restart(down_for=timedelta(hours=4))
+    report = await sim.until("2026-06-01 07:30")
+    assert [run.local for run in report.runs("hourly")] == ["01:00", "02:00", "06:00", "07:00"]
+    assert [(run.local, run.status) for run in report.skips("hourly")] == [
+        ("03:00", "missed"),
+        ("04:00", "missed"),
+        ("05:00", "missed"),
+    ]
+    assert report.runs("hourly")[2].row.trigger.value == "catchup"
+
+
+async def test_a_one_shot_is_gone_after_it_succeeded(engine_sim: EngineSim) -> None:
+    sim = engine_sim(OFF, start="2026-06-01 00:00", zone="UTC")
+    await sim.open()
+    job = await sim.engine.scheduling.add(
+        {"name": "once", "at": "20m", "message": "look"}, by="test"
+    )
+    report = await sim.advance(timedelta(hours=1))
+    assert [run.local for run in report.runs(job["id"])] == ["00:20"]
+    assert (await sim.engine.scheduling.list({"includeDisabled": True}))["jobs"] == []
+
+
+async def test_a_one_shot_that_met_a_passing_fault_is_tried_again(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(FailureClass.OVERLOADED, FailureClass.NETWORK, then="there")
+    sim = engine_sim(OFF, start="2026-06-01 00:00", zone="UTC", agent=agent)
+    await sim.open()
+    job = await sim.engine.scheduling.add(
+        {"name": "once", "at": "20m", "message": "look"}, by="test"
+    )
+    runs = (await sim.advance(timedelta(hours=3))).runs(job["id"])
+    assert [run.status for run in runs] == ["failed", "failed", "ok"]
+    assert [run.row.trigger.value for run in runs] == ["schedule", "retry", "retry"]
+
+
+async def test_a_failing_job_waits_longer_each_time_and_says_so(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then=FailureClass.SERVER_ERROR)
+    often = {"schedule": "* * * * *", "message": "look"}
+    sim = engine_sim(declaring(often=often), start="2026-06-01 00:00", zone="UTC", agent=agent)
+    report = await sim.advance(30 * MINUTE)
+    assert {run.status for run in report.runs("often")} == {"failed"}
+    assert {run.reason for run in report.skips("often")} == {"backoff"}
+    assert len(report.runs("often")) < 7
+
+
+async def test_a_changed_entry_keeps_what_its_job_has_been_through(engine_sim: EngineSim) -> None:
+    before = {"schedule": "0 7 * * *", "message": "Summarise"}
+    sim = engine_sim(declaring(brief=before), start="2026-06-01 00:00", zone="UTC")
+    await sim.until("2026-06-02 00:00")
+    await sim.apply(declaring(brief=before | {"schedule": "0 9 * * *"}))
+    report = await sim.until("2026-06-03 00:00")
+    assert [run.local for run in report.runs("brief")] == ["07:00", "09:00"]
+    (job,) = (await sim.engine.scheduling.list({}))["jobs"]
+    assert job["state"]["runCount"] == 2
+
+
+async def test_an_entry_that_is_gone_fires_no_more(engine_sim: EngineSim) -> None:
+    brief = {"schedule": "0 7 * * *", "message": "Summarise"}
+    sim = engine_sim(declaring(brief=brief), start="2026-06-01 00:00", zone="UTC")
+    await sim.until("2026-06-02 00:00")
+    await sim.apply(OFF)
+    report = await sim.until("2026-06-04 00:00")
+    assert len(report.runs("brief")) == 1
+
+
+async def test_a_job_with_delivery_none_keeps_its_words(engine_sim: EngineSim) -> None:
+    quiet = {"schedule": "0 7 * * *", "message": "Summarise", "deliver": "none"}
+    sim = engine_sim(declaring(quiet=quiet), start="2026-06-01 00:00", zone="UTC")
+    (run,) = (await sim.until("2026-06-02 00:00")).runs("quiet")
+    assert (run.status, run.reason, run.text) == ("ok", "target-none", "Done: Summarise")
+
+
+async def test_jobs_that_are_switched_off_leave_a_row_for_every_slot(
+    engine_sim: EngineSim,
+) -> None:
+    config = declaring(brief={"schedule": "0 7 * * *", "message": "Summarise"})
+    config["cron"]["enabled"] = False
+    sim = engine_sim(config, start="2026-06-01 00:00", zone="UTC")
+    report = await sim.until("2026-06-03 00:00")
+    assert [run.reason for run in report.skips("brief")] == ["disabled", "disabled"]
+
+
+async def test_an_interrupted_run_is_one_failed_row_after_the_restart(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent("never said", takes=timedelta(hours=1))
+    brief = {"schedule": "0 7 * * *", "message": "Summarise"}
+    sim = engine_sim(declaring(brief=brief), start="2026-06-01 00:00", zone="UTC", agent=agent)
+    await sim.until("2026-06-01 07:10")
+    await sim.restart(down_for=5 * MINUTE)
+    (run,) = (await sim.until("2026-06-02 00:00")).runs("brief")
+    assert (run.status, run.reason) == ("failed", "interrupted")
+    assert run.at == datetime(2026, 6, 1, 7, tzinfo=UTC)

@@ -1,0 +1,124 @@
+"""Events and wakes: who is woken when, and what becomes of the words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from engine.pytest_plugin import EngineSim
+from engine.testing import ScriptedAgent, simulate
+
+LOOK = "- look at the builds\n"
+HEARTBEAT: dict[str, Any] = {"every": "30m", "target": "last"}
+CONFIG = {"agents": {"defaults": {"heartbeat": HEARTBEAT}}}
+BY_DAY = {
+    "agents": {
+        "defaults": {"heartbeat": HEARTBEAT | {"activeHours": {"start": "08:00", "end": "22:00"}}}
+    }
+}
+
+
+async def test_an_event_now_is_told_to_the_person_at_once(engine_sim: EngineSim) -> None:
+    sim = engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC", checklist=LOOK)
+    await sim.event("The kettle is on.")
+    (told,) = (await sim.report()).deliveries
+    assert told.text == "Reminder: The kettle is on."
+    assert (told.channel, told.state, told.at) == ("local", "delivered", sim.start)
+
+
+async def test_a_manual_wake_passes_an_empty_file_and_quiet_hours(engine_sim: EngineSim) -> None:
+    sim = engine_sim(BY_DAY, start="2026-06-01 03:00", zone="UTC", checklist="")
+    await sim.event("Are you there?")
+    (beat,) = (await sim.report()).beats.rows
+    assert (beat.status, beat.outcome) == ("ok", "alert")
+    assert beat.row.facts["outsideActiveHours"] is True
+
+
+async def test_an_event_of_the_night_waits_until_the_window_opens(engine_sim: EngineSim) -> None:
+    sim = engine_sim(BY_DAY, start="2026-06-01 03:00", zone="UTC", checklist=LOOK)
+    await sim.open()
+    await sim.engine.waking.system_event(
+        "A file was changed.", mode="now", source="hook", by="hook", intent=_calm()
+    )
+    night = await sim.until("2026-06-01 07:59")
+    waiting = [row for row in night.beats.rows if row.status == "deferred"]
+    assert [row.reason for row in waiting] == ["quiet-hours"]
+    assert night.deliveries == ()
+    morning = await sim.until("2026-06-01 08:05")
+    assert [one.local for one in morning.deliveries] == ["08:00"]
+
+
+async def test_two_events_within_half_a_minute_are_told_in_one_beat(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then=lambda request: " / ".join(request.facts["events"]))
+    sim = engine_sim(CONFIG, start="2026-06-01 00:01", zone="UTC", agent=agent, checklist=LOOK)
+    await sim.open()
+    for text in ("first", "second", "third"):
+        await sim.engine.waking.system_event(
+            text, mode="now", source="hook", by="hook", intent=_calm()
+        )
+        await sim.advance(timedelta(seconds=10))
+    report = await sim.until("2026-06-01 00:05")
+    assert [one.text for one in report.deliveries] == ["first", "second / third"]
+
+
+async def test_an_event_for_the_next_heartbeat_waits_for_its_slot(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent()
+    sim = engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC", agent=agent, checklist=LOOK)
+    await sim.event("The tide is out.", mode="next-heartbeat")
+    assert agent.requests == []
+    await sim.until("2026-06-01 00:30")
+    (request,) = agent.requests
+    assert "The tide is out." in request.prompt
+    assert "look at the builds" in request.prompt  # the slot asks for the checklist as well
+
+
+async def test_an_event_asks_again_after_a_restart(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(takes=timedelta(hours=1))
+    sim = engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC", agent=agent, checklist=LOOK)
+    await sim.say("talk to me")
+    await sim.event("The kettle is on.")  # waits: the agent is busy
+    agent.takes = timedelta()
+    await sim.restart()
+    report = await sim.advance(timedelta(minutes=1))
+    told = [row for row in report.beats.rows if row.ran]
+    assert len(told) == 1
+    assert "The kettle is on." in agent.requests[-1].prompt
+
+
+async def test_an_event_wakes_an_agent_whose_own_beats_are_off(engine_sim: EngineSim) -> None:
+    off = {"agents": {"defaults": {"heartbeat": {"every": "0m", "target": "last"}}}}
+    sim = engine_sim(off, start="2026-06-01 00:00", checklist=LOOK)
+    await sim.event("The kettle is on.")
+    report = await sim.advance(timedelta(hours=2))
+    assert (len(report.beats.rows), report.beats.ran) == (1, 1)
+
+
+async def test_last_leads_to_whoever_wrote_last(engine_sim: EngineSim) -> None:
+    config = CONFIG | {"channels": {"telegram": {"botToken": "1:a", "allowFrom": ["42"]}}}
+    sim = engine_sim(config, start="2026-06-01 00:00", checklist=LOOK)
+    await sim.event("Nobody hears this.")
+    await sim.contact("telegram", "42")
+    await sim.advance(timedelta(minutes=2))
+    await sim.event("The kettle is on.")
+    report = await sim.report()
+    assert "no-route" in {row.reason for row in report.beats.rows}
+    assert {(one.channel, one.to) for one in report.deliveries} == {("telegram", "42")}
+
+
+async def test_events_of_a_simulation_happen_at_their_instants() -> None:
+    report = await simulate(
+        CONFIG,
+        "2026-06-01 00:00",
+        days=1,
+        zone="UTC",
+        checklist=LOOK,
+        events=[("2026-06-01 15:00", "tea"), ("2026-06-01 06:30", "breakfast")],
+    )
+    told = [(one.local, one.text) for one in report.deliveries]
+    assert told == [("06:30", "Reminder: breakfast"), ("15:00", "Reminder: tea")]
+
+
+def _calm() -> Any:
+    from engine.wake import Intent
+
+    return Intent.EVENT
