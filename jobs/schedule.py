@@ -54,6 +54,9 @@ class DstPolicy:
     overlap: str = "first"  # first | last | both
 
 
+_USUAL: Final = DstPolicy()
+
+
 @dataclass(frozen=True, slots=True)
 class At:
     """Once."""
@@ -477,17 +480,21 @@ def _cron(
         return _every({**values, "everyMs": expr[7:].strip()}, now)
     tz = str(values.get("tz") or default_tz)
     wallclock.zone(tz)
-    policy = values.get("dst") or {}
+    given = values.get("dst")
     made = Cron(
         expr,
         tz,
         stagger=timedelta(milliseconds=int(values.get("staggerMs") or 0)),
         day_match=str(values.get("dayMatch") or "or"),
-        dst=DstPolicy(**{key: str(policy[key]) for key in ("gap", "overlap") if key in policy}),
+        dst=_dst(given) if given else _USUAL,
         hash_id=job_id,
     )
     made.fields  # noqa: B018 - read now, so that what cannot be read is refused here
     return made
+
+
+def _dst(given: Mapping[str, Any]) -> DstPolicy:
+    return DstPolicy(**{key: str(given[key]) for key in ("gap", "overlap") if key in given})
 
 
 def _iso(at: datetime) -> str:
