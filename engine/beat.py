@@ -241,7 +241,8 @@ class Beats:
             because=skip.because,
             ended_at=now,
         )
-        await self._recorder.ended(Finish(run=run))
+        # A skip says nothing about the model: it must not end a series of failures.
+        await self._recorder.ended(Finish(run=run, counts=not view.failures))
         self._tell(run, None)
         return run
 
@@ -496,8 +497,8 @@ def _backoff(view: View, retry_after: float | None, now: datetime) -> datetime |
     """Space failing beats out: an interval doubled per failure, or what the provider says."""
     period = view.agent.beat.period or heartbeat.DEFAULT_EVERY
     wait = min(period * 2 ** min(view.failures, 10), LONGEST_BACKOFF)
-    # The slot itself comes due at the end of the interval: it is the first retry.
-    floor = now + wait - period
+    # Half an interval less: a turn takes its time, and the slot meant must not be missed by it.
+    floor = now + wait - period / 2 if view.failures else now
     if retry_after is not None:
         floor = max(floor, now + timedelta(seconds=retry_after))
     return floor if floor > now else None

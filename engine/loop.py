@@ -8,9 +8,8 @@ without its row (style rule 4). The clockwork calls `tick` again at the instant 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -23,7 +22,7 @@ from jobs.due import Passed, owed
 from jobs.errors import EngineError
 from jobs.ids import new_id
 from jobs.model import Job, Run, RunStatus, SkipReason, Trigger
-from jobs.schedule import Cron, Occurrence
+from jobs.schedule import At, Cron, Occurrence
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Claim, DueJob, Finish
 from jobs.store.db import Database
@@ -56,7 +55,7 @@ class LoopSettings:
 class _Planned:
     job: Job
     claim: Claim
-    to_run: tuple[Run, ...]
+    to_run: list[Run]
 
 
 class Loop:
@@ -105,17 +104,23 @@ class Loop:
         self._notice_jump(now)
         self._forget_ended(now)
         while True:
-            rows = await self._database.read(lambda tx: job_rows.due(tx, now, BATCH))
-            if rows:
-                await self._serve(rows, now)
-            if len(rows) < BATCH:
+            rows, later = await self._database.read(
+                lambda tx: job_rows.due_and_next(tx, now, BATCH)
+            )
+            known = await self._serve(rows, now) if rows else ()
+            if len(rows) == BATCH:
+                continue
+            if known is None:
                 return await self._database.read(job_rows.next_due)
+            return min((at for at in (later, *known) if at is not None), default=None)
 
-    async def _serve(self, rows: list[DueJob], now: datetime) -> None:
+    async def _serve(self, rows: list[DueJob], now: datetime) -> Sequence[datetime | None] | None:
+        """Claim and begin; returns when these jobs are due next, if nobody else had a say."""
         planned = []
+        settings = self._settings()
         for row in rows:
             try:
-                planned.append(self._plan(row, now))
+                planned.append(self._plan(row, now, settings))
             except (EngineError, ValueError, KeyError, TypeError) as error:
                 await self._set_aside(row, error)
         granted = await self._database.write(
@@ -128,37 +133,40 @@ class Loop:
                 ends.extend(self._begin(plan))
         if ends:
             await self._recorder.all_ended(ends)
+        if len(granted) < len(rows) or any(end.job_columns for end in ends):
+            return None
+        return [plan.claim.next_run_at for plan in planned]
 
-    def _plan(self, row: DueJob, now: datetime) -> _Planned:
-        job = codec.job_from_json(json.loads(row.definition))
-        if row.retry_at is not None and row.retry_at == row.next_run_at:
-            return self._planned_retry(job, row, now)
+    def _plan(self, row: DueJob, now: datetime, settings: LoopSettings) -> _Planned:
+        job = codec.job_from_text(row.definition)
+        # A recurring job's backoff may end on one of its slots: that is a slot, not a retry.
+        if isinstance(job.schedule, At) and row.retry_at == row.next_run_at:
+            return self._planned_retry(job, row, now, settings)
         decided = owed(job.schedule, row.next_run_at, now, misfire=job.misfire)
-        runs = tuple(
-            self._slot_run(job, row, occurrence, decided.trigger, now)
-            for occurrence in decided.runs
-        )
-        runs = self._refuse(job, row, runs, now)
-        rows = (*runs, *(self._passed_run(job, row, passed, now) for passed in decided.passed))
-        claim = Claim(row.id, row.next_run_at, decided.next_run_at, rows)
-        return _Planned(job, claim, tuple(run for run in runs if run.status is RunStatus.CLAIMED))
+        runs = [self._slot_run(job, row, slot, decided.trigger, now) for slot in decided.runs]
+        runs = self._refuse(job, row, runs, now, settings)
+        passed = [self._passed_run(job, row, slot, now) for slot in decided.passed]
+        claim = Claim(row.id, row.next_run_at, decided.next_run_at, (*runs, *passed))
+        return _Planned(job, claim, [run for run in runs if run.status is RunStatus.CLAIMED])
 
-    def _planned_retry(self, job: Job, row: DueJob, now: datetime) -> _Planned:
+    def _planned_retry(
+        self, job: Job, row: DueJob, now: datetime, settings: LoopSettings
+    ) -> _Planned:
         """A failed one-shot is tried again: a row of its own, without a slot."""
         run = replace(self._row(job, row, now, Trigger.RETRY), attempt=row.consecutive_errors + 1)
-        runs = self._refuse(job, row, (run,), now)
-        claim = Claim(row.id, row.next_run_at, None, runs)
-        return _Planned(job, claim, tuple(r for r in runs if r.status is RunStatus.CLAIMED))
+        runs = self._refuse(job, row, [run], now, settings)
+        claim = Claim(row.id, row.next_run_at, None, tuple(runs))
+        return _Planned(job, claim, [r for r in runs if r.status is RunStatus.CLAIMED])
 
     def _refuse(
-        self, job: Job, row: DueJob, runs: tuple[Run, ...], now: datetime
-    ) -> tuple[Run, ...]:
+        self, job: Job, row: DueJob, runs: list[Run], now: datetime, settings: LoopSettings
+    ) -> list[Run]:
         """Turn runs that may not begin into skips, each with its reason."""
         if row.kind == "heartbeat":
             return runs  # beats have gates of their own (heartbeat.md §7)
         kept = []
         for number, run in enumerate(runs):
-            refusal = self._refusal(job, row, run, now, first=number == 0)
+            refusal = self._refusal(job, row, run, now, settings, first=number == 0)
             if refusal is None:
                 kept.append(run)
             else:
@@ -168,12 +176,18 @@ class Loop:
                         run, status=RunStatus.SKIPPED, reason=reason, because=because, ended_at=now
                     )
                 )
-        return tuple(kept)
+        return kept
 
     def _refusal(
-        self, job: Job, row: DueJob, run: Run, now: datetime, *, first: bool
+        self,
+        job: Job,
+        row: DueJob,
+        run: Run,
+        now: datetime,
+        settings: LoopSettings,
+        *,
+        first: bool,
     ) -> tuple[SkipReason, str] | None:
-        settings = self._settings()
         if not settings.cron_enabled:
             return (
                 SkipReason.DISABLED,
@@ -329,11 +343,16 @@ class Loop:
 
     def _note_end(self, job: Job, at: datetime) -> None:
         if isinstance(job.schedule, Cron):
+            self._ended.pop(job.id, None)  # so that the oldest end stays first
             self._ended[job.id] = at
 
     def _forget_ended(self, now: datetime) -> None:
         gap = self._settings().refire_gap
-        self._ended = {job: at for job, at in self._ended.items() if now < at + gap}
+        while self._ended:
+            job_id, at = next(iter(self._ended.items()))
+            if now < at + gap:
+                return
+            del self._ended[job_id]
 
     # -- the clock -----------------------------------------------------------------------
 

@@ -131,12 +131,11 @@ async def test_a_failing_model_fails_its_beat_and_later_ones_hold_back(
 ) -> None:
     agent = ScriptedAgent(then=FailureClass.AUTH)
     sim = engine_sim(beating(), start="2026-06-01 00:00", agent=agent, checklist=LOOK)
-    report = await sim.advance(timedelta(hours=12))
+    report = await sim.advance(timedelta(hours=24))
     failed = [row for row in report.beats.rows if row.status == "failed"]
-    gaps = [later.at - sooner.at for sooner, later in pairwise(failed)]
-    assert gaps == sorted(gaps)
-    assert gaps[-1] > gaps[0]
-    assert report.beats.skipped["backoff"] == 24 - len(failed)
+    gaps = [(later.at - sooner.at) / HALF_HOUR for sooner, later in pairwise(failed)]
+    assert gaps == [1, 2, 4, 8, 12, 12]  # at most six hours
+    assert report.beats.skipped["backoff"] == 48 - len(failed)
 
 
 async def test_one_good_beat_ends_the_holding_back(engine_sim: EngineSim) -> None:
