@@ -59,6 +59,8 @@ _DUE: Final = (
 )
 _NEXT: Final = f"SELECT min(next_run_at) FROM jobs WHERE {_WAITING}"
 
+_LATER: Final = f"{_NEXT} AND next_run_at > ?"
+
 
 def insert(tx: Tx, job: Job, *, next_run_at: datetime | None, now: datetime) -> StoredJob:
     """Store a new job. Raises `Conflict` if its id or declaration key is taken."""
@@ -224,6 +226,12 @@ def due(tx: Tx, now: datetime, limit: int = 1000) -> list[DueJob]:
         DueJob(row[0], row[1], row[2], row[3], at(row[4]), instant(row[5]), row[6])
         for row in tx.exec_driver_sql(_DUE, (ms(now), limit))
     ]
+
+
+def due_and_next(tx: Tx, now: datetime, limit: int = 1000) -> tuple[list[DueJob], datetime | None]:
+    """Return the jobs whose slot has come, and when the first of the others comes due."""
+    later = tx.exec_driver_sql(_LATER, (ms(now),)).scalar()
+    return due(tx, now, limit), instant(later)
 
 
 def next_due(tx: Tx) -> datetime | None:
