@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 # Ticks closer together than this are one tick: at 1000 slots a second each serves several.
 SHORTEST_NAP = timedelta(milliseconds=4)
+# A nap too short for a step of the wall clock to matter needs no job: under a steady load
+# adding one each tick costs more than the tick.
+SHORT_NAP = timedelta(seconds=1)
 _NEVER_TOO_LATE = None  # misfire_grace_time: a late wake-up is still a wake-up
 _PLANNER = "planner"
 
@@ -42,6 +45,7 @@ class Clockwork:
         self._wanted = asyncio.Event()
         self._armed_for: datetime | None = None
         self._driver: asyncio.Task[None] | None = None
+        self._nap: asyncio.TimerHandle | None = None
 
     @property
     def armed_for(self) -> datetime | None:
@@ -69,6 +73,8 @@ class Clockwork:
 
     async def stop(self) -> None:
         """Stop arming timers; a tick that runs is finished first."""
+        if self._nap is not None:
+            self._nap.cancel()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         if self._driver is not None:
@@ -98,6 +104,13 @@ class Clockwork:
         at = now + LONGEST_NAP if due is None else min(due, now + LONGEST_NAP)
         at = max(at, now + SHORTEST_NAP)
         self._armed_for = at
+        if self._nap is not None:
+            self._nap.cancel()
+            self._nap = None
+        if at - now < SHORT_NAP:
+            delay = (at - now).total_seconds()
+            self._nap = asyncio.get_running_loop().call_later(delay, self.poke)
+            return
         self._scheduler.add_job(
             self.poke,
             "date",
