@@ -40,7 +40,14 @@ _COLUMNS: Final = (
     "notes",
 )
 _READ: Final = ", ".join(_COLUMNS)
-_INSERT: Final = f"INSERT INTO outbox ({_READ}) VALUES ({', '.join(f':{c}' for c in _COLUMNS)})"
+_ADD: Final = sa.text(
+    f"INSERT INTO outbox ({_READ}) VALUES ({', '.join(f':{c}' for c in _COLUMNS)})"
+    " ON CONFLICT (key) DO NOTHING"
+)
+_MOVE: Final = sa.text(
+    f"UPDATE outbox SET {', '.join(f'{c} = :{c}' for c in _COLUMNS if c != 'key')}"
+    " WHERE key = :key AND state = :was"
+)
 _OPEN: Final = "('queued', 'sending', 'held')"
 _HEADS: Final = f"SELECT min(id) FROM outbox WHERE state IN {_OPEN} GROUP BY lane"
 MOST: Final = 1000  # waiting messages of one account
@@ -48,7 +55,7 @@ MOST: Final = 1000  # waiting messages of one account
 
 def add(tx: Tx, delivery: Delivery) -> Delivery:
     """Accept a message. The same key twice is the first message (channels.md §11)."""
-    if tx.execute(sa.text(f"{_INSERT} ON CONFLICT (key) DO NOTHING"), _row(delivery)).rowcount:
+    if tx.execute(_ADD, _row(delivery)).rowcount:
         return delivery
     known = get(tx, delivery.key)
     return delivery if known is None else known
@@ -74,12 +81,7 @@ def move(tx: Tx, key: str, event: Event, now: datetime, **changes: Any) -> Deliv
     if event is Event.ATTEMPT and current.first_attempt_at is None:
         changes.setdefault("first_attempt_at", now)
     moved = replace(current, state=state, **changes)
-    row = _row(moved)
-    names = ", ".join(f"{name} = :{name}" for name in _COLUMNS if name != "key")
-    done = tx.execute(
-        sa.text(f"UPDATE outbox SET {names} WHERE key = :key AND state = :was"),
-        {**row, "was": current.state.value},
-    )
+    done = tx.execute(_MOVE, {**_row(moved), "was": current.state.value})
     return moved if done.rowcount else None
 
 
