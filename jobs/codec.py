@@ -239,8 +239,14 @@ def delivery_to_json(delivery: DeliverySpec) -> dict[str, Any]:
     return {**_present(known), **delivery.extra}
 
 
+_NO_DELIVERY: Final = DeliverySpec()
+_NOWHERE: Final = {"mode": "none"}  # as `delivery_to_json` writes it
+
+
 def delivery_from_json(data: Mapping[str, Any]) -> DeliverySpec:
     """Return the delivery wish behind JSON in its normal form."""
+    if data == _NOWHERE:
+        return _NO_DELIVERY
     return DeliverySpec(
         mode=data.get("mode", "none"),
         channel=data.get("channel"),
