@@ -13,7 +13,8 @@ from typing import Any, Final
 HIDDEN: Final = "__ENGINE_REDACTED__"
 KEEP_FILES: Final = 14
 _NOISY: Final = (
-    "alembic", "apscheduler", "anthropic", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn", "watchfiles", "websockets",
+    "alembic", "apscheduler", "anthropic", "httpx", "httpx2", "httpcore", "httpcore2", "openai",
+    "uvicorn", "watchfiles", "websockets",
 )  # fmt: skip
 _OWN: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 

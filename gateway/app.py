@@ -252,11 +252,12 @@ class Gateway:
         await asyncio.gather(self._watch, return_exceptions=True)
         await parts.clockwork.stop()
         parts.fanout.publish("shutdown", {"reason": self._reason, "restartExpectedMs": None})
-        for channel in parts.channels.values():
-            await channel.stop()
         await parts.reception.stop(grace)
         await parts.engine.stop(grace)
+        await parts.sender.tick()  # what the last turns said still leaves
         await parts.sender.stop(DELIVERY_GRACE)
+        for channel in parts.channels.values():
+            await channel.stop()
         parts.door.close_all(1012, "service restart")
         await parts.desk.tasks.close()
         log.info("gateway stopped", extra={"reason": self._reason, "uptime_ms": self._uptime_ms()})

@@ -71,6 +71,7 @@ class Reception:
         self._main = main
         self._max_age = max_age
         self._turns: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     async def admit(self, message: Inbound) -> None:
         """Admit or refuse ``message`` durably, then let its turn begin. See `base.Admit`."""
@@ -119,6 +120,8 @@ class Reception:
 
     def _start(self, turn: ChatTurn) -> None:
         """Take a turn; the session's lane keeps messages of one session in order."""
+        if self._stopping:
+            return  # it is owed its answer, and gets it after the next start
         task = asyncio.create_task(self._take(turn), name=f"inbound-{turn.run_id}")
         self._turns.add(task)
         task.add_done_callback(self._turns.discard)
@@ -138,7 +141,8 @@ class Reception:
         await self._db.write(lambda tx: sessions.turn_taken(tx, turn.run_id))
 
     async def stop(self, grace: timedelta = timedelta(seconds=10)) -> None:
-        """Let turns that run finish within ``grace``; then cancel them."""
+        """Begin no more turns, let those that run finish within ``grace``, then cancel them."""
+        self._stopping = True
         if self._turns:
             _, late = await asyncio.wait(tuple(self._turns), timeout=grace.total_seconds())
             for task in late:

@@ -42,6 +42,7 @@ _MONTH_WORDS: Final = {
 _DAY_WORDS: Final = {
     word: n for n, word in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))
 }
+_SIZES: Final = (60, 60, 24, 31, 12, 7, 130)  # different values of each field
 _DOM, _MONTH, _DOW = 3, 4, 5
 _TOKEN: Final = re.compile(r"(\*|[a-z0-9]+(?:-[a-z0-9]+)?)(?:/(\d+))?")
 _WORD: Final = re.compile(r"[a-z]{3}")
@@ -343,6 +344,12 @@ def _words(expr: str) -> list[str]:
             "the cron expression was refused", why=f"it is longer than {LONGEST} characters"
         )
     if text.startswith("@"):
+        if text == "@reboot":
+            raise InvalidSchedule(
+                "@reboot was refused",
+                why="this version has no schedule that fires when the gateway starts",
+                fix="let the service manager of the host run it at boot",
+            )
         if text not in _ALIASES:
             known = ", ".join(_ALIASES)
             raise InvalidSchedule(
@@ -374,7 +381,8 @@ def _check(expr: str, position: int, word: str, warnings: list[str]) -> None:
         if position in (_DOM, _DOW) and _special(position, token):
             continue
         if token.startswith("h") and (found := _HASH.fullmatch(token)):
-            _check_hash(expr, position, token, found)
+            _check_hash(expr, position, found)
+            _check_step(expr, position, token, found[3])
             continue
         found = _TOKEN.fullmatch(token)
         if found is None:
@@ -382,7 +390,8 @@ def _check(expr: str, position: int, word: str, warnings: list[str]) -> None:
         bounds = [_value(expr, position, part) for part in found[1].split("-") if part != "*"]
         if len(bounds) == 2 and bounds[0] > bounds[1] and position != 6:
             warnings.append(f"{_NAMES[position]}: {token} runs past the end and wraps around")
-        _check_step(expr, position, token, found[2])
+        if _check_step(expr, position, token, found[2]) == _SIZES[position]:
+            warnings.append(f"{_NAMES[position]}: {token} steps over all but its first value")
 
 
 def _special(position: int, token: str) -> bool:
@@ -401,12 +410,11 @@ _DAY: Final = r"(?:[0-7]|sun|mon|tue|wed|thu|fri|sat)"
 _DOW_SPECIAL: Final = re.compile(rf"(?P<nth>{_DAY})#(?P<n>[1-5]|l)|l(?P<a>{_DAY})|(?P<b>{_DAY})l")
 
 
-def _check_hash(expr: str, position: int, token: str, found: re.Match[str]) -> None:
+def _check_hash(expr: str, position: int, found: re.Match[str]) -> None:
     low, high = _RANGES[position]
     for part in (found[1], found[2]):
         if part is not None and not low <= int(part) <= high:
             _out_of_range(expr, position, part)
-    _check_step(expr, position, token, found[3])
 
 
 def _value(expr: str, position: int, part: str) -> int:
@@ -421,13 +429,14 @@ def _value(expr: str, position: int, part: str) -> int:
     return int(part)
 
 
-def _check_step(expr: str, position: int, token: str, step: str | None) -> None:
+def _check_step(expr: str, position: int, token: str, step: str | None) -> int | None:
+    """Return the step, if there is one; `*/60` is as long as the range, `*/61` too long."""
     if step is None:
-        return
+        return None
     low, high = _RANGES[position]
     if int(step) == 0:
         _refuse(expr, position, token, "has a step of zero")
-    if int(step) > high - low:
+    if int(step) > _SIZES[position]:
         upper = _NAMES[position + 1] if position < len(_NAMES) - 1 else "field"
         _refuse(
             expr,
@@ -436,6 +445,7 @@ def _check_step(expr: str, position: int, token: str, step: str | None) -> None:
             f"has a step larger than the range {low}–{high}; write the step in the {upper}"
             " instead, or use every <duration>",
         )
+    return int(step)
 
 
 def _out_of_range(expr: str, position: int, part: str) -> NoReturn:

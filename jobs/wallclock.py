@@ -98,6 +98,8 @@ def _segments_of_year(name: str, year: int) -> tuple[tuple[int, ...], tuple[Segm
 def _changes(where: ZoneInfo, start: int, end: int) -> list[tuple[int, int]]:
     """Return ``(instant, offset from then on)``: the start, then every change before the end."""
     found = [(start, _offset(where, start))]
+    if where.utcoffset(None) is not None:
+        return found  # UTC and its like: no year has a change
     probe = start
     while probe < end - 1:
         step, offset = min(probe + _STEP, end - 1), found[-1][1]

@@ -54,7 +54,6 @@ def _duration(value: object, *, default_unit: str | None, narrow: bool) -> timed
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"invalid duration {value!r} ({DURATION_HELP})")
     from jobs.duration import parse_duration
-
     from jobs.errors import InvalidSchedule
 
     text = f"{value:g}" if isinstance(value, float) else str(value)

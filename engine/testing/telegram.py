@@ -22,6 +22,8 @@ from html.parser import HTMLParser
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from engine.clock import SystemClock
+
 TOKEN: Final = "100000001:stand-in-token-AAAAAAAAAAAAAAAAAAAAAAAA"  # noqa: S105 - of no use elsewhere
 LONGEST_TEXT: Final = 4096
 BLOCKED: Final = "Forbidden: bot was blocked by the user"
@@ -207,13 +209,14 @@ class TelegramStandIn:
         chat_type: str | None = None,
         username: str | None = None,
         thread_id: int | None = None,
-        date: int = 0,
+        date: int | None = None,
         token: str | None = None,
         **more: Any,
     ) -> int:
         """Put a message of a person into the bot's updates; return its message id.
 
-        A negative chat is a supergroup. ``more`` are further fields of the Message object.
+        A negative chat is a supergroup; without a ``date`` it is written now. ``more`` are
+        further fields of the Message object.
         A ``@name`` of the bot in the text becomes a mention entity, as on the platform.
         """
         message_id = self._take_message_id()
@@ -229,7 +232,7 @@ class TelegramStandIn:
             "message_id": message_id,
             "from": sender,
             "chat": {"id": chat_id, "type": kind},
-            "date": date,
+            "date": int(SystemClock().now().timestamp()) if date is None else date,
             "text": text,
         }
         if thread_id is not None:

@@ -1,7 +1,5 @@
 """An engine for tests of the gateway: it keeps what it was told and answers from a script."""
 
-# ruff: noqa: ARG002 - a fake takes what the promise takes
-
 from __future__ import annotations
 
 import asyncio

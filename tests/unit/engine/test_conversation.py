@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from jobs.store.db import Database
 
 from engine.agents.base import Agent, AgentFailure, FailureClass, TurnReply, TurnRequest
 from engine.conversation import ChatTurn, Conversation, Persona, preamble
@@ -18,6 +17,7 @@ from engine.store import events as event_rows, outbox as outbox_rows
 from engine.target import Route
 from engine.turn import Turns, recall
 from jobs.model import Usage
+from jobs.store.db import Database
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = "agent:main:main"

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from jobs.store.db import Database
 
 from engine.agents.base import Agent, AgentFailure, FailureClass, TurnReply, TurnRequest
 from engine.lanes import Lanes
 from engine.turn import TurnOrder, TurnResult, Turns, recall, remember
 from jobs.errors import InvalidInput
+from jobs.store.db import Database
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = "agent:main:main"

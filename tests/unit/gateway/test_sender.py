@@ -1,4 +1,3 @@
-# ruff: noqa: ARG002 - the fake keeps the signatures of its promise
 """The sender: what is committed when, who waits for whom, what a restart repeats."""
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ REFUSED = {
     "* * * *": "it has 4 fields",
     "* * * * * * * *": "it has 8 fields",
     "": "it has 0 fields",
-    "@reboot": "'@reboot' is no known alias",
+    "@reboot": "@reboot was refused",
     "H * * * *": "H needs a job to be spread by",
     "0 0 31 2 *": 'cron expression "0 0 31 2 *" has no upcoming run time and would never fire',
     "0 0 30 2 *": 'cron expression "0 0 30 2 *" has no upcoming run time and would never fire',

@@ -1,0 +1,136 @@
+"""kill -9 at each named point, then a restart: no slot lost or run twice, no message lost.
+
+cron.md §11.2, channels.md §11; the points are `jobs.crash.POINTS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from engine.testing.telegram import TelegramStandIn
+from jobs.crash import POINTS
+from tests.acceptance.test_story import telegram_config
+from tests.fakes.gateway_process import GatewayProcess, gateway
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(60)]
+
+JOB = """{ gateway: { mode: "local" }, cron: { jobs: {
+    probe: { schedule: "every 1s", command: ["echo", "ok"], deliver: "local:inbox" },
+} } }"""
+KILLED = -signal.SIGKILL
+
+
+async def crash(engine: GatewayProcess, point: str) -> None:
+    """Start a gateway that dies at a point, and wait for that."""
+    await engine.start(ENGINE_TESTING="1", ENGINE_CRASH_AT=point)
+    assert await engine.ended() == KILLED
+
+
+async def until_inbox(engine: GatewayProcess, count: int) -> list[str]:
+    """Wait until so many messages have arrived; returns their ids."""
+    async with asyncio.timeout(20):
+        while True:
+            page = await engine.call("inbox.list", {})
+            if page["total"] >= count:
+                return [letter["id"] for letter in page["messages"]]
+
+
+@pytest.mark.parametrize("point", ["after-claim", "after-turn", "after-outbox-commit", "mid-send"])
+async def test_a_slot_is_neither_lost_nor_run_twice(tmp_path: Path, point: str) -> None:
+    async with gateway(tmp_path, JOB) as engine:
+        await crash(engine, point)
+        first = engine.rows("SELECT id, slot, status FROM runs ORDER BY id LIMIT 1")
+        assert len(first) == 1
+        await engine.start()
+        await until_inbox(engine, 2)
+        await engine.stop()
+    (run_id, slot, _), status = first[0], "SELECT status, reason FROM runs WHERE id = ?"
+    slots = engine.rows("SELECT slot, count(*) FROM runs WHERE slot IS NOT NULL GROUP BY slot")
+    assert all(count == 1 for _, count in slots)
+    story = [row for row in engine.rows("SELECT id, status, reason FROM runs") if row[0] == run_id]
+    interrupted = point == "after-turn"
+    assert story == [(run_id, "failed", "interrupted") if interrupted else (run_id, "ok", None)]
+    assert slot is not None
+    assert status
+    letters = engine.rows("SELECT id, text FROM inbox")
+    assert len(letters) == len({letter[0] for letter in letters})
+    mine = [letter for letter in letters if run_id in letter[0]]
+    assert len(mine) == (0 if interrupted else 1)
+
+
+async def test_no_open_row_is_left_behind(tmp_path: Path) -> None:
+    async with gateway(tmp_path, JOB) as engine:
+        await crash(engine, "after-turn")
+        await engine.start()
+        await until_inbox(engine, 1)
+        await engine.stop()
+    open_rows = engine.rows(
+        "SELECT id, status FROM runs WHERE status IN ('claimed', 'running', 'deferred')"
+    )
+    assert open_rows == []
+
+
+@pytest.mark.parametrize(
+    ("point", "arrived", "state"),
+    [
+        ("after-outbox-commit", 1, "delivered"),
+        ("mid-send", 0, "unknown"),
+        ("after-send", 1, "unknown"),
+    ],
+)
+async def test_a_platform_message_is_sent_or_said_to_be_unknown(
+    tmp_path: Path, point: str, arrived: int, state: str
+) -> None:
+    async with (
+        TelegramStandIn() as telegram,
+        gateway(tmp_path, telegram_config(telegram)) as engine,
+    ):
+        telegram.user_writes("hello", chat_id=42)
+        await crash(engine, point)
+        assert len(telegram.sent) == (1 if point == "after-send" else 0)
+        await engine.start()
+        if state == "delivered":
+            await telegram.next_sent()
+        telegram.user_writes("still there?", chat_id=42)
+        async with asyncio.timeout(20):
+            while not any("still there?" in message.visible for message in telegram.sent):
+                await telegram.next_sent()
+        await engine.stop()
+        first = [message for message in telegram.sent if message.visible == "You said: hello"]
+        assert len(first) == arrived
+    states = [row[0] for row in engine.rows("SELECT state FROM outbox ORDER BY id")]
+    assert states == [state, "delivered"]
+
+
+async def test_an_event_that_asked_for_a_beat_asks_again(tmp_path: Path) -> None:
+    config = (
+        '{ gateway: { mode: "local" }, agents: { defaults: { heartbeat: { target: "last" } } } }'
+    )
+    async with gateway(tmp_path, config) as engine:
+        await engine.start(ENGINE_TESTING="1", ENGINE_CRASH_AT="after-turn")
+        with pytest.raises(Exception, match="gateway"):
+            await engine.tell("the kettle boils")
+        assert await engine.ended() == KILLED
+        await engine.start()
+        await until_inbox(engine, 1)
+        await engine.stop()
+    assert engine.rows("SELECT text FROM inbox") == [("Reminder: the kettle boils",)]
+
+
+async def test_a_migration_that_was_cut_starts_over(tmp_path: Path) -> None:
+    async with gateway(tmp_path, JOB) as engine:
+        assert await engine.start(ENGINE_TESTING="1", ENGINE_CRASH_AT="mid-migration") == KILLED
+        assert await engine.start() is None
+        await until_inbox(engine, 1)
+
+
+def test_every_point_is_tried() -> None:
+    tried = {
+        "after-claim", "after-turn", "after-outbox-commit", "mid-send", "after-send",
+        "mid-migration",
+    }  # fmt: skip
+    assert tried == set(POINTS)

@@ -1,0 +1,145 @@
+"""The main job as its user lives it: real process, real sockets, platforms on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from engine.testing.telegram import TelegramStandIn, Wrong
+from tests.fakes.gateway_process import gateway
+from tests.fakes.openai_server import KEY, OpenAIServer, Plan
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(60)]
+
+LOCAL = '{ gateway: { mode: "local" }, agents: { defaults: { heartbeat: { target: "last" } } } }'
+
+
+def telegram_config(telegram: TelegramStandIn, model: OpenAIServer | None = None) -> str:
+    config: dict[str, object] = {
+        "gateway": {"mode": "local"},
+        "agents": {"defaults": {"heartbeat": {"every": "30m", "target": "last"}}},
+        "channels": {
+            "telegram": {
+                "botToken": telegram.token,
+                "apiRoot": telegram.root,
+                "allowFrom": ["42"],
+            }
+        },
+    }
+    if model is not None:
+        config["models"] = {"providers": {"fake": {"baseUrl": model.base_url, "apiKey": KEY}}}
+        config["agents"] = {
+            "defaults": {
+                "model": {"primary": "fake/tiny"},
+                "heartbeat": {"every": "30m", "target": "last"},
+            }
+        }
+    return json.dumps(config)
+
+
+async def test_a_person_writes_once_and_alerts_find_them(tmp_path: Path) -> None:
+    async with (
+        TelegramStandIn() as telegram,
+        OpenAIServer(Plan(text="hello Ann"), Plan(text="The build is red")) as model,
+        gateway(tmp_path, telegram_config(telegram, model)) as engine,
+    ):
+        assert await engine.start() is None
+        telegram.user_writes("hello", chat_id=42)
+        assert (await telegram.next_sent()).visible == "hello Ann"
+        answer = await engine.tell("look at the build")
+        alert = await telegram.next_sent()
+        assert (alert.chat_id, alert.visible) == (42, "The build is red")
+        record = await engine.call("last-heartbeat")
+        assert answer["outcome"]["runId"] == record["runId"]
+        assert (record["status"], record["channel"], record["to"]) == ("sent", "telegram", "42")
+        assert record["target"]["via"] == "last"
+        assert await engine.stop() == 0
+    told = engine.said.decode()
+    assert telegram.token not in told
+    assert KEY not in told
+
+
+async def test_before_anybody_wrote_the_silence_has_a_reason(tmp_path: Path) -> None:
+    async with (
+        TelegramStandIn() as telegram,
+        gateway(tmp_path, telegram_config(telegram)) as engine,
+    ):
+        await engine.start()
+        record = (await engine.tell("look"))["outcome"]
+        assert (record["status"], record["reason"]) == ("skipped", "no-route")
+        assert "send the bot one message" in record["explain"]
+
+
+async def test_a_stranger_is_not_answered(tmp_path: Path) -> None:
+    async with (
+        TelegramStandIn() as telegram,
+        gateway(tmp_path, telegram_config(telegram)) as engine,
+    ):
+        await engine.start()
+        telegram.user_writes("let me in", chat_id=666)
+        telegram.user_writes("hello", chat_id=42)
+        assert (await telegram.next_sent()).chat_id == 42
+        assert {message.chat_id for message in telegram.sent} == {42}
+
+
+async def test_a_rate_limit_delays_the_message_and_loses_nothing(tmp_path: Path) -> None:
+    async with (
+        TelegramStandIn() as telegram,
+        gateway(tmp_path, telegram_config(telegram)) as engine,
+    ):
+        await engine.start()
+        telegram.fail("sendMessage", Wrong.too_many(1))
+        telegram.user_writes("hello", chat_id=42)
+        assert (await telegram.next_sent(within=10)).visible == "You said: hello"
+        assert len(telegram.sent) == 1
+
+
+async def test_jobs_of_the_config_file_fire_and_arrive(tmp_path: Path) -> None:
+    config = """{ gateway: { mode: "local" }, cron: { jobs: {
+        brief: { schedule: "every 1s", message: "the brief", deliver: "local:inbox" },
+        probe: { schedule: "every 1s", command: ["echo", "disk ok"], deliver: "local:inbox" },
+    } } }"""
+    async with gateway(tmp_path, config) as engine:
+        await engine.start()
+        texts: set[str] = set()
+        async with asyncio.timeout(20):
+            while not {"Done: the brief", "disk ok"} <= texts:
+                page = await engine.call("inbox.list", {})
+                texts = {letter["text"] for letter in page["messages"]}
+        with pytest.raises(Exception, match="is defined in"):
+            await engine.call("cron.remove", {"id": "cfg:brief"})
+
+
+async def test_a_stop_lets_a_running_turn_finish(tmp_path: Path) -> None:
+    script = tmp_path / "script.json5"
+    script.write_text('[{ when: { kind: "heartbeat" }, say: "done in time", takesMs: 1500 }]')
+    config = """{ gateway: { mode: "local" },
+        models: { providers: { offline: { script: "script.json5" } } },
+        agents: { defaults: { heartbeat: { target: "last" } } } }"""
+    async with gateway(tmp_path, config) as engine:
+        await engine.start()
+        await engine.call("wake", {"mode": "now", "text": "take your time"})
+        async with asyncio.timeout(10):
+            while not engine.rows("SELECT id FROM runs WHERE status = 'running'"):
+                await asyncio.sleep(0.02)
+        assert await engine.stop() == 0
+    assert engine.rows("SELECT text FROM inbox") == [("done in time",)]
+    assert engine.rows("SELECT status FROM runs") == [("ok",)]
+
+
+async def test_a_message_that_was_admitted_is_answered_after_a_crash(tmp_path: Path) -> None:
+    async with (
+        TelegramStandIn() as telegram,
+        OpenAIServer(Plan(hang=True), Plan(text="here I am")) as model,
+        gateway(tmp_path, telegram_config(telegram, model)) as engine,
+    ):
+        await engine.start()
+        telegram.user_writes("are you there?", chat_id=42)
+        await model.asked.wait()
+        await engine.stop(signal.SIGKILL)
+        await engine.start()
+        assert (await telegram.next_sent()).visible == "here I am"
