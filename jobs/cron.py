@@ -43,9 +43,10 @@ _DAY_WORDS: Final = {
     word: n for n, word in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))
 }
 _SIZES: Final = (60, 60, 24, 31, 12, 7, 130)  # different values of each field
-_DOM, _MONTH, _DOW = 3, 4, 5
+_DOM, _MONTH, _DOW, _YEAR = 3, 4, 5, 6
 _TOKEN: Final = re.compile(r"(\*|[a-z0-9]+(?:-[a-z0-9]+)?)(?:/(\d+))?")
 _WORD: Final = re.compile(r"[a-z]{3}")
+_RANDOM: Final = re.compile(r"r(?![a-z])")
 _HASH: Final = re.compile(r"h(?:\((\d+)-(\d+)\))?(?:/(\d+))?")
 
 
@@ -386,9 +387,11 @@ def _check(expr: str, position: int, word: str, warnings: list[str]) -> None:
             continue
         found = _TOKEN.fullmatch(token)
         if found is None:
-            _refuse(expr, position, token, "cannot be read")
+            _refuse(expr, position, token, _unread(token))
         bounds = [_value(expr, position, part) for part in found[1].split("-") if part != "*"]
-        if len(bounds) == 2 and bounds[0] > bounds[1] and position != 6:
+        if len(bounds) == 2 and bounds[0] > bounds[1]:
+            if position == _YEAR:
+                _refuse(expr, position, token, "ends before it begins")
             warnings.append(f"{_NAMES[position]}: {token} runs past the end and wraps around")
         if _check_step(expr, position, token, found[2]) == _SIZES[position]:
             warnings.append(f"{_NAMES[position]}: {token} steps over all but its first value")
@@ -422,11 +425,18 @@ def _value(expr: str, position: int, part: str) -> int:
     if part in words:
         return words[part]
     if not part.isdecimal():
-        _refuse(expr, position, part, "is no number or known name")
+        _refuse(expr, position, part, _unread(part, "is no number or known name"))
     low, high = _RANGES[position]
     if not low <= int(part) <= high:
         _out_of_range(expr, position, part)
     return int(part)
+
+
+def _unread(token: str, otherwise: str = "cannot be read") -> str:
+    """Say why; `R` is a form of croniter's that would be another time after every restart."""
+    if _RANDOM.match(token):
+        return "would pick another time at every start; H picks one and keeps it"
+    return otherwise
 
 
 def _check_step(expr: str, position: int, token: str, step: str | None) -> int | None:
@@ -457,8 +467,10 @@ def _out_of_range(expr: str, position: int, part: str) -> NoReturn:
 
 
 def _refuse(expr: str, position: int, token: str, why: str) -> NoReturn:
+    at = expr.lower().find(token)
+    shown = expr[at : at + len(token)] if at >= 0 else token  # as the author wrote it
     raise InvalidSchedule(
-        f'{_NAMES[position]}: "{token}" {why} (field {_shown(expr, position)} of "{expr}")'
+        f'{_NAMES[position]}: "{shown}" {why} (field {_shown(expr, position)} of "{expr}")'
     )
 
 
@@ -535,9 +547,7 @@ def _expand_token(position: int, token: str, hash_id: str | None) -> tuple[objec
     if hash_id is None:
         words = {_MONTH: _MONTH_WORDS, _DOW: _DAY_WORDS}.get(position, {})
         token = _WORD.sub(lambda word: str(words[word[0]]), token)
-        plain = _plain(position, token)
-        if plain:  # a range that wraps around is empty to us, not to croniter
-            return tuple(sorted({day % 7 for day in plain})) if position == _DOW else tuple(plain)
+        return _plain(position, token)
     from croniter import croniter  # here, not above: 60 ms that most commands need not pay
 
     place = (position - 1) % 6 if position < 6 else 6  # croniter counts the seconds sixth
@@ -549,10 +559,11 @@ def _expand_token(position: int, token: str, hash_id: str | None) -> tuple[objec
     return tuple(expanded[place])
 
 
-def _plain(position: int, token: str) -> range:
+def _plain(position: int, token: str) -> tuple[int, ...]:
     """Expand a number, a range or a step: nothing to look up in a library, nothing to load.
 
-    A test compares with croniter, which reads `5-5` as every value.
+    A test compares with croniter, which reads `5-5` as every value and loses the step of a
+    range where it wraps around (`59-1/2` as 59 alone).
     """
     low, high = _RANGES[position]
     bounds, _slash, step = token.partition("/")
@@ -562,8 +573,13 @@ def _plain(position: int, token: str) -> range:
         if first == "7" and dash and last != "7":
             first = "0"  # Sunday begins a range as 0 and ends it as 7
     start = low if first == "*" else int(first)
-    to_the_end = first == "*" or (step and not dash)
-    return range(start, (high if to_the_end else int(last or first)) + 1, int(step or 1))
+    end = high if first == "*" or (step and not dash) else int(last or first)
+    size = high - low + 1
+    beyond = end + 1 if start <= end else end + 1 + size  # around the end of the field
+    values = range(start, beyond, int(step or 1))
+    if position == _DOW:
+        return tuple(sorted({day % 7 for day in values}))
+    return tuple(sorted({(value - low) % size + low for value in values}))
 
 
 def _numbers(field: list[object]) -> set[int]:

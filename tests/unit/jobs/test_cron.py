@@ -41,6 +41,10 @@ ACCEPTED = {
     "0 0 * * 3-3": ["01-07 00:00:00", "01-14 00:00:00"],  # croniter reads every day
     "0 22-2 * * *": ["01-01 00:00:00", "01-01 01:00:00", "01-01 02:00:00", "01-01 22:00:00"],
     "0 0 * * fri-mon": ["01-02 00:00:00", "01-03 00:00:00", "01-04 00:00:00", "01-05 00:00:00"],
+    "59-1/2 4 * * *": ["01-01 04:01:00", "01-01 04:59:00"],  # croniter: 59 alone
+    "0 22-4/3 * * *": ["01-01 01:00:00", "01-01 04:00:00", "01-01 22:00:00"],
+    "0 0 25-5/3 * *": ["01-03 00:00:00", "01-25 00:00:00", "01-28 00:00:00", "01-31 00:00:00"],
+    "0 0 1 12-4/2 *": ["02-01 00:00:00", "04-01 00:00:00", "12-01 00:00:00"],
     "0 0 5-1 * *": ["01-01 00:00:00", "01-05 00:00:00"],
     "0 0 ? * 1": ["01-05 00:00:00", "01-12 00:00:00"],  # Mondays, not every day
     "0 0 13 * ?": ["01-13 00:00:00", "02-13 00:00:00"],
@@ -98,8 +102,11 @@ REFUSED = {
     "*/61 * * * *": 'minute: "*/61" has a step larger than the range 0–59; write the step',
     "? 0 * * *": 'minute: "?" cannot be read (field 1 of',
     "0 0 * * 1#6": 'day of week: "1#6" cannot be read (field 5 of',
-    "R * * * *": 'minute: "r" is no number or known name (field 1 of',
-    "R(0-5) * * * *": 'minute: "r(0-5)" cannot be read (field 1 of',
+    "R * * * *": 'minute: "R" would pick another time at every start; H picks one',
+    "R(0-5) * * * *": 'minute: "R(0-5)" would pick another time at every start; H picks one',
+    "0 0 * * Rain": 'day of week: "Rain" is no number or known name (field 5 of',
+    "0 0 L-31 * *": 'day of month: "L" is no number or known name (field 3 of',
+    "0 0 0 1 1 * 2030-2028": 'year: "2030-2028" ends before it begins (field 7 of',
     "0 0 , * *": 'day of month: "" cannot be read (field 3 of',
     "* * * *": "it has 4 fields",
     "* * * * * * * *": "it has 8 fields",
