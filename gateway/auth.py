@@ -403,10 +403,14 @@ def origin_allowed(peer: Peer, policy: Policy) -> bool:
         return False
     if "*" in policy.allowed_origins or peer.origin in policy.allowed_origins:
         return True
-    origin_host = urlsplit(peer.origin).hostname or ""
+    try:
+        origin = urlsplit(peer.origin)
+        origin_host = origin.hostname or ""
+    except ValueError:  # not an address at all
+        return False
     if peer.local and _loopback(origin_host):
         return True
-    return _private(peer.host) and urlsplit(peer.origin).netloc == peer.headers.get("host", "")
+    return _private(peer.host) and origin.netloc == peer.headers.get("host", "")
 
 
 def _loopback(host: str) -> bool:

@@ -45,7 +45,8 @@ class Pages:
         await answer(scope, receive, send)
 
     def _answer(self, request: Request) -> Response:
-        route = _ROUTES.get(request.url.path)
+        # Not `request.url`: that is put together from the Host header, which anybody may write.
+        route = _ROUTES.get(request.scope["path"])
         if route is None:
             return PlainTextResponse("Not Found", status_code=404)
         if request.method not in ("GET", "HEAD"):

@@ -16,10 +16,16 @@ from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequ
 from typing import Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.connection import WIRE
-from gateway.protocol.frames import MAX_FRAME, MAX_FRAME_BEFORE_HELLO, close_reason
+from gateway.protocol.frames import (
+    MAX_BUFFERED,
+    MAX_FRAME,
+    MAX_FRAME_BEFORE_HELLO,
+    close_reason,
+)
 from jobs.errors import OwnershipRefused
 
 log = logging.getLogger(__name__)
@@ -27,6 +33,9 @@ log = logging.getLogger(__name__)
 BACKLOG: Final = 2048
 LINGER_SECONDS: Final = 5.0  # how long a peer may take to answer a close
 HEADER_BYTES: Final = 14  # the longest frame header
+REQUEST_SECONDS: Final = 15.0  # from a connection to its first whole request, and between two
+REQUEST_BYTES: Final = 65_536  # of one request line with its headers
+_FLAWS: Final = {1002: "protocol error", 1007: "a text frame is not UTF-8"}
 
 App = Callable[
     [
@@ -101,12 +110,21 @@ class GatewaySocket(WebSocketsSansIOProtocol):
             self._cut(1009, "preauth payload too large")
 
     def send_receive_event_to_app(self) -> None:
-        """Pass a whole message on, unless it is larger than this phase allows."""
+        """Pass a whole message on, unless it is larger than this phase allows, or no text."""
         self._finished = True
         if sum(len(part) for part in self.frames) > self._limit:
             self._cut(1009, "preauth payload too large")
-            return
-        super().send_receive_event_to_app()
+        elif self.curr_msg_data_type == "text" and not _is_text(self.frames):
+            self._cut(1007, _FLAWS[1007])
+        else:
+            super().send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answer, unless the peer asks and asks and never reads what it is told."""
+        if self.buffered() > MAX_BUFFERED:
+            self._cut(1008, "slow consumer")
+        else:
+            super().handle_ping()
 
     def handle_parser_exception(self) -> None:
         """A frame that breaks the protocol or is too large: say so, then listen no more.
@@ -118,7 +136,8 @@ class GatewaySocket(WebSocketsSansIOProtocol):
             self.transport.abort()
             return
         sent = self.conn.close_sent
-        code, reason = (1002, "protocol error") if sent is None else (sent.code, sent.reason)
+        code, reason = (1002, "") if sent is None else (sent.code, sent.reason)
+        reason = reason or _FLAWS.get(code, "bad frame")
         self._deaf = True
         self.stop_keepalive()
         self._end_with(code, reason)
@@ -141,6 +160,62 @@ class GatewaySocket(WebSocketsSansIOProtocol):
             self.end(1012, "service restart")
         else:
             super().shutdown()
+
+
+def _is_text(parts: Sequence[bytes]) -> bool:
+    whole = parts[0] if len(parts) == 1 else b"".join(parts)
+    try:
+        whole.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class _Patience:
+    """Mixed into uvicorn's HTTP class: a request has to be whole in time, and of a decent size.
+
+    uvicorn itself waits for ever for the first request of a connection, and its faster parser
+    puts no limit on headers.
+    """
+
+    def connection_made(self: Any, transport: asyncio.Transport) -> None:
+        """Start the watch."""
+        super().connection_made(transport)  # type: ignore[misc]  # of the class it is mixed into
+        self._answered: object = None
+        self._heard = 0
+        self.loop.call_later(REQUEST_SECONDS, self._look)
+
+    def data_received(self: Any, data: bytes) -> None:
+        """Count what comes before a request is whole."""
+        if self.cycle is self._answered or self.cycle.response_complete:
+            self._heard = self._heard + len(data)
+            if self._heard > REQUEST_BYTES:
+                self._refuse("431 Request Header Fields Too Large", "the request is too large")
+                return
+        before = self.cycle
+        super().data_received(data)  # type: ignore[misc]
+        if self.cycle is not before:
+            self._heard = 0
+
+    def _look(self: Any) -> None:
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return  # gone, or a WebSocket by now
+        if self.cycle is self._answered:
+            self._refuse("408 Request Timeout", f"no request within {REQUEST_SECONDS:.0f} s")
+            return
+        if self.cycle.response_complete:
+            self._answered = self.cycle
+        self.loop.call_later(REQUEST_SECONDS, self._look)
+
+    def _refuse(self: Any, status: str, words: str) -> None:
+        if not self.transport.is_closing():
+            head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+            body = f"Content-Length: {len(words)}\r\n\r\n{words}"
+            self.transport.write((head + body).encode())
+            self.transport.close()
+
+
+_Http: Final = type("GatewayHttp", (_Patience, AutoHTTPProtocol), {})
 
 
 class _Uvicorn(uvicorn.Server):
@@ -179,6 +254,7 @@ class Server:
 
         config = uvicorn.Config(
             app,
+            http=_Http,
             ws=GatewaySocket,
             ws_max_size=MAX_FRAME,
             ws_per_message_deflate=False,  # offered by clients, optional, and slow

@@ -16,6 +16,9 @@ TICK_INTERVAL_MS: Final = 30_000
 REASON_BYTES: Final = 123  # RFC 6455: a close frame holds 125, two are the code
 
 NonEmpty = Annotated[str, Field(min_length=1)]
+# What a database column and a date can hold: a larger number is refused by name, not by a crash.
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Instant = Annotated[int, Field(ge=0, le=253_402_300_799_999)]  # ms; the year 9999 ends there
 
 
 class RequestFrame(BaseModel):
@@ -60,22 +63,18 @@ class Encoded:
 
 
 def decode(raw: str | bytes) -> Request | BadFrame | NotJson:
-    """Read one message. Never raises."""
+    """Read one message. Never raises. `NaN` and `Infinity` are words of Python, not of JSON."""
     try:
-        frame = RequestFrame.model_validate_json(raw)
-    except ValidationError as error:
-        return _why_not(raw, error)
-    return Request(frame.id, frame.method, {} if frame.params is None else frame.params)
-
-
-def _why_not(raw: str | bytes, error: ValidationError) -> BadFrame | NotJson:
-    try:
-        value = from_json(raw)
+        value = from_json(raw, allow_inf_nan=False)
     except ValueError:
         return NotJson()
-    frame_id = value.get("id") if isinstance(value, dict) else None
-    known = frame_id if isinstance(frame_id, str) and frame_id else "invalid"
-    return BadFrame(known, reasons(error))
+    try:
+        frame = RequestFrame.model_validate(value)
+    except ValidationError as error:
+        frame_id = value.get("id") if isinstance(value, dict) else None
+        known = frame_id if isinstance(frame_id, str) and frame_id else "invalid"
+        return BadFrame(known, reasons(error))
+    return Request(frame.id, frame.method, {} if frame.params is None else frame.params)
 
 
 def reasons(error: ValidationError) -> str:
@@ -102,10 +101,17 @@ _WORDS: Final[Mapping[str, str]] = {
     "model_attributes_type": "must be object",
     "mapping_type": "must be object",
 }
+_BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
+    "greater_than_equal": (">=", "ge"),
+    "less_than_equal": ("<=", "le"),
+}
 
 
 def _reason(detail: ErrorDetails) -> str:
     kind, where = detail["type"], detail["loc"]
+    if kind in _BOUNDS:
+        sign, limit = _BOUNDS[kind]
+        return f"{_path(where)}: must be {sign} {detail.get('ctx', {}).get(limit)}"
     match kind:
         case "missing":
             return f"{_path(where[:-1])}: must have required property '{where[-1]}'"
@@ -125,8 +131,8 @@ def _path(where: tuple[int | str, ...]) -> str:
 
 
 def encode(value: object) -> str:
-    """JSON text of any wire value."""
-    return to_json(value).decode()
+    """JSON text of any wire value. A number that is none is null: JSON has no word for it."""
+    return to_json(value, inf_nan_mode="null").decode()
 
 
 def payload_text(payload: object) -> str:

@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from gateway.protocol import errors, frames
 from gateway.protocol.errors import Code, WireError
-from gateway.protocol.frames import BadFrame, NonEmpty, NotJson, Request
+from gateway.protocol.frames import BadFrame, Instant, NonEmpty, NotJson, Request
 
 VERSIONS: Final = (3, 4)
 TIMEOUT: Final = timedelta(seconds=15)
@@ -71,7 +71,7 @@ class Device(_Closed):
     id: str
     public_key: str
     signature: str
-    signed_at: int
+    signed_at: Instant
     nonce: str
 
 

@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.alias_generators import to_camel
 
 from gateway.protocol.errors import Code, Refusal, WireError
-from gateway.protocol.frames import NonEmpty, paths, reasons
+from gateway.protocol.frames import Count, Instant, NonEmpty, paths, reasons
+
+LONGEST_WAIT_MS: Final = 2_147_483_647  # what timers of other languages can hold: 24.8 days
 
 
 class Scope(StrEnum):
@@ -123,10 +125,10 @@ class HeartbeatHistoryParams(Params):
     agent_id: NonEmpty | None = None
     status: NonEmpty | None = None
     reason: NonEmpty | None = None
-    since_ms: Annotated[int, Field(ge=0)] | None = None
-    until_ms: Annotated[int, Field(ge=0)] | None = None
+    since_ms: Instant | None = None
+    until_ms: Instant | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
-    offset: Annotated[int, Field(ge=0)] = 0
+    offset: Count = 0
 
 
 class JobRef(Mutation):
@@ -159,7 +161,7 @@ class CronListParams(Params):
     sort_by: Literal["nextRunAtMs", "updatedAtMs", "name"] | None = None
     sort_dir: Literal["asc", "desc"] | None = None
     limit: Annotated[int, Field(ge=1, le=200)] | None = None
-    offset: Annotated[int, Field(ge=0)] | None = None
+    offset: Count | None = None
     compact: bool | None = None
     include_delivery_previews: bool | None = None
     include_system: bool | None = None  # ours: heartbeats too (`cron list --all`)
@@ -212,11 +214,11 @@ class CronRunsParams(Params):
     reason: NonEmpty | None = None
     trigger: NonEmpty | None = None
     query: str | None = None
-    since_ms: Annotated[int, Field(ge=0)] | None = None
-    until_ms: Annotated[int, Field(ge=0)] | None = None
+    since_ms: Instant | None = None
+    until_ms: Instant | None = None
     sort_dir: Literal["asc", "desc"] | None = None
     limit: Annotated[int, Field(ge=1, le=200)] | None = None
-    offset: Annotated[int, Field(ge=0)] | None = None
+    offset: Count | None = None
 
 
 class AgentParams(Params):
@@ -237,7 +239,7 @@ class AgentParams(Params):
     deliver: bool = False
     best_effort_deliver: bool = False
     thinking: str | None = None
-    timeout: Annotated[float, Field(ge=0)] | None = None  # seconds
+    timeout: Annotated[float, Field(ge=0, le=LONGEST_WAIT_MS / 1000)] | None = None  # seconds
     provider: str | None = None
     model: str | None = None
     lane: str | None = None
@@ -298,7 +300,7 @@ class ChatSendParams(Params):
     agent_id: NonEmpty | None = None
     thinking: str | None = None
     deliver: bool | None = None
-    timeout_ms: Annotated[int, Field(ge=0)] | None = None
+    timeout_ms: Annotated[int, Field(ge=0, le=LONGEST_WAIT_MS)] | None = None
     attachments: list[Any] | None = None
 
 
@@ -307,7 +309,7 @@ class ChatHistoryParams(Params):
 
     session_key: NonEmpty
     limit: Annotated[int, Field(ge=1, le=1000)] = 200
-    max_chars: Annotated[int, Field(ge=1)] | None = None
+    max_chars: Annotated[int, Field(ge=1, le=2**31)] | None = None
 
 
 class ChatAbortParams(Params):
@@ -321,16 +323,16 @@ class ChannelsStatusParams(Params):
     """`channels.status`."""
 
     probe: bool = False
-    timeout_ms: Annotated[int, Field(ge=0)] | None = None
+    timeout_ms: Annotated[int, Field(ge=0, le=LONGEST_WAIT_MS)] | None = None
     channel: NonEmpty | None = None
 
 
 class SessionsListParams(OpenParams):
     """`sessions.list`: filters of several versions, so the object is open."""
 
-    limit: Annotated[int, Field(ge=1)] | None = None
-    offset: Annotated[int, Field(ge=0)] | None = None
-    active_minutes: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    offset: Count | None = None
+    active_minutes: Annotated[int, Field(ge=1, le=2**31)] | None = None
     search: str | None = None
     agent_id: NonEmpty | None = None
 
