@@ -114,8 +114,8 @@ class Beats:
     async def _to_the_end(self, pending: Pending) -> None:
         await self.perform(pending)
 
-    async def accept(self, wake: Wake) -> Pending:
-        """Write the row of a wake; `perform` ends it."""
+    def accept(self, wake: Wake) -> Pending:
+        """Return a wake as a beat to be: from now on others may be merged with it."""
         now = self._clock.now()
         run = Run(
             id=new_id(now),
@@ -130,8 +130,11 @@ class Beats:
             wake=wake_words(wake),
             boot_id=self._boot_id,
         )
-        await self._recorder.added(run)
         return Pending(run=run, wake=wake)
+
+    async def enter(self, pending: Pending) -> None:
+        """Write the row of an accepted wake; `perform` ends it."""
+        await self._recorder.added(pending.run)
 
     async def perform(self, pending: Pending) -> Run:
         """See a beat to its end; returns its final row."""
@@ -141,8 +144,13 @@ class Beats:
         while True:
             async with lock:
                 now = self._clock.now()
-                view = await self._lookout.look(pending.run, pending.wake, now)
-                decision = self._bounded(decide(view.snapshot, now), pending, view, since, now)
+                wake = pending.wake
+                view = await self._lookout.look(pending.run, wake, now)
+                if pending.wake is not wake:
+                    continue  # merged while we looked: what it is about was not seen yet
+                decision = _overtaken(wake, view) or self._bounded(
+                    decide(view.snapshot, now), pending, view, since, now
+                )
                 match decision:
                     case Go():
                         pending.taken = True
@@ -458,6 +466,14 @@ class Beats:
     def _tell(self, run: Run, delivery: Delivery | None) -> None:
         zone = self._roster().agent(run.agent_id).zone
         self._bus.publish("heartbeat", heartbeat.record_words(run, delivery, zone=zone))
+
+
+def _overtaken(wake: Wake, view: View) -> Skip | None:
+    """End a wake whose events another turn took up: asking again would be about nothing."""
+    waiting = {event.id for event in view.events}
+    if not wake.event_ids or not waiting.isdisjoint(wake.event_ids):
+        return None
+    return Skip(SkipReason.SUPERSEDED, "another turn has taken its events up")
 
 
 def prompt_kind(event: SystemEvent) -> str:

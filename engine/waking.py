@@ -147,8 +147,8 @@ class Waking:
             known.run = replace(known.run, wake=wake_words(known.wake))
             known.poked.set()
             return
-        pending = await self._beats.accept(wake)
-        self._pending[wake.key] = pending
+        pending = self._beats.accept(wake)
+        self._pending[wake.key] = pending  # before anything is awaited: two would make two beats
         task = asyncio.create_task(self._performed(pending), name=f"wake-{pending.run.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -156,6 +156,7 @@ class Waking:
     async def _performed(self, pending: Pending) -> None:
         key = pending.wake.key
         try:
+            await self._beats.enter(pending)
             run = await self._beats.perform(pending)
         except asyncio.CancelledError:
             raise
