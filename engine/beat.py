@@ -30,7 +30,7 @@ from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute
 from engine.sessions import main_key
-from engine.store import events as event_rows, meta, tasks as task_rows
+from engine.store import events as event_rows, meta, outbox, tasks as task_rows
 from engine.store.events import SystemEvent
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
@@ -39,7 +39,7 @@ from jobs.crash import crash_point
 from jobs.ids import new_id
 from jobs.model import Job, Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.store.base import Finish
-from jobs.store.db import Database
+from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
 
@@ -407,9 +407,7 @@ class Beats:
         window = view.agent.beat.dedupe_window
         urgent = (verdict.response or {}).get("priority") == "high"
         if window is not None and not view.events and not urgent:
-            sent_at = await self._database.read(
-                lambda tx: meta.sent_at(tx, route.lane, verdict.text)
-            )
+            sent_at = await self._database.read(lambda tx: _said_at(tx, route.lane, verdict.text))
             if sent_at is not None and sent_at <= now < sent_at + window:
                 words = f"the same text was sent there at {sent_at:%Y-%m-%d %H:%M:%SZ}"
                 run = replace(run, reason=SkipReason.DUPLICATE, because=words)
@@ -466,6 +464,11 @@ class Beats:
     def _tell(self, run: Run, delivery: Delivery | None) -> None:
         zone = self._roster().agent(run.agent_id).zone
         self._bus.publish("heartbeat", heartbeat.record_words(run, delivery, zone=zone))
+
+
+def _said_at(tx: Tx, lane: str, text: str) -> datetime | None:
+    """Return when a text went out to a place; one that still waits there gives way to the new."""
+    return None if outbox.still_waits(tx, lane, text) else meta.sent_at(tx, lane, text)
 
 
 def _overtaken(wake: Wake, view: View) -> Skip | None:

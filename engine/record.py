@@ -12,7 +12,7 @@ from typing import Any
 from engine.events import Bus
 from engine.outbox import Delivery
 from engine.store import outbox
-from jobs.model import Run, RunStatus
+from jobs.model import Outcome, Run, RunStatus
 from jobs.store import runs
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
@@ -62,8 +62,8 @@ class Recorder:
     ) -> None:
         """Write how a run ended, together with its message and its consequences.
 
-        A heartbeat message takes the place of older ones that still wait in its lane
-        (channels.md §11).
+        An alert of a beat takes the place of older ones that still wait in its lane
+        (channels.md §11); that all is well is no reason to drop one.
         """
         run = end.run
 
@@ -71,7 +71,8 @@ class Recorder:
             runs.finish(tx, [end])
             for delivery in deliveries:
                 outbox.add(tx, delivery)
-            if deliveries and deliveries[0].kind == "heartbeat":
+            alert = run.outcome is Outcome.ALERT
+            if alert and deliveries and deliveries[0].kind == "heartbeat":
                 keys = [delivery.key for delivery in deliveries]
                 outbox.supersede(tx, deliveries[0].lane, deliveries[0].created_at, keep=keys)
             for effect in also:

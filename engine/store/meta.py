@@ -58,6 +58,11 @@ def note_sent(tx: Tx, lane: str, text: str, now: datetime) -> None:
     )
 
 
+def forget_sent(tx: Tx, lane: str, text: str) -> None:
+    """Note that this text did not arrive there after all."""
+    tx.exec_driver_sql("DELETE FROM sent_texts WHERE lane = ? AND hash = ?", (lane, _hash(text)))
+
+
 def note_suppressed(tx: Tx, lane: str, text: str) -> None:
     """Count a repetition that was not sent."""
     tx.exec_driver_sql(

@@ -11,6 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from engine.outbox import MOVES, TERMINAL, Delivery, Event, Priority, State, after
+from engine.store import meta
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
 from jobs.store.rows import at, instant, mapping_of, ms, text_of
@@ -51,6 +52,8 @@ _MOVE: Final = sa.text(
 _OPEN: Final = "('queued', 'sending', 'held')"
 _HEADS: Final = f"SELECT min(id) FROM outbox WHERE state IN {_OPEN} GROUP BY lane"
 MOST: Final = 1000  # waiting messages of one account
+# It did not arrive, so saying it again is no repetition (heartbeat.md §13.2).
+_UNSAID: Final = frozenset({State.FAILED, State.EXPIRED, State.CANCELLED})
 
 
 def add(tx: Tx, delivery: Delivery) -> Delivery:
@@ -82,7 +85,11 @@ def move(tx: Tx, key: str, event: Event, now: datetime, **changes: Any) -> Deliv
         changes.setdefault("first_attempt_at", now)
     moved = replace(current, state=state, **changes)
     done = tx.execute(_MOVE, {**_row(moved), "was": current.state.value})
-    return moved if done.rowcount else None
+    if not done.rowcount:
+        return None
+    if state in _UNSAID:
+        meta.forget_sent(tx, moved.lane, moved.text)
+    return moved
 
 
 def ready(tx: Tx, now: datetime, limit: int) -> list[Delivery]:
@@ -142,6 +149,16 @@ def supersede(tx: Tx, lane: str, now: datetime, *, keep: Sequence[str]) -> list[
     for key in keys:
         move(tx, key, Event.CANCEL, now, reason="superseded")
     return keys
+
+
+def still_waits(tx: Tx, lane: str, text: str) -> bool:
+    """Whether a beat's words wait there and no part of them has been sent."""
+    rows = tx.exec_driver_sql(
+        "SELECT text FROM outbox WHERE lane = ? AND kind = 'heartbeat' AND state = 'queued'"
+        " AND cursor_at = 0",
+        (lane,),
+    )
+    return any(row[0] == text for row in rows)
 
 
 def overflow(
