@@ -30,6 +30,7 @@ from jobs.store.db import Database
 log = logging.getLogger(__name__)
 
 BATCH: Final = 1000
+FLIGHTS: Final = 2  # batches written while another is decided
 CLOCK_JUMP: Final = timedelta(seconds=60)
 AT_LEAST_A_SECOND_LATE: Final = timedelta(seconds=1)
 
@@ -103,19 +104,42 @@ class Loop:
         now = self._clock.now()
         self._notice_jump(now)
         self._forget_ended(now)
-        while True:
-            rows, later = await self._database.read(
-                lambda tx: job_rows.due_and_next(tx, now, BATCH)
-            )
-            known = await self._serve(rows, now) if rows else ()
-            if len(rows) == BATCH:
-                continue
-            if known is None:
-                return await self._database.read(job_rows.next_due)
-            return min((at for at in (later, *known) if at is not None), default=None)
+        rows, later = await self._due(now)
+        if len(rows) < BATCH:
+            known = await self._perform(await self._decide(rows, now)) if rows else ()
+        else:
+            await self._burst(rows, now)
+            known = None
+        if known is None:
+            return await self._database.read(job_rows.next_due)
+        return min((at for at in (later, *known) if at is not None), default=None)
 
-    async def _serve(self, rows: list[DueJob], now: datetime) -> Sequence[datetime | None] | None:
-        """Claim and begin; returns when these jobs are due next, if nobody else had a say."""
+    async def _burst(self, rows: list[DueJob], now: datetime) -> None:
+        """Serve more than one batch: the next is read and decided while the last is written."""
+        flights: list[asyncio.Task[Any]] = []
+        try:
+            while rows:
+                planned = await self._decide(rows, now)
+                if len(flights) >= FLIGHTS:
+                    await asyncio.wait((flights[-FLIGHTS],))
+                flights.append(asyncio.create_task(self._perform(planned), name="burst"))
+                rows, _ = await self._due(now, behind=rows[-1])
+        finally:
+            # Whatever happened here: what was claimed must begin, and its failure be heard.
+            landed = await asyncio.gather(*flights, return_exceptions=True)
+        for error in landed:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _due(
+        self, now: datetime, behind: DueJob | None = None
+    ) -> tuple[list[DueJob], datetime | None]:
+        return await self._database.read(
+            lambda tx: job_rows.due_and_next(tx, now, BATCH, behind=behind)
+        )
+
+    async def _decide(self, rows: list[DueJob], now: datetime) -> list[_Planned]:
+        """Plan each job; one that cannot be read is set aside and holds up nobody."""
         planned = []
         settings = self._settings()
         for row in rows:
@@ -123,6 +147,10 @@ class Loop:
                 planned.append(self._plan(row, now, settings))
             except (EngineError, ValueError, KeyError, TypeError) as error:
                 await self._set_aside(row, error)
+        return planned
+
+    async def _perform(self, planned: list[_Planned]) -> Sequence[datetime | None] | None:
+        """Claim and begin; returns when these jobs are due next, if nobody else had a say."""
         granted = await self._database.write(
             lambda tx: run_rows.claim(tx, [plan.claim for plan in planned])
         )
@@ -133,7 +161,7 @@ class Loop:
                 ends.extend(self._begin(plan))
         if ends:
             await self._recorder.all_ended(ends)
-        if len(granted) < len(rows) or any(end.job_columns for end in ends):
+        if len(granted) < len(planned) or any(end.job_columns for end in ends):
             return None
         return [plan.claim.next_run_at for plan in planned]
 

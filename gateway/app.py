@@ -39,6 +39,7 @@ from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, METHODS
 from gateway.rpc.desk import new_desk
 from gateway.rpc.presence import Presence, SelfEntry
+from gateway.runtime import settle
 from gateway.sender import Sender
 from gateway.server import Server, bind
 from jobs.errors import EngineError
@@ -231,6 +232,7 @@ class Gateway:
         await engine.resume()
         parts.clockwork.start()
         self._watch = asyncio.create_task(self._follow_config(engine), name="config-watch")
+        settle()
         self._phase = Phase.READY
         log.info(
             "gateway ready",

@@ -104,7 +104,11 @@ def job_from_json(data: Mapping[str, Any]) -> Job:
 @lru_cache(maxsize=2048)
 def job_from_text(text: str) -> Job:
     """Return the job behind stored text; the jobs that run most often are read once."""
-    return job_from_json(json.loads(text))
+    data, end = _READ(text)  # `json.loads` looks for blanks around it
+    return job_from_json(data if end == len(text) else json.loads(text))
+
+
+_READ: Final = json.JSONDecoder().raw_decode
 
 
 def revision(job: Job) -> str:

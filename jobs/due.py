@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -62,22 +63,29 @@ def owed(
     """
     if now < next_run_at:
         return Owed((), Trigger.SCHEDULE, (), next_run_at)
-    following = None if isinstance(schedule, At) else schedule.next_after(next_run_at)
-    late = now - next_run_at
-    if late <= ON_TIME and (following is None or following > now):
-        first = _occurrence_at(schedule, next_run_at)
-        lost = _lost(schedule, next_run_at, following)
-        return Owed((first,), Trigger.SCHEDULE, lost, following)
+    if now - next_run_at <= ON_TIME:
+        on_time = _on_time(schedule, next_run_at)
+        if on_time.next_run_at is None or on_time.next_run_at > now:
+            return on_time
     missed, folded = _missed(schedule, next_run_at, now, reason_missed)
     after = None if isinstance(schedule, At) else schedule.next_after(now)
     policy = misfire.policy if catch_up else "skip"
     runs = _chosen(missed, now, misfire, policy)
     passed = _passed(missed, runs, now, None if policy == "skip" else misfire.grace, reason_missed)
     # The newest slot may be on time although older ones were missed.
-    on_time = bool(runs) and now - runs[0].instant <= ON_TIME
-    trigger = Trigger.SCHEDULE if on_time else Trigger.CATCHUP
+    is_on_time = bool(runs) and now - runs[0].instant <= ON_TIME
+    trigger = Trigger.SCHEDULE if is_on_time else Trigger.CATCHUP
     lost = _lost(schedule, next_run_at, after or now)
     return Owed(runs, trigger, (*folded, *passed, *lost), after)
+
+
+@lru_cache(maxsize=512)  # jobs with one expression come due together, and are owed the same
+def _on_time(schedule: Schedule, slot: datetime) -> Owed:
+    """Return what is owed if nothing but this slot has come."""
+    following = None if isinstance(schedule, At) else schedule.next_after(slot)
+    first = _occurrence_at(schedule, slot)
+    lost = _lost(schedule, slot, following)
+    return Owed((first,), Trigger.SCHEDULE, lost, following)
 
 
 def _occurrence_at(schedule: Schedule, instant: datetime) -> Occurrence:

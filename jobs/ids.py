@@ -11,4 +11,4 @@ def new_id(now: datetime) -> str:
 
     Rows made later sort later, so that the index of a growing ledger stays compact.
     """
-    return f"{int(now.timestamp() * 1000):012x}{secrets.token_hex(6)}"
+    return f"{int(now.timestamp() * 1000):012x}{secrets.token_bytes(6).hex()}"

@@ -38,12 +38,15 @@ class Occurrence:
     @property
     def nominal_local(self) -> str | None:
         """The wall time meant, as ``YYYY-MM-DDTHH:MM:SS``; it may not exist on that day."""
-        if self.nominal is None:
-            return None
-        days, second = divmod(self.nominal, DAY)
-        hour, rest = divmod(second, 3600)
-        day = date.fromordinal(days + _EPOCH_ORDINAL)
-        return f"{day.isoformat()}T{hour:02}:{rest // 60:02}:{rest % 60:02}"
+        return None if self.nominal is None else _wall_time(self.nominal)
+
+
+@lru_cache(maxsize=64)  # jobs that are due together mean few wall times
+def _wall_time(second: int) -> str:
+    days, second = divmod(second, DAY)
+    hour, rest = divmod(second, 3600)
+    day = date.fromordinal(days + _EPOCH_ORDINAL)
+    return f"{day.isoformat()}T{hour:02}:{rest // 60:02}:{rest % 60:02}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A cron expression in a zone. ``hash_id`` is the job's id: `H` and stagger use it."""
+    """A cron expression in a zone. ``hash_id`` is the job's id, if `H` or a stagger needs it."""
 
     expr: str
     tz: str
@@ -478,17 +481,26 @@ def _cron(
     expr = expr.strip()
     if expr.lower().startswith("@every "):
         return _every({**values, "everyMs": expr[7:].strip()}, now)
-    tz = str(values.get("tz") or default_tz)
-    wallclock.zone(tz)
+    stagger_ms = int(values.get("staggerMs") or 0)
+    needs_id = stagger_ms or "h" in expr.lower()
     given = values.get("dst")
-    made = Cron(
+    return _shared(
         expr,
-        tz,
-        stagger=timedelta(milliseconds=int(values.get("staggerMs") or 0)),
-        day_match=str(values.get("dayMatch") or "or"),
-        dst=_dst(given) if given else _USUAL,
-        hash_id=job_id,
+        str(values.get("tz") or default_tz),
+        stagger_ms,
+        str(values.get("dayMatch") or "or"),
+        _dst(given) if given else _USUAL,
+        job_id if needs_id else None,
     )
+
+
+@lru_cache(maxsize=1024)
+def _shared(
+    expr: str, tz: str, stagger_ms: int, day_match: str, dst: DstPolicy, hash_id: str | None
+) -> Cron:
+    """Return one value for all jobs with the same words: they share what was found out."""
+    wallclock.zone(tz)
+    made = Cron(expr, tz, timedelta(milliseconds=stagger_ms), day_match, dst, hash_id)
     made.fields  # noqa: B018 - read now, so that what cannot be read is refused here
     return made
 

@@ -21,6 +21,7 @@ class DueJob:
     next_run_at: datetime
     retry_at: datetime | None
     consecutive_errors: int
+    seq: int = 0  # its place among those due at the same instant
 
 
 @dataclass(frozen=True, slots=True)

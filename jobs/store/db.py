@@ -14,7 +14,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,18 +32,6 @@ Work = Callable[[Tx], T]
 
 READERS: Final = 3
 GROUP_MAX: Final = 256  # works in one transaction; more would make the first wait too long
-
-
-def each(tx: Tx, sql: str, rows: Sequence[Sequence[Any]]) -> list[bool]:
-    """Run one statement for each row and tell for which of them it changed something.
-
-    SQLite is asked directly: through SQLAlchemy the asking costs more than the change.
-    """
-    if tx.dialect.name != "sqlite":
-        return [tx.exec_driver_sql(sql, tuple(row)).rowcount > 0 for row in rows]
-    raw: Any = tx.connection.driver_connection
-    execute = raw.cursor().execute
-    return [execute(sql, row).rowcount > 0 for row in rows]
 
 
 class Backend(Protocol):

@@ -54,9 +54,12 @@ _WAITING: Final = (
     "enabled = 1 AND paused IS NULL AND held IS NULL AND next_run_at IS NOT NULL"  # `jobs_due`
 )
 _DUE: Final = (
-    "SELECT id, kind, definition, revision, next_run_at, retry_at, consecutive_errors FROM jobs"
-    f" WHERE {_WAITING} AND next_run_at <= ? ORDER BY next_run_at, seq LIMIT ?"
+    "SELECT id, kind, definition, revision, next_run_at, retry_at, consecutive_errors, seq"
+    f" FROM jobs WHERE {_WAITING} AND next_run_at <= ?"
 )
+_ORDER: Final = " ORDER BY next_run_at, seq LIMIT ?"
+_DUE_FIRST: Final = _DUE + _ORDER
+_DUE_BEHIND: Final = f"{_DUE} AND (next_run_at, seq) > (?, ?){_ORDER}"
 _NEXT: Final = f"SELECT min(next_run_at) FROM jobs WHERE {_WAITING}"
 
 _LATER: Final = f"{_NEXT} AND next_run_at > ?"
@@ -220,18 +223,28 @@ def set_states(tx: Tx, changes: Sequence[tuple[str, Mapping[str, Any]]]) -> None
             tx.exec_driver_sql(f"UPDATE jobs SET {assigned} WHERE id = ?", rows)
 
 
-def due(tx: Tx, now: datetime, limit: int = 1000) -> list[DueJob]:
-    """Return jobs whose slot has come, earliest first, by the partial index `jobs_due`."""
+def due(tx: Tx, now: datetime, limit: int = 1000, *, behind: DueJob | None = None) -> list[DueJob]:
+    """Return jobs whose slot has come, earliest first, by the partial index `jobs_due`.
+
+    ``behind`` continues after the last one of an earlier answer, claimed by now or not.
+    """
+    if behind is None:
+        rows = tx.exec_driver_sql(_DUE_FIRST, (ms(now), limit))
+    else:
+        place = (ms(behind.next_run_at), behind.seq)
+        rows = tx.exec_driver_sql(_DUE_BEHIND, (ms(now), *place, limit))
     return [
-        DueJob(row[0], row[1], row[2], row[3], at(row[4]), instant(row[5]), row[6])
-        for row in tx.exec_driver_sql(_DUE, (ms(now), limit))
+        DueJob(row[0], row[1], row[2], row[3], at(row[4]), instant(row[5]), row[6], row[7])
+        for row in rows
     ]
 
 
-def due_and_next(tx: Tx, now: datetime, limit: int = 1000) -> tuple[list[DueJob], datetime | None]:
+def due_and_next(
+    tx: Tx, now: datetime, limit: int = 1000, *, behind: DueJob | None = None
+) -> tuple[list[DueJob], datetime | None]:
     """Return the jobs whose slot has come, and when the first of the others comes due."""
     later = tx.exec_driver_sql(_LATER, (ms(now),)).scalar()
-    return due(tx, now, limit), instant(later)
+    return due(tx, now, limit, behind=behind), instant(later)
 
 
 def next_due(tx: Tx) -> datetime | None:

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from jobs.errors import Conflict
 from jobs.model import Run, RunStatus
 from jobs.store.base import Claim, Finish, RunPage, RunQuery
-from jobs.store.db import Tx, each
+from jobs.store.bulk import Bulk
+from jobs.store.db import Tx
 from jobs.store.jobs import set_states
 from jobs.store.rows import (
     CLAIM_COLUMNS,
@@ -30,16 +31,14 @@ from jobs.store.rows import (
 
 _COLUMNS: Final = ", ".join(RUN_COLUMNS)
 _OPEN: Final = "status IN ('claimed', 'running', 'deferred')"
-_INTO: Final = "INSERT INTO runs ({}) VALUES ({})"
-_ONCE: Final = " ON CONFLICT (job_id, slot) WHERE slot IS NOT NULL DO NOTHING"  # claimed before
-_INSERT: Final = _INTO.format(_COLUMNS, ", ".join("?" * len(RUN_COLUMNS)))
-_INSERT_SLOT: Final = _INSERT + _ONCE
-_INSERT_CLAIM: Final = (
-    _INTO.format(", ".join(CLAIM_COLUMNS), ", ".join("?" * len(CLAIM_COLUMNS))) + _ONCE
-)
-_ADVANCE: Final = (
-    "UPDATE jobs SET next_run_at = ?, missed_count = missed_count + ?, skip_count = skip_count + ?"
-    " WHERE id = ? AND next_run_at = ? AND enabled = 1 AND paused IS NULL"
+_ONCE: Final = "ON CONFLICT (job_id, slot) WHERE slot IS NOT NULL DO NOTHING"  # claimed before
+_INSERT: Final = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(RUN_COLUMNS))})"
+_INSERT_SLOT: Final = Bulk.insert("runs", RUN_COLUMNS, _ONCE)
+_INSERT_CLAIM: Final = Bulk.insert("runs", CLAIM_COLUMNS, _ONCE)
+_ADVANCE: Final = Bulk.update(
+    "jobs",
+    "next_run_at = $1, missed_count = missed_count + $2, skip_count = skip_count + $3",
+    "id = $4 AND next_run_at = $5 AND enabled = 1 AND paused IS NULL",
 )
 _START: Final = f"UPDATE runs SET status = 'running', started_at = ? WHERE id = ? AND {_OPEN}"
 _RUNNING: Final = (
@@ -66,18 +65,25 @@ _ENDED: Final = (
     "session_key",
 )
 _CHANGE: Final = f"UPDATE runs SET {', '.join(f'{c} = ?' for c in _ENDED)} WHERE id = ?"
-_FINISH: Final = f"{_CHANGE} AND {_OPEN}"
-# The end of a claim that has nothing to tell: most of a burst.
-_PLAIN_END: Final = (
-    "UPDATE runs SET status = ?, outcome = ?, started_at = ?, ended_at = ?"
-    " WHERE id = ? AND status = 'claimed'"
+_FINISH: Final = Bulk.update(
+    "runs",
+    ", ".join(f"{column} = ${n}" for n, column in enumerate(_ENDED, 1)),
+    f"id = ${len(_ENDED) + 1} AND {_OPEN}",
 )
-_COUNT: Final = (
-    "UPDATE jobs SET running_since = NULL, last_run_at = ?, last_status = ?, last_error = ?,"
-    " last_reason = ?, last_duration_ms = ?, consecutive_errors = consecutive_errors * ? + ?,"
-    " consecutive_skipped = consecutive_skipped * ? + ?, run_count = run_count + 1,"
-    " ok_count = ok_count + ?, error_count = error_count + ?, skip_count = skip_count + ?,"
-    " updated_at = ? WHERE id = ?"
+# The end of a claim that has nothing to tell: most of a burst.
+_PLAIN_END: Final = Bulk.update(
+    "runs",
+    "status = $1, outcome = $2, started_at = $3, ended_at = $4",
+    "id = $5 AND status = 'claimed'",
+)
+_COUNT: Final = Bulk.update(
+    "jobs",
+    "running_since = NULL, last_run_at = $1, last_status = $2, last_error = $3,"
+    " last_reason = $4, last_duration_ms = $5, consecutive_errors = consecutive_errors * $6 + $7,"
+    " consecutive_skipped = consecutive_skipped * $8 + $9, run_count = run_count + 1,"
+    " ok_count = ok_count + $10, error_count = error_count + $11, skip_count = skip_count + $12,"
+    " updated_at = $13",
+    "id = $14",
 )
 _UNCOUNTED: Final = "UPDATE jobs SET running_since = NULL WHERE id = ?"
 # The newest of each agent by one step into the index per agent, however long the ledger is.
@@ -102,7 +108,7 @@ def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
     Returns the job ids that were granted: of two claimers of one slot one is, and a slot
     that has its row already is passed, not run again (design.md, promise P1).
     """
-    moved = each(tx, _ADVANCE, [_advanced(c) for c in claims])
+    moved = _ADVANCE.run(tx, [_advanced(c) for c in claims])
     won = [c for c, moved_on in zip(claims, moved, strict=True) if moved_on]
     rows = [row for c in won for row in c.rows]
     written = _write(tx, [run_row(row) for row in rows])
@@ -118,7 +124,7 @@ def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
 def _write(tx: Tx, rows: list[tuple[Any, ...]]) -> list[bool]:
     """Insert rows whose slot has none yet, and tell which."""
     short = claim_rows(rows)
-    return each(tx, _INSERT_SLOT, rows) if short is None else each(tx, _INSERT_CLAIM, short)
+    return _INSERT_SLOT.run(tx, rows) if short is None else _INSERT_CLAIM.run(tx, short)
 
 
 def _advanced(claim: Claim) -> tuple[Any, ...]:
@@ -157,7 +163,7 @@ def finish(tx: Tx, ends: Sequence[Finish]) -> set[str]:
     A run ends once: the end that is written first stands, and nothing is counted twice.
     """
     now_final = _end(tx, ends)
-    _many(tx, _COUNT, [_counted(end.run) for end in now_final if end.counts])
+    _COUNT.run(tx, [_counted(end.run) for end in now_final if end.counts])
     _many(tx, _UNCOUNTED, [(end.run.job_id,) for end in now_final if not end.counts])
     set_states(tx, [(end.run.job_id, end.job_columns) for end in now_final if end.job_columns])
     return {end.run.id for end in now_final}
@@ -169,10 +175,10 @@ def _end(tx: Tx, ends: Sequence[Finish]) -> list[Finish]:
     long: list[Finish] = []
     for end in ends:
         (short if _says_nothing(end.run) else long).append(end)
-    done = each(tx, _PLAIN_END, [_plain_end(end.run) for end in short])
+    done = _PLAIN_END.run(tx, [_plain_end(end.run) for end in short])
     ended = [end for end, was in zip(short, done, strict=True) if was]
     long += [end for end, was in zip(short, done, strict=True) if not was]
-    done = each(tx, _FINISH, [_ended(end.run) for end in long])
+    done = _FINISH.run(tx, [_ended(end.run) for end in long])
     return ended + [end for end, was in zip(long, done, strict=True) if was]
 
 

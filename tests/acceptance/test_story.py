@@ -125,7 +125,7 @@ async def test_a_stop_lets_a_running_turn_finish(tmp_path: Path) -> None:
         await engine.call("wake", {"mode": "now", "text": "take your time"})
         async with asyncio.timeout(10):
             while not engine.rows("SELECT id FROM runs WHERE status = 'running'"):
-                await asyncio.sleep(0.02)
+                await engine.call("health")
         assert await engine.stop() == 0
     assert engine.rows("SELECT text FROM inbox") == [("done in time",)]
     assert engine.rows("SELECT status FROM runs") == [("ok",)]

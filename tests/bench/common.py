@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from engine.clock import Clock
 from engine.events import Bus
 from engine.loop import Loop, LoopSettings, Performer
 from engine.record import Recorder
+from gateway.runtime import settle
 from jobs.model import AgentTurn, Job, Outcome, Run, RunStatus
 from jobs.schedule import Schedule
 from jobs.store import jobs as job_rows
@@ -53,11 +55,17 @@ def probe(module: str, *arguments: object) -> dict[str, Any]:
         text=True,
         check=False,
         timeout=150,
+        env=plain_environ(),
     )
     if done.returncode != 0:
         raise SystemExit(f"{module} {arguments} failed:\n{done.stderr}")
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures
+
+
+def plain_environ() -> dict[str, str]:
+    """Return the environment as a user has it: modules are compiled once and kept."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -93,7 +101,8 @@ def ended(run: Run, now: datetime) -> Run:
 
 
 def loop_of(database: Database, clock: Clock, performer: Performer) -> Loop:
-    """Return the engine's own loop with one performer for everything."""
+    """Return the engine's own loop with one performer for everything, as a gateway has it."""
+    settle()
     return Loop(
         database=database,
         clock=clock,

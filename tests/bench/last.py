@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench.common import ROOT, Measured
+from tests.bench.common import ROOT, Measured, plain_environ
 
 TIMES = 9
 
@@ -22,7 +21,7 @@ def measure() -> list[Measured]:
     with tempfile.TemporaryDirectory() as place:
         home = Path(place)
         asyncio.run(fill(home / "state.db"))
-        environ = {**os.environ, "ENGINE_STATE_DIR": str(home)}
+        environ = {**plain_environ(), "ENGINE_STATE_DIR": str(home)}
         command = [sys.executable, "-m", "engine", "heartbeat", "last"]
         ours = median(command, environ)
         bare = median([sys.executable, "-c", "pass"], environ)

@@ -415,6 +415,37 @@ async def test_a_thousand_are_claimed_and_finished_at_once(store: Database) -> N
     assert (await page(store, statuses=("ok",))).total == 1000
 
 
+async def test_one_lost_claim_among_thousands_is_the_only_one_not_granted(store: Database) -> None:
+    many = [f"j{n:04d}" for n in range(2100)]
+    await put(store, *(job(ref) for ref in many))
+    await claim(store, step("first", "j1500"))
+    granted = await claim(store, *(step(f"r{ref}", ref) for ref in many))
+    assert granted == {*many} - {"j1500"}
+    assert (await page(store)).total == 2100
+    twice = [ended(f"r{ref}", ref) for ref in many if ref in granted] + [ended("rj0000", "j0000")]
+    assert len(await finish(store, *twice)) == 2099
+    assert {(await state(store, ref)).run_count for ref in ("j0000", "j0001", "j2099")} == {1}
+    assert (await state(store, "j1500")).run_count == 0
+
+
+async def test_two_ends_of_one_job_in_one_batch_count_twice(store: Database) -> None:
+    await put(store, job(), job("other"))
+    rows = [run(f"r{n}", slot=NOON + n * HOUR) for n in range(2)]
+    await store.write(lambda tx: runs.insert(tx, [*rows, run("o", "other")]))
+    await finish(store, ended("r0"), ended("r1", status=RunStatus.FAILED), ended("o", "other"))
+    found = await state(store)
+    assert (found.run_count, found.ok_count, found.error_count) == (2, 1, 1)
+
+
+async def test_what_is_due_is_read_on_behind_what_was_read(store: Database) -> None:
+    await put(store, *(job(f"j{n}") for n in range(5)))
+    await put(store, job("early"), at=NOON - HOUR)
+    first = await store.read(lambda tx: jobs.due(tx, NOON, 3))
+    rest = await store.read(lambda tx: jobs.due(tx, NOON, behind=first[-1]))
+    assert [one.id for one in first] == ["early", "j0", "j1"]
+    assert [one.id for one in rest] == ["j2", "j3", "j4"]
+
+
 async def test_a_row_without_a_slot_may_stand_beside_any_other(store: Database) -> None:
     manual = [run(f"m{n}", trigger=Trigger.MANUAL) for n in range(2)]
     await store.write(lambda tx: runs.insert(tx, manual))

@@ -250,8 +250,8 @@ def test_two_schedules_are_equal_whether_they_were_asked_or_not() -> None:
     assert hash(one) == hash(other)
 
 
-def read(values: dict[str, Any]) -> Schedule:
-    return schedule_from_json(values, default_tz="Europe/London", job_id="job-1", now=NOON)
+def read(values: dict[str, Any], job_id: str = "job-1") -> Schedule:
+    return schedule_from_json(values, default_tz="Europe/London", job_id=job_id, now=NOON)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def read(values: dict[str, Any]) -> Schedule:
         ({"kind": "every", "every": "1h30m"}, Every(timedelta(minutes=90), NOON)),
         (
             {"kind": "cron", "expr": " 0 7 * * * "},
-            Cron("0 7 * * *", "Europe/London", hash_id="job-1"),
+            Cron("0 7 * * *", "Europe/London"),
         ),
         (
             {"cron": "0 7 * * *", "tz": "Asia/Shanghai", "staggerMs": 5000},
@@ -306,11 +306,19 @@ def test_what_cannot_be_scheduled_is_refused(values: dict[str, Any], message: st
         At(NOON),
         Every(timedelta(minutes=1), NOON),
         Cron("0 7 * * *", "Asia/Shanghai", timedelta(minutes=5), hash_id="job-1"),
-        Cron("0 7 1 * 1", "UTC", day_match="and", dst=DstPolicy("skip", "last"), hash_id="job-1"),
+        Cron("H 7 * * *", "Asia/Shanghai", hash_id="job-1"),
+        Cron("0 7 1 * 1", "UTC", day_match="and", dst=DstPolicy("skip", "last")),
     ],
 )
 def test_a_schedule_comes_back_from_json_as_it_was(schedule: Schedule) -> None:
     assert read(json.loads(json.dumps(schedule_to_json(schedule)))) == schedule
+
+
+def test_jobs_with_the_same_words_share_one_schedule_unless_it_depends_on_the_job() -> None:
+    assert read({"expr": "0 7 * * *"}, "a") is read({"expr": "0 7 * * *"}, "b")
+    assert read({"expr": "H 7 * * *"}, "a") != read({"expr": "H 7 * * *"}, "b")
+    late = {"expr": "0 7 * * *", "staggerMs": 5000}
+    assert read(late, "a") != read(late, "b")
 
 
 def test_lord_howe_moves_by_half_an_hour() -> None:
