@@ -1,7 +1,12 @@
-"""One Telegram account as values, and what its updates say. Pure."""
+"""One Telegram account as values, and what its updates say. Pure.
+
+An update is somebody else's JSON: reading one never raises, because an update that could
+not be read would come again for ever and keep everything behind it out.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +20,23 @@ from gateway.channels.policy import GroupRule, Policy
 API_ROOT: Final = "https://api.telegram.org"
 ALLOWED_UPDATES: Final = ("message", "callback_query")
 GENERAL_TOPIC: Final = "1"
+LONGEST_TEXT: Final = 32_768  # far beyond the platform's 4096; what is longer is no message
+# A message without words still tells that its person is there; the agent is told of what kind.
+_MEDIA: Final = (
+    "photo",
+    "video",
+    "voice",
+    "audio",
+    "animation",
+    "video_note",
+    "sticker",
+    "document",
+    "location",
+    "contact",
+    "poll",
+)
+_LARGEST: Final = 2**62
+_LAST_SECOND: Final = 253_402_300_800  # the year 9999 ends there
 _SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
 
@@ -86,39 +108,55 @@ def _chat_id(to: str) -> int | str:
     return int(to) if to.removeprefix("-").isdecimal() else to
 
 
-def parse_update(update: Mapping[str, Any], account_id: str, me: Me) -> Inbound | None:
+def update_id(update: object) -> int | None:
+    """Return the number of an update, by which it is confirmed."""
+    return _whole(_mapping(update).get("update_id"))
+
+
+def parse_update(update: object, account_id: str, me: Me, now: datetime) -> Inbound | None:
     """Return what a person said, or nothing: edits, service messages and bots are not people."""
-    cursor = str(int(update["update_id"]) + 1)
-    query = update.get("callback_query")
-    if isinstance(query, Mapping):
-        return _callback(query, account_id, cursor)
-    message = update.get("message")
-    if not isinstance(message, Mapping):
+    fields, number = _mapping(update), update_id(update)
+    if number is None:
         return None
-    text = message.get("text") or message.get("caption")
-    if not isinstance(text, str) or not text:
+    query, message = fields.get("callback_query"), _mapping(fields.get("message"))
+    if isinstance(query, Mapping):
+        return _callback(query, account_id, number, now)
+    text = _text(message)
+    if not text:
         return None
     return _inbound(
         message,
         sender=_mapping(message.get("from")),
         account_id=account_id,
         text=text,
-        message_id=str(message.get("message_id")),
-        mentioned=_mentions(message, text, me),
-        cursor=cursor,
+        message_id=_ident(message.get("message_id")) or f"update:{number}",
+        mentioned=_mentions(message, me),
+        number=number,
+        now=now,
     )
 
 
-def _callback(query: Mapping[str, Any], account_id: str, cursor: str) -> Inbound | None:
+def _text(message: Mapping[str, Any]) -> str:
+    """What was said; of a message without words, its kind."""
+    said = message.get("text") or message.get("caption")
+    if isinstance(said, str) and said:
+        return _clean(said)
+    return next((f"<media:{kind}>" for kind in _MEDIA if message.get(kind)), "")
+
+
+def _callback(
+    query: Mapping[str, Any], account_id: str, number: int, now: datetime
+) -> Inbound | None:
     message = _mapping(query.get("message"))
     return _inbound(
         message,
         sender=_mapping(query.get("from")),
         account_id=account_id,
-        text=f"callback_data: {query.get('data', '')}",
-        message_id=f"callback:{query.get('id')}",
+        text=f"callback_data: {_clean(str(query.get('data', '')))}",
+        message_id=f"callback:{_ident(query.get('id')) or number}",
         mentioned=True,  # a button of the bot's own message was pressed
-        cursor=cursor,
+        number=number,
+        now=now,
     )
 
 
@@ -130,26 +168,31 @@ def _inbound(
     text: str,
     message_id: str,
     mentioned: bool,
-    cursor: str,
+    number: int,
+    now: datetime,
 ) -> Inbound | None:
     chat = _mapping(message.get("chat"))
-    if "id" not in chat or "id" not in sender or sender.get("is_bot"):
+    to, sender_id = _number(chat.get("id")), _number(sender.get("id"))
+    if to is None or sender_id is None or sender.get("is_bot"):
         return None
     kind = _CHAT_TYPES.get(str(chat.get("type")), ChatType.UNKNOWN)
-    topic = message.get("message_thread_id") if message.get("is_topic_message") else None
-    thread = None if topic is None else str(topic)
+    topical = message.get("is_topic_message") or chat.get("is_forum")
     return Inbound(
         channel="telegram",
         account_id=account_id,
-        peer=Peer(to=str(chat["id"]), thread_id=thread, chat_type=kind),
-        sender_id=str(sender["id"]),
+        peer=Peer(
+            to=to,
+            thread_id=_number(message.get("message_thread_id")) if topical else None,
+            chat_type=kind,
+        ),
+        sender_id=sender_id,
         sender_label=_label(sender),
         message_id=message_id,
         text=text,
-        at=datetime.fromtimestamp(int(message.get("date", 0)), UTC),
+        at=_instant(message.get("date")) or now,
         mentioned=mentioned,
         chat_type=kind,
-        cursor=cursor,
+        cursor=str(number + 1),
     )
 
 
@@ -163,24 +206,27 @@ _CHAT_TYPES: Final[Mapping[str, ChatType]] = {
 
 def _label(sender: Mapping[str, Any]) -> str | None:
     if username := sender.get("username"):
-        return f"@{username}"
-    names = (str(sender.get(part, "")) for part in ("first_name", "last_name"))
-    return " ".join(name for name in names if name) or None
+        return _clean(f"@{username}")
+    names = (str(sender.get(part) or "") for part in ("first_name", "last_name"))
+    return _clean(" ".join(name for name in names if name)) or None
 
 
-def _mentions(message: Mapping[str, Any], text: str, me: Me) -> bool:
+def _mentions(message: Mapping[str, Any], me: Me) -> bool:
     """A native mention, a command for this bot, or a reply to one of its messages."""
     replied = _mapping(_mapping(message.get("reply_to_message")).get("from"))
     if replied.get("id") == me.id:
         return True
-    units = text.encode("utf-16-le")  # the platform counts entities in UTF-16 units
+    text = str(message.get("text") or message.get("caption") or "")
+    units = text.encode("utf-16-le", "surrogatepass")  # entities are counted in UTF-16 units
     name = f"@{me.username}".lower()
     entities = message.get("entities") or message.get("caption_entities") or ()
+    if not entities:  # the platform always marks them; what imitates it may not
+        return bool(me.username) and name in text.lower().split()
     return any(_addresses(_mapping(entity), units, name, me) for entity in _list(entities))
 
 
 def _addresses(entity: Mapping[str, Any], units: bytes, name: str, me: Me) -> bool:
-    start, length = int(entity.get("offset", 0)), int(entity.get("length", 0))
+    start, length = _whole(entity.get("offset")) or 0, _whole(entity.get("length")) or 0
     words = units[start * 2 : (start + length) * 2].decode("utf-16-le", "replace").lower()
     match entity.get("type"):
         case "mention":
@@ -195,6 +241,40 @@ def _addresses(entity: Mapping[str, Any], units: bytes, name: str, me: Me) -> bo
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _whole(value: object) -> int | None:
+    """A number of theirs that fits into ours."""
+    fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return value if fits and isinstance(value, int) else None
+
+
+def _number(value: object) -> str | None:
+    """The id of a chat, a person or a topic: a number, which some write as text."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return value
+    number = _whole(value)
+    return None if number is None else str(number)
+
+
+def _ident(value: object) -> str | None:
+    """The id of a message or a button press: a number, or any word."""
+    if isinstance(value, str):
+        return _clean(value.strip())[:200] or None
+    return _number(value)
+
+
+def _instant(value: object) -> datetime | None:
+    seconds = _whole(value)
+    if seconds is None or not 0 < seconds < _LAST_SECOND:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _clean(text: str) -> str:
+    """Text a database and a wire can hold: no half of a surrogate pair, no NUL, an end."""
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\x00", "")[:LONGEST_TEXT]
 
 
 def _list(value: object) -> Sequence[object]:

@@ -6,6 +6,7 @@ unredacted, and httpx's own request log is kept silent.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,6 +18,8 @@ from gateway.channels.telegram.faults import classify
 
 SEND_TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
 POLL_SLACK: Final = 15.0  # seconds beyond the long poll before we give the connection up
+# An answer that trickles in keeps a read timeout happy for ever; this one counts the whole.
+WHOLE_CALL: Final = 60.0
 # Nothing of the request has left: repeating it is always safe.
 _PRESEND: Final = (
     httpx.ConnectError,
@@ -53,15 +56,19 @@ class BotApi:
         """
         timeout = SEND_TIMEOUT if wait is None else httpx.Timeout(wait + POLL_SLACK, connect=10.0)
         try:
-            answer = await self._client.post(
-                self._base + method, json=dict(params), timeout=timeout
-            )
+            async with asyncio.timeout(WHOLE_CALL + (wait or 0)):
+                answer = await self._client.post(
+                    self._base + method, json=dict(params), timeout=timeout
+                )
+        except TimeoutError as error:
+            raise ChannelError(self._network(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ChannelError(self._network(error)) from None  # its cause quotes the address
         body = _json(answer)
         if answer.is_success and body is not None and body.get("ok") is True and "result" in body:
             return body["result"]
-        raise ChannelError(self._clean(classify(answer.status_code, body)))
+        later = answer.headers.get("retry-after")
+        raise ChannelError(self._clean(classify(answer.status_code, body, retry_after=later)))
 
     def _network(self, error: Exception) -> Fault:
         presend = isinstance(error, _PRESEND)
@@ -84,6 +91,6 @@ class BotApi:
 def _json(answer: httpx.Response) -> Mapping[str, Any] | None:
     try:
         body = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: brackets without end
         return None
     return body if isinstance(body, Mapping) else None

@@ -33,6 +33,7 @@ from gateway.channels.telegram.account import (
     parse_update,
     scopes,
     send_parameters,
+    update_id,
 )
 from gateway.channels.telegram.api import BotApi
 from gateway.channels.text import telegram_html, utf16_units
@@ -184,7 +185,7 @@ class TelegramChannel:
             return {"ok": False, "detail": f"account {account_id!r} is not configured"}
         api = BotApi(account.token, account.api_root)
         try:
-            me = _me(await api.call("getMe", {}))
+            me = _me(await api.call("getMe", {}), _nobody(account))
             hook = await api.call("getWebhookInfo", {})
         except ChannelError as error:
             fault = error.fault
@@ -204,15 +205,12 @@ class TelegramChannel:
 
     async def _serve(self, live: _Live, admit: Admit) -> None:
         """Poll for ever. Only a refused token ends it."""
-        if self._load_cursor is not None:
-            stored = await self._load_cursor(self.id, live.account.id)
-            live.offset = int(stored) if stored and stored.isdecimal() else None
         live.last_poll = self._clock.monotonic()
         while live.runtime != "auth-failed":
             try:
                 if live.me is None:
                     await self._hello(live)
-                await self._poll(live, admit)
+                await self._poll(live, admit, live.me or _nobody(live.account))
             except ChannelError as error:
                 await self._trouble(live, error.fault)
             except Exception:  # the seam of one connection; the update comes again
@@ -222,13 +220,28 @@ class TelegramChannel:
     async def _hello(self, live: _Live) -> None:
         """Learn who we are, and take the poll over from a webhook that is still set."""
         self._show(live, "connecting")
-        live.me = _me(await live.polling.call("getMe", {}))
+        if self._load_cursor is not None:
+            stored = await self._load_cursor(self.id, live.account.id)
+            live.offset = int(stored) if stored and stored.isdecimal() else None
+        live.me = await self._introduced(live)
         try:
             await live.polling.call("deleteWebhook", {"drop_pending_updates": False})
         except ChannelError as error:  # a webhook that stays set shows itself as a conflict
             log.warning("deleteWebhook failed", extra={"detail": str(error)})
 
-    async def _poll(self, live: _Live, admit: Admit) -> None:
+    async def _introduced(self, live: _Live) -> Me:
+        """Ask who we are. A platform that cannot say it may still poll and send (§9)."""
+        nobody = _nobody(live.account)
+        try:
+            return _me(await live.polling.call("getMe", {}), nobody)
+        except ChannelError as error:
+            fault = error.fault
+            if fault.code != "404" and fault.fault is not FaultClass.UNKNOWN_ERROR:
+                raise
+            log.warning("getMe failed; mentions are not seen", extra={"detail": str(error)})
+            return nobody
+
+    async def _poll(self, live: _Live, admit: Admit, me: Me) -> None:
         parameters: dict[str, Any] = {
             "timeout": self._poll_seconds,
             "limit": POLL_LIMIT,
@@ -240,24 +253,28 @@ class TelegramChannel:
         updates = await live.polling.call("getUpdates", parameters, wait=self._poll_seconds)
         live.last_poll = self._clock.monotonic()
         self._recovered(live)
-        if not isinstance(updates, list) or not updates:
+        before = live.offset
+        for update in updates if isinstance(updates, list) else ():
+            await self._take(live, admit, me, update)
+        if live.offset == before:
             await self._do_not_spin(live, live.last_poll - began)
-            return
-        live.floor = _FLOOR
-        for update in updates:
-            await self._take(live, admit, update)
+        else:
+            live.floor = _FLOOR
 
-    async def _take(self, live: _Live, admit: Admit, update: Mapping[str, Any]) -> None:
+    async def _take(self, live: _Live, admit: Admit, me: Me, update: object) -> None:
         """Admit one update; the offset moves only once that is durable."""
-        assert live.me is not None  # noqa: S101 - `_hello` came first
-        message = parse_update(update, live.account.id, live.me)
+        number = update_id(update)
+        if number is None:
+            log.warning("an update has no number", extra={"account": live.account.id})
+            return
+        message = parse_update(update, live.account.id, me, self._clock.now())
         if message is not None:
             await admit(message)
             live.last_inbound_at = self._clock.now()
-        live.offset = int(update["update_id"]) + 1
+        live.offset = number + 1
 
     async def _do_not_spin(self, live: _Live, held: timedelta) -> None:
-        """An empty answer long before its time must not make a busy loop."""
+        """An answer long before its time that brings nothing new must not make a busy loop."""
         if held >= timedelta(seconds=self._poll_seconds) * 0.9:
             live.floor = _FLOOR
             return
@@ -313,8 +330,15 @@ class TelegramChannel:
         )
 
 
-def _me(result: object) -> Me:
-    if not isinstance(result, Mapping) or not isinstance(result.get("id"), int):
-        detail = "getMe did not say who the bot is"
-        raise ChannelError(Fault(fault=FaultClass.SERVER, detail=detail))
-    return Me(result["id"], str(result.get("username", "")))
+def _me(result: object, otherwise: Me) -> Me:
+    if not isinstance(result, Mapping):
+        return otherwise
+    ident = result.get("id")
+    known = ident if isinstance(ident, int) else otherwise.id
+    return Me(known, str(result.get("username") or ""))
+
+
+def _nobody(account: TelegramAccount) -> Me:
+    """What the token itself says: the bot's id stands before its colon."""
+    ident = account.token.partition(":")[0]
+    return Me(int(ident) if ident.isdecimal() and len(ident) < 20 else 0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ _BY_CODE: Final[Mapping[int, FaultClass]] = {
     413: FaultClass.TOO_LONG,
     429: FaultClass.RATE_LIMITED,
 }
+LONGEST_WAIT: Final = 86_400.0  # seconds; nobody means more than a day by "later"
 # 400 and 403 carry no finer code; these words have been stable for years.
 _BY_WORDS: Final[Mapping[int, tuple[tuple[str, FaultClass], ...]]] = {
     400: (
@@ -43,12 +45,17 @@ _OTHERWISE: Final[Mapping[int, FaultClass]] = {
 }
 
 
-def classify(status: int, body: Mapping[str, Any] | None) -> Fault:
+def classify(
+    status: int, body: Mapping[str, Any] | None, *, retry_after: str | None = None
+) -> Fault:
     """Return the fault of an answer that is not a success. ``body`` is None if unreadable.
 
     An unreadable 2xx is ambiguous: the request was taken, and what became of it is not known.
+    ``retry_after`` is the header of that name: a proxy in front of the platform sends no body.
     """
     code = _number(body.get("error_code"), status) if body else status
+    if code < 300 and body is not None and body.get("ok") is False:
+        code = 400  # a plain no, whatever the number in front of it
     detail = str(body.get("description", "")) if body else "the answer was not JSON"
     parameters = body.get("parameters") if body else None
     parameters = parameters if isinstance(parameters, Mapping) else {}
@@ -57,7 +64,7 @@ def classify(status: int, body: Mapping[str, Any] | None) -> Fault:
         fault=FaultClass.MIGRATED if moved else _kind(code, detail),
         code=str(code),
         detail=detail[:300],
-        retry_after_seconds=_seconds(parameters.get("retry_after")),
+        retry_after_seconds=_seconds(parameters.get("retry_after", retry_after)),
         migrate_to=str(moved) if moved else None,
     )
 
@@ -81,4 +88,9 @@ def _number(value: object, otherwise: int) -> int:
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    """A wait that can be waited, or nothing: not for ever, not back in time."""
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), LONGEST_WAIT) if math.isfinite(seconds) else None

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from engine.target import ChatType, Route
 from gateway.channels.base import Inbound
-from gateway.channels.telegram.account import Me, TelegramAccount, parse_update, send_parameters
+from gateway.channels.telegram.account import (
+    LONGEST_TEXT,
+    Me,
+    TelegramAccount,
+    parse_update,
+    send_parameters,
+)
 
 ME = Me(100, "engine_bot")
+NOW = datetime(2026, 11, 20, 13, tzinfo=UTC)
 PERSON = {"id": 42, "is_bot": False, "first_name": "Ann", "last_name": "Lee"}
 MESSAGE: dict[str, Any] = {
     "message_id": 7,
@@ -23,7 +32,7 @@ GROUP = MESSAGE | {"chat": {"id": -100, "type": "supergroup"}}
 
 
 def parse(message: dict[str, Any]) -> Inbound | None:
-    return parse_update({"update_id": 1000, "message": message}, "default", ME)
+    return parse_update({"update_id": 1000, "message": message}, "default", ME, NOW)
 
 
 def parsed(message: dict[str, Any]) -> Inbound:
@@ -60,11 +69,54 @@ def test_bots_and_service_messages_are_not_people(message: dict[str, Any]) -> No
 
 
 def test_an_edit_is_not_a_message() -> None:
-    assert parse_update({"update_id": 1, "edited_message": MESSAGE}, "default", ME) is None
+    assert parse_update({"update_id": 1, "edited_message": MESSAGE}, "default", ME, NOW) is None
 
 
 def test_a_caption_is_text() -> None:
     assert parsed({**MESSAGE, "text": None, "caption": "a photo"}).text == "a photo"
+
+
+@pytest.mark.parametrize("kind", ["photo", "voice", "sticker", "location"])
+def test_a_message_without_words_says_what_it_is(kind: str) -> None:
+    assert parsed({**MESSAGE, "text": None, kind: {"file_id": "x"}}).text == f"<media:{kind}>"
+
+
+def test_text_is_made_fit_for_a_database() -> None:
+    odd = "half \ud83d pair \ud83d\ude00 nul \x00 end"
+    assert parsed(MESSAGE | {"text": odd}).text == "half \ufffd pair 😀 nul  end"
+    assert len(parsed(MESSAGE | {"text": "x" * 5_000_000}).text) == LONGEST_TEXT
+    assert parsed(MESSAGE | {"from": PERSON | {"username": "a\ud800"}}).sender_label == "@a\ufffd"
+
+
+@pytest.mark.parametrize("date", [None, 0, -1, "yesterday", 10**30, 1e400, {"a": 1}])
+def test_a_message_without_a_real_date_came_now(date: object) -> None:
+    assert parsed(MESSAGE | {"date": date}).at == NOW
+
+
+def test_messages_without_ids_are_told_apart_by_their_update() -> None:
+    assert parsed({**MESSAGE, "message_id": None}).message_id == "update:1000"
+
+
+def test_a_forum_that_does_not_mark_its_topics_has_them_all_the_same() -> None:
+    forum = GROUP | {"chat": {"id": -100, "type": "supergroup", "is_forum": True}}
+    assert parsed(forum | {"message_thread_id": 9}).peer.thread_id == "9"
+    assert parsed(forum).peer.thread_id is None
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+_FIELDS = ("message_id", "from", "chat", "date", "text", "entities", "message_thread_id")
+
+
+@given(st.dictionaries(st.sampled_from((*_FIELDS, "photo", "reply_to_message")), _JSON), _JSON)
+def test_no_update_can_break_its_reader(fields: dict[str, Any], junk: object) -> None:
+    for update in (junk, {"update_id": junk, "message": MESSAGE | fields}):
+        parse_update(update, "default", ME, NOW)
+    parse_update({"update_id": 1, "message": GROUP | fields}, "default", ME, NOW)
+    parse_update({"update_id": 1, "callback_query": {"message": fields}}, "default", ME, NOW)
 
 
 def test_a_button_arrives_as_text() -> None:
@@ -72,7 +124,7 @@ def test_a_button_arrives_as_text() -> None:
         "update_id": 5,
         "callback_query": {"id": "cb", "from": PERSON, "message": MESSAGE, "data": "yes"},
     }
-    got = parse_update(update, "default", ME)
+    got = parse_update(update, "default", ME, NOW)
     assert got is not None
     assert got.text == "callback_data: yes"
     assert got.message_id == "callback:cb"
@@ -92,6 +144,10 @@ def entity(kind: str, at: int, length: int) -> dict[str, Any]:
         ({"text": "/go", "entities": [entity("bot_command", 0, 3)]}, False),
         ({"entities": [entity("text_mention", 0, 5) | {"user": {"id": 100}}]}, True),
         ({"entities": [entity("bold", 0, 5)]}, False),
+        ({"text": "@engine_bot hi"}, True),
+        ({"text": "mail me@engine_bot.example"}, False),
+        ({"entities": [entity("mention", -(10**30), 10**30), "junk", None]}, False),
+        ({"text": "\ud83d @engine_bot", "entities": [entity("mention", 2, 11)]}, True),
         ({"reply_to_message": {"from": {"id": 100}}}, True),
         ({"reply_to_message": {"from": {"id": 42}}}, False),
     ],

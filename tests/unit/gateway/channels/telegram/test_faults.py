@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,3 +76,31 @@ def test_an_unreadable_answer_is_judged_by_its_status(status: int, fault: FaultC
 )
 def test_an_odd_body_is_no_accident(body: dict[str, Any]) -> None:
     assert classify(400, body).fault is FaultClass.CONTENT_REJECTED
+
+
+@pytest.mark.parametrize(
+    ("stated", "seconds"),
+    [(3, 3), ("7", 7), (2.5, 2.5), (-5, 0), (10**9, 86_400), (10**400, None), ("soon", None)],
+)
+def test_a_wait_is_one_that_can_be_waited(stated: object, seconds: float | None) -> None:
+    body = {"ok": False, "error_code": 429, "parameters": {"retry_after": stated}}
+    assert classify(429, body).retry_after_seconds == seconds
+    for word in ("nan", "inf", "-inf"):
+        assert classify(429, {**body, "parameters": {"retry_after": float(word)}}) == replace(
+            classify(429, body), retry_after_seconds=None
+        )
+
+
+def test_a_proxy_says_later_in_a_header() -> None:
+    fault = classify(429, None, retry_after="11")
+    assert (fault.fault, fault.retry_after_seconds) == (FaultClass.RATE_LIMITED, 11)
+    assert (
+        classify(429, None, retry_after="Sat, 21 Nov 2026 10:00:00 GMT").retry_after_seconds is None
+    )
+
+
+def test_a_plain_no_is_no_doubt() -> None:
+    assert classify(200, {"ok": False}).fault is FaultClass.CONTENT_REJECTED
+    assert (
+        classify(200, {"ok": False, "description": "chat not found"}).fault is FaultClass.NOT_FOUND
+    )
