@@ -442,7 +442,7 @@ class _Places:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._leave()
-            else:
+            elif turn in self._queue:  # who left before us may have passed it over already
                 self._queue.remove(turn)
             raise
 

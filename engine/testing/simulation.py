@@ -203,6 +203,7 @@ class Simulation:
         self._engine.bus.listen(self._noted)
         self._posted = True  # by an engine before this one, perhaps
         await self._engine.start()
+        await self._engine.resume()
         await self._settle()
 
     # -- time ----------------------------------------------------------------------------
