@@ -553,9 +553,7 @@ def _expand_token(position: int, token: str, hash_id: str | None) -> tuple[objec
     place = (position - 1) % 6 if position < 6 else 6  # croniter counts the seconds sixth
     fields = ["*"] * 7
     fields[place] = token
-    expanded, _nth = croniter.expand(
-        " ".join(fields), hash_id=None if hash_id is None else hash_id.encode()
-    )
+    expanded, _nth = croniter.expand(" ".join(fields), hash_id=hash_id.encode())
     return tuple(expanded[place])
 
 

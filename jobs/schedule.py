@@ -22,6 +22,7 @@ SECOND: Final = timedelta(seconds=1)
 MAKE_UP_GAP: Final = 3 * 3600  # a longer gap is a skipped day, not a change of clocks
 _AHEAD: Final = 2 * DAY  # no offset differs from another by more
 _LATEST: Final = 250_000_000_000  # year 9892: beyond it, nothing is searched
+_WIDEST: Final = DAY * 1000  # milliseconds of a stagger window
 _EARLIEST: Final = datetime(1, 2, 1, tzinfo=UTC)
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
@@ -481,17 +482,31 @@ def _cron(
     expr = expr.strip()
     if expr.lower().startswith("@every "):
         return _every({**values, "everyMs": expr[7:].strip()}, now)
-    stagger_ms = int(values.get("staggerMs") or 0)
+    stagger_ms = _stagger_ms(values.get("staggerMs") or 0)
     needs_id = stagger_ms or "h" in expr.lower()
     given = values.get("dst")
     return _shared(
         expr,
         str(values.get("tz") or default_tz),
         stagger_ms,
-        str(values.get("dayMatch") or "or"),
+        _word("dayMatch", values.get("dayMatch") or "or", ("or", "and")),
         _dst(given) if given else _USUAL,
         job_id if needs_id else None,
     )
+
+
+def _stagger_ms(given: Any) -> int:
+    try:
+        found = int(given)
+    except (TypeError, ValueError, OverflowError):
+        found = -1
+    if not 0 <= found <= _WIDEST:
+        raise InvalidSchedule(
+            "schedule.staggerMs was refused",
+            why=f"got {given!r}",
+            fix="use milliseconds, a day at most",
+        )
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -505,8 +520,25 @@ def _shared(
     return made
 
 
-def _dst(given: Mapping[str, Any]) -> DstPolicy:
-    return DstPolicy(**{key: str(given[key]) for key in ("gap", "overlap") if key in given})
+_DST: Final = {"gap": ("run-after", "skip", "shift"), "overlap": ("first", "last", "both")}
+
+
+def _dst(given: Any) -> DstPolicy:
+    if not isinstance(given, Mapping) or given.keys() - _DST.keys():
+        raise InvalidSchedule(
+            "schedule.dst was refused", why=f"got {given!r}", fix="use an object of gap and overlap"
+        )
+    return DstPolicy(**{key: _word(f"dst.{key}", given[key], _DST[key]) for key in given})
+
+
+def _word(key: str, given: Any, known: tuple[str, ...]) -> str:
+    if given not in known:
+        raise InvalidSchedule(
+            f"schedule.{key} was refused",
+            why=f"got {given!r}",
+            fix=f"use one of {', '.join(known)}",
+        )
+    return str(given)
 
 
 def _iso(at: datetime) -> str:

@@ -31,7 +31,7 @@ def parse_at(text: str, *, now: datetime, tz: str | None = None) -> datetime:
     cannot be read, for a date that does not exist and for a wall time the clocks skip.
     """
     raw = text.strip()
-    if raw.isdecimal() and int(raw) > 0:
+    if raw.isdecimal() and raw.strip("0"):
         return _of_ms(raw, text)
     if (found := _LOCAL.fullmatch(raw)) is not None:
         return _absolute(found, text, tz)
@@ -122,9 +122,9 @@ def _absolute(found: re.Match[str], text: str, tz: str | None) -> datetime:
             fixed = offset.upper().replace("Z", "+00:00")
             zoned = datetime.fromisoformat(local.isoformat() + fixed)
             return whole_ms(zoned.astimezone(UTC))
+        return whole_ms(_in_zone(local, tz or "UTC"))
     except (ValueError, OverflowError):
         raise _unreadable(text) from None
-    return whole_ms(_in_zone(local, tz or "UTC"))
 
 
 def _time_of_day(
@@ -154,15 +154,19 @@ def _in_zone(local: datetime, tz: str) -> datetime:
 def _of_ms(raw: str, text: str) -> datetime:
     try:
         return EPOCH + timedelta(milliseconds=int(raw))
-    except OverflowError:
+    except (ValueError, OverflowError):  # more digits than an int is read of
         raise _unreadable(text) from None
 
 
 def _unreadable(text: str) -> InvalidSchedule:
     return InvalidSchedule(
-        f"Invalid schedule.at: expected ISO-8601 timestamp (got {text!r})",
+        f"Invalid schedule.at: expected ISO-8601 timestamp (got {_short(text)!r})",
         fix="use an ISO timestamp like 2026-12-01T09:00:00Z or a duration like 20m",
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:80] + "…"
 
 
 def _iso(at: datetime) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,13 +19,16 @@ from typing import Any, Final, TextIO
 from engine.clock import SystemClock
 from engine.config.paths import host_zone
 from jobs.cron import never_fires
-from jobs.errors import EngineError, UsageError
+from jobs.errors import EngineError, InvalidSchedule, UsageError
 from jobs.schedule import Cron, Occurrence, Schedule, schedule_from_json
 from jobs.wallclock import zone
 from jobs.written import parse_at
 
 COUNT: Final = 5
+INTERRUPTED: Final = 130
 MOST: Final = 10_000  # slots of one answer
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 9800
 _OPTIONS: Final = {"--tz": "tz", "--from": "from", "--until": "until", "--count": "count"}
 _KEYS: Final = frozenset({"expr", "tz", "from", "until", "count"})
 HELP: Final = f"""\
@@ -34,7 +38,8 @@ Usage: engine cron next [OPTIONS] EXPR | -
   clocks does to it. Needs no gateway. EXPR is a cron expression (quote it), or
   "@every 5m". With "-" every line of standard input is one JSON object
   {{"expr": "0 9 * * *", "tz": "Europe/London", "from": "2026-03-28", "until": null,
-  "count": 3}} and is answered by one line: {{"slots": [...]}} or {{"error": "..."}}.
+  "count": 3}} and is answered by one line: {{"slots": [...]}} or {{"error": "..."}};
+  options hold for the lines that do not say otherwise.
 
 Options:
   --tz ZONE      IANA zone of the expression; the host's if not given.
@@ -63,6 +68,22 @@ class Question:
 
 def run(argv: Sequence[str]) -> int:
     """Answer the words after `cron next`; the exit status, 2 for what cannot be read."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # a stream that is no file has no encoding to fail in
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        status = _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has left; the interpreter must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def _run(argv: Sequence[str]) -> int:
     if {"-h", "--help"} & set(argv):
         sys.stdout.write(HELP)
         return 0
@@ -70,7 +91,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         words, given, as_json = _split(argv)
         if words == ["-"]:
-            return _answer_lines(sys.stdin, sys.stdout, now, host)
+            return _answer_lines(sys.stdin, sys.stdout, given, now, host)
         question = _question({**given, "expr": " ".join(words)})
         schedule, slots = _slots(question, now, host)
         found = list(slots)
@@ -113,13 +134,18 @@ def _split(argv: Sequence[str]) -> tuple[list[str], dict[str, Any], bool]:
     return words, given, as_json
 
 
-def _answer_lines(lines: TextIO, out: TextIO, now: datetime, host: str) -> int:
-    """Answer one JSON line by one JSON line; an error is an answer too."""
+def _answer_lines(
+    lines: TextIO, out: TextIO, given: dict[str, Any], now: datetime, host: str
+) -> int:
+    """Answer one JSON line by one JSON line; an error is an answer too.
+
+    The options of the command line hold for every line that does not say otherwise.
+    """
     for line in lines:
         if not line.strip():
             continue
         try:
-            answer: dict[str, Any] = {"slots": _told(line, now, host)}
+            answer: dict[str, Any] = {"slots": _told(line, given, now, host)}
         except EngineError as error:
             answer = {"error": _sentence(error)}
         out.write(json.dumps(answer, ensure_ascii=False) + "\n")
@@ -127,16 +153,16 @@ def _answer_lines(lines: TextIO, out: TextIO, now: datetime, host: str) -> int:
     return 0
 
 
-def _told(line: str, now: datetime, host: str) -> list[str]:
+def _told(line: str, given: dict[str, Any], now: datetime, host: str) -> list[str]:
     try:
         asked = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("the line is not JSON", why=str(error)) from None
     if not isinstance(asked, dict):
         raise UsageError("the line is not a JSON object")
     if unknown := sorted(set(asked) - _KEYS):
         raise UsageError(f"unknown key {unknown[0]!r}", fix=f"use {', '.join(sorted(_KEYS))}")
-    _schedule, slots = _slots(_question(asked), now, host)
+    _schedule, slots = _slots(_question({**given, **asked}), now, host)
     return [_utc(slot.instant) for slot in slots]
 
 
@@ -166,8 +192,10 @@ def _count(given: object) -> int | None:
     if given is None:
         return None
     text = str(given)
-    if isinstance(given, bool) or not text.isdecimal() or not 1 <= int(text) <= MOST:
-        raise UsageError(f"count {text!r} was refused", fix=f"use a number from 1 to {MOST}")
+    if isinstance(given, bool) or not text.isdecimal() or not 1 <= int(text[:9]) <= MOST:
+        raise UsageError(
+            f"count {text[:20]!r} was refused", why=f"it must be a number from 1 to {MOST}"
+        )
     return int(text)
 
 
@@ -175,8 +203,8 @@ def _slots(question: Question, now: datetime, host: str) -> tuple[Schedule, Iter
     """Read the question and return its slots, one after the other."""
     tz = question.tz or host
     zone(tz)
-    after = parse_at(question.after, now=now, tz=tz) if question.after else now
-    until = None if question.until is None else parse_at(question.until, now=now, tz=tz)
+    after = _instant("from", question.after, now, tz) if question.after else now
+    until = None if question.until is None else _instant("until", question.until, now, tz)
     if len(question.expr.split()) == 1 and not question.expr.startswith("@"):
         raise UsageError(
             f'"{question.expr}" is no cron expression',
@@ -189,6 +217,26 @@ def _slots(question: Question, now: datetime, host: str) -> tuple[Schedule, Iter
         raise never_fires(question.expr)
     count = question.count or (COUNT if until is None else MOST)
     return schedule, islice(_between(schedule, after, until), count)
+
+
+def _instant(name: str, text: str, now: datetime, tz: str) -> datetime:
+    """Read an instant; the tz database begins with 1970, and the search ends with 9892."""
+    try:
+        found = parse_at(text, now=now, tz=tz)
+    except InvalidSchedule as error:
+        if not error.what.startswith("Invalid"):
+            raise  # a wall time that the clocks skip: it says what may be meant
+        raise UsageError(
+            f"{name} {text[:80]!r} was refused",
+            why="it is no instant",
+            fix="use one like 2026-12-01T09:00, or a duration from now like 2h",
+        ) from None
+    if not _FIRST_YEAR <= found.year < _LAST_YEAR:
+        raise UsageError(
+            f"{name} {text[:80]!r} was refused",
+            why=f"it is not within the years {_FIRST_YEAR} to {_LAST_YEAR - 1}",
+        )
+    return found
 
 
 def _between(schedule: Schedule, after: datetime, until: datetime | None) -> Iterator[Occurrence]:

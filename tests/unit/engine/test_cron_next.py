@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -94,7 +95,7 @@ REFUSED = {
     "never": (["0 0 31 2 *"], "would never fire"),
     "past": (["0 0 9 1 1 * 2020"], "would never fire"),
     "zone": (["* * * * *", "--tz", "Mars/Base"], "Invalid timezone"),
-    "from": (["* * * * *", "--from", "someday"], "expected ISO-8601 timestamp"),
+    "from": (["* * * * *", "--from", "someday"], "from 'someday' was refused: it is no instant"),
     "gap": (["* * * * *", *NEW_YORK, "--from", "2026-03-08T02:30"], "does not exist in"),
     "count": (["* * * * *", "--count", "0"], "count '0' was refused"),
     "option": (["* * * * *", "--when"], "has no option --when"),
@@ -169,6 +170,14 @@ def test_every_line_of_json_has_one_line_of_answer(
         ('{"expr": "* * * * *", "count": 1.5}', "count '1.5' was refused"),
         ('{"expr": "* * * * *", "count": true}', "count 'True' was refused"),
         ('{"expr": "* * * * *", "from": true}', "from must be a text"),
+        ('{"expr": "* * * * *", "from": "soon"}', "from 'soon' was refused: it is no instant"),
+        ('{"expr": "* * * * *", "from": "0001-01-02"}', "not within the years 1970 to 9799"),
+        ('{"expr": "* * * * *", "from": -62135596800000}', "was refused"),
+        ('{"expr": "* * * * *", "until": "9999-12-31T23:59Z"}', "not within the years"),
+        ('{"expr": "* * * * *", "from": "' + "9" * 5000 + '"}', "was refused"),
+        ('{"expr": "* * * * *", "count": "' + "9" * 5000 + '"}', "was refused"),
+        ("[" * 100_000, "the line is not JSON"),
+        ('{"expr": "\\ud800"}', "no cron expression"),
     ],
 )
 def test_a_bad_line_is_answered_and_the_next_one_too(
@@ -177,6 +186,45 @@ def test_a_bad_line_is_answered_and_the_next_one_too(
     bad, good = ask([line, '{"expr": "* * * * *", "count": 1}'], monkeypatch, capsys)
     assert message in bad["error"]
     assert len(good["slots"]) == 1
+
+
+def test_options_hold_for_lines_that_do_not_say_otherwise(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ['{"expr": "0 0 * * *"}', '{"expr": "0 0 * * *", "tz": "UTC", "count": 1}']
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
+    assert run(["-", "--tz", "Asia/Tokyo", "--from", "2026-01-01T12:00Z", "--count", "2"]) == 0
+    tokyo, utc = capsys.readouterr().out.splitlines()
+    assert json.loads(tokyo) == {"slots": ["2026-01-01T15:00:00Z", "2026-01-02T15:00:00Z"]}
+    assert json.loads(utc) == {"slots": ["2026-01-02T00:00:00Z"]}
+
+
+def test_bytes_that_are_no_text_are_a_bad_line_and_half_a_letter_can_be_quoted() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "cron", "next", "-"],
+        input=b'\xff\xfe\n{"expr": "\\ud800 * * * *"}\n{"expr": "* * * * *", "count": 1}\n',
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        check=True,
+    )
+    bad, half, good = done.stdout.splitlines()
+    assert b"not JSON" in bad
+    assert b"cannot be read" in half
+    assert b"slots" in good
+
+
+def test_a_reader_that_leaves_ends_it_quietly() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "engine", "cron", "next", "* * * * *", "--count", "9000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait() == 0
+        assert process.stderr.read() == b""
 
 
 def test_help_says_what_until_means(capsys: pytest.CaptureFixture[str]) -> None:

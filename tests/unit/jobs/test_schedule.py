@@ -292,6 +292,13 @@ def test_stored_and_older_forms_are_read(values: dict[str, Any], schedule: Sched
         ({"kind": "cron"}, "invalid cron schedule: expr is required"),
         ({"kind": "cron", "expr": "0 25 * * *"}, 'hour: "25" is out of range'),
         ({"kind": "cron", "expr": "0 7 * * *", "tz": "Mars/Base"}, "Invalid timezone"),
+        ({"expr": "0 7 * * *", "staggerMs": "soon"}, "schedule.staggerMs was refused"),
+        ({"expr": "0 7 * * *", "staggerMs": -5}, "schedule.staggerMs was refused"),
+        ({"expr": "0 7 * * *", "staggerMs": 10**30}, "schedule.staggerMs was refused"),
+        ({"expr": "0 7 * * *", "dayMatch": "xor"}, "use one of or, and"),
+        ({"expr": "0 7 * * *", "dst": 1.5}, "schedule.dst was refused"),
+        ({"expr": "0 7 * * *", "dst": {"gaps": "skip"}}, "schedule.dst was refused"),
+        ({"expr": "0 7 * * *", "dst": {"gap": "jump"}}, "use one of run-after, skip, shift"),
     ],
 )
 def test_what_cannot_be_scheduled_is_refused(values: dict[str, Any], message: str) -> None:
