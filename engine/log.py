@@ -88,6 +88,7 @@ class DayFile(logging.Handler):
         self._folder = folder
         self._day = ""
         self._file: Any = None
+        self._failing = False
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -98,8 +99,16 @@ class DayFile(logging.Handler):
                 self._turn(day)
             self._file.write(self.format(record) + "\n")
             self._file.flush()
+            self._failing = False
         except Exception:  # noqa: BLE001 - logging's own convention: report, never raise
             self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging's own name
+        """Say once what is wrong: a full disk must not fill the terminal too."""
+        if not self._failing and sys.stderr is not None:
+            self._failing = True
+            why = sys.exception()
+            sys.stderr.write(f"the log in {self._folder} is not written: {why}. Fix: check disk\n")
 
     def close(self) -> None:
         """Let go of the file."""

@@ -137,14 +137,37 @@ def token(options: RunOptions, config: Config, environ: Mapping[str, str]) -> st
         return given
     if config.gateway.auth.token:
         return config.gateway.auth.token.reveal()
-    path: Path = options.paths.token_file
-    if path.exists():
-        return path.read_text("utf-8").strip()
-    token = secrets.token_hex(32)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(file, "w") as out:
-        out.write(token + "\n")
-    return token
+    return _token_of(options.paths.token_file)
+
+
+def _token_of(path: Path) -> str:
+    """The token in a file that only its owner may read; a missing or empty file gets a new one."""
+    try:
+        if path.exists() and (known := path.read_text("utf-8").strip()):
+            if path.stat().st_mode & 0o077:
+                log.warning("the token file was open to others; now it is not", extra=_at(path))
+                path.chmod(0o600)
+            return known
+        made = secrets.token_hex(32)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as out:
+            os.fchmod(out.fileno(), 0o600)
+            out.write(made + "\n")
+        return made
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(
+            f"the gateway's token cannot be read from {path}",
+            why=_reason_of(error),
+            fix="make it a file this user may read and write, or set gateway.auth.token",
+        ) from error
+
+
+def _at(path: Path) -> dict[str, str]:
+    return {"path": str(path)}
+
+
+def _reason_of(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "it is not UTF-8 text"
 
 
 def auth(config: Config, token: str) -> Policy:
@@ -200,7 +223,7 @@ def _telegram_account(
     if account.bot_token:
         token, source = account.bot_token.reveal(), "config"
     elif account.token_file:
-        token, source = Path(account.token_file).expanduser().read_text("utf-8").strip(), "file"
+        token, source = token_from_file(ident, account), "file"
     elif ident == effective.DEFAULT_ACCOUNT and environ.get("TELEGRAM_BOT_TOKEN"):
         token, source = environ["TELEGRAM_BOT_TOKEN"], "env"
     if not token:
@@ -221,6 +244,21 @@ def _telegram_account(
         group_allow_from=policy.group_allow_from,
         **more,
     )
+
+
+def token_from_file(ident: str, account: Any) -> str | None:
+    """A bot's token from its file; an enabled account whose file is gone stops the start (§5)."""
+    path = Path(account.token_file).expanduser()
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        if account.enabled is False:
+            return None
+        raise ConfigInvalid(
+            f"telegram account {ident} has no token",
+            why=f"its tokenFile {path} cannot be read: {_reason_of(error)}",
+            fix="correct channels.telegram.tokenFile, or disable the account",
+        ) from error
 
 
 def _talk_policy(account: Any) -> TalkPolicy:

@@ -13,6 +13,7 @@ EngineError                what, why, fix; code; exit status
 ├── OwnershipRefused       port, lock or database belongs to another (exit 78)
 ├── StoreTooNew            the database was written by a newer engine (exit 78)
 ├── StoreUnavailable       the disk refuses (full, read-only, gone)
+│   └── StoreUnusable      the file is broken, or nobody's we know (exit 78)
 ├── GatewayDown            nothing listens (exit 3)
 ├── AccessRefused          auth, scope, pairing (exit 4)
 └── TimedOut               (exit 5)
@@ -120,6 +121,13 @@ class StoreUnavailable(EngineError):
     """The database cannot be read or written."""
 
     code = "store-unavailable"
+
+
+class StoreUnusable(StoreUnavailable):
+    """The file is broken or belongs to another program: trying again will not help."""
+
+    code = "store-unusable"
+    exit_status = 78
 
 
 class GatewayDown(EngineError):

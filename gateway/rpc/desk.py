@@ -15,6 +15,7 @@ from gateway.protocol.frames import Encoded
 from gateway.protocol.handshake import Session
 from gateway.rpc.core import Answer, Core
 from gateway.rpc.presence import Presence
+from jobs.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class Once:
     """Idempotency keys (protocol.md §8): a repeat gets the first answer, error or not.
 
     A concurrent repeat waits for the first. 5 minutes, 1000 entries, oldest evicted first;
-    what is still running is never evicted.
+    what is still running is never evicted. What the disk refused was not done, so its repeat
+    is tried again.
     """
 
     def __init__(self, tasks: Tasks, clock: Clock) -> None:
@@ -83,6 +85,8 @@ class Once:
         """Do ``work`` unless ``key`` was used; the caller may go away, the work goes on."""
         self._evict()
         known = self._answers.get(key)
+        if known is not None and _undone(known[1]):
+            known = None
         task = known[1] if known is not None else self._tasks.spawn(work(), f"once {key}")
         if known is None:
             self._answers[key] = (self._clock.now(), task)
@@ -95,6 +99,12 @@ class Once:
                 return
             if task.done():
                 del self._answers[key]
+
+
+def _undone(task: asyncio.Task[object]) -> bool:
+    """Whether work ended without anything having been written."""
+    ended = task.done() and not task.cancelled()
+    return ended and isinstance(task.exception(), StoreUnavailable)
 
 
 @dataclass(slots=True, eq=False)
@@ -117,7 +127,8 @@ class ClientRuns:
         self._tasks = tasks
         self._clock = clock
         self._runs: dict[str, ClientRun] = {}
-        self._awaited: dict[str, asyncio.Event] = {}
+        self._awaited: dict[str, asyncio.Event] = {}  # of runs that have not begun
+        self._waiting: dict[str, int] = {}
 
     def find(self, run_id: str) -> ClientRun | None:
         """The run, if it was started here a short while ago."""
@@ -138,12 +149,17 @@ class ClientRuns:
         """The run once it has ended, or nothing in time; an unknown run may still appear."""
         run = self._runs.get(run_id)
         event = run.ended if run else self._awaited.setdefault(run_id, asyncio.Event())
+        self._waiting[run_id] = self._waiting.get(run_id, 0) + 1
         try:
             async with asyncio.timeout(within.total_seconds()):
                 await event.wait()
         except TimeoutError:
-            self._awaited.pop(run_id, None)
             return None
+        finally:
+            self._waiting[run_id] -= 1
+            if not self._waiting[run_id]:  # the last one takes the chair away
+                del self._waiting[run_id]
+                self._awaited.pop(run_id, None)
         return self._runs.get(run_id)
 
     def _end(self, run: ClientRun) -> None:

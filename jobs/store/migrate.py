@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from jobs.errors import StoreTooNew, StoreUnavailable
+from jobs.errors import StoreTooNew, StoreUnavailable, StoreUnusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def _refuse_newer(found: str | None, path: Path | None, steps: Steps) -> None:
 def _refuse_foreign(tx: sa.Connection, path: Path | None) -> None:
     """A database with tables and without our revision belongs to somebody else."""
     if tables := sa.inspect(tx).get_table_names():
-        raise StoreUnavailable(
+        raise StoreUnusable(
             f"{_named(path)} was not opened",
             why=f"it holds tables that are not this engine's: {', '.join(sorted(tables)[:5])}",
             fix="move the file away, or set store.url to the right one",

@@ -1,0 +1,70 @@
+"""What flags, environment, config and files say to the process."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from engine.config.paths import resolve
+from engine.config.schema import Config
+from gateway import settings
+from gateway.settings import RunOptions
+from jobs.errors import ConfigInvalid
+
+
+def options(home: Path) -> RunOptions:
+    return RunOptions(paths=resolve({"ENGINE_STATE_DIR": str(home)}))
+
+
+def token(home: Path) -> str:
+    return settings.token(options(home), Config(), {})
+
+
+def test_the_first_start_makes_a_token_only_its_owner_may_read(tmp_path: Path) -> None:
+    made = token(tmp_path)
+    assert len(made) == 64
+    assert stat.S_IMODE((tmp_path / "gateway.token").stat().st_mode) == 0o600
+    assert token(tmp_path) == made
+
+
+def test_an_empty_token_file_gets_a_token(tmp_path: Path) -> None:
+    (tmp_path / "gateway.token").write_text("\n")
+    assert len(token(tmp_path)) == 64
+
+
+def test_a_token_file_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.token"
+    file.write_text("correct-horse-battery\n")
+    file.chmod(0o644)
+    assert token(tmp_path) == "correct-horse-battery"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\xfa"])
+def test_a_token_file_that_cannot_be_read_stops_the_start_in_words(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "gateway.token"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(ConfigInvalid, match=r"gateway\.token: .+Fix: ") as refused:
+        token(tmp_path)
+    assert refused.value.exit_status == 78
+
+
+@pytest.mark.parametrize("enabled", [True, None])
+def test_a_bot_whose_token_file_is_gone_stops_the_start_in_words(
+    tmp_path: Path, enabled: bool | None
+) -> None:
+    gone = tmp_path / "bot.token"
+    config = Config.model_validate({"channels": {"telegram": {"tokenFile": str(gone)}}})
+    telegram = config.channels.telegram
+    assert telegram is not None
+    with pytest.raises(ConfigInvalid, match=rf"tokenFile {gone} cannot be read: No such file"):
+        settings.token_from_file("default", telegram.model_copy(update={"enabled": enabled}))
+    off = telegram.model_copy(update={"enabled": False})
+    assert settings.token_from_file("default", off) is None
