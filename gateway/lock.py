@@ -129,6 +129,33 @@ def _parse(text: bytes) -> Owner | None:
         return None
 
 
+def listener(port: int, proc: Path = Path("/proc")) -> tuple[int, str] | None:
+    """Process id and name of whoever listens on a TCP port, where the kernel tells (Linux)."""
+    sockets = {
+        f"socket:[{fields[9]}]"
+        for table in ("tcp", "tcp6")
+        for fields in _table(proc / "net" / table)
+        if fields[3] == _LISTEN and fields[1].endswith(f":{port:04X}")
+    }
+    for process in proc.glob("[0-9]*") if sockets else ():
+        try:
+            if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
+                return int(process.name), (process / "comm").read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):  # gone by now, or not ours to look at
+            continue
+    return None
+
+
+_LISTEN: Final = "0A"
+
+
+def _table(path: Path) -> list[list[str]]:
+    try:
+        return [line.split() for line in path.read_text("ascii").splitlines()[1:]]
+    except OSError:
+        return []
+
+
 def _held(path: Path, error: OSError) -> OwnershipRefused:
     if error.errno not in (errno.EAGAIN, errno.EACCES):
         return OwnershipRefused(

@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from gateway import lock
 from gateway.connection import WIRE
 from gateway.protocol.frames import (
     MAX_BUFFERED,
@@ -336,10 +337,11 @@ def _bind_one(host: str, port: int) -> socket.socket:
 
 def _not_bound(hosts: Sequence[str], port: int, error: OSError) -> OwnershipRefused:
     if error.errno == errno.EADDRINUSE:
+        owner = lock.listener(port)
+        whose = f" by pid {owner[0]} ({owner[1]})" if owner else ""
         return OwnershipRefused(
-            f"port {port} is in use",
-            why=f"another process listens on {hosts[0]}:{port}",
-            fix="engine gateway --port 0, or stop the other process",
+            f"port {port} is in use{whose}",
+            fix="choose another --port, or stop that process",
             port=port,
         )
     url = f"ws://{hosts[0]}:{port}"
