@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,9 +22,10 @@ from engine.clock import Clock
 from engine.events import Bus
 from engine.outbox import Delivery, Priority
 from engine.outcome import strip_token
-from engine.store import events as event_rows, outbox as outbox_rows
+from engine.store import events as event_rows, outbox as outbox_rows, sessions as session_rows
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
+from engine.vitals import Insist
 from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,9 @@ class Conversation:
         clock: Clock,
         persona_of: PersonaOf,
         tools_for: ToolsFor,
+        insist: Insist | None = None,
     ) -> None:
+        self._insist = insist
         self._database = database
         self._turns = turns
         self._bus = bus
@@ -163,9 +166,7 @@ class Conversation:
             words = _words_for(result, persona.ack_max_chars)
             delivery = self._delivery(chat, result, words)
             taken.payloads = words
-            taken.delivery = await self._database.write(
-                lambda tx: _settle(tx, result, taken.event_ids, delivery)
-            )
+            taken.delivery = await self._settled(result, taken.event_ids, delivery)
 
         async def prepare(order: TurnOrder, now: datetime) -> TurnOrder:
             # Read only now: a turn that was ahead in the lane may have taken them.
@@ -186,6 +187,16 @@ class Conversation:
         answer = _answer(chat, result, taken)
         told.ended(answer)
         return answer
+
+    async def _settled(
+        self, result: TurnResult, event_ids: Sequence[str], delivery: Delivery | None
+    ) -> Delivery | None:
+        """Write what came of the turn; a disk that refuses is asked until it takes it."""
+
+        def attempt() -> Awaitable[Delivery | None]:
+            return self._database.write(lambda tx: _settle(tx, result, event_ids, delivery))
+
+        return await (attempt() if self._insist is None else self._insist(attempt))
 
     def _order(self, chat: ChatTurn, persona: Persona) -> TurnOrder:
         limit = persona.timeout if chat.timeout is None else chat.timeout or None
@@ -243,8 +254,9 @@ class _Taken:
 def _settle(
     tx: Tx, result: TurnResult, event_ids: Sequence[str], delivery: Delivery | None
 ) -> Delivery | None:
-    """The one transaction of a chat turn."""
+    """The one transaction of a chat turn: a message it answered is owed no answer any more."""
     remember(tx, result)
+    session_rows.turn_taken(tx, result.order.run_id)
     if result.reply is not None and event_ids:
         event_rows.consume(tx, event_ids, result.ended_at)
     return outbox_rows.add(tx, delivery) if delivery is not None else None

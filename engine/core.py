@@ -38,6 +38,7 @@ from engine.roster import AgentProfile, Roster, roster_of
 from engine.scheduling import AgentJobs, Place, Scheduling, SchedulingSettings
 from engine.store import audit, meta
 from engine.turn import Turns
+from engine.vitals import Insist, Vitals
 from engine.waking import Waking
 from jobs.errors import ConfigInvalid, InvalidInput
 from jobs.ids import new_id
@@ -100,7 +101,9 @@ class Engine:
         self.lanes = Lanes(config.agents.defaults.max_concurrent, clock=clock)
         self.agents: AgentFactory = self._factory(config)
         self.turns = Turns(database=database, lanes=self.lanes, agents=self.agents, clock=clock)
-        self.recorder = Recorder(database, self.bus)
+        self.vitals = Vitals()
+        insist = Insist(database, clock=clock, vitals=self.vitals)
+        self.recorder = Recorder(database, self.bus, insist=insist)
         self.outlet = Outlet(
             database=database, clock=clock, bus=self.bus, roster=lambda: self.roster
         )
@@ -137,6 +140,7 @@ class Engine:
             settings=self._cron_settings,
             tools_for=self.tools_for,
             run_program=circumstances.run_program,
+            insist=insist,
         )
         self.loop = Loop(
             database=database,
@@ -145,6 +149,7 @@ class Engine:
             performers={"heartbeat": self.beats, "cron": self.cron_runs},
             settings=self._loop_settings,
             boot_id=circumstances.boot_id,
+            vitals=self.vitals,
         )
         self.scheduling = Scheduling(
             database=database,
@@ -163,6 +168,7 @@ class Engine:
             clock=clock,
             persona_of=self._persona,
             tools_for=self._chat_tools,
+            insist=insist,
         )
         self.history = History(database, zone_of=lambda agent: self.roster.agent(agent).zone)
 

@@ -27,6 +27,7 @@ from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, RouteFacts, TargetWish, resolve
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
+from engine.vitals import Insist
 from engine.wake import Intent
 from jobs.crash import crash_point
 from jobs.model import (
@@ -134,7 +135,9 @@ class CronRuns:
         settings: Callable[[], CronSettings],
         tools_for: JobTools,
         run_program: RunProgram | None = None,
+        insist: Insist,
     ) -> None:
+        self._insist = insist
         self._database = database
         self._clock = clock
         self._recorder = recorder
@@ -181,15 +184,17 @@ class CronRuns:
             return
         agent = self._roster().agent(job.agent_id)
         mode = "now" if job.wake_mode is WakeMode.NOW else "next-heartbeat"
-        told = await self._wakes.system_event(
-            text,
-            mode=mode,
-            agent_id=agent.agent_id,
-            source="cron",
-            by=f"cron {job.name}",
-            context_key=f"cron:{job.id}",
-            intent=Intent.IMMEDIATE,
-            target="last",
+        told = await self._insist(
+            lambda: self._wakes.system_event(
+                text,
+                mode=mode,
+                agent_id=agent.agent_id,
+                source="cron",
+                by=f"cron {job.name}",
+                context_key=f"cron:{job.id}",
+                intent=Intent.IMMEDIATE,
+                target="last",
+            )
         )
         ended = replace(
             run,

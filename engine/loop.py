@@ -16,10 +16,10 @@ from typing import Any, Final, Protocol
 
 from engine.clock import Clock
 from engine.record import Recorder
+from engine.vitals import Vitals
 from jobs import codec
 from jobs.crash import crash_point
 from jobs.due import Passed, owed
-from jobs.errors import EngineError
 from jobs.ids import new_id
 from jobs.model import Job, Run, RunStatus, SkipReason, Trigger
 from jobs.schedule import At, Cron, Occurrence
@@ -71,7 +71,9 @@ class Loop:
         performers: Mapping[str, Performer],
         settings: Callable[[], LoopSettings],
         boot_id: str,
+        vitals: Vitals | None = None,
     ) -> None:
+        self._vitals = vitals or Vitals()
         self._database = database
         self._clock = clock
         self._recorder = recorder
@@ -93,10 +95,12 @@ class Loop:
         stand where they stood.
         """
         try:
-            return await self._pass()
-        except Exception:
-            log.exception("tick failed; the timer is armed again")
+            due = await self._pass()
+        except Exception as error:
+            self._vitals.hurt("scheduler", error)
             return None
+        self._vitals.well("scheduler")
+        return due
 
     async def _pass(self) -> datetime | None:
         if self._stopping:
@@ -145,7 +149,7 @@ class Loop:
         for row in rows:
             try:
                 planned.append(self._plan(row, now, settings))
-            except (EngineError, ValueError, KeyError, TypeError) as error:
+            except Exception as error:
                 await self._set_aside(row, error)
         return planned
 

@@ -1,39 +1,43 @@
 """The record keeper: one transaction for run row, outbox row and whatever else belongs to it.
 
 Nothing that ran is told to anybody before its row has committed (style rule 4); bus events
-follow the commit, `finished` after whatever it finished.
+follow the commit, `finished` after whatever it finished. A disk that refuses is asked again
+until it takes the row: what happened is known nowhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from engine.events import Bus
 from engine.outbox import Delivery
 from engine.store import outbox
+from engine.vitals import Insist
 from jobs.model import Outcome, Run, RunStatus
 from jobs.store import runs
 from jobs.store.base import Finish
-from jobs.store.db import Database, Tx
+from jobs.store.db import Database, Tx, Work
 from jobs.store.rows import ms
 
+T = TypeVar("T")
 Also = Callable[[Tx], None]
 
 
 class Recorder:
     """Writes what happened, then tells it."""
 
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, *, insist: Insist | None = None) -> None:
         self._database = database
         self._bus = bus
+        self._insist = insist
 
     async def began(self, run: Run) -> None:
         """Note that a claimed run has begun."""
         started = run.started_at
         if started is None:
             raise AssertionError(f"run {run.id} began without an instant")
-        await self._database.write(lambda tx: runs.start(tx, [run.id], started))
+        await self._write(lambda tx: runs.start(tx, [run.id], started))
         if run.kind == "cron":
             self._bus.publish(
                 "cron",
@@ -47,11 +51,11 @@ class Recorder:
 
     async def added(self, run: Run) -> None:
         """Write a run that has no slot: a wake, a manual run, a retry."""
-        await self._database.write(lambda tx: runs.insert(tx, [run]))
+        await self._write(lambda tx: runs.insert(tx, [run]))
 
     async def changed(self, run: Run) -> None:
         """Write a run that is not final yet as it stands."""
-        await self._database.write(lambda tx: runs.change(tx, run))
+        await self._write(lambda tx: runs.change(tx, run))
 
     async def ended(
         self,
@@ -78,16 +82,22 @@ class Recorder:
             for effect in also:
                 effect(tx)
 
-        await self._database.write(work)
+        await self._write(work)
         for delivery in deliveries:
             self._bus.publish("outbox", {"key": delivery.key, "state": delivery.state.value})
         self.tell(run)
 
     async def all_ended(self, ends: Sequence[Finish]) -> None:
         """Write how many runs ended at once, in one transaction."""
-        await self._database.write(lambda tx: runs.finish(tx, ends))
+        await self._write(lambda tx: runs.finish(tx, ends))
         for end in ends:
             self.tell(end.run)
+
+    async def _write(self, work: Work[T]) -> T:
+        def attempt() -> Awaitable[T]:
+            return self._database.write(work)
+
+        return await (attempt() if self._insist is None else self._insist(attempt))
 
     def tell(self, run: Run) -> None:
         """Publish the end of a cron run; beats are told by the beat room."""

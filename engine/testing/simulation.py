@@ -327,13 +327,21 @@ class Simulation:
         await self.database.write(lambda tx: sessions.set_route(tx, route))
 
     async def say(
-        self, text: str, *, agent: str | None = None, route: Route | None = None
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        route: Route | None = None,
+        run_id: str | None = None,
     ) -> asyncio.Task[ChatAnswer]:
-        """Let a person say something; the turn goes on while the clock moves."""
+        """Let a person say something; the turn goes on while the clock moves.
+
+        ``run_id`` is what makes the same message the same: unset, each is a new one.
+        """
         await self.open()
         agent_id = self.engine.roster.agent(agent).agent_id
         chat = ChatTurn(
-            run_id=new_id(self.clock.now()),
+            run_id=run_id or new_id(self.clock.now()),
             agent_id=agent_id,
             session_key=keys.main_key(agent_id, main=self.engine.roster.main_key),
             text=text,

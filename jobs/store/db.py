@@ -105,6 +105,11 @@ class Database:
             self._closed = True
             await asyncio.shield(self._backend.close())
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed; waiting for it to take something is in vain then."""
+        return self._closed
+
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise StoreUnavailable(

@@ -112,4 +112,4 @@ async def test_a_batch_whose_ends_are_not_written_does_not_hold_up_the_next(
     assert len(performer.begun) == 2 * BATCH + 1
     assert await count(database, "ok") == BATCH + 1
     assert await count(database, "claimed") == BATCH
-    assert "tick failed" in caplog.text
+    assert "scheduler fails: " in caplog.text
