@@ -19,7 +19,11 @@ class Clock(Protocol):
         """Time since some start; runs on through steps of the wall clock."""
 
     async def sleep_until(self, instant: datetime) -> None:
-        """Return at ``instant`` or at once if it has passed."""
+        """Return at ``instant``, or at once if it has passed.
+
+        A clock that is set back lengthens no wait: after as much time as lay before the
+        instant this returns, and who must not be early looks again.
+        """
 
 
 class SystemClock:
@@ -37,5 +41,6 @@ class SystemClock:
         """Sleep in short naps: a stepped wall clock or a resumed laptop is noticed within 30 s."""
         import asyncio  # the quick commands ask this clock too and must not pay for it
 
-        while (left := (instant - self.now()).total_seconds()) > 0:
-            await asyncio.sleep(min(left, LONGEST_NAP.total_seconds()))
+        latest = self.monotonic() + (instant - self.now())
+        while (left := min(instant - self.now(), latest - self.monotonic())) > timedelta():
+            await asyncio.sleep(min(left, LONGEST_NAP).total_seconds())

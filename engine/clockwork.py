@@ -16,6 +16,7 @@ from typing import Protocol
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from engine.clock import LONGEST_NAP, Clock
+from engine.vitals import Vitals, keep
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ SHORTEST_NAP = timedelta(milliseconds=4)
 # A nap too short for a step of the wall clock to matter needs no job: under a steady load
 # adding one each tick costs more than the tick.
 SHORT_NAP = timedelta(seconds=1)
+BEHIND = timedelta(milliseconds=500)
 _NEVER_TOO_LATE = None  # misfire_grace_time: a late wake-up is still a wake-up
 _PLANNER = "planner"
 
@@ -38,9 +40,20 @@ class Ticking(Protocol):
 class Clockwork:
     """Owns the one timer of the engine."""
 
-    def __init__(self, loop: Ticking, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        loop: Ticking,
+        *,
+        clock: Clock,
+        vitals: Vitals | None = None,
+        longest_nap: timedelta = LONGEST_NAP,
+    ) -> None:
         self._loop = loop
         self._clock = clock
+        self._vitals = vitals or Vitals()
+        self._longest_nap = longest_nap
+        self._chores: dict[str, timedelta] = {}  # scheduler's id → every
+        self._seen: tuple[datetime, timedelta] | None = None
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._wanted = asyncio.Event()
         self._armed_for: datetime | None = None
@@ -54,6 +67,7 @@ class Clockwork:
 
     def chore(self, name: str, work: Callable[[], Awaitable[None]], *, every: timedelta) -> None:
         """Run ``work`` every so often for as long as the clockwork runs, never twice at once."""
+        self._chores[f"chore:{name}"] = every
         self._scheduler.add_job(
             work,
             "interval",
@@ -68,8 +82,8 @@ class Clockwork:
     def start(self) -> None:
         """Begin to tick; the first tick comes at once."""
         self._scheduler.start()
-        self._driver = asyncio.create_task(self._drive(), name="clockwork")
-        self._wanted.set()
+        driving = keep("clockwork", self._drive, clock=self._clock, vitals=self._vitals)
+        self._driver = asyncio.create_task(driving, name="clockwork")
 
     async def stop(self) -> None:
         """Stop arming timers; a tick that runs is finished first."""
@@ -87,6 +101,7 @@ class Clockwork:
         self._wanted.set()
 
     async def _drive(self) -> None:
+        self._wanted.set()
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -97,19 +112,34 @@ class Clockwork:
             except asyncio.CancelledError:
                 await asyncio.gather(tick, return_exceptions=True)
                 raise
+            self._notice_step()
             self._arm(due)
+            self._vitals.well("clockwork")
+
+    def _notice_step(self) -> None:
+        """After the clock was set back the scheduler would leave the chores until it caught up."""
+        now, ran = self._clock.now(), self._clock.monotonic()
+        before, self._seen = self._seen, (now, ran)
+        if before is None or now - before[0] >= ran - before[1] - SHORT_NAP:
+            return
+        for chore, every in self._chores.items():
+            self._scheduler.modify_job(chore, next_run_time=now + every)
 
     def _arm(self, due: datetime | None) -> None:
         now = self._clock.now()
-        at = now + LONGEST_NAP if due is None else min(due, now + LONGEST_NAP)
+        latest = now + self._longest_nap
+        at = latest if due is None else min(due, latest)
         at = max(at, now + SHORTEST_NAP)
         self._armed_for = at
         if self._nap is not None:
             self._nap.cancel()
             self._nap = None
-        if at - now < SHORT_NAP:
-            delay = (at - now).total_seconds()
-            self._nap = asyncio.get_running_loop().call_later(delay, self.poke)
+        # The scheduler sleeps by the wall clock: set back, it would oversleep by as much. So a
+        # plain timer stands behind each of its naps; short ones need nothing else.
+        behind = timedelta() if at - now < SHORT_NAP else BEHIND
+        delay = (at - now + behind).total_seconds()
+        self._nap = asyncio.get_running_loop().call_later(delay, self.poke)
+        if not behind:
             return
         self._scheduler.add_job(
             self.poke,

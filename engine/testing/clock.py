@@ -61,8 +61,10 @@ class ManualClock:
             heapq.heappop(self._sleepers)[2].set_result(None)
 
     def step(self, by: timedelta) -> None:
-        """Move the wall clock only, as an operator or NTP does."""
+        """Move the wall clock only, as an operator or NTP does; back lengthens no wait."""
         self._now += by
+        if by < timedelta():
+            self._sleepers = [(instant + by, *rest) for instant, *rest in self._sleepers]
 
     async def advance(self, by: timedelta, *, settle: int = 20) -> None:
         """Move time forward, stopping at every sleeper on the way."""
