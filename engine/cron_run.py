@@ -39,7 +39,9 @@ from jobs.model import (
     Run,
     RunStatus,
     SkipReason,
+    Source,
     SystemEvent,
+    Trigger,
     WakeMode,
 )
 from jobs.retry import RetryPolicy, after_one_shot, after_recurring
@@ -421,8 +423,8 @@ class CronRuns:
         if "enabled" in columns:
             effects.append(lambda tx: job_rows.switch_off(tx, job.id, now))
             columns = {key: value for key, value in columns.items() if key != "enabled"}
-        if _finished(job, run):
-            effects.append(lambda tx: _retire(tx, job, now))
+        if _finished(job, run, now):
+            effects.append(lambda tx: _retire(tx, job, run, now))
         await self._recorder.ended(
             Finish(run=run, job_columns=columns), deliveries=deliveries, also=effects
         )
@@ -500,13 +502,24 @@ def _same_place(sent: tuple[str, str], route: Route) -> bool:
     return channel in ("", route.channel) and to in ("", route.to)
 
 
-def _finished(job: Job, run: Run) -> bool:
-    return isinstance(job.schedule, At) and run.status in (RunStatus.OK, RunStatus.SKIPPED)
+def _finished(job: Job, run: Run, now: datetime) -> bool:
+    over = run.status in (RunStatus.OK, RunStatus.SKIPPED)
+    return over and isinstance(job.schedule, At) and not _before_its_time(job, run, now)
 
 
-def _retire(tx: Tx, job: Job, now: datetime) -> None:
-    """A one-shot that is over: gone if it asked for that, else switched off (cron.md §9.1)."""
-    if job.delete_after_run:
+def _before_its_time(job: Job, run: Run, now: datetime) -> bool:
+    """Whether somebody tried a one-shot by hand: its own instant still stands (cron.md §8)."""
+    by_hand = run.trigger is Trigger.MANUAL
+    return by_hand and isinstance(job.schedule, At) and job.schedule.at > now
+
+
+def _retire(tx: Tx, job: Job, run: Run, now: datetime) -> None:
+    """A one-shot that is over: gone if it succeeded and asked for that, else switched off.
+
+    See cron.md §9.1. One of the config stays, whatever it asks: its row is what says that
+    its instant has been served (§13).
+    """
+    if job.delete_after_run and run.status is RunStatus.OK and job.source is not Source.CONFIG:
         job_rows.delete(tx, job.id)
     else:
         job_rows.switch_off(tx, job.id, now)
@@ -516,6 +529,8 @@ def _consequences(
     job: Job, run: Run, failure: str, failures: int, now: datetime, policy: RetryPolicy
 ) -> dict[str, Any]:
     """Return what a run's end changes at its job (cron.md §9)."""
+    if _before_its_time(job, run, now):
+        return {}
     if run.status is not RunStatus.FAILED:
         return {"retry_at": None}
     if isinstance(job.schedule, At):

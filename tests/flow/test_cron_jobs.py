@@ -117,6 +117,37 @@ async def test_a_one_shot_is_gone_after_it_succeeded(engine_sim: EngineSim) -> N
     assert (await sim.engine.scheduling.list({"includeDisabled": True}))["jobs"] == []
 
 
+@pytest.mark.parametrize("first", ["there", FailureClass.OVERLOADED, FailureClass.INVALID])
+async def test_a_one_shot_run_by_hand_before_its_time_keeps_its_time(
+    engine_sim: EngineSim, first: str | FailureClass
+) -> None:
+    agent = ScriptedAgent(first, then="there")
+    sim = engine_sim(OFF, start="2026-06-01 00:00", zone="UTC", agent=agent)
+    await sim.open()
+    job = await sim.engine.scheduling.add({"name": "once", "at": "1h", "message": "look"}, by="me")
+    await sim.engine.scheduling.run(job["id"], by="me")
+    runs = (await sim.advance(timedelta(hours=2))).runs(job["id"])
+    assert [run.row.trigger.value for run in runs] == ["manual", "schedule"]
+    assert runs[1].local == "01:00"
+
+
+async def test_a_declared_one_shot_that_succeeded_is_done_for_good(engine_sim: EngineSim) -> None:
+    once = {"schedule": "at 2026-06-01T00:20:00Z", "message": "look", "deleteAfterRun": True}
+    sim = engine_sim(declaring(once=once), start="2026-06-01 00:00", zone="UTC")
+    await sim.until("2026-06-01 00:20:30")
+    await sim.apply(declaring(once=once | {"message": "look again"}))
+    await sim.restart()
+    await sim.apply(declaring(once=once))
+    report = await sim.until("2026-06-02 00:00")
+    assert [run.local for run in report.runs("once")] == ["00:20"]
+    (job,) = (await sim.engine.scheduling.list({"includeDisabled": True}))["jobs"]
+    assert job["state"]["runCount"] == 1
+    assert job["nextRunAtMs"] is None
+    await sim.apply(declaring(once=once | {"schedule": "at 2026-06-03T00:00:00Z"}))
+    report = await sim.until("2026-06-04 00:00")
+    assert len(report.runs("once")) == 2
+
+
 async def test_a_one_shot_that_met_a_passing_fault_is_tried_again(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent(FailureClass.OVERLOADED, FailureClass.NETWORK, then="there")
     sim = engine_sim(OFF, start="2026-06-01 00:00", zone="UTC", agent=agent)
