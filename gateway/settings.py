@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.clock import SystemClock
-from engine.config import effective
+from engine.config import effective, jobs
 from engine.config.load import Loaded, load
 from engine.config.paths import Paths, host_zone
 from engine.config.schema import Config
@@ -27,8 +27,6 @@ from gateway.channels.local import LocalChannel
 from gateway.channels.policy import GroupRule, Policy as TalkPolicy
 from gateway.channels.telegram.account import TelegramAccount
 from gateway.channels.telegram.channel import TelegramChannel
-from jobs import declared
-from jobs.edit import Rules
 from jobs.errors import ConfigInvalid, OwnershipRefused
 from jobs.store.db import Database
 
@@ -52,14 +50,7 @@ class RunOptions:
 
 def load_config(paths: Paths, environ: Mapping[str, str]) -> Loaded:
     def judged(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
-        rules = Rules(
-            now=SystemClock().now(),
-            default_tz=config.cron.tz or effective.user_zone(config) or host_zone(environ),
-            default_agent=effective.default_agent(config).lower(),
-            agents=tuple(agent.id.lower() for agent in effective.agents(config)),
-            channels=effective.configured_channels(config),
-        )
-        return [(key, text) for key, text in declared.check(config.cron.jobs, rules)]
+        return [*jobs.judge(config, SystemClock().now(), host_zone(environ))]
 
     return load(paths.config, environ, state=paths.state, resolve_secrets=True, jobs_check=judged)
 

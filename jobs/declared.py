@@ -89,11 +89,6 @@ def expand(
     return tuple(made), tuple(problems)
 
 
-def check(entries: Mapping[str, Any], rules: Rules) -> list[tuple[tuple[str, ...], str]]:
-    """Return what is wrong as (path in the config, sentence): the config loader's question."""
-    return [(("cron", "jobs", each.key), each.text) for each in expand(entries, rules)[1]]
-
-
 def plan(
     declared: Iterable[Declared],
     stored: Sequence[StoredJob],

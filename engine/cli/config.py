@@ -87,14 +87,12 @@ def check(at: Place, raw: bytes | None = None) -> Loaded:
 
 
 def _jobs_check(at: Place) -> JobsCheck:
-    from jobs import declared
-    from jobs.edit import Rules
+    from engine.config import jobs
 
     now = SystemClock().now()
 
     def judge(config: Any) -> list[tuple[Any, str]]:
-        rules = Rules(now=now, default_tz=config.cron.tz or at.zone)
-        return [*declared.check(config.cron.jobs, rules)]
+        return [*jobs.judge(config, now, at.zone)]
 
     return judge
 

@@ -15,6 +15,8 @@ from engine.config.base import ZERO
 from engine.config.issues import Issue, Note
 from engine.config.json5 import Member, Node, Place, join
 from engine.config.schema import AccountKeys, ActiveHours, Agent, Config, Heartbeat, TelegramAccount
+from engine.target import parse_target
+from jobs.errors import InvalidInput
 
 Key = tuple[str | int, ...]
 _TIME: Final = re.compile(r"(\d{2}):(\d{2})")
@@ -194,6 +196,15 @@ def _heartbeats(check: Check) -> None:
         _target(check, key, block)
 
 
+def _recipient(check: Check, key: Key, channel: str, to: str | None) -> None:
+    """A recipient nobody can read is told now, not when the first alert is due (channels.md §4)."""
+    try:
+        if to:
+            parse_target(channel, to)
+    except InvalidInput as error:
+        check.refuse((*key, "to"), str(error), "target")
+
+
 def _target(check: Check, key: Key, block: Heartbeat) -> None:
     wish = (block.target or "none").strip()
     head = wish.partition(":")[0].lower()
@@ -206,6 +217,7 @@ def _target(check: Check, key: Key, block: Heartbeat) -> None:
         hint = f' — did you mean "{near[0]}"?' if near else f" (use {', '.join(allowed)})"
         check.refuse((*key, "target"), f'unknown channel "{wish}"{hint}', "target", *allowed)
         return
+    _recipient(check, key, channel, block.to)
     ids = effective.account_ids(check.config, channel)
     if not ids:
         check.warn(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.codec import revision
-from jobs.declared import Act, Change, Declared, Plan, check, collisions, expand, key_of, plan
+from jobs.declared import Act, Change, Declared, Plan, collisions, expand, key_of, plan
 from jobs.edit import Rules
 from jobs.model import Command, DeliverySpec, Job, JobState, Misfire, Source, StoredJob
 from jobs.schedule import At, Cron, Every
@@ -116,14 +116,14 @@ def test_a_declared_hourly_job_is_exact_unless_it_asks() -> None:
     ],
 )
 def test_a_wrong_entry_is_told_with_its_place(key: str, entry: Any, words: str) -> None:
-    found = check({key: entry, "good": BRIEF}, RULES)
-    assert [path for path, _ in found] == [("cron", "jobs", key)]
-    assert words in found[0][1]
+    _, found = expand({key: entry, "good": BRIEF}, RULES)
+    assert [problem.key for problem in found] == [key]
+    assert words in found[0].text
 
 
 def test_every_wrong_entry_is_told_at_once() -> None:
-    found = check({"a": {}, "b": {**BRIEF, "wake": "never"}, "c": BRIEF}, RULES)
-    assert [path[-1] for path, _ in found] == ["a", "b"]
+    _, found = expand({"a": {}, "b": {**BRIEF, "wake": "never"}, "c": BRIEF}, RULES)
+    assert [problem.key for problem in found] == ["a", "b"]
 
 
 # -- plans ---------------------------------------------------------------------------------------

@@ -1,0 +1,75 @@
+"""Jobs of the config judged as the gateway would: what the scheduler refuses, and targets.
+
+A target nobody can read is told here, with its line, and not when the first message is due
+(channels.md §4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+
+from engine.config import effective
+from engine.config.schema import Config
+from engine.target import parse_target
+from jobs import declared
+from jobs.edit import Rules
+from jobs.errors import InvalidInput
+from jobs.model import DeliverySpec
+
+
+def judge(config: Config, now: datetime, host_zone: str) -> list[tuple[tuple[str, ...], str]]:
+    """Return what is wrong with the jobs of a config as (key, sentence)."""
+    rules = Rules(
+        now=now,
+        default_tz=config.cron.tz or effective.user_zone(config) or host_zone,
+        default_agent=effective.default_agent(config).lower(),
+        agents=tuple(agent.id.lower() for agent in effective.agents(config)),
+        channels=effective.configured_channels(config),
+    )
+    jobs, problems = declared.expand(config.cron.jobs, rules)
+    found: list[tuple[tuple[str, ...], str]] = [
+        (("cron", "jobs", each.key), each.text) for each in problems
+    ]
+    for each in jobs:
+        entry = config.cron.jobs[each.key]
+        if text := _dangling(entry) or target_fault(each.job.delivery):
+            names = [name for name in ("deliver", "delivery") if _has(entry, name)]
+            found.append((("cron", "jobs", each.key, *names[:1]), text))
+    return found
+
+
+def _dangling(entry: Any) -> str:
+    """A colon with nobody behind it: the recipient was meant and is missing."""
+    wish = entry.get("deliver") if isinstance(entry, Mapping) else None
+    if isinstance(wish, str) and wish.strip().endswith(":"):
+        channel = wish.strip().rstrip(":")
+        return f'"{wish}" names no recipient: write {channel}:<id>, or {channel} for its last chat'
+    return ""
+
+
+def target_fault(delivery: DeliverySpec) -> str:
+    """Return what is wrong with where a job's words should go, or ''."""
+    if delivery.mode != "announce":
+        return ""
+    named = (delivery.channel or "last").strip().lower()
+    if named in ("last", "owner", "none"):
+        return ""
+    channel = effective.ALIASES.get(named)
+    if channel is None:
+        known = sorted(dict.fromkeys(effective.ALIASES.values()))
+        near = get_close_matches(named, [*known, "last"], 1)
+        hint = f'did you mean "{near[0]}"?' if near else f"use last, {', '.join(known)}"
+        return f'unknown channel "{delivery.channel}" — {hint}'
+    try:
+        if delivery.to:
+            parse_target(channel, delivery.to)
+    except InvalidInput as error:
+        return str(error)
+    return ""
+
+
+def _has(entry: Any, name: str) -> bool:
+    return isinstance(entry, Mapping) and name in entry

@@ -1,0 +1,50 @@
+"""Jobs of the config, judged before anything runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from engine.config.jobs import judge
+from engine.config.schema import Config
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def judged(**job: Any) -> list[tuple[tuple[str, ...], str]]:
+    entry = {"schedule": "every 5m", "message": "look", **job}
+    config = {
+        "cron": {"jobs": {"brief": entry}},
+        "channels": {"telegram": {"botToken": "1:a"}},
+    }
+    return judge(Config.model_validate(config), NOON, "UTC")
+
+
+@pytest.mark.parametrize(
+    "target", ["telegram:42", "telegram:-100:topic:7", "tg:@somebody", "local:inbox", "last"]
+)
+def test_a_target_that_can_be_read_is_no_problem(target: str) -> None:
+    assert judged(deliver=target) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("telegram:abc", "target 'abc' was not understood: it is no chat id or @name"),
+        ("telegram:", "names no recipient: write telegram:<id>, or telegram for its last chat"),
+        ("telegram:-100/7", "use a colon before the topic"),
+        ("telegrm:42", 'unknown channel "telegrm" — did you mean "telegram"?'),
+    ],
+)
+def test_a_target_nobody_can_read_is_told_at_its_key(target: str, words: str) -> None:
+    ((key, text),) = judged(deliver=target)
+    assert key == ("cron", "jobs", "brief", "deliver")
+    assert words in text
+
+
+def test_what_the_scheduler_refuses_is_told_at_the_job() -> None:
+    ((key, text),) = judged(schedule="0 0 31 2 *")
+    assert key == ("cron", "jobs", "brief")
+    assert "would never fire" in text
