@@ -64,7 +64,7 @@ class ManualClock:
         """Move the wall clock only, as an operator or NTP does; back lengthens no wait."""
         self._now += by
         if by < timedelta():
-            self._sleepers = [(instant + by, *rest) for instant, *rest in self._sleepers]
+            self._sleepers = [(at + by, order, woken) for at, order, woken in self._sleepers]
 
     async def advance(self, by: timedelta, *, settle: int = 20) -> None:
         """Move time forward, stopping at every sleeper on the way."""
