@@ -34,7 +34,7 @@ def test_a_target_that_can_be_read_is_no_problem(target: str) -> None:
     [
         ("telegram:abc", "target 'abc' was not understood: it is no chat id or @name"),
         ("telegram:", "names no recipient: write telegram:<id>, or telegram for its last chat"),
-        ("telegram:-100/7", "use a colon before the topic"),
+        ("telegram:-100:topic:x", "was not understood"),
         ("telegrm:42", 'unknown channel "telegrm" — did you mean "telegram"?'),
     ],
 )
