@@ -34,10 +34,12 @@ from engine.outbox import (
 )
 from engine.store import outbox, sessions
 from engine.target import Route
+from engine.vitals import Insist, Vitals, keep
 from gateway.channels.base import Attempt, Channel, ChannelError, Sent
 from gateway.channels.pace import Fairness, Pace
 from gateway.channels.text import MAX_CHUNKS, chunk
 from jobs.crash import crash_point
+from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -67,8 +69,11 @@ class Sender:
         bus: Bus,
         max_chunks: int = MAX_CHUNKS,
         resend_unknown: ResendUnknown = _never,
+        vitals: Vitals | None = None,
     ) -> None:
         self._db = db
+        self._vitals = vitals or Vitals()
+        self._insist = Insist(db, clock=clock, vitals=self._vitals)
         self._channels = channels
         self._clock = clock
         self._bus = bus
@@ -86,7 +91,8 @@ class Sender:
         """Settle what a crash left in `sending`, then begin to send."""
         await self._recover()
         self._unlisten = self._bus.listen(self._heard)
-        self._loop = asyncio.create_task(self._run(), name="sender")
+        sending = keep("sender", self._run, clock=self._clock, vitals=self._vitals)
+        self._loop = asyncio.create_task(sending, name="sender")
 
     async def stop(self, grace: timedelta = GRACE) -> None:
         """Take no more rows; let what is in flight finish within ``grace``."""
@@ -119,11 +125,8 @@ class Sender:
     async def _run(self) -> None:
         while True:
             self._poked.clear()
-            try:
-                wake_at = await self.tick()
-            except Exception:
-                log.exception("the outbox could not be read; next try within %s", LONGEST_NAP)
-                wake_at = self._clock.now() + LONGEST_NAP
+            wake_at = await self.tick()
+            self._vitals.well("sender")
             await self._rest(wake_at)
 
     async def _rest(self, until: datetime) -> None:
@@ -144,6 +147,7 @@ class Sender:
     async def tick(self) -> datetime:
         """One pass: launch what may go now, return when to look again."""
         now = self._clock.now()
+        self._resting = {lane: until for lane, until in self._resting.items() if until > now}
         heads, later = await self._db.read(
             lambda tx: (outbox.ready(tx, now, HEADS), outbox.next_attempt_at(tx, now))
         )
@@ -211,6 +215,9 @@ class Sender:
         """One attempt. A bug in it is recorded, and harms no other lane."""
         try:
             await self._attempt(delivery)
+        except StoreUnavailable as error:  # before the request: it stands where it stood
+            self._vitals.hurt("store", error)
+            self._resting[delivery.lane] = self._clock.now() + LONGEST_NAP
         except Exception:
             log.exception("a delivery attempt broke", extra={"delivery_key": delivery.key})
             self._resting[delivery.lane] = self._clock.now() + LONGEST_NAP
@@ -352,7 +359,11 @@ class Sender:
     async def _move(
         self, delivery: Delivery, event: Event, *, spoil: bool = False, **changes: Any
     ) -> Delivery | None:
-        """Commit one move and tell it; None if somebody else moved the row first."""
+        """Commit one move and tell it; None if somebody else moved the row first.
+
+        What the platform answered is known nowhere else, so a disk that refuses it is asked
+        until it takes it; only the move before the request may fail.
+        """
         now = self._clock.now()
 
         def work(tx: Tx) -> Delivery | None:
@@ -362,7 +373,10 @@ class Sender:
                 sessions.mark_unusable(tx, route, str(changes.get("reason", "")), now)
             return moved
 
-        moved = await self._db.write(work)
+        if event is Event.ATTEMPT:
+            moved = await self._db.write(work)
+        else:
+            moved = await self._insist(lambda: self._db.write(work))
         if moved is not None:
             self._bus.publish("outbox", {"key": moved.key, **receipt(moved), "state": moved.state})
         return moved

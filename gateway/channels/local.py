@@ -14,9 +14,18 @@ from engine.clock import Clock
 from engine.events import Bus
 from engine.store import inbox
 from engine.target import Route
-from gateway.channels.base import AccountStatus, Admit, Attempt, Sent
+from gateway.channels.base import (
+    AccountStatus,
+    Admit,
+    Attempt,
+    ChannelError,
+    Fault,
+    FaultClass,
+    Sent,
+)
 from gateway.channels.pace import Scope
 from gateway.channels.text import code_points
+from jobs.errors import StoreUnavailable
 from jobs.store.db import Database
 
 ACCOUNT: Final = "default"
@@ -58,17 +67,20 @@ class LocalChannel:
     async def send(self, attempt: Attempt) -> Sent:
         """Put it into the inbox, once per key, and tell every client that listens."""
         now = self._clock.now()
-        message_id = await self._db.write(
-            lambda tx: inbox.add(
-                tx,
-                key=f"{attempt.key}#{attempt.chunk_index}",
-                agent_id=attempt.agent_id,
-                inbox=attempt.route.to,
-                kind=attempt.kind,
-                text=attempt.text,
-                now=now,
+        try:
+            message_id = await self._db.write(
+                lambda tx: inbox.add(
+                    tx,
+                    key=f"{attempt.key}#{attempt.chunk_index}",
+                    agent_id=attempt.agent_id,
+                    inbox=attempt.route.to,
+                    kind=attempt.kind,
+                    text=attempt.text,
+                    now=now,
+                )
             )
-        )
+        except StoreUnavailable as error:
+            raise ChannelError(Fault(fault=FaultClass.OFFLINE, detail=error.why)) from error
         self._bus.publish("chat", _event(attempt, message_id, round(now.timestamp() * 1000)))
         return Sent(message_id=message_id)
 

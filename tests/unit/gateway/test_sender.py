@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,6 +16,7 @@ from engine.outbox import Delivery, Event, Priority, State
 from engine.store import outbox, sessions
 from engine.target import LastRoute, Route
 from engine.testing.clock import ManualClock
+from engine.vitals import Vitals
 from gateway.channels.base import (
     AccountStatus,
     Admit,
@@ -28,11 +29,14 @@ from gateway.channels.base import (
 from gateway.channels.pace import Scope
 from gateway.channels.telegram.account import scopes
 from gateway.sender import MAY_REPEAT, Sender
-from jobs.store.db import Database
+from jobs.errors import StoreUnavailable
+from jobs.store.db import Database, Work
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 S = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
+T = TypeVar("T")
 
 
 class ScriptedChannel:
@@ -106,6 +110,7 @@ class Bench:
         self.events: list[Mapping[str, Any]] = []
         self.bus.listen(self._note)
         self.channel = ScriptedChannel(self.clock)
+        self.vitals = Vitals()
         self.sender = self.make()
 
     def make(self, *, resend: bool = False) -> Sender:
@@ -115,6 +120,7 @@ class Bench:
             clock=self.clock,
             bus=self.bus,
             resend_unknown=lambda _: resend,
+            vitals=self.vitals,
         )
 
     def _note(self, event: BusEvent) -> None:
@@ -411,3 +417,52 @@ async def test_stopping_lets_what_is_in_flight_finish(bench: Bench) -> None:
     await stopping
     assert (await bench.stored("a")).state is State.DELIVERED
     assert (await bench.stored("b")).state is State.QUEUED
+
+
+class Disk(Database):
+    """A store in memory on a disk that may be full."""
+
+    full = False
+
+    async def write(self, work: Work[T]) -> T:
+        if self.full:
+            raise StoreUnavailable("the state database cannot be used", why="disk is full")
+        return await super().write(work)
+
+
+async def test_what_arrived_while_the_disk_was_full_is_recorded_and_not_sent_again() -> None:
+    inner = await Database.memory()
+    disk = Disk(inner)
+    bench = Bench(disk)
+    gate = asyncio.Event()
+    bench.channel.script["42"].append(gate)
+    await bench.put(message("a"))
+    await bench.sender.start()
+    await bench.settle()
+    disk.full = True
+    gate.set()
+    await bench.settle(5 * MINUTE)
+    assert "disk is full" in bench.vitals.failing["store"]
+    disk.full = False
+    await bench.settle(MINUTE)
+    assert (await bench.stored("a")).state is State.DELIVERED
+    assert len(bench.channel.attempts) == 1
+    assert bench.vitals.failing == {}
+    await bench.sender.stop()
+    await inner.close()
+
+
+async def test_a_message_due_on_a_full_disk_waits_where_it_stands() -> None:
+    inner = await Database.memory()
+    disk = Disk(inner)
+    bench = Bench(disk)
+    await bench.put(message("a"))
+    disk.full = True
+    await bench.sender.start()
+    await bench.settle(2 * MINUTE)
+    assert bench.channel.attempts == []
+    disk.full = False
+    await bench.settle(MINUTE)
+    assert (await bench.stored("a")).state is State.DELIVERED
+    await bench.sender.stop()
+    await inner.close()
