@@ -192,8 +192,9 @@ class Engine:
             log.info("waiting events ask again", extra={"events": restored})
 
     async def _sync(self) -> None:
-        await self.scheduling.sync_heartbeats(self._beat_jobs())
+        # The jobs first: they may be refused, and then the beats stay as they were.
         await self.scheduling.reconcile(self._config.cron.jobs, places=self._around.places)
+        await self.scheduling.sync_heartbeats(self._beat_jobs())
 
     async def apply(self, config: Config, places: Mapping[str, Place]) -> None:
         """Put a new config in force: turns that run keep theirs, the next see this one.

@@ -311,6 +311,7 @@ class Gateway:
             try:
                 await self._reload(engine)
             except EngineError as refusal:
+                engine.scheduling.file_told(_problems(refusal))
                 log.error(  # noqa: TRY400 - a refusal is no traceback
                     "config was not reloaded; the previous one stays in force",
                     extra={"because": str(refusal)},
@@ -319,6 +320,7 @@ class Gateway:
     async def _reload(self, engine: Engine) -> None:
         fresh = settings.load_config(self._options.paths, self._environ)
         if fresh.hash == self._loaded.hash:
+            engine.scheduling.file_told(())  # what was refused has been taken back
             return
         old = self._loaded.root.plain() if self._loaded.root else {}
         new = fresh.root.plain() if fresh.root else {}
@@ -368,3 +370,21 @@ def _notify(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.connect(name)
         notify.sendall(state.encode())
+
+
+def _problems(refusal: EngineError) -> tuple[str, ...]:
+    """Return what is wrong with a config, a line each: `file:line: key: why`."""
+    issues = refusal.detail.get("issues")
+    if not isinstance(issues, list):
+        problems = refusal.detail.get("problems")
+        return tuple(problems) if isinstance(problems, tuple) else (str(refusal),)
+    return tuple(
+        ": ".join(
+            str(part) for part in (_at(issue), issue.get("path"), issue.get("message")) if part
+        )
+        for issue in issues
+    )
+
+
+def _at(issue: Mapping[str, Any]) -> str:
+    return f"{issue['file']}:{issue['line']}" if "file" in issue else ""

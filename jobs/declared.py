@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from jobs import codec
+from jobs.due import first_run
 from jobs.edit import Rules, create
 from jobs.errors import EngineError
 from jobs.model import Job, Source, StoredJob
@@ -141,16 +142,6 @@ def collisions(declared: Iterable[Declared], stored: Sequence[StoredJob]) -> tup
 def key_of(job: Job) -> str:
     """Return the config key of a declared job."""
     return job.id.removeprefix("cfg:")
-
-
-def first_run(job: Job, now: datetime) -> datetime | None:
-    """Return when a job that begins to count now is due first."""
-    if not job.enabled:
-        return None
-    if isinstance(job.schedule, At):
-        late = now - job.schedule.at
-        return job.schedule.at if late <= timedelta(minutes=1) else None
-    return job.schedule.next_after(now)
 
 
 # -- one entry -----------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from itertools import islice
 from typing import Final
 
 from jobs.duration import format_duration
-from jobs.model import Misfire, SkipReason, Trigger
+from jobs.model import Job, Misfire, SkipReason, Trigger
 from jobs.schedule import At, Cron, Every, Occurrence, Schedule, nonexistent
+from jobs.written import JUST_NOW, whole_ms
 
 # Later than this is a gap (downtime, sleep, a stalled loop), not a busy moment.
 ON_TIME: Final = timedelta(seconds=5)
@@ -23,6 +24,18 @@ LONG_GAP: Final = 1000  # slots; the oldest beyond it share one row (design.md ย
 _MOMENT: Final = timedelta(microseconds=1)
 _SECOND: Final = timedelta(seconds=1)
 _MS: Final = timedelta(milliseconds=1)
+
+
+def first_run(job: Job, now: datetime) -> datetime | None:
+    """Return when a job that begins to count now is due first.
+
+    An instant that passed less than a minute ago is due now (cron.md ยง5).
+    """
+    if not job.enabled:
+        return None
+    if isinstance(job.schedule, At):
+        return max(job.schedule.at, whole_ms(now)) if now - job.schedule.at <= JUST_NOW else None
+    return job.schedule.next_after(now)
 
 
 @dataclass(frozen=True, slots=True)

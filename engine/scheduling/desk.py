@@ -20,6 +20,7 @@ from engine.scheduling import reading, writing
 from jobs import declared, edit, pages
 from jobs.codec import ms, revision
 from jobs.declared import Act, Plan, Problem
+from jobs.due import first_run
 from jobs.errors import ConfigInvalid, ConfigOwned, Conflict, InvalidInput, InvalidJob
 from jobs.ids import new_id
 from jobs.model import HeartbeatBeat, Job, Misfire, Run, RunStatus, Source, StoredJob, Trigger
@@ -137,7 +138,7 @@ class Scheduling:
             current = writing.declared_as(tx, key)
             if current is None:
                 job = edit.create(params, rules, job_id=new)
-                stored = job_rows.insert(tx, job, next_run_at=writing.first_run(job, now), now=now)
+                stored = job_rows.insert(tx, job, next_run_at=first_run(job, now), now=now)
                 writing.note(tx, now, by, "cron.add", stored)
                 return stored, "added"
             self._refuse_owned(current)
@@ -189,7 +190,7 @@ class Scheduling:
 
         def work(tx: Tx) -> tuple[StoredJob, str | None]:
             current = reading.find(tx, ref)
-            self._refuse_owned(current)
+            self._refuse_owned(current, removal=True)
             job_rows.delete(tx, current.job.id)
             writing.note(tx, now, by, "cron.remove", current)
             return current, "removed"
@@ -267,6 +268,10 @@ class Scheduling:
             self._poke()
         return counts
 
+    def file_told(self, problems: Sequence[str]) -> None:
+        """Keep for `cron.status` why the file on disk is not in force; nothing: it is."""
+        self._config_errors = tuple(problems)
+
     def _refuse_problems(self, problems: Sequence[Problem], places: Mapping[str, Place]) -> None:
         if not problems:
             return
@@ -320,7 +325,7 @@ class Scheduling:
                 payload["nextRunAtMs"] = ms(stored.state.next_run_at)
         self._bus.publish("cron", payload)
 
-    def _refuse_owned(self, stored: StoredJob) -> None:
+    def _refuse_owned(self, stored: StoredJob, *, removal: bool = False) -> None:
         job = stored.job
         if job.source is Source.SYSTEM or isinstance(job.payload, HeartbeatBeat):
             raise InvalidJob(
@@ -330,9 +335,18 @@ class Scheduling:
             )
         if job.source is Source.CONFIG and stored.state.orphaned_at is None:
             raise self._owned_by_config(job)
+        if job.source is Source.CONFIG and not removal:
+            key = declared.key_of(job)
+            raise ConfigOwned(
+                f'job "{key}" was taken out of the config (cron.jobs.{key})',
+                fix=f"put it back there, or remove it for good: engine cron rm {job.id}",
+                file="",
+                line=0,
+                key=f"cron.jobs.{key}",
+            )
 
     def _owned_by_config(self, job: Job) -> ConfigOwned:
-        key = job.id.removeprefix("cfg:")
+        key = declared.key_of(job)
         place = self._places.get(key)
         where = "the config" if place is None else f"{place.file}:{place.line}"
         path = f"cron.jobs.{key}"

@@ -10,13 +10,14 @@ from typing import Any, Final, assert_never
 from engine.store import audit
 from jobs.codec import revision
 from jobs.declared import Act, Change, Declared, Plan
+from jobs.due import first_run
 from jobs.errors import Conflict, InvalidJob, JobNotFound
 from jobs.model import Job, JobState, Run, RunStatus, SkipReason, Source, StoredJob
-from jobs.schedule import At, Every
+from jobs.schedule import Every
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Finish, JobQuery
 from jobs.store.db import Tx
-from jobs.written import JUST_NOW, whole_ms
+from jobs.written import whole_ms
 
 _CLEARED: Final[Mapping[str, Any]] = {
     "retry_at": None,
@@ -26,15 +27,6 @@ _CLEARED: Final[Mapping[str, Any]] = {
     "auto_disabled": None,
 }
 _EVENT: Final = {Act.ADD: "added", Act.DELETE: "removed"}
-
-
-def first_run(job: Job, now: datetime) -> datetime | None:
-    """Return when a new job is due first; an instant that has just passed is due now (§5)."""
-    if not job.enabled:
-        return None
-    if isinstance(job.schedule, At):
-        return max(job.schedule.at, whole_ms(now)) if job.schedule.at > now - JUST_NOW else None
-    return job.schedule.next_after(now)
 
 
 def next_run(current: StoredJob, job: Job, now: datetime) -> datetime | None:

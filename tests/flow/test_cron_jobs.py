@@ -12,6 +12,7 @@ import pytest
 from engine.agents.base import FailureClass
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent
+from jobs.errors import ConfigInvalid
 
 MINUTE = timedelta(minutes=1)
 OFF: dict[str, Any] = {"agents": {"defaults": {"heartbeat": {"every": "0m", "target": "last"}}}}
@@ -181,6 +182,20 @@ async def test_a_changed_entry_keeps_what_its_job_has_been_through(engine_sim: E
     assert [run.local for run in report.runs("brief")] == ["07:00", "09:00"]
     (job,) = (await sim.engine.scheduling.list({}))["jobs"]
     assert job["state"]["runCount"] == 2
+
+
+async def test_a_config_whose_jobs_are_refused_changes_no_beat_either(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(OFF, start="2026-06-01 00:00", zone="UTC")
+    await sim.open()
+    desk = sim.engine.scheduling
+    await desk.add({"id": "cfg:brief", "name": "mine", "every": "1h", "message": "look"}, by="me")
+    brief = declaring(brief={"schedule": "0 7 * * *", "message": "Summarise"})
+    with pytest.raises(ConfigInvalid):
+        await sim.apply(brief | {"agents": {"defaults": {"heartbeat": {"every": "5m"}}}})
+    page = await desk.list({"includeDisabled": True, "includeSystem": True})
+    assert [job["id"] for job in page["jobs"] if job["enabled"]] == ["cfg:brief"]
 
 
 async def test_an_entry_that_is_gone_fires_no_more(engine_sim: EngineSim) -> None:

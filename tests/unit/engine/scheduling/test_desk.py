@@ -141,8 +141,9 @@ async def test_a_refused_job_leaves_nothing_behind(house: House) -> None:
     assert (house.events, house.pokes) == ([], 0)
 
 
-async def test_an_instant_that_has_just_passed_is_due_now(house: House) -> None:
-    at = (NOON - timedelta(seconds=40)).isoformat()
+@pytest.mark.parametrize("ago", [1, 40, 60])
+async def test_an_instant_that_has_just_passed_is_due_now(house: House, ago: int) -> None:
+    at = (NOON - timedelta(seconds=ago)).isoformat()
     job = await house.add(schedule={"kind": "at", "at": at})
     assert job["nextRunAtMs"] == ms(NOON)
 
@@ -657,6 +658,14 @@ async def test_one_wrong_entry_changes_nothing_at_all(house: House) -> None:
     assert (await house.desk.status())["configErrors"] == []
 
 
+async def test_why_the_file_is_not_in_force_is_shown_until_it_is(house: House) -> None:
+    await house.desk.reconcile(DECLARED)
+    house.desk.file_told(["engine.json:7: cron.jobs.brief: unknown key 'messsage'"])
+    assert "messsage" in (await house.desk.status())["configErrors"][0]
+    house.desk.file_told([])
+    assert (await house.desk.status())["configErrors"] == []
+
+
 async def test_a_runtime_job_with_the_id_of_an_entry_stops_the_whole_set(house: House) -> None:
     await house.add(id="cfg:brief")
     with pytest.raises(ConfigInvalid, match=r"cron\.jobs\.brief"):
@@ -685,9 +694,14 @@ async def test_a_declared_job_can_be_run_and_its_log_read(house: House) -> None:
     assert (await house.desk.runs({"id": "brief"}))["total"] == 1
 
 
-async def test_the_job_of_an_entry_that_is_gone_can_be_removed(house: House) -> None:
+async def test_the_job_of_an_entry_that_is_gone_can_be_removed_and_nothing_else(
+    house: House,
+) -> None:
     await house.desk.reconcile(DECLARED, places=PLACES)
     await house.desk.reconcile({})
+    for patch in ({"name": "x"}, {"enabled": True}):
+        with pytest.raises(ConfigOwned, match=r"taken out of the config \(cron\.jobs\.brief\)"):
+            await house.desk.update("brief", patch, by="ops")
     assert (await house.desk.remove("brief", by="ops"))["removed"]
 
 
