@@ -476,7 +476,7 @@ def _overtaken(wake: Wake, view: View) -> Skip | None:
     waiting = {event.id for event in view.events}
     if not wake.event_ids or not waiting.isdisjoint(wake.event_ids):
         return None
-    return Skip(SkipReason.SUPERSEDED, "another turn has taken its events up")
+    return Skip(SkipReason.NO_PENDING_EVENT, "another turn has taken its events up")
 
 
 def prompt_kind(event: SystemEvent) -> str:

@@ -1,15 +1,15 @@
-"""The chores: rows that are old enough go, sessions of finished runs are forgotten."""
+"""The chores: rows that are old or too many go, sessions of finished runs are forgotten."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from engine.clock import Clock
 from engine.config.schema import Cron
-from engine.store import events, outbox, sessions, tasks
+from engine.store import events, meta, outbox, sessions, tasks
 from jobs.store import runs
 from jobs.store.db import Database, Tx
 
@@ -19,6 +19,9 @@ KEEP_RUNS: Final = timedelta(days=90)  # heartbeat.md §9.2
 KEEP_OUTBOX: Final = timedelta(days=30)  # channels.md §11
 KEEP_EVENTS: Final = timedelta(days=30)
 KEEP_TASKS: Final = timedelta(days=30)
+KEEP_SENT: Final = timedelta(days=30)  # longer than any window in which a text is a repetition
+PORTION: Final = 5000
+ROUNDS: Final = 200  # portions of runs removed in one go; the rest waits for the next
 
 
 class Housekeeping:
@@ -32,17 +35,42 @@ class Housekeeping:
     async def clean(self) -> None:
         """One round."""
         now = self._clock.now()
-        retention = self._settings().session_retention
-
-        def work(tx: Tx) -> int:
-            gone = runs.prune(tx, now - KEEP_RUNS)
-            gone += outbox.prune(tx, now - KEEP_OUTBOX)
-            gone += events.prune(tx, now - KEEP_EVENTS)
-            gone += tasks.prune(tx, now - KEEP_TASKS)
-            if retention:
-                gone += len(sessions.reap(tx, now - retention))
-            return gone
-
-        gone = await self._database.write(work)
+        gone = await self._database.write(lambda tx: self._old(tx, now))
+        gone += await self._in_portions(
+            lambda tx, most: runs.prune(tx, now - KEEP_RUNS, limit=most)
+        )
+        keep = self._settings().run_log.keep_lines
+        for job_id in await self._database.read(lambda tx: runs.longest(tx, keep)):
+            gone += await self._in_portions(
+                lambda tx, most, job=job_id: runs.prune_job(tx, job, keep, limit=most)  # type: ignore[misc]  # bound now
+            )
         if gone:
             log.info("old rows removed", extra={"rows": gone})
+
+    def _old(self, tx: Tx, now: datetime) -> int:
+        gone = outbox.prune(tx, now - KEEP_OUTBOX)
+        gone += events.prune(tx, now - KEEP_EVENTS)
+        gone += tasks.prune(tx, now - KEEP_TASKS)
+        gone += meta.prune_sent(tx, now - KEEP_SENT)
+        gone += sessions.prune_seen(tx)
+        retention = self._settings().session_retention
+        if retention:
+            gone += len(sessions.reap(tx, now - retention))
+        crowded = [
+            key
+            for channel, account in outbox.accounts(tx)
+            for key in outbox.overflow(tx, channel, account, now)
+        ]
+        if crowded:
+            log.warning("messages cancelled: too many waited", extra={"messages": len(crowded)})
+        return gone
+
+    async def _in_portions(self, work: Callable[[Tx, int], int]) -> int:
+        """Remove a portion at a time, so that no other write waits long."""
+        gone = 0
+        for _ in range(ROUNDS):
+            removed = await self._database.write(lambda tx: work(tx, PORTION))
+            gone += removed
+            if removed < PORTION:
+                break
+        return gone

@@ -161,6 +161,13 @@ def still_waits(tx: Tx, lane: str, text: str) -> bool:
     return any(row[0] == text for row in rows)
 
 
+def accounts(tx: Tx) -> list[tuple[str, str]]:
+    """Return the (channel, account) pairs for which messages wait."""
+    rows = tx.exec_driver_sql(f"SELECT DISTINCT lane FROM outbox WHERE state IN {_OPEN}")
+    pairs = {tuple(row[0].split("|", 2)[:2]) for row in rows}
+    return sorted((pair[0], pair[1]) for pair in pairs)
+
+
 def overflow(
     tx: Tx, channel: str, account_id: str, now: datetime, *, most: int = MOST
 ) -> list[str]:

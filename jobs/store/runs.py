@@ -281,21 +281,32 @@ def counts(tx: Tx, since: datetime) -> dict[tuple[str, str, str | None], int]:
 def prune(tx: Tx, before: datetime, *, limit: int = 5000) -> int:
     """Delete final rows that ended before an instant, oldest first; call again while it deletes.
 
-    A limit, so that no other write waits long.
+    Only the oldest ``limit`` rows are looked at, so that no other write waits long.
     """
     return tx.exec_driver_sql(
-        f"DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE ended_at < ?"
-        f" AND NOT {_OPEN} ORDER BY seq LIMIT ?)",
-        (ms(before), limit),
+        "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs ORDER BY seq LIMIT ?)"
+        f" AND ended_at < ? AND NOT {_OPEN}",
+        (limit, ms(before)),
     ).rowcount
 
 
-def prune_job(tx: Tx, job_id: str, keep: int) -> int:
-    """Delete final rows of a job beyond its newest ``keep`` (cron.md §11.1)."""
+def longest(tx: Tx, keep: int) -> list[str]:
+    """Return the cron jobs of which more than ``keep`` runs are kept."""
+    rows = tx.exec_driver_sql(
+        "SELECT job_id FROM (SELECT job_id FROM runs GROUP BY job_id HAVING count(*) > ?) AS long"
+        " WHERE EXISTS (SELECT 1 FROM runs WHERE runs.job_id = long.job_id AND kind = 'cron')",
+        (keep,),
+    )
+    return [row[0] for row in rows]
+
+
+def prune_job(tx: Tx, job_id: str, keep: int, *, limit: int = 5000) -> int:
+    """Delete final rows of a job beyond its newest ``keep`` (cron.md §11.1), oldest first."""
     return tx.exec_driver_sql(
-        f"DELETE FROM runs WHERE job_id = ? AND NOT {_OPEN} AND seq <= (SELECT seq FROM runs"
-        " WHERE job_id = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)",
-        (job_id, job_id, keep),
+        "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE job_id = ? AND seq <="
+        " (SELECT seq FROM runs WHERE job_id = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)"
+        f" AND NOT {_OPEN} ORDER BY seq LIMIT ?)",
+        (job_id, job_id, keep, limit),
     ).rowcount
 
 
