@@ -20,7 +20,6 @@ from typing import Any, Final
 from engine import __version__
 from engine.clock import SystemClock
 from engine.clockwork import Clockwork
-from engine.config import reload, watch
 from engine.config.load import Loaded
 from engine.config.paths import host_zone
 from engine.core import Circumstances, Engine, installation_id
@@ -37,6 +36,7 @@ from gateway.inbound import Reception
 from gateway.lock import Lock, Owner
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, METHODS
+from gateway.reloading import InForce, Reloader
 from gateway.rpc.desk import new_desk
 from gateway.rpc.presence import Presence, SelfEntry
 from gateway.runtime import settle
@@ -95,7 +95,7 @@ class Gateway:
         redact: Redactor,
     ) -> None:
         self._options = options
-        self._loaded = loaded
+        self._force = InForce(loaded)
         self._environ = environ
         self._token = token
         self._redact = redact
@@ -105,6 +105,10 @@ class Gateway:
         self._phase = Phase.STARTING
         self._stop = asyncio.Event()
         self._reason = "stop"
+
+    @property
+    def _loaded(self) -> Loaded:
+        return self._force.loaded
 
     async def run(self) -> int:
         """Start everything, wait for the end, stop everything."""
@@ -127,8 +131,8 @@ class Gateway:
             stack.push_async_callback(database.close)
             parts = await self._build(database, sockets, stack)
             held.bound(hosts[0], parts.server.port)
-            await self._open(parts)
             self._listen_to_signals()
+            await self._open(parts)
             await self._stop.wait()
             await self._close(parts)
         return 0
@@ -156,13 +160,15 @@ class Gateway:
             channels,
             clock=clock,
             bus=engine.bus,
-            resend_unknown=lambda route: settings.resends(config, route.channel),
+            resend_unknown=lambda route: settings.resends(self._loaded.config, route.channel),
         )
         reception = Reception(
             database,
             clock=clock,
-            policy_of=lambda channel, account: settings.talk_policy(config, channel, account),
-            agent_of=lambda message: settings.agent_of(config, message.channel, message.account_id),
+            policy_of=lambda *where: settings.talk_policy(self._loaded.config, *where),
+            agent_of=lambda message: settings.agent_of(
+                self._loaded.config, message.channel, message.account_id
+            ),
             converse=engine.conversation.receive,
             dm_scope=config.session.dm_scope,
             main=config.session.main_key,
@@ -224,14 +230,13 @@ class Gateway:
         engine = parts.engine
         await engine.start()
         await parts.desk.health.refresh()
-        if self._environ.get("ENGINE_SKIP_CHANNELS") != "1":
-            for channel in parts.channels.values():
-                await channel.start(parts.reception.admit)
+        for channel in parts.channels.values():
+            await self._connect(channel, parts.reception)
         await parts.sender.start()
         await parts.reception.replay()
         await engine.resume()
         parts.clockwork.start()
-        self._watch = asyncio.create_task(self._follow_config(engine), name="config-watch")
+        self._watch = asyncio.create_task(self._reloader(parts).follow(self._stop), name="config")
         settle()
         self._phase = Phase.READY
         log.info(
@@ -244,6 +249,22 @@ class Gateway:
             },
         )
         _notify("READY=1")
+
+    async def _connect(self, channel: Channel, reception: Reception) -> None:
+        if self._environ.get("ENGINE_SKIP_CHANNELS") != "1":
+            await channel.start(reception.admit)
+
+    def _reloader(self, parts: _Parts) -> Reloader:
+        return Reloader(
+            force=self._force,
+            paths=self._options.paths,
+            environ=self._environ,
+            redact=self._redact,
+            engine=parts.engine,
+            channels=parts.channels,
+            connect=lambda channel: self._connect(channel, parts.reception),
+            poke=parts.sender.poke,
+        )
 
     async def _close(self, parts: _Parts) -> None:
         """The order of operations.md §7.1: nothing new, what runs ends, then the sockets."""
@@ -295,56 +316,11 @@ class Gateway:
             },
         )
 
-    # -- config --------------------------------------------------------------------------
-
-    async def _follow_config(self, engine: Engine) -> None:
-        """Put edits of the file in force; a bad one changes nothing and is told."""
-        config = self._loaded.config.gateway.reload
-        if config.mode == "off":
-            return
-        looks = watch.looks(
-            self._loaded.files or (self._options.paths.config,),
-            debounce_ms=config.debounce_ms,
-            stop=self._stop,
-        )
-        async for _ in watch.changes(lambda: self._loaded.files, looks):
-            try:
-                await self._reload(engine)
-            except EngineError as refusal:
-                engine.scheduling.file_told(_problems(refusal))
-                log.error(  # noqa: TRY400 - a refusal is no traceback
-                    "config was not reloaded; the previous one stays in force",
-                    extra={"because": str(refusal)},
-                )
-
-    async def _reload(self, engine: Engine) -> None:
-        fresh = settings.load_config(self._options.paths, self._environ)
-        if fresh.hash == self._loaded.hash:
-            engine.scheduling.file_told(())  # what was refused has been taken back
-            return
-        old = self._loaded.root.plain() if self._loaded.root else {}
-        new = fresh.root.plain() if fresh.root else {}
-        plan = reload.plan(old, new, mode="hot")
-        self._redact.learn(fresh.secrets)
-        await engine.apply(fresh.config, settings.places(fresh))
-        self._loaded = fresh
-        waiting = [
-            change.dotted for change in plan.changes if change.dotted.startswith("channels.")
-        ]
-        engine.bus.publish("config", {"paths": [change.dotted for change in plan.changes]})
-        log.info(
-            "config reloaded",
-            extra={
-                "changed": [change.dotted for change in plan.changes],
-                "at_next_start": [*plan.pending, *waiting],
-            },
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
     engine: Engine
-    channels: Mapping[str, Channel]
+    channels: dict[str, Channel]
     sender: Sender
     reception: Reception
     desk: Any
@@ -370,21 +346,3 @@ def _notify(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.connect(name)
         notify.sendall(state.encode())
-
-
-def _problems(refusal: EngineError) -> tuple[str, ...]:
-    """Return what is wrong with a config, a line each: `file:line: key: why`."""
-    issues = refusal.detail.get("issues")
-    if not isinstance(issues, list):
-        problems = refusal.detail.get("problems")
-        return tuple(problems) if isinstance(problems, tuple) else (str(refusal),)
-    return tuple(
-        ": ".join(
-            str(part) for part in (_at(issue), issue.get("path"), issue.get("message")) if part
-        )
-        for issue in issues
-    )
-
-
-def _at(issue: Mapping[str, Any]) -> str:
-    return f"{issue['file']}:{issue['line']}" if "file" in issue else ""

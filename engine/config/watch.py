@@ -28,8 +28,12 @@ def stamp(files: Sequence[Path]) -> Stamp:
 async def changes(
     files: Callable[[], Sequence[Path]], looks: AsyncIterator[object]
 ) -> AsyncIterator[None]:
-    """One item for each look that finds any of the files different from the look before."""
+    """One item at once, and one for each look that finds any of the files different.
+
+    The first is for an edit between the start, when the file was read, and now.
+    """
     seen = stamp(files())
+    yield
     async for _ in looks:
         now = stamp(files())
         if now != seen:

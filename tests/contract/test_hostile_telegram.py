@@ -172,6 +172,18 @@ async def test_an_answer_that_never_comes_is_given_up(
     assert refused.value.fault.fault is FaultClass.NETWORK_AMBIGUOUS
 
 
+async def test_a_stop_hears_the_answer_to_what_it_has_sent(bench: Bench) -> None:
+    await bench.channel.start(bench.door.admit)
+    gate = asyncio.Event()
+    bench.telegram.fail("sendMessage", Wrong.slow(gate))
+    sending = asyncio.create_task(bench.channel.send(attempt()))
+    await bench.telegram.next_sent()
+    stopping = asyncio.create_task(bench.channel.stop())
+    gate.set()
+    await stopping
+    assert (await sending).message_id == "1"
+
+
 async def test_a_huge_message_comes_in_cut(bench: Bench) -> None:
     bench.telegram.user_writes("x" * 3_000_000)
     bench.telegram.user_writes("after it")

@@ -26,6 +26,7 @@ class GatewayProcess:
     def __init__(self, home: Path, config: str) -> None:
         self.home = home
         self.said = b""
+        self._news = asyncio.Condition()
         (home / "engine.json").write_text(config, encoding="utf-8")
         self._process: asyncio.subprocess.Process | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -40,6 +41,11 @@ class GatewayProcess:
         owner = lock.read(self.home)
         assert owner is not None
         return owner.url
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def token(self) -> str:
@@ -74,6 +80,13 @@ class GatewayProcess:
         assert process.stdout is not None
         async for line in process.stdout:
             self.said += line
+            async with self._news:
+                self._news.notify_all()
+
+    async def says(self, words: str, times: int = 1, within: float = 10) -> None:
+        """Wait until it has said these words so often."""
+        async with asyncio.timeout(within), self._news:
+            await self._news.wait_for(lambda: self.said.count(words.encode()) >= times)
 
     async def ended(self) -> int:
         """Wait for the process to end by itself."""

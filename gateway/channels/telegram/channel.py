@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS: Final = 30
 POLL_LIMIT: Final = 100
 STALLED_AFTER: Final = timedelta(seconds=120)
+LAST_ANSWERS: Final = timedelta(seconds=10)
 _BACKOFF: Final = tuple(timedelta(seconds=s) for s in (1, 2, 5, 10, 30, 60))
 _CONFLICT_BACKOFF: Final = tuple(timedelta(seconds=s) for s in (5, 10, 20, 40, 60))
 _FLOOR: Final = timedelta(milliseconds=200)
@@ -93,6 +94,7 @@ class TelegramChannel:
         self._poll_seconds = poll_seconds
         self._live: dict[str, _Live] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._sending: set[asyncio.Task[Any]] = set()
 
     async def start(self, admit: Admit) -> None:
         """Connect every enabled account; return at once, connecting goes on behind."""
@@ -108,11 +110,13 @@ class TelegramChannel:
         return BotApi(account.token, account.api_root), BotApi(account.token, account.api_root)
 
     async def stop(self) -> None:
-        """End the polls and close every connection."""
+        """End the polls, let a send that is on its way hear its answer, close every connection."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        if self._sending:
+            await asyncio.wait(tuple(self._sending), timeout=LAST_ANSWERS.total_seconds())
         for live in self._live.values():
             await live.sending.close()
             await live.polling.close()
@@ -143,7 +147,7 @@ class TelegramChannel:
         html = None if attempt.plain else telegram_html(attempt.text)
         parameters = send_parameters(attempt.route, html, attempt.text, silent=attempt.silent)
         try:
-            result = await live.sending.call("sendMessage", parameters)
+            result = await self._spoken(live, parameters)
         except ChannelError as error:
             live.last_error = str(error)
             if error.fault.fault is FaultClass.AUTH:
@@ -154,6 +158,15 @@ class TelegramChannel:
             detail = "the answer has no message id"
             raise ChannelError(Fault(fault=FaultClass.NETWORK_AMBIGUOUS, detail=detail))
         return Sent(message_id=str(result["message_id"]))
+
+    async def _spoken(self, live: _Live, parameters: Mapping[str, Any]) -> Any:
+        """The one request of a send; `stop` waits for those that are on their way."""
+        call = asyncio.create_task(
+            live.sending.call("sendMessage", parameters), name=f"telegram-send-{live.account.id}"
+        )
+        self._sending.add(call)
+        call.add_done_callback(self._sending.discard)
+        return await call
 
     def status(self) -> tuple[AccountStatus, ...]:
         """Every account, configured order."""

@@ -1,0 +1,132 @@
+"""Edits of the config file while the gateway runs (operations.md §4.1).
+
+A good edit is put in force as one; a bad one changes nothing and is told. A file that is
+gone is a bad edit: taken at its word it would end every job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.config import reload, watch
+from engine.config.load import Loaded
+from engine.config.paths import Paths
+from engine.core import Engine
+from engine.log import Redactor
+from gateway import settings
+from gateway.channels.base import Channel
+from jobs.errors import ConfigInvalid, EngineError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class InForce:
+    """The config everybody reads; replaced as a whole."""
+
+    loaded: Loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloader:
+    """Follows the file and puts its edits in force."""
+
+    force: InForce
+    paths: Paths
+    environ: Mapping[str, str]
+    redact: Redactor
+    engine: Engine
+    channels: dict[str, Channel]  # shared with the sender and the front
+    connect: Callable[[Channel], Awaitable[None]]
+    poke: Callable[[], None]  # the sender looks again
+
+    async def follow(self, stop: asyncio.Event) -> None:
+        """Look at the file whenever it changes, until told to stop."""
+        config = self.force.loaded.config.gateway.reload
+        if config.mode == "off":
+            return
+        looks = watch.looks(self._files(), debounce_ms=config.debounce_ms, stop=stop)
+        async for _ in watch.changes(self._files, looks):
+            try:
+                await self.reload()
+            except EngineError as refusal:
+                self.engine.scheduling.file_told(problems(refusal))
+                log.error(  # noqa: TRY400 - a refusal is no traceback
+                    "config was not reloaded; the previous one stays in force",
+                    extra={"because": str(refusal)},
+                )
+
+    def _files(self) -> tuple[Path, ...]:
+        return self.force.loaded.files or (self.paths.config,)
+
+    async def reload(self) -> None:
+        """Read the file again and put it in force, or raise and change nothing."""
+        before = self.force.loaded
+        fresh = settings.load_config(self.paths, self.environ)
+        _refuse_gone(fresh, before)
+        old, new = _plain(before), _plain(fresh)
+        if fresh.hash == before.hash and old == new:  # the hash knows nothing of included files
+            self.engine.scheduling.file_told(())  # what was refused has been taken back
+            return
+        plan = reload.plan(old, new, mode="hot")
+        self.redact.learn(fresh.secrets)
+        made = settings.channels(fresh.config, self.engine, self.environ)
+        await self.engine.apply(fresh.config, settings.places(fresh))
+        self.force.loaded = fresh
+        changed = [change.dotted for change in plan.changes]
+        if any(path.startswith("channels.") for path in changed):
+            await self._exchange(made)
+        self.engine.bus.publish("config", {"paths": changed})
+        log.info("config reloaded", extra={"changed": changed, "at_next_start": list(plan.pending)})
+
+    async def _exchange(self, made: Mapping[str, Channel]) -> None:
+        """Put the channels of a new config in the place of the old; `local` has no settings.
+
+        The new one stands there before the old one ends: what waits is carried by the new,
+        what is on its way still hears its answer.
+        """
+        old = [self.channels.pop(name) for name in tuple(self.channels) if name != "local"]
+        fresh = {name: channel for name, channel in made.items() if name != "local"}
+        self.channels.update(fresh)
+        for channel in old:
+            await channel.stop()
+        for channel in fresh.values():
+            await self.connect(channel)
+        self.poke()
+
+
+def _refuse_gone(fresh: Loaded, before: Loaded) -> None:
+    if before.exists and not fresh.exists:
+        raise ConfigInvalid(
+            f"the config file is gone: {before.path}",
+            why="taken at its word, that would end every job",
+            fix="put it back, or stop the gateway first",
+        )
+
+
+def _plain(loaded: Loaded) -> Mapping[str, Any]:
+    plain = loaded.root.plain() if loaded.root else {}
+    return plain if isinstance(plain, Mapping) else {}
+
+
+def problems(refusal: EngineError) -> tuple[str, ...]:
+    """Return what is wrong with a config, a line each: `file:line: key: why`."""
+    issues = refusal.detail.get("issues")
+    if not isinstance(issues, list):
+        told = refusal.detail.get("problems")
+        return tuple(told) if isinstance(told, tuple) else (str(refusal),)
+    return tuple(
+        ": ".join(
+            str(part) for part in (_at(issue), issue.get("path"), issue.get("message")) if part
+        )
+        for issue in issues
+    )
+
+
+def _at(issue: Mapping[str, Any]) -> str:
+    return f"{issue['file']}:{issue['line']}" if "file" in issue else ""

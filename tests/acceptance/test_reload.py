@@ -1,0 +1,71 @@
+"""Edits of the config while the gateway runs: channels, and files that are included.
+
+operations.md §4.1.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.testing.telegram import TelegramStandIn
+from tests.fakes.gateway_process import gateway
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(60)]
+
+
+def config(telegram: TelegramStandIn | None, *people: str) -> str:
+    channels = {}
+    if telegram is not None:
+        channels["telegram"] = {
+            "botToken": telegram.token,
+            "apiRoot": telegram.root,
+            "allowFrom": list(people),
+        }
+    quick = {"mode": "local", "reload": {"debounceMs": 20}}
+    return json.dumps({"gateway": quick, "channels": channels})
+
+
+async def test_a_channel_comes_and_changes_without_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "engine.json"
+    async with TelegramStandIn() as telegram, gateway(tmp_path, config(None)) as engine:
+        await engine.start()
+        file.write_text(config(telegram, "42"))
+        await engine.says("config reloaded")
+        telegram.user_writes("hello", chat_id=42)
+        assert (await telegram.next_sent()).visible == "You said: hello"
+        file.write_text(config(telegram, "42", "43"))
+        await engine.says("config reloaded", 2)
+        telegram.user_writes("me too", chat_id=43)
+        assert (await telegram.next_sent()).chat_id == 43
+        file.write_text(config(None))
+        await engine.says("config reloaded", 3)
+        assert (await engine.call("channels.status"))["channelOrder"] == ["local"]
+        assert await engine.stop() == 0
+        assert len(telegram.sent) == 2
+    assert telegram.token not in engine.said.decode()
+
+
+async def test_an_edit_of_an_included_file_counts(tmp_path: Path) -> None:
+    part = tmp_path / "beats.json"
+    part.write_text('{ heartbeat: { every: "30m" } }')
+    whole = """{ gateway: { mode: "local", reload: { debounceMs: 20 } },
+        agents: { defaults: { $include: "./beats.json" } } }"""
+    async with gateway(tmp_path, whole) as engine:
+        await engine.start()
+        part.write_text('{ heartbeat: { every: "7m" } }')
+        await engine.says("config reloaded")
+        health = await engine.call("health", {"probe": True})
+        assert health["agents"][0]["heartbeat"]["every"] == "7m"
+
+
+async def test_a_file_that_is_no_text_is_refused_like_any_bad_edit(tmp_path: Path) -> None:
+    file = tmp_path / "engine.json"
+    async with gateway(tmp_path, config(None)) as engine:
+        await engine.start()
+        file.write_bytes(b"\xff\xfe\x00{")
+        await engine.says("config was not reloaded")
+        file.write_text(config(None)[:-1] + ', "cron": {"enabled": false}}')
+        await engine.says("config reloaded")
