@@ -43,7 +43,8 @@ class EngineError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.what}: {self.why}" if self.why else self.what
-        return f"{text}. Fix: {self.fix}" if self.fix else text
+        stop = "" if text.endswith((".", "?", "!")) else "."
+        return f"{text}{stop} Fix: {self.fix}" if self.fix else text
 
 
 class UsageError(EngineError):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from jobs.duration import parse_duration
 from jobs.errors import InvalidSchedule
-from jobs.wallclock import EPOCH, zone
+from jobs.wallclock import EPOCH, segment, zone
 
 JUST_NOW: Final = timedelta(minutes=1)
 FARTHEST: Final = timedelta(days=3653)
@@ -16,6 +16,7 @@ _LOCAL: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?)?"
     r"(Z|z|[+-]\d{2}:?\d{2})?"
 )
+_SPANS: Final = "Use a duration like 10m, 1h, or 1d."
 _BAD_AT: Final = "Invalid --at. Use an ISO timestamp or a duration like 20m."
 
 
@@ -41,7 +42,7 @@ def parse_at(text: str, *, now: datetime, tz: str | None = None) -> datetime:
     except InvalidSchedule:
         raise _unreadable(text) from None
     if span <= timedelta():
-        raise InvalidSchedule(_BAD_AT, why=f"{text!r} is not in the future")
+        raise InvalidSchedule(f"{_BAD_AT} Got {text!r}, which is not in the future")
     return whole_ms(now + span)
 
 
@@ -69,7 +70,10 @@ def parse_schedule(text: str) -> dict[str, Any]:
         raise InvalidSchedule("Choose exactly one schedule: --at, --every, or --cron")
     match words[0].lower():
         case "every" | "@every":
-            return {"kind": "every", "everyMs": " ".join(words[1:])}
+            span = " ".join(words[1:])
+            if span.isdecimal():
+                raise InvalidSchedule(f"Invalid --every. {_SPANS} Got {span!r}, which has no unit")
+            return {"kind": "every", "everyMs": span}
         case "at":
             return {"kind": "at", "at": " ".join(words[1:])}
         case first if first.startswith("@") or (len(words) in (5, 6, 7) and first != "in"):
@@ -96,9 +100,7 @@ def parse_every(value: Any) -> int:
     except (InvalidSchedule, TypeError, ValueError, OverflowError):
         every = 0
     if not 0 < every <= timedelta(days=366 * 100) // timedelta(milliseconds=1):
-        raise InvalidSchedule(
-            "Invalid --every. Use a duration like 10m, 1h, or 1d.", why=f"got {value!r}"
-        )
+        raise InvalidSchedule(f"Invalid --every. {_SPANS} Got {value!r}")
     return every
 
 
@@ -145,8 +147,15 @@ def _in_zone(local: datetime, tz: str) -> datetime:
         return first
     # PEP 495: in a gap fold=1 uses the offset after it, so it lands before the transition.
     before = local.replace(tzinfo=where, fold=1).astimezone(UTC)
+    gap = segment(tz, (first - EPOCH) // timedelta(seconds=1))
+    left, reached = (
+        EPOCH + timedelta(seconds=gap.since + offset) for offset in (gap.before, gap.offset)
+    )
+    same_day = left.date() == reached.date()
+    to = f"{reached:%H:%M}" if same_day else f"{reached:%Y-%m-%d %H:%M}"
     raise InvalidSchedule(
         f"{local.isoformat()} does not exist in {tz}: the clocks skip it",
+        why=f"they go from {left:%Y-%m-%d %H:%M} to {to}",
         fix=f"use {before.astimezone(where).isoformat()} or {first.astimezone(where).isoformat()}",
     )
 

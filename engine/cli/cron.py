@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from threading import Event as Pause
 from typing import Any, Final
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from engine.cli import cron_flags
+from engine.cli import cron_flags, cron_remarks
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.render import dumped, duration, facts, one_line, relative, show_table, stamp
@@ -21,11 +21,7 @@ from jobs.errors import EngineError, NotFound, TimedOut
 from jobs.wallclock import zone
 
 PAGE: Final = 200
-_OFTEN_MS: Final = 300_000
-_DAY_MS: Final = 86_400_000
-_SHELL_SIGNS: Final = ("/usr/bin/", "sh -c", "curl ", "&&", "| grep", "rm -")
 _HIDDEN: Final = "note: `engine cron list` hides it; `engine cron list --all` shows it"
-_OFF: Final = "warning: the scheduler is switched off (cron.enabled): no job will run"
 _RAN: Final = frozenset({"ok", "succeeded"})
 
 
@@ -212,7 +208,7 @@ def _job_row(job: Mapping[str, Any], previews: Mapping[str, Any], now: datetime)
     return [
         str(job["id"]),
         str(job.get("displayName") or job.get("name") or "-"),
-        schedule_words(job.get("schedule") or {}),
+        _spread_words(job),
         relative(state.get("nextRunAtMs") if job.get("enabled", True) else None, now),
         relative(state.get("lastRunAtMs"), now),
         status_word(job),
@@ -237,6 +233,12 @@ def schedule_words(schedule: Mapping[str, Any]) -> str:
             return f"cron {schedule.get('expr')}{where}{stagger}"
         case other:
             return str(other or "-")
+
+
+def _spread_words(job: Mapping[str, Any]) -> str:
+    """The schedule, and how late the job's own place in its stagger window makes it."""
+    late = cron_remarks.spread(job)
+    return schedule_words(job.get("schedule") or {}) + (f" +{late}" if late else "")
 
 
 def status_word(job: Mapping[str, Any]) -> str:
@@ -269,7 +271,7 @@ def _job_facts(job: Mapping[str, Any], line: Line) -> dict[str, object]:
         "name": job.get("name"),
         "description": job.get("description"),
         "status": status_word(job),
-        "schedule": schedule_words(job.get("schedule") or {}),
+        "schedule": _spread_words(job),
         "next": _when(state.get("nextRunAtMs"), where, now),
         "last": _when(state.get("lastRunAtMs"), where, now),
         "last error": state.get("lastError"),
@@ -280,6 +282,7 @@ def _job_facts(job: Mapping[str, Any], line: Line) -> dict[str, object]:
         "delivery": _delivery_words(job.get("delivery") or {}),
         "agent": job.get("agentId") or f"{job.get('effectiveAgentId', 'main')} (the default)",
         "source": job.get("source"),
+        "orphaned": _orphaned(state.get("orphanedAtMs"), where),
         "runs": f"{state.get('runCount', 0)} ({state.get('okCount', 0)} ok,"
         f" {state.get('errorCount', 0)} failed, {state.get('skipCount', 0)} skipped,"
         f" {state.get('missedCount', 0)} missed)",
@@ -288,7 +291,13 @@ def _job_facts(job: Mapping[str, Any], line: Line) -> dict[str, object]:
 
 
 def _when(at_ms: int | None, where: ZoneInfo, now: datetime) -> str | None:
-    return None if at_ms is None else f"{stamp(at_ms, where)} ({relative(at_ms, now)})"
+    if at_ms is None:
+        return None
+    return f"{stamp(at_ms, where)} {where.key} ({relative(at_ms, now)})"
+
+
+def _orphaned(at_ms: int | None, where: ZoneInfo) -> str | None:
+    return None if at_ms is None else f"taken out of the config {stamp(at_ms, where)}"
 
 
 def _payload_words(payload: Mapping[str, Any]) -> str:
@@ -416,33 +425,14 @@ def _log_id(client: Client, ref: str) -> str:
 
 
 def _warn_of_shell(payload: Mapping[str, Any]) -> None:
-    text = str(payload.get("text") or "")
-    if any(sign in text for sign in _SHELL_SIGNS):
-        click.echo(
-            "warning: --system-event looks like a shell command; it is text for the agent."
-            " To run a program use --command",
-            err=True,
-        )
-
-
-def _remarks(client: Client, job: Mapping[str, Any], *, asked: Mapping[str, Any]) -> None:
-    """What is worth knowing after a change (cron.md §16, warnings). Never a failure."""
-    for remark in _on_stderr(client, job, asked):
+    for remark in cron_remarks.of_payload(payload):
         click.echo(remark, err=True)
 
 
-def _on_stderr(client: Client, job: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
-    wish, made = asked.get("schedule") or {}, job.get("schedule") or {}
-    if made.get("kind") == "cron" and wish.get("expr") and not wish.get("tz") and made.get("tz"):
-        yield f"note: the times are those of {made['tz']} (--tz chooses another zone)"
-    if (asked.get("payload") or {}).get("kind") == "agentTurn" and not job.get("agentId"):
-        yield f"note: no --agent: the default agent {job.get('effectiveAgentId', 'main')} runs it"
-    every = made.get("everyMs")
-    turn = (job.get("payload") or {}).get("kind") == "agentTurn"
-    if turn and isinstance(every, int) and 0 < every < _OFTEN_MS:
-        yield f"warning: that is {_DAY_MS // every} agent turns a day"
-    if not _quietly(lambda: client.call("cron.status").get("enabled"), default=True):
-        yield _OFF
+def _remarks(client: Client, job: Mapping[str, Any], *, asked: Mapping[str, Any]) -> None:
+    status = _quietly(lambda: client.call("cron.status"), default={})
+    for remark in cron_remarks.of_job(job, asked, status, SystemClock().now()):
+        click.echo(remark, err=True)
 
 
 def _quietly(ask: Callable[[], Any], *, default: Any) -> Any:

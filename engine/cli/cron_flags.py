@@ -98,7 +98,7 @@ _SHARED: Final[Sequence[Decorator]] = (
     click.option("--session", metavar="WHERE", help="main, isolated, current or session:ID."),
     click.option("--session-key", metavar="KEY", help="Where `last` looks first."),
     click.option("--wake", type=click.Choice(["now", "next-heartbeat"]), help="For main events."),
-    click.option("--at", metavar="WHEN", help="Once: an instant, 20m, or tomorrow 9:00."),
+    click.option("--at", metavar="WHEN", help="Once: an instant, or 20m from now."),
     click.option("--every", metavar="SPAN", help="Again and again: 10m, 1h, 1d."),
     click.option("--cron", metavar="EXPR", help='A cron expression: "0 7 * * *".'),
     click.option("--tz", metavar="ZONE", help="Zone of --cron, or of --at without offset."),
@@ -124,7 +124,7 @@ _SHARED: Final[Sequence[Decorator]] = (
     click.option("--webhook", metavar="URL", help="Post what it says there."),
     click.option("--channel", metavar="NAME", help="Where to; `last` is where you last wrote."),
     click.option("--to", metavar="PEER", help="Recipient on the channel."),
-    click.option("--thread-id", type=click.IntRange(min=1), help="Topic of the recipient."),
+    click.option("--thread-id", metavar="ID", help="Topic of the recipient."),
     click.option("--account", metavar="ID", help="Account of the channel that sends."),
     _flag("--best-effort-deliver", "A failed delivery does not fail the run."),
     _flag("--delete-after-run", "Remove it once it has run."),
@@ -214,9 +214,12 @@ def check(given: Given) -> None:
     for one, other in _EITHER:
         if given.get(one) and given.get(other):
             raise UsageError(f"Use {_spelled(one)} or {_spelled(other)}, not both")
-    chat = _named(given, ("announce", "no_deliver", *_DELIVERY))
-    if given.get("webhook") and [flag for flag in chat if flag != "to"]:
+    if given.get("webhook") and _named(given, ("announce", "no_deliver", *_DELIVERY)):
         raise UsageError("--webhook cannot be combined with chat delivery options")
+    if str(given.get("every") or "").strip().isdecimal():
+        raise UsageError(
+            "Invalid --every. Use a duration like 10m, 1h, or 1d.", fix=f"--every {given['every']}m"
+        )
     if given.get("tz") and given.get("every"):
         raise UsageError("--tz is only valid with --cron or offset-less --at")
     if given.get("timeout_seconds") is not None and given.get("system_event"):
@@ -312,8 +315,6 @@ def _delivery(given: Given) -> dict[str, Any]:
     if given.get("webhook"):
         return {"mode": "webhook", "to": given["webhook"]}
     delivery = {key: given[flag] for flag, key in _DELIVERY.items() if given.get(flag) is not None}
-    if "threadId" in delivery:
-        delivery["threadId"] = str(delivery["threadId"])
     if given.get("no_deliver"):
         delivery["mode"] = "none"
     elif given.get("announce"):

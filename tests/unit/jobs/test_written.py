@@ -68,6 +68,43 @@ def test_one_line_tells_its_kind(text: str, wish: dict[str, Any]) -> None:
     assert parse_schedule(text) == wish
 
 
+def test_a_period_in_a_line_needs_its_unit() -> None:
+    with pytest.raises(InvalidSchedule, match=r"Invalid --every\..* '30', which has no unit"):
+        parse_schedule("every 30")
+
+
+@pytest.mark.parametrize(
+    ("text", "tz", "change", "fix"),
+    [
+        (
+            "2026-03-29T01:30",
+            "Europe/London",
+            "from 2026-03-29 01:00 to 02:00",
+            "use 2026-03-29T00:30:00+00:00 or 2026-03-29T02:30:00+01:00",
+        ),
+        (
+            "2026-10-04T02:10",
+            "Australia/Lord_Howe",
+            "from 2026-10-04 02:00 to 02:30",
+            "use 2026-10-04T01:40:00+10:30 or 2026-10-04T02:40:00+11:00",
+        ),
+        (
+            "2011-12-30T09:00",
+            "Pacific/Apia",
+            "from 2011-12-30 00:00 to 2011-12-31 00:00",
+            "use 2011-12-29T09:00:00-10:00 or 2011-12-31T09:00:00+14:00",
+        ),
+    ],
+)
+def test_an_instant_the_clocks_skip_is_refused_with_its_neighbours(
+    text: str, tz: str, change: str, fix: str
+) -> None:
+    with pytest.raises(InvalidSchedule, match="does not exist in") as refusal:
+        parse_at(text, now=NOW, tz=tz)
+    assert change in refusal.value.why
+    assert refusal.value.fix == fix
+
+
 def test_a_period_is_a_duration_or_milliseconds() -> None:
     assert [parse_every(v) for v in ("30m", 60_000, "60000", 1)] == [1_800_000, 60_000, 60_000, 1]
     wrong: tuple[Any, ...] = (0, -1, None, True, "often", "30 parsecs", [], 10**18)

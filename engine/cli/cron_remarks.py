@@ -1,0 +1,83 @@
+"""What is worth knowing after a job was changed: notes and warnings (cron.md §16). No failure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from engine.cli.render import duration
+from jobs.errors import EngineError
+from jobs.schedule import At, schedule_from_json
+from jobs.stagger import offset
+from jobs.wallclock import zone
+from jobs.written import parse_at
+
+_OFTEN: Final = 288  # runs of a day: one in five minutes
+_SHELL_SIGNS: Final = ("/usr/bin/", "sh -c", "curl ", "&&", "| grep", "rm -")
+_OFF: Final = "warning: the scheduler is switched off (cron.enabled): no job will run"
+_WALL_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.]+)?")  # an instant without offset
+_MS: Final = timedelta(milliseconds=1)
+
+
+def of_payload(payload: Mapping[str, Any]) -> Iterator[str]:
+    """Say what looks unlike what was meant, before anything is asked."""
+    text = str(payload.get("text") or "")
+    if any(sign in text for sign in _SHELL_SIGNS):
+        yield (
+            "warning: --system-event looks like a shell command; it is text for the agent."
+            " To run a program use --command"
+        )
+
+
+def of_job(
+    job: Mapping[str, Any], asked: Mapping[str, Any], status: Mapping[str, Any], now: datetime
+) -> Iterator[str]:
+    """Say what the stored job makes of what was asked; ``status`` is that of the scheduler."""
+    yield from _of_schedule(job, asked.get("schedule") or {}, str(status.get("tz") or "UTC"))
+    if (asked.get("payload") or {}).get("kind") == "agentTurn" and not job.get("agentId"):
+        yield f"note: no --agent: the default agent {job.get('effectiveAgentId', 'main')} runs it"
+    if (job.get("payload") or {}).get("kind") == "agentTurn":
+        turns = _in_a_day(job, now)
+        if turns > _OFTEN:
+            yield f"warning: that is {turns} agent turns a day"
+    if not status.get("enabled", True):
+        yield _OFF
+
+
+def _of_schedule(job: Mapping[str, Any], wish: Mapping[str, Any], tz: str) -> Iterator[str]:
+    made = job.get("schedule") or {}
+    if made.get("kind") == "cron" and wish.get("expr") and not wish.get("tz") and made.get("tz"):
+        yield f"note: the times are those of {made['tz']} (--tz chooses another zone)"
+    late = spread(job)
+    if late and wish:
+        yield f"note: it fires {late} after the time of its expression; --exact to disable"
+    text = str(wish.get("at") or "").strip()
+    if not wish.get("tz") and tz != "UTC" and _WALL_TIME.fullmatch(text):
+        yield from _both_readings(text, tz)
+
+
+def _both_readings(text: str, tz: str) -> Iterator[str]:
+    """Tell an instant without offset as it was read, and as it may have been meant (§5)."""
+    read = parse_at(text, now=datetime(1970, 1, 1, tzinfo=UTC))
+    told = read.astimezone(zone(tz)).isoformat(" ", "minutes")
+    yield f"note: {text} was read as UTC, which is {told} in {tz}; for {text} there add --tz {tz}"
+
+
+def spread(job: Mapping[str, Any]) -> str:
+    """Return how late stagger makes a job, or nothing (cron.md §2.1)."""
+    window = (job.get("schedule") or {}).get("staggerMs")
+    if not isinstance(window, int) or not window:
+        return ""
+    return duration(offset(str(job.get("id")), window * _MS) / _MS)
+
+
+def _in_a_day(job: Mapping[str, Any], now: datetime) -> int:
+    try:
+        schedule = schedule_from_json(
+            job.get("schedule") or {}, default_tz="UTC", job_id=str(job.get("id")), now=now
+        )
+    except EngineError:  # of a newer gateway: nothing to warn of
+        return 0
+    return 0 if isinstance(schedule, At) else schedule.count(now, now + timedelta(days=1))

@@ -1,0 +1,77 @@
+"""What `cron add` and `cron edit` say beside the job (cron.md §16)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from engine.cli.cron_remarks import of_job, of_payload, spread
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+TURN = {"kind": "agentTurn", "message": "look"}
+
+
+def said(schedule: dict[str, Any], wish: dict[str, Any], *, tz: str = "UTC", **more: Any) -> str:
+    job = {"id": "j", "agentId": "main", "schedule": schedule, **more}
+    return "\n".join(of_job(job, {"schedule": wish}, {"tz": tz, "enabled": True}, NOW))
+
+
+def cron(expr: str, **more: Any) -> dict[str, Any]:
+    return {"kind": "cron", "expr": expr, "tz": "Asia/Shanghai", **more}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "turns"),
+    [
+        (cron("* * * * *"), "1440 agent turns a day"),
+        (cron("*/30 * 9-17 * * *"), "1080 agent turns a day"),
+        ({"kind": "every", "everyMs": 60_000, "anchorMs": 0}, "1440 agent turns a day"),
+        (cron("*/5 * * * *"), ""),
+        ({"kind": "at", "at": "2026-12-01T09:00:00Z"}, ""),
+        ({"kind": "moon"}, ""),
+    ],
+)
+def test_many_turns_a_day_are_told_whatever_the_schedule(
+    schedule: dict[str, Any], turns: str
+) -> None:
+    told = said(schedule, {}, payload=TURN)
+    assert turns in told
+    assert bool(told) is bool(turns)
+
+
+def test_a_command_may_run_as_often_as_it_likes() -> None:
+    assert said(cron("* * * * *"), {}, payload={"kind": "command", "argv": ["df"]}) == ""
+
+
+def test_a_stagger_nobody_sees_coming_is_told_with_the_way_out() -> None:
+    told = said(cron("0 * * * *", staggerMs=300_000), {"expr": "0 * * * *", "tz": "x"})
+    assert told == "note: it fires 4m49s after the time of its expression; --exact to disable"
+    assert spread({"id": "j", "schedule": cron("0 * * * *", staggerMs=0)}) == ""
+
+
+def test_an_instant_without_offset_is_told_in_both_readings() -> None:
+    made = {"kind": "at", "at": "2026-12-01T09:00:00Z"}
+    told = said(made, {"at": "2026-12-01T09:00"}, tz="Asia/Shanghai")
+    assert "read as UTC, which is 2026-12-01 17:00+08:00 in Asia/Shanghai" in told
+    assert "add --tz Asia/Shanghai" in told
+    for plain in ("2026-12-01T09:00Z", "20m", "1796000000000"):
+        assert said(made, {"at": plain}, tz="Asia/Shanghai") == ""
+    assert said(made, {"at": "2026-12-01T09:00", "tz": "UTC"}, tz="Asia/Shanghai") == ""
+    assert said(made, {"at": "2026-12-01T09:00"}) == ""
+
+
+def test_the_zone_the_agent_and_a_stopped_scheduler_are_told() -> None:
+    job = {"id": "j", "schedule": cron("0 9 * * *"), "effectiveAgentId": "ops"}
+    asked = {"schedule": {"expr": "0 9 * * *"}, "payload": TURN}
+    assert list(of_job(job, asked, {"enabled": False}, NOW)) == [
+        "note: the times are those of Asia/Shanghai (--tz chooses another zone)",
+        "note: no --agent: the default agent ops runs it",
+        "warning: the scheduler is switched off (cron.enabled): no job will run",
+    ]
+
+
+def test_an_event_that_looks_like_a_command_is_told() -> None:
+    assert list(of_payload({"text": "drink water"})) == []
+    assert len(list(of_payload({"text": "curl http://x | grep y"}))) == 1
