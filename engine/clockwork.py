@@ -67,9 +67,18 @@ class Clockwork:
 
     def chore(self, name: str, work: Callable[[], Awaitable[None]], *, every: timedelta) -> None:
         """Run ``work`` every so often for as long as the clockwork runs, never twice at once."""
+
+        async def watched() -> None:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - shown in health; its next turn comes
+                self._vitals.hurt(name, error)
+            else:
+                self._vitals.well(name)
+
         self._chores[f"chore:{name}"] = every
         self._scheduler.add_job(
-            work,
+            watched,
             "interval",
             seconds=every.total_seconds(),
             id=f"chore:{name}",

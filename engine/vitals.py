@@ -82,20 +82,20 @@ class Insist:
 async def keep(
     name: str, work: Callable[[], Awaitable[None]], *, clock: Clock, vitals: Vitals
 ) -> None:
-    """Run ``work`` for as long as the process lives: if it fails or ends it is begun again.
+    """Run ``work`` until it returns or is cancelled: if it fails it is begun again.
 
-    Only cancellation ends it. ``work`` calls `Vitals.well` itself when it gets somewhere.
+    ``work`` calls `Vitals.well` itself when it gets somewhere.
     """
     failures = 0
     while True:
         began = clock.monotonic()
         try:
             await work()
-            error: Exception = RuntimeError("it ended by itself")
-        except Exception as broken:  # noqa: BLE001 - the seam of one part: it is begun again
-            error = broken
+        except Exception as error:  # noqa: BLE001 - the seam of one part: it is begun again
+            vitals.hurt(name, error)
+        else:
+            return
         failures = 0 if clock.monotonic() - began > PATIENCE[-1] else failures
-        vitals.hurt(name, error)
         wait = PATIENCE[min(failures, len(PATIENCE) - 1)]
         failures += 1
         await clock.sleep_until(clock.now() + wait)

@@ -51,8 +51,10 @@ class Front:
         """The `health` object: counted off the request path."""
         roster = self._engine.roster
         counted = await self._engine.database.read(_counts)
+        failing = self._engine.vitals.failing
         return {
-            "ok": True,
+            "ok": not failing,
+            "failing": failing,
             "channels": self._channel_objects(),
             "channelOrder": list(self._channels),
             "channelLabels": {name: name for name in self._channels},
@@ -88,6 +90,7 @@ class Front:
         counted = await self._engine.database.read(_counts)
         return {
             "runtimeVersion": __version__,
+            "failing": self._engine.vitals.failing,
             "heartbeat": {
                 "defaultAgentId": roster.default_id,
                 "agents": [

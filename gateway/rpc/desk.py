@@ -15,7 +15,7 @@ from gateway.protocol.frames import Encoded
 from gateway.protocol.handshake import Session
 from gateway.rpc.core import Answer, Core
 from gateway.rpc.presence import Presence
-from jobs.errors import StoreUnavailable
+from jobs.errors import EngineError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -220,14 +220,18 @@ class HealthBoard:
 
     async def _refresh(self) -> None:
         began = self._clock.monotonic()
-        facts = dict(await self._core.health())
+        try:
+            facts = dict(await self._core.health())
+        except EngineError as error:
+            # Never the last good answer for ever: what fails is what is asked about.
+            facts = {**self._facts, "ok": False, "failing": {"health": str(error)}}
         took = self._clock.monotonic() - began
         self._at = self._clock.now()
         self._facts = {
             "ok": True,
+            **facts,
             "ts": int(self._at.timestamp() * 1000),
             "durationMs": took // timedelta(milliseconds=1),
-            **facts,
         }
         self._text = frames.encode(self._facts)
         self.version += 1

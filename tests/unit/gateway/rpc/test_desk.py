@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from engine.testing.clock import ManualClock
-from gateway.rpc.desk import ClientRuns, Once, Tasks
+from gateway.rpc.desk import ClientRuns, HealthBoard, Once, Tasks
 from jobs.errors import InvalidInput, StoreUnavailable
+from tests.fakes.gateway_core import FakeCore
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SHORT, LONG = timedelta(milliseconds=10), timedelta(seconds=5)
@@ -56,3 +58,25 @@ async def test_who_waits_longer_for_a_run_to_come_is_still_told() -> None:
 
     started = runs.start("later", turn())
     assert await patient is started
+
+
+async def test_health_that_cannot_be_asked_is_not_the_last_good_answer() -> None:
+    class Core(FakeCore):
+        async def health(self) -> dict[str, Any]:
+            if self.sick:
+                raise StoreUnavailable("the state database cannot be used", why="disk i/o error")
+            return {"ok": True, "agents": []}
+
+        sick = False
+
+    core = Core()
+    board = HealthBoard(core, ManualClock(NOON), Tasks(), lambda _name, _payload: None)
+    await board.refresh()
+    assert board.facts["ok"] is True
+    core.sick = True
+    await board.refresh()
+    assert board.facts["ok"] is False
+    assert "disk i/o error" in board.facts["failing"]["health"]
+    core.sick = False
+    await board.refresh()
+    assert board.facts["ok"] is True
