@@ -90,6 +90,7 @@ class RunProgram(Protocol):
         env: Mapping[str, str],
         no_output_timeout: timedelta | None = None,
         output_most: int,
+        drop_rest: bool,
     ) -> process.Ended:
         """Run a program to its end. Raises `OSError` if it cannot be started."""
 
@@ -295,11 +296,12 @@ class CronRuns:
                     env={**os.environ, **payload.env},
                     no_output_timeout=payload.no_output_timeout,
                     output_most=payload.output_max_bytes or OUTPUT_MOST,
+                    drop_rest=True,  # how it ends counts, not how much it said
                 )
         except TimeoutError:
             done = self._command_failed(run, FailureClass.TIMEOUT, TIMED_OUT)
         except OSError as error:
-            words = f"{payload.argv[0]!r} cannot be started: {error.strerror}"
+            words = process.unstarted(error, payload.argv[0])
             done = self._command_failed(run, FailureClass.INVALID, words)
         else:
             done = self._command_done(run, end)
@@ -322,7 +324,7 @@ class CronRuns:
         run = replace(run, facts={**run.facts, "exitCode": end.code})
         if end.silent:
             return self._command_failed(run, FailureClass.TIMEOUT, "no output for too long; ended")
-        if end.code != 0 and not end.too_long:
+        if end.code != 0:
             what = f"signal {-end.code}" if end.code < 0 else f"exit status {end.code}"
             words = redacted(f"{what}: {(err or out)[-500:] or 'no words'}")
             failed = replace(

@@ -1,7 +1,8 @@
 """One program run to its end: a process group of its own, bounded output, no survivors.
 
 The whole group is ended when the caller is cancelled, when the program is silent for too
-long or says too much, and when it leaves children behind that hold its pipes. No shell.
+long, when it says too much (unless the rest is to be dropped), and when it leaves children
+behind that hold its pipes. No shell.
 """
 
 from __future__ import annotations
@@ -39,14 +40,18 @@ async def run(
     env: Mapping[str, str],
     no_output_timeout: timedelta | None = None,
     output_most: int,
+    drop_rest: bool = False,
 ) -> Ended:
-    """Run a program and return how it ended. Raises `OSError` if it cannot be started."""
+    """Run a program and return how it ended. Raises `OSError` if it cannot be started.
+
+    Past ``output_most`` bytes it is ended, or with ``drop_rest`` only no longer listened to.
+    """
     seconds = no_output_timeout.total_seconds() if no_output_timeout else None
     async with _process(argv, cwd, env) as (process, exited):
         silent, code, talk = False, 0, None
         try:
             async with asyncio.timeout(seconds) as watchdog:
-                talk = _Talk(process, exited, watchdog, seconds, output_most)
+                talk = _Talk(process, exited, watchdog, seconds, output_most, drop_rest)
                 code = await talk.listen(stdin)
         except TimeoutError:
             silent = True
@@ -59,6 +64,13 @@ async def run(
             silent=silent,
             too_long=talk.too_long,
         )
+
+
+def unstarted(error: OSError, program: str) -> str:
+    """Say what could not be started: the program, or its directory entered."""
+    if error.filename not in (None, program):
+        return f"the directory {str(error.filename)!r} cannot be entered: {error.strerror}"
+    return f"{program!r} cannot be started: {error.strerror}"
 
 
 @contextlib.asynccontextmanager
@@ -108,12 +120,14 @@ class _Talk:
         watchdog: asyncio.Timeout,
         seconds: float | None,
         most: int,
+        drop_rest: bool,
     ) -> None:
         self._process = process
         self._exited = exited
         self._watchdog = watchdog
         self._seconds = seconds
         self._most = most
+        self._drop_rest = drop_rest
         self.out = bytearray()
         self.err = bytearray()
         self.too_long = False
@@ -139,11 +153,13 @@ class _Talk:
         while stream is not None and (chunk := await stream.read(_CHUNK)):
             if self._seconds is not None and not self._watchdog.expired():
                 self._watchdog.reschedule(asyncio.get_running_loop().time() + self._seconds)
-            into += chunk
-            if len(into) > self._most:
+            room = self._most - len(into)
+            into += chunk[:room]
+            if len(chunk) > room:
                 self.too_long = True
-                _end(self._process)
-                return
+                if not self._drop_rest:
+                    _end(self._process)
+                    return
 
 
 async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:

@@ -220,9 +220,13 @@ def _command(wish: Mapping[str, Any]) -> None:
     env = object_of(wish.get("env") or {}, "payload.env")
     if not all(isinstance(text, str) for pair in env.items() for text in pair):
         raise refuse("payload.env must map names to texts")
+    if any(not name or "=" in name for name in env):
+        raise refuse("payload.env was refused", why="a name is not empty and has no = in it")
     for key in ("cwd", "input"):
         if not isinstance(wish.get(key) or "", str):
             raise refuse(f"payload.{key} must be a text")
+    if any("\0" in text for text in (*argv, *env, *env.values(), wish.get("cwd") or "")):
+        raise refuse("payload was refused", why="no program can be given a NUL character")
     if wish.get("outputMaxBytes") is not None:
         _number(wish["outputMaxBytes"], "payload.outputMaxBytes", least=1)
 

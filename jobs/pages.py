@@ -103,6 +103,7 @@ def run_entry(run: Run, *, delivery: Mapping[str, Any] | None = None) -> dict[st
     """Return one row of the run log; ``delivery`` is ``{state, error?}`` of its message."""
     state = None if delivery is None else str(delivery["state"])
     status = delivery_status(run, state)
+    failed = run.status is RunStatus.FAILED  # errorReason says why
     entry: dict[str, Any] = {
         "ts": ms(run.ended_at or run.started_at or run.claimed_at or run.requested_at),
         "jobId": run.job_id,
@@ -134,7 +135,7 @@ def run_entry(run: Run, *, delivery: Mapping[str, Any] | None = None) -> dict[st
         "trigger": run.trigger.value,
         "attempt": run.attempt,
         "retryOf": run.retry_of,
-        "skipReason": None if run.reason is None else run.reason.value,
+        "skipReason": None if failed or run.reason is None else run.reason.value,
         "latenessMs": _took(run.slot, run.started_at),
         "costUsd": None if run.usage is None else run.usage.cost_usd,
     }

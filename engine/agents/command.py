@@ -124,7 +124,7 @@ class CommandAgent:
         except OSError as error:
             raise AgentFailure(
                 FailureClass.INVALID,
-                f"{backend.id}: {argv[0]!r} cannot be started: {error.strerror}. "
+                f"{backend.id}: {process.unstarted(error, argv[0])}. "
                 f"Fix: correct agents.defaults.cliBackends.{backend.id}.command",
             ) from error
         if end.silent:

@@ -362,8 +362,8 @@ def runs(line: Line, job: str | None, flag_job: str | None, human: bool, **given
 
 def _run_row(entry: Mapping[str, Any], where: ZoneInfo, now: datetime) -> list[str]:
     status = str(entry.get("status") or entry.get("action"))
-    if entry.get("skipReason"):
-        status = f"{status} ({entry['skipReason']})"
+    if reason := entry.get("skipReason") or entry.get("errorReason"):
+        status = f"{status} ({reason})"
     return [
         stamp(entry.get("runAtMs") or entry.get("ts"), where, now),
         str(entry.get("jobName") or entry.get("jobId") or "-"),
