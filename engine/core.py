@@ -6,6 +6,7 @@ own. The gateway puts doors around it, the test kit drives it with a manual cloc
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +41,7 @@ from engine.store import audit, meta
 from engine.turn import Turns
 from engine.vitals import Insist, Vitals
 from engine.waking import Waking
-from jobs.errors import ConfigInvalid, InvalidInput
+from jobs.errors import InvalidInput
 from jobs.ids import new_id
 from jobs.model import (
     HeartbeatBeat,
@@ -97,6 +98,7 @@ class Engine:
         self.roster: Roster = roster_of(config, circumstances.paths, circumstances.host_zone)
         self._seed = seed
         self._poke: Callable[[], None] = _nobody
+        self._retiring: set[asyncio.Task[None]] = set()
         self._kept: list[tuple[Job, Run]] = []  # claimed by an earlier process, never begun
         self.lanes = Lanes(config.agents.defaults.max_concurrent, clock=clock)
         self.agents: AgentFactory = self._factory(config)
@@ -199,22 +201,33 @@ class Engine:
     async def apply(self, config: Config, places: Mapping[str, Place]) -> None:
         """Put a new config in force: turns that run keep theirs, the next see this one.
 
-        Raises `ConfigInvalid`, and changes nothing, if its jobs are refused.
+        Raises `ConfigInvalid`, and changes nothing, if its jobs are refused. Whatever else
+        goes wrong leaves the old one in force too; the same again puts the new one in.
         """
         before = (self._config, self._around, self.roster)
-        self._config = config
+        roster = roster_of(config, self._around.paths, self._around.host_zone)
+        agents = self._factory(config)
+        self._config, self.roster = config, roster
         self._around = replace(self._around, places=places)
-        self.roster = roster_of(config, self._around.paths, self._around.host_zone)
         try:
             await self._sync()
-        except ConfigInvalid:
+        except BaseException:
             self._config, self._around, self.roster = before
             raise
-        old, self.agents = self.agents, self._factory(config)
-        self.turns.use(self.agents)
+        old, self.agents = self.agents, agents
+        self.turns.use(agents)
         self.lanes.resize(config.agents.defaults.max_concurrent)
-        await old.close()
+        retiring = asyncio.create_task(self._retire(old), name="retiring-agents")
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
         self._poke()
+
+    async def _retire(self, old: AgentFactory) -> None:
+        """Close agents of an earlier config once the last turn they are at has ended."""
+        try:
+            await self.turns.left(old)
+        finally:
+            await old.close()
 
     async def idle(self) -> None:
         """Return when nothing is performed any more."""
@@ -228,6 +241,9 @@ class Engine:
         await self.waking.stop(grace)
         if cut:
             log.warning("runs were cut off", extra={"jobs": list(cut)})
+        for retiring in tuple(self._retiring):
+            retiring.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         await self.agents.close()
 
     async def _settle_interrupted(self) -> None:

@@ -94,6 +94,8 @@ class Turns:
         self._database = database
         self._lanes = lanes
         self._agents = agents
+        self._at_it: dict[AgentSource, int] = {}  # how many turns each source's agents are at
+        self._ended = asyncio.Event()
         self._clock = clock
 
     @property
@@ -104,6 +106,12 @@ class Turns:
     def use(self, agents: AgentSource) -> None:
         """Take agents from elsewhere from now on: the config has changed."""
         self._agents = agents
+
+    async def left(self, agents: AgentSource) -> None:
+        """Return when no turn is taken by agents of ``agents`` any more."""
+        while agents in self._at_it:
+            self._ended.clear()
+            await self._ended.wait()
 
     async def take(
         self, order: TurnOrder, *, prepare: Prepare | None = None, settle: Settle | None = None
@@ -155,7 +163,17 @@ class Turns:
         )
 
     async def _ask(self, order: TurnOrder, now: datetime) -> TurnReply:
-        agent = self._agents.build(order.model, order.fallbacks)
+        agents = self._agents
+        self._at_it[agents] = self._at_it.get(agents, 0) + 1
+        try:
+            return await self._asked(agents.build(order.model, order.fallbacks), order, now)
+        finally:
+            self._at_it[agents] -= 1
+            if not self._at_it[agents]:
+                del self._at_it[agents]
+                self._ended.set()
+
+    async def _asked(self, agent: Agent, order: TurnOrder, now: datetime) -> TurnReply:
         history: Sequence[Message] = ()
         if order.history:
             history = await self._database.read(lambda tx: recall(tx, order.session_key))

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +25,7 @@ from engine.config.paths import host_zone
 from engine.core import Circumstances, Engine, installation_id
 from engine.housekeeping import Housekeeping
 from engine.log import Redactor, set_up
+from engine.vitals import Vitals, keep
 from gateway import settings
 from gateway.auth import Gatekeeper
 from gateway.channels.base import Channel
@@ -36,7 +37,7 @@ from gateway.inbound import Reception
 from gateway.lock import Lock, Owner
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, METHODS
-from gateway.reloading import InForce, Reloader
+from gateway.reloading import WATCH, InForce, Reloader
 from gateway.rpc.desk import new_desk
 from gateway.rpc.presence import Presence, SelfEntry
 from gateway.runtime import settle
@@ -161,6 +162,7 @@ class Gateway:
             clock=clock,
             bus=engine.bus,
             resend_unknown=lambda route: settings.resends(self._loaded.config, route.channel),
+            vitals=engine.vitals,
         )
         reception = Reception(
             database,
@@ -210,9 +212,9 @@ class Gateway:
             phase=lambda: self._phase,
             limits=Limits(),
         )
-        clockwork = Clockwork(engine.loop, clock=clock)
+        clockwork = Clockwork(engine.loop, clock=clock, vitals=engine.vitals)
         engine.on_change(clockwork.poke)
-        pages = Pages(gatekeeper, lambda: self._readiness(clockwork))
+        pages = Pages(gatekeeper, lambda: self._readiness(clockwork, engine.vitals))
         server = Server(websocket=door, http=pages, sockets=sockets)
         await stack.enter_async_context(server)
         housekeeping = Housekeeping(
@@ -236,7 +238,11 @@ class Gateway:
         await parts.reception.replay()
         await engine.resume()
         parts.clockwork.start()
-        self._watch = asyncio.create_task(self._reloader(parts).follow(self._stop), name="config")
+        reloader = self._reloader(parts)
+        watching = keep(
+            WATCH, lambda: reloader.follow(self._stop), clock=self._clock, vitals=engine.vitals
+        )
+        self._watch = asyncio.create_task(watching, name="config")
         settle()
         self._phase = Phase.READY
         log.info(
@@ -273,16 +279,16 @@ class Gateway:
         grace = timedelta(milliseconds=self._loaded.config.gateway.drain_timeout_ms)
         self._watch.cancel()
         await asyncio.gather(self._watch, return_exceptions=True)
-        await parts.clockwork.stop()
+        await _done("clockwork", parts.clockwork.stop())
         parts.fanout.publish("shutdown", {"reason": self._reason, "restartExpectedMs": None})
-        await parts.reception.stop(grace)
-        await parts.engine.stop(grace)
-        await parts.sender.tick()  # what the last turns said still leaves
-        await parts.sender.stop(DELIVERY_GRACE)
-        for channel in parts.channels.values():
-            await channel.stop()
+        await _done("reception", parts.reception.stop(grace))
+        await _done("engine", parts.engine.stop(grace))
+        await _done("last words", parts.sender.tick())  # what the last turns said still leaves
+        await _done("sender", parts.sender.stop(DELIVERY_GRACE))
+        for name, channel in tuple(parts.channels.items()):
+            await _done(name, channel.stop())
         parts.door.close_all(1012, "service restart")
-        await parts.desk.tasks.close()
+        await _done("calls", parts.desk.tasks.close())
         log.info("gateway stopped", extra={"reason": self._reason, "uptime_ms": self._uptime_ms()})
 
     def _listen_to_signals(self) -> None:
@@ -299,15 +305,16 @@ class Gateway:
     def _uptime_ms(self) -> int:
         return (self._clock.monotonic() - self._started) // timedelta(milliseconds=1)
 
-    def _readiness(self, clockwork: Clockwork) -> Readiness:
-        ready = self._phase is Phase.READY
+    def _readiness(self, clockwork: Clockwork, vitals: Vitals) -> Readiness:
+        started = self._phase is Phase.READY
+        failing = tuple(vitals.failing) if started else (self._phase.value,)
         armed = clockwork.armed_for
         return Readiness(
-            ready=ready,
-            started=ready,
+            ready=not failing,
+            started=started,
             uptime_ms=self._uptime_ms(),
             version=__version__,
-            failing=() if ready else (self._phase.value,),
+            failing=failing,
             detail={
                 "scheduler": {
                     "armed": armed is not None,
@@ -335,6 +342,14 @@ def _told(fanout: Fanout, clock: SystemClock) -> Any:
         fanout.publish("tick", {"ts": round(clock.now().timestamp() * 1000)})
 
     return tick
+
+
+async def _done(part: str, stopping: Awaitable[object]) -> None:
+    """Stop one part; that it could not must not keep the others from stopping."""
+    try:
+        await stopping
+    except Exception:
+        log.exception("a part did not stop as it should", extra={"part": part})
 
 
 def _notify(state: str) -> None:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.config import reload, watch
 from engine.config.load import Loaded
@@ -20,9 +20,11 @@ from engine.core import Engine
 from engine.log import Redactor
 from gateway import settings
 from gateway.channels.base import Channel
-from jobs.errors import ConfigInvalid, EngineError
+from jobs.errors import ConfigInvalid, EngineError, StoreUnavailable
 
 log = logging.getLogger(__name__)
+
+WATCH: Final = "config watch"  # its name among the vitals
 
 
 @dataclass(slots=True)
@@ -52,14 +54,23 @@ class Reloader:
             return
         looks = watch.looks(self._files(), debounce_ms=config.debounce_ms, stop=stop)
         async for _ in watch.changes(self._files, looks):
-            try:
-                await self.reload()
-            except EngineError as refusal:
-                self.engine.scheduling.file_told(problems(refusal))
-                log.error(  # noqa: TRY400 - a refusal is no traceback
-                    "config was not reloaded; the previous one stays in force",
-                    extra={"because": str(refusal)},
-                )
+            await self._look_again()
+        if not stop.is_set():
+            raise RuntimeError("the files are not watched any more")
+
+    async def _look_again(self) -> None:
+        """Put the file in force: what is wrong with it is told, what is wrong with us raised."""
+        try:
+            await self.reload()
+        except StoreUnavailable:
+            raise  # the edit may be good: it is tried again until the disk takes it
+        except EngineError as refusal:
+            self.engine.scheduling.file_told(problems(refusal))
+            log.error(  # noqa: TRY400 - a refusal is no traceback
+                "config was not reloaded; the previous one stays in force",
+                extra={"because": str(refusal)},
+            )
+        self.engine.vitals.well(WATCH)
 
     def _files(self) -> tuple[Path, ...]:
         return self.force.loaded.files or (self.paths.config,)
@@ -94,10 +105,18 @@ class Reloader:
         fresh = {name: channel for name, channel in made.items() if name != "local"}
         self.channels.update(fresh)
         for channel in old:
-            await channel.stop()
+            await _each(channel, channel.stop())
         for channel in fresh.values():
-            await self.connect(channel)
+            await _each(channel, self.connect(channel))
         self.poke()
+
+
+async def _each(channel: Channel, done: Awaitable[None]) -> None:
+    """One channel that cannot stop or start keeps no other from it."""
+    try:
+        await done
+    except Exception:
+        log.exception("a channel was not exchanged as it should", extra={"channel": channel.id})
 
 
 def _refuse_gone(fresh: Loaded, before: Loaded) -> None:

@@ -125,3 +125,17 @@ async def test_an_answered_message_is_not_owed_an_answer_whenever_the_process_di
         chat = await sim.say("hi", run_id=run_id)
         await chat
         assert await disk.read(sessions.owed_turns) == []
+
+
+async def test_a_config_edited_while_the_disk_is_full_is_in_force_whole_or_not_at_all(
+    disk: Disk, tmp_path: Path
+) -> None:
+    async with simulation(disk, ScriptedAgent(), tmp_path, message="look") as sim:
+        edited = config(message="look") | {"agents": {"list": [{"id": "ops", "default": True}]}}
+        disk.full = True
+        with pytest.raises(StoreUnavailable):
+            await sim.apply(edited)
+        assert sim.engine.roster.default_id == "main"
+        disk.full = False
+        await sim.apply(edited)
+        assert sim.engine.roster.default_id == "ops"

@@ -199,3 +199,23 @@ async def test_cancelling_a_turn_settles_nothing_and_frees_the_lane(database: Da
         await task
     assert room.lanes.busy() == ()
     assert await shown(database) == []
+
+
+async def test_agents_of_an_earlier_config_are_left_when_their_last_turn_has_ended(
+    database: Database,
+) -> None:
+    old, new = Scripted("from before"), Scripted()
+    old.hold = asyncio.Event()
+    taking = turns(database, old)
+    turn = asyncio.create_task(taking.take(ORDER))
+    await old.begun.wait()
+    taking.use(new)
+    leaving = asyncio.create_task(taking.left(old))
+    await taking.take(replace(ORDER, run_id="r2", session_key="agent:main:other"))
+    assert not leaving.done()
+    old.hold.set()
+    result = await turn
+    await leaving
+    assert result.reply is not None
+    assert result.reply.text == "from before"
+    assert len(new.asked) == 1
