@@ -174,6 +174,7 @@ class Gateway:
             converse=engine.conversation.receive,
             dm_scope=config.session.dm_scope,
             main=config.session.main_key,
+            vitals=engine.vitals,
         )
         front = Front(engine, channels=channels, loaded=lambda: self._loaded)
         fanout = Fanout(lambda: desk.state_version())

@@ -16,13 +16,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from engine.clock import Clock
-from engine.conversation import ChatTurn
+from engine.conversation import REPLY_EXPIRES, ChatTurn
+from engine.outbox import Delivery, Priority
 from engine.sessions import MAIN, chat_key
-from engine.store import audit, sessions
+from engine.store import audit, outbox, sessions
 from engine.store.routes import route_of, route_text
 from engine.target import ChatType, LastRoute, Route
+from engine.vitals import Insist, Vitals
 from gateway.channels.base import Inbound
 from gateway.channels.policy import Policy, Verdict, judge
+from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -61,7 +64,10 @@ class Reception:
         dm_scope: str = MAIN,
         main: str = MAIN,
         max_age: timedelta = MAX_AGE,
+        vitals: Vitals | None = None,
     ) -> None:
+        self._vitals = vitals or Vitals()
+        self._insist = Insist(db, clock=clock, vitals=self._vitals)
         self._db = db
         self._clock = clock
         self._policy_of = policy_of
@@ -134,11 +140,18 @@ class Reception:
         return len(owed)
 
     async def _take(self, turn: ChatTurn) -> None:
+        """See to it that the person gets an answer, or is told that there is none."""
         try:
-            await self._converse(turn)
+            # What the store refused left nothing on record: the answer is still owed.
+            await self._insist(lambda: self._converse(turn))
+        except StoreUnavailable:
+            return  # it was closed: the answer is given after the next start
         except Exception:
             log.exception("a turn broke", extra={"run_id": turn.run_id})
-        await self._db.write(lambda tx: sessions.turn_taken(tx, turn.run_id))
+            sorry = _sorry(turn, self._clock.now())
+        else:
+            sorry = None
+        await self._insist(lambda: self._db.write(lambda tx: _taken(tx, turn, sorry)))
 
     async def stop(self, grace: timedelta = timedelta(seconds=10)) -> None:
         """Begin no more turns, let those that run finish within ``grace``, then cancel them."""
@@ -185,6 +198,29 @@ def teaches_route(admission: Admission, verdict: Verdict) -> bool:
         return False
     direct = admission.message.chat_type is ChatType.DIRECT
     return direct or not admission.reason
+
+
+def _taken(tx: Tx, turn: ChatTurn, sorry: Delivery | None) -> None:
+    sessions.turn_taken(tx, turn.run_id)
+    if sorry is not None:
+        outbox.add(tx, sorry)
+
+
+def _sorry(turn: ChatTurn, now: datetime) -> Delivery | None:
+    """Return what a person hears when the turn itself broke; the same key as the answer's."""
+    if turn.route is None:
+        return None
+    return Delivery(
+        key=f"chat:{turn.run_id}:1",
+        route=turn.route,
+        text=f"I could not answer: something in the engine broke (run {turn.run_id}).",
+        kind="reply",
+        created_at=now,
+        expires_at=now + REPLY_EXPIRES,
+        agent_id=turn.agent_id,
+        run_id=turn.run_id,
+        priority=Priority.REPLY,
+    )
 
 
 def turn_of(admission: Admission) -> ChatTurn:

@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.conversation import ChatTurn
-from engine.store import audit, sessions
+from engine.store import audit, outbox, sessions
 from engine.target import ChatType, LastRoute, Peer, Route
 from engine.testing.clock import ManualClock
 from gateway.channels.base import Inbound
 from gateway.channels.policy import GroupRule, Policy
-from gateway.inbound import Reception
+from gateway.inbound import Converse, Reception
+from jobs.errors import StoreUnavailable
 from jobs.store.db import Database
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -50,13 +51,13 @@ class Bench:
         self.turns: asyncio.Queue[ChatTurn] = asyncio.Queue()
         self.reception = self.make()
 
-    def make(self, dm_scope: str = "main") -> Reception:
+    def make(self, dm_scope: str = "main", converse: Converse | None = None) -> Reception:
         return Reception(
             self.db,
             clock=self.clock,
             policy_of=lambda *_: self.policy,
             agent_of=lambda _: "main",
-            converse=self.turns.put,
+            converse=converse or self.turns.put,
             dm_scope=dm_scope,
         )
 
@@ -177,3 +178,32 @@ async def test_the_run_of_a_message_is_always_the_same(bench: Bench) -> None:
     await first.receive(replace(DM, message_id="8"))
     runs = {(await bench.turns.get()).run_id, (await bench.turns.get()).run_id}
     assert len(runs) == 2
+
+
+async def test_a_turn_that_breaks_is_told_to_the_person_who_waits_for_it(bench: Bench) -> None:
+    async def breaks(turn: ChatTurn) -> None:
+        raise ValueError("a bug of ours")
+
+    reception = bench.make(converse=breaks)
+    await reception.receive(DM)
+    await reception.stop()
+    (told,) = await bench.db.read(lambda tx: outbox.ready(tx, NOON, 10))
+    assert told.route.to == "42"
+    assert told.text.startswith("I could not answer")
+    assert await bench.db.read(sessions.owed_turns) == []
+
+
+async def test_a_turn_the_store_refused_is_taken_again_when_it_does_not(bench: Bench) -> None:
+    refusals = [StoreUnavailable("the state database cannot be used", why="disk i/o error")]
+
+    async def refused_once(turn: ChatTurn) -> None:
+        if refusals:
+            raise refusals.pop()
+        await bench.turns.put(turn)
+
+    reception = bench.make(converse=refused_once)
+    await reception.receive(DM)
+    await bench.clock.advance(timedelta(seconds=10))
+    assert bench.turns.qsize() == 1
+    await reception.stop()
+    assert await bench.db.read(sessions.owed_turns) == []
