@@ -90,6 +90,8 @@ def job_to_json(job: Job) -> dict[str, Any]:
 
 def job_from_json(data: Mapping[str, Any]) -> Job:
     """Return the job behind stored JSON. Raises `InvalidJob` naming what cannot be read."""
+    if not isinstance(data, Mapping):
+        raise InvalidJob("job ? cannot be read", why=f"its definition is no object: {data!r:.40}")
     try:
         return _job(data)
     except InvalidSchedule as error:

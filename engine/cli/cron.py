@@ -99,7 +99,7 @@ def _switch(line: Line, job: str, *, on: bool) -> None:
 def remove(line: Line, job: str) -> int:
     """Remove a job; its runs stay on record."""
     with line.open() as client:
-        answer = client.call("cron.remove", {"id": _id(client, job)}, timeout=line.timeout)
+        answer = client.call("cron.remove", {"id": job}, timeout=line.timeout)
     click.echo(dumped(answer))
     return 0 if answer.get("removed", answer.get("ok")) else 1
 
@@ -171,6 +171,8 @@ def listing(line: Line, everything: bool, agent_id: str | None) -> None:
     if line.as_json:
         click.echo(dumped(answer))
         return
+    for job_id in answer.get("unreadable") or ():
+        click.echo(f"warning: job {job_id} cannot be read: engine cron show {job_id}", err=True)
     if not answer["jobs"]:
         click.echo("No cron jobs.")
         return
@@ -189,16 +191,20 @@ def _whole_list(client: Client, params: Mapping[str, Any]) -> dict[str, Any]:
     """All pages as one; a list that changes meanwhile is still each job once."""
     jobs: dict[str, Any] = {}
     previews: dict[str, Any] = {}
+    unreadable: list[str] = []
     offset, page = 0, dict[str, Any]()
     while True:
         page = dict(client.call("cron.list", {**params, "limit": PAGE, "offset": offset}))
         jobs |= {str(job["id"]): job for job in page["jobs"]}
         previews |= page.get("deliveryPreviews") or {}
+        unreadable += page.get("unreadable") or ()
         if not page.get("hasMore") or not page["jobs"]:
             break
         offset += len(page["jobs"])
     whole = {"offset": 0, "limit": max(PAGE, len(jobs)), "hasMore": False, "nextOffset": None}
     answer = {**page, **whole, "jobs": [*jobs.values()], "total": len(jobs)}
+    if unreadable:
+        answer["unreadable"] = sorted(set(unreadable))
     return {**answer, "deliveryPreviews": previews} if previews else answer
 
 

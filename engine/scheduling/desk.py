@@ -17,6 +17,7 @@ from uuid import uuid4
 from engine.clock import Clock
 from engine.events import Bus, Event
 from engine.scheduling import reading, writing
+from engine.store import audit
 from jobs import declared, edit, pages
 from jobs.codec import ms, revision
 from jobs.declared import Act, Plan, Problem
@@ -188,14 +189,22 @@ class Scheduling:
         """`cron.remove`: the job goes, its runs stay; a run that goes on ends as it will."""
         now = self._clock.now()
 
-        def work(tx: Tx) -> tuple[StoredJob, str | None]:
-            current = reading.find(tx, ref)
+        def work(tx: Tx) -> str:
+            try:
+                current = reading.find(tx, ref)
+            except InvalidJob:  # nobody can read it: its id is enough to be rid of it
+                if not job_rows.delete(tx, ref):
+                    raise
+                audit.note(tx, now=now, actor=by, action="cron.remove", subject=ref)
+                return ref
             self._refuse_owned(current, removal=True)
             job_rows.delete(tx, current.job.id)
             writing.note(tx, now, by, "cron.remove", current)
-            return current, "removed"
+            return current.job.id
 
-        await self._change(work)
+        job_id = await self._database.write(work)
+        self._bus.publish("cron", {"action": "removed", "jobId": job_id})
+        self._poke()
         return {"ok": True, "removed": True}
 
     async def run(self, ref: str, *, mode: str = "force", by: str) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def listing(tx: Tx, params: Mapping[str, Any], default_agent: str) -> dict[str, 
     if params.get("compact"):
         jobs = [pages.compact(job) for job in jobs]
     answer = pages.page("jobs", jobs, total=found.total, offset=query.offset, limit=_limit(params))
+    if found.unreadable:
+        answer["unreadable"] = list(found.unreadable)
     answer["snapshotRevision"] = pages.snapshot(job_rows.revisions(tx, query))
     if params.get("includeDeliveryPreviews"):
         answer["deliveryPreviews"] = {
@@ -90,6 +92,9 @@ def counts(tx: Tx, now: datetime) -> dict[str, Any]:
         "queued": by_status.get(RunStatus.CLAIMED, 0) + by_status.get(RunStatus.DEFERRED, 0),
         "missed24h": by_status.get(RunStatus.MISSED, 0),
         "errors24h": by_status.get(RunStatus.FAILED, 0),
+        "quarantined": [
+            {"jobId": job_id, "reason": why} for job_id, why in job_rows.quarantined(tx)
+        ],
     }
 
 

@@ -320,21 +320,28 @@ def _plain(value: Any) -> Any:
 
 
 def _stored(row: Sequence[Any]) -> StoredJob:
-    state = dict(zip(_STATE, row[_FIXED:], strict=True))
+    """Return the job of a row. Raises `InvalidJob` for whatever in it cannot be understood."""
+    try:
+        job = codec.job_from_json(json.loads(row[1]))
+        # What changes without a new definition stands in columns of its own.
+        job = replace(
+            job, enabled=bool(row[3]), created_at=instant(row[4]), updated_at=instant(row[5])
+        )
+        return StoredJob(job=job, state=_state(row[_FIXED:]), revision=row[2])
+    except (EngineError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise InvalidJob(
+            f"job {row[0]} cannot be read",
+            why=str(error) or type(error).__name__,
+            fix=f"restore a backup, or: engine cron rm {row[0]}",
+        ) from error
+
+
+def _state(columns: Sequence[Any]) -> JobState:
+    state = dict(zip(_STATE, columns, strict=True))
     for name in _INSTANTS:
         state[name] = instant(state[name])
     took = state.pop("last_duration_ms")
     state["last_duration"] = None if took is None else timedelta(milliseconds=took)
     state["last_reason"] = SkipReason(state["last_reason"]) if state["last_reason"] else None
     state["paused"] = mapping_of(state["paused"]) or None
-    try:
-        job = codec.job_from_json(json.loads(row[1]))
-    except (EngineError, ValueError, KeyError, TypeError) as error:
-        raise InvalidJob(
-            f"job {row[0]} cannot be read",
-            why=str(error) or type(error).__name__,
-            fix=f"restore a backup, or: engine cron remove {row[0]}",
-        ) from error
-    # What changes without a new definition stands in columns of its own.
-    job = replace(job, enabled=bool(row[3]), created_at=instant(row[4]), updated_at=instant(row[5]))
-    return StoredJob(job=job, state=JobState(**state), revision=row[2])
+    return JobState(**state)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from jobs.errors import Conflict, InvalidJob, JobNotFound, StoreUnavailable
 from jobs.model import (
@@ -278,16 +279,24 @@ async def test_pages_of_a_list_meet_without_a_gap(store: Database) -> None:
     assert pages == [["j0", "j1"], ["j2", "j3"], ["j4"]]
 
 
-async def spoil(store: Database, ref: str) -> None:
-    def work(tx: Tx) -> None:
-        tx.exec_driver_sql("UPDATE jobs SET definition = '{' WHERE id = ?", (ref,))
+SPOILT = {
+    "cut": ("definition", "{"),
+    "nothing": ("definition", "null"),
+    "list": ("definition", "[]"),
+    "word": ("definition", '"job"'),
+    "deep": ("definition", "[" * 100_000),
+    "reason": ("last_reason", "of-a-newer-version"),
+    "pause": ("paused", "{"),
+}
 
-    await store.write(work)
 
-
-async def test_a_definition_that_cannot_be_read_harms_no_other(store: Database) -> None:
+@pytest.mark.parametrize(("column", "words"), SPOILT.values(), ids=SPOILT)
+async def test_a_row_that_cannot_be_read_harms_no_other(
+    store: Database, column: str, words: str
+) -> None:
     await put(store, job("bad"), job("good"))
-    await spoil(store, "bad")
+    spoil = sa.text(f"UPDATE jobs SET {column} = :words WHERE id = 'bad'")  # noqa: S608
+    await store.write(lambda tx: tx.execute(spoil, {"words": words}))
     found = await store.read(lambda tx: jobs.select(tx, JobQuery()))
     assert [one.job.id for one in found.jobs] == ["good"]
     assert found.unreadable == ("bad",)

@@ -278,6 +278,20 @@ async def test_a_removed_job_is_gone_and_its_runs_can_still_be_read(house: House
 # -- running -------------------------------------------------------------------------------------
 
 
+async def test_a_job_nobody_can_read_is_named_and_can_be_removed(house: House) -> None:
+    job = await house.add(id="bad")
+    await house.add(id="good")
+    spoil = "UPDATE jobs SET definition = 'null', held = 'quarantined: x' WHERE id = 'bad'"
+    await house.database.write(lambda tx: tx.exec_driver_sql(spoil))
+    page = await house.desk.list({"includeDisabled": True})
+    assert ([one["id"] for one in page["jobs"]], page["unreadable"]) == (["good"], ["bad"])
+    assert (await house.desk.status())["quarantined"] == [{"jobId": "bad", "reason": "x"}]
+    with pytest.raises(InvalidJob, match="engine cron rm bad"):
+        await house.desk.get(job["id"])
+    assert await house.desk.remove("bad", by="ops") == {"ok": True, "removed": True}
+    assert (await house.desk.list({"includeDisabled": True}))["total"] == 1
+
+
 async def test_a_manual_run_is_a_row_of_its_own_and_leaves_the_slot(house: House) -> None:
     job = await house.add(enabled=False)
     answer = await house.desk.run(job["id"], by="ops")
