@@ -188,6 +188,7 @@ class Engine:
     async def start(self) -> None:
         """Settle what an earlier process left open, and bring the store up to the config."""
         await self._settle_interrupted()
+        await self.loop.compare_clocks()
         await self._sync()
         restored = await self.waking.restore()
         if restored:

@@ -206,7 +206,7 @@ class Lookout:
                 starts=starts,
                 zone=agent.zone,
             ),
-            "recent_run_at": _recent(known.poll_at, run, beat.period),
+            "recent_run_at": _recent(known.poll_at, run, beat.period, now),
             "active_hours": beat.active_hours,
             "cron_running": _busy_words(holders, "cron", now),
             "turns_in_flight": _busy_words(holders, "chat", now),
@@ -282,11 +282,14 @@ def read_now(workspace: Path) -> FileRead:
         return None, f"{path} cannot be read: {error.strerror}"
 
 
-def _recent(poll_at: datetime | None, run: Run, period: timedelta | None) -> datetime | None:
+def _recent(
+    poll_at: datetime | None, run: Run, period: timedelta | None, now: datetime
+) -> datetime | None:
     """A slot closer than half an interval to a poll that was asked for is not due (§4)."""
     if poll_at is None or run.slot is None or period is None:
         return None
-    return poll_at if poll_at > run.slot - period / 2 else None
+    # One after the slot was written by a clock that has been set back since.
+    return poll_at if run.slot - period / 2 < poll_at <= max(run.slot, now) else None
 
 
 def _busy_words(holders: Sequence[Holder], kind: str, now: datetime) -> tuple[str, ...]:

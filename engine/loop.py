@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from engine.clock import Clock
 from engine.record import Recorder
+from engine.set_back import put_right
 from engine.vitals import Vitals
 from jobs import codec
 from jobs.crash import crash_point
@@ -23,7 +24,7 @@ from jobs.due import Passed, owed
 from jobs.ids import new_id
 from jobs.model import Job, Run, RunStatus, SkipReason, Trigger
 from jobs.schedule import At, Cron, Occurrence
-from jobs.store import jobs as job_rows, runs as run_rows
+from jobs.store import jobs as job_rows, runs as run_rows, set_back
 from jobs.store.base import Claim, DueJob, Finish
 from jobs.store.db import Database
 
@@ -106,7 +107,10 @@ class Loop:
         if self._stopping:
             return None
         now = self._clock.now()
-        self._notice_jump(now)
+        jump = self._notice_jump(now)
+        if jump < -CLOCK_JUMP:
+            self._ended.clear()  # told by the wrong time
+            await put_right(self._database, now, -jump)
         self._forget_ended(now)
         rows, later = await self._due(now)
         if len(rows) < BATCH:
@@ -388,11 +392,20 @@ class Loop:
 
     # -- the clock -----------------------------------------------------------------------
 
-    def _notice_jump(self, now: datetime) -> None:
-        """Log a wall clock that moved by more than a minute against the monotonic one."""
+    def _notice_jump(self, now: datetime) -> timedelta:
+        """Return how far the wall clock moved against the monotonic one; log more than a minute."""
         ran = self._clock.monotonic()
+        jump = timedelta()
         if self._seen is not None:
             jump = (now - self._seen[0]) - (ran - self._seen[1])
             if abs(jump) > CLOCK_JUMP:
                 log.warning("the clock jumped", extra={"by_seconds": jump.total_seconds()})
         self._seen = (now, ran)
+        return jump
+
+    async def compare_clocks(self) -> None:
+        """After a start: the clock may have been set back since the last run was claimed."""
+        now = self._clock.now()
+        last = await self._database.read(set_back.last_claim)
+        if last is not None and last - now > CLOCK_JUMP:
+            await put_right(self._database, now, last - now)

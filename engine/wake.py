@@ -98,7 +98,11 @@ def guard(
     if intent is Intent.SCHEDULED and next_due is not None and now < next_due:
         local = next_due.astimezone(zone)
         return Deferral(SkipReason.NOT_DUE, f"the next beat is at {local:%H:%M:%S} ({zone})", None)
-    if intent is Intent.EVENT and last_start is not None and now - last_start < MIN_SPACING:
+    if (
+        intent is Intent.EVENT
+        and last_start is not None
+        and timedelta() <= now - last_start < MIN_SPACING
+    ):
         ago = (now - last_start).total_seconds()
         return Deferral(
             SkipReason.MIN_SPACING, f"the agent ran {ago:.0f} s ago", last_start + MIN_SPACING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -159,6 +159,15 @@ def still_waits(tx: Tx, lane: str, text: str) -> bool:
         (lane,),
     )
     return any(row[0] == text for row in rows)
+
+
+def sooner(tx: Tx, now: datetime, by: timedelta) -> None:
+    """The clock was set back by so much: what waits for a retry waits no longer for that."""
+    tx.exec_driver_sql(
+        "UPDATE outbox SET next_attempt_at = next_attempt_at - ?"
+        " WHERE state = 'queued' AND next_attempt_at > ?",
+        (by // timedelta(milliseconds=1), ms(now)),
+    )
 
 
 def accounts(tx: Tx) -> list[tuple[str, str]]:

@@ -1,0 +1,97 @@
+"""A machine whose clock was ahead and is put right: nothing waits for the wrong time to come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from engine.outbox import Delivery
+from engine.pytest_plugin import EngineSim
+from engine.store import outbox
+from engine.target import Route
+from engine.testing import ScriptedAgent
+from engine.testing.report import Report
+
+HOUR = timedelta(hours=1)
+LOOK = "- look at the builds\n"
+GO = {"message": "go", "deliver": "none"}
+START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
+
+
+def config(schedule: str = "0 * * * *") -> dict[str, Any]:
+    return {
+        "agents": {"defaults": {"heartbeat": {"every": "30m", "target": "last"}}},
+        "cron": {
+            "jobs": {
+                "report": {"schedule": schedule, "tz": "UTC", "message": "go", "deliver": "none"}
+            }
+        },
+    }
+
+
+def ran(report: Report, job: str, since: datetime, until: datetime) -> list[datetime]:
+    return sorted(
+        row.row.slot
+        for row in report.rows
+        if row.job == job and row.status == "ok" and row.row.slot and since < row.row.slot <= until
+    )
+
+
+async def test_a_clock_put_right_while_the_engine_runs(engine_sim: EngineSim) -> None:
+    sim = engine_sim(config(), start=START, zone="UTC", agent=ScriptedAgent(), checklist=LOOK)
+    await sim.until(START + HOUR + HOUR / 6)
+    await sim.restart(down_for=8 * HOUR)  # the clock of the host is eight hours ahead at boot
+    await sim.advance(HOUR / 60)
+    sim.clock.step(-8 * HOUR)
+    put_right = sim.now()
+    report = await sim.advance(3 * HOUR)
+    assert len(ran(report, "heartbeat main", put_right, put_right + 3 * HOUR)) == 6
+    assert ran(report, "report", put_right, put_right + 3 * HOUR) == [
+        START + n * HOUR for n in (2, 3, 4)
+    ]
+
+
+async def test_a_clock_put_right_while_the_engine_was_down(engine_sim: EngineSim) -> None:
+    sim = engine_sim(config(), start=START, zone="UTC", agent=ScriptedAgent(), checklist=LOOK)
+    await sim.until(START + HOUR + HOUR / 6)
+    await sim.restart(down_for=8 * HOUR)
+    await sim.advance(HOUR / 60)
+    sim.clock.step(-8 * HOUR)
+    await sim.restart()
+    put_right = sim.now()
+    report = await sim.advance(3 * HOUR)
+    assert len(ran(report, "heartbeat main", put_right, put_right + 3 * HOUR)) == 6
+    assert len(ran(report, "report", put_right, put_right + 3 * HOUR)) == 3
+
+
+async def test_no_slot_runs_twice_however_the_clock_moves(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent()
+    sim = engine_sim(config("*/5 * * * *"), start=START, zone="UTC", agent=agent, checklist=LOOK)
+    for step in (-2, 3, -5, -1, 8, -4):
+        await sim.advance(HOUR)
+        sim.clock.step(step * HOUR / 2)
+    report = await sim.advance(4 * HOUR)
+    slots = Counter((row.job, row.row.slot) for row in report.rows if row.row.slot)
+    assert set(slots.values()) == {1}
+
+
+async def test_what_is_to_be_tried_again_keeps_its_wait(engine_sim: EngineSim) -> None:
+    sim = engine_sim(config(), start=START, zone="UTC", agent=ScriptedAgent("red"), checklist=LOOK)
+    await sim.advance(HOUR / 60)
+    message = Delivery(
+        key="m",
+        route=Route(channel="local", account_id="default", to="main"),
+        text="hi",
+        kind="message",
+        created_at=sim.now(),
+        expires_at=sim.now() + 24 * HOUR,
+        next_attempt_at=sim.now() + HOUR / 60,
+    )
+    await sim.database.write(lambda tx: outbox.add(tx, message))
+    sim.clock.step(-8 * HOUR)
+    await sim.advance(HOUR / 600)
+    found = await sim.database.read(lambda tx: outbox.get(tx, "m"))
+    assert found is not None
+    assert found.next_attempt_at is not None
+    assert found.next_attempt_at <= sim.now() + HOUR / 60
