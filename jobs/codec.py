@@ -95,8 +95,9 @@ def job_from_json(data: Mapping[str, Any]) -> Job:
     try:
         return _job(data)
     except InvalidSchedule as error:
+        why = f"{error.what}: {error.why}" if error.why else error.what
         raise InvalidJob(
-            f"job {data.get('id', '?')} cannot be read", why=str(error), fix=error.fix
+            f"job {data.get('id', '?')} cannot be read", why=why, fix=error.fix
         ) from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         why = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)

@@ -164,7 +164,9 @@ def _cron_words(view: View) -> str:
     if cron.get("enabled") is False:
         return "switched off (cron.enabled)"
     count = cron.get("jobs", 0)
-    return f"{count} job{'' if count == 1 else 's'}, next {relative(_next(cron), view.now)}"
+    told = f"{count} job{'' if count == 1 else 's'}, next {relative(_next(cron), view.now)}"
+    aside = len(cron.get("quarantined") or ())
+    return f"{told}; {aside} set aside, not readable: engine cron status" if aside else told
 
 
 def _next(cron: Mapping[str, Any]) -> int | None:

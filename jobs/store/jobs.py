@@ -329,9 +329,10 @@ def _stored(row: Sequence[Any]) -> StoredJob:
         )
         return StoredJob(job=job, state=_state(row[_FIXED:]), revision=row[2])
     except (EngineError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        why = error.why if isinstance(error, InvalidJob) else str(error)
         raise InvalidJob(
             f"job {row[0]} cannot be read",
-            why=str(error) or type(error).__name__,
+            why=why or type(error).__name__,
             fix=f"restore a backup, or: engine cron rm {row[0]}",
         ) from error
 
