@@ -368,9 +368,11 @@ class Sender:
 
         def work(tx: Tx) -> Delivery | None:
             moved = outbox.move(tx, delivery.key, event, now, **changes)
+            route = effective_route(delivery)
             if moved is not None and spoil:
-                route = effective_route(delivery)
                 sessions.mark_unusable(tx, route, str(changes.get("reason", "")), now)
+            if moved is not None and effective_route(moved).to != route.to:
+                sessions.move_peer(tx, route, effective_route(moved).to)
             return moved
 
         if event is Event.ATTEMPT:

@@ -168,6 +168,14 @@ def mark_unusable(tx: Tx, route: Route, reason: str, now: datetime) -> None:
     )
 
 
+def move_peer(tx: Tx, route: Route, to: str) -> None:
+    """A group became a supergroup: what was learnt about it holds under its new id (§4)."""
+    tx.exec_driver_sql(
+        "UPDATE routes SET peer = ? WHERE channel = ? AND account_id = ? AND peer = ?",
+        (to, route.channel, route.account_id, route.to),
+    )
+
+
 def first_seen(tx: Tx, key: str, now: datetime) -> bool:
     """Note an inbound message; False if it was noted within a day (channels.md §5)."""
     tx.exec_driver_sql("DELETE FROM inbound_seen WHERE at < ?", (ms(now - SEEN_FOR),))

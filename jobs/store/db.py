@@ -24,7 +24,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from jobs.errors import StoreUnavailable
+from jobs.errors import StoreUnavailable, StoreUnusable
 
 T = TypeVar("T")
 Tx = sa.Connection
@@ -305,11 +305,12 @@ _NEXT: Final = {
     "disk is full": "free space on that disk; what was committed before is safe",
     "readonly": "make the file and its folder writable for this user",
     "unable to open": "see that the folder exists and this user may use it",
-    "malformed": "stop the gateway, then: engine backup restore",
+    "malformed": "stop the gateway, and put a copy that is whole in its place",
     "not a database": "move the file away, or set store.url to the right one",
-    "disk i/o error": "check the disk; then: engine gateway restart",
+    "disk i/o error": "check the disk, then start the gateway again",
     "locked": "end the other program that holds the file open",
 }
+_FOR_GOOD: Final = ("malformed", "not a database")  # no restart mends these
 
 
 def unavailable(error: BaseException, path: Path | None) -> StoreUnavailable | None:
@@ -325,7 +326,8 @@ def unavailable(error: BaseException, path: Path | None) -> StoreUnavailable | N
     if fix is None:
         return None
     named = f"the state database {path}" if path else "the state database"
-    return StoreUnavailable(f"{named} cannot be used", why=words, fix=fix)
+    kind = StoreUnusable if any(sign in words for sign in _FOR_GOOD) else StoreUnavailable
+    return kind(f"{named} cannot be used", why=words, fix=fix)
 
 
 def _located(where: str | Path) -> tuple[sa.URL, Path | None]:

@@ -11,8 +11,8 @@ import pytest
 
 from engine.events import Bus, Event as BusEvent
 from engine.outbox import TERMINAL, Delivery, State, receipt
-from engine.store import outbox
-from engine.target import Route
+from engine.store import outbox, sessions
+from engine.target import ChatType, LastRoute, Route
 from engine.testing.clock import ManualClock
 from engine.testing.telegram import CANNOT_PARSE, THREAD_NOT_FOUND, TelegramStandIn, Wrong
 from gateway.channels.base import Inbound
@@ -151,6 +151,26 @@ async def test_a_group_that_moved_is_followed_once(bench: Bench) -> None:
     await bench.clock.advance(timedelta(seconds=5))
     got = await bench.ended("a")
     assert (got["status"], got["to"]) == ("delivered", "-1002")
+
+
+async def test_what_was_learnt_about_a_group_follows_it(bench: Bench) -> None:
+    learnt = LastRoute(
+        agent_id="main",
+        session_key="agent:main:telegram:group:-100",
+        channel="telegram",
+        account_id="default",
+        to="-100",
+        chat_type=ChatType.GROUP,
+        set_at=NOON,
+        set_by="7",
+    )
+    await bench.db.write(lambda tx: sessions.set_route(tx, learnt))
+    bench.telegram.fail("sendMessage", Wrong.migrated(-1002))
+    await bench.put("a", to="-100")
+    await bench.until("a", State.QUEUED)
+    known = await bench.db.read(lambda tx: sessions.route(tx, learnt.session_key))
+    assert known is not None
+    assert known.to == "-1002"
 
 
 async def test_a_person_who_blocked_the_bot_is_not_tried_again(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import Conflict, StoreTooNew, StoreUnavailable
+from jobs.errors import Conflict, StoreTooNew, StoreUnavailable, StoreUnusable
 from jobs.model import AgentTurn, Job, Run, RunStatus, Trigger
 from jobs.schedule import Every
 from jobs.store import jobs, runs
@@ -296,13 +296,14 @@ async def test_the_schema_of_a_newer_engine_is_refused(path: Path) -> None:
 async def test_a_file_that_is_no_database_is_refused_and_kept(path: Path) -> None:
     path.parent.mkdir()
     overwrite(path, 0, b"my precious notes\n" * 1000)
-    assert "not a database" in await refused(path)
+    assert "not a database" in await refused(path, StoreUnusable)
 
 
 async def test_a_damaged_file_is_refused_and_kept(path: Path) -> None:
     await made(path)
     overwrite(path, 100, b"\xff" * (PAGE - 100))
-    assert "malformed" in await refused(path)
+    assert "malformed" in await refused(path, StoreUnusable)
+    assert StoreUnusable.exit_status == 78  # a restart does not mend it
 
 
 async def test_damage_met_later_is_a_refusal_with_a_next_step(path: Path) -> None:
@@ -311,7 +312,7 @@ async def test_damage_met_later_is_a_refusal_with_a_next_step(path: Path) -> Non
         page = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'jobs'").fetchone()[0]
     overwrite(path, (page - 1) * PAGE, b"\xff" * PAGE)
     db = await Database.open(path)
-    with pytest.raises(StoreUnavailable, match="backup"):
+    with pytest.raises(StoreUnavailable, match="a copy that is whole"):
         await db.read(lambda tx: jobs.get(tx, "a"))
     await db.close()
 
