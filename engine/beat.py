@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from engine import heartbeat, prompt
 from engine.agents.base import Tool, ToolRefused
+from engine.agents.secrets import redacted
 from engine.agents.tools.heartbeat import valid_response
 from engine.clock import Clock
 from engine.events import Bus
@@ -170,7 +171,7 @@ class Beats:
             status=RunStatus.FAILED,
             reason=SkipReason.AGENT_RUNNER_FAILURE,
             because="the engine itself failed; the log has the details",
-            error={"class": "internal", "message": f"{type(error).__name__}: {error}"},
+            error={"class": "internal", "message": redacted(f"{type(error).__name__}: {error}")},
             ended_at=self._clock.now(),
         )
         await self._recorder.ended(Finish(run=run))

@@ -347,7 +347,7 @@ def _asked(run: Run) -> str:
 def _said(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
     if run.outcome is Outcome.ACKNOWLEDGED:
         beside = _short(str(run.reply.get("droppedText") or ""))
-        kept = f' (and "{beside}", kept in engine heartbeat inbox)' if beside else ""
+        kept = f' (and "{beside}", kept on record)' if beside else ""
         return f"The agent answered HEARTBEAT_OK{kept}, so nothing was sent. {_would(run)}".rstrip()
     if run.outcome is Outcome.EMPTY:
         return f"The agent said nothing, so nothing was sent. {_would(run)}".rstrip()

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from engine.agents.secrets import redacted
 from engine.clock import Clock
 from engine.record import Recorder
 from engine.set_back import put_right
@@ -83,6 +85,7 @@ class Loop:
         self._boot_id = boot_id
         self._active: dict[str, str] = {}  # job id → run id, of what this process performs
         self._ended: dict[str, datetime] = {}  # cron jobs that ended within the refire gap
+        self._behind: dict[str, deque[tuple[Job, Run]]] = {}  # wait for the run of their job
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: tuple[datetime, timedelta] | None = None
         self._stopping = False
@@ -201,8 +204,8 @@ class Loop:
         if row.kind == "heartbeat":
             return runs  # beats have gates of their own (heartbeat.md §7)
         kept = []
-        for number, run in enumerate(runs):
-            refusal = self._refusal(job, row, run, now, settings, first=number == 0)
+        for run in runs:
+            refusal = self._refusal(job, row, run, now, settings)
             if refusal is None:
                 kept.append(run)
             else:
@@ -215,14 +218,7 @@ class Loop:
         return kept
 
     def _refusal(
-        self,
-        job: Job,
-        row: DueJob,
-        run: Run,
-        now: datetime,
-        settings: LoopSettings,
-        *,
-        first: bool,
+        self, job: Job, row: DueJob, run: Run, now: datetime, settings: LoopSettings
     ) -> tuple[SkipReason, str] | None:
         if not settings.cron_enabled:
             return (
@@ -233,8 +229,8 @@ class Loop:
             until = f"{row.retry_at:%Y-%m-%d %H:%M:%SZ}"
             words = f"{row.consecutive_errors} failures in a row; it waits until {until}"
             return SkipReason.BACKOFF, words
-        if (running := self._active.get(job.id)) is not None or not first:
-            return SkipReason.OVERLAP_SKIP, f"run {running or 'before it'} was still going"
+        if (running := self._active.get(job.id)) is not None:
+            return SkipReason.OVERLAP_SKIP, f"run {running} was still going"
         ended = self._ended.get(job.id)
         if isinstance(job.schedule, Cron) and ended is not None:
             gap = settings.refire_gap
@@ -332,23 +328,50 @@ class Loop:
         return cut if late else ()
 
     def _begin(self, plan: _Planned) -> list[Finish]:
+        """Begin the granted runs of a job; several, after a gap, run one after the other."""
         ends = []
+        job = plan.job
+        other = self._active.get(job.id)
         for run in plan.to_run:
-            begun = self._performers[run.kind].begin(plan.job, run)
-            if isinstance(begun, Finish):
-                self._note_end(plan.job, begun.run.ended_at or self._clock.now())
+            if run.kind != "heartbeat" and other is not None:
+                # A manual run began while the claim was written.
+                ends.append(Finish(run=_overlapping(run, other, self._clock.now())))
+            elif run.kind != "heartbeat" and job.id in self._active:
+                self._behind.setdefault(job.id, deque()).append((job, run))
+            elif isinstance(begun := self._begun(job, run), Finish):
+                self._note_end(job, begun.run.ended_at or self._clock.now())
                 ends.append(begun)
             else:
-                self._track(plan.job, run, begun)
+                self._track(job, run, begun)
         return ends
 
+    def _begun(self, job: Job, run: Run) -> Begun:
+        try:
+            return self._performers[run.kind].begin(job, run)
+        except Exception as error:
+            return Finish(run=self._broken(run, error))
+
     def _start(self, job: Job, run: Run) -> None:
-        begun = self._performers[run.kind].begin(job, run)
+        """Begin a run, behind the one of the same job that is performed."""
+        if job.id in self._active:
+            self._behind.setdefault(job.id, deque()).append((job, run))
+            return
+        begun = self._begun(job, run)
         if isinstance(begun, Finish):
             end = begun
             self._note_end(job, end.run.ended_at or self._clock.now())
             begun = self._recorder.ended(end)
         self._track(job, run, begun)
+
+    def _start_next(self, job_id: str) -> None:
+        """Begin what waits behind a run that has ended; after a stop it begins at the next start."""
+        behind = self._behind.get(job_id)
+        if not behind or self._stopping:
+            return
+        job, run = behind.popleft()
+        if not behind:
+            del self._behind[job_id]
+        self._start(job, run)
 
     def _track(self, job: Job, run: Run, work: Coroutine[Any, Any, None]) -> None:
         self._active[job.id] = run.id
@@ -361,21 +384,23 @@ class Loop:
             await work
         except Exception as error:
             # A bug of ours: the row must not stay open, and others go on.
-            log.exception("run broke", extra={"job_id": job.id, "run_id": run.id})
-            now = self._clock.now()
-            broken = replace(
-                run,
-                status=RunStatus.FAILED,
-                reason=SkipReason.AGENT_RUNNER_FAILURE,
-                because="the engine itself failed; the log has the details",
-                error={"class": "internal", "message": f"{type(error).__name__}: {error}"},
-                ended_at=now,
-            )
-            await self._recorder.ended(Finish(run=broken))
+            await self._recorder.ended(Finish(run=self._broken(run, error)))
         finally:
             if self._active.get(job.id) == run.id:
                 del self._active[job.id]
             self._note_end(job, self._clock.now())
+            self._start_next(job.id)
+
+    def _broken(self, run: Run, error: Exception) -> Run:
+        log.error("run broke", exc_info=error, extra={"job_id": run.job_id, "run_id": run.id})
+        return replace(
+            run,
+            status=RunStatus.FAILED,
+            reason=SkipReason.AGENT_RUNNER_FAILURE,
+            because="the engine itself failed; the log has the details",
+            error={"class": "internal", "message": redacted(f"{type(error).__name__}: {error}")},
+            ended_at=self._clock.now(),
+        )
 
     def _note_end(self, job: Job, at: datetime) -> None:
         if isinstance(job.schedule, Cron):
@@ -409,3 +434,13 @@ class Loop:
         last = await self._database.read(set_back.last_claim)
         if last is not None and last - now > CLOCK_JUMP:
             await put_right(self._database, now, last - now)
+
+
+def _overlapping(run: Run, other: str, now: datetime) -> Run:
+    return replace(
+        run,
+        status=RunStatus.SKIPPED,
+        reason=SkipReason.OVERLAP_SKIP,
+        because=f"run {other} was still going",
+        ended_at=now,
+    )

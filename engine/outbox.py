@@ -145,7 +145,7 @@ class FaultClass(StrEnum):
     @property
     def hint(self) -> str:
         """What a person can do about it (channels.md §10)."""
-        return _HINTS.get(self, "engine outbox show, to read what the platform said")
+        return _HINTS.get(self, "engine channels status, to read what the platform said")
 
 
 _SPOILING: Final = frozenset({FaultClass.BLOCKED, FaultClass.NOT_MEMBER, FaultClass.NOT_FOUND})

@@ -237,7 +237,7 @@ _WORDS: Final[Mapping[str, tuple[str, str, str, str]]] = {
         "AUTH_TOKEN_NOT_CONFIGURED",
         "gateway token not configured on gateway (set gateway.auth.token)",
         "update_auth_configuration",
-        "engine doctor --generate-gateway-token",
+        "set gateway.auth.token, or take it out: then one is made",
     ),
     "password_missing": (
         "AUTH_PASSWORD_MISSING",

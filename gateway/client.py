@@ -344,7 +344,7 @@ def _closed(url: str, gone: Exception) -> EngineError:
 _ACCESS_FIXES: Final[Mapping[str, str]] = {
     "AUTH_TOKEN_MISSING": "set ENGINE_GATEWAY_TOKEN, or pass --token",
     "AUTH_TOKEN_MISMATCH": "unset ENGINE_GATEWAY_TOKEN, or pass the token of this gateway",
-    "AUTH_TOKEN_NOT_CONFIGURED": "engine doctor --generate-gateway-token",
+    "AUTH_TOKEN_NOT_CONFIGURED": "set gateway.auth.token, or take it out: then one is made",
     "AUTH_PASSWORD_MISSING": "set ENGINE_GATEWAY_PASSWORD, or pass --password",
     "AUTH_PASSWORD_MISMATCH": "pass the password of this gateway",
     "AUTH_RATE_LIMITED": "wait five minutes, then try again with the right credential",

@@ -170,7 +170,7 @@ def payload(wish: Mapping[str, Any]) -> None:
     """Refuse a payload with a wrong kind, key or value (cron.md §1.1)."""
     kind = wish.get("kind")
     if kind == "heartbeat":
-        raise refuse("heartbeat jobs belong to the system", fix="see: engine heartbeat status")
+        raise refuse("heartbeat jobs belong to the system", fix="see: engine heartbeat list")
     if kind == "script":
         raise refuse("payload.kind script is not supported", fix="use a command payload")
     if not isinstance(kind, str) or kind not in _PAYLOADS:

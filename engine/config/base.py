@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
@@ -115,8 +115,10 @@ Retention = Annotated[
 ]
 Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": ["string", "integer"]})]
 Bytes = Annotated[int, PlainValidator(_bytes), WithJsonSchema({"type": ["string", "integer"]})]
-Texts = tuple[Text, ...]
-Names = tuple[str, ...]
+# What a validator of ours has had in its hands is no longer JSON: a list is not yet a tuple.
+_LISTED: Final = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+Texts = Annotated[tuple[Text, ...], _LISTED]
+Names = Annotated[tuple[str, ...], _LISTED]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]

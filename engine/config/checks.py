@@ -363,8 +363,7 @@ def _telegram_lists(check: Check, key: Key, keys: AccountKeys) -> None:
             if not _NUMERIC.fullmatch(entry):
                 check.refuse(
                     (*key, name, n),
-                    f'"{entry}" is not a numeric Telegram id; send the bot a message and'
-                    " read the id with: engine pairing list",
+                    f'"{entry}" is not a numeric Telegram id; @userinfobot tells people theirs',
                 )
             elif name == "groupAllowFrom" and "-" in entry:
                 check.refuse(

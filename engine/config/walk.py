@@ -130,7 +130,7 @@ class Walker:
             self.issues.append(
                 Issue(
                     path=name,
-                    message=f"moved to {replacement}; run: engine doctor --fix",
+                    message=f"moved to {replacement}; write it there",
                     code="legacy",
                     place=member.place,
                     suggestion=replacement,

@@ -360,8 +360,7 @@ class Scheduling:
         where = "the config" if place is None else f"{place.file}:{place.line}"
         path = f"cron.jobs.{key}"
         return ConfigOwned(
-            f'job "{key}" is defined in {where} ({path}); edit the config, or run'
-            f" 'engine cron adopt {key}' to take it over at runtime",
+            f'job "{key}" is defined in {where} ({path}); edit the config',
             fix=f"edit {path} in {where}",
             file="" if place is None else place.file,
             line=0 if place is None else place.line,

@@ -115,7 +115,7 @@ def internal(method: str) -> WireError:
     return WireError(
         Code.UNAVAILABLE,
         f"{method} failed inside the gateway",
-        {"engineCode": EngineError.code, "fix": "engine logs"},
+        {"engineCode": EngineError.code, "fix": "read the gateway's log, in logs/ of its home"},
     )
 
 

@@ -51,7 +51,7 @@ def test_the_refusal_is_the_block_of_the_specification(tmp_path: Path) -> None:
         '  × engine.json:3:5    unknown key "prot"\n'
         '  × engine.json:5:25   agents.defaults.heartbeat.every: invalid duration "30x"'
         " (use 500ms, 30s, 30m, 2h, 1d, or a sum such as 1h30m)\n"
-        "Nothing was changed. Fix the lines above, or run: engine doctor --fix"
+        "Nothing was changed. Fix the lines above, then: engine config validate"
     )
     assert caught.value.exit_status == 78
 
@@ -156,6 +156,12 @@ def test_every_is_read_in_all_its_forms(tmp_path: Path, text: str, expected: tim
     block = loaded(tmp_path, beat(f"every: {text}")).config.agents.defaults.heartbeat
     assert block is not None
     assert block.every == expected
+
+
+def test_a_list_inside_an_object_that_may_be_one_word_is_a_list(tmp_path: Path) -> None:
+    model = '{ primary: "openai/large", fallbacks: ["local/small", "offline"] }'
+    found = loaded(tmp_path, f"{{ agents: {{ defaults: {{ model: {model} }} }} }}")
+    assert found.config.agents.defaults.model.fallbacks == ("local/small", "offline")
 
 
 def test_duplicate_keys_are_refused_with_both_lines(tmp_path: Path) -> None:
