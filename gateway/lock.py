@@ -57,8 +57,15 @@ class Lock:
         self._file: int | None = None
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise OwnershipRefused(
+                f"the home {self.path.parent} cannot be used",
+                why=f"{error.filename}: {error.strerror}",
+                fix="make it writable for this user, or set ENGINE_STATE_DIR to a place that is",
+            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

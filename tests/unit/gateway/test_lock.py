@@ -44,3 +44,12 @@ def test_a_released_home_can_be_taken_again(tmp_path: Path) -> None:
 def test_words_of_a_dead_owner_are_not_repeated(tmp_path: Path) -> None:
     (tmp_path / lock.FILE).write_text('{"pid": 1, "port": 5}')
     assert lock.read(tmp_path) is None
+
+
+def test_a_home_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    (tmp_path / "other" / lock.FILE).mkdir(parents=True)
+    for home in (tmp_path / "home", tmp_path / "other"):
+        with pytest.raises(OwnershipRefused, match="cannot be used: .*ENGINE_STATE_DIR") as refused:
+            Lock(home, OWNER).__enter__()
+        assert refused.value.exit_status == 78
