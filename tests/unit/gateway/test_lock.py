@@ -50,6 +50,6 @@ def test_a_home_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> No
     (tmp_path / "home").touch()
     (tmp_path / "other" / lock.FILE).mkdir(parents=True)
     for home in (tmp_path / "home", tmp_path / "other"):
-        with pytest.raises(OwnershipRefused, match="cannot be used: .*ENGINE_STATE_DIR") as refused:
+        with pytest.raises(OwnershipRefused, match=r"cannot be used: .*STATE_DIR") as refused:
             Lock(home, OWNER).__enter__()
         assert refused.value.exit_status == 78
