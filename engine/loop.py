@@ -364,7 +364,7 @@ class Loop:
         self._track(job, run, begun)
 
     def _start_next(self, job_id: str) -> None:
-        """Begin what waits behind a run that has ended; after a stop it begins at the next start."""
+        """Begin what waits behind a run that has ended; once stopping, the next start does."""
         behind = self._behind.get(job_id)
         if not behind or self._stopping:
             return
