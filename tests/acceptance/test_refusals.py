@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from jobs.errors import StoreUnavailable
-from tests.fakes.gateway_process import GatewayProcess, gateway
+from tests.fakes.gateway_process import GatewayProcess, gateway, saved
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(60)]
 
@@ -170,17 +170,17 @@ async def test_good_edits_are_put_in_force_and_bad_ones_refused(tmp_path: Path) 
 
     async with gateway(tmp_path, config('every: "30m"')) as engine:
         await engine.start()
-        file.write_text(config('every: "7m"'))
+        saved(file, config('every: "7m"'))
         await engine.says("config reloaded")
         assert await every() == "7m"
-        file.write_text(config('evry: "9m"'))
+        saved(file, config('evry: "9m"'))
         await engine.says("config was not reloaded; the previous one stays in force")
         assert 'heartbeat: unknown key "evry" — did you mean "every"?' in engine.said.decode()
         file.unlink()
         await engine.says("config was not reloaded", 2)
         assert await every() == "7m"
         assert [job["id"] for job in (await engine.call("cron.list"))["jobs"]] == ["cfg:brief"]
-        file.write_text(config('every: "8m"'))
+        saved(file, config('every: "8m"'))
         await engine.says("config reloaded", 2)
         assert await every() == "8m"
 

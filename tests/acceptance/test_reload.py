@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.testing.telegram import TelegramStandIn
-from tests.fakes.gateway_process import gateway
+from tests.fakes.gateway_process import gateway, saved
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(60)]
 
@@ -32,15 +32,15 @@ async def test_a_channel_comes_and_changes_without_a_restart(tmp_path: Path) -> 
     file = tmp_path / "engine.json"
     async with TelegramStandIn() as telegram, gateway(tmp_path, config(None)) as engine:
         await engine.start()
-        file.write_text(config(telegram, "42"))
+        saved(file, config(telegram, "42"))
         await engine.says("config reloaded")
         telegram.user_writes("hello", chat_id=42)
         assert (await telegram.next_sent()).visible == "You said: hello"
-        file.write_text(config(telegram, "42", "43"))
+        saved(file, config(telegram, "42", "43"))
         await engine.says("config reloaded", 2)
         telegram.user_writes("me too", chat_id=43)
         assert (await telegram.next_sent()).chat_id == 43
-        file.write_text(config(None))
+        saved(file, config(None))
         await engine.says("config reloaded", 3)
         assert (await engine.call("channels.status"))["channelOrder"] == ["local"]
         assert await engine.stop() == 0
@@ -55,7 +55,7 @@ async def test_an_edit_of_an_included_file_counts(tmp_path: Path) -> None:
         agents: { defaults: { $include: "./beats.json" } } }"""
     async with gateway(tmp_path, whole) as engine:
         await engine.start()
-        part.write_text('{ heartbeat: { every: "7m" } }')
+        saved(part, '{ heartbeat: { every: "7m" } }')
         await engine.says("config reloaded")
         health = await engine.call("health", {"probe": True})
         assert health["agents"][0]["heartbeat"]["every"] == "7m"
@@ -67,5 +67,5 @@ async def test_a_file_that_is_no_text_is_refused_like_any_bad_edit(tmp_path: Pat
         await engine.start()
         file.write_bytes(b"\xff\xfe\x00{")
         await engine.says("config was not reloaded")
-        file.write_text(config(None)[:-1] + ', "cron": {"enabled": false}}')
+        saved(file, config(None)[:-1] + ', "cron": {"enabled": false}}')
         await engine.says("config reloaded")

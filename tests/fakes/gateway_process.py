@@ -120,6 +120,13 @@ class GatewayProcess:
             return database.execute(sql).fetchall()
 
 
+def saved(file: Path, text: str) -> None:
+    """Write a file as editors do: at no moment is it half there."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)
+
+
 @asynccontextmanager
 async def gateway(home: Path, config: str) -> AsyncIterator[GatewayProcess]:
     """A gateway that is gone when the block ends."""
