@@ -25,8 +25,9 @@ from jobs.due import first_run
 from jobs.errors import ConfigInvalid, ConfigOwned, Conflict, InvalidInput, InvalidJob
 from jobs.ids import new_id
 from jobs.model import HeartbeatBeat, Job, Misfire, Run, RunStatus, Source, StoredJob, Trigger
+from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
-from jobs.store.base import JobQuery
+from jobs.store.base import Claim, JobQuery
 from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -211,7 +212,8 @@ class Scheduling:
         """`cron.run`: ``{ok, enqueued, runId}``, or ``{ok, ran: false, reason}``.
 
         A forced run asks neither whether the job is due nor whether it is enabled, and leaves
-        its next slot where it is.
+        its next slot where it is. A run because it is due takes that slot, or the scheduler
+        would serve it as well.
         """
         now = self._clock.now()
         stored = await self._database.read(lambda tx: reading.find(tx, ref))
@@ -220,15 +222,22 @@ class Scheduling:
         if refusal is not None:
             return {"ok": True, "ran": False, "reason": refusal}
         run = self._manual_run(job, now, by)
+        slot = stored.state.next_run_at if mode == "due" else None
+        run = replace(run, slot=slot)
 
-        def work(tx: Tx) -> None:
+        def work(tx: Tx) -> bool:
             reading.find(tx, job.id)  # it may have been removed since
-            run_rows.insert(tx, [run])
+            if slot is None:
+                run_rows.insert(tx, [run])
+            elif not run_rows.claim(tx, [Claim(job.id, slot, _following(job, slot), (run,))]):
+                return False
             writing.note(tx, now, by, "cron.run", stored, runId=run.id)
+            return True
 
         self._starting.add(job.id)
         try:
-            await self._database.write(work)
+            if not await self._database.write(work):
+                return {"ok": True, "ran": False, "reason": "not-due"}
             if (other := self._active(job.id)) is not None:
                 # Its slot came while the row was written: the job is running by now.
                 await self._database.write(lambda tx: writing.overtaken(tx, run, other, now))
@@ -418,6 +427,10 @@ class Scheduling:
     def _noticed(self, event: Event) -> None:
         if event.name == "cron":
             self._counted = None
+
+
+def _following(job: Job, slot: datetime) -> datetime | None:
+    return None if isinstance(job.schedule, At) else job.schedule.next_after(slot)
 
 
 def _problem_line(problem: Problem, place: Place | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, Simulation
-from jobs.model import Run, RunStatus, Trigger
+from jobs.ledger import Run, RunStatus, Trigger
 from jobs.store import jobs, runs
 from jobs.store.db import Database, Work
 
@@ -97,9 +97,24 @@ async def test_a_manual_run_that_begins_between_claim_and_start_does_not_make_tw
         await database.write(lambda tx: runs.insert(tx, [manual]))
         database.asks = lambda: sim.engine.loop.dispatch(stored.job, manual)
         report = await sim.advance(10 * MINUTE)
-        assert database.asks is None
         assert sorted((row.row.trigger, row.status, row.reason) for row in report.rows) == [
             ("manual", "ok", None),
             ("schedule", "skipped", "overlap-skip"),
         ]
     await inner.close()
+
+
+async def test_a_job_run_by_hand_because_it_is_due_is_not_served_again(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent()
+    sim = engine_sim(hourly(), start="2026-06-01 08:59", zone="UTC", agent=agent)
+    await sim.advance(MINUTE / 2)
+    sim.clock.move_to(sim.start + MINUTE)  # nine o'clock; the scheduler has not looked yet
+    answer = await sim.engine.scheduling.run("report", mode="due", by="me")
+    assert answer["ok"]
+    again = await sim.engine.scheduling.run("report", mode="due", by="me")
+    assert again["ran"] is False
+    report = await sim.advance(30 * MINUTE)
+    assert [(row.row.slot, row.status) for row in report.rows] == [(sim.start + MINUTE, "ok")]
+    assert len(agent.requests) == 1
