@@ -6,6 +6,7 @@ to judge. The result holds only what was given: defaults are the judge's.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
@@ -125,6 +126,7 @@ def unknown_key(key: str, where: str, known: Iterable[str]) -> InvalidJob:
 def normalise(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was given in the one shape. Raises `InvalidJob` for what fits none."""
     given = {key: value for key, value in params.items() if key not in _COMPUTED}
+    _whole_letters(given)
     for key in ("schedule", "payload"):
         if key in given and given[key] is None:
             del given[key]
@@ -138,6 +140,17 @@ def normalise(params: Mapping[str, Any]) -> dict[str, Any]:
             raise unknown_key(key, "the job", _KEYS | _SHORT)
     _tidy(given)
     return given
+
+
+def _whole_letters(given: Mapping[str, Any]) -> None:
+    """Refuse half a character (JSON can spell one, UTF-8 cannot): it could not be stored."""
+    try:
+        json.dumps(given, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        raise refuse(
+            "the job was refused",
+            why=f"a text in it has half a character, {error.object[error.start]!a}",
+        ) from None
 
 
 def first_line(text: str) -> str:
@@ -233,7 +246,8 @@ def _lift_payload(given: dict[str, Any]) -> None:
     beside = ("model", "fallbacks", "thinking", "timeoutSeconds", "lightContext", "toolsAllow")
     for key in beside:
         if key in given:
-            given.setdefault("payload", {})[key] = given.pop(key)
+            payload = object_of(given.get("payload", {}), "payload")
+            given["payload"] = {**payload, key: given.pop(key)}
     if "payload" in given:
         given["payload"] = _payload(object_of(given["payload"], "payload"))
 
