@@ -17,7 +17,7 @@ from engine.cli.render import dumped, duration, facts, one_line, relative, show_
 from engine.clock import SystemClock
 from gateway.client import Client
 from jobs.duration import parse_duration
-from jobs.errors import EngineError, NotFound, TimedOut
+from jobs.errors import EngineError, NotFound, TimedOut, UsageError
 from jobs.wallclock import zone
 
 PAGE: Final = 200
@@ -25,7 +25,35 @@ _HIDDEN: Final = "note: `engine cron list` hides it; `engine cron list --all` sh
 _RAN: Final = frozenset({"ok", "succeeded"})
 
 
-@click.group(cls=Group, name="cron", epilog='Example: engine cron add "0 7 * * *" "Good morning"')
+# Commands of cron.md §16 that come later, and what does their work until then.
+_LATER: Final = {
+    "adopt": "edit its entry under cron.jobs in the config",
+    "eject": "engine cron get, and write the job under cron.jobs in the config",
+    "explain": 'engine cron next "0 9 * * 1-5"',
+    "pause": "engine cron disable",
+    "resume": "engine cron enable",
+    "plan": "engine config validate",
+    "backfill": "engine cron run",
+    "timeline": "engine cron list",
+    "simulate": "engine simulate",
+}
+
+
+class _Jobs(Group):
+    """The group; a command that is promised and not there yet is no misspelling."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command, or say that it comes later and what to do meanwhile."""
+        if args[0] in _LATER and self.get_command(ctx, args[0]) is None:
+            raise UsageError(
+                f"{ctx.command_path} {args[0]} is not in this version", fix=_LATER[args[0]]
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Jobs, name="cron", epilog='Example: engine cron add "0 7 * * *" "Good morning"')
 def group() -> None:
     """Scheduled jobs and their runs."""
 
