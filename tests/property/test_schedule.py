@@ -21,6 +21,11 @@ ZONES = (
     "America/Santiago",
     "Pacific/Apia",
     "Africa/Casablanca",
+    "Africa/Cairo",
+    "America/Asuncion",
+    "America/Sao_Paulo",
+    "Asia/Gaza",
+    "Europe/Dublin",
     "Asia/Shanghai",
 )
 MINUTE = timedelta(minutes=1)
@@ -45,6 +50,13 @@ class Field:
         return self.text == "*"
 
 
+def wrapped(low: int, high: int, first: int, last: int, step: int) -> Field:
+    """A range with a step, which may run past the end of the field and go on at its start."""
+    around = [*range(first, high + 1), *range(low, last + 1)] if last < first else None
+    values = around or [*range(first, last + 1)]
+    return Field(f"{first}-{last}/{step}", frozenset(values[::step]))
+
+
 def fields(low: int, high: int) -> st.SearchStrategy[Field]:
     every = frozenset(range(low, high + 1))
     number = st.integers(low, high)
@@ -59,6 +71,7 @@ def fields(low: int, high: int) -> st.SearchStrategy[Field]:
         st.tuples(number, number).map(
             lambda two: Field(f"{min(two)}-{max(two)}", frozenset(range(min(two), max(two) + 1)))
         ),
+        st.tuples(number, number, st.integers(1, 5)).map(lambda three: wrapped(low, high, *three)),
     )
 
 
