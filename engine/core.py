@@ -266,9 +266,15 @@ class Engine:
                     kept.append((stored.job, replace(run, boot_id=boot_id)))
                     continue
                 over = _interrupted(run, now)
+                again = stored is not None and _replayed(run, stored)
+                if stored is not None and again and _interrupted_before(stored):
+                    # Perhaps it is the job that ends us: once more, and no more (cron.md §7).
+                    again = False
+                    over = replace(over, because=f"{over.because}, twice; it is switched off")
+                    job_rows.switch_off(tx, run.job_id, now)
                 run_rows.finish(tx, [Finish(run=over)])
                 ended.append(over)
-                if stored is not None and _replayed(run, stored):
+                if again:
                     job_rows.set_state(tx, run.job_id, next_run_at=now, retry_at=now)
             return ended, kept
 
@@ -282,11 +288,25 @@ class Engine:
             )
 
     async def resume(self) -> None:
-        """Begin what an earlier process claimed and never began, unless it is too late for it."""
+        """Begin what an earlier process claimed and never began, unless it is too late for it.
+
+        The config may have changed meanwhile: what is gone or switched off does not begin.
+        """
         now = self.clock.now()
         kept, self._kept = self._kept, []
         for job, run in kept:
-            grace = job.misfire.grace
+            stored = await self.database.read(lambda tx, of=job.id: job_rows.get(tx, of))  # type: ignore[misc]  # bound now
+            if (words := self._switched_off(stored, run)) or stored is None:
+                over = replace(
+                    run,
+                    status=RunStatus.SKIPPED,
+                    reason=SkipReason.DISABLED,
+                    because=words,
+                    ended_at=now,
+                )
+                await self.recorder.ended(Finish(run=over))
+                continue
+            grace = stored.job.misfire.grace
             if run.slot is not None and grace is not None and now - run.slot > grace:
                 words = f"claimed before a crash; found {now - run.slot} after its time"
                 over = replace(
@@ -298,7 +318,17 @@ class Engine:
                 )
                 await self.recorder.ended(Finish(run=over))
             else:
-                self.loop.dispatch(job, run)
+                self.loop.dispatch(stored.job, run)
+
+    def _switched_off(self, stored: StoredJob | None, run: Run) -> str:
+        """Return why a run that was claimed may not begin any more, or nothing."""
+        if stored is None:
+            return "the job was removed before it could begin"
+        if run.trigger is Trigger.MANUAL:
+            return ""  # a person asked for it, enabled or not
+        if run.kind == "cron" and not self.cron_enabled:
+            return "scheduled jobs were switched off before it could begin"
+        return "" if stored.job.enabled else "the job was switched off before it could begin"
 
     # -- heartbeats ----------------------------------------------------------------------
 
@@ -502,6 +532,10 @@ def _interrupted(run: Run, now: datetime) -> Run:
         error={"class": "interrupted", "message": words},
         ended_at=now,
     )
+
+
+def _interrupted_before(stored: StoredJob) -> bool:
+    return stored.state.last_reason is SkipReason.INTERRUPTED
 
 
 def _replayed(run: Run, stored: StoredJob) -> bool:

@@ -33,3 +33,51 @@ async def test_runs_that_waited_for_a_place_are_neither_lost_nor_called_broken(
     assert ran == sorted(JOBS)
     broken = [row.because for row in report.rows if row.reason == "agent-runner-failure"]
     assert broken == []
+
+
+async def test_what_was_switched_off_while_it_waited_does_not_begin(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then="done", takes=timedelta(hours=1))
+    before = one_at_a_time()
+    sim = engine_sim(before, start="2026-06-01 08:59", zone="UTC", agent=agent)
+    await sim.advance(timedelta(minutes=2))
+    agent.takes = timedelta()
+    after = one_at_a_time()
+    after["cron"]["jobs"]["three"]["enabled"] = False
+    await sim.restart(down_for=timedelta(minutes=1), config=after)
+    report = await sim.advance(timedelta(minutes=10))
+    ran = sorted(row.job for row in report.rows if row.status == "ok" and row.job in JOBS)
+    assert ran == ["four", "one", "two"]
+    (not_begun,) = [row for row in report.rows if row.job == "three"]
+    assert (not_begun.status, not_begun.reason) == ("skipped", "disabled")
+
+
+async def test_nothing_begins_after_a_restart_with_scheduled_jobs_off(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then="done", takes=timedelta(hours=1))
+    sim = engine_sim(one_at_a_time(), start="2026-06-01 08:59", zone="UTC", agent=agent)
+    await sim.advance(timedelta(minutes=2))
+    agent.takes = timedelta()
+    after = one_at_a_time()
+    after["cron"]["enabled"] = False
+    await sim.restart(config=after)
+    report = await sim.advance(timedelta(minutes=10))
+    assert [row.job for row in report.rows if row.status == "ok" and row.job in JOBS] == []
+
+
+async def test_a_one_shot_that_ends_the_process_twice_is_not_tried_a_third_time(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then="done", takes=timedelta(hours=1))
+    config = one_at_a_time()
+    config["cron"]["jobs"] = {"one": config["cron"]["jobs"]["one"]}
+    sim = engine_sim(config, start="2026-06-01 08:59", zone="UTC", agent=agent)
+    await sim.advance(timedelta(minutes=2))
+    for _ in range(4):
+        await sim.restart(down_for=timedelta(minutes=1))
+        await sim.advance(timedelta(minutes=2))
+    report = await sim.advance(timedelta(hours=2))
+    rows = [row for row in report.rows if row.job == "one"]
+    assert [row.reason for row in rows] == ["interrupted", "interrupted"]
+    assert "switched off" in rows[-1].because
+    assert sum(request.kind == "cron" for request in agent.requests) == 2
