@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from engine import heartbeat, prompt
+from engine import explain, prompt
 from engine.agents.base import Tool, ToolRefused
 from engine.agents.secrets import redacted
 from engine.agents.tools.heartbeat import valid_response
@@ -38,7 +38,8 @@ from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.wake import Intent, Wake
 from jobs.crash import crash_point
 from jobs.ids import new_id
-from jobs.model import Job, Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.model import Job
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
 
@@ -464,7 +465,7 @@ class Beats:
 
     def _tell(self, run: Run, delivery: Delivery | None) -> None:
         zone = self._roster().agent(run.agent_id).zone
-        self._bus.publish("heartbeat", heartbeat.record_words(run, delivery, zone=zone))
+        self._bus.publish("heartbeat", explain.record_words(run, delivery, zone=zone))
 
 
 def _said_at(tx: Tx, lane: str, text: str) -> datetime | None:

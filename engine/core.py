@@ -43,17 +43,8 @@ from engine.vitals import Insist, Vitals
 from engine.waking import Waking
 from jobs.errors import InvalidInput
 from jobs.ids import new_id
-from jobs.model import (
-    HeartbeatBeat,
-    Job,
-    Misfire,
-    Run,
-    RunStatus,
-    SkipReason,
-    Source,
-    StoredJob,
-    Trigger,
-)
+from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.model import HeartbeatBeat, Job, Misfire, Source, StoredJob
 from jobs.retry import RetryPolicy
 from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows

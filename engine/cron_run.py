@@ -30,20 +30,8 @@ from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from engine.wake import Intent
 from jobs.crash import crash_point
-from jobs.model import (
-    AgentTurn,
-    Command,
-    HeartbeatBeat,
-    Job,
-    Outcome,
-    Run,
-    RunStatus,
-    SkipReason,
-    Source,
-    SystemEvent,
-    Trigger,
-    WakeMode,
-)
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, Source, SystemEvent, WakeMode
 from jobs.retry import RetryPolicy, after_one_shot, after_recurring
 from jobs.schedule import At
 from jobs.store import jobs as job_rows

@@ -13,7 +13,7 @@ from typing import Final
 
 from engine.active_hours import ActiveHours
 from engine.wake import Deferral, Intent
-from jobs.model import SkipReason
+from jobs.ledger import SkipReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

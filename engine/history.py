@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engine.heartbeat import record_words, sentence
+from engine.explain import record_words, sentence
 from engine.outbox import Delivery
 from engine.store import outbox
 from jobs.errors import InvalidInput
-from jobs.model import Run
+from jobs.ledger import Run
 from jobs.store import runs as run_rows
 from jobs.store.base import RunQuery
 from jobs.store.db import Database, Tx

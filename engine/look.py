@@ -25,7 +25,8 @@ from engine.store import events as event_rows, meta, tasks as task_rows
 from engine.store.events import SystemEvent
 from engine.target import LastRoute, Route
 from engine.wake import FLOOD_WINDOW, Intent, Wake, guard
-from jobs.model import Run, SkipReason, StoredJob
+from jobs.ledger import Run, SkipReason
+from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.db import Database, Tx
 from jobs.store.rows import ms

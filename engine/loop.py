@@ -24,7 +24,8 @@ from jobs import codec
 from jobs.crash import crash_point
 from jobs.due import Passed, owed
 from jobs.ids import new_id
-from jobs.model import Job, Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.model import Job
 from jobs.schedule import At, Cron, Occurrence
 from jobs.store import jobs as job_rows, runs as run_rows, set_back
 from jobs.store.base import Claim, DueJob, Finish

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from engine.checklist import ACK_TOKEN
-from jobs.model import Outcome, SkipReason
+from jobs.ledger import Outcome, SkipReason
 
 TOKEN: Final = ACK_TOKEN
 NO_REPLY: Final = "NO_REPLY"

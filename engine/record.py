@@ -14,7 +14,7 @@ from engine.events import Bus
 from engine.outbox import Delivery
 from engine.store import outbox
 from engine.vitals import Insist
-from jobs.model import Outcome, Run, RunStatus
+from jobs.ledger import Outcome, Run, RunStatus
 from jobs.store import runs
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx, Work

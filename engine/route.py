@@ -11,7 +11,7 @@ from typing import Final
 
 from engine.target import ChatType, LastRoute, Route, parse_target, split_target
 from jobs.errors import InvalidInput
-from jobs.model import SkipReason
+from jobs.ledger import SkipReason
 
 LOCAL: Final = "local"
 LOCAL_ACCOUNT: Final = "default"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final
 
-from jobs.model import SkipReason
+from jobs.ledger import SkipReason
 
 MIN_SPACING: Final = timedelta(seconds=30)
 FLOOD_WINDOW: Final = timedelta(seconds=60)

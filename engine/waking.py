@@ -23,7 +23,7 @@ from engine.store.events import SystemEvent
 from engine.target import Route
 from engine.wake import Intent, Wake, merge
 from jobs.errors import InvalidInput
-from jobs.model import Run
+from jobs.ledger import Run
 from jobs.store import runs as run_rows
 from jobs.store.db import Database, Tx
 

@@ -41,7 +41,7 @@ class Mode(StrEnum):
 
     NONE = "none"
     TOKEN = "token"  # noqa: S105 - the word of the config
-    PASSWORD = "password"  # noqa: S105
+    PASSWORD = "password"  # noqa: S105 - the word of the config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,7 +194,7 @@ class _Patience:
                 self._refuse("431 Request Header Fields Too Large", "the request is too large")
                 return
         before = self.cycle
-        super().data_received(data)  # type: ignore[misc]
+        super().data_received(data)  # type: ignore[misc]  # as above
         if self.cycle is not before:
             self._heard = 0
 

@@ -49,6 +49,8 @@ class RunOptions:
 
 
 def load_config(paths: Paths, environ: Mapping[str, str]) -> Loaded:
+    """The config with its secrets, and its jobs judged as the scheduler will."""
+
     def judged(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
         return [*jobs.judge(config, SystemClock().now(), host_zone(environ))]
 
@@ -56,6 +58,7 @@ def load_config(paths: Paths, environ: Mapping[str, str]) -> Loaded:
 
 
 def places(loaded: Loaded) -> dict[str, Place]:
+    """Where each job of the config stands, for messages about it."""
     found = {}
     for key in loaded.config.cron.jobs:
         place = loaded.place("cron", "jobs", key)
@@ -65,6 +68,7 @@ def places(loaded: Loaded) -> dict[str, Place]:
 
 
 def refuse_unready(config: Config, options: RunOptions) -> None:
+    """A gateway starts only where somebody said it shall (operations.md)."""
     if config.gateway.mode == "local" or options.allow_unconfigured:
         return
     raise ConfigInvalid(
@@ -75,6 +79,7 @@ def refuse_unready(config: Config, options: RunOptions) -> None:
 
 
 def port(options: RunOptions, config: Config, environ: Mapping[str, str]) -> tuple[int, str]:
+    """The port, and who named it: the call, the environment, the config, the default."""
     if options.port is not None:
         return options.port, "service args"
     from_env = environ.get("ENGINE_GATEWAY_PORT", "").strip()
@@ -162,6 +167,7 @@ def _reason_of(error: Exception) -> str:
 
 
 def auth(config: Config, token: str) -> Policy:
+    """Who may connect."""
     auth = config.gateway.auth
     mode = auth.mode or ("password" if auth.password else "token")
     if mode == "trusted-proxy":
@@ -179,11 +185,13 @@ def auth(config: Config, token: str) -> Policy:
 
 
 async def open_database(config: Config, paths: Paths) -> Database:
+    """The store the config names, else the file in the home."""
     url = config.store.url.reveal() if config.store.url else None
     return await Database.open(url or paths.database)
 
 
 def channels(config: Config, engine: Engine, environ: Mapping[str, str]) -> dict[str, Channel]:
+    """The local inbox, and every channel that is configured and switched on."""
     channels: dict[str, Channel] = {
         "local": LocalChannel(engine.database, clock=engine.clock, bus=engine.bus)
     }
@@ -275,6 +283,7 @@ def _talk_policy(account: Any) -> TalkPolicy:
 
 
 def talk_policy(config: Config, channel: str, account_id: str) -> TalkPolicy:
+    """Who may talk to this account; nobody where no account is."""
     if channel == "telegram":
         account = effective.telegram_accounts(config).get(account_id.lower())
         if account is not None:
@@ -295,5 +304,6 @@ def agent_of(config: Config, channel: str, account_id: str) -> str:
 
 
 def resends(config: Config, channel: str) -> bool:
+    """Whether a message that may have arrived is sent again (onUnknown)."""
     section = getattr(config.channels, channel, None)
     return getattr(section, "on_unknown", "keep") == "resend"

@@ -487,7 +487,7 @@ def _days_of_month(word: str) -> tuple[_DaysOfMonth | None, str]:
     for token in word.split(","):
         if token == "lw":  # noqa: S105 - a day field
             days.last_weekday = True
-        elif token == "l":  # noqa: S105
+        elif token == "l":  # noqa: S105 - a day field
             days.lasts.add(0)
         elif token.startswith("l-"):
             days.lasts.add(int(token[2:]))
@@ -496,7 +496,7 @@ def _days_of_month(word: str) -> tuple[_DaysOfMonth | None, str]:
         elif "w" in token:
             days.weekdays_near.add(int(token.strip("w")))
         else:
-            plain.append("*" if token == "?" else token)  # noqa: S105
+            plain.append("*" if token == "?" else token)  # noqa: S105 - a day field
     return days, ",".join(plain) or "-"
 
 
@@ -507,7 +507,7 @@ def _days_of_week(word: str) -> tuple[_DaysOfWeek | None, str]:
     for token in word.split(","):
         found = _DOW_SPECIAL.fullmatch(token)
         if found is None:
-            plain.append("*" if token == "?" else token)  # noqa: S105
+            plain.append("*" if token == "?" else token)  # noqa: S105 - a day field
             continue
         name = found["nth"] or found["a"] or found["b"]
         weekday = _DAY_WORDS[name] if name in _DAY_WORDS else int(name) % 7

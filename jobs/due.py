@@ -14,7 +14,8 @@ from itertools import islice
 from typing import Final
 
 from jobs.duration import format_duration
-from jobs.model import Job, Misfire, SkipReason, Trigger
+from jobs.ledger import SkipReason, Trigger
+from jobs.model import Job, Misfire
 from jobs.schedule import At, Cron, Every, Occurrence, Schedule, nonexistent
 from jobs.written import JUST_NOW, whole_ms
 

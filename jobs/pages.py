@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from jobs.codec import ms, stored_to_wire
-from jobs.model import DeliverySpec, Outcome, Run, RunStatus, StoredJob
+from jobs.ledger import Outcome, Run, RunStatus
+from jobs.model import DeliverySpec, StoredJob
 
 LIMIT_MOST: Final = 200
 LIMIT_USUAL: Final = 50

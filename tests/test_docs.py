@@ -16,7 +16,7 @@ from engine.cli.app import COMMANDS, cli
 from engine.cli.main import main as run_main
 from gateway.protocol.methods import EVENTS, METHODS
 from jobs import errors
-from jobs.model import REASON_FACTS, SkipReason
+from jobs.ledger import REASON_FACTS, SkipReason
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -30,7 +30,9 @@ GATEWAY = (ROOT / "gateway" / "README.md").read_text("utf-8")
 COMMAND_PAGE = (ROOT / "engine" / "cli" / "README.md").read_text("utf-8")
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_HINT = re.compile(r"(?:^|[:;(\"'`] ?|or )engine (?!itself|is|broke|config is)([a-z]+(?: [a-z-]+)?)")
+_HINT = re.compile(
+    r"(?:^|[:;(\"'`] ?|or )engine (?!itself|is\b|broke|config is)([a-z]+(?: [a-z-]+)?)"
+)
 _CALL = re.compile(r"`engine ([^`]+)`")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.sessions import Message as Message  # a conversation's word, spoken here too
-from jobs.model import Usage
+from jobs.ledger import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

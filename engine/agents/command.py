@@ -19,7 +19,7 @@ from typing import Any, Final
 from engine import process
 from engine.agents.base import AgentFailure, FailureClass, TurnReply, TurnRequest
 from engine.agents.secrets import redacted
-from jobs.model import Usage
+from jobs.ledger import Usage
 
 OUTPUT_MOST: Final = 200_000  # bytes of one stream (tools.exec.maxOutputChars)
 PROMPT_ARG_MOST: Final = 100_000  # Linux takes 128 KiB in one argument

@@ -26,7 +26,7 @@ from engine.agents.base import (
     TurnRequest,
 )
 from engine.agents.secrets import redacted
-from jobs.model import Usage
+from jobs.ledger import Usage
 
 ROUNDS_MOST: Final = 24  # requests of one turn: a model that calls tools in circles is stopped
 RETRY_AFTER: Final = timedelta(seconds=2)

@@ -43,7 +43,7 @@ from engine.agents.base import (
     TurnRequest,
 )
 from jobs.errors import InvalidInput
-from jobs.model import Usage
+from jobs.ledger import Usage
 
 OK: Final = "HEARTBEAT_OK"
 KINDS: Final = ("heartbeat", "cron", "chat")

@@ -122,7 +122,7 @@ def run(words: Sequence[str]) -> int:
     as_json = "--json" in rest
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # where it has none: suppressed
     try:
         return _run(options, rest)
     except EngineError as error:

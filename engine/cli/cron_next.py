@@ -70,7 +70,7 @@ def run(argv: Sequence[str]) -> int:
     """Answer the words after `cron next`; the exit status, 2 for what cannot be read."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         with suppress(AttributeError):  # a stream that is no file has no encoding to fail in
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # where it has none: suppressed
     try:
         status = _run(argv)
         sys.stdout.flush()

@@ -21,12 +21,12 @@ from zoneinfo import ZoneInfo
 from engine.clock import SystemClock
 from engine.config import fast
 from engine.config.paths import Paths, host_zone, resolve
-from engine.heartbeat import record_words, sentence
+from engine.explain import record_words, sentence
 from engine.outbox import Delivery, State
 from engine.store.routes import route_of
 from gateway import lock
 from jobs.errors import EngineError, NotFound, StoreUnavailable
-from jobs.model import Run
+from jobs.ledger import Run
 from jobs.store.rows import RUN_COLUMNS, at, instant, run_of
 
 _FINAL: Final = "('ok', 'failed', 'skipped', 'missed')"
@@ -46,7 +46,7 @@ _AGENTS: Final = """
 """
 # The newest beat that is over. Ids grow with time, so the index gives it without sorting.
 _NEWEST: Final = (
-    f"SELECT {_RUN} FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"  # noqa: S608
+    f"SELECT {_RUN} FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"  # noqa: S608 - constant columns
     f" AND status IN {_FINAL} ORDER BY id DESC LIMIT 1"
 )
 

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.heartbeat import sentence
+from engine.explain import sentence
 from engine.outbox import Delivery, State
 from engine.target import Route
-from jobs.model import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.store.rows import at, instant
 
 

@@ -19,7 +19,7 @@ from engine.cli.place import Place, shown
 from engine.cli.record import record_sentence
 from engine.cli.render import dumped, duration, facts, relative
 from engine.clock import SystemClock
-from engine.heartbeat import sentence
+from engine.explain import sentence
 from gateway.client import Client
 from jobs.errors import EngineError, GatewayDown
 from jobs.wallclock import zone

@@ -277,7 +277,7 @@ def _expected(text: str) -> list[str]:
 
 
 def _bind_hint(path: str, node: Node) -> str:
-    hosts = {"0.0.0.0": "lan", "::": "lan", "localhost": "loopback", "::1": "loopback"}  # noqa: S104
+    hosts = {"0.0.0.0": "lan", "::": "lan", "localhost": "loopback", "::1": "loopback"}  # noqa: S104 - names that are read
     mode = {**hosts, "127.0.0.1": "loopback"}.get(str(node.value))
     return f' — write "{mode}"' if path == "gateway.bind" and mode else ""
 

@@ -24,7 +24,8 @@ from jobs.declared import Act, Plan, Problem
 from jobs.due import first_run
 from jobs.errors import ConfigInvalid, ConfigOwned, Conflict, InvalidInput, InvalidJob
 from jobs.ids import new_id
-from jobs.model import HeartbeatBeat, Job, Misfire, Run, RunStatus, Source, StoredJob, Trigger
+from jobs.ledger import Run, RunStatus, Trigger
+from jobs.model import HeartbeatBeat, Job, Misfire, Source, StoredJob
 from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Claim, JobQuery

@@ -11,7 +11,8 @@ from engine.store import outbox
 from jobs import pages
 from jobs.codec import ms
 from jobs.errors import InvalidInput, JobNotFound
-from jobs.model import Run, RunStatus, StoredJob
+from jobs.ledger import Run, RunStatus
+from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
 from jobs.store.db import Tx

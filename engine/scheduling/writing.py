@@ -12,7 +12,8 @@ from jobs.codec import revision
 from jobs.declared import Act, Change, Declared, Plan
 from jobs.due import first_run
 from jobs.errors import Conflict, InvalidJob, JobNotFound
-from jobs.model import Job, JobState, Run, RunStatus, SkipReason, Source, StoredJob
+from jobs.ledger import Run, RunStatus, SkipReason
+from jobs.model import Job, JobState, Source, StoredJob
 from jobs.schedule import Every
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Finish, JobQuery

@@ -11,7 +11,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine.outbox import Delivery
-from jobs.model import Run, RunStatus, SkipReason
+from jobs.ledger import Run, RunStatus, SkipReason
 
 _RAN: Final = frozenset({RunStatus.OK, RunStatus.FAILED, RunStatus.RUNNING})
 _DECLARED: Final = "cfg:"

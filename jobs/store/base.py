@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from jobs.model import Run, StoredJob
+from jobs.ledger import Run
+from jobs.model import StoredJob
 
 
 @dataclass(frozen=True, slots=True)

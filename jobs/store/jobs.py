@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from jobs import codec
 from jobs.errors import Conflict, EngineError, InvalidJob, JobNotFound
-from jobs.model import HeartbeatBeat, Job, JobState, SkipReason, StoredJob
+from jobs.ledger import SkipReason
+from jobs.model import HeartbeatBeat, Job, JobState, StoredJob
 from jobs.store.base import DueJob, JobPage, JobQuery
 from jobs.store.db import Tx
 from jobs.store.rows import at, containing, instant, mapping_of, ms, text_of

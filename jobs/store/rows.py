@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from jobs.model import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
 
 # What a fresh claim says; everything else has the table's defaults until the run ends.
 CLAIM_COLUMNS: Final = (

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from jobs.errors import Conflict
-from jobs.model import Run, RunStatus
+from jobs.ledger import Run, RunStatus
 from jobs.store.base import Claim, Finish, RunPage, RunQuery
 from jobs.store.bulk import Bulk
 from jobs.store.db import Tx

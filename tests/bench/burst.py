@@ -84,7 +84,8 @@ def expression(number: int) -> tuple[str, str]:
 
 async def ours(folder: Path, count: int) -> float:
     """One tick of the engine's loop over a file database; returns seconds."""
-    from jobs.model import Job, Run
+    from jobs.ledger import Run
+    from jobs.model import Job
     from jobs.schedule import Cron
     from jobs.store.base import Finish
     from jobs.store.db import Database

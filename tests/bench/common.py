@@ -17,7 +17,8 @@ from engine.events import Bus
 from engine.loop import Loop, LoopSettings, Performer
 from engine.record import Recorder
 from gateway.runtime import settle
-from jobs.model import AgentTurn, Job, Outcome, Run, RunStatus
+from jobs.ledger import Outcome, Run, RunStatus
+from jobs.model import AgentTurn, Job
 from jobs.schedule import Schedule
 from jobs.store import jobs as job_rows
 from jobs.store.db import Database, Tx

@@ -84,7 +84,8 @@ async def wait(path: Path, spawned: float) -> dict[str, float]:
     began = time.perf_counter()
     from engine.clock import SystemClock
     from engine.clockwork import Clockwork
-    from jobs.model import Job, Run
+    from jobs.ledger import Run
+    from jobs.model import Job
     from jobs.store.base import Finish
     from jobs.store.db import Database
     from tests.bench.common import loop_of

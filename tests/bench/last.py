@@ -40,7 +40,7 @@ def measure() -> list[Measured]:
 
 async def fill(path: Path) -> None:
     """Write one beat that had nothing to say."""
-    from jobs.model import Outcome, Run, RunStatus, Trigger
+    from jobs.ledger import Outcome, Run, RunStatus, Trigger
     from jobs.store import runs
     from jobs.store.db import Database
 

@@ -91,7 +91,8 @@ async def ours(folder: Path) -> dict[str, float]:
     """The engine's loop and clockwork over a file database."""
     from engine.clock import SystemClock
     from engine.clockwork import Clockwork
-    from jobs.model import Job, Run
+    from jobs.ledger import Run
+    from jobs.model import Job
     from jobs.schedule import Every
     from jobs.store.base import Finish
     from jobs.store.db import Database

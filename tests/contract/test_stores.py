@@ -13,18 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.errors import Conflict, InvalidJob, JobNotFound, StoreUnavailable
-from jobs.model import (
-    AgentTurn,
-    HeartbeatBeat,
-    Job,
-    Outcome,
-    Run,
-    RunStatus,
-    SkipReason,
-    StoredJob,
-    Trigger,
-    Usage,
-)
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
+from jobs.model import AgentTurn, HeartbeatBeat, Job, StoredJob
 from jobs.schedule import Every
 from jobs.store import jobs, runs
 from jobs.store.base import Claim, Finish, JobQuery, RunPage, RunQuery

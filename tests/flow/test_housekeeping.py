@@ -13,7 +13,7 @@ from engine.outbox import Delivery, State
 from engine.store import meta, outbox, sessions
 from engine.target import Route
 from engine.testing.clock import ManualClock
-from jobs.model import Run, RunStatus, Trigger
+from jobs.ledger import Run, RunStatus, Trigger
 from jobs.store import runs
 from jobs.store.base import RunQuery
 from jobs.store.db import Database, Tx

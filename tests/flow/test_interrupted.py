@@ -11,7 +11,7 @@ from engine.config.load import load
 from engine.config.paths import resolve
 from engine.core import Circumstances, Engine
 from engine.testing.clock import ManualClock
-from jobs.model import Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Claim, RunQuery
 from jobs.store.db import Database

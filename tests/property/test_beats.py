@@ -12,7 +12,7 @@ from engine.heartbeat import grid, next_that_runs, settled
 from engine.outcome import classify
 from engine.wake import FLOOD_MOST, Intent, guard
 from jobs import wallclock
-from jobs.model import Outcome
+from jobs.ledger import Outcome
 from jobs.wallclock import EPOCH
 
 ZONES = (

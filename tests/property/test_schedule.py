@@ -32,6 +32,7 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 SPAN = timedelta(hours=40)
+SEARCH = settings().max_examples  # what the profile asks for: soak goes further
 PLAINLY = (Phase.generate, Phase.shrink)  # tracing the oracle to explain a failure takes minutes
 
 
@@ -173,7 +174,7 @@ def ours(schedule: Cron, after: datetime, until: datetime) -> Iterator[datetime]
         at = schedule.next_after(at)
 
 
-@settings(max_examples=400, deadline=None, phases=PLAINLY)
+@settings(max_examples=max(400, SEARCH), deadline=None, phases=PLAINLY)
 @given(WISHES, moments())
 def test_slots_are_those_of_somebody_who_looks_at_every_minute(
     wish: Wish, moment: tuple[str, datetime]
@@ -185,7 +186,7 @@ def test_slots_are_those_of_somebody_who_looks_at_every_minute(
     assert schedule.count(after, after + SPAN) == len(expected)
 
 
-@settings(max_examples=1500, deadline=None, phases=PLAINLY)
+@settings(max_examples=max(1500, SEARCH), deadline=None, phases=PLAINLY)
 @given(WISHES, moments(), st.integers(0, 59_999_999))
 def test_the_slot_before_the_next_one_is_not_later_than_now(
     wish: Wish, moment: tuple[str, datetime], micro: int
@@ -202,7 +203,7 @@ def test_the_slot_before_the_next_one_is_not_later_than_now(
         assert schedule.next_after(before) == due
 
 
-@settings(max_examples=300, deadline=None, phases=PLAINLY)
+@settings(max_examples=max(300, SEARCH), deadline=None, phases=PLAINLY)
 @given(
     WISHES,
     moments(),

@@ -16,7 +16,7 @@ from engine.outbox import State
 from engine.store import events as event_rows, outbox as outbox_rows
 from engine.target import Route
 from engine.turn import Turns, recall
-from jobs.model import Usage
+from jobs.ledger import Usage
 from jobs.store.db import Database
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -12,7 +12,8 @@ from engine.loop import BATCH, Loop, LoopSettings
 from engine.record import Recorder
 from engine.testing.clock import ManualClock
 from jobs.errors import StoreUnavailable
-from jobs.model import AgentTurn, Job, Run, RunStatus
+from jobs.ledger import Run, RunStatus
+from jobs.model import AgentTurn, Job
 from jobs.schedule import Cron
 from jobs.store import jobs, runs
 from jobs.store.base import Finish, RunQuery

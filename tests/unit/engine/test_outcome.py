@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.outcome import Verdict, classify, strip_token
-from jobs.model import Outcome, SkipReason
+from jobs.ledger import Outcome, SkipReason
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "heartbeat_fixtures.json"
 VECTORS: list[dict[str, Any]] = json.loads(FIXTURES.read_text(encoding="utf-8"))["token"]

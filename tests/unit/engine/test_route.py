@@ -16,7 +16,7 @@ from engine.route import (
     resolve,
 )
 from engine.target import ChatType, LastRoute, Route
-from jobs.model import SkipReason
+from jobs.ledger import SkipReason
 
 NOON = datetime(2026, 3, 17, 12, 0, tzinfo=UTC)
 TELEGRAM = ChannelFacts(id="telegram", accounts=(AccountFacts(id="a"), AccountFacts(id="b")))

@@ -10,7 +10,8 @@ import pytest
 
 from jobs.codec import job_from_json, job_to_json, revision, stored_to_wire
 from jobs.errors import InvalidJob
-from jobs.model import AgentTurn, Job, JobState, SkipReason, StoredJob, SystemEvent
+from jobs.ledger import SkipReason
+from jobs.model import AgentTurn, Job, JobState, StoredJob, SystemEvent
 from jobs.schedule import Every
 
 NOW = datetime(2026, 5, 5, 12, tzinfo=UTC)

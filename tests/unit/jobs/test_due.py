@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.due import LONG_GAP, ON_TIME, Owed, owed
-from jobs.model import Misfire, SkipReason, Trigger
+from jobs.ledger import SkipReason, Trigger
+from jobs.model import Misfire
 from jobs.schedule import At, Cron, Every, Schedule
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

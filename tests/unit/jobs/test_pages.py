@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from jobs.model import DeliverySpec, Outcome, Run, RunStatus, SkipReason, Trigger, Usage
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
+from jobs.model import DeliverySpec
 from jobs.pages import STATUSES, delivery_preview, delivery_status, page, run_entry, snapshot
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

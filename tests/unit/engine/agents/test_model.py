@@ -27,7 +27,7 @@ from engine.agents.model import (
     classify,
 )
 from engine.agents.tools.heartbeat import heartbeat_tool
-from jobs.model import Usage
+from jobs.ledger import Usage
 from tests.fakes.openai_server import (
     KEY,
     OpenAIServer,

@@ -17,7 +17,7 @@ from engine.outbox import Delivery, State
 from engine.store import outbox
 from engine.target import Route
 from gateway.lock import Lock, Owner
-from jobs.model import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.store import runs
 from jobs.store.db import Database, Tx
 from tests.unit.engine.cli.conftest import Engine

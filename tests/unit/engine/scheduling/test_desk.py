@@ -22,7 +22,8 @@ from jobs.errors import (
     InvalidSchedule,
     JobNotFound,
 )
-from jobs.model import HeartbeatBeat, Job, Outcome, Run, RunStatus, SkipReason, Source, Trigger
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.model import HeartbeatBeat, Job, Source
 from jobs.schedule import Every
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Finish

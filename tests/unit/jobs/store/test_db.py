@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from jobs.errors import Conflict, StoreTooNew, StoreUnavailable, StoreUnusable
-from jobs.model import AgentTurn, Job, Run, RunStatus, Trigger
+from jobs.ledger import Run, RunStatus, Trigger
+from jobs.model import AgentTurn, Job
 from jobs.schedule import Every
 from jobs.store import jobs, runs
 from jobs.store.base import Claim

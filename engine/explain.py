@@ -1,0 +1,261 @@
+"""What a beat was, in words: for `engine heartbeat last`, its history and the event. Pure.
+
+heartbeat.md §9.1 (record); design.md §5 (status mapping); operations.md §16 L8 (sentence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from engine.outbox import Delivery, State
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.wallclock import EPOCH, zone as zone_of
+
+_MS: Final = timedelta(milliseconds=1)
+_NOT_DELIVERED: Final = frozenset({State.FAILED, State.EXPIRED})
+_SHOWN: Final = 64  # characters of a recipient or preview in a sentence
+
+
+def wire_status(run: Run, delivery: Delivery | None) -> str:
+    """Return the older product's word for a beat (design.md §5)."""
+    match run.status:
+        case RunStatus.FAILED:
+            return "failed"
+        case RunStatus.SKIPPED | RunStatus.MISSED:
+            return "skipped"
+        case RunStatus.CLAIMED | RunStatus.RUNNING | RunStatus.DEFERRED:
+            return run.status.value
+        case RunStatus.OK:
+            return _ok_status(run, delivery)
+
+
+def _ok_status(run: Run, delivery: Delivery | None) -> str:
+    if run.outcome is Outcome.EMPTY:
+        return "ok-empty"
+    if run.outcome is not Outcome.ALERT:
+        return "ok-token"
+    if run.reason is not None:
+        return "skipped"
+    if delivery is None:
+        return "sent"
+    if delivery.state in _NOT_DELIVERED:
+        return "failed"
+    return "skipped" if delivery.state is State.CANCELLED else "sent"
+
+
+def record_words(
+    run: Run, delivery: Delivery | None, *, zone: ZoneInfo | None = None
+) -> dict[str, Any]:
+    """Return a beat as `heartbeat last --json` shows it: the seed's keys and our own.
+
+    ``zone`` is the person's; without it the sentence tells the run's local time.
+    """
+    status = wire_status(run, delivery)
+    alert = run.outcome is Outcome.ALERT
+    silent = status in ("ok-empty", "ok-token") and delivery is None
+    ended = run.ended_at or run.started_at or run.claimed_at
+    began = run.claimed_at or run.started_at
+    took = (ended - began) // _MS if ended is not None and began is not None else 0
+    words: dict[str, Any] = {
+        "ts": _ms(ended),
+        "status": status,
+        "reason": _seed_reason(run, delivery, status),
+        "durationMs": took,
+        "silent": silent if status.startswith("ok-") else None,
+        "indicatorType": _indicator(run, status),
+        "to": run.target.get("to") if alert and status == "sent" else None,
+        "preview": (run.reply.get("preview") or None) if status != "ok-empty" else None,
+        "hasMedia": False if alert else None,
+        "channel": run.target.get("channel"),
+        "accountId": run.target.get("accountId"),
+    }
+    told = sentence(run, delivery, zone=zone or zone_of(run.tz or "UTC"))
+    if run.reason in (SkipReason.TARGET_NONE, SkipReason.NO_ROUTE):
+        words["message"] = told
+    words |= _our_words(run, delivery) | {"explain": told}
+    return {key: value for key, value in words.items() if value is not None}
+
+
+def _our_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
+    target = {
+        key: run.target[key]
+        for key in ("channel", "accountId", "to", "threadId", "via", "learntAt", "reason")
+        if run.target.get(key) is not None
+    }
+    usage = run.usage
+    return {
+        "agentId": run.agent_id,
+        "runId": run.id,
+        "sessionKey": run.session_key,
+        "slotMs": _ms(run.slot),
+        "model": run.model,
+        "tokens": usage.total_tokens if usage else None,
+        "costUsd": usage.cost_usd if usage else None,
+        "skipReason": run.reason.value if run.reason else None,
+        "because": run.because or None,
+        "wakeReason": _wake_reason(run),
+        "outsideActiveHours": run.facts.get("outsideActiveHours"),
+        "target": target or None,
+        "delivered": delivery.state is State.DELIVERED if delivery else None,
+        "delivery": None
+        if delivery is None
+        else {
+            "state": delivery.state.value,
+            "key": delivery.key,
+            "attempts": delivery.attempts,
+            **({"reason": delivery.reason} if delivery.reason else {}),
+            **(
+                {"nextAttemptMs": _ms(delivery.next_attempt_at)} if delivery.next_attempt_at else {}
+            ),
+        },
+        "messageId": delivery.message_ids[-1] if delivery and delivery.message_ids else None,
+        "error": dict(run.error) if run.error else None,
+        "nextDueAt": _ms(run.next_due_at),
+    }
+
+
+def _seed_reason(run: Run, delivery: Delivery | None, status: str) -> str | None:
+    """Return the seed's overloaded `reason`: wake, skip or error (§9.1)."""
+    if status == "skipped":
+        if run.reason is not None:
+            return run.reason.value
+        return (delivery.reason or delivery.state.value) if delivery else None
+    if status == "failed":
+        if run.error:
+            return str(run.error.get("message", "failed"))
+        return (delivery.reason or delivery.state.value) if delivery else "failed"
+    return None if status == "sent" else _wake_reason(run)
+
+
+def _wake_reason(run: Run) -> str | None:
+    """Return why the agent was woken; a slot of the grid says `interval`."""
+    reason = run.wake.get("reason")
+    if reason is None and run.trigger in (Trigger.SCHEDULE, Trigger.CATCHUP):
+        return "interval"
+    return None if reason is None else str(reason)
+
+
+def _indicator(run: Run, status: str) -> str | None:
+    if run.facts.get("useIndicator") is False:
+        return None
+    if run.outcome is Outcome.ALERT and run.reason is SkipReason.ALERTS_DISABLED:
+        return "alert"
+    return {"ok-empty": "ok", "ok-token": "ok", "sent": "alert", "failed": "error"}.get(status)
+
+
+def sentence(
+    run: Run, delivery: Delivery | None, *, zone: ZoneInfo, now: datetime | None = None
+) -> str:
+    """Say in words what a beat was: when, whose, what it did, why, and what comes next."""
+    at = (run.ended_at or run.started_at or run.claimed_at or EPOCH).astimezone(zone)
+    same_day = now is not None and now.astimezone(zone).date() == at.date()
+    stamp = f"{at:%H:%M:%S}" if same_day else f"{at:%Y-%m-%d %H:%M:%S}"
+    parts = [f"{stamp} {run.agent_id or 'main'}: {_what(run, delivery, zone)}"]
+    if run.next_due_at is not None:
+        parts.append(f"Next: {run.next_due_at.astimezone(zone):%H:%M}.")
+    return " ".join(parts)
+
+
+def _what(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
+    match run.status:
+        case RunStatus.SKIPPED:
+            return f"skipped ({_reason(run)}). {_because(run)}{_fix(run)}"
+        case RunStatus.MISSED:
+            many = f"{run.count} beats " if run.count > 1 else ""
+            return f"{many}missed ({_reason(run)}). {_because(run)}"
+        case RunStatus.FAILED:
+            why = str((run.error or {}).get("message") or _because(run)).rstrip(".")
+            return f"failed{_asked(run)}: {why}."
+        case RunStatus.DEFERRED:
+            return f"waiting ({_reason(run)}). {_because(run)}"
+        case RunStatus.CLAIMED | RunStatus.RUNNING:
+            return f"running{_asked(run)}."
+        case RunStatus.OK:
+            return f"ran{_took(run)}{_asked(run)}. {_said(run, delivery, zone)}"
+
+
+def _reason(run: Run) -> str:
+    return run.reason.value if run.reason else "no reason on record"
+
+
+def _because(run: Run) -> str:
+    if run.because:
+        return run.because[0].upper() + run.because[1:].rstrip(".") + "."
+    return run.reason.sentence if run.reason else ""
+
+
+def _fix(run: Run) -> str:
+    fix = run.reason.fix if run.reason else ""
+    return "" if not fix or fix.startswith("nothing") else f" Fix: {fix}."
+
+
+def _took(run: Run) -> str:
+    if run.started_at is None or run.ended_at is None:
+        return ""
+    return f" {(run.ended_at - run.started_at).total_seconds():.1f} s"
+
+
+def _asked(run: Run) -> str:
+    asked = run.wake.get("by") or run.wake.get("source")
+    return "" if asked in (None, "", "interval") else f" (asked by: {asked})"
+
+
+def _said(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
+    if run.outcome is Outcome.ACKNOWLEDGED:
+        beside = _short(str(run.reply.get("droppedText") or ""))
+        kept = f' (and "{beside}", kept on record)' if beside else ""
+        return f"The agent answered HEARTBEAT_OK{kept}, so nothing was sent. {_would(run)}".rstrip()
+    if run.outcome is Outcome.EMPTY:
+        return f"The agent said nothing, so nothing was sent. {_would(run)}".rstrip()
+    said = _short(str(run.reply.get("preview") or run.reply.get("rawText") or ""))
+    if run.reason is not None:
+        return (
+            f'It said "{said}", which was not sent ({run.reason.value}): {_because(run)}{_fix(run)}'
+        )
+    return f'It said "{said}": {_carried(delivery, run, zone)}'
+
+
+def _would(run: Run) -> str:
+    if run.target.get("channel"):
+        return f"It would have gone to {_place(run.target)}."
+    why = run.target.get("because") or run.target.get("reason")
+    return f"Even an alert would have gone nowhere: {why}." if why else ""
+
+
+def _carried(delivery: Delivery | None, run: Run, zone: ZoneInfo) -> str:
+    where = _place(run.target)
+    if delivery is None:
+        return f"queued for {where}."
+    match delivery.state:
+        case State.DELIVERED:
+            receipt = f", receipt {delivery.message_ids[-1]}" if delivery.message_ids else ""
+            return f"delivered to {where}{receipt}."
+        case State.QUEUED | State.SENDING:
+            again = delivery.next_attempt_at
+            later = f", next attempt {again.astimezone(zone):%H:%M:%S}" if again is not None else ""
+            return f"on its way to {where}{later}."
+        case State.HELD:
+            return f"held for {where} until the person writes."
+        case State.UNKNOWN:
+            return f"it may have reached {where}; it was not sent again, that could repeat it."
+        case State.FAILED | State.EXPIRED | State.CANCELLED:
+            why = delivery.reason or "no reason given"
+            return f"not delivered to {where}: {delivery.state.value} ({why})."
+
+
+def _place(target: Mapping[str, Any]) -> str:
+    account = target.get("accountId")
+    whose = f"/{account}" if account and account != "default" else ""
+    return f"{target.get('channel', 'nowhere')}{whose} → {_short(str(target.get('to') or '?'))}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else (at - EPOCH) // _MS

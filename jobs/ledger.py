@@ -1,0 +1,343 @@
+"""The ledger's values: one row for every slot, wake, manual run and retry, and its reason.
+
+design.md §5; the closed list of reasons is heartbeat.md §8.2 and cron.md §11.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, Final
+
+
+class Trigger(StrEnum):
+    """Why a run exists."""
+
+    SCHEDULE = "schedule"
+    CATCHUP = "catchup"
+    MANUAL = "manual"
+    RETRY = "retry"
+    BACKFILL = "backfill"
+    WAKE = "wake"
+
+
+class RunStatus(StrEnum):
+    """Stored status of a run (design.md §5). The first three are not final."""
+
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    DEFERRED = "deferred"
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+
+    @property
+    def final(self) -> bool:
+        """Nothing will change this row any more (but its delivery may)."""
+        return self not in _OPEN
+
+
+_OPEN: Final = frozenset({RunStatus.CLAIMED, RunStatus.RUNNING, RunStatus.DEFERRED})
+
+
+class Outcome(StrEnum):
+    """What a finished turn amounted to (heartbeat.md §13)."""
+
+    ACKNOWLEDGED = "acknowledged"  # the agent said there is nothing to say
+    EMPTY = "empty"  # the agent said nothing
+    ALERT = "alert"  # words for a person
+    FAILED = "failed"
+
+
+class SkipReason(StrEnum):
+    """The closed list of reasons for silence: heartbeat.md §8.2 and cron.md §11.4.
+
+    Kinds: it did not run; it ran and its words were not sent; it could not end.
+    """
+
+    # it did not run
+    DISABLED = "disabled"
+    NOT_ENROLLED = "not-enrolled"
+    PAUSED = "paused"
+    IDLE_PAUSED = "idle-paused"
+    SUSPENDED = "suspended"
+    BACKOFF = "backoff"
+    BUDGET_EXHAUSTED = "budget-exhausted"
+    NOT_DUE = "not-due"
+    MIN_SPACING = "min-spacing"
+    RECENT_RUN = "recent-run"
+    FLOOD = "flood"
+    QUIET_HOURS = "quiet-hours"
+    INVALID_HEARTBEAT_FILE = "invalid-heartbeat-file"
+    EMPTY_HEARTBEAT_FILE = "empty-heartbeat-file"
+    NO_TASKS_DUE = "no-tasks-due"
+    ALERTS_DISABLED = "alerts-disabled"
+    TARGET_INVALID = "target-invalid"
+    ACCOUNT_DISABLED = "account-disabled"
+    UNKNOWN_ACCOUNT = "unknown-account"
+    NO_TARGET = "no-target"
+    NO_ROUTE = "no-route"
+    CRON_IN_PROGRESS = "cron-in-progress"
+    LANES_BUSY = "lanes-busy"
+    REQUESTS_IN_FLIGHT = "requests-in-flight"
+    NO_PENDING_EVENT = "no-pending-event"
+    MISSED_DOWNTIME = "missed-downtime"
+    MISSED_GRACE_EXCEEDED = "missed-grace-exceeded"
+    SUPERSEDED = "superseded"
+    OVERLAP_SKIP = "overlap-skip"
+    CALENDAR_EXCLUDED = "calendar-excluded"
+    GATE_CLOSED = "gate-closed"
+    MAX_RUNS = "max-runs"
+    MAX_RUNS_PER_DAY = "max-runs-per-day"
+    PREFLIGHT_UNREACHABLE = "preflight-unreachable"
+    HEARTBEAT_DISABLED = "heartbeat-disabled"
+    NONEXISTENT_LOCAL_TIME = "nonexistent-local-time"
+    EMPTY_EVENT = "empty-event"
+    SHUTDOWN = "shutdown"
+    # it ran; its words were not sent
+    TARGET_NONE = "target-none"
+    DM_BLOCKED = "dm-blocked"
+    DUPLICATE = "duplicate"
+    CHANNEL_NOT_READY = "channel-not-ready"
+    QUOTA_EXHAUSTED = "quota-exhausted"
+    # it could not end
+    INTERRUPTED = "interrupted"
+    PREEMPTED = "preempted"
+    ACTIVE_RUN = "active-run"
+    BACKGROUND_WORK = "background-work"
+    AGENT_RUNNER_CANCELLED = "agent-runner-cancelled"
+    AGENT_RUNNER_FAILURE = "agent-runner-failure"
+    AGENT_TOOL_FAILURE = "agent-tool-failure"
+    STORE_REPLACED = "store-replaced"
+    HANDLER_UNAVAILABLE = "handler-unavailable"
+
+    @property
+    def retry_soon(self) -> bool:
+        """Busy now, likely free in a moment: the wake is kept and retried."""
+        return self in _BUSY
+
+    @property
+    def sentence(self) -> str:
+        """What this reason means, for a person (heartbeat.md §8.2)."""
+        return REASON_FACTS[self][0]
+
+    @property
+    def fix(self) -> str:
+        """What to do about it; a command where there is one."""
+        return REASON_FACTS[self][1]
+
+
+_BUSY: Final = frozenset(
+    {SkipReason.REQUESTS_IN_FLIGHT, SkipReason.CRON_IN_PROGRESS, SkipReason.LANES_BUSY}
+)
+
+_R = SkipReason
+REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
+    _R.DISABLED: (
+        "It is switched off.",
+        "engine heartbeat enable (a beat) or engine cron enable with the job's id",
+    ),
+    _R.NOT_ENROLLED: (
+        "This agent has no heartbeat: another agent has a block of its own.",
+        'set agents.defaults.heartbeat.agents to "all", or give this agent a heartbeat block',
+    ),
+    _R.PAUSED: ("An operator paused it.", "engine cron enable with the job's id"),
+    _R.IDLE_PAUSED: (
+        "Nobody has written to this agent for longer than idlePauseAfter.",
+        "write the agent a message",
+    ),
+    _R.SUSPENDED: (
+        "The model provider refuses every call (credentials, billing or model name).",
+        "fix the provider in models.providers, then: engine system event --mode now --text retry",
+    ),
+    _R.BACKOFF: (
+        "Earlier failures: it waits before it tries again.",
+        "engine cron runs, to read the error that is being retried",
+    ),
+    _R.BUDGET_EXHAUSTED: ("The budget for this period is spent.", "raise the budget in the config"),
+    _R.NOT_DUE: ("It was woken before its time.", "nothing: the next slot stands"),
+    _R.MIN_SPACING: ("The agent ran less than 30 s ago.", "nothing: the wake is kept and retried"),
+    _R.RECENT_RUN: ("A wake ran shortly before this slot.", "nothing: the next slot stands"),
+    _R.FLOOD: ("Five runs within a minute: held back.", "nothing: the wake is kept and retried"),
+    _R.QUIET_HOURS: (
+        "It is outside the active hours.",
+        "widen activeHours, or: engine system event --mode now --text hello",
+    ),
+    _R.INVALID_HEARTBEAT_FILE: (
+        "HEARTBEAT.md cannot be used.",
+        "mend HEARTBEAT.md in the agent's workspace",
+    ),
+    _R.EMPTY_HEARTBEAT_FILE: (
+        "HEARTBEAT.md has no instructions.",
+        "write what to watch into HEARTBEAT.md in the agent's workspace",
+    ),
+    _R.NO_TASKS_DUE: ("No task's interval has elapsed.", "nothing: the next task comes due later"),
+    _R.ALERTS_DISABLED: (
+        "All heartbeat output is switched off for this channel.",
+        "set heartbeat.showAlerts to true for the channel",
+    ),
+    _R.TARGET_INVALID: ("The target cannot be understood.", "correct target and to in the config"),
+    _R.ACCOUNT_DISABLED: ("The channel account is switched off.", "enable the account"),
+    _R.UNKNOWN_ACCOUNT: (
+        "The accountId is not configured for the channel.",
+        "set accountId to one of the channel's accounts",
+    ),
+    _R.NO_TARGET: ("The target channel has no recipient.", "set heartbeat.to, or the job's --to"),
+    _R.NO_ROUTE: (
+        "Nobody has written to this agent yet, so `last` leads nowhere.",
+        "send the bot one message, or set target and to",
+    ),
+    _R.CRON_IN_PROGRESS: ("A scheduled job of this agent is running.", "nothing: it is retried"),
+    _R.LANES_BUSY: ("Sub-agents are working.", "nothing: it is retried"),
+    _R.REQUESTS_IN_FLIGHT: (
+        "The agent is busy with another conversation.",
+        "nothing: it is retried when the agent is free",
+    ),
+    _R.NO_PENDING_EVENT: ("A wake without an event.", "nothing: there was nothing to say"),
+    _R.MISSED_DOWNTIME: (
+        "The gateway was not running at that time.",
+        "engine gateway status, to see why it was down",
+    ),
+    _R.MISSED_GRACE_EXCEEDED: (
+        "The slot was missed by longer than its grace.",
+        "raise misfire.graceMs of the job",
+    ),
+    _R.SUPERSEDED: ("A newer slot or definition took its place.", "nothing"),
+    _R.OVERLAP_SKIP: (
+        "The previous run was still going.",
+        "give the job a longer interval, or another overlap policy",
+    ),
+    _R.CALENDAR_EXCLUDED: ("A calendar excludes this day.", "engine cron show with the job's id"),
+    _R.GATE_CLOSED: ("The job's gate command said no.", "engine cron show with the job's id"),
+    _R.MAX_RUNS: ("The job has had all its runs.", "raise maxRuns"),
+    _R.MAX_RUNS_PER_DAY: ("The job has had its runs for today.", "raise maxRunsPerDay"),
+    _R.PREFLIGHT_UNREACHABLE: (
+        "The model server does not answer.",
+        "start the model server, or add a fallback model",
+    ),
+    _R.HEARTBEAT_DISABLED: (
+        "Heartbeats are off, so the event cannot wake the agent.",
+        "engine heartbeat enable",
+    ),
+    _R.NONEXISTENT_LOCAL_TIME: (
+        "That local time does not exist on that day.",
+        "nothing: the clocks skipped it",
+    ),
+    _R.EMPTY_EVENT: ("The event has no text.", "give the job a text"),
+    _R.SHUTDOWN: ("The gateway was stopping.", "nothing: the next slot stands"),
+    _R.TARGET_NONE: (
+        "It ran, but delivery is off (target none).",
+        "engine config set agents.defaults.heartbeat.target last",
+    ),
+    _R.DM_BLOCKED: (
+        "directPolicy is block and the target is a direct chat.",
+        "set heartbeat.directPolicy to allow",
+    ),
+    _R.DUPLICATE: ("The same text was sent there a short while ago.", "nothing"),
+    _R.CHANNEL_NOT_READY: ("The channel is not connected.", "engine channels status"),
+    _R.QUOTA_EXHAUSTED: ("The platform's quota is used up.", "wait for the reset time"),
+    _R.INTERRUPTED: ("The gateway died during the run.", "engine gateway status"),
+    _R.PREEMPTED: ("A user message took over.", "nothing"),
+    _R.ACTIVE_RUN: ("The session was already running.", "nothing: it is retried"),
+    _R.BACKGROUND_WORK: ("Background work was started; its end will wake the agent.", "nothing"),
+    _R.AGENT_RUNNER_CANCELLED: ("The turn was cancelled.", "nothing"),
+    _R.AGENT_RUNNER_FAILURE: ("The agent failed.", "engine cron runs, to read the error"),
+    _R.AGENT_TOOL_FAILURE: ("A tool of the agent failed.", "engine cron runs, to read the error"),
+    _R.STORE_REPLACED: ("The database was replaced.", "nothing: the next slot stands"),
+    _R.HANDLER_UNAVAILABLE: ("The gateway was restarting.", "nothing: it is retried"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one turn cost. Tokens; money in US dollars."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One row of the ledger: a slot, a wake, a manual run or a retry (design.md §5).
+
+    ``slot`` is set for scheduled runs and unique per job; ``slot_to`` and ``count``
+    only where one gap swallowed more than a thousand slots. ``facts`` are the gate
+    facts that decided it, JSON-ready.
+    """
+
+    id: str
+    job_id: str
+    kind: str  # cron | heartbeat
+    agent_id: str | None
+    trigger: Trigger
+    status: RunStatus
+    slot: datetime | None = None
+    slot_to: datetime | None = None
+    count: int = 1
+    reason: SkipReason | None = None
+    because: str = ""
+    outcome: Outcome | None = None
+    nominal_local: str | None = None
+    tz: str | None = None
+    dst: str | None = None  # gap | overlap
+    attempt: int = 1
+    retry_of: str | None = None
+    job_name: str | None = None
+    session_key: str | None = None
+    requested_at: datetime | None = None
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    deferrals: int = 0
+    wake: Mapping[str, Any] = field(default_factory=dict)  # {source, intent, reason, by, eventIds}
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    target: Mapping[str, Any] = field(default_factory=dict)  # resolved route or why not
+    reply: Mapping[str, Any] = field(default_factory=dict)  # {rawText, droppedText, preview, ...}
+    usage: Usage | None = None
+    model: str | None = None
+    provider: str | None = None
+    error: Mapping[str, Any] | None = None  # {class, message}
+    delivery_key: str | None = None  # its row in the outbox
+    next_due_at: datetime | None = None
+    boot_id: str | None = None
+
+    def ended(
+        self,
+        status: RunStatus,
+        at: datetime,
+        *,
+        started_at: datetime | None = None,
+        outcome: Outcome | None = None,
+    ) -> Run:
+        """Return the run as it ended, with nothing else to tell.
+
+        Cheaper than `dataclasses.replace`: a burst ends thousands at once.
+        """
+        run = object.__new__(Run)
+        for put, value in zip(_PUT, _GET(self), strict=True):
+            put(run, value)
+        _PUT_STATUS(run, status)
+        _PUT_ENDED(run, at)
+        _PUT_STARTED(run, started_at or self.started_at)
+        _PUT_OUTCOME(run, outcome)
+        return run
+
+
+_FIELDS: Final = tuple(one.name for one in fields(Run))
+_GET: Final = attrgetter(*_FIELDS)
+_PUT: Final = tuple(getattr(Run, name).__set__ for name in _FIELDS)
+_PUT_STATUS, _PUT_ENDED, _PUT_STARTED, _PUT_OUTCOME = (
+    _PUT[_FIELDS.index(name)] for name in ("status", "ended_at", "started_at", "outcome")
+)
