@@ -1,0 +1,152 @@
+"""How the house is built, where neither the linter nor the import contracts can see it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from engine.outbox import State
+from jobs.errors import EngineError
+from jobs.ledger import RunStatus
+from jobs.store.db import Database
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(
+    path for floor in ("jobs", "engine", "gateway") for path in (ROOT / floor).rglob("*.py")
+)
+TESTS = sorted(
+    path for path in (ROOT / "tests").rglob("*.py") if "bench" not in path.parts
+)  # a bench waits on purpose
+CLOCKS = {
+    "engine/clock.py",
+    "gateway/client.py",  # how long the command line still waits for one answer
+}
+# The linter bans what it can name; these read a clock, too.
+READINGS = {
+    *(f"time.{name}" for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter")),
+    *("time.localtime", "time.gmtime", "time.strftime", "time.ctime"),
+    *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
+    *("pendulum.now", "pendulum.today"),
+}
+NAPS = {"time.sleep", "asyncio.sleep", "anyio.sleep"}
+NOWHERE = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "manager", "data"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def dotted(node: ast.expr) -> str:
+    """`time.monotonic` of an expression that says so, else nothing."""
+    return ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
+
+
+def described(path: Path) -> Iterator[tuple[str, ast.AST]]:
+    """The module and what it offers to others."""
+    yield name_of(path), tree(path)
+    for node in tree(path).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and (
+            not node.name.startswith("_")
+        ):
+            yield f"{name_of(path)}: {node.name}", node
+
+
+def kinds(base: type[EngineError] = EngineError) -> Iterator[type[EngineError]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from kinds(kind)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_nobody_reads_the_clock_but_the_clock(path: Path) -> None:
+    if name_of(path) in CLOCKS:
+        return
+    read = {dotted(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+    assert not read & READINGS
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_every_room_and_what_it_offers_is_described(path: Path) -> None:
+    silent = [
+        name
+        for name, node in described(path)
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not ast.get_docstring(node)
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_module_keeps_what_happens(path: Path) -> None:
+    """State belongs to an object that one owner starts and stops."""
+    assert not [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Global)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_every_task_has_a_name(path: Path) -> None:
+    started = [
+        node
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and dotted(node.func).endswith("create_task")
+    ]
+    assert not [node.lineno for node in started if not any(k.arg == "name" for k in node.keywords)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_a_suppression_has_its_code_and_its_reason(path: Path) -> None:
+    for line in path.read_text("utf-8").splitlines():
+        if found := re.search(r"# (?:noqa|type: ignore)(.*)", line):
+            assert re.fullmatch(r"(: [A-Z0-9, ]+ - .+|\[[\w, -]+\]  # .+)", found[1]), line
+
+
+def test_no_room_is_called_utils() -> None:
+    assert not [name_of(path) for path in SOURCES if path.stem in NOWHERE]
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name_of)
+def test_no_test_naps_or_mocks(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and dotted(node.func) in NAPS:
+            assert ast.unparse(node.args[0]) == "0", f"line {node.lineno}"  # lets others run
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            assert "mock" not in ast.unparse(node), f"line {node.lineno}"
+
+
+def test_no_two_errors_share_a_code() -> None:
+    for path in SOURCES:
+        if "EngineError" in path.read_text("utf-8"):
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    codes = Counter(kind.code for kind in kinds())
+    assert codes.most_common(1)[0][1] == 1, codes.most_common(3)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "words"), [("outbox", "state", State), ("runs", "status", RunStatus)]
+)
+async def test_the_database_knows_the_same_states(
+    tmp_path: Path, table: str, column: str, words: type[StrEnum]
+) -> None:
+    database = await Database.open(tmp_path / "state.db")
+    found = await database.read(
+        lambda tx: tx.execute(
+            sa.text("SELECT sql FROM sqlite_master WHERE name = :table"), {"table": table}
+        ).scalar_one()
+    )
+    await database.close()
+    allowed = re.search(rf"CHECK \({column} IN\s*\(([^)]*)\)", str(found))
+    assert allowed is not None
+    assert set(re.findall(r"'([a-z-]+)'", allowed[1])) == set(words)
