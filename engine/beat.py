@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from engine import explain, prompt
+from engine import explain, heartbeat, prompt
 from engine.agents.base import Tool, ToolRefused
 from engine.agents.secrets import redacted
 from engine.agents.tools.heartbeat import valid_response
