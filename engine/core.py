@@ -228,9 +228,11 @@ class Engine:
             await self.waking.idle()
 
     async def stop(self, grace: timedelta) -> None:
-        """Let what runs finish within ``grace``; what does not is settled at the next start."""
+        """Let what runs finish within ``grace``, all in all; the next start settles the rest."""
+        time = asyncio.get_running_loop().time
+        end = time() + grace.total_seconds()
         cut = await self.loop.stop(grace)
-        await self.waking.stop(grace)
+        await self.waking.stop(timedelta(seconds=max(end - time(), 0)))
         if cut:
             log.warning("runs were cut off", extra={"jobs": list(cut)})
         for retiring in tuple(self._retiring):

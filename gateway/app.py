@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 TICK: Final = timedelta(seconds=30)
 HEALTH: Final = timedelta(seconds=60)
 HOUSEKEEPING: Final = timedelta(minutes=10)
-DELIVERY_GRACE: Final = timedelta(seconds=10)
+DELIVERY_GRACE: Final = timedelta(seconds=3)  # at least: with a drain of 25 s less than 30 s
 
 
 async def serve(options: settings.RunOptions) -> int:
@@ -280,12 +280,17 @@ class Gateway:
         grace = timedelta(milliseconds=self._loaded.config.gateway.drain_timeout_ms)
         self._watch.cancel()
         await asyncio.gather(self._watch, return_exceptions=True)
+        end = self._clock.monotonic() + grace
+
+        def left(least: timedelta = timedelta()) -> timedelta:
+            return max(end - self._clock.monotonic(), least)
+
         await _done("clockwork", parts.clockwork.stop())
         parts.fanout.publish("shutdown", {"reason": self._reason, "restartExpectedMs": None})
-        await _done("reception", parts.reception.stop(grace))
-        await _done("engine", parts.engine.stop(grace))
+        await _done("reception", parts.reception.stop(left()))
+        await _done("engine", parts.engine.stop(left()))
         await _done("last words", parts.sender.tick())  # what the last turns said still leaves
-        await _done("sender", parts.sender.stop(DELIVERY_GRACE))
+        await _done("sender", parts.sender.stop(left(DELIVERY_GRACE)))
         for name, channel in tuple(parts.channels.items()):
             await _done(name, channel.stop())
         parts.door.close_all(1012, "service restart")

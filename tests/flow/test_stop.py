@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -81,3 +82,20 @@ async def test_a_one_shot_that_ends_the_process_twice_is_not_tried_a_third_time(
     assert [row.reason for row in rows] == ["interrupted", "interrupted"]
     assert "switched off" in rows[-1].because
     assert sum(request.kind == "cron" for request in agent.requests) == 2
+
+
+async def test_a_stop_takes_no_longer_than_its_grace_whatever_still_runs(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then="done", takes=timedelta(hours=1))
+    config = one_at_a_time()
+    beats = {"heartbeat": {"every": "6h"}}
+    config["agents"] = {"list": [{"id": "main", "default": True}, {"id": "ops"} | beats]}
+    sim = engine_sim(config, start="2026-06-01 08:59", zone="UTC", agent=agent)
+    await sim.advance(timedelta(minutes=2))
+    await sim.event("The kettle is on.", agent="ops")  # a beat that runs, beside the job
+    assert len(agent.requests) == 2
+    time = asyncio.get_running_loop().time
+    began = time()
+    await sim.engine.stop(timedelta(seconds=0.5))
+    assert time() - began < 0.9
