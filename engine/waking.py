@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 NOW: Final = "now"
 NEXT_HEARTBEAT: Final = "next-heartbeat"
+AGAIN: Final = timedelta(minutes=30)  # an event whose beat failed or was skipped asks again
+_PEOPLE: Final = frozenset({"cli", "rpc", "wake", "system-event"})  # sources: somebody waits
 _REMEMBERED: Final = 1000  # outcomes kept for whoever asks late
 
 
@@ -52,6 +54,7 @@ class Waking:
         self._pending: dict[tuple[str, str], Pending] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: dict[str, asyncio.Future[Run]] = {}
+        self._asked: dict[tuple[str, str], datetime] = {}  # when a session's events last woke
         self._stopping = False
 
     async def system_event(
@@ -147,6 +150,7 @@ class Waking:
             known.run = replace(known.run, wake=wake_words(known.wake))
             known.poked.set()
             return
+        self._asked[wake.key] = self._clock.now()
         pending = self._beats.accept(wake)
         self._pending[wake.key] = pending  # before anything is awaited: two would make two beats
         task = asyncio.create_task(self._performed(pending), name=f"wake-{pending.run.id}")
@@ -193,8 +197,28 @@ class Waking:
         now = self._clock.now()
         waiting = await self._database.read(lambda tx: event_rows.waking(tx, now))
         for event in waiting:
-            await self.wake(_again(event, now))
+            await self.wake(_again(event, now, "restart"))
         return len(waiting)
+
+    async def remind(self) -> None:
+        """Let events ask again that no beat has seen and nobody asks for any more.
+
+        Their beat failed, or was skipped: no route yet, heartbeats switched off. Without
+        this they would wait for a restart wherever no cadence brings the next beat.
+        """
+        now = self._clock.now()
+        waiting = await self._database.read(lambda tx: event_rows.waking(tx, now))
+        keys_waiting = {(event.agent_id, event.session_key.strip()) for event in waiting}
+        self._asked = {key: at for key, at in self._asked.items() if key in keys_waiting}
+        late = {key for key in keys_waiting if not self._lately(key, now)}
+        for event in waiting:
+            if (event.agent_id, event.session_key.strip()) in late:
+                await self.wake(_again(event, now, "reminder"))
+
+    def _lately(self, key: tuple[str, str], now: datetime) -> bool:
+        """Whether a wake of a session is on its way, or was not long ago."""
+        asked = self._asked.get(key)
+        return key in self._pending or (asked is not None and asked <= now < asked + AGAIN)
 
     async def idle(self) -> None:
         """Return when no wake is on its way."""
@@ -220,17 +244,19 @@ class Waking:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _again(event: SystemEvent, now: datetime) -> Wake:
+def _again(event: SystemEvent, now: datetime, by: str) -> Wake:
+    """Return the wake of an event that asks once more; only at a start somebody may wait."""
+    person = event.source in _PEOPLE and by == "restart"
     cron = (event.context_key or "").startswith("cron:")
     return Wake(
         agent_id=event.agent_id,
         session_key=event.session_key,
         source=event.source,
-        intent=Intent.IMMEDIATE if cron else Intent.MANUAL,
+        intent=Intent.IMMEDIATE if cron else Intent.MANUAL if person else Intent.EVENT,
         reason=event.context_key or "wake",
         requested_at=now,
         event_ids=(event.id,),
-        by="restart",
+        by=by,
         target="last" if cron else None,
     )
 

@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 
 TICK: Final = timedelta(seconds=30)
 HEALTH: Final = timedelta(seconds=60)
+REMINDERS: Final = timedelta(seconds=60)
 HOUSEKEEPING: Final = timedelta(minutes=10)
 DELIVERY_GRACE: Final = timedelta(seconds=3)  # at least: with a drain of 25 s less than 30 s
 
@@ -223,6 +224,7 @@ class Gateway:
         )
         clockwork.chore("tick", _told(fanout, clock), every=TICK)
         clockwork.chore("health", desk.health.refresh, every=HEALTH)
+        clockwork.chore("reminders", engine.waking.remind, every=REMINDERS)
         clockwork.chore("housekeeping", housekeeping.clean, every=HOUSEKEEPING)
         return _Parts(engine, channels, sender, reception, desk, fanout, door, server, clockwork)
 

@@ -7,10 +7,13 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
+from engine.agents.base import AgentFailure, FailureClass
 from engine.look import FileRead
 from engine.testing import ScriptedAgent, Simulation
+from engine.wake import Intent
 from jobs.store.db import Database
 
+FEW_MINUTES = timedelta(minutes=5)
 LOOK = "- look at the builds\n"
 CONFIG = {"agents": {"defaults": {"heartbeat": {"every": "30m", "target": "last"}}}}
 EVENTS_ONLY = {"agents": {"defaults": {"heartbeat": {"every": "0m", "target": "last"}}}}
@@ -62,3 +65,60 @@ async def test_events_that_come_at_once_make_one_beat(tmp_path: Path) -> None:
         assert len(agent.requests) <= 2  # the first, and one for what came while it ran
         assert all(request.facts["events"] for request in agent.requests)
     await database.close()
+
+
+async def reminded(sim: Simulation, span: timedelta) -> None:
+    """Let time pass as in a gateway: every few minutes what waits may ask again."""
+    for _ in range(span // FEW_MINUTES):
+        await sim.advance(FEW_MINUTES)
+        await sim.engine.waking.remind()
+    await sim.advance(FEW_MINUTES)
+
+
+async def test_an_event_whose_beat_failed_is_told_later_also_without_a_cadence(
+    tmp_path: Path,
+) -> None:
+    agent = ScriptedAgent(AgentFailure(FailureClass.NETWORK, "no network"), then="The kettle.")
+    async with Simulation(
+        EVENTS_ONLY, start="2026-06-01 00:00", agent=agent, checklist="", home=tmp_path
+    ) as sim:
+        await sim.event("The kettle is on.")
+        await reminded(sim, timedelta(hours=2))
+        report = await sim.report()
+        assert [row.status for row in report.beats.rows] == ["failed", "ok"]
+        assert [one.text for one in report.deliveries] == ["The kettle."]
+
+
+async def test_an_event_without_a_route_is_told_once_there_is_one(tmp_path: Path) -> None:
+    config = EVENTS_ONLY | {"channels": {"telegram": {"botToken": "1:x", "allowFrom": ["42"]}}}
+    agent = ScriptedAgent(then="The kettle.")
+    async with Simulation(
+        config, start="2026-06-01 00:00", agent=agent, checklist="", home=tmp_path
+    ) as sim:
+        await sim.event("The kettle is on.")
+        await reminded(sim, timedelta(hours=1))
+        before = (await sim.report()).beats
+        assert set(before.skipped) == {"no-route"}
+        assert len(before.rows) <= 3
+        await sim.contact("telegram", "42")
+        await reminded(sim, timedelta(hours=1))
+        assert [one.text for one in (await sim.report()).deliveries] == ["The kettle."]
+
+
+async def test_an_event_of_the_night_is_no_more_urgent_after_a_restart(tmp_path: Path) -> None:
+    by_day = {"start": "08:00", "end": "22:00"}
+    heartbeat = {"every": "30m", "target": "last", "activeHours": by_day}
+    config = {"agents": {"defaults": {"heartbeat": heartbeat}}}
+    agent = ScriptedAgent(then="A file was changed.")
+    async with Simulation(
+        config, start="2026-06-01 03:00", zone="UTC", agent=agent, checklist=LOOK, home=tmp_path
+    ) as sim:
+        await sim.engine.waking.system_event(
+            "A file was changed.", mode="now", source="hook", by="hook", intent=Intent.EVENT
+        )
+        await sim.advance(FEW_MINUTES)
+        await sim.restart()
+        await sim.advance(FEW_MINUTES)
+        assert agent.requests == []
+        report = await sim.until("2026-06-01 08:10")
+        assert [one.local for one in report.deliveries][:1] == ["08:00"]
