@@ -21,12 +21,12 @@ from zoneinfo import ZoneInfo
 from engine.clock import SystemClock
 from engine.config import fast
 from engine.config.paths import Paths, host_zone, resolve
-from engine.heartbeat import record_words, sentence
+from engine.explain import record_words, sentence
 from engine.outbox import Delivery, State
 from engine.store.routes import route_of
 from gateway import lock
 from jobs.errors import EngineError, NotFound, StoreUnavailable
-from jobs.model import Run
+from jobs.ledger import Run
 from jobs.store.rows import RUN_COLUMNS, at, instant, run_of
 
 _FINAL: Final = "('ok', 'failed', 'skipped', 'missed')"
