@@ -203,3 +203,23 @@ def test_the_config_on_the_first_screen_is_valid(
             monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:stand-in")
             monkeypatch.setenv("OPENAI_API_KEY", "stand-in")
             assert status(["config", "validate"]) == 0, capsys.readouterr()
+
+
+@pytest.mark.parametrize("floor", ["jobs", "engine", "gateway"])
+def test_a_floor_plan_shows_every_room_and_no_other(floor: str) -> None:
+    page = (ROOT / floor / "README.md").read_text("utf-8")
+    rooms = {
+        path.name if path.suffix else f"{path.name}/"
+        for path in (ROOT / floor).iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    shown = set(re.findall(r"`(\w+(?:\.py|/))`", page))
+    assert rooms - shown <= {"__init__.py", "__main__.py"}
+    assert not shown - rooms
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name == "README.md"], ids=name_of)
+def test_a_floor_plan_is_read_in_one_go(page: Path) -> None:
+    generated = "engine/config/README.md"
+    if name_of(page) not in ("README.md", generated):
+        assert len(page.read_text("utf-8").splitlines()) <= 80
