@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -65,6 +65,7 @@ class Pending:
     run: Run
     wake: Wake
     taken: bool = False
+    moved: bool = False  # its agent's beats lie elsewhere from now on
     poked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -84,6 +85,7 @@ class Beats:
         lookout: Lookout,
         tools_for: BeatTools,
         boot_id: str,
+        replan: Callable[[], Awaitable[None]],
     ) -> None:
         self._database = database
         self._clock = clock
@@ -94,6 +96,7 @@ class Beats:
         self._lookout = lookout
         self._tools_for = tools_for
         self._boot_id = boot_id
+        self._replan = replan
         self._one_at_a_time: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, set[asyncio.Event]] = {}
         lanes.on_idle(self._agent_is_free)
@@ -115,6 +118,8 @@ class Beats:
 
     async def _to_the_end(self, pending: Pending) -> None:
         await self.perform(pending)
+        if pending.moved:
+            await self._replan()
 
     def accept(self, wake: Wake) -> Pending:
         """Return a wake as a beat to be: from now on others may be merged with it."""
@@ -150,6 +155,7 @@ class Beats:
                 view = await self._lookout.look(pending.run, wake, now)
                 if pending.wake is not wake:
                     continue  # merged while we looked: what it is about was not seen yet
+                pending.moved = view.moved
                 decision = _overtaken(wake, view) or self._bounded(
                     decide(view.snapshot, now), pending, view, since, now
                 )

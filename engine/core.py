@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine import heartbeat, prompt
+from engine import prompt
 from engine.agents.base import Tool
 from engine.agents.configured import factory_of
 from engine.agents.factory import AgentFactory
@@ -29,6 +29,7 @@ from engine.config.schema import Config
 from engine.conversation import ChatTurn, Conversation, Persona
 from engine.cron_run import CronRuns, CronSettings, RunProgram
 from engine.events import Bus
+from engine.heartbeat import Cadence
 from engine.history import History
 from engine.lanes import Lanes
 from engine.look import JOB_PREFIX, SWITCH, Lookout, ReadFile, Shown, switched_on
@@ -119,6 +120,7 @@ class Engine:
             lookout=self.lookout,
             tools_for=self.tools_for,
             boot_id=circumstances.boot_id,
+            replan=self._plan_beats,
         )
         self.waking = Waking(
             database=database, clock=clock, beats=self.beats, roster=lambda: self.roster
@@ -188,7 +190,7 @@ class Engine:
     async def _sync(self) -> None:
         # The jobs first: they may be refused, and then the beats stay as they were.
         await self.scheduling.reconcile(self._config.cron.jobs, places=self._around.places)
-        await self.scheduling.sync_heartbeats(self._beat_jobs())
+        await self._plan_beats()
 
     async def apply(self, config: Config, places: Mapping[str, Place]) -> None:
         """Put a new config in force: turns that run keep theirs, the next see this one.
@@ -354,6 +356,7 @@ class Engine:
             on = await self.database.read(lambda tx, a=agent.agent_id: switched_on(tx, a))  # type: ignore[misc]  # bound now
             beat = agent.beat
             following = self.lookout.next_beat(agent, now)
+            cadence = self.lookout.cadence(agent, now)
             listed.append(
                 {
                     "agentId": agent.agent_id,
@@ -366,6 +369,7 @@ class Engine:
                     "target": beat.wish.target,
                     "targetSource": beat.wish.source,
                     "route": await self.lookout.route_words(agent),
+                    **({"warning": cadence.warning} if cadence and cadence.warning else {}),
                     "nextDueAtMs": None
                     if following is None
                     else round(following.timestamp() * 1000),
@@ -374,23 +378,20 @@ class Engine:
             )
         return listed
 
-    def _beat_jobs(self) -> list[Job]:
-        return [
-            Job(
-                id=JOB_PREFIX + agent.agent_id,
-                name=f"heartbeat {agent.agent_id}",
-                schedule=heartbeat.grid(self._seed, agent.agent_id, agent.beat.period),
-                payload=HeartbeatBeat(),
-                agent_id=agent.agent_id,
-                session_target="main",
-                source=Source.SYSTEM,
-                misfire=Misfire(
-                    policy="run-once" if agent.beat.catch_up else "skip", grace=agent.beat.period
-                ),
-            )
-            for agent in self.roster.agents.values()
-            if agent.beat.period is not None
-        ]
+    async def _plan_beats(self) -> None:
+        """Make the stored beats those of the config, as the calendar stands now (§4)."""
+        now = self.clock.now()
+        jobs = []
+        for agent in self.roster.agents.values():
+            cadence = self.lookout.cadence(agent, now)
+            if cadence is None:
+                continue
+            jobs.append(_beat_job(agent, cadence))
+            if cadence.warning:
+                log.warning(
+                    "beats moved", extra={"agent": agent.agent_id, "because": cadence.warning}
+                )
+        await self.scheduling.sync_heartbeats(jobs)
 
     # -- what the config says ------------------------------------------------------------
 
@@ -499,6 +500,21 @@ async def installation_id(database: Database, now: datetime) -> str:
 
 def _nobody() -> None:
     """Nobody is told."""
+
+
+def _beat_job(agent: AgentProfile, cadence: Cadence) -> Job:
+    return Job(
+        id=JOB_PREFIX + agent.agent_id,
+        name=f"heartbeat {agent.agent_id}",
+        schedule=cadence.schedule,
+        payload=HeartbeatBeat(),
+        agent_id=agent.agent_id,
+        session_target="main",
+        source=Source.SYSTEM,
+        misfire=Misfire(
+            policy="run-once" if agent.beat.catch_up else "skip", grace=agent.beat.period
+        ),
+    )
 
 
 def _never_began(run: Run) -> bool:

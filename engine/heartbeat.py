@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,7 @@ from jobs.wallclock import EPOCH
 DEFAULT_EVERY: Final = timedelta(minutes=30)
 SEEK: Final = timedelta(days=14)
 _DAY: Final = timedelta(days=1)
+_HOUR: Final = timedelta(hours=1)
 _MS: Final = timedelta(milliseconds=1)
 
 
@@ -34,15 +35,24 @@ def grid(seed: str, agent_id: str, period: timedelta) -> Every:
     return Every(period, EPOCH + phase(seed, agent_id, period))
 
 
-def anchored(at: time, zone: ZoneInfo, period: timedelta, now: datetime) -> Every | Cron:
+def anchored(at: time, zone: ZoneInfo, period: timedelta, year: int) -> Every | Cron:
     """Return beats counted from a local time of day: `phase: "09:00"` (§4).
 
-    A beat a day stays at that local time all year; any other interval is a plain grid.
+    Intervals that fit a day in whole hours keep to the wall clock all year. Any other is a
+    plain grid, counted by the zone's standard time of ``year``: like every grid it shifts by
+    an hour on the wall when the clocks change (§19).
     """
-    if period == _DAY and at.second == 0:
-        return Cron(f"{at.minute} {at.hour} * * *", zone.key)
-    today = datetime.combine(now.astimezone(zone).date(), at, tzinfo=zone)
-    return Every(period, EPOCH + (today.astimezone(UTC) - EPOCH) % period)
+    hours, rest = divmod(period, _HOUR)
+    if not rest and not at.second and hours and 24 % hours == 0:
+        field = f"{at.hour % hours}-23/{hours}" if hours < 24 else f"{at.hour}"
+        return Cron(f"{at.minute} {field} * * *", zone.key)
+    standard = min(_offset(zone, year, month) for month in (1, 7))
+    of_day = timedelta(hours=at.hour, minutes=at.minute, seconds=at.second)
+    return Every(period, EPOCH + (of_day - standard) % period)
+
+
+def _offset(zone: ZoneInfo, year: int, month: int) -> timedelta:
+    return datetime(year, month, 1, tzinfo=zone).utcoffset() or timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +63,58 @@ class Cadence:
     warning: str | None = None
 
 
+def cadence(
+    seed: str,
+    agent_id: str,
+    period: timedelta,
+    now: datetime,
+    *,
+    at: time | None = None,
+    zone: ZoneInfo,
+    hours: ActiveHours | None = None,
+) -> Cadence:
+    """Return when an agent beats: its grid, or counted from ``at``; every window gets a beat.
+
+    The same config and the same clock give the same slots, in any process.
+    """
+    counted = grid(seed, agent_id, period) if at is None else anchored(at, zone, period, now.year)
+    return settled(counted, hours, now)
+
+
 def settled(schedule: Every | Cron, hours: ActiveHours | None, now: datetime) -> Cadence:
     """Give every window at least one beat (§4 [E]).
 
     A grid with no slot inside the window within 14 days is moved to where the window opens.
+    One that comes at the same times every day has shown all it has after one: until the
+    clocks change, when it may come or go.
     """
-    if hours is None or next_that_runs(schedule, hours, now) is not None:
+    daily = isinstance(schedule, Cron) or not _DAY % schedule.period
+    within = _DAY if daily else SEEK
+    if hours is None or next_that_runs(schedule, hours, now, within=within) is not None:
         return Cadence(schedule)
     hour, minute = divmod(hours.start, 60)
     warning = (
-        f"window-never-open: {schedule.describe()} has no beat within {hours.describe()} in the"
-        f" next {SEEK.days} days, so it beats when the window opens; set a smaller every, or"
-        f' phase: "{hour:02}:{minute:02}"'
+        f"window-never-open: {schedule.describe()} has no beat within {hours.describe()}, so it"
+        f' beats when the window opens; set a smaller every, or phase: "{hour:02}:{minute:02}"'
     )
     if isinstance(schedule, Cron) or schedule.period <= _DAY:
         return Cadence(Cron(f"{minute} {hour} * * *", hours.zone.key), warning)
     slot = schedule.next_after(now)
     opens = min(
-        (hours.next_opening(max(now, slot - back * _DAY)) for back in range(2)),
+        (hours.next_opening(slot - back * _DAY) for back in range(2)),
         key=lambda opening: abs(opening - slot),
     )
     return Cadence(Every(schedule.period, EPOCH + (opens - EPOCH) % schedule.period), warning)
 
 
 def next_that_runs(
-    schedule: Every | Cron, hours: ActiveHours | None, after: datetime
+    schedule: Every | Cron, hours: ActiveHours | None, after: datetime, *, within: timedelta = SEEK
 ) -> datetime | None:
     """Return the first slot inside the active hours; None if none lies in the next 14 days."""
     slot = schedule.next_after(after)
     if hours is None:
         return slot
-    horizon = after + SEEK
+    horizon = after + within
     while slot is not None and slot <= horizon:
         if hours.contains(slot):
             return slot

@@ -16,6 +16,7 @@ from typing import Any, Final
 from engine import checklist, heartbeat
 from engine.checklist import Checklist, Task
 from engine.gates import BeatSnapshot
+from engine.heartbeat import Cadence
 from engine.lanes import Holder, Lanes
 from engine.outlet import found_words, last_of
 from engine.roster import AgentProfile, Roster
@@ -63,6 +64,7 @@ class View:
     shown: Shown
     failures: int
     next_due_at: datetime | None
+    moved: bool = False  # the beats lie elsewhere than the store has them: plan them anew
 
     @property
     def polls(self) -> bool:
@@ -136,6 +138,7 @@ class Lookout:
             isolated=agent.beat.isolated,
             main=roster.main_key,
         )
+        cadence = self.cadence(agent, now)
         return View(
             agent=agent,
             snapshot=snapshot,
@@ -146,16 +149,30 @@ class Lookout:
             found=found,
             shown=shown,
             failures=known.failures,
-            next_due_at=self.next_beat(agent, now),
+            next_due_at=_next_of(cadence, agent, now),
+            moved=cadence is not None
+            and known.stored is not None
+            and known.stored.job.schedule != cadence.schedule,
         )
 
     def next_beat(self, agent: AgentProfile, after: datetime) -> datetime | None:
         """Return the agent's next slot that lies in its active hours."""
+        return _next_of(self.cadence(agent, after), agent, after)
+
+    def cadence(self, agent: AgentProfile, now: datetime) -> Cadence | None:
+        """Return when an agent beats; None for one that has no beats of its own."""
         beat = agent.beat
         if beat.period is None:
             return None
-        grid = heartbeat.grid(self._seed, agent.agent_id, beat.period)
-        return heartbeat.next_that_runs(grid, beat.active_hours, after)
+        return heartbeat.cadence(
+            self._seed,
+            agent.agent_id,
+            beat.period,
+            now,
+            at=beat.phase,
+            zone=agent.zone,
+            hours=beat.active_hours,
+        )
 
     async def route_words(self, agent: AgentProfile) -> dict[str, Any]:
         """Return where an alert of this agent would go now, or why it would go nowhere."""
@@ -248,6 +265,12 @@ class _Known:
     def failures(self) -> int:
         """Failures in a row."""
         return self.stored.state.consecutive_errors if self.stored else 0
+
+
+def _next_of(cadence: Cadence | None, agent: AgentProfile, after: datetime) -> datetime | None:
+    if cadence is None:
+        return None
+    return heartbeat.next_that_runs(cadence.schedule, agent.beat.active_hours, after)
 
 
 def switched_on(tx: Tx, agent_id: str | None = None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -32,6 +32,7 @@ class BeatProfile:
     period: timedelta | None  # None: it has no beats of its own
     because: str = ""  # why it has none
     enrolled: bool = True  # false: not even an event wakes it
+    phase: time | None = None  # counted from this time of day; None: from the hashed phase
     active_hours: ActiveHours | None = None
     wish: TargetWish = field(default_factory=TargetWish)
     prompt: str | None = None
@@ -209,6 +210,7 @@ def _beat(
         period=enrolment.period,
         because=enrolment.because,
         enrolled=enrolment.enrolled,
+        phase=None if block.phase == "auto" else time.fromisoformat(block.phase),
         active_hours=_hours(block, zone, host_zone),
         wish=TargetWish(
             target=effective.ALIASES.get(block.target or "", block.target or "none"),

@@ -52,6 +52,36 @@ async def test_quiet_hours_are_recorded_not_passed_over(engine_sim: EngineSim) -
     assert "active 08:00-22:00" in day.beats.rows[0].because
 
 
+NARROW = {"start": "09:00", "end": "10:00", "timezone": "America/New_York"}
+
+
+async def test_every_window_gets_its_beat_all_year(engine_sim: EngineSim) -> None:
+    """The grid meets the window in summer only; with the clocks the beats move, and back."""
+    sim = engine_sim(
+        beating(every="24h", activeHours=NARROW),
+        start="2026-10-20 00:00",
+        zone="America/New_York",
+        checklist=LOOK,
+        seed="seed-3",  # 13:08:24Z
+    )
+    rows = (await sim.until("2027-04-01 00:00")).beats.rows
+    assert [row.status for row in rows] == ["ok"] * 163  # one a day
+    changes = [rows[0], *(later for sooner, later in pairwise(rows) if later.local != sooner.local)]
+    assert [f"{row.local_at:%m-%d %H:%M}" for row in changes] == [
+        "10-20 09:08",
+        "11-01 09:00",
+        "03-14 09:08",
+    ]
+
+
+async def test_a_beat_may_be_anchored_to_a_time_of_day(engine_sim: EngineSim) -> None:
+    sim = engine_sim(
+        beating(every="12h", phase="09:00"), start="2026-03-28 00:00", zone="Europe/London"
+    )
+    beats = (await sim.until("2026-03-30 00:00")).beats.rows
+    assert [row.local for row in beats] == ["09:00", "21:00", "09:00", "21:00"]
+
+
 async def test_a_restart_does_not_move_the_cadence(tmp_path: Path) -> None:
     database = await Database.open(tmp_path / "state.db")
     config = beating()
