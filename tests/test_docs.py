@@ -223,3 +223,14 @@ def test_a_floor_plan_is_read_in_one_go(page: Path) -> None:
     generated = "engine/config/README.md"
     if name_of(page) not in ("README.md", generated):
         assert len(page.read_text("utf-8").splitlines()) <= 80
+
+
+@pytest.mark.parametrize("folder", ["", "jobs", "engine", "gateway"])
+def test_every_key_a_remedy_sets_is_a_key_of_the_config(folder: str) -> None:
+    keys = (ROOT / "engine" / "config" / "README.md").read_text("utf-8")
+    known = re.findall(r"^\| `([^`]+)` \|", keys, re.MULTILINE)
+    patterns = [re.compile(re.sub(r"\\\*|<\w+>", r"[^.]+", re.escape(key))) for key in known]
+    sources = (ROOT / folder).glob("**/*.py" if folder else "*.md")
+    for source in (*sources, *(page for page in PAGES if folder in page.parts)):
+        for key in re.findall(r"config (?:set|get|unset) ([A-Za-z][\w.]+\w)", source.read_text()):
+            assert any(pattern.fullmatch(key) for pattern in patterns), f"{source}: {key}"
