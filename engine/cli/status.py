@@ -112,6 +112,8 @@ def _status_words(view: View, line: Line) -> str:
         "" if view.place.paths.config.is_file() else " (not there yet: engine setup)"
     )
     rows["Gateway"] = _gateway_words(view, line)
+    if failing := failing_words(view):
+        rows["Failing"] = failing
     parts: list[tuple[str, Callable[[View], str]]] = [
         ("Agents", _agents_words),
         ("Channels", _channels_words),
@@ -124,6 +126,12 @@ def _status_words(view: View, line: Line) -> str:
     beats = _part(view, "heartbeats").get("heartbeats") or ()
     lines += [_heartbeat_words(beat, view.now) for beat in beats]
     return "\n".join(lines)
+
+
+def failing_words(view: View) -> str:
+    """Return the parts of the gateway that do not work now, each with its reason."""
+    failing = _part(view, "health").get("failing") or {}
+    return "; ".join(f"{part}: {why}" for part, why in failing.items())
 
 
 def _part(view: View, name: str) -> Mapping[str, Any]:
