@@ -24,7 +24,7 @@ from engine.outcome import Verdict, classify
 from engine.outlet import found_words, last_of
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute, RouteFacts, TargetWish, resolve
+from engine.route import NoRoute, TargetWish, resolve
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
@@ -289,7 +289,7 @@ class CronRuns:
         except TimeoutError:
             done = self._command_failed(run, FailureClass.TIMEOUT, TIMED_OUT)
         except OSError as error:
-            words = process.unstarted(error, payload.argv[0])
+            words = process.unstarted(error, payload.argv[0], payload.cwd)
             done = self._command_failed(run, FailureClass.INVALID, words)
         else:
             done = self._command_done(run, end)
@@ -355,15 +355,7 @@ class CronRuns:
             thread_id=spec.thread_id,
             source="config",
         )
-        return resolve(
-            wish,
-            RouteFacts(
-                agent_id=agent.agent_id,
-                channels=self._roster().channels(agent.agent_id),
-                last=known,
-                local_fallback=self._roster().local_fallback,
-            ),
-        )
+        return resolve(wish, self._roster().route_facts(agent.agent_id, known))
 
     def _deliveries(
         self, job: Job, run: Run, done: _Done, found: Route | NoRoute

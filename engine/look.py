@@ -20,7 +20,7 @@ from engine.heartbeat import Cadence
 from engine.lanes import Holder, Lanes
 from engine.outlet import found_words, last_of
 from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute, RouteFacts, TargetWish, resolve
+from engine.route import NoRoute, TargetWish, resolve
 from engine.sessions import beat_key, main_key
 from engine.store import events as event_rows, meta, tasks as task_rows
 from engine.store.events import SystemEvent
@@ -112,12 +112,10 @@ class Lookout:
         wish = _wish(agent, wake)
         found = resolve(
             wish,
-            RouteFacts(
-                agent_id=agent.agent_id,
-                channels=roster.channels(agent.agent_id),
-                last=known.last,
+            roster.route_facts(
+                agent.agent_id,
+                known.last,
                 event=next((e.route for e in reversed(events) if e.route is not None), None),
-                local_fallback=roster.local_fallback,
             ),
         )
         place = (found.channel, found.account_id) if isinstance(found, Route) else (None, None)
@@ -179,13 +177,7 @@ class Lookout:
         roster = self._roster()
         key = main_key(agent.agent_id, main=roster.main_key)
         last = await self._database.read(lambda tx: last_of(tx, agent.agent_id, key))
-        facts = RouteFacts(
-            agent_id=agent.agent_id,
-            channels=roster.channels(agent.agent_id),
-            last=last,
-            local_fallback=roster.local_fallback,
-        )
-        return found_words(resolve(agent.beat.wish, facts))
+        return found_words(resolve(agent.beat.wish, roster.route_facts(agent.agent_id, last)))
 
     def _known(self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime) -> _Known:
         stored = job_rows.get(tx, JOB_PREFIX + agent.agent_id)

@@ -9,7 +9,7 @@ from engine.clock import Clock
 from engine.events import Bus
 from engine.outbox import Delivery, Priority, expiry, receipt
 from engine.roster import Roster
-from engine.route import NoRoute, RouteFacts, TargetWish, resolve
+from engine.route import NoRoute, TargetWish, resolve
 from engine.sessions import main_key
 from engine.store import outbox, sessions
 from engine.target import LastRoute, Route, split_target
@@ -59,12 +59,7 @@ class Outlet:
                 thread_id=thread_id,
                 source="config",
             ),
-            RouteFacts(
-                agent_id=agent,
-                channels=roster.channels(agent),
-                last=known,
-                local_fallback=roster.local_fallback,
-            ),
+            roster.route_facts(agent, known),
         )
         if isinstance(found, NoRoute):
             raise InvalidInput(

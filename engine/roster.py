@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from pathlib import Path
@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 from engine.active_hours import ActiveHours, parse as parse_hours
 from engine.config import effective
 from engine.config.paths import Paths
-from engine.config.schema import Agent, Config, Heartbeat
+from engine.config.schema import AccountKeys, Agent, Config, Heartbeat
 from engine.heartbeat import DEFAULT_EVERY, AgentBlock, Enrolment, enrol
-from engine.route import AccountFacts, ChannelFacts, TargetWish
+from engine.route import AccountFacts, ChannelFacts, RouteFacts, TargetWish
+from engine.target import ChatType, LastRoute, Route, parse_target
 from jobs import wallclock
+from jobs.errors import InvalidInput
 
 TURN_TIMEOUT: Final = timedelta(minutes=10)
 LONGEST_BEAT: Final = timedelta(minutes=10)
@@ -23,6 +25,7 @@ LONGEST_DEFERRAL: Final = timedelta(minutes=30)
 DEDUPE_WINDOW: Final = timedelta(hours=24)
 HEARTBEAT_EXPIRY: Final = timedelta(hours=6)
 _EXTERNAL: Final = ("telegram", "qqbot", "webhook", "apprise")
+_PERSONAL: Final = ("telegram", "qqbot")  # where people write from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,7 @@ class Roster:
     default_zone: ZoneInfo
     response_prefix: str = ""
     local_fallback: bool = False
+    owners: tuple[Route, ...] = ()  # their direct chats, in configured order
     _channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
     _bound: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
@@ -102,6 +106,19 @@ class Roster:
             )
             for name, facts in self._channels.items()
         }
+
+    def route_facts(
+        self, agent_id: str, last: LastRoute | None, *, event: Route | None = None
+    ) -> RouteFacts:
+        """Return what resolving a route of one agent may look at."""
+        return RouteFacts(
+            agent_id=agent_id,
+            channels=self.channels(agent_id),
+            last=last,
+            event=event,
+            owners=self.owners,
+            local_fallback=self.local_fallback,
+        )
 
 
 def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
@@ -144,6 +161,7 @@ def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
         default_zone=wallclock.zone(effective.user_zone(config) or host_zone),
         response_prefix=config.messages.response_prefix or "",
         local_fallback=not external or config.channels.local.fallback,
+        owners=_owners(config, configured),
         _channels={name: _channel(config, name) for name in configured},
         _bound={
             (agent_id, name): effective.bound_accounts(config, agent_id, name)
@@ -151,6 +169,42 @@ def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
             for name in configured
         },
     )
+
+
+def _owners(config: Config, configured: Sequence[str]) -> tuple[Route, ...]:
+    """The owners' direct chats (heartbeat.md §14.2): the named ones, else who may write."""
+    named = config.commands.owner_allow_from
+    found = [route for name in configured for route in _direct(name, named)]
+    if not found:
+        found = [
+            route
+            for name in configured
+            for account, listed in _allowed(config, name)
+            for route in _direct(name, listed, account)
+        ]
+    return tuple(found)
+
+
+def _allowed(config: Config, channel: str) -> list[tuple[str, Sequence[str]]]:
+    accounts: Mapping[str, AccountKeys] = {}
+    if channel == "telegram":
+        accounts = effective.telegram_accounts(config)
+    elif channel == "qqbot":
+        accounts = effective.qq_accounts(config)
+    return [
+        (ident, one.allow_from or ()) for ident, one in accounts.items() if one.enabled is not False
+    ]
+
+
+def _direct(channel: str, entries: Sequence[str], account: str = "") -> Iterator[Route]:
+    """The entries a channel recognises as direct chats; `*` is nobody."""
+    for entry in effective.clean(tuple(entries)):
+        try:
+            peer = parse_target(channel, entry)
+        except InvalidInput:
+            continue  # of another channel, or `*`
+        if channel in _PERSONAL and peer.chat_type is ChatType.DIRECT:
+            yield Route(channel=channel, account_id=account, to=peer.to, chat_type=ChatType.DIRECT)
 
 
 def _everybody(config: Config) -> bool:

@@ -45,7 +45,7 @@ class RouteFacts:
     channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
     last: LastRoute | None = None  # newest usable external route
     event: Route | None = None  # where the event that caused the turn came from
-    owners: tuple[Route, ...] = ()  # direct chats of the owners, best channel first
+    owners: tuple[Route, ...] = ()  # direct chats of the owners, in configured order
     local_fallback: bool = False  # no external account is enabled, or the config asks for it
 
 
@@ -145,16 +145,19 @@ def _owner(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
     if facts.event is not None:
         return _last(wish, facts)
     last = facts.last
-    for owner in facts.owners:
+    here = last.channel if last is not None else None
+    for owner in sorted(facts.owners, key=lambda owner: owner.channel != here):
         if last is not None and last.unusable is None and _same_person(last, owner):
             return _last(replace(wish, to=None), facts)
         channel = facts.channels.get(owner.channel)
-        account = None if channel is None else _account(channel, wish.account_id)
+        wanted = wish.account_id or owner.account_id or None
+        account = None if channel is None else _account(channel, wanted)
         if account is not None and not isinstance(account, NoRoute):
             return replace(owner, account_id=account[0], warning=account[1], via="owner")
     return NoRoute(
         SkipReason.NO_ROUTE,
-        "no owner is known: commands.ownerAllowFrom names nobody on a configured channel",
+        "no owner is known: neither commands.ownerAllowFrom nor an allowFrom names a person on a"
+        " channel that is configured and enabled",
     )
 
 

@@ -16,7 +16,7 @@ from engine.config.load import Loaded
 from engine.conversation import ChatTurn
 from engine.core import Engine
 from engine.outlet import last_of
-from engine.route import RouteFacts, TargetWish, resolve
+from engine.route import TargetWish, resolve
 from engine.store import events as event_rows, inbox, outbox, sessions as session_rows
 from engine.target import Route
 from gateway.channels.base import AccountStatus, Channel
@@ -321,12 +321,7 @@ class FrontConversation:
                 thread_id=order.thread_id,
                 source="config",
             ),
-            RouteFacts(
-                agent_id=order.agent_id,
-                channels=roster.channels(order.agent_id),
-                last=last,
-                local_fallback=roster.local_fallback,
-            ),
+            roster.route_facts(order.agent_id, last),
         )
         if isinstance(found, Route):
             return found

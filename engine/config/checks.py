@@ -209,6 +209,13 @@ def _target(check: Check, key: Key, block: Heartbeat) -> None:
     wish = (block.target or "none").strip()
     head = wish.partition(":")[0].lower()
     if head in _WORDS:
+        if head == "owner" and not _has_owner(check.config):
+            check.warn(
+                (*key, "target"),
+                "heartbeat.no_owner",
+                "neither commands.ownerAllowFrom nor an allowFrom names a person, so alerts have"
+                " nowhere to go",
+            )
         return
     channel = effective.ALIASES.get(head)
     if channel is None:
@@ -232,6 +239,15 @@ def _target(check: Check, key: Key, block: Heartbeat) -> None:
             f'channels.{channel} has no account "{block.account_id}" (it has {", ".join(ids)});'
             " alerts are not sent",
         )
+
+
+def _has_owner(config: Config) -> bool:
+    accounts = (
+        *effective.telegram_accounts(config).values(),
+        *effective.qq_accounts(config).values(),
+    )
+    lists = (config.commands.owner_allow_from, *(one.allow_from or () for one in accounts))
+    return any(entry != "*" for entries in lists for entry in effective.clean(entries))
 
 
 def beats(block: Heartbeat) -> bool:

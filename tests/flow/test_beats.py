@@ -74,6 +74,16 @@ async def test_every_window_gets_its_beat_all_year(engine_sim: EngineSim) -> Non
     ]
 
 
+async def test_the_owner_hears_of_it_before_anybody_wrote(engine_sim: EngineSim) -> None:
+    config = beating(target="owner") | {
+        "channels": {"telegram": {"botToken": "1:a"}},
+        "commands": {"ownerAllowFrom": ["42"]},
+    }
+    sim = engine_sim(config, start="2026-06-01 00:00", checklist=LOOK, agent=lambda _: "red")
+    sent = (await sim.advance(HALF_HOUR)).deliveries
+    assert [(one.channel, one.to, one.text) for one in sent] == [("telegram", "42", "red")]
+
+
 async def test_a_beat_may_be_anchored_to_a_time_of_day(engine_sim: EngineSim) -> None:
     sim = engine_sim(
         beating(every="12h", phase="09:00"), start="2026-03-28 00:00", zone="Europe/London"

@@ -173,6 +173,50 @@ def test_the_owner_is_written_to_in_private_never_in_a_group() -> None:
     assert _reason(wish) is SkipReason.NO_ROUTE
 
 
+OTHER = ChannelFacts(id="qqbot", accounts=(AccountFacts(id="a"), AccountFacts(id="b")))
+ANN = Route(channel="telegram", account_id="", to="42", chat_type=ChatType.DIRECT)
+ANN_ON_QQ = Route(channel="qqbot", account_id="b", to="c2c:ann", chat_type=ChatType.DIRECT)
+
+
+@pytest.mark.parametrize(
+    ("spoke_on", "expected"),
+    [
+        ("telegram", ("telegram", "42")),
+        ("qqbot", ("qqbot", "c2c:ann")),  # the channel of the conversation comes first
+        (None, ("telegram", "42")),
+    ],
+)
+def test_the_owner_is_reached_where_the_conversation_is(
+    spoke_on: str | None, expected: tuple[str, str]
+) -> None:
+    last = None if spoke_on is None else replace(LAST, channel=spoke_on, to="somebody")
+    facts = replace(
+        FACTS,
+        channels={"telegram": TELEGRAM, "qqbot": OTHER},
+        owners=(ANN, ANN_ON_QQ),
+        last=last,
+    )
+    found = _route(TargetWish(target="owner", source="config"), facts)
+    assert (found.channel, found.to) == expected
+    if found.channel == "qqbot":
+        assert found.account_id == "b"  # where this owner may write
+
+
+def test_an_owner_on_a_channel_that_is_off_is_passed_over() -> None:
+    off = replace(TELEGRAM, accounts=tuple(replace(a, enabled=False) for a in TELEGRAM.accounts))
+    facts = replace(
+        FACTS, channels={"telegram": off, "qqbot": OTHER}, owners=(ANN, ANN_ON_QQ), last=None
+    )
+    assert _route(TargetWish(target="owner", source="config"), facts).channel == "qqbot"
+
+
+def test_without_an_owner_nobody_is_written_to_and_it_says_where_to_name_one() -> None:
+    found = resolve(TargetWish(target="owner", source="config"), FACTS)
+    assert isinstance(found, NoRoute)
+    assert found.reason is SkipReason.NO_ROUTE
+    assert "commands.ownerAllowFrom" in found.because
+
+
 @pytest.mark.parametrize(
     ("channel", "last", "account", "warned"),
     [

@@ -1,0 +1,94 @@
+"""Who the agents are, read out of a config: owners, phases, windows (heartbeat.md)."""
+
+from __future__ import annotations
+
+import json
+from datetime import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config.load import load
+from engine.config.paths import resolve
+from engine.roster import Roster, roster_of
+
+TELEGRAM = {"botToken": "1:a", "dmPolicy": "pairing"}
+QQ = {"appId": "1", "clientSecret": "s"}
+OPENID = "0123456789ABCDEF0123456789ABCDEF"
+
+
+def roster(tmp_path: Path, config: dict[str, Any]) -> Roster:
+    paths = resolve({"ENGINE_STATE_DIR": str(tmp_path)})
+    loaded = load(paths.config, {}, state=paths.state, raw=json.dumps(config).encode())
+    return roster_of(loaded.config, paths, "UTC")
+
+
+OWNERS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
+    ({}, []),
+    ({"commands": {"ownerAllowFrom": ["42"]}}, []),  # no channel knows 42
+    (
+        {"commands": {"ownerAllowFrom": ["*", " ", "tg:42"]}, "channels": {"telegram": TELEGRAM}},
+        [("telegram", "", "42")],
+    ),
+    # A group is nobody, and so is a name that may be anything.
+    (
+        {
+            "commands": {"ownerAllowFrom": ["-100123", "@ann", "42"]},
+            "channels": {"telegram": TELEGRAM},
+        },
+        [("telegram", "", "42")],
+    ),
+    # Channels in configured order, whatever the order of the list.
+    (
+        {
+            "commands": {"ownerAllowFrom": [OPENID, "42"]},
+            "channels": {"telegram": TELEGRAM, "qqbot": QQ},
+        },
+        [("telegram", "", "42"), ("qqbot", "", f"c2c:{OPENID}")],
+    ),
+    # Nobody is named: whoever may write, on the account where they may.
+    (
+        {"channels": {"telegram": TELEGRAM | {"allowFrom": ["*", "7"]}}},
+        [("telegram", "default", "7")],
+    ),
+    (
+        {
+            "channels": {
+                "telegram": {
+                    "accounts": {
+                        "off": TELEGRAM | {"allowFrom": ["6"], "enabled": False},
+                        "on": TELEGRAM | {"allowFrom": ["7"]},
+                    }
+                }
+            }
+        },
+        [("telegram", "on", "7")],
+    ),
+    # An owner who is named beats a list of friends.
+    (
+        {
+            "commands": {"ownerAllowFrom": ["42"]},
+            "channels": {"telegram": TELEGRAM | {"allowFrom": ["7"]}},
+        },
+        [("telegram", "", "42")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "owners"), OWNERS)
+def test_owners_are_the_people_named_never_a_group(
+    tmp_path: Path, config: dict[str, Any], owners: list[tuple[str, str, str]]
+) -> None:
+    found = roster(tmp_path, config).owners
+    assert [(one.channel, one.account_id, one.to) for one in found] == owners
+    assert all(one.chat_type == "direct" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("phase", "at"), [("auto", None), ("09:00", time(9, 0)), ("23:59:30", time(23, 59, 30))]
+)
+def test_a_phase_is_a_time_of_day_or_none(tmp_path: Path, phase: str, at: time | None) -> None:
+    block = {"every": "24h", "phase": phase}
+    made = roster(tmp_path, {"agents": {"defaults": {"heartbeat": block}}})
+    assert made.agent("main").beat.phase == at
