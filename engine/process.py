@@ -47,7 +47,7 @@ async def run(
     Past ``output_most`` bytes it is ended, or with ``drop_rest`` only no longer listened to.
     """
     seconds = no_output_timeout.total_seconds() if no_output_timeout else None
-    async with _process(argv, cwd, env) as (process, exited):
+    async with _process(argv, cwd, env, feed=bool(stdin)) as (process, exited):
         silent, code, talk = False, 0, None
         try:
             async with asyncio.timeout(seconds) as watchdog:
@@ -66,22 +66,25 @@ async def run(
         )
 
 
-def unstarted(error: OSError, program: str) -> str:
-    """Say what could not be started: the program, or its directory entered."""
-    if error.filename not in (None, program):
-        return f"the directory {str(error.filename)!r} cannot be entered: {error.strerror}"
+def unstarted(error: OSError, program: str, cwd: str | Path | None) -> str:
+    """Say what could not be started: the program, or its directory entered.
+
+    Event loops do not agree on whether the error names its file, so the directory is looked at.
+    """
+    if cwd is not None and not Path(cwd).is_dir():
+        return f"the directory {str(cwd)!r} cannot be entered: {error.strerror}"
     return f"{program!r} cannot be started: {error.strerror}"
 
 
 @contextlib.asynccontextmanager
 async def _process(
-    argv: Sequence[str], cwd: str | Path | None, env: Mapping[str, str]
+    argv: Sequence[str], cwd: str | Path | None, env: Mapping[str, str], *, feed: bool
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Event]]:
     loop = asyncio.get_running_loop()
     transport, watch = await loop.subprocess_exec(
         lambda: _Watch(limit=_CHUNK, loop=loop),
         *argv,
-        stdin=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE if feed else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=cwd,
@@ -96,6 +99,7 @@ async def _process(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS.total_seconds()):
                 await asyncio.shield(process.wait())
+        transport.close()  # pipes nobody reads any more
 
 
 class _Watch(asyncio.subprocess.SubprocessStreamProtocol):
@@ -163,9 +167,9 @@ class _Talk:
 
 
 async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
-    if process.stdin is None:
-        return
     # A program that does not read its input ends this early; its answer still counts.
+    if process.stdin is None or process.stdin.is_closing():
+        return
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         process.stdin.write(data)
         await process.stdin.drain()

@@ -124,7 +124,7 @@ class CommandAgent:
         except OSError as error:
             raise AgentFailure(
                 FailureClass.INVALID,
-                f"{backend.id}: {process.unstarted(error, argv[0])}. "
+                f"{backend.id}: {process.unstarted(error, argv[0], request.workspace)}. "
                 f"Fix: correct agents.defaults.cliBackends.{backend.id}.command",
             ) from error
         if end.silent:

@@ -80,9 +80,8 @@ def serve(
             fix="stop the other process yourself, or choose --port",
         )
     place.credentials(place.address(), token=token)  # refuses a redaction marker
-    import asyncio
-
     from gateway.app import serve as served
+    from gateway.runtime import run
     from gateway.settings import RunOptions
 
     options = RunOptions(
@@ -93,7 +92,7 @@ def serve(
         verbose=verbose,
         allow_unconfigured=allow_unconfigured,
     )
-    return asyncio.run(served(options))
+    return run(served(options))
 
 
 # -- how it is -------------------------------------------------------------------------------
