@@ -414,13 +414,16 @@ class Beats:
             return replace(run, reason=SkipReason.ALERTS_DISABLED, because=words), [], None
         window = view.agent.beat.dedupe_window
         urgent = (verdict.response or {}).get("priority") == "high"
-        if window is not None and not view.events and not urgent:
-            sent_at = await self._database.read(lambda tx: _said_at(tx, route.lane, verdict.text))
-            if sent_at is not None and sent_at <= now < sent_at + window:
-                words = f"the same text was sent there at {sent_at:%Y-%m-%d %H:%M:%SZ}"
-                run = replace(run, reason=SkipReason.DUPLICATE, because=words)
-                return run, [], (route.lane, verdict.text, False)
-        texts = [*(verdict.reasoning if view.agent.beat.include_reasoning else ()), verdict.text]
+        zone = view.agent.zone
+        said = await self._database.read(lambda tx: _said(tx, route.lane, verdict.text))
+        fresh = window is None or said is None or not said.at <= now < said.at + window
+        if said is not None and not (fresh or view.events or urgent):
+            since = said.at.astimezone(zone)
+            words = f"the same text was sent there at {since:%Y-%m-%d %H:%M:%S} ({zone.key})"
+            run = replace(run, reason=SkipReason.DUPLICATE, because=words)
+            return run, [], (route.lane, verdict.text, False)
+        text = verdict.text if said is None else said.counted(verdict.text, zone)
+        texts = [*(verdict.reasoning if view.agent.beat.include_reasoning else ()), text]
         made = [
             self._delivery(run, view, route, text, number, now) for number, text in enumerate(texts)
         ]
@@ -474,9 +477,9 @@ class Beats:
         self._bus.publish("heartbeat", explain.record_words(run, delivery, zone=zone))
 
 
-def _said_at(tx: Tx, lane: str, text: str) -> datetime | None:
+def _said(tx: Tx, lane: str, text: str) -> meta.Sent | None:
     """Return when a text went out to a place; one that still waits there gives way to the new."""
-    return None if outbox.still_waits(tx, lane, text) else meta.sent_at(tx, lane, text)
+    return None if outbox.still_waits(tx, lane, text) else meta.sent(tx, lane, text)
 
 
 def _overtaken(wake: Wake, view: View) -> Skip | None:

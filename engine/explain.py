@@ -6,7 +6,7 @@ heartbeat.md §9.1 (record); design.md §5 (status mapping); operations.md §16 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,7 @@ from jobs.wallclock import EPOCH, zone as zone_of
 
 _MS: Final = timedelta(milliseconds=1)
 _NOT_DELIVERED: Final = frozenset({State.FAILED, State.EXPIRED})
+_OVERDUE: Final = timedelta(minutes=1)
 _SHOWN: Final = 64  # characters of a recipient or preview in a sentence
 
 
@@ -155,8 +156,18 @@ def sentence(
     stamp = f"{at:%H:%M:%S}" if same_day else f"{at:%Y-%m-%d %H:%M:%S}"
     parts = [f"{stamp} {run.agent_id or 'main'}: {_what(run, delivery, zone)}"]
     if run.next_due_at is not None:
-        parts.append(f"Next: {run.next_due_at.astimezone(zone):%H:%M}.")
+        today = (now or at).astimezone(zone).date()
+        parts.append(_following(run.next_due_at, zone, now, today=today))
     return " ".join(parts)
+
+
+def _following(due: datetime, zone: ZoneInfo, now: datetime | None, *, today: date) -> str:
+    """Say when the next one comes; its day and zone too, unless that is today."""
+    local = due.astimezone(zone)
+    when = f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M} ({zone.key})"
+    if now is not None and now - due > _OVERDUE:
+        return f"The next was due at {when} and is not on record."
+    return f"Next: {when}."
 
 
 def _what(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
@@ -207,7 +218,8 @@ def _said(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
     if run.outcome is Outcome.ACKNOWLEDGED:
         beside = _short(str(run.reply.get("droppedText") or ""))
         kept = f' (and "{beside}", kept on record)' if beside else ""
-        return f"The agent answered HEARTBEAT_OK{kept}, so nothing was sent. {_would(run)}".rstrip()
+        told = f"The agent answered HEARTBEAT_OK{kept}, so nothing was sent."
+        return " ".join(part for part in (told, _read(run), _would(run)) if part)
     if run.outcome is Outcome.EMPTY:
         return f"The agent said nothing, so nothing was sent. {_would(run)}".rstrip()
     said = _short(str(run.reply.get("preview") or run.reply.get("rawText") or ""))
@@ -216,6 +228,16 @@ def _said(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
             f'It said "{said}", which was not sent ({run.reason.value}): {_because(run)}{_fix(run)}'
         )
     return f'It said "{said}": {_carried(delivery, run, zone)}'
+
+
+def _read(run: Run) -> str:
+    """Say whether a woken agent had anything to answer: an event is read by its own agent only."""
+    if not _asked(run):
+        return ""
+    count = len(run.facts.get("events") or run.wake.get("eventIds") or ())
+    if not count:
+        return "No event text was in its prompt; words the wake carried were for another agent."
+    return "" if count == 1 else f"{count} events were in its prompt."
 
 
 def _would(run: Run) -> str:

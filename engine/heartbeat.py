@@ -84,9 +84,10 @@ def cadence(
 def settled(schedule: Every | Cron, hours: ActiveHours | None, now: datetime) -> Cadence:
     """Give every window at least one beat (§4 [E]).
 
-    A grid with no slot inside the window within 14 days is moved to where the window opens.
-    One that comes at the same times every day has shown all it has after one: until the
-    clocks change, when it may come or go.
+    A grid with no slot inside the window within 14 days is moved to where the window opens,
+    its period rounded up to whole days: any other would leave the window again. One that comes
+    at the same times every day has shown all it has after one: until the clocks change, when
+    it may come or go.
     """
     daily = isinstance(schedule, Cron) or not _DAY % schedule.period
     within = _DAY if daily else SEEK
@@ -104,7 +105,8 @@ def settled(schedule: Every | Cron, hours: ActiveHours | None, now: datetime) ->
         (hours.next_opening(slot - back * _DAY) for back in range(2)),
         key=lambda opening: abs(opening - slot),
     )
-    return Cadence(Every(schedule.period, EPOCH + (opens - EPOCH) % schedule.period), warning)
+    days = -(-schedule.period // _DAY) * _DAY
+    return Cadence(Every(days, EPOCH + (opens - EPOCH) % days), warning)
 
 
 def next_that_runs(

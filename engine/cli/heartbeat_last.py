@@ -10,8 +10,8 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -113,7 +113,7 @@ def understood(argv: Sequence[str]) -> Wish | None:
 def answer(paths: Paths, wish: Wish) -> int:
     """Print the last beat: a sentence first, then who else beats, then where this is from."""
     now = SystemClock().now()
-    zone = ZoneInfo(host_zone(os.environ))
+    values = fast.read(paths.config)
     file = database(paths)
     beats = newest(file, wish.agent_id)
     owner = lock.read(paths.state)
@@ -124,9 +124,9 @@ def answer(paths: Paths, wish: Wish) -> int:
             fix="engine heartbeat list",
         )
     if wish.as_json:
-        _print_json(beats, owner, zone, now)
+        _print_json(beats, owner, values, now)
         return 0
-    lines = _lines(beats, zone, now, alone=wish.agent_id is not None)
+    lines = _lines(beats, values, now, alone=wish.agent_id is not None)
     sys.stdout.write("\n".join([*lines, _source(owner, file)]) + "\n")
     return 0
 
@@ -216,13 +216,29 @@ def _delivery(db: sqlite3.Connection, run: Run) -> Delivery | None:
     )
 
 
-def _lines(beats: Sequence[Beat], zone: ZoneInfo, now: datetime, *, alone: bool) -> list[str]:
+def _lines(
+    beats: Sequence[Beat], values: Mapping[str, Any], now: datetime, *, alone: bool
+) -> list[str]:
     if not beats:
         return ["No heartbeat has run yet. Next: engine heartbeat list"]
-    lines = [sentence(beat.run, beat.delivery, zone=zone, now=now) for beat in beats]
+    lines = [_told(beat, values, now) for beat in beats]
     if alone or len(beats) == 1:
         return lines[:1]
-    return [lines[0], "", f"Agents: {len(beats)}", *(f"  {line}" for line in lines)]
+    which = f"Agents: {len(beats)}; the line above is the one that ended last."
+    return [lines[0], "", which, *(f"  {line}" for line in lines)]
+
+
+def _told(beat: Beat, values: Mapping[str, Any], now: datetime) -> str:
+    """The sentence of a beat in its person's time: the zone of its agent, else the host's."""
+    places = (f"agents.list[id={beat.run.agent_id}].userTimezone", "agents.defaults.userTimezone")
+    zone = ZoneInfo(host_zone(os.environ))
+    for place in places:
+        name = fast.get(values, place)
+        if isinstance(name, str) and name.strip():
+            with suppress(KeyError, ValueError, OSError):  # config validate names it
+                zone = ZoneInfo(name.strip())
+                break
+    return sentence(beat.run, beat.delivery, zone=zone, now=now)
 
 
 def _source(owner: lock.Owner | None, file: Path) -> str:
@@ -232,14 +248,17 @@ def _source(owner: lock.Owner | None, file: Path) -> str:
 
 
 def _print_json(
-    beats: Sequence[Beat], owner: lock.Owner | None, zone: ZoneInfo, now: datetime
+    beats: Sequence[Beat],
+    owner: lock.Owner | None,
+    values: Mapping[str, Any],
+    now: datetime,
 ) -> None:
     """The newest record: the seed's keys and ours; null when nothing has run (§9.1)."""
     record: dict[str, Any] | None = None
     if beats:
         first = beats[0]
         record = record_words(first.run, first.delivery)
-        record["explain"] = sentence(first.run, first.delivery, zone=zone, now=now)
+        record["explain"] = _told(first, values, now)
         record["gateway"] = {"running": owner is not None}
         if len(beats) > 1:
             record["agents"] = [_short(beat) for beat in beats]

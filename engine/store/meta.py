@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
 
 from jobs.store.db import Tx
 from jobs.store.rows import at, ms
+
+_COUNT: Final = re.compile(r"\n\(repeated \d+× since [0-9: -]+\)\Z")
 
 
 def get(tx: Tx, key: str) -> str | None:
@@ -41,12 +47,32 @@ def starting_with(tx: Tx, prefix: str) -> dict[str, str]:
     return {row[0][len(prefix) :]: row[1] for row in rows}
 
 
-def sent_at(tx: Tx, lane: str, text: str) -> datetime | None:
-    """Return when this text last went to this place as an alert (heartbeat.md §13.2)."""
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """When a text last went somewhere, and how often it was held back there since."""
+
+    at: datetime
+    suppressed: int
+
+    def counted(self, text: str, zone: ZoneInfo) -> str:
+        """Return the text with how often it was held back, if it was (heartbeat.md §13.2)."""
+        if not self.suppressed:
+            return text
+        since = self.at.astimezone(zone)
+        return f"{text}\n(repeated {self.suppressed}× since {since:%Y-%m-%d %H:%M})"
+
+
+def words(text: str) -> str:
+    """Return a text without the count of its repetitions: what makes it the same again."""
+    return _COUNT.sub("", text.strip())
+
+
+def sent(tx: Tx, lane: str, text: str) -> Sent | None:
+    """Return what is known of this text at this place as an alert (heartbeat.md §13.2)."""
     row = tx.exec_driver_sql(
-        "SELECT at FROM sent_texts WHERE lane = ? AND hash = ?", (lane, _hash(text))
+        "SELECT at, suppressed FROM sent_texts WHERE lane = ? AND hash = ?", (lane, _hash(text))
     ).first()
-    return None if row is None else at(row[0])
+    return None if row is None else Sent(at(row[0]), int(row[1]))
 
 
 def note_sent(tx: Tx, lane: str, text: str, now: datetime) -> None:
@@ -71,18 +97,10 @@ def note_suppressed(tx: Tx, lane: str, text: str) -> None:
     )
 
 
-def suppressed(tx: Tx, lane: str, text: str) -> int:
-    """Return how often this text was held back there since it was last sent."""
-    row = tx.exec_driver_sql(
-        "SELECT suppressed FROM sent_texts WHERE lane = ? AND hash = ?", (lane, _hash(text))
-    ).first()
-    return 0 if row is None else int(row[0])
-
-
 def prune_sent(tx: Tx, before: datetime) -> int:
     """Forget texts last sent before an instant."""
     return tx.exec_driver_sql("DELETE FROM sent_texts WHERE at < ?", (ms(before),)).rowcount
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.strip().encode()).hexdigest()
+    return hashlib.sha256(words(text).encode()).hexdigest()

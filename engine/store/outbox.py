@@ -152,13 +152,16 @@ def supersede(tx: Tx, lane: str, now: datetime, *, keep: Sequence[str]) -> list[
 
 
 def still_waits(tx: Tx, lane: str, text: str) -> bool:
-    """Whether a beat's words wait there and no part of them has been sent."""
+    """Whether a beat's words wait there and no part of them has been sent.
+
+    A count of earlier repetitions below them makes them no other words.
+    """
     rows = tx.exec_driver_sql(
         "SELECT text FROM outbox WHERE lane = ? AND kind = 'heartbeat' AND state = 'queued'"
         " AND cursor_at = 0",
         (lane,),
     )
-    return any(row[0] == text for row in rows)
+    return any(meta.words(row[0]) == text for row in rows)
 
 
 def sooner(tx: Tx, now: datetime, by: timedelta) -> None:

@@ -533,19 +533,19 @@ async def test_an_identity_is_kept(store: Database) -> None:
 
 async def test_a_text_is_remembered_with_the_place_it_went_to(store: Database) -> None:
     await store.write(lambda tx: meta.note_sent(tx, "lane", " rain\n", NOON))
-    assert await store.read(lambda tx: meta.sent_at(tx, "lane", "rain")) == NOON
-    assert await store.read(lambda tx: meta.sent_at(tx, "elsewhere", "rain")) is None
+    assert await store.read(lambda tx: meta.sent(tx, "lane", "rain")) == meta.Sent(NOON, 0)
+    assert await store.read(lambda tx: meta.sent(tx, "elsewhere", "rain")) is None
 
 
 async def test_repetitions_held_back_are_counted_until_it_is_sent_again(store: Database) -> None:
-    async def count() -> int:
-        return await store.read(lambda tx: meta.suppressed(tx, "lane", "rain"))
+    async def known() -> meta.Sent | None:
+        return await store.read(lambda tx: meta.sent(tx, "lane", "rain"))
 
     await store.write(lambda tx: meta.note_sent(tx, "lane", "rain", NOON))
     await store.write(lambda tx: meta.note_suppressed(tx, "lane", "rain"))
-    assert await count() == 1
+    assert await known() == meta.Sent(NOON, 1)
     await store.write(lambda tx: meta.note_sent(tx, "lane", "rain", NOON + DAY))
-    assert await count() == 0
+    assert await known() == meta.Sent(NOON + DAY, 0)
     assert await store.write(lambda tx: meta.prune_sent(tx, NOON + 2 * DAY)) == 1
 
 

@@ -156,6 +156,7 @@ async def test_the_same_alert_again_is_suppressed_and_said_so(engine_sim: Engine
     report = await sim.advance(timedelta(hours=2))
     assert [one.text for one in report.deliveries] == ["The build is red."]
     assert report.beats.unsent == {"duplicate": 3}
+    assert "the same text was sent there at 2026-06-01 00:" in report.beats.rows[-1].because
 
 
 async def test_after_a_day_the_same_alert_may_be_sent_again(engine_sim: EngineSim) -> None:
@@ -164,6 +165,9 @@ async def test_after_a_day_the_same_alert_may_be_sent_again(engine_sim: EngineSi
     report = await sim.advance(timedelta(hours=36))
     sent = [one.at for one in report.deliveries]
     assert [later - sooner for sooner, later in pairwise(sent)] == [timedelta(hours=24)]
+    first, again = report.deliveries
+    assert first.text == "The build is red."
+    assert again.text.startswith("The build is red.\n(repeated 3× since 2026-06-01 0")
 
 
 async def test_a_failing_model_fails_its_beat_and_later_ones_hold_back(

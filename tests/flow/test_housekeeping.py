@@ -112,8 +112,8 @@ async def test_texts_and_keys_of_long_ago_are_forgotten(database: Database) -> N
 
     await database.write(before)
     await clean(database)
-    assert await database.read(lambda tx: meta.sent_at(tx, "lane", "old")) is None
-    assert await database.read(lambda tx: meta.sent_at(tx, "lane", "new")) == NOON - DAY
+    assert await database.read(lambda tx: meta.sent(tx, "lane", "old")) is None
+    assert await database.read(lambda tx: meta.sent(tx, "lane", "new")) == meta.Sent(NOON - DAY, 0)
     count = "SELECT count(*) FROM inbound_seen"
     seen = await database.read(lambda tx: tx.exec_driver_sql(count).scalar_one())
     assert seen == sessions.SEEN_MOST

@@ -163,7 +163,30 @@ def test_every_reason_is_explained_to_a_person(beat: Run, reason: SkipReason) ->
 def test_the_first_line_is_the_one_the_person_in_the_thread_needed() -> None:
     assert sentence(ACK, None, zone=SHANGHAI, now=NOON) == (
         "13:43:22 main: ran 11.0 s (asked by: system event). The agent answered HEARTBEAT_OK, so"
-        " nothing was sent. It would have gone to qqbot/xiaodi → c2c:989e60. Next: 14:13."
+        " nothing was sent. No event text was in its prompt; words the wake carried were for"
+        " another agent. It would have gone to qqbot/xiaodi → c2c:989e60. Next: 14:13."
+    )
+
+
+def test_an_agent_that_read_the_words_of_a_wake_is_not_told_it_did_not() -> None:
+    read = replace(ACK, facts={"events": ["e-1"]})
+    assert "event" not in sentence(read, None, zone=SHANGHAI).partition(")")[2]
+    two = replace(ACK, facts={"events": ["e-1", "e-2"]})
+    assert "2 events were in its prompt." in sentence(two, None, zone=SHANGHAI)
+    by_clock = replace(ACK, wake={})
+    assert "prompt" not in sentence(by_clock, None, zone=SHANGHAI)
+
+
+def test_the_next_beat_is_told_with_its_day_unless_that_is_today() -> None:
+    def told(due: timedelta, now: datetime = NOON) -> str:
+        beat = replace(ACK, next_due_at=NOON + due)
+        return sentence(beat, None, zone=SHANGHAI, now=now).rpartition("60. ")[2]
+
+    assert told(HALF_HOUR) == "Next: 14:13."
+    assert told(DAY) == "Next: 2026-03-18 13:43 (Asia/Shanghai)."
+    assert told(HALF_HOUR, NOON + HALF_HOUR) == "Next: 14:13."
+    assert told(HALF_HOUR, NOON + 2 * HALF_HOUR) == (
+        "The next was due at 14:13 and is not on record."
     )
 
 

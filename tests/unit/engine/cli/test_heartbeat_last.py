@@ -90,7 +90,7 @@ async def test_it_answers_from_the_store_while_the_gateway_is_down(
     status, told = last(capsys)
     assert status == 0
     assert "12:02:00 main: skipped (quiet-hours). 12:00 is outside 20:00-22:00 (UTC)." in told
-    assert "Next: 12:32." in told
+    assert "The next was due at 2025-06-01 12:32 (UTC) and is not on record." in told
     assert "The gateway is not running; answered from the store" in told
 
 
@@ -133,12 +133,24 @@ async def test_without_an_agent_there_is_one_line_for_each(
 ) -> None:
     await stored(home, [beat(1), beat(2, "ops"), beat(3, "ops")])
     _, told = last(capsys)
-    assert told.splitlines()[0].endswith("Next: 12:33.")
-    assert "Agents: 2" in told
+    assert told.startswith("2025-06-01 12:03:00 ops: skipped")
+    assert "Agents: 2; the line above is the one that ended last." in told
     assert "  2025-06-01 12:01:00 main: skipped" in told
     assert "ops" not in last(capsys, "--agent", "main")[1]
     record = json.loads(last(capsys, "--json")[1])
     assert [each["agentId"] for each in record["agents"]] == ["ops", "main"]
+
+
+async def test_the_story_is_told_in_the_zone_of_its_agent(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zones = {"defaults": {"userTimezone": "Asia/Shanghai"}, "list": [{"id": "ops"}]}
+    (home / ".engine" / "engine.json").write_text(json.dumps({"agents": zones}))
+    await stored(home, [beat(1)])
+    assert last(capsys)[1].startswith("2025-06-01 20:01:00 main:")
+    zones["list"] = [{"id": "main", "userTimezone": "America/New_York"}]
+    (home / ".engine" / "engine.json").write_text(json.dumps({"agents": zones}))
+    assert last(capsys)[1].startswith("2025-06-01 08:01:00 main:")
 
 
 async def test_a_beat_that_is_still_running_is_not_the_last_one(
