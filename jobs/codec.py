@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, assert_never
 
+from jobs import policies
 from jobs.errors import InvalidJob, InvalidSchedule
 from jobs.model import (
     AgentTurn,
@@ -49,6 +50,7 @@ KNOWN: Final = frozenset(
         "enabled",
         "deleteAfterRun",
         "misfire",
+        *policies.KEYS,
         "source",
         "declarationKey",
         "displayName",
@@ -84,6 +86,7 @@ def job_to_json(job: Job) -> dict[str, Any]:
         "delivery": delivery_to_json(job.delivery),
         "misfire": misfire_to_json(job.misfire),
         "source": job.source.value,
+        **policies.to_json(job.policies),
     }
     return {**_present(known), **job.extra}
 
@@ -305,6 +308,7 @@ def _job(data: Mapping[str, Any]) -> Job:
         enabled=bool(data.get("enabled", True)),
         delete_after_run=bool(data.get("deleteAfterRun", False)),
         misfire=misfire_from_json(data.get("misfire") or {}),
+        policies=policies.from_json(data),
         source=Source(data.get("source", Source.RUNTIME)),
         declaration_key=data.get("declarationKey"),
         display_name=data.get("displayName"),

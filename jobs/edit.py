@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from jobs import checks, codec
+from jobs import checks, codec, policies, policy_checks
 from jobs.checks import CHAT_KEYS
 from jobs.errors import InvalidJob, InvalidSchedule
 from jobs.model import Command, Job, Misfire, Payload, Source, SystemEvent
@@ -40,6 +40,7 @@ class Rules:
     channels: tuple[str, ...] = ()  # configured chat channels
     misfire: Misfire = _PLAIN
     past: bool = False  # True: an instant that has passed is accepted (cron.md §13)
+    calendars: tuple[str, ...] | None = None  # configured ones; None: any
     stagger: bool = True  # False: cron jobs are exact unless they ask (cron.md §13)
 
 
@@ -77,6 +78,7 @@ def create(
             given.get("deleteAfterRun"), "deleteAfterRun", default=isinstance(schedule, At)
         ),
         misfire=_misfire(given.get("misfire"), None, schedule, rules),
+        policies=_policies(given, policies.PLAIN, schedule, payload, rules),
         source=source,
         declaration_key=_declaration_key(given),
         display_name=given.get("displayName"),
@@ -111,6 +113,9 @@ def patch(job: Job, changes: Mapping[str, Any], rules: Rules) -> Job:
     if "misfire" in given:
         misfire = _misfire(given["misfire"], job.misfire, made.schedule, rules)
         made = replace(made, misfire=misfire)
+    if not policies.KEYS.isdisjoint(given) or {"schedule", "payload"} & given.keys():
+        asked = _policies(given, made.policies, made.schedule, made.payload, rules)
+        made = replace(made, policies=asked)
     made = replace(_relabelled(made, given), updated_at=whole_ms(rules.now))
     return checks.judged(made, rules.default_agent, rules.agents, rules.channels)
 
@@ -201,6 +206,23 @@ def _misfire(wish: Any, current: Misfire | None, schedule: Schedule, rules: Rule
         if isinstance(schedule, At):
             current = replace(current, grace=None)  # cron.md §7: a one-shot waits for ever
     return current if wish is None else checks.misfire(wish, current)
+
+
+def _policies(
+    given: Mapping[str, Any],
+    current: policies.Policies,
+    schedule: Schedule,
+    payload: Payload,
+    rules: Rules,
+) -> policies.Policies:
+    """Return what the job asks of its scheduler: what stands, changed by what is given."""
+    zone = schedule.tz if isinstance(schedule, Cron) else rules.default_tz
+    wish = policy_checks.normal(given, now=rules.now, tz=zone, calendars=rules.calendars)
+    made = policies.from_json(
+        {k: v for k, v in {**policies.to_json(current), **wish}.items() if v is not None}
+    )
+    policy_checks.fitting(made, schedule, is_command=isinstance(payload, Command))
+    return made
 
 
 # -- schedule ------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from jobs.ledger import SkipReason
+from jobs.policies import PLAIN, Policies
 from jobs.schedule import Schedule
 
 
@@ -112,6 +113,7 @@ class Job:
     enabled: bool = True
     delete_after_run: bool = False
     misfire: Misfire = Misfire()
+    policies: Policies = PLAIN
     source: Source = Source.RUNTIME
     declaration_key: str | None = None
     display_name: str | None = None

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
+from jobs import policies
 from jobs.errors import InvalidJob
 from jobs.written import parse_schedule, span_ms
 
@@ -19,42 +20,29 @@ ONE_PAYLOAD: Final = (
     "Choose exactly one payload: --message (agentTurn), --system-event, or --command"
 )
 # Kept as they came until their room is built; a wrong spelling is still an unknown key.
-EXTRA: Final = frozenset(
-    {
-        "failureAlert",
-        "pacing",
-        "overlap",
-        "jitterMs",
-        "calendars",
-        "until",
-        "maxRuns",
-        "maxRunsPerDay",
-        "respectActiveHours",
-        "gate",
-        "after",
-        "budget",
-        "mustFinishBy",
-        "expectWithin",
-        "tags",
+EXTRA: Final = frozenset({"pacing"})
+_KEYS: Final = (
+    EXTRA
+    | policies.KEYS
+    | {
+        "id",
+        "name",
+        "displayName",
+        "description",
+        "agentId",
+        "sessionKey",
+        "sessionTarget",
+        "wakeMode",
+        "enabled",
+        "deleteAfterRun",
+        "declarationKey",
+        "schedule",
+        "payload",
+        "delivery",
+        "misfire",
     }
 )
-_KEYS: Final = EXTRA | {
-    "id",
-    "name",
-    "displayName",
-    "description",
-    "agentId",
-    "sessionKey",
-    "sessionTarget",
-    "wakeMode",
-    "enabled",
-    "deleteAfterRun",
-    "declarationKey",
-    "schedule",
-    "payload",
-    "delivery",
-    "misfire",
-}
+_SPANS: Final = {"jitter": "jitterMs", "minRefireGap": "minRefireGapMs"}
 _SHORT: Final = frozenset({"message", "systemEvent", "command", "deliver", "every", "cron", "tz"})
 # What a client read and sends back: ours to compute, ignored.
 _COMPUTED: Final = (
@@ -133,6 +121,9 @@ def normalise(params: Mapping[str, Any]) -> dict[str, Any]:
     _lift_schedule(given)
     _lift_payload(given)
     _lift_delivery(given)
+    for short, full in _SPANS.items():
+        if short in given:
+            given.setdefault(full, given.pop(short))
     for key in given:
         if key in _LATER:
             raise refuse(f"{key} was refused", why=f"{_LATER[key]} are not supported")

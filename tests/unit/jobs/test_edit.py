@@ -12,6 +12,7 @@ from jobs.codec import job_to_json
 from jobs.edit import Rules, create, patch, same
 from jobs.errors import EngineError
 from jobs.model import AgentTurn, Command, DeliverySpec, Job, Misfire, SystemEvent, WakeMode
+from jobs.policies import PLAIN
 from jobs.schedule import At, Cron, Every
 
 NOW = datetime(2026, 5, 5, 12, 0, 0, 123456, tzinfo=UTC)
@@ -141,8 +142,7 @@ def test_a_channel_before_the_recipient_names_the_channel() -> None:
 
 
 def test_keys_of_later_rooms_are_kept() -> None:
-    job = made(TURN, maxRuns=3, failureAlert=False)
-    assert job.extra == {"maxRuns": 3, "failureAlert": False}
+    assert made(TURN, pacing={"min": "5m"}).extra == {"pacing": {"min": "5m"}}
 
 
 def test_a_caller_may_choose_the_id() -> None:
@@ -378,7 +378,7 @@ def test_null_clears_what_may_be_absent() -> None:
         delivery={"to": None},
     )
     assert (bare.agent_id, bare.display_name, bare.description, bare.session_key) == (None,) * 4
-    assert bare.extra == {}
+    assert bare.policies == PLAIN
     assert bare.delivery == DeliverySpec(mode="announce", channel="telegram")
 
 
