@@ -1,0 +1,212 @@
+"""May this scheduled run begin? One list, one order, one reason (cron.md §§8, 9, 22). Pure.
+
+The order of `GATES` is a promise: people see the most fundamental obstacle first. What takes
+a look at the world (a gate command, another job's success) is asked later, when the run has
+its row: `engine.cron_run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+from engine.active_hours import ActiveHours
+from engine.gates import Defer, Skip, Stop
+from jobs.duration import format_duration
+from jobs.ledger import SkipReason
+from jobs.policies import Budget, Overlap, Policies
+
+_SKIP: Final = Overlap()
+_CANCELS: Final = frozenset({"cancel-running", "terminate-running"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a job's runs of today cost."""
+
+    tokens: int = 0
+    usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CronSnapshot:
+    """Everything a decision about one scheduled run may look at, read once before deciding."""
+
+    policies: Policies
+    slot: datetime | None = None
+    zone: tzinfo = UTC  # of the job: its days and the evidence
+    cron_enabled: bool = True
+    retry_at: datetime | None = None
+    failures: int = 0
+    skipped_once: str | None = None  # who asked for this slot to be left out
+    excluded: str | None = None  # which calendar excludes the slot's day, and why
+    runs: int = 0  # ended ever
+    runs_today: int = 0
+    active_hours: ActiveHours | None = None  # of the agent
+    spent: Spent = Spent()
+    spent_by_all: Spent = Spent()
+    budget_of_all: Budget | None = None  # cron.budget
+    overlap: Overlap = _SKIP  # the job's, else the config's
+    running: tuple[str, ...] = ()  # runs of this job that go on
+    waiting: int = 0  # runs of this job that wait behind them
+    last_end: datetime | None = None
+    refire_gap: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Go:
+    """Go ahead."""
+
+    model: str | None = None  # a cheaper one: the budget is spent
+    because: str = ""
+    replaces: tuple[str, ...] = ()  # runs that must make room
+    at_once: bool = True  # false: behind the runs that go on
+
+
+Decision = Go | Skip | Defer
+Gate = Callable[[CronSnapshot, datetime], Stop | None]
+
+
+def decide(snapshot: CronSnapshot, now: datetime) -> Decision:
+    """Return the first obstacle in the order of `GATES`, or how to go ahead."""
+    for gate in GATES:
+        stop = gate(snapshot, now)
+        if stop is not None:
+            return stop
+    model, because = _cheaper(snapshot)
+    if not snapshot.running or snapshot.overlap.policy == "allow":
+        return Go(model=model, because=because)
+    replaces = snapshot.running if snapshot.overlap.policy in _CANCELS else ()
+    at_once = snapshot.overlap.policy == "terminate-running"
+    return Go(model=model, because=because, replaces=replaces, at_once=at_once)
+
+
+def spent_words(budget: Budget, spent: Spent) -> str | None:
+    """Say that a budget is used up; None while something is left."""
+    if budget.tokens_per_day is not None and spent.tokens >= budget.tokens_per_day:
+        return f"{spent.tokens} of {budget.tokens_per_day} tokens of today are spent"
+    if budget.usd_per_day is not None and spent.usd >= budget.usd_per_day:
+        return f"${spent.usd:.2f} of ${budget.usd_per_day:.2f} of today are spent"
+    return None
+
+
+def _switched_off(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
+    if snapshot.cron_enabled:
+        return None
+    words = "scheduled jobs are switched off (cron.enabled, or ENGINE_SKIP_CRON)"
+    return Skip(SkipReason.DISABLED, words)
+
+
+def _in_backoff(snapshot: CronSnapshot, now: datetime) -> Stop | None:
+    if snapshot.retry_at is None or now >= snapshot.retry_at:
+        return None
+    until = f"{snapshot.retry_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+    words = f"{snapshot.failures} failures in a row; it waits until {until}"
+    return Skip(SkipReason.BACKOFF, words)
+
+
+def _left_out(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
+    if snapshot.skipped_once is None:
+        return None
+    return Skip(SkipReason.CALENDAR_EXCLUDED, f"this slot was left out: {snapshot.skipped_once}")
+
+
+def _on_excluded_day(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
+    if snapshot.excluded is None:
+        return None
+    return Skip(SkipReason.CALENDAR_EXCLUDED, snapshot.excluded)
+
+
+def _had_its_runs(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
+    most = snapshot.policies.max_runs
+    if most is None or snapshot.runs < most:
+        return None
+    return Skip(SkipReason.MAX_RUNS, f"it has run {snapshot.runs} of {most} times")
+
+
+def _had_its_day(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
+    most = snapshot.policies.max_runs_per_day
+    if most is None or snapshot.runs_today < most:
+        return None
+    words = f"it has run {snapshot.runs_today} of {most} times today ({_zone(snapshot)})"
+    return Skip(SkipReason.MAX_RUNS_PER_DAY, words)
+
+
+def _outside_hours(snapshot: CronSnapshot, now: datetime) -> Stop | None:
+    hours = snapshot.active_hours
+    if snapshot.policies.active_hours is None or hours is None or hours.contains(now):
+        return None
+    words = f"it is {now.astimezone(hours.zone):%H:%M}; the agent is active {hours.describe()}"
+    if snapshot.policies.active_hours == "skip":
+        return Skip(SkipReason.QUIET_HOURS, words)
+    return Defer(SkipReason.QUIET_HOURS, words, hours.opens_after(now))
+
+
+def _overspent(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
+    for budget, spent in _budgets(snapshot):
+        words = spent_words(budget, spent)
+        if words is not None and budget.fallback_model is None:
+            return Skip(SkipReason.BUDGET_EXHAUSTED, words)
+    return None
+
+
+def _overlapping(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
+    if not snapshot.running:
+        return None
+    overlap, waiting = snapshot.overlap, snapshot.waiting
+    match overlap.policy:
+        case "buffer-one":
+            full = f"run {snapshot.running[0]} was still going, and one waits" if waiting else ""
+        case "buffer-all":
+            full = f"{waiting} runs wait already" if waiting >= overlap.most else ""
+        case "allow":
+            going = len(snapshot.running)
+            full = f"{going} runs were still going" if going >= overlap.most else ""
+        case "cancel-running" | "terminate-running":
+            full = ""
+        case _:
+            full = f"run {snapshot.running[0]} was still going"
+    return Skip(SkipReason.OVERLAP_SKIP, full) if full else None
+
+
+def _too_soon(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
+    gap, ended = snapshot.refire_gap, snapshot.last_end
+    if ended is None or snapshot.slot is None or snapshot.slot >= ended + gap:
+        return None
+    words = f"the run before it ended less than {format_duration(gap)} ago"
+    return Skip(SkipReason.OVERLAP_SKIP, words)
+
+
+GATES: Final[tuple[Gate, ...]] = (
+    _switched_off,
+    _in_backoff,
+    _left_out,
+    _on_excluded_day,
+    _had_its_runs,
+    _had_its_day,
+    _overspent,
+    _overlapping,
+    _too_soon,
+    _outside_hours,  # last: it may only defer, and what would not run then need not wait
+)
+
+
+def _budgets(snapshot: CronSnapshot) -> list[tuple[Budget, Spent]]:
+    of_all = snapshot.budget_of_all
+    pairs = [] if of_all is None else [(of_all, snapshot.spent_by_all)]
+    own = snapshot.policies.budget
+    return pairs if own is None else [*pairs, (own, snapshot.spent)]
+
+
+def _cheaper(snapshot: CronSnapshot) -> tuple[str | None, str]:
+    for budget, spent in _budgets(snapshot):
+        words = spent_words(budget, spent)
+        if words is not None:
+            return budget.fallback_model, f"{words}: the cheaper model answers"
+    return None, ""
+
+
+def _zone(snapshot: CronSnapshot) -> str:
+    return getattr(snapshot.zone, "key", "UTC")
