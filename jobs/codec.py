@@ -162,6 +162,8 @@ def state_to_json(state: JobState) -> dict[str, Any]:
             "orphanedAtMs": ms(state.orphaned_at),
             "autoDisabled": None if not state.auto_disabled else {"reason": state.auto_disabled},
             "paused": None if state.paused is None else dict(state.paused),
+            "skips": dict(state.skips) or None,
+            "alarm": dict(state.alarm) or None,
         }
     )
 

@@ -147,7 +147,10 @@ class JobState:
     retry_at: datetime | None = None  # an error backoff holds the job until then
     orphaned_at: datetime | None = None  # its config entry is gone
     auto_disabled: str | None = None  # reason
-    paused: Mapping[str, Any] | None = None  # {by, note, until}
+    paused: Mapping[str, Any] | None = None  # {by, note, untilMs, atMs}
+    watch_at: datetime | None = None  # when somebody must look after it (its deadlines, a pause)
+    skips: Mapping[str, str] = field(default_factory=dict)  # slots left out once: ms → by whom
+    alarm: Mapping[str, Any] = field(default_factory=dict)  # its last alarm: engine.alarms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
 DEFAULT: Final = timedelta(minutes=5)
 _MS: Final = timedelta(milliseconds=1)
+_SECOND: Final = timedelta(seconds=1)
 
 
 @lru_cache(maxsize=65_536)
@@ -40,3 +41,13 @@ def _formed(part: str) -> bool:
     if slash and not step.isdecimal():
         return False
     return base in ("*", "?") or all(piece.isdecimal() for piece in base.split("-"))
+
+
+def jitter(job_id: str, slot: datetime, window: timedelta, following: datetime | None) -> timedelta:
+    """Return how late a slot starts: by chance, the same after any restart (cron.md §22 row 6).
+
+    It never reaches the next slot.
+    """
+    if following is not None:
+        window = min(window, following - slot - _SECOND)
+    return offset(f"{job_id}@{slot.timestamp():.3f}", window)

@@ -39,6 +39,9 @@ _STATE: Final = (
     "orphaned_at",
     "auto_disabled",
     "paused",
+    "watch_at",
+    "skips",
+    "alarm",
 )
 _READ: Final = "id, definition, revision, enabled, created_at, updated_at, " + ", ".join(_STATE)
 _FIXED: Final = _READ.count(",") + 1 - len(_STATE)
@@ -49,6 +52,7 @@ _INSTANTS: Final = (
     "running_since",
     "last_run_at",
     "orphaned_at",
+    "watch_at",
 )
 _SETTABLE: Final = frozenset({*_STATE, "enabled"})
 _WAITING: Final = (
@@ -346,4 +350,6 @@ def _state(columns: Sequence[Any]) -> JobState:
     state["last_duration"] = None if took is None else timedelta(milliseconds=took)
     state["last_reason"] = SkipReason(state["last_reason"]) if state["last_reason"] else None
     state["paused"] = mapping_of(state["paused"]) or None
+    state["alarm"] = mapping_of(state["alarm"])
+    state["skips"] = mapping_of(state["skips"])
     return JobState(**state)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from jobs import stagger
 
 FIVE = timedelta(minutes=5)
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,22 @@ def test_jobs_are_spread_over_the_whole_window() -> None:
     places = [stagger.offset(f"job-{n}", FIVE) for n in range(200)]
     assert max(places) < FIVE
     assert len({place // timedelta(minutes=1) for place in places}) == 5
+
+
+def test_jitter_is_by_chance_per_slot_and_the_same_again() -> None:
+    slots = [NOON + timedelta(hours=n) for n in range(100)]
+    late = [stagger.jitter("job-1", slot, FIVE, slot + timedelta(hours=1)) for slot in slots]
+    assert late == [
+        stagger.jitter("job-1", slot, FIVE, slot + timedelta(hours=1)) for slot in slots
+    ]
+    assert len(set(late)) > 90
+    assert timedelta() <= min(late)
+    assert max(late) < FIVE
+
+
+def test_jitter_never_reaches_the_next_slot() -> None:
+    slots = [NOON + timedelta(seconds=2 * n) for n in range(100)]
+    following = timedelta(seconds=2)
+    assert max(stagger.jitter("j", slot, FIVE, slot + following) for slot in slots) < following
+    assert stagger.jitter("j", NOON, FIVE, NOON + timedelta(seconds=1)) == timedelta()
+    assert stagger.jitter("j", NOON, FIVE, None) < FIVE

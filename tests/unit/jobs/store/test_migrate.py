@@ -24,10 +24,10 @@ from jobs.store.db import Database
 from jobs.store.migrate import OURS, Steps
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SECOND = """
+LATER = """
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "9001"
+down_revision = {head!r}
 def upgrade():
     op.execute("ALTER TABLE jobs ADD COLUMN colour TEXT")
     op.execute({extra!r})
@@ -51,10 +51,10 @@ def steps(place: Path, extra: str = "SELECT 1") -> Steps:
     """Our steps and one more."""
     ours = Path(str(migrations.__file__)).parent
     (place / "versions").mkdir(parents=True)
-    for name in ("env.py", "versions/v0001_initial.py"):
-        (place / name).write_text((ours / name).read_text())
-    (place / "versions" / "v0002.py").write_text(SECOND.format(extra=extra))
-    return Steps("0002", str(place))
+    for file in (ours / "env.py", *(ours / "versions").glob("v*.py")):
+        (place / file.relative_to(ours)).write_text(file.read_text())
+    (place / "versions" / "v9001.py").write_text(LATER.format(head=OURS.head, extra=extra))
+    return Steps("9001", str(place))
 
 
 @pytest.fixture
@@ -86,17 +86,35 @@ async def test_a_migration_keeps_the_rows_and_a_copy_of_before(
     engine: sa.Engine, path: Path, tmp_path: Path
 ) -> None:
     migrate.upgrade(engine, path, steps(tmp_path / "more"))
-    assert schema(path) == ("0002", True, 1)
-    assert schema(tmp_path / "state.db.before-0002") == ("0001", False, 1)
+    assert schema(path) == ("9001", True, 1)
+    assert schema(tmp_path / "state.db.before-9001") == (OURS.head, False, 1)
+
+
+async def test_the_first_schema_is_brought_up_with_its_rows(tmp_path: Path) -> None:
+    old = tmp_path / "old.db"
+    first = sa.create_engine(f"sqlite:///{old}")
+    with first.begin() as tx:
+        migrate.bring_up(tx, Steps("0001"))
+        tx.exec_driver_sql(
+            "INSERT INTO jobs (id, kind, name, source, definition, revision, enabled)"
+            " VALUES ('a', 'cron', 'a', 'runtime', '{}', 'r', 1)"
+        )
+    first.dispose()
+    database = await Database.open(old)
+    assert await database.read(lambda tx: jobs.quarantined(tx)) == []
+    await database.close()
+    with closing(sqlite3.connect(old)) as db:
+        assert db.execute("SELECT id, watch_at FROM jobs").fetchall() == [("a", None)]
+        assert db.execute("SELECT version_num FROM alembic_version").fetchone()[0] == OURS.head
 
 
 async def test_an_older_copy_is_never_overwritten(
     engine: sa.Engine, path: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "state.db.before-0002").write_text("precious")
+    (tmp_path / "state.db.before-9001").write_text("precious")
     migrate.upgrade(engine, path, steps(tmp_path / "more"))
-    assert (tmp_path / "state.db.before-0002").read_text() == "precious"
-    assert schema(tmp_path / "state.db.before-0002.2") == ("0001", False, 1)
+    assert (tmp_path / "state.db.before-9001").read_text() == "precious"
+    assert schema(tmp_path / "state.db.before-9001.2") == (OURS.head, False, 1)
 
 
 async def test_a_step_that_fails_is_taken_back_whole(
@@ -104,7 +122,7 @@ async def test_a_step_that_fails_is_taken_back_whole(
 ) -> None:
     with pytest.raises(sa.exc.OperationalError):
         migrate.upgrade(engine, path, steps(tmp_path / "more", "SELECT nonsense"))
-    assert schema(path) == ("0001", False, 1)
+    assert schema(path) == (OURS.head, False, 1)
 
 
 @pytest.mark.parametrize("loss", ["DELETE FROM jobs", "DROP TABLE outbox"])
@@ -118,7 +136,7 @@ async def test_a_step_that_loses_rows_is_taken_back_whole(
         )
     with pytest.raises(StoreUnavailable, match="rows would have been lost"):
         migrate.upgrade(engine, path, steps(tmp_path / "more", loss))
-    assert schema(path) == ("0001", False, 1)
+    assert schema(path) == (OURS.head, False, 1)
 
 
 def test_an_up_to_date_database_is_not_copied(engine: sa.Engine, path: Path) -> None:
