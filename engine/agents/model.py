@@ -25,6 +25,7 @@ from engine.agents.base import (
     TurnReply,
     TurnRequest,
 )
+from engine.agents.envelope import completed
 from engine.agents.secrets import redacted
 from jobs.ledger import Usage
 
@@ -373,7 +374,15 @@ def _build(library: Library, candidate: Candidate) -> Any:
         access.model_profile(candidate.model),
         {"openai_chat_streaming_requires_finish_reason": provider.require_finish_reason},
     )
-    return OpenAIChatModel(candidate.model, provider=access, profile=profile)
+
+    class Similar(OpenAIChatModel):  # type: ignore[misc]  # the extra is absent from a plain install
+        """A model on a server that may leave out what nobody needs."""
+
+        def _validate_completion(self, response: Any) -> Any:  # a hook meant for subclasses
+            answer = completed(response.model_dump(warnings=False), candidate.model)
+            return super()._validate_completion(type(response).construct(**answer))
+
+    return Similar(candidate.model, provider=access, profile=profile)
 
 
 def _openai_access(provider: Provider) -> Any:
@@ -466,6 +475,7 @@ _CATEGORIES: Final[Mapping[str, FailureClass]] = {
     "ModelRequestRejectedError": FailureClass.INVALID,
     "UnexpectedModelBehavior": FailureClass.INVALID,
     "UserError": FailureClass.INVALID,
+    "NoAnswer": FailureClass.INVALID,  # ours: `engine.agents.envelope`
 }
 
 

@@ -32,6 +32,7 @@ class Plan:
     drop: bool = False  # closes the connection instead
     prompt_tokens: int = 11
     completion_tokens: int = 7
+    body: Mapping[str, Any] | None = None  # the whole answer, for servers that are only similar
 
 
 def rate_limited(retry_after: float | None = None) -> Plan:
@@ -139,6 +140,8 @@ class OpenAIServer:
             return 401, {}, {"error": {"message": message, **code}}
         if plan.status != 200:
             return plan.status, plan.headers, {"error": dict(plan.error)}
+        if plan.body is not None:
+            return 200, plan.headers, dict(plan.body)
         return 200, plan.headers, _completion(str(body["model"]), plan)
 
 

@@ -144,6 +144,67 @@ async def test_a_filtered_answer_is_a_failure() -> None:
     assert "content filter" in failure.message
 
 
+COMPLETE: Mapping[str, Any] = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "fine"},
+            "finish_reason": "stop",
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": [{"message": {"content": "fine"}}]},
+        *(
+            {key: COMPLETE[key] for key in COMPLETE if key != out}
+            for out in COMPLETE
+            if out != "choices"
+        ),
+        COMPLETE | {"id": None, "created": 1.5, "object": "text_completion"},
+        COMPLETE | {"usage": {"total_tokens": 3}},
+        COMPLETE | {"choices": [COMPLETE["choices"][0] | {"index": None, "logprobs": []}]},
+        COMPLETE | {"choices": [COMPLETE["choices"][0] | {"finish_reason": "eos"}]},
+    ],
+)
+async def test_a_server_that_is_only_similar_is_understood(body: Mapping[str, Any]) -> None:
+    """Servers leave out parts of the envelope that nobody needs to read the words in it."""
+    assert (await answer(turn(), Plan(body=body))).payloads == ("fine",)
+
+
+async def test_a_similar_server_may_ask_for_tools_in_its_own_way() -> None:
+    call = {"function": {"name": "echo", "arguments": {"x": "hi"}}}
+    asks = {"choices": [{"message": {"content": None, "tool_calls": [call]}}]}
+    tool = Echo()
+    await answer(turn(tools=[tool.tool()]), Plan(body=asks), Plan(text="done"))
+    assert tool.heard == [{"x": "hi"}]
+
+
+@pytest.mark.parametrize("choices", [{"choices": []}, {"choices": None}, {}])
+async def test_an_answer_without_an_answer_is_a_failure_that_says_so(
+    choices: Mapping[str, Any],
+) -> None:
+    failure = await failure_of(Plan(body={**choices, "error": {"message": "no such model: m0"}}))
+    assert failure.failure is FailureClass.INVALID
+    assert "no such model: m0" in failure.message
+
+
+async def test_an_answer_that_cannot_be_read_makes_room_for_the_fallback() -> None:
+    async with (
+        OpenAIServer(Plan(body={"choices": []})) as first,
+        OpenAIServer() as second,
+        agent_on(first, second) as agent,
+    ):
+        assert (await agent.answer(turn())).model == "m1"
+
+
 @pytest.mark.parametrize(
     ("plan", "failure"),
     [
