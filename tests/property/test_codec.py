@@ -102,7 +102,7 @@ JOBS = st.builds(
     description=OPTIONAL,
     created_at=st.none() | INSTANTS,
     updated_at=st.none() | INSTANTS,
-    extra=st.just({}) | st.just({"gate": {"command": ["true"]}, "maxRuns": 3}),
+    extra=st.just({}) | st.just({"ofARelease": {"toCome": ["true"]}, "laterStill": 3}),
 )
 
 
