@@ -1,8 +1,7 @@
 """The shell of one scheduled job: an event queued, a turn taken, or a command run.
 
-Execution and delivery are two facts (cron.md §10.3): a run that did its work is `ok`, and
-what became of its words stands in the outbox. Words nobody wanted are recorded as not sent,
-with the reason, and kept.
+What its work amounts to, where that goes and what it means for the job is decided in
+`engine.cron_outcome`; here it is done and written down.
 """
 
 from __future__ import annotations
@@ -17,23 +16,31 @@ from typing import Any, Final, Protocol
 
 from engine import process, prompt, sessions as keys
 from engine.agents.base import FailureClass, Tool
-from engine.agents.secrets import redacted
 from engine.clock import Clock
-from engine.outbox import Delivery, Priority, expiry
-from engine.outcome import Verdict, classify
-from engine.outlet import found_words, last_of
+from engine.cron_outcome import (
+    Done,
+    Fate,
+    answered,
+    consequences,
+    failed,
+    printed,
+    spoken,
+    unanswered,
+)
+from engine.lanes import Places
+from engine.outbox import Delivery
+from engine.outlet import find_route
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute, TargetWish, resolve
+from engine.route import NoRoute, TargetWish
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from engine.wake import Intent
 from jobs.crash import crash_point
-from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
-from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, Source, SystemEvent, WakeMode
-from jobs.retry import RetryPolicy, after_one_shot, after_recurring
-from jobs.schedule import At
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason
+from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, SystemEvent, WakeMode
+from jobs.retry import RetryPolicy
 from jobs.store import jobs as job_rows
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
@@ -42,7 +49,6 @@ TURN_TIMEOUT: Final = timedelta(minutes=60)  # cron.md §8
 COMMAND_TIMEOUT: Final = timedelta(minutes=10)
 OUTPUT_MOST: Final = 200_000
 TIMED_OUT: Final = "cron: job execution timed out"
-_SENT_BY_TOOL: Final = "message"
 
 
 class Wakes(Protocol):
@@ -100,17 +106,6 @@ class CronSettings:
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
-    """What a job's work amounts to, before anybody decided where it goes."""
-
-    run: Run
-    verdict: Verdict | None  # None: it failed
-    failure: str = ""  # class, if it failed
-    turn: TurnResult | None = None
-    sent_to: tuple[tuple[str, str], ...] = ()  # (channel, to) the agent wrote to itself
-
-
 class CronRuns:
     """Performs cron jobs, a bounded number at once, first come first served."""
 
@@ -138,7 +133,7 @@ class CronRuns:
         self._settings = settings
         self._tools_for = tools_for
         self._run_program: RunProgram = run_program or process.run
-        self._places = _Places(lambda: settings().max_concurrent_runs)
+        self._places = Places(lambda: settings().max_concurrent_runs)
 
     def begin(self, job: Job, run: Run) -> Coroutine[Any, Any, None]:
         """Perform a claimed run. See `engine.loop.Performer`."""
@@ -164,14 +159,7 @@ class CronRuns:
         now = self._clock.now()
         if not text.strip():
             words = "main job requires non-empty systemEvent text"
-            empty = replace(
-                run,
-                status=RunStatus.SKIPPED,
-                reason=SkipReason.EMPTY_EVENT,
-                because=words,
-                ended_at=now,
-            )
-            await self._end(job, empty)
+            await self._end(job, run.skipped(SkipReason.EMPTY_EVENT, words, now))
             return
         agent = self._roster().agent(job.agent_id)
         mode = "now" if job.wake_mode is WakeMode.NOW else "next-heartbeat"
@@ -207,7 +195,8 @@ class CronRuns:
 
         async def settle(result: TurnResult) -> None:
             crash_point("after-turn")
-            await self._settle(job, agent, self._turn_done(run, result))
+            done = _turn_done(run, result, self._roster().response_prefix)
+            await self._settle(job, agent, done, also=[lambda tx: remember(tx, result)])
 
         await self._turns.take(order, settle=settle)
 
@@ -240,35 +229,6 @@ class CronRuns:
             transcript=payload.message,
         )
 
-    def _turn_done(self, run: Run, result: TurnResult) -> _Done:
-        reply, failure = result.reply, result.failure
-        if failure is not None or reply is None:
-            name = failure.failure.value if failure else FailureClass.INTERNAL.value
-            words = failure.message if failure else "the agent did not answer"
-            return _Done(run=_failed(run, name, words, result.ended_at), verdict=None, failure=name)
-        verdict = classify(
-            reply.payloads, mode="cron", response_prefix=self._roster().response_prefix
-        )
-        ended = replace(
-            run,
-            status=RunStatus.OK,
-            outcome=verdict.outcome,
-            usage=reply.usage,
-            model=reply.model,
-            provider=reply.provider,
-            reply=_reply_words(verdict, "\n".join(reply.payloads)),
-            ended_at=result.ended_at,
-        )
-        if verdict.outcome is Outcome.FAILED:
-            ended = _failed(ended, "internal", verdict.because, result.ended_at)
-            return _Done(run=ended, verdict=None, failure="internal", turn=result)
-        sent = tuple(
-            (str(call.arguments.get("channel") or ""), str(call.arguments.get("to") or ""))
-            for call in reply.tool_calls
-            if call.name == _SENT_BY_TOOL and not call.failed
-        )
-        return _Done(run=ended, verdict=verdict, turn=result, sent_to=sent)
-
     # -- a command -----------------------------------------------------------------------
 
     async def _command(self, job: Job, run: Run, payload: Command) -> None:
@@ -287,67 +247,29 @@ class CronRuns:
                     drop_rest=True,  # how it ends counts, not how much it said
                 )
         except TimeoutError:
-            done = self._command_failed(run, FailureClass.TIMEOUT, TIMED_OUT)
+            done = failed(run, FailureClass.TIMEOUT, TIMED_OUT, self._clock.now())
         except OSError as error:
             words = process.unstarted(error, payload.argv[0], payload.cwd)
-            done = self._command_failed(run, FailureClass.INVALID, words)
+            done = failed(run, FailureClass.INVALID, words, self._clock.now())
         else:
-            done = self._command_done(run, end)
+            done = _command_done(run, end, self._clock.now())
         crash_point("after-turn")
         await self._settle(job, agent, done)
 
-    def _command_failed(self, run: Run, failure: FailureClass, words: str) -> _Done:
-        now = self._clock.now()
-        return _Done(
-            run=_failed(run, failure.value, words, now), verdict=None, failure=failure.value
-        )
-
-    def _command_done(self, run: Run, end: process.Ended) -> _Done:
-        out = end.out.decode(errors="replace").strip()
-        err = end.err.decode(errors="replace").strip()
-        text = f"stdout:\n{out}\n\nstderr:\n{err}" if out and err else out or err
-        if end.too_long:
-            text += "\n[cut: the output was longer]"
-        now = self._clock.now()
-        run = replace(run, facts={**run.facts, "exitCode": end.code})
-        if end.silent:
-            return self._command_failed(run, FailureClass.TIMEOUT, "no output for too long; ended")
-        if end.code != 0:
-            what = f"signal {-end.code}" if end.code < 0 else f"exit status {end.code}"
-            words = redacted(f"{what}: {(err or out)[-500:] or 'no words'}")
-            failed = replace(
-                _failed(run, FailureClass.INVALID.value, words, now), reply={"rawText": text}
-            )
-            return _Done(run=failed, verdict=None, failure=FailureClass.INVALID.value)
-        verdict = classify([text] if text else [], mode="cron")
-        ended = replace(
-            run,
-            status=RunStatus.OK,
-            outcome=verdict.outcome,
-            reply=_reply_words(verdict, text),
-            ended_at=now,
-        )
-        return _Done(run=ended, verdict=verdict)
-
     # -- the end -------------------------------------------------------------------------
 
-    async def _settle(self, job: Job, agent: AgentProfile, done: _Done) -> None:
+    async def _settle(
+        self, job: Job, agent: AgentProfile, done: Done, *, also: Sequence[Also] = ()
+    ) -> None:
         """One transaction: run row, session, outbox, and what it means for the job."""
-        run, deliveries = done.run, list[Delivery]()
-        if done.verdict is not None:
-            found = await self._route(job, agent)
-            run, deliveries = self._deliveries(job, run, done, found)
-        also: list[Also] = []
-        if (turn := done.turn) is not None:
-            also.append(lambda tx: remember(tx, turn))
+        found = await self._route(job, agent)
+        run, deliveries = spoken(job, done, found, self._clock.now())
         await self._end(job, run, deliveries=deliveries, also=also, failure=done.failure)
 
     async def _route(self, job: Job, agent: AgentProfile) -> Route | NoRoute:
         spec = job.delivery
         if spec.mode == "none":
             return NoRoute(SkipReason.TARGET_NONE, "delivery is none")
-        origin = job.session_key or keys.main_key(agent.agent_id, main=self._roster().main_key)
-        known = await self._database.read(lambda tx: last_of(tx, agent.agent_id, origin))
         wish = TargetWish(
             target=spec.channel or "last",
             to=spec.to,
@@ -355,36 +277,13 @@ class CronRuns:
             thread_id=spec.thread_id,
             source="config",
         )
-        return resolve(wish, self._roster().route_facts(agent.agent_id, known))
-
-    def _deliveries(
-        self, job: Job, run: Run, done: _Done, found: Route | NoRoute
-    ) -> tuple[Run, list[Delivery]]:
-        if job.delivery.mode == "none":
-            return run, []  # nobody asked for its words
-        run = replace(run, target=_target_words(job, found))
-        verdict = done.verdict
-        if verdict is None or verdict.outcome is not Outcome.ALERT:
-            return run, []
-        if isinstance(found, NoRoute):
-            return replace(run, reason=found.reason, because=found.because), []
-        if any(_same_place(sent, found) for sent in done.sent_to):
-            words = "the agent sent it there itself with the message tool"
-            return replace(run, reason=SkipReason.DUPLICATE, because=words), []
-        now = run.ended_at or self._clock.now()
-        delivery = Delivery(
-            key=f"{job.id}:{run.id}:0",
-            route=found,
-            text=verdict.text,
-            kind="cron",
-            created_at=now,
-            expires_at=expiry("cron", now),
-            agent_id=run.agent_id,
-            run_id=run.id,
-            job_id=job.id,
-            priority=Priority.CRON,
+        return await find_route(
+            self._database,
+            self._roster(),
+            wish,
+            agent_id=agent.agent_id,
+            session_key=job.session_key,
         )
-        return replace(run, delivery_key=delivery.key), [delivery]
 
     async def _end(
         self,
@@ -400,51 +299,35 @@ class CronRuns:
         run = replace(run, next_due_at=following)
         stored = await self._database.read(lambda tx: job_rows.get(tx, job.id))
         failures = (stored.state.consecutive_errors if stored else 0) + 1
-        columns = _consequences(job, run, failure, failures, now, self._settings().retry)
-        effects = list(also)
-        if "enabled" in columns:
-            effects.append(lambda tx: job_rows.switch_off(tx, job.id, now))
-            columns = {key: value for key, value in columns.items() if key != "enabled"}
-        if _finished(job, run, now):
-            effects.append(lambda tx: _retire(tx, job, run, now))
+        after = consequences(job, run, failure, failures, now, self._settings().retry)
         await self._recorder.ended(
-            Finish(run=run, job_columns=columns), deliveries=deliveries, also=effects
+            Finish(run=run, job_columns=after.columns),
+            deliveries=deliveries,
+            also=[*also, lambda tx: _meet(tx, job, after.fate, now)],
         )
 
 
-class _Places:
-    """A bounded number of places, first come first served; the bound may change."""
-
-    def __init__(self, limit: Callable[[], int]) -> None:
-        self._limit = limit
-        self._taken = 0
-        self._queue: list[asyncio.Future[None]] = []
-
-    async def __aenter__(self) -> None:
-        if self._taken < max(1, self._limit()) and not self._queue:
-            self._taken += 1
+def _meet(tx: Tx, job: Job, fate: Fate, now: datetime) -> None:
+    match fate:
+        case Fate.KEPT:
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._leave()
-            elif turn in self._queue:  # who left before us may have passed it over already
-                self._queue.remove(turn)
-            raise
+        case Fate.SWITCHED_OFF:
+            job_rows.switch_off(tx, job.id, now)
+        case Fate.REMOVED:
+            job_rows.delete(tx, job.id)
 
-    async def __aexit__(self, *_: object) -> None:
-        self._leave()
 
-    def _leave(self) -> None:
-        self._taken -= 1
-        while self._queue and self._taken < max(1, self._limit()):
-            turn = self._queue.pop(0)
-            if not turn.done():
-                self._taken += 1
-                turn.set_result(None)
+def _turn_done(run: Run, result: TurnResult, response_prefix: str) -> Done:
+    if result.reply is None:
+        return unanswered(run, result.failure, result.ended_at)
+    return answered(run, result.reply, result.ended_at, response_prefix=response_prefix)
+
+
+def _command_done(run: Run, end: process.Ended, at: datetime) -> Done:
+    if not end.silent:
+        return printed(run, end.code, end.out, end.err, at, cut=end.too_long)
+    run = replace(run, facts={**run.facts, "exitCode": end.code})
+    return failed(run, FailureClass.TIMEOUT, "no output for too long; ended", at)
 
 
 def _session_of(job: Job, run: Run, agent: AgentProfile, main: str) -> str:
@@ -456,71 +339,3 @@ def _session_of(job: Job, run: Run, agent: AgentProfile, main: str) -> str:
     if target == "main":
         return keys.main_key(agent.agent_id, main=main)
     return keys.cron_key(agent.agent_id, job.id, run_id=run.id)
-
-
-def _failed(run: Run, failure: str, words: str, now: datetime) -> Run:
-    return replace(
-        run,
-        status=RunStatus.FAILED,
-        outcome=Outcome.FAILED,
-        reason=SkipReason.AGENT_RUNNER_FAILURE,
-        because=words,
-        error={"class": failure, "message": words},
-        ended_at=now,
-    )
-
-
-def _reply_words(verdict: Verdict, raw: str) -> Mapping[str, Any]:
-    words = {"rawText": raw, "preview": verdict.preview, "droppedText": verdict.dropped}
-    return {key: value for key, value in words.items() if value}
-
-
-def _target_words(job: Job, found: Route | NoRoute) -> Mapping[str, Any]:
-    return {"requested": job.delivery.channel or job.delivery.mode, **found_words(found)}
-
-
-def _same_place(sent: tuple[str, str], route: Route) -> bool:
-    channel, to = sent
-    return channel in ("", route.channel) and to in ("", route.to)
-
-
-def _finished(job: Job, run: Run, now: datetime) -> bool:
-    over = run.status in (RunStatus.OK, RunStatus.SKIPPED)
-    return over and isinstance(job.schedule, At) and not _before_its_time(job, run, now)
-
-
-def _before_its_time(job: Job, run: Run, now: datetime) -> bool:
-    """Whether somebody tried a one-shot by hand: its own instant still stands (cron.md §8)."""
-    by_hand = run.trigger is Trigger.MANUAL
-    return by_hand and isinstance(job.schedule, At) and job.schedule.at > now
-
-
-def _retire(tx: Tx, job: Job, run: Run, now: datetime) -> None:
-    """A one-shot that is over: gone if it succeeded and asked for that, else switched off.
-
-    See cron.md §9.1. One of the config stays, whatever it asks: its row is what says that
-    its instant has been served (§13).
-    """
-    if job.delete_after_run and run.status is RunStatus.OK and job.source is not Source.CONFIG:
-        job_rows.delete(tx, job.id)
-    else:
-        job_rows.switch_off(tx, job.id, now)
-
-
-def _consequences(
-    job: Job, run: Run, failure: str, failures: int, now: datetime, policy: RetryPolicy
-) -> dict[str, Any]:
-    """Return what a run's end changes at its job (cron.md §9)."""
-    if _before_its_time(job, run, now):
-        return {}
-    if run.status is not RunStatus.FAILED:
-        return {"retry_at": None}
-    if isinstance(job.schedule, At):
-        verdict = after_one_shot(failure, failures, now, policy)
-        if verdict.retry_at is not None:
-            return {"retry_at": verdict.retry_at, "next_run_at": verdict.retry_at}
-        return {"retry_at": None, "enabled": False}
-    verdict = after_recurring(failures, now, policy)
-    if verdict.disable:
-        return {"retry_at": None, "auto_disabled": "consecutive-failures", "enabled": False}
-    return {"retry_at": verdict.retry_at}

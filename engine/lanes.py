@@ -150,3 +150,40 @@ def _started(holder: Holder, now: datetime) -> Holder:
         since=now,
         running=True,
     )
+
+
+class Places:
+    """A bounded number of places, first come first served; the bound may change."""
+
+    def __init__(self, limit: Callable[[], int]) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._queue: list[asyncio.Future[None]] = []
+
+    async def __aenter__(self) -> None:
+        """Wait for a place and take it."""
+        if self._taken < max(1, self._limit()) and not self._queue:
+            self._taken += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()
+            elif turn in self._queue:  # who left before us may have passed it over already
+                self._queue.remove(turn)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give the place to whoever waits first."""
+        self._leave()
+
+    def _leave(self) -> None:
+        self._taken -= 1
+        while self._queue and self._taken < max(1, self._limit()):
+            turn = self._queue.pop(0)
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)

@@ -18,11 +18,11 @@ from engine.checklist import Checklist, Task
 from engine.gates import BeatSnapshot
 from engine.heartbeat import Cadence
 from engine.lanes import Holder, Lanes
-from engine.outlet import found_words, last_of
+from engine.outlet import find_route
 from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute, TargetWish, resolve
-from engine.sessions import beat_key, main_key
-from engine.store import events as event_rows, meta, tasks as task_rows
+from engine.route import NoRoute, TargetWish, found_words, resolve
+from engine.sessions import beat_key
+from engine.store import events as event_rows, meta, sessions as session_rows, tasks as task_rows
 from engine.store.events import SystemEvent
 from engine.target import LastRoute, Route
 from engine.wake import FLOOD_WINDOW, Intent, Wake, guard
@@ -174,17 +174,17 @@ class Lookout:
 
     async def route_words(self, agent: AgentProfile) -> dict[str, Any]:
         """Return where an alert of this agent would go now, or why it would go nowhere."""
-        roster = self._roster()
-        key = main_key(agent.agent_id, main=roster.main_key)
-        last = await self._database.read(lambda tx: last_of(tx, agent.agent_id, key))
-        return found_words(resolve(agent.beat.wish, roster.route_facts(agent.agent_id, last)))
+        found = await find_route(
+            self._database, self._roster(), agent.beat.wish, agent_id=agent.agent_id
+        )
+        return found_words(found)
 
     def _known(self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime) -> _Known:
         stored = job_rows.get(tx, JOB_PREFIX + agent.agent_id)
         return _Known(
             events=event_rows.pending(tx, agent.agent_id, session_key, now),
             tasks=task_rows.last_slots(tx, agent.agent_id),
-            last=last_of(tx, agent.agent_id, session_key),
+            last=session_rows.last_route(tx, agent.agent_id, session_key),
             starts=run_rows.starts_since(tx, agent.agent_id, now - 2 * FLOOD_WINDOW),
             poll_at=run_rows.last_poll(tx, agent.agent_id),
             enabled=switched_on(tx, agent.agent_id),

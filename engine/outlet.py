@@ -12,10 +12,9 @@ from engine.roster import Roster
 from engine.route import NoRoute, TargetWish, resolve
 from engine.sessions import main_key
 from engine.store import outbox, sessions
-from engine.target import LastRoute, Route, split_target
+from engine.target import Route, split_target
 from jobs.errors import InvalidInput
-from jobs.store.db import Database, Tx
-from jobs.store.rows import ms
+from jobs.store.db import Database
 
 
 class Outlet:
@@ -48,19 +47,14 @@ class Outlet:
             raise InvalidInput("the message was not accepted", why="its text is empty")
         roster = self._roster()
         agent = roster.agent(agent_id).agent_id
-        known = await self._database.read(
-            lambda tx: last_of(tx, agent, main_key(agent, main=roster.main_key))
+        wish = TargetWish(
+            target=_channel_of(channel, to),
+            to=to,
+            account_id=account_id,
+            thread_id=thread_id,
+            source="config",
         )
-        found = resolve(
-            TargetWish(
-                target=_channel_of(channel, to),
-                to=to,
-                account_id=account_id,
-                thread_id=thread_id,
-                source="config",
-            ),
-            roster.route_facts(agent, known),
-        )
+        found = await find_route(self._database, roster, wish, agent_id=agent)
         if isinstance(found, NoRoute):
             raise InvalidInput(
                 "the message was not accepted", why=found.because, fix=found.reason.fix
@@ -94,31 +88,15 @@ def _channel_of(channel: str | None, to: str | None) -> str:
     return named or "last"
 
 
-def last_of(tx: Tx, agent_id: str, session_key: str) -> LastRoute | None:
-    """Return where `last` leads: the session's own route, else the newest usable direct one.
-
-    channels.md §4: per-peer sessions would otherwise leave `last` empty for ever.
-    """
-    own = sessions.route(tx, session_key)
-    if own is not None and own.unusable is None:
-        return own
-    known = [r for r in sessions.routes(tx, agent_id=agent_id) if r.channel != "local"]
-    usable = [r for r in known if r.unusable is None and r.chat_type.value == "direct"]
-    return next(iter(usable), own)
-
-
-def found_words(found: Route | NoRoute) -> dict[str, Any]:
-    """Return a resolved route, or why there is none, as the record keeps it."""
-    if isinstance(found, NoRoute):
-        return {"reason": found.reason.value, "because": found.because}
-    words = {
-        "channel": found.channel,
-        "accountId": found.account_id,
-        "to": found.to,
-        "threadId": found.thread_id,
-        "chatType": found.chat_type.value,
-        "via": found.via,
-        "learntAt": ms(found.learnt_at),
-        "warning": found.warning,
-    }
-    return {key: value for key, value in words.items() if value is not None}
+async def find_route(
+    database: Database,
+    roster: Roster,
+    wish: TargetWish,
+    *,
+    agent_id: str,
+    session_key: str | None = None,
+) -> Route | NoRoute:
+    """Return where words of an agent would go now; ``last`` is its main session's by default."""
+    key = session_key or main_key(agent_id, main=roster.main_key)
+    known = await database.read(lambda tx: sessions.last_route(tx, agent_id, key))
+    return resolve(wish, roster.route_facts(agent_id, known))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from engine.target import ChatType, LastRoute, Route, parse_target, split_target
 from jobs.errors import InvalidInput
 from jobs.ledger import SkipReason
+from jobs.store.rows import ms
 
 LOCAL: Final = "local"
 LOCAL_ACCOUNT: Final = "default"
@@ -257,3 +258,20 @@ def local_route(via: str) -> Route:
         chat_type=ChatType.DIRECT,
         via=via,
     )
+
+
+def found_words(found: Route | NoRoute) -> dict[str, Any]:
+    """Return a resolved route, or why there is none, as the record keeps it."""
+    if isinstance(found, NoRoute):
+        return {"reason": found.reason.value, "because": found.because}
+    words = {
+        "channel": found.channel,
+        "accountId": found.account_id,
+        "to": found.to,
+        "threadId": found.thread_id,
+        "chatType": found.chat_type.value,
+        "via": found.via,
+        "learntAt": ms(found.learnt_at),
+        "warning": found.warning,
+    }
+    return {key: value for key, value in words.items() if value is not None}

@@ -15,8 +15,8 @@ from engine.config import effective
 from engine.config.load import Loaded
 from engine.conversation import ChatTurn
 from engine.core import Engine
-from engine.outlet import last_of
-from engine.route import TargetWish, resolve
+from engine.outlet import find_route
+from engine.route import TargetWish
 from engine.store import events as event_rows, inbox, outbox, sessions as session_rows
 from engine.target import Route
 from gateway.channels.base import AccountStatus, Channel
@@ -309,11 +309,9 @@ class FrontConversation:
         return answer.to_wire()
 
     async def _route(self, order: ChatOrder) -> Route | None:
-        roster = self._engine.roster
-        last = await self._engine.database.read(
-            lambda tx: last_of(tx, order.agent_id, order.session_key)
-        )
-        found = resolve(
+        found = await find_route(
+            self._engine.database,
+            self._engine.roster,
             TargetWish(
                 target=order.channel or "last",
                 to=order.to,
@@ -321,7 +319,8 @@ class FrontConversation:
                 thread_id=order.thread_id,
                 source="config",
             ),
-            roster.route_facts(order.agent_id, last),
+            agent_id=order.agent_id,
+            session_key=order.session_key,
         )
         if isinstance(found, Route):
             return found

@@ -6,7 +6,7 @@ design.md §5; the closed list of reasons is heartbeat.md §8.2 and cron.md §11
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
@@ -333,6 +333,29 @@ class Run:
         _PUT_STARTED(run, started_at or self.started_at)
         _PUT_OUTCOME(run, outcome)
         return run
+
+    def skipped(self, reason: SkipReason, because: str, at: datetime) -> Run:
+        """Return the run as one that did not begin, and why."""
+        return replace(self, status=RunStatus.SKIPPED, reason=reason, because=because, ended_at=at)
+
+    def failed(
+        self,
+        failure: str,
+        message: str,
+        at: datetime,
+        *,
+        reason: SkipReason = SkipReason.AGENT_RUNNER_FAILURE,
+        because: str = "",
+    ) -> Run:
+        """Return the run as failed; ``because`` where a person reads other words than the error."""
+        return replace(
+            self,
+            status=RunStatus.FAILED,
+            reason=reason,
+            because=because or message,
+            error={"class": failure, "message": message},
+            ended_at=at,
+        )
 
 
 _FIELDS: Final = tuple(one.name for one in fields(Run))

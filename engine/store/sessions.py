@@ -159,6 +159,19 @@ def routes(tx: Tx, *, agent_id: str | None = None) -> list[LastRoute]:
     return [_route(row) for row in rows]
 
 
+def last_route(tx: Tx, agent_id: str, session_key: str) -> LastRoute | None:
+    """Return where `last` leads: the session's own route, else the newest usable direct one.
+
+    channels.md §4: per-peer sessions would otherwise leave `last` empty for ever.
+    """
+    own = route(tx, session_key)
+    if own is not None and own.unusable is None:
+        return own
+    known = [one for one in routes(tx, agent_id=agent_id) if one.channel != LOCAL]
+    usable = (one for one in known if one.unusable is None and one.chat_type is ChatType.DIRECT)
+    return next(usable, own)
+
+
 def mark_unusable(tx: Tx, route: Route, reason: str, now: datetime) -> None:
     """Note that a place refuses us for good, until somebody writes from it again."""
     tx.exec_driver_sql(

@@ -1,0 +1,197 @@
+"""What a job's work amounts to: its row, its message, what that means for the job. Pure.
+
+Execution and delivery are two facts (cron.md §10.3): a run that did its work is `ok`, and
+what became of its words stands in the outbox. Words nobody wanted are recorded as not sent,
+with the reason, and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from engine.agents.base import AgentFailure, FailureClass, TurnReply
+from engine.agents.secrets import redacted
+from engine.outbox import Delivery, Priority, expiry
+from engine.outcome import Verdict, classify
+from engine.route import NoRoute, found_words
+from engine.target import Route
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.model import Job, Source
+from jobs.retry import RetryPolicy, after_one_shot, after_recurring
+from jobs.schedule import At
+
+_SENT_BY_TOOL = "message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What a job's work amounts to, before anybody decided where it goes."""
+
+    run: Run
+    verdict: Verdict | None = None  # None: it failed
+    failure: str = ""  # class, if it failed
+    sent_to: tuple[tuple[str, str], ...] = ()  # (channel, to) the agent wrote to itself
+
+
+def failed(run: Run, failure: FailureClass, words: str, at: datetime) -> Done:
+    """Return what work amounts to that did not come to its end."""
+    ended = replace(run.failed(failure.value, words, at), outcome=Outcome.FAILED)
+    return Done(run=ended, failure=failure.value)
+
+
+def unanswered(run: Run, failure: AgentFailure | None, at: datetime) -> Done:
+    """Return what a turn amounts to in which the agent did not answer."""
+    if failure is None:
+        return failed(run, FailureClass.INTERNAL, "the agent did not answer", at)
+    return failed(run, failure.failure, failure.message, at)
+
+
+def answered(run: Run, reply: TurnReply, at: datetime, *, response_prefix: str = "") -> Done:
+    """Return what a turn amounts to in which the agent answered."""
+    verdict = classify(reply.payloads, mode="cron", response_prefix=response_prefix)
+    told = replace(run, usage=reply.usage, model=reply.model, provider=reply.provider)
+    done = _said(told, verdict, "\n".join(reply.payloads), at)
+    if verdict.outcome is Outcome.FAILED:
+        return failed(done.run, FailureClass.INTERNAL, verdict.because, at)
+    sent = tuple(
+        (str(call.arguments.get("channel") or ""), str(call.arguments.get("to") or ""))
+        for call in reply.tool_calls
+        if call.name == _SENT_BY_TOOL and not call.failed
+    )
+    return replace(done, sent_to=sent)
+
+
+def printed(run: Run, code: int, out: bytes, err: bytes, at: datetime, *, cut: bool) -> Done:
+    """Return what a command amounts to that ended by itself; ``cut``: it said more than this.
+
+    Standard output is its answer, else standard error, both as a labelled block (cron.md §8).
+    """
+    said, complained = (part.decode(errors="replace").strip() for part in (out, err))
+    both = f"stdout:\n{said}\n\nstderr:\n{complained}"
+    text = both if said and complained else said or complained
+    if cut:
+        text += "\n[cut: the output was longer]"
+    run = replace(run, facts={**run.facts, "exitCode": code})
+    if code == 0:
+        return _said(run, classify([text] if text else [], mode="cron"), text, at)
+    what = f"signal {-code}" if code < 0 else f"exit status {code}"
+    words = redacted(f"{what}: {(complained or said)[-500:] or 'no words'}")
+    done = failed(run, FailureClass.INVALID, words, at)
+    return replace(done, run=replace(done.run, reply={"rawText": text}))
+
+
+def _said(run: Run, verdict: Verdict, raw: str, at: datetime) -> Done:
+    words = {"rawText": raw, "preview": verdict.preview, "droppedText": verdict.dropped}
+    ended = replace(
+        run,
+        status=RunStatus.OK,
+        outcome=verdict.outcome,
+        reply={key: value for key, value in words.items() if value},
+        ended_at=at,
+    )
+    return Done(run=ended, verdict=verdict)
+
+
+def spoken(
+    job: Job, done: Done, found: Route | NoRoute, now: datetime
+) -> tuple[Run, list[Delivery]]:
+    """Return the row of a job's work, and the message it makes if there is something to say."""
+    run, verdict = done.run, done.verdict
+    if verdict is None or job.delivery.mode == "none":
+        return run, []  # it failed, or nobody asked for its words
+    requested = job.delivery.channel or job.delivery.mode
+    run = replace(run, target={"requested": requested, **found_words(found)})
+    if verdict.outcome is not Outcome.ALERT:
+        return run, []
+    if isinstance(found, NoRoute):
+        return replace(run, reason=found.reason, because=found.because), []
+    if any(_same_place(sent, found) for sent in done.sent_to):
+        words = "the agent sent it there itself with the message tool"
+        return replace(run, reason=SkipReason.DUPLICATE, because=words), []
+    at = run.ended_at or now
+    delivery = Delivery(
+        key=f"{job.id}:{run.id}:0",
+        route=found,
+        text=verdict.text,
+        kind="cron",
+        created_at=at,
+        expires_at=expiry("cron", at),
+        agent_id=run.agent_id,
+        run_id=run.id,
+        job_id=job.id,
+        priority=Priority.CRON,
+    )
+    return replace(run, delivery_key=delivery.key), [delivery]
+
+
+def _same_place(sent: tuple[str, str], route: Route) -> bool:
+    channel, to = sent
+    return channel in ("", route.channel) and to in ("", route.to)
+
+
+class Fate(StrEnum):
+    """What becomes of a job when one of its runs has ended."""
+
+    KEPT = "kept"
+    SWITCHED_OFF = "switched-off"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consequences:
+    """What the end of a run changes at its job."""
+
+    columns: Mapping[str, Any] = field(default_factory=dict)  # beside the usual counters
+    fate: Fate = Fate.KEPT
+
+
+def consequences(
+    job: Job, run: Run, failure: str, failures: int, now: datetime, policy: RetryPolicy
+) -> Consequences:
+    """Return what a run's end changes at its job (cron.md §9).
+
+    ``failures`` is how many there are in a row, this one counted.
+    """
+    if _before_its_time(job, run, now):
+        return Consequences()
+    if run.status is RunStatus.FAILED:
+        return _after_failure(job, failure, failures, now, policy)
+    fate = _served(job, run) if isinstance(job.schedule, At) else Fate.KEPT
+    return Consequences(columns={"retry_at": None}, fate=fate)
+
+
+def _before_its_time(job: Job, run: Run, now: datetime) -> bool:
+    """Whether somebody tried a one-shot by hand: its own instant still stands (cron.md §8)."""
+    by_hand = run.trigger is Trigger.MANUAL
+    return by_hand and isinstance(job.schedule, At) and job.schedule.at > now
+
+
+def _after_failure(
+    job: Job, failure: str, failures: int, now: datetime, policy: RetryPolicy
+) -> Consequences:
+    if isinstance(job.schedule, At):
+        verdict = after_one_shot(failure, failures, now, policy)
+        if verdict.retry_at is None:
+            return Consequences(columns={"retry_at": None}, fate=Fate.SWITCHED_OFF)
+        columns = {"retry_at": verdict.retry_at, "next_run_at": verdict.retry_at}
+        return Consequences(columns=columns)
+    verdict = after_recurring(failures, now, policy)
+    if not verdict.disable:
+        return Consequences(columns={"retry_at": verdict.retry_at})
+    gone = {"retry_at": None, "auto_disabled": "consecutive-failures"}
+    return Consequences(columns=gone, fate=Fate.SWITCHED_OFF)
+
+
+def _served(job: Job, run: Run) -> Fate:
+    """A one-shot that is over: gone if it succeeded and asked for that, else switched off.
+
+    See cron.md §9.1. One of the config stays, whatever it asks: its row is what says that
+    its instant has been served (§13).
+    """
+    succeeded = run.status is RunStatus.OK
+    gone = job.delete_after_run and succeeded and job.source is not Source.CONFIG
+    return Fate.REMOVED if gone else Fate.SWITCHED_OFF
