@@ -20,6 +20,9 @@ from engine.agents.model import Candidate, ModelAgent, Provider
 from engine.agents.offline import OfflineAgent, read_script
 from tests.fakes.openai_server import KEY, OpenAIServer, Plan, rate_limited
 
+# Whoever asks first in a process imports the model library: seconds, and more on a busy machine.
+pytestmark = pytest.mark.timeout(90)
+
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 

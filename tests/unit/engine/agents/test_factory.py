@@ -13,6 +13,9 @@ from engine.agents.factory import AgentFactory, FallbackAgent
 from engine.agents.model import ModelAgent, Provider
 from engine.agents.offline import OfflineAgent, read_script
 
+# Whoever asks first in a process imports the model library: seconds, and more on a busy machine.
+pytestmark = pytest.mark.timeout(90)
+
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 

@@ -38,6 +38,9 @@ from tests.fakes.openai_server import (
     unknown_model,
 )
 
+# Whoever asks first in a process imports the model library: seconds, and more on a busy machine.
+pytestmark = pytest.mark.timeout(90)
+
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
