@@ -15,7 +15,7 @@ from engine.config.paths import Paths
 from engine.config.schema import AccountKeys, Agent, Config, Heartbeat
 from engine.heartbeat import DEFAULT_EVERY, AgentBlock, Enrolment, enrol
 from engine.route import AccountFacts, ChannelFacts, RouteFacts, TargetWish
-from engine.target import ChatType, LastRoute, Route, parse_target
+from engine.target import PREFIXES, ChatType, LastRoute, Route, parse_target
 from jobs import wallclock
 from jobs.errors import InvalidInput
 
@@ -267,7 +267,7 @@ def _beat(
         phase=None if block.phase == "auto" else time.fromisoformat(block.phase),
         active_hours=_hours(block, zone, host_zone),
         wish=TargetWish(
-            target=effective.ALIASES.get(block.target or "", block.target or "none"),
+            target=PREFIXES.get(block.target or "", block.target or "none"),
             to=block.to,
             account_id=block.account_id,
             source="default" if block.target is None else "config",

@@ -20,6 +20,7 @@ from typing import Any, Final
 from engine import __version__
 from engine.clock import SystemClock
 from engine.clockwork import Clockwork
+from engine.config import effective
 from engine.config.load import Loaded
 from engine.config.paths import host_zone
 from engine.core import Circumstances, Engine, installation_id
@@ -169,7 +170,7 @@ class Gateway:
             database,
             clock=clock,
             policy_of=lambda *where: settings.talk_policy(self._loaded.config, *where),
-            agent_of=lambda message: settings.agent_of(
+            agent_of=lambda message: effective.agent_of(
                 self._loaded.config, message.channel, message.account_id
             ),
             converse=engine.conversation.receive,

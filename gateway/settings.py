@@ -291,18 +291,6 @@ def talk_policy(config: Config, channel: str, account_id: str) -> TalkPolicy:
     return TalkPolicy(dm="disabled")
 
 
-def agent_of(config: Config, channel: str, account_id: str) -> str:
-    """The agent a message belongs to: the account's binding, the channel's, the default."""
-    for wanted in (account_id.lower(), "*"):
-        for binding in config.bindings:
-            match = binding.match
-            same = effective.ALIASES.get(match.channel.lower()) == channel
-            account = (match.account_id or effective.DEFAULT_ACCOUNT).strip().lower()
-            if same and match.peer is None and account == wanted:
-                return binding.agent_id.lower()
-    return effective.default_agent(config).lower()
-
-
 def resends(config: Config, channel: str) -> bool:
     """Whether a message that may have arrived is sent again (onUnknown)."""
     section = getattr(config.channels, channel, None)

@@ -15,6 +15,7 @@ from engine.cli.place import Place, shown
 from engine.cli.render import dumped
 from engine.clock import SystemClock
 from engine.config import fast
+from engine.config.keypath import join, parse_path
 from jobs.errors import ConfigInvalid, InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -240,8 +241,7 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield path, value
         return
     for key, inner in value.items():
-        plain = re.fullmatch(r"[A-Za-z0-9_$-]+", key)
-        yield from _leaves(f"{path}.{key}" if plain else f'{path}["{key}"]', inner)
+        yield from _leaves(join(path, key), inner)
 
 
 def _refuse_drops(at: Place, path: str, wish: Any) -> None:
@@ -311,7 +311,6 @@ def _effect(at: Place, path: str) -> str:
     """When it takes effect: by the gateway that runs, and the class of the key."""
     if at.owner is None:
         return "Takes effect when the gateway starts."
-    from engine.config.edit import parse_path
     from engine.config.reload import Class, classify
 
     match classify(tuple(str(part) for part in parse_path(path))).kind:

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from engine.clock import SystemClock
 from engine.config import fast
 from engine.config.paths import Paths, host_zone, resolve
+from engine.config.variables import expand
 from engine.explain import record_words, sentence
 from engine.outbox import Delivery, State
 from engine.store.routes import route_of
@@ -136,7 +137,7 @@ def database(paths: Paths) -> Path:
     url = fast.get(fast.read(paths.config), "store.url")
     if not isinstance(url, str) or not url.strip():
         return paths.database
-    text = fast.expand(url.strip(), os.environ)
+    text = expand(url.strip(), os.environ)
     if not text.startswith("sqlite"):
         raise StoreUnavailable(
             "the last heartbeat was not read",

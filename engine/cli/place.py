@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from engine.config import fast
 from engine.config.paths import Paths, host_zone, resolve
+from engine.config.variables import expand
 from gateway import lock
 from jobs.errors import UsageError
 
@@ -89,7 +90,7 @@ class Place:
             return Address(url=_dialable(self.owner), source="lock")
         remote = fast.get(self.values, "gateway.remote.url")
         if fast.get(self.values, "gateway.mode") == "remote" and isinstance(remote, str):
-            return Address(url=fast.expand(remote, self.variables), source="remote")
+            return Address(url=expand(remote, self.variables), source="remote")
         number, source = self.port()
         return Address(url=f"ws://127.0.0.1:{number}", source=source)
 

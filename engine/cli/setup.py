@@ -13,6 +13,7 @@ from engine.cli.place import Place, shown
 from engine.config import fast
 from engine.config.edit import put
 from engine.config.setup import minimal_config_text
+from engine.config.variables import expand
 
 PRIVATE: Final = 0o700
 CHECKLIST: Final = """\
@@ -54,7 +55,7 @@ def _needs_token(at: Place) -> bool:
 
 def _workspace(at: Place) -> Path:
     shared = fast.get(at.values, "agents.defaults.workspace")
-    text = fast.expand(shared, at.environ) if isinstance(shared, str) else None
+    text = expand(shared, at.environ) if isinstance(shared, str) else None
     return at.paths.workspace("main", own=None, shared=text, default=True)
 
 

@@ -8,47 +8,23 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
+from engine.active_hours import minute_of
 from engine.config import effective
 from engine.config.base import ZERO
 from engine.config.issues import Issue, Note
-from engine.config.json5 import Member, Node, Place, join
+from engine.config.json5 import Node, Place, locate
+from engine.config.keypath import Key, dotted
+from engine.config.paths import is_zone
 from engine.config.schema import AccountKeys, ActiveHours, Agent, Config, Heartbeat, TelegramAccount
-from engine.target import parse_target
+from engine.target import PREFIXES, parse_target
 from jobs.errors import InvalidInput
 
-Key = tuple[str | int, ...]
-_TIME: Final = re.compile(r"(\d{2}):(\d{2})")
 _PHASE: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 _NUMERIC: Final = re.compile(r"(?:(?:telegram|tg):)?-?\d+", re.IGNORECASE)
 _WORDS: Final = ("none", "last", "owner")
 _DEFAULTS: Final[Key] = ("agents", "defaults", "heartbeat")
-
-
-def dotted(key: Key) -> str:
-    """A key as people write it."""
-    path = ""
-    for part in key:
-        path = join(path, part)
-    return path
-
-
-def locate(root: Node, key: Key) -> tuple[Member | None, Node]:
-    """The deepest node on the way to a key, and its member when it is one."""
-    member: Member | None = None
-    node = root
-    for part in key:
-        if isinstance(part, int):
-            if node.kind != "array" or part >= len(node.items):
-                break
-            member, node = None, node.items[part]
-            continue
-        found = node.member(part)
-        if found is None:
-            break
-        member, node = found, found.node
-    return member, node
 
 
 @dataclass(slots=True)
@@ -103,17 +79,8 @@ def run(config: Config, root: Node, *, partial: bool = False) -> Check:
 # --- zones and windows -------------------------------------------------------------------
 
 
-def zone_exists(name: str) -> bool:
-    """True for an IANA name this machine knows."""
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return False
-    return True
-
-
 def _zone(check: Check, key: Key, name: str | None, *words: str) -> None:
-    if name is None or not name.strip() or name.strip().lower() in words or zone_exists(name):
+    if name is None or not name.strip() or name.strip().lower() in words or is_zone(name):
         return
     near = get_close_matches(name, available_timezones(), 1)
     hint = f'; did you mean "{near[0]}"?' if near else "; use an IANA name such as Europe/London"
@@ -134,21 +101,6 @@ def _zones(check: Check) -> None:
     _zone(check, ("cron", "tz"), check.config.cron.tz)
 
 
-def minute_of(text: str, *, end: bool) -> int:
-    """Minute of the day; 24:00 only as an end. ValueError with the words of heartbeat.md §2.1."""
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise ValueError('invalid time (use "HH:MM" 24h format)')
-    hour, minute = int(match[1]), int(match[2])
-    if hour == 24 and end and minute:
-        raise ValueError("invalid time (24:00 is the only allowed 24:xx value)")
-    if hour == 24 and not end:
-        raise ValueError("invalid time (start cannot be 24:00)")
-    if hour > 24 or minute > 59:
-        raise ValueError('invalid time (use "HH:MM" 24h format)')
-    return hour * 60 + minute
-
-
 def _window(check: Check, key: Key, hours: ActiveHours) -> None:
     _zone(check, (*key, "timezone"), hours.timezone, "user", "local")
     bounds: list[int] = []
@@ -157,8 +109,8 @@ def _window(check: Check, key: Key, hours: ActiveHours) -> None:
             continue
         try:
             bounds.append(minute_of(text, end=name == "end"))
-        except ValueError as error:
-            check.refuse((*key, name), str(error), "time")
+        except InvalidInput as error:
+            check.refuse((*key, name), error.what, "time")
     if (hours.start is None) != (hours.end is None):
         missing = "end" if hours.end is None else "start"
         check.refuse(key, f"only one bound is given: add {missing}, or remove activeHours", "time")
@@ -217,9 +169,9 @@ def _target(check: Check, key: Key, block: Heartbeat) -> None:
                 " nowhere to go",
             )
         return
-    channel = effective.ALIASES.get(head)
+    channel = PREFIXES.get(head)
     if channel is None:
-        allowed = (*_WORDS, *dict.fromkeys(effective.ALIASES.values()))
+        allowed = (*_WORDS, *dict.fromkeys(PREFIXES.values()))
         near = get_close_matches(head, allowed, 1)
         hint = f' — did you mean "{near[0]}"?' if near else f" (use {', '.join(allowed)})"
         check.refuse((*key, "target"), f'unknown channel "{wish}"{hint}', "target", *allowed)

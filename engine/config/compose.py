@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from engine.config.issues import Issue
-from engine.config.json5 import Document, Json5Error, Member, Node, Place, join, parse
+from engine.config.json5 import Document, Json5Error, Member, Node, Place, parse
+from engine.config.keypath import join
+from engine.config.variables import expand
 
 MAX_BYTES: Final = 1_048_576
 MAX_NESTING: Final = 10
 INCLUDE: Final = "$include"
-_VARIABLE: Final = re.compile(r"\$?\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
 @dataclass(slots=True)
@@ -164,20 +164,6 @@ def substitute(node: Node, env: Mapping[str, str], issues: list[Issue], path: st
     text = expand(node.value, env, lambda name: missing.setdefault(name))
     issues += [_missing(name, path, node) for name in missing]
     return node if path.startswith("cron.jobs") else replace(node, value=text)
-
-
-def expand(text: str, env: Mapping[str, str], missing: Callable[[str], object]) -> str:
-    """`${NAME}` becomes its value, `$${NAME}` a literal `${NAME}`."""
-
-    def one(match: re.Match[str]) -> str:
-        if match[0].startswith("$$"):
-            return match[0][1:]
-        value = env.get(match[1], "")
-        if not value:
-            missing(match[1])
-        return value
-
-    return _VARIABLE.sub(one, text)
 
 
 def _missing(name: str, path: str, node: Node) -> Issue:

@@ -16,8 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from engine.config import base
-from engine.config.edit import parse_path
-from engine.config.json5 import join
+from engine.config.keypath import join, parse_path
 from engine.config.reload import classify
 from engine.config.schema import Config, Secret
 from engine.config.walk import Shape, step

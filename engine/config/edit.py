@@ -17,60 +17,14 @@ from typing import Any, Final
 from engine.config.compose import INCLUDE
 from engine.config.issues import Issue, refuse
 from engine.config.json5 import Document, Json5Error, Node, Place, parse, render, render_key
+from engine.config.keypath import Append, ById, Part, parse_path
 from engine.config.secrets import MARKERS
 from jobs.errors import Conflict, EngineError, InvalidInput, NotFound, StoreUnavailable, UsageError
 
 BACKUPS: Final = 5
 KEEP_REJECTED: Final = 10
-_PART: Final = re.compile(r"""\.?([A-Za-z0-9_$*-]+)|\[(\d*)\]|\["([^"]*)"\]|\[(\w+)=([^\]]+)\]""")
 _GAP: Final = re.compile(r"(?:\s|//[^\n\r]*|/\*.*?\*/)*", re.DOTALL)
 _REST: Final = re.compile(r"[^\S\r\n]*(?:/\*[^\r\n]*?\*/[^\S\r\n]*)*(?://[^\r\n]*)?(?=\r?\n|\Z)")
-
-
-@dataclass(frozen=True, slots=True)
-class ById:
-    """`[id=ops]`: the list item whose key has that value."""
-
-    key: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """`[]`: one past the end of a list."""
-
-
-Part = str | int | ById | Append
-
-
-def parse_path(text: str) -> tuple[Part, ...]:
-    """`agents.list[id=ops].heartbeat.every`, `channels.qqbot.accounts["a.b"]`, `bindings[]`."""
-    parts: list[Part] = []
-    at = 0
-    while at < len(text):
-        match = _PART.match(text, at)
-        if match is None or (at == 0 and text[0] in ".["):
-            raise UsageError(
-                f'path "{text}" was not understood',
-                why=f"at column {at + 1}",
-                fix='write it like agents.list[0].id or channels.qqbot.accounts["a.b"]',
-            )
-        parts.append(_part(match))
-        at = match.end()
-    if not parts:
-        raise UsageError("no path was given", fix="engine config get gateway.port")
-    return tuple(parts)
-
-
-def _part(match: re.Match[str]) -> Part:
-    name, index, quoted, key, value = match.groups()
-    if name is not None:
-        return str(name)
-    if index is not None:
-        return int(index) if index else Append()
-    if quoted is not None:
-        return str(quoted)
-    return ById(key, value.strip("\"'"))
 
 
 # --- the text ----------------------------------------------------------------------------

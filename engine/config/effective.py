@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, TypeVar
 
 from engine.config.base import Section
@@ -15,23 +15,14 @@ from engine.config.schema import (
     TelegramAccount,
     Visibility,
 )
+from engine.target import PREFIXES
 
 S = TypeVar("S", bound=Section)
 A = TypeVar("A", bound=AccountKeys)
 
 MAIN: Final = "main"
 DEFAULT_ACCOUNT: Final = "default"
-ALIASES: Final[Mapping[str, str]] = {
-    "local": "local",
-    "webchat": "local",
-    "console": "local",
-    "telegram": "telegram",
-    "tg": "telegram",
-    "qqbot": "qqbot",
-    "qq": "qqbot",
-    "webhook": "webhook",
-    "apprise": "apprise",
-}
+ANY_ACCOUNT: Final = "*"
 BUILT_IN_VISIBILITY: Final = Visibility.model_construct(
     show_ok=False, show_alerts=True, use_indicator=True
 )
@@ -138,7 +129,7 @@ def clean(entries: tuple[str, ...]) -> tuple[str, ...]:
 
 def account_ids(config: Config, channel: str) -> tuple[str, ...]:
     """Accounts of a channel in configured order."""
-    match ALIASES.get(channel):
+    match PREFIXES.get(channel):
         case "telegram":
             return tuple(telegram_accounts(config))
         case "qqbot":
@@ -165,7 +156,7 @@ def configured_channels(config: Config) -> tuple[str, ...]:
 
 def default_account_of(config: Config, channel: str) -> str | None:
     """`defaultAccount` of a channel if it names an account, else None."""
-    section = getattr(config.channels, ALIASES.get(channel, ""), None)
+    section = getattr(config.channels, PREFIXES.get(channel, ""), None)
     wish = getattr(section, "default_account", None)
     ident = wish.strip().lower() if isinstance(wish, str) else None
     return ident if ident in account_ids(config, channel) else None
@@ -173,20 +164,34 @@ def default_account_of(config: Config, channel: str) -> str | None:
 
 def bound_accounts(config: Config, agent_id: str, channel: str) -> tuple[str, ...]:
     """Accounts of a channel bound to an agent as a whole (channels.md §2, step 3)."""
-    found = []
+    wanted = agent_id.lower()
+    found = [account for agent, account in _bindings(config, channel) if agent == wanted]
+    return tuple(dict.fromkeys(account for account in found if account != ANY_ACCOUNT))
+
+
+def agent_of(config: Config, channel: str, account_id: str) -> str:
+    """The agent a message belongs to: the account's binding, the channel's, the default (§3.4)."""
+    bound = list(_bindings(config, channel))
+    for wanted in (account_id.lower(), ANY_ACCOUNT):
+        for agent, account in bound:
+            if account == wanted:
+                return agent
+    return default_agent(config).lower()
+
+
+def _bindings(config: Config, channel: str) -> Iterator[tuple[str, str]]:
+    """Agent and account of every binding that takes all of an account's chats."""
     for binding in config.bindings:
         match = binding.match
-        same = ALIASES.get(match.channel.lower()) == ALIASES.get(channel)
-        if same and match.peer is None and binding.agent_id.lower() == agent_id.lower():
+        same = PREFIXES.get(match.channel.lower()) == PREFIXES.get(channel)
+        if same and match.peer is None:
             account = (match.account_id or DEFAULT_ACCOUNT).strip().lower()
-            if account != "*":
-                found.append(account)
-    return tuple(dict.fromkeys(found))
+            yield binding.agent_id.lower(), account
 
 
 def visibility(config: Config, channel: str | None, account_id: str | None = None) -> Visibility:
     """What of a heartbeat is shown; each flag from the first place that sets it."""
-    name = ALIASES.get(channel or "")
+    name = PREFIXES.get(channel or "")
     if name is None:
         return BUILT_IN_VISIBILITY
     places: list[Visibility] = []

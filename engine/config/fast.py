@@ -5,15 +5,14 @@ Whatever is wrong with the file is not judged here: an unreadable one counts as 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from engine.config.keypath import ById, Part, parse_path
 from engine.config.paths import Paths
+from engine.config.variables import expand
 
-_STEP: Final = re.compile(r"""\.?([A-Za-z0-9_$*-]+)|\[(\d+)\]|\["([^"]*)"\]|\[(\w+)=([^\]]+)\]""")
-_VARIABLE: Final = re.compile(r"\$?\$\{([A-Z_][A-Z0-9_]*)\}")
 MISSING: Final = object()
 
 
@@ -34,33 +33,23 @@ def read(path: Path) -> dict[str, Any]:
 
 def get(values: Any, path: str) -> Any:
     """The authored value at a dotted path, or `MISSING`."""
-    here, at = values, 0
-    while at < len(path):
-        match = _STEP.match(path, at)
-        if match is None:
-            return MISSING
-        here = _below(here, match)
-        if here is MISSING:
-            return MISSING
-        at = match.end()
+    here = values
+    for part in parse_path(path):
+        here = _below(here, part)
     return here
 
 
-def _below(here: Any, match: re.Match[str]) -> Any:
-    name, index, quoted, key, ident = match.groups()
-    if index is not None:
-        inside = isinstance(here, list) and int(index) < len(here)
-        return here[int(index)] if inside else MISSING
-    if key is not None:
-        rows = here if isinstance(here, list) else []
-        return next((r for r in rows if isinstance(r, dict) and r.get(key) == ident), MISSING)
-    part = name if name is not None else quoted
-    return here.get(part, MISSING) if isinstance(here, dict) else MISSING
-
-
-def expand(text: str, env: Mapping[str, str]) -> str:
-    """`${NAME}` filled in; an unset one becomes nothing."""
-    return _VARIABLE.sub(lambda m: m[0][1:] if m[0].startswith("$$") else env.get(m[1], ""), text)
+def _below(here: Any, part: Part) -> Any:
+    match part:
+        case str() if isinstance(here, dict):
+            return here.get(part, MISSING)
+        case int() if isinstance(here, list) and part < len(here):
+            return here[part]
+        case ById(key, value) if isinstance(here, list):
+            rows = (row for row in here if isinstance(row, dict) and key in row)
+            return next((row for row in rows if str(row[key]) == value), MISSING)
+        case _:
+            return MISSING
 
 
 def port(paths: Paths, values: Mapping[str, Any], env: Mapping[str, str]) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.config import effective
 from engine.config.schema import Config
-from engine.target import parse_target
+from engine.target import PREFIXES, parse_target
 from jobs import declared
 from jobs.edit import Rules
 from jobs.errors import InvalidInput
@@ -57,9 +57,9 @@ def target_fault(delivery: DeliverySpec) -> str:
     named = (delivery.channel or "last").strip().lower()
     if named in ("last", "owner", "none"):
         return ""
-    channel = effective.ALIASES.get(named)
+    channel = PREFIXES.get(named)
     if channel is None:
-        known = sorted(dict.fromkeys(effective.ALIASES.values()))
+        known = sorted(dict.fromkeys(PREFIXES.values()))
         near = get_close_matches(named, [*known, "last"], 1)
         hint = f'did you mean "{near[0]}"?' if near else f"use last, {', '.join(known)}"
         return f'unknown channel "{delivery.channel}" — {hint}'

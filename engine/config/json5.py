@@ -6,12 +6,15 @@ fast path of the command line is `engine.config.fast`.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from engine.config.keypath import Key, join
 
 _WHERE: Final = re.compile(r"line (\d+) column (\d+)")
 _NEAR: Final = re.compile(r"(?:Was expecting|Unexpected|Expecting|Illegal)[^\n]*")
@@ -128,6 +131,23 @@ def parse(text: str, name: str = "engine.json") -> Document:
     return Document(source, root, tuple(_duplicates(root, "")))
 
 
+def locate(root: Node, key: Key) -> tuple[Member | None, Node]:
+    """The deepest node on the way to a key, and its member when it is one."""
+    member: Member | None = None
+    node = root
+    for part in key:
+        if isinstance(part, int):
+            if node.kind != "array" or part >= len(node.items):
+                break
+            member, node = None, node.items[part]
+            continue
+        found = node.member(part)
+        if found is None:
+            break
+        member, node = found, found.node
+    return member, node
+
+
 def _tree(text: str) -> Any:
     from json5.loader import ModelLoader, loads
 
@@ -198,27 +218,16 @@ def _duplicates(node: Node, path: str) -> Iterator[Duplicate]:
         if member.key in seen:
             yield Duplicate(path, member.key, seen[member.key].place, member.place)
         seen.setdefault(member.key, member)
-        yield from _duplicates(member.node, f"{path}.{member.key}" if path else member.key)
+        yield from _duplicates(member.node, join(path, member.key))
     for index, item in enumerate(node.items):
-        yield from _duplicates(item, f"{path}[{index}]")
+        yield from _duplicates(item, join(path, index))
 
 
 _BARE: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 
-def join(path: str, part: str | int) -> str:
-    """Extend a dotted path the way `parse_path` reads it."""
-    if isinstance(part, int):
-        return f"{path}[{part}]"
-    if re.fullmatch(r"[A-Za-z0-9_$*-]+", part):
-        return f"{path}.{part}" if path else part
-    return f'{path}["{part}"]'
-
-
 def render(value: Any, *, indent: str = "", quote_keys: bool = False) -> str:
     """Write a value as JSON5, objects over several lines."""
-    import json
-
     deeper = indent + "  "
     if isinstance(value, Mapping):
         rows = [
@@ -239,6 +248,4 @@ def render(value: Any, *, indent: str = "", quote_keys: bool = False) -> str:
 
 def render_key(name: str, *, quote: bool) -> str:
     """Write an object key, bare where the grammar and the file's style allow it."""
-    import json
-
     return name if not quote and _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from engine.config import checks
 from engine.config.compose import Composer, substitute
 from engine.config.issues import Issue, Note, refuse
-from engine.config.json5 import Node, Place
+from engine.config.json5 import Node, Place, locate
+from engine.config.keypath import Key, dotted
 from engine.config.resolve import Resolver
 from engine.config.schema import Config
-from engine.config.walk import Key, Walker
+from engine.config.walk import Walker
 
 JobsCheck = Callable[[Config], "list[tuple[Key, str]]"]
 _CWD_MAY_NOT: Final = frozenset(
@@ -45,7 +46,7 @@ class Loaded:
         """Where a key stands in the files, for messages that name file and line."""
         if self.root is None:
             return None
-        member, node = checks.locate(self.root, key)
+        member, node = locate(self.root, key)
         return member.place if member else node.place
 
 
@@ -165,9 +166,7 @@ def _unused(path: str) -> Note:
 
 
 def _job_issue(root: Node, key: Key, text: str) -> Issue:
-    return Issue(
-        path=checks.dotted(key), message=text, code="job", place=checks.locate(root, key)[1].place
-    )
+    return Issue(path=dotted(key), message=text, code="job", place=locate(root, key)[1].place)
 
 
 # --- from pydantic's words to ours --------------------------------------------------------
@@ -223,7 +222,7 @@ def _merged(root: Node, error: ValidationError) -> list[Issue]:
     found: dict[str, Issue] = {}
     for row in error.errors(include_url=False):
         key = _real(root, row["loc"])
-        node = checks.locate(root, key)[1]
+        node = locate(root, key)[1]
         issue = _issue(key, node, row)
         old = found.get(issue.path)
         if old is not None:
@@ -245,13 +244,13 @@ def _real(root: Node, loc: tuple[str | int, ...]) -> Key:
         if not inside:
             continue
         key.append(part)
-        node = checks.locate(node, (part,))[1]
+        node = locate(node, (part,))[1]
     return tuple(key)
 
 
 def _issue(key: Key, node: Node, row: Any) -> Issue:
     kind, given = row["type"], _shown(node)
-    path = checks.dotted(key)
+    path = dotted(key)
     if kind == "missing":
         name = str(row["loc"][-1])
         message = f'required key "{name}" is missing'

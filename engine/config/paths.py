@@ -166,7 +166,7 @@ def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
 def host_zone(environ: Mapping[str, str], link: Path = Path("/etc/localtime")) -> str:
     """IANA name of the host's zone: `TZ`, else the localtime link, else UTC."""
     name = environ.get("TZ", "").strip().removeprefix(":")
-    if name and _is_zone(name):
+    if name and is_zone(name):
         return name
     try:
         target = str(link.readlink())
@@ -174,10 +174,11 @@ def host_zone(environ: Mapping[str, str], link: Path = Path("/etc/localtime")) -
         return "UTC"
     _, found, tail = target.partition("zoneinfo/")
     tail = tail.removeprefix("posix/").removeprefix("right/")
-    return tail if found and _is_zone(tail) else "UTC"
+    return tail if found and is_zone(tail) else "UTC"
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
+    """True for an IANA name this machine knows."""
     from zoneinfo import ZoneInfo
 
     try:

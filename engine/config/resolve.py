@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.issues import Issue
-from engine.config.json5 import Node, join
+from engine.config.json5 import Node
+from engine.config.keypath import join
 from engine.config.schema import Config
 from engine.config.secrets import Secret, SecretRef, secret
 from engine.config.walk import ANYTHING, Shape, keys_of

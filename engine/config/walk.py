@@ -12,12 +12,11 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from engine.config.issues import Issue, Note
-from engine.config.json5 import Member, Node, join
+from engine.config.json5 import Member, Node
+from engine.config.keypath import Key, join
 from engine.config.reference import children, knows
 from engine.config.schema import Channels, Config, Env
 from engine.config.secrets import Secret
-
-Key = tuple[str | int, ...]
 
 LEGACY: Final[Mapping[Key, str]] = {
     ("gateway", "token"): "gateway.auth.token",

@@ -97,3 +97,19 @@ def test_channels_that_are_on() -> None:
     assert effective.configured_channels(config()) == ("local",)
     found = config(channels={"telegram": {}, "qqbot": {"enabled": False}})
     assert effective.configured_channels(found) == ("telegram", "local")
+
+
+def test_the_binding_of_the_account_beats_that_of_the_channel_and_both_the_default() -> None:
+    found = config(
+        agents={"list": [{"id": "main"}, {"id": "Ops"}, {"id": "rest"}]},
+        bindings=[
+            {"agentId": "main", "match": {"channel": "tg", "peer": {"kind": "dm", "id": "1"}}},
+            {"agentId": "rest", "match": {"channel": "tg", "accountId": "*"}},
+            {"agentId": "Ops", "match": {"channel": "telegram", "accountId": "Work"}},
+        ],
+    )
+    assert effective.agent_of(found, "telegram", "work") == "ops"
+    assert effective.agent_of(found, "telegram", "other") == "rest"
+    assert effective.agent_of(found, "local", "default") == "main"
+    assert effective.bound_accounts(found, "ops", "telegram") == ("work",)
+    assert effective.bound_accounts(found, "rest", "telegram") == ()

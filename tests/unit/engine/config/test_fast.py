@@ -17,7 +17,7 @@ def test_values_are_read_by_path(tmp_path: Path) -> None:
     assert fast.get(values, 'a["b.c"][0]') == 1
     assert fast.get(values, 'a["b.c"][id=x].y') == 2
     assert fast.get(values, "a.z") is fast.MISSING
-    assert fast.get(values, "a..b") is fast.MISSING
+    assert fast.get(values, "a[]") is fast.MISSING
 
 
 def test_an_unreadable_file_counts_as_empty(tmp_path: Path) -> None:
