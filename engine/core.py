@@ -27,16 +27,18 @@ from engine.config import effective
 from engine.config.paths import Paths
 from engine.config.schema import Config
 from engine.conversation import ChatTurn, Conversation, Persona
+from engine.cron_look import LoopSettings
 from engine.cron_run import CronRuns, CronSettings, RunProgram
 from engine.events import Bus
 from engine.heartbeat import Cadence
 from engine.history import History
 from engine.lanes import Lanes
 from engine.look import JOB_PREFIX, SWITCH, Lookout, ReadFile, Shown, switched_on
-from engine.loop import Loop, LoopSettings
+from engine.loop import Loop
 from engine.outlet import Outlet
 from engine.record import Recorder
 from engine.roster import AgentProfile, Roster, roster_of
+from engine.running import Running
 from engine.scheduling import AgentJobs, Place, Scheduling, SchedulingSettings
 from engine.store import audit, meta
 from engine.turn import Turns
@@ -46,6 +48,7 @@ from jobs.errors import InvalidInput
 from jobs.ids import new_id
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import HeartbeatBeat, Job, Misfire, Source, StoredJob
+from jobs.policies import Overlap, budget_of
 from jobs.retry import RetryPolicy
 from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
@@ -137,11 +140,17 @@ class Engine:
             run_program=circumstances.run_program,
             insist=insist,
         )
-        self.loop = Loop(
+        self.running = Running(
             database=database,
             clock=clock,
             recorder=self.recorder,
             performers={"heartbeat": self.beats, "cron": self.cron_runs},
+        )
+        self.loop = Loop(
+            database=database,
+            clock=clock,
+            recorder=self.recorder,
+            running=self.running,
             settings=self._loop_settings,
             boot_id=circumstances.boot_id,
             vitals=self.vitals,
@@ -151,8 +160,8 @@ class Engine:
             clock=clock,
             bus=self.bus,
             settings=self._scheduling_settings,
-            dispatch=self.loop.dispatch,
-            active=self.loop.active,
+            dispatch=self.running.dispatch,
+            active=self.running.active,
             poke=lambda: self._poke(),
             boot_id=circumstances.boot_id,
         )
@@ -225,15 +234,16 @@ class Engine:
 
     async def idle(self) -> None:
         """Return when nothing is performed any more."""
-        while self.loop.running() or self.waking.busy:
-            await self.loop.idle()
+        while self.running.jobs() or self.waking.busy:
+            await self.running.idle()
             await self.waking.idle()
 
     async def stop(self, grace: timedelta) -> None:
         """Let what runs finish within ``grace``, all in all; the next start settles the rest."""
         time = asyncio.get_running_loop().time
         end = time() + grace.total_seconds()
-        cut = await self.loop.stop(grace)
+        self.loop.stop()
+        cut = await self.running.stop(grace)
         await self.waking.stop(timedelta(seconds=max(end - time(), 0)))
         if cut:
             log.warning("runs were cut off", extra={"jobs": list(cut)})
@@ -313,7 +323,7 @@ class Engine:
                 )
                 await self.recorder.ended(Finish(run=over))
             else:
-                self.loop.dispatch(stored.job, run)
+                self.running.dispatch(stored.job, run)
 
     def _switched_off(self, stored: StoredJob | None, run: Run) -> str:
         """Return why a run that was claimed may not begin any more, or nothing."""
@@ -407,8 +417,16 @@ class Engine:
         return self._config.cron.enabled and self._around.environ.get("ENGINE_SKIP_CRON") != "1"
 
     def _loop_settings(self) -> LoopSettings:
-        gap = timedelta(milliseconds=self._config.cron.min_refire_gap_ms)
-        return LoopSettings(cron_enabled=self.cron_enabled, refire_gap=gap)
+        cron = self._config.cron
+        budget = cron.budget
+        return LoopSettings(
+            cron_enabled=self.cron_enabled,
+            refire_gap=timedelta(milliseconds=cron.min_refire_gap_ms),
+            overlap=Overlap(policy=cron.overlap),
+            budget=None if budget is None else budget_of(budget.model_dump(by_alias=True)),
+            zone=self.roster.default_zone,
+            hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
+        )
 
     def _cron_settings(self) -> CronSettings:
         cron = self._config.cron

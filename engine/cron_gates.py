@@ -7,9 +7,10 @@ its row: `engine.cron_run`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
 from typing import Final
 
 from engine.active_hours import ActiveHours
@@ -28,6 +29,7 @@ class Spent:
 
     tokens: int = 0
     usd: float = 0.0
+    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +57,32 @@ class CronSnapshot:
     refire_gap: timedelta = timedelta()
 
 
+class Place(StrEnum):
+    """Where a run stands to the runs of its job that go on when it begins."""
+
+    ALONE = "alone"  # it begins only if there are none
+    BEHIND = "behind"  # it waits for them
+    BESIDE = "beside"  # it begins whatever goes on
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Go:
     """Go ahead."""
 
+    place: Place = Place.ALONE
+    replaces: tuple[str, ...] = ()  # runs that must make room
     model: str | None = None  # a cheaper one: the budget is spent
     because: str = ""
-    replaces: tuple[str, ...] = ()  # runs that must make room
-    at_once: bool = True  # false: behind the runs that go on
 
 
+PLACES: Final[Mapping[str, Place]] = {
+    "skip": Place.ALONE,
+    "buffer-one": Place.BEHIND,
+    "buffer-all": Place.BEHIND,
+    "cancel-running": Place.BEHIND,
+    "terminate-running": Place.BESIDE,
+    "allow": Place.BESIDE,
+}
 Decision = Go | Skip | Defer
 Gate = Callable[[CronSnapshot, datetime], Stop | None]
 
@@ -76,19 +94,19 @@ def decide(snapshot: CronSnapshot, now: datetime) -> Decision:
         if stop is not None:
             return stop
     model, because = _cheaper(snapshot)
-    if not snapshot.running or snapshot.overlap.policy == "allow":
-        return Go(model=model, because=because)
-    replaces = snapshot.running if snapshot.overlap.policy in _CANCELS else ()
-    at_once = snapshot.overlap.policy == "terminate-running"
-    return Go(model=model, because=because, replaces=replaces, at_once=at_once)
+    policy = snapshot.overlap.policy
+    replaces = snapshot.running if policy in _CANCELS else ()
+    return Go(place=PLACES[policy], replaces=replaces, model=model, because=because)
 
 
 def spent_words(budget: Budget, spent: Spent) -> str | None:
     """Say that a budget is used up; None while something is left."""
     if budget.tokens_per_day is not None and spent.tokens >= budget.tokens_per_day:
         return f"{spent.tokens} of {budget.tokens_per_day} tokens of today are spent"
-    if budget.usd_per_day is not None and spent.usd >= budget.usd_per_day:
-        return f"${spent.usd:.2f} of ${budget.usd_per_day:.2f} of today are spent"
+    if budget.runs_per_day is not None and spent.runs >= budget.runs_per_day:
+        return f"{spent.runs} of {budget.runs_per_day} runs of today are spent"
+    if budget.cost_per_day is not None and spent.usd >= budget.cost_per_day:
+        return f"${spent.usd:.2f} of ${budget.cost_per_day:.2f} of today are spent"
     return None
 
 
@@ -147,7 +165,7 @@ def _outside_hours(snapshot: CronSnapshot, now: datetime) -> Stop | None:
 def _overspent(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
     for budget, spent in _budgets(snapshot):
         words = spent_words(budget, spent)
-        if words is not None and budget.fallback_model is None:
+        if words is not None and budget.fallback_model is None and not budget.warn_only:
             return Skip(SkipReason.BUDGET_EXHAUSTED, words)
     return None
 
@@ -203,8 +221,10 @@ def _budgets(snapshot: CronSnapshot) -> list[tuple[Budget, Spent]]:
 def _cheaper(snapshot: CronSnapshot) -> tuple[str | None, str]:
     for budget, spent in _budgets(snapshot):
         words = spent_words(budget, spent)
-        if words is not None:
+        if words is not None and budget.fallback_model is not None:
             return budget.fallback_model, f"{words}: the cheaper model answers"
+        if words is not None:
+            return None, words
     return None, ""
 
 

@@ -7,7 +7,7 @@ as a slot passed over with its reason (design.md P2, cron.md §7). Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -36,7 +36,7 @@ def first_run(job: Job, now: datetime) -> datetime | None:
         return None
     if isinstance(job.schedule, At):
         return max(job.schedule.at, whole_ms(now)) if now - job.schedule.at <= JUST_NOW else None
-    return job.schedule.next_after(now)
+    return not_beyond(job.schedule.next_after(now), job.policies.until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +68,40 @@ def owed(
     misfire: Misfire,
     reason_missed: SkipReason = SkipReason.MISSED_DOWNTIME,
     catch_up: bool = True,
+    until: datetime | None = None,
 ) -> Owed:
     """Decide about every slot from ``next_run_at`` to ``now``.
 
     A slot that is a few seconds late is on time. Of several missed ones the newest within
     its grace runs (`run-once`), all of them up to a cap (`run-all`), or none (`skip`, and
-    whenever ``catch_up`` is false).
+    whenever ``catch_up`` is false). No slot lies beyond ``until``.
     """
     if now < next_run_at:
         return Owed((), Trigger.SCHEDULE, (), next_run_at)
     if now - next_run_at <= ON_TIME:
         on_time = _on_time(schedule, next_run_at)
         if on_time.next_run_at is None or on_time.next_run_at > now:
-            return on_time
-    missed, folded = _missed(schedule, next_run_at, now, reason_missed)
-    after = None if isinstance(schedule, At) else schedule.next_after(now)
+            return (
+                on_time
+                if until is None
+                else replace(on_time, next_run_at=not_beyond(on_time.next_run_at, until))
+            )
+    last = now if until is None else min(now, until)
+    missed, folded = _missed(schedule, next_run_at, last, reason_missed)
+    after = None if isinstance(schedule, At) else not_beyond(schedule.next_after(now), until)
     policy = misfire.policy if catch_up else "skip"
     runs = _chosen(missed, now, misfire, policy)
     passed = _passed(missed, runs, now, None if policy == "skip" else misfire.grace, reason_missed)
     # The newest slot may be on time although older ones were missed.
     is_on_time = bool(runs) and now - runs[0].instant <= ON_TIME
     trigger = Trigger.SCHEDULE if is_on_time else Trigger.CATCHUP
-    lost = _lost(schedule, next_run_at, after or now)
+    lost = _lost(schedule, next_run_at, after or last)
     return Owed(runs, trigger, (*folded, *passed, *lost), after)
+
+
+def not_beyond(slot: datetime | None, until: datetime | None) -> datetime | None:
+    """Return the slot, unless the job has ended by then (cron.md §22 row 13)."""
+    return None if slot is not None and until is not None and slot > until else slot
 
 
 @lru_cache(maxsize=512)  # jobs with one expression come due together, and are owed the same

@@ -6,6 +6,11 @@ import secrets
 from datetime import datetime
 
 
+def first_id(since: datetime) -> str:
+    """Return what no id made at or after an instant is less than."""
+    return f"{int(since.timestamp() * 1000):012x}"
+
+
 def new_id(now: datetime) -> str:
     """Return 24 hex digits: 48 bits of UTC milliseconds, then 48 random bits.
 

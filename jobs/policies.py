@@ -82,7 +82,9 @@ class Budget:
     """What a job may spend in a day of its zone (row 14)."""
 
     tokens_per_day: int | None = None
-    usd_per_day: float | None = None
+    cost_per_day: float | None = None  # US dollars
+    runs_per_day: int | None = None
+    warn_only: bool = False
     fallback_model: str | None = None  # cheaper: used when the budget is spent, instead of a skip
 
 
@@ -192,7 +194,7 @@ def from_json(data: Mapping[str, Any]) -> Policies:
         gate=_read(get("gate"), _gate),
         after=_read(get("after"), _after),
         context_from=tuple(get("contextFrom") or ()),
-        budget=_read(get("budget"), _budget),
+        budget=_read(get("budget"), budget_of),
         must_finish_by=_read(get("mustFinishBy"), deadline),
         expect_within=_read(get("expectWithin"), parse_duration),
         tags=tuple(get("tags") or ()),
@@ -246,10 +248,13 @@ def _after(value: Mapping[str, Any]) -> After:
     return After(job=value["job"], within=parse_duration(value["within"]))
 
 
-def _budget(value: Mapping[str, Any]) -> Budget:
+def budget_of(value: Mapping[str, Any]) -> Budget:
+    """Return the budget behind JSON, also of the config's `cron.budget`."""
     return Budget(
         tokens_per_day=value.get("tokensPerDay"),
-        usd_per_day=value.get("usdPerDay"),
+        cost_per_day=value.get("costPerDay"),
+        runs_per_day=value.get("runsPerDay"),
+        warn_only=value.get("onExceed") == "warn",
         fallback_model=value.get("fallbackModel"),
     )
 
@@ -283,7 +288,9 @@ def _budget_words(budget: Budget) -> dict[str, Any]:
     return _present(
         {
             "tokensPerDay": budget.tokens_per_day,
-            "usdPerDay": budget.usd_per_day,
+            "costPerDay": budget.cost_per_day,
+            "runsPerDay": budget.runs_per_day,
+            "onExceed": "warn" if budget.warn_only else None,
             "fallbackModel": budget.fallback_model,
         }
     )

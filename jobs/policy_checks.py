@@ -23,6 +23,7 @@ from jobs.written import parse_at, span_ms
 
 ON_EXCLUDED: Final = ("skip", "next-allowed", "previous-allowed")
 HOURS: Final = ("skip", "defer")
+LONGEST_GAP: Final = timedelta(minutes=10)  # as long as ends of runs are remembered
 _MOST: Final = 10**12
 _YEAR_MS: Final = timedelta(days=366) // timedelta(milliseconds=1)
 
@@ -146,14 +147,18 @@ def _context(value: Any) -> list[str]:
 
 def _budget(value: Any) -> dict[str, Any]:
     given = object_of(value, "budget")
-    _known(given, ("tokensPerDay", "usdPerDay", "fallbackModel"), "budget")
+    limits = ("tokensPerDay", "runsPerDay", "costPerDay")
+    _known(given, (*limits, "onExceed", "fallbackModel"), "budget")
     made: dict[str, Any] = {}
-    if given.get("tokensPerDay") is not None:
-        made["tokensPerDay"] = _count(given["tokensPerDay"], "budget.tokensPerDay")
-    if given.get("usdPerDay") is not None:
-        made["usdPerDay"] = _number(given["usdPerDay"], "budget.usdPerDay")
+    for key in limits[:2]:
+        if given.get(key) is not None:
+            made[key] = _count(given[key], f"budget.{key}")
+    if given.get("costPerDay") is not None:
+        made["costPerDay"] = _number(given["costPerDay"], "budget.costPerDay")
     if not made:
-        raise refuse("budget was refused", fix="give tokensPerDay or usdPerDay")
+        raise refuse("budget was refused", fix=f"give one of {', '.join(limits)}")
+    if given.get("onExceed") is not None:
+        made["onExceed"] = _one_of(given["onExceed"], ("skip", "warn"), "budget.onExceed")
     if given.get("fallbackModel") is not None:
         made["fallbackModel"] = text_or_none(given["fallbackModel"], "budget.fallbackModel")
     return made
@@ -202,6 +207,13 @@ def _alert(value: Any) -> Any:
     return made | ({"includeSkipped": True} if given.get("includeSkipped") else {})
 
 
+def _gap(value: Any) -> int:
+    ms = span_ms(value, "minRefireGapMs")
+    if ms > LONGEST_GAP // timedelta(milliseconds=1):
+        raise refuse("minRefireGapMs is too long", why=f"{format_duration(LONGEST_GAP)} at most")
+    return ms
+
+
 def _retry(value: Any) -> dict[str, Any]:
     given = object_of(value, "retry")
     _known(given, ("maxAttempts", "backoffMs", "retryOn"), "retry")
@@ -235,7 +247,7 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "tags": _tags,
     "failureAlert": _alert,
     "retry": _retry,
-    "minRefireGapMs": lambda value: span_ms(value, "minRefireGapMs"),
+    "minRefireGapMs": _gap,
 }
 
 

@@ -66,6 +66,7 @@ class Budget(Section):
     cost_per_day: float | None = key(None, "US dollars a day.", gt=0)
     runs_per_day: Positive | None = key(None, "Runs a day.")
     on_exceed: Literal["skip", "warn"] = key("skip", "What happens when the budget is spent.")
+    fallback_model: str | None = key(None, "Cheaper model that answers when the budget is spent.")
 
 
 class OnFailure(Section):

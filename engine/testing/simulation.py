@@ -265,7 +265,7 @@ class Simulation:
     async def _calm(self) -> None:
         engine, watched = self.engine, self._watched
         calm, seen = 0, (-1, -1)
-        while engine.loop.running() or engine.waking.busy or self._chats:
+        while engine.running.jobs() or engine.waking.busy or self._chats:
             await asyncio.sleep(0)
             signs = (self._works, self.clock.sleeps)
             waits_outside = watched is not None and watched.pending > 0

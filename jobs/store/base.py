@@ -23,6 +23,7 @@ class DueJob:
     retry_at: datetime | None
     consecutive_errors: int
     seq: int = 0  # its place among those due at the same instant
+    skips: str | None = None  # JSON: slots left out once
 
 
 @dataclass(frozen=True, slots=True)

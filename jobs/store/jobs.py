@@ -59,7 +59,7 @@ _WAITING: Final = (
     "enabled = 1 AND paused IS NULL AND held IS NULL AND next_run_at IS NOT NULL"  # `jobs_due`
 )
 _DUE: Final = (
-    "SELECT id, kind, definition, revision, next_run_at, retry_at, consecutive_errors, seq"
+    "SELECT id, kind, definition, revision, next_run_at, retry_at, consecutive_errors, seq, skips"
     f" FROM jobs WHERE {_WAITING} AND next_run_at <= ?"
 )
 _ORDER: Final = " ORDER BY next_run_at, seq LIMIT ?"
@@ -239,7 +239,7 @@ def due(tx: Tx, now: datetime, limit: int = 1000, *, behind: DueJob | None = Non
         place = (ms(behind.next_run_at), behind.seq)
         rows = tx.exec_driver_sql(_DUE_BEHIND, (ms(now), *place, limit))
     return [
-        DueJob(row[0], row[1], row[2], row[3], at(row[4]), instant(row[5]), row[6], row[7])
+        DueJob(row[0], row[1], row[2], row[3], at(row[4]), instant(row[5]), row[6], row[7], row[8])
         for row in rows
     ]
 

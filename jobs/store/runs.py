@@ -9,6 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from jobs.errors import Conflict
+from jobs.ids import first_id
 from jobs.ledger import Run, RunStatus
 from jobs.store.base import Claim, Finish, RunPage, RunQuery
 from jobs.store.bulk import Bulk
@@ -26,6 +27,7 @@ from jobs.store.rows import (
     run_of,
     run_row,
     text_of,
+    usage_of,
     usage_text,
 )
 
@@ -251,6 +253,36 @@ def last_poll(tx: Tx, agent_id: str) -> datetime | None:
         (agent_id,),
     ).first()
     return None if row is None else instant(row[0])
+
+
+def ran_ever(tx: Tx, job_id: str) -> int:
+    """Return how many runs of a job did its work or tried to, however little is kept of them."""
+    row = tx.exec_driver_sql(
+        "SELECT ok_count + error_count FROM jobs WHERE id = ?", (job_id,)
+    ).first()
+    return 0 if row is None else int(row[0])
+
+
+def ran_since(tx: Tx, since: datetime, *, job_id: str | None = None) -> int:
+    """Return how many cron runs were claimed since an instant and not passed over."""
+    sql = (
+        "SELECT count(*) FROM runs WHERE id >= ? AND kind = 'cron'"
+        " AND status NOT IN ('skipped', 'missed')"
+    )
+    values: tuple[Any, ...] = (first_id(since),)
+    if job_id is not None:
+        sql, values = f"{sql} AND job_id = ?", (*values, job_id)
+    return int(tx.exec_driver_sql(sql, values).scalar_one())
+
+
+def used_since(tx: Tx, since: datetime, *, job_id: str | None = None) -> tuple[int, float]:
+    """Return the tokens and US dollars that cron runs cost since an instant: a job's, or all."""
+    sql = "SELECT usage FROM runs WHERE usage IS NOT NULL AND id >= ? AND kind = 'cron'"
+    values: tuple[Any, ...] = (first_id(since),)
+    if job_id is not None:
+        sql, values = f"{sql} AND job_id = ?", (*values, job_id)
+    used = [usage for row in tx.exec_driver_sql(sql, values) if (usage := usage_of(row[0]))]
+    return sum(one.total_tokens for one in used), sum(one.cost_usd or 0.0 for one in used)
 
 
 def interrupted(tx: Tx, boot_id: str) -> list[Run]:

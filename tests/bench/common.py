@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.clock import Clock
+from engine.cron_look import LoopSettings
 from engine.events import Bus
-from engine.loop import Loop, LoopSettings, Performer
+from engine.loop import Loop
 from engine.record import Recorder
+from engine.running import Performer, Running
 from gateway.runtime import settle
 from jobs.ledger import Outcome, Run, RunStatus
 from jobs.model import AgentTurn, Job
@@ -104,11 +106,13 @@ def ended(run: Run, now: datetime) -> Run:
 def loop_of(database: Database, clock: Clock, performer: Performer) -> Loop:
     """Return the engine's own loop with one performer for everything, as a gateway has it."""
     settle()
+    recorder = Recorder(database, Bus())
+    performers = {"cron": performer, "heartbeat": performer}
     return Loop(
         database=database,
         clock=clock,
-        recorder=Recorder(database, Bus()),
-        performers={"cron": performer, "heartbeat": performer},
+        recorder=recorder,
+        running=Running(database=database, clock=clock, recorder=recorder, performers=performers),
         settings=LoopSettings,
         boot_id="bench",
     )

@@ -95,7 +95,7 @@ async def test_a_manual_run_that_begins_between_claim_and_start_does_not_make_tw
             claimed_at=sim.now(),
         )
         await database.write(lambda tx: runs.insert(tx, [manual]))
-        database.asks = lambda: sim.engine.loop.dispatch(stored.job, manual)
+        database.asks = lambda: sim.engine.running.dispatch(stored.job, manual)
         report = await sim.advance(10 * MINUTE)
         assert sorted((row.row.trigger, row.status, row.reason) for row in report.rows) == [
             ("manual", "ok", None),

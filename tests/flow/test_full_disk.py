@@ -99,7 +99,7 @@ async def test_a_reminder_due_on_a_full_disk_is_told_when_there_is_room(
 
         async def fill() -> None:
             nonlocal filled
-            if not filled and sim.engine.loop.running():
+            if not filled and sim.engine.running.jobs():
                 filled = disk.full = True
 
         began = sim.engine.recorder.began

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.active_hours import ActiveHours
-from engine.cron_gates import CronSnapshot, Go, Spent, decide
+from engine.cron_gates import PLACES, CronSnapshot, Go, Place, Spent, decide
 from engine.gates import Defer, Skip
 from jobs.ledger import SkipReason
-from jobs.policies import PLAIN, Budget, Overlap, Policies
+from jobs.policies import OVERLAPS, PLAIN, Budget, Overlap, Policies
 
 NOW = datetime(2026, 5, 5, 7, 0, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -59,7 +59,7 @@ OBSTACLES: list[tuple[dict[str, Any], SkipReason, str]] = [
         "12 of 10 tokens of today are spent",
     ),
     (
-        {"budget_of_all": Budget(usd_per_day=1), "spent_by_all": Spent(usd=1.5)},
+        {"budget_of_all": Budget(cost_per_day=1), "spent_by_all": Spent(usd=1.5)},
         SkipReason.BUDGET_EXHAUSTED,
         "$1.50 of $1.00 of today are spent",
     ),
@@ -136,11 +136,11 @@ def test_a_job_that_defers_waits_for_the_window_to_open() -> None:
 @pytest.mark.parametrize(
     ("policy", "go"),
     [
-        ("buffer-one", Go(at_once=False)),
-        ("buffer-all", Go(at_once=False)),
-        ("cancel-running", Go(replaces=("r1",), at_once=False)),
-        ("terminate-running", Go(replaces=("r1",))),
-        ("allow", Go()),
+        ("buffer-one", Go(place=Place.BEHIND)),
+        ("buffer-all", Go(place=Place.BEHIND)),
+        ("cancel-running", Go(replaces=("r1",), place=Place.BEHIND)),
+        ("terminate-running", Go(replaces=("r1",), place=Place.BESIDE)),
+        ("allow", Go(place=Place.BESIDE)),
     ],
 )
 def test_each_overlap_policy_makes_room_in_its_way(policy: str, go: Go) -> None:
@@ -153,3 +153,7 @@ def test_a_spent_budget_with_a_cheaper_model_goes_on_with_it() -> None:
     assert isinstance(go, Go)
     assert go.model == "local/qwen3"
     assert "10 of 10 tokens" in go.because
+
+
+def test_every_overlap_policy_has_its_place() -> None:
+    assert set(PLACES) == set(OVERLAPS)

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.cron_look import LoopSettings
 from engine.events import Bus
-from engine.loop import BATCH, Loop, LoopSettings
+from engine.loop import BATCH, Loop
 from engine.record import Recorder
+from engine.running import Running
 from engine.testing.clock import ManualClock
 from jobs.errors import StoreUnavailable
 from jobs.ledger import Run, RunStatus
@@ -69,11 +71,14 @@ async def due(database: Database, count: int) -> None:
 
 
 def loop(database: Database, performer: AtOnce, recorder: Recorder | None = None) -> Loop:
+    clock, recorder = ManualClock(NOON), recorder or Recorder(database, Bus())
     return Loop(
         database=database,
-        clock=ManualClock(NOON),
-        recorder=recorder or Recorder(database, Bus()),
-        performers={"cron": performer},
+        clock=clock,
+        recorder=recorder,
+        running=Running(
+            database=database, clock=clock, recorder=recorder, performers={"cron": performer}
+        ),
         settings=LoopSettings,
         boot_id="boot",
     )

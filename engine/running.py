@@ -1,0 +1,239 @@
+"""What this process performs now: which runs go on, who waits behind whom, how they end.
+
+Decides nothing: a run comes here with its row and with the place its job's overlap policy
+gave it (`engine.cron_gates.Go`). Whatever breaks, the row does not stay open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from engine.agents.secrets import redacted
+from engine.clock import Clock
+from engine.cron_gates import Go, Place
+from engine.record import Recorder
+from jobs.ledger import Run, RunStatus, SkipReason
+from jobs.model import Job
+from jobs.schedule import Cron
+from jobs.store import runs as run_rows
+from jobs.store.base import Finish
+from jobs.store.db import Database
+
+log = logging.getLogger(__name__)
+
+ALONE: Final = Go()
+Begun = Finish | Coroutine[Any, Any, None]
+
+
+class Performer(Protocol):
+    """Whoever performs the runs of one kind of job."""
+
+    def begin(self, job: Job, run: Run) -> Begun:
+        """Return how it ended, if that is known at once; else the work that will record it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Why a run that goes on is ended."""
+
+    reason: SkipReason
+    because: str
+
+
+class Running:
+    """The runs of this process. Runs of one job go one by one unless its policy says otherwise."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        recorder: Recorder,
+        performers: Mapping[str, Performer],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._recorder = recorder
+        self._performers = performers
+        self._active: dict[str, dict[str, asyncio.Task[None]]] = {}  # job id → run id → task
+        self._behind: dict[str, deque[tuple[Job, Run]]] = {}
+        self._ended: dict[str, datetime] = {}  # cron jobs, oldest end first
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cut: dict[str, _Cut] = {}  # run id → why it is being ended
+        self._stopping = False
+
+    # -- looking -------------------------------------------------------------------------
+
+    def of(self, job_id: str) -> tuple[str, ...]:
+        """Return the runs of a job that go on, oldest first."""
+        return tuple(self._active.get(job_id, ()))
+
+    def active(self, job_id: str) -> str | None:
+        """Return the oldest run of a job that goes on, if one does."""
+        return next(iter(self._active.get(job_id, ())), None)
+
+    def waiting(self, job_id: str) -> int:
+        """Return how many runs wait behind them."""
+        return len(self._behind.get(job_id, ()))
+
+    def jobs(self) -> tuple[str, ...]:
+        """Ids of the jobs performed now."""
+        return tuple(self._active)
+
+    def last_end(self, job_id: str) -> datetime | None:
+        """Return when a cron job's last run ended, if that is still remembered."""
+        return self._ended.get(job_id)
+
+    def forget_ends(self, before: datetime | None = None) -> None:
+        """Forget ends before an instant, or all of them: the clock told them wrong."""
+        while self._ended:
+            job_id, at = next(iter(self._ended.items()))
+            if before is not None and at > before:
+                return
+            del self._ended[job_id]
+
+    # -- beginning -----------------------------------------------------------------------
+
+    def begin(self, job: Job, run: Run, go: Go = ALONE, *, more: bool = False) -> Finish | None:
+        """Begin a run that has its row; returns its end if that is known at once.
+
+        ``more``: another run of the same claim is before it, so it waits its turn.
+        """
+        for other in go.replaces:
+            why = f"run {run.id} took its place ({job.name})"
+            self._end_early(job.id, other, _Cut(SkipReason.SUPERSEDED, why))
+        going = self._active.get(job.id)
+        if going and run.kind != "heartbeat" and go.place is not Place.BESIDE:
+            if go.place is Place.ALONE and not more:
+                # Another began while the claim was written.
+                why = f"run {next(iter(going))} was still going"
+                return Finish(run=run.skipped(SkipReason.OVERLAP_SKIP, why, self._clock.now()))
+            self._behind.setdefault(job.id, deque()).append((job, run))
+            return None
+        return self._begin_now(job, run)
+
+    def dispatch(self, job: Job, run: Run) -> None:
+        """Perform a run somebody else wrote, behind those of its job that go on."""
+        end = self.begin(job, run, Go(place=Place.BEHIND))
+        if end is not None:
+            self._track(job, run, self._recorder.ended(end))
+
+    def cancel(self, run_id: str, because: str) -> bool:
+        """End a run that goes on or waits; false if there is none such."""
+        for job_id, going in self._active.items():
+            if run_id in going:
+                cut = _Cut(SkipReason.AGENT_RUNNER_CANCELLED, because)
+                return self._end_early(job_id, run_id, cut)
+        for job_id, behind in self._behind.items():
+            for job, run in tuple(behind):
+                if run.id == run_id:
+                    behind.remove((job, run))
+                    if not behind:
+                        del self._behind[job_id]
+                    over = run.skipped(
+                        SkipReason.AGENT_RUNNER_CANCELLED, because, self._clock.now()
+                    )
+                    self._track(job, run, self._recorder.ended(Finish(run=over)))
+                    return True
+        return False
+
+    def _begin_now(self, job: Job, run: Run) -> Finish | None:
+        try:
+            begun = self._performers[run.kind].begin(job, run)
+        except Exception as error:
+            begun = Finish(run=self._broken(run, error))
+        if isinstance(begun, Finish):
+            self._note_end(job, begun.run.ended_at or self._clock.now())
+            return begun
+        self._track(job, run, begun)
+        return None
+
+    def _begin_next(self, job_id: str) -> None:
+        """Begin what waits behind a run that has ended; once stopping, the next start does."""
+        behind = self._behind.get(job_id)
+        if not behind or self._stopping or job_id in self._active:
+            return
+        job, run = behind.popleft()
+        if not behind:
+            del self._behind[job_id]
+        if (end := self._begin_now(job, run)) is not None:
+            self._track(job, run, self._recorder.ended(end))
+
+    def _track(self, job: Job, run: Run, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._performed(job, run, work), name=f"run-{run.id}")
+        self._active.setdefault(job.id, {})[run.id] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- ending --------------------------------------------------------------------------
+
+    async def _performed(self, job: Job, run: Run, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            cut = self._cut.pop(run.id, None)
+            if cut is None:
+                raise  # we stop; the next start tells the story
+            await self._recorder.ended(Finish(run=await self._cut_short(run, cut)))
+        except Exception as error:
+            # A bug of ours: the row must not stay open, and others go on.
+            await self._recorder.ended(Finish(run=self._broken(run, error)))
+        finally:
+            self._cut.pop(run.id, None)
+            going = self._active.get(job.id, {})
+            going.pop(run.id, None)
+            if not going:
+                self._active.pop(job.id, None)
+            self._note_end(job, self._clock.now())
+            self._begin_next(job.id)
+
+    def _end_early(self, job_id: str, run_id: str, cut: _Cut) -> bool:
+        task = self._active.get(job_id, {}).get(run_id)
+        if task is None or run_id in self._cut:
+            return task is not None
+        self._cut[run_id] = cut
+        return task.cancel()
+
+    async def _cut_short(self, run: Run, cut: _Cut) -> Run:
+        """Return the row of a run that was ended early, with when it had begun."""
+        row = await self._database.read(lambda tx: run_rows.get(tx, run.id))
+        return (row or run).skipped(cut.reason, cut.because, self._clock.now())
+
+    def _broken(self, run: Run, error: Exception) -> Run:
+        log.error("run broke", exc_info=error, extra={"job_id": run.job_id, "run_id": run.id})
+        return replace(
+            run,
+            status=RunStatus.FAILED,
+            reason=SkipReason.AGENT_RUNNER_FAILURE,
+            because="the engine itself failed; the log has the details",
+            error={"class": "internal", "message": redacted(f"{type(error).__name__}: {error}")},
+            ended_at=self._clock.now(),
+        )
+
+    def _note_end(self, job: Job, at: datetime) -> None:
+        if isinstance(job.schedule, Cron):
+            self._ended.pop(job.id, None)  # so that the oldest end stays first
+            self._ended[job.id] = at
+
+    async def idle(self) -> None:
+        """Return when nothing is performed."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
+    async def stop(self, grace: timedelta) -> tuple[str, ...]:
+        """Wait for what runs, cancel the rest; returns the jobs that were cut off."""
+        self._stopping = True
+        if not self._tasks:
+            return ()
+        _, late = await asyncio.wait(tuple(self._tasks), timeout=grace.total_seconds())
+        cut = tuple(self._active)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return cut if late else ()
