@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -16,19 +16,12 @@ from engine.cli.render import dumped
 from engine.clock import SystemClock
 from engine.config import fast
 from engine.config.keypath import join, parse_path
+from engine.config.masks import masked
 from jobs.errors import ConfigInvalid, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from engine.config.load import JobsCheck, Loaded
 
-HIDDEN: Final = "__ENGINE_REDACTED__"
-# A name that ends like a secret's holds one; a limit on tokens does not.
-_SECRET: Final = re.compile(
-    r"(token|password|passwd|secret|api[-_]?key|private[-_]?key|credential|authorization)s?$",
-    re.IGNORECASE,
-)
-_LIMIT: Final = re.compile(r"(max|min|context|input|output|budget|total)\w*tokens?$", re.IGNORECASE)
-_REFERENCE: Final = re.compile(r"\$\{[A-Z_][A-Z0-9_]*\}")
 _PROTECTED: Final = re.compile(
     r"channels\.\w+\.accounts|agents\.list|cron\.jobs|models\.providers|plugins\.entries"
 )
@@ -112,26 +105,13 @@ def get(ctx: click.Context, /, path: str, as_json: bool, with_default: bool) -> 
     value = fast.get(at.values, path)
     if value is fast.MISSING:
         return _unset(at, path, with_default=with_default)
-    name = re.split(r"[.\[\]\"]+", path.rstrip('"]'))[-1]
-    told = masked(value, name) if path != "store.url" or "@" not in str(value) else HIDDEN
-    click.echo(_printed(told, as_json))
+    name = next((part for part in reversed(parse_path(path)) if isinstance(part, str)), "")
+    click.echo(_printed(masked(value, name), as_json))
     return 0
 
 
 def _printed(value: Any, as_json: bool) -> str:
     return value if isinstance(value, str) and not as_json else dumped(value)
-
-
-def masked(value: Any, name: str = "") -> Any:
-    """The value with its secrets hidden; `${NAME}` shows none."""
-    if isinstance(value, Mapping):
-        return {key: masked(inner, str(key)) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [masked(inner, name) for inner in value]
-    secret = bool(_SECRET.search(name)) and not _LIMIT.search(name)
-    if secret and isinstance(value, str) and value and not _REFERENCE.fullmatch(value):
-        return HIDDEN
-    return value
 
 
 def _unset(at: Place, path: str, *, with_default: bool) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from engine.config import fast
+from engine.config.masks import is_marker
 from engine.config.paths import Paths, host_zone, resolve
 from engine.config.variables import expand
 from gateway import lock
@@ -171,11 +172,7 @@ def _is_loopback(url: str) -> bool:
 def _refuse_marker(value: str | None, where: str) -> None:
     """What a hidden secret prints as is no secret (operations.md §16 L5)."""
     text = (value or "").strip()
-    if not text.startswith(("__", "**")):
-        return
-    from engine.config.secrets import MARKERS  # pydantic comes with it: only when in doubt
-
-    if text in MARKERS:
+    if is_marker(text):
         raise UsageError(
             f"{where} was not sent",
             why=f'"{text}" is what a hidden secret prints as, not a secret',

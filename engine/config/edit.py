@@ -18,7 +18,7 @@ from engine.config.compose import INCLUDE
 from engine.config.issues import Issue, refuse
 from engine.config.json5 import Document, Json5Error, Node, Place, parse, render, render_key
 from engine.config.keypath import Append, ById, Part, parse_path
-from engine.config.secrets import MARKERS
+from engine.config.masks import is_marker
 from jobs.errors import Conflict, EngineError, InvalidInput, NotFound, StoreUnavailable, UsageError
 
 BACKUPS: Final = 5
@@ -208,7 +208,7 @@ def _no_place(path: str, why: str) -> InvalidInput:
 def refuse_markers(value: Any) -> None:
     """What a hidden secret prints as is never a value (operations.md §3)."""
     match value:
-        case str() if value.strip() in MARKERS:
+        case str() if is_marker(value):
             raise InvalidInput(
                 f'"{value.strip()}" was not written',
                 why="it is what a hidden secret prints as",

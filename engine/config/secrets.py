@@ -13,8 +13,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-MARKERS: Final = frozenset({"__ENGINE_REDACTED__", "__OPENCLAW_REDACTED__", "***"})
-REDACTED: Final = "__ENGINE_REDACTED__"
+from engine.config.masks import is_marker
+
 SOURCES: Final = ("env", "file", "exec")
 
 
@@ -69,7 +69,7 @@ def secret(value: object) -> Secret:
     match value:
         case Secret():
             return value
-        case str() if value.strip() in MARKERS:
+        case str() if is_marker(value):
             raise ValueError(
                 f'"{value.strip()}" is what a hidden secret prints as, not a secret;'
                 " write the real value or ${NAME}"

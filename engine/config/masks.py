@@ -1,0 +1,52 @@
+"""What hides a secret when a config is shown, and is never taken for one (operations.md §3).
+
+Which values are secret is known by the name of their key, so that a file that cannot be
+validated hides them too. Imports nothing slow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.config.variables import is_variable
+from engine.log import HIDDEN
+
+# The word the reference product's clients restore a secret from (protocol.md §10.7).
+HIDDEN_ON_WIRE: Final = "__OPENCLAW_REDACTED__"
+MARKERS: Final = frozenset({HIDDEN, HIDDEN_ON_WIRE, "***"})
+# A name that ends like a secret's holds one; a limit on tokens does not.
+_SECRET: Final = re.compile(
+    r"(token|password|passwd|secret|api[-_]?key|private[-_]?key|credential|authorization)s?$",
+    re.IGNORECASE,
+)
+_LIMIT: Final = re.compile(r"(max|min|context|input|output|budget|total)\w*tokens?$", re.IGNORECASE)
+_CREDENTIALS: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]*@", re.IGNORECASE)
+
+
+def is_marker(text: str) -> bool:
+    """Whether a text is what a hidden secret prints as."""
+    return text.strip() in MARKERS
+
+
+def masked(value: Any, name: str = "", *, marker: str = HIDDEN) -> Any:
+    """The value of the key ``name`` with every secret in it replaced by ``marker``.
+
+    A `${NAME}` or a reference object shows where a secret is kept, and stays. An address with
+    credentials in it is hidden whole.
+    """
+    match value:
+        case Mapping():
+            return {k: masked(inner, str(k), marker=marker) for k, inner in value.items()}
+        case list() | tuple():
+            return [masked(inner, name, marker=marker) for inner in value]
+        case str() if value and not is_variable(value) and _hides(name, value):
+            return marker
+        case _:
+            return value
+
+
+def _hides(name: str, text: str) -> bool:
+    named = _SECRET.search(name) is not None and _LIMIT.search(name) is None
+    return named or _CREDENTIALS.match(text) is not None
