@@ -32,10 +32,9 @@ from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute
 from engine.sessions import main_key
 from engine.store import events as event_rows, meta, outbox, tasks as task_rows
-from engine.store.events import SystemEvent
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
-from engine.wake import Intent, Wake
+from engine.wake import Intent, QueuedEvent, Wake
 from jobs.crash import crash_point
 from jobs.ids import new_id
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
@@ -390,7 +389,7 @@ class Beats:
             ack_max_chars=view.agent.beat.ack_max_chars,
             response_prefix=self._roster().response_prefix,
             response=response,
-            bare_ack_only=any(prompt_kind(event) == "exec" for event in view.events),
+            bare_ack_only=any(event.kind == "exec" for event in view.events),
         )
 
     async def _deliveries(
@@ -490,15 +489,9 @@ def _overtaken(wake: Wake, view: View) -> Skip | None:
     return Skip(SkipReason.NO_PENDING_EVENT, "another turn has taken its events up")
 
 
-def prompt_kind(event: SystemEvent) -> str:
-    """Return what an event is about: a reminder, a finished command, or a note."""
-    head = (event.context_key or "").partition(":")[0]
-    return head if head in ("cron", "exec") else "note"
-
-
-def _event_facts(event: SystemEvent) -> prompt.EventFacts:
+def _event_facts(event: QueuedEvent) -> prompt.EventFacts:
     return prompt.EventFacts(
-        text=event.text, at=event.created_at, trusted=event.trusted, kind=prompt_kind(event)
+        text=event.text, at=event.created_at, trusted=event.trusted, kind=event.kind
     )
 
 

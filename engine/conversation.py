@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from typing import Any, Final
 from engine.agents.base import FailureClass, Tool
 from engine.clock import Clock
 from engine.events import Bus
-from engine.outbox import Delivery, Priority
+from engine.outbox import Delivery, Priority, expiry
 from engine.outcome import strip_token
 from engine.store import events as event_rows, outbox as outbox_rows, sessions as session_rows
 from engine.target import Route
@@ -28,10 +27,6 @@ from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from jobs.store.db import Database, Tx
 
-log = logging.getLogger(__name__)
-
-REPLY_EXPIRES: Final = timedelta(hours=1)  # channels.md §11
-EXEC_CONTEXT: Final = "exec"  # events of finished commands are left to the beat
 SILENT: Final = "NO_REPLY"
 
 _NOISE: Final = ("reason periodic", "heartbeat poll", "heartbeat wake")
@@ -164,7 +159,7 @@ class Conversation:
 
         async def settle(result: TurnResult) -> None:
             words = _words_for(result, persona.ack_max_chars)
-            delivery = self._delivery(chat, result, words)
+            delivery = _delivery(chat, result, words)
             taken.payloads = words
             taken.delivery = await self._settled(result, taken.event_ids, delivery)
 
@@ -173,7 +168,8 @@ class Conversation:
             pending = await self._database.read(
                 lambda tx: event_rows.pending(tx, chat.agent_id, chat.session_key, now)
             )
-            mine = [event for event in pending if not is_exec(event.context_key)]
+            # What a command's end has to say is left to the beat.
+            mine = [event for event in pending if event.kind != "exec"]
             taken.event_ids = tuple(event.id for event in mine)
             lines = [
                 line
@@ -221,25 +217,33 @@ class Conversation:
             facts=chat.facts,
         )
 
-    def _delivery(
-        self, chat: ChatTurn, result: TurnResult, words: tuple[str, ...]
-    ) -> Delivery | None:
-        text = words[-1] if words else ""
-        if result.failure is not None:
-            text = f"I could not answer: {_plainly(result.failure.failure)} (run {chat.run_id})."
-        if chat.route is None or not text:
-            return None
-        return Delivery(
-            key=f"chat:{chat.run_id}:1",
-            route=chat.route,
-            text=text,
-            kind="reply",
-            created_at=result.ended_at,
-            expires_at=result.ended_at + REPLY_EXPIRES,
-            agent_id=chat.agent_id,
-            run_id=chat.run_id,
-            priority=Priority.REPLY,
-        )
+
+def _delivery(chat: ChatTurn, result: TurnResult, words: tuple[str, ...]) -> Delivery | None:
+    if result.failure is not None:
+        return answer_to(chat, not_answered(chat, result.failure.failure), result.ended_at)
+    return answer_to(chat, words[-1] if words else "", result.ended_at)
+
+
+def answer_to(chat: ChatTurn, text: str, at: datetime) -> Delivery | None:
+    """Return the answer on its way to the person; nothing if there are no words, or no way."""
+    if chat.route is None or not text:
+        return None
+    return Delivery(
+        key=f"chat:{chat.run_id}:1",
+        route=chat.route,
+        text=text,
+        kind="reply",
+        created_at=at,
+        expires_at=expiry("reply", at),
+        agent_id=chat.agent_id,
+        run_id=chat.run_id,
+        priority=Priority.REPLY,
+    )
+
+
+def not_answered(chat: ChatTurn, failure: FailureClass) -> str:
+    """Say to the person who wrote why there is no answer: no detail of the operator's business."""
+    return f"I could not answer: {_PLAINLY[failure]} (run {chat.run_id})."
 
 
 @dataclass(slots=True)
@@ -260,11 +264,6 @@ def _settle(
     if result.reply is not None and event_ids:
         event_rows.consume(tx, event_ids, result.ended_at)
     return outbox_rows.add(tx, delivery) if delivery is not None else None
-
-
-def is_exec(context_key: str | None) -> bool:
-    """Whether an event tells of a finished command: those are left to the next beat."""
-    return context_key is not None and context_key.partition(":")[0] == EXEC_CONTEXT
 
 
 def preamble(text: str, *, at: datetime, trusted: bool = True) -> tuple[str, ...]:
@@ -294,11 +293,6 @@ _PLAINLY: Final[Mapping[FailureClass, str]] = {
     FailureClass.INVALID: "the model's answer could not be used",
     FailureClass.INTERNAL: "something in the engine broke",
 }
-
-
-def _plainly(failure: FailureClass) -> str:
-    """For the person who wrote: no detail that is the operator's business."""
-    return _PLAINLY[failure]
 
 
 def _words_for(result: TurnResult, ack_max_chars: int) -> tuple[str, ...]:

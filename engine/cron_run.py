@@ -36,7 +36,7 @@ from engine.route import NoRoute, TargetWish
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
-from engine.wake import Intent
+from engine.wake import NEXT_HEARTBEAT, NOW, Intent, NewEvent
 from jobs.crash import crash_point
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason
 from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, SystemEvent, WakeMode
@@ -54,22 +54,8 @@ TIMED_OUT: Final = "cron: job execution timed out"
 class Wakes(Protocol):
     """Where a main-session job puts its text."""
 
-    async def system_event(
-        self,
-        text: str,
-        *,
-        mode: str,
-        agent_id: str | None = None,
-        session_key: str | None = None,
-        source: str,
-        by: str,
-        trusted: bool = True,
-        context_key: str | None = None,
-        route: Route | None = None,
-        intent: Intent = Intent.MANUAL,
-        target: str | None = None,
-    ) -> dict[str, Any]:
-        """Queue an event, and wake its agent if ``mode`` is now."""
+    async def system_event(self, event: NewEvent) -> dict[str, Any]:
+        """Queue an event, and wake its agent if its mode is now."""
 
 
 class RunProgram(Protocol):
@@ -162,25 +148,26 @@ class CronRuns:
             await self._end(job, run.skipped(SkipReason.EMPTY_EVENT, words, now))
             return
         agent = self._roster().agent(job.agent_id)
-        mode = "now" if job.wake_mode is WakeMode.NOW else "next-heartbeat"
-        told = await self._insist(
-            lambda: self._wakes.system_event(
-                text,
-                mode=mode,
-                agent_id=agent.agent_id,
-                source="cron",
-                by=f"cron {job.name}",
-                context_key=f"cron:{job.id}",
-                intent=Intent.IMMEDIATE,
-                target="last",
-            )
+        event = NewEvent(
+            text=text,
+            mode=NOW if job.wake_mode is WakeMode.NOW else NEXT_HEARTBEAT,
+            agent_id=agent.agent_id,
+            source="cron",
+            by=f"cron {job.name}",
+            context_key=f"cron:{job.id}",
+            intent=Intent.IMMEDIATE,
+            target="last",
         )
+        told = await self._insist(lambda: self._wakes.system_event(event))
         ended = replace(
             run,
             status=RunStatus.OK,
             outcome=Outcome.ACKNOWLEDGED,
             session_key=str(told.get("sessionKey") or ""),
-            reply={"summary": f"queued for {agent.agent_id} ({mode})", "eventId": told["eventId"]},
+            reply={
+                "summary": f"queued for {agent.agent_id} ({event.mode})",
+                "eventId": told["eventId"],
+            },
             ended_at=self._clock.now(),
         )
         await self._end(job, ended)

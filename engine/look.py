@@ -23,9 +23,8 @@ from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, TargetWish, found_words, resolve
 from engine.sessions import beat_key
 from engine.store import events as event_rows, meta, sessions as session_rows, tasks as task_rows
-from engine.store.events import SystemEvent
 from engine.target import LastRoute, Route
-from engine.wake import FLOOD_WINDOW, Intent, Wake, guard
+from engine.wake import FLOOD_WINDOW, Intent, QueuedEvent, Wake, guard
 from jobs.ledger import Run, SkipReason
 from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
@@ -57,7 +56,7 @@ class View:
     agent: AgentProfile
     snapshot: BeatSnapshot
     session_key: str
-    events: tuple[SystemEvent, ...]
+    events: tuple[QueuedEvent, ...]
     file: Checklist
     due: tuple[Task, ...]
     found: Route | NoRoute
@@ -245,7 +244,7 @@ def _of_the_file(
 class _Known:
     """What the store knows about an agent, read at once."""
 
-    events: list[SystemEvent]
+    events: list[QueuedEvent]
     tasks: dict[str, datetime]
     last: LastRoute | None
     starts: list[tuple[str, datetime]]

@@ -1,4 +1,7 @@
-"""Wakes: which one wins, which merge, which wait (heartbeat.md §6). Pure."""
+"""Events, and the wakes they cause: which one wins, which merge, which wait. Pure.
+
+heartbeat.md §6 (wakes), §15 (events).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,17 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final
 
+from engine.target import Route
 from jobs.ledger import SkipReason
 
+NOW: Final = "now"  # the mode of an event that also wakes its agent
+NEXT_HEARTBEAT: Final = "next-heartbeat"  # the mode of one that waits for the next beat
 MIN_SPACING: Final = timedelta(seconds=30)
 FLOOD_WINDOW: Final = timedelta(seconds=60)
 FLOOD_MOST: Final = 5
 _MS: Final = timedelta(milliseconds=1)
+_PEOPLE: Final = frozenset({"cli", "rpc", "wake", "system-event"})  # sources: somebody waits
+_KINDS: Final = frozenset({"cron", "exec"})
 
 
 class Intent(StrEnum):
@@ -34,6 +42,53 @@ _RANKS: Final = {Intent.MANUAL: 3, Intent.IMMEDIATE: 3, Intent.EVENT: 2, Intent.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """A text for an agent, as whoever brings it says it."""
+
+    text: str
+    mode: str  # now | next-heartbeat
+    source: str  # cli | rpc | cron | exec | hook | ...
+    by: str
+    agent_id: str | None = None  # None: the session's, else the default one
+    session_key: str | None = None  # None: the agent's main session
+    context_key: str | None = None  # what it is about: cron:<job>, exec:<id>, ...
+    route: Route | None = None  # where it came from; alerts about it go there
+    trusted: bool = True
+    expires_at: datetime | None = None
+    intent: Intent = Intent.MANUAL
+    target: str | None = None  # overrides the configured target of the beat it causes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedEvent:
+    """One text in the queue of its agent."""
+
+    id: str
+    agent_id: str
+    session_key: str
+    text: str
+    source: str
+    created_at: datetime
+    context_key: str | None = None
+    route: Route | None = None
+    trusted: bool = True
+    wake: str | None = None  # now: it also asked for a beat
+    expires_at: datetime | None = None
+    seen_by_run: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is about: ``cron`` (a reminder), ``exec`` (a command's end) or ``note``."""
+        head = (self.context_key or "").partition(":")[0]
+        return head if head in _KINDS else "note"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Agent and session, as `Wake.key` has them."""
+        return self.agent_id, self.session_key.strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wake:
     """A request that an agent take a turn."""
 
@@ -46,7 +101,6 @@ class Wake:
     event_ids: tuple[str, ...] = ()
     by: str = ""
     target: str | None = None  # overrides the configured target: a cron wake says `last`
-    job_id: str | None = None  # the job that asked, left out of the busy check
 
     @property
     def key(self) -> tuple[str, str]:
@@ -67,6 +121,26 @@ def merge(pending: Wake, new: Wake) -> Wake:
         event_ids=events,
         target=winner.target or loser.target,
         requested_at=min(pending.requested_at, new.requested_at),
+    )
+
+
+def again(event: QueuedEvent, now: datetime, by: str) -> Wake:
+    """Return the wake of an event that asks once more.
+
+    ``by`` is ``restart`` or ``reminder``; only at a start somebody may still wait for it.
+    """
+    cron = event.kind == "cron"
+    person = event.source in _PEOPLE and by == "restart"
+    return Wake(
+        agent_id=event.agent_id,
+        session_key=event.session_key,
+        source=event.source,
+        intent=Intent.IMMEDIATE if cron else Intent.MANUAL if person else Intent.EVENT,
+        reason=event.context_key or "wake",
+        requested_at=now,
+        event_ids=(event.id,),
+        by=by,
+        target="last" if cron else None,
     )
 
 

@@ -7,7 +7,6 @@ again after a restart, until a beat has seen it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,20 +18,13 @@ from engine.clock import Clock
 from engine.look import wake_words
 from engine.roster import Roster
 from engine.store import events as event_rows
-from engine.store.events import SystemEvent
-from engine.target import Route
-from engine.wake import Intent, Wake, merge
+from engine.wake import NOW, NewEvent, Wake, again, merge
 from jobs.errors import InvalidInput
 from jobs.ledger import Run
 from jobs.store import runs as run_rows
 from jobs.store.db import Database, Tx
 
-log = logging.getLogger(__name__)
-
-NOW: Final = "now"
-NEXT_HEARTBEAT: Final = "next-heartbeat"
 AGAIN: Final = timedelta(minutes=30)  # an event whose beat failed or was skipped asks again
-_PEOPLE: Final = frozenset({"cli", "rpc", "wake", "system-event"})  # sources: somebody waits
 _REMEMBERED: Final = 1000  # outcomes kept for whoever asks late
 
 
@@ -57,58 +49,31 @@ class Waking:
         self._asked: dict[tuple[str, str], datetime] = {}  # when a session's events last woke
         self._stopping = False
 
-    async def system_event(
-        self,
-        text: str,
-        *,
-        mode: str,
-        agent_id: str | None = None,
-        session_key: str | None = None,
-        source: str,
-        by: str,
-        trusted: bool = True,
-        context_key: str | None = None,
-        route: Route | None = None,
-        intent: Intent = Intent.MANUAL,
-        target: str | None = None,
-    ) -> dict[str, Any]:
-        """Queue an event; ``mode`` now also wakes its agent. ``{ok, eventId}``.
+    async def system_event(self, event: NewEvent) -> dict[str, Any]:
+        """Queue an event; with mode now it also wakes its agent. ``{ok, eventId}``.
 
         Blank text is not queued: ``{ok: false}``. Raises `InvalidInput` for an agent nobody
         knows, or a session of another agent.
         """
-        agent, key = self._addressed(agent_id, session_key)
+        agent, key = self._addressed(event.agent_id, event.session_key)
         now = self._clock.now()
-
-        def work(tx: Tx) -> str | None:
-            return event_rows.add(
-                tx,
-                agent_id=agent,
-                session_key=key,
-                text=text,
-                source=source,
-                now=now,
-                context_key=context_key,
-                route=route,
-                trusted=trusted,
-                wake=mode if mode == NOW else None,
-            )
-
-        event_id = await self._database.write(work)
+        event_id = await self._database.write(
+            lambda tx: event_rows.add(tx, event, agent_id=agent, session_key=key, now=now)
+        )
         if event_id is None:
             return {"ok": False, "error": "text required"}
-        if mode == NOW:
+        if event.mode == NOW:
             await self.wake(
                 Wake(
                     agent_id=agent,
                     session_key=key,
-                    source=source,
-                    intent=intent,
-                    reason=context_key or "wake",
+                    source=event.source,
+                    intent=event.intent,
+                    reason=event.context_key or "wake",
                     requested_at=now,
                     event_ids=(event_id,),
-                    by=by,
-                    target=target,
+                    by=event.by,
+                    target=event.target,
                 )
             )
         return {"ok": True, "eventId": event_id, "agentId": agent, "sessionKey": key}
@@ -162,8 +127,6 @@ class Waking:
         try:
             await self._beats.enter(pending)
             run = await self._beats.perform(pending)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             run = await self._beats.broke(pending, error)
         finally:
@@ -197,7 +160,7 @@ class Waking:
         now = self._clock.now()
         waiting = await self._database.read(lambda tx: event_rows.waking(tx, now))
         for event in waiting:
-            await self.wake(_again(event, now, "restart"))
+            await self.wake(again(event, now, "restart"))
         return len(waiting)
 
     async def remind(self) -> None:
@@ -208,12 +171,12 @@ class Waking:
         """
         now = self._clock.now()
         waiting = await self._database.read(lambda tx: event_rows.waking(tx, now))
-        keys_waiting = {(event.agent_id, event.session_key.strip()) for event in waiting}
-        self._asked = {key: at for key, at in self._asked.items() if key in keys_waiting}
-        late = {key for key in keys_waiting if not self._lately(key, now)}
+        places = {event.place for event in waiting}
+        self._asked = {key: at for key, at in self._asked.items() if key in places}
+        late = {key for key in places if not self._lately(key, now)}
         for event in waiting:
-            if (event.agent_id, event.session_key.strip()) in late:
-                await self.wake(_again(event, now, "reminder"))
+            if event.place in late:
+                await self.wake(again(event, now, "reminder"))
 
     def _lately(self, key: tuple[str, str], now: datetime) -> bool:
         """Whether a wake of a session is on its way, or was not long ago."""
@@ -242,23 +205,6 @@ class Waking:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _again(event: SystemEvent, now: datetime, by: str) -> Wake:
-    """Return the wake of an event that asks once more; only at a start somebody may wait."""
-    person = event.source in _PEOPLE and by == "restart"
-    cron = (event.context_key or "").startswith("cron:")
-    return Wake(
-        agent_id=event.agent_id,
-        session_key=event.session_key,
-        source=event.source,
-        intent=Intent.IMMEDIATE if cron else Intent.MANUAL if person else Intent.EVENT,
-        reason=event.context_key or "wake",
-        requested_at=now,
-        event_ids=(event.id,),
-        by=by,
-        target="last" if cron else None,
-    )
 
 
 def _taken_up(tx: Tx, event_id: str) -> Run | None:

@@ -19,6 +19,7 @@ from engine.outlet import find_route
 from engine.route import TargetWish
 from engine.store import events as event_rows, inbox, outbox, sessions as session_rows
 from engine.target import Route
+from engine.wake import NewEvent
 from gateway.channels.base import AccountStatus, Channel
 from gateway.rpc.core import ChatOrder, Outlet
 from jobs.duration import format_duration
@@ -244,27 +245,9 @@ class FrontWakes:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def system_event(
-        self,
-        text: str,
-        *,
-        mode: str,
-        agent_id: str | None = None,
-        session_key: str | None = None,
-        source: str,
-        by: str,
-        trusted: bool = True,
-    ) -> dict[str, Any]:
-        """Queue an event; ``mode`` now also wakes its agent."""
-        return await self._engine.waking.system_event(
-            text,
-            mode=mode,
-            agent_id=agent_id,
-            session_key=session_key,
-            source=source,
-            by=by,
-            trusted=trusted,
-        )
+    async def system_event(self, event: NewEvent) -> dict[str, Any]:
+        """Queue an event; with mode now it also wakes its agent."""
+        return await self._engine.waking.system_event(event)
 
     async def wait(self, event_id: str, within: timedelta) -> dict[str, Any] | None:
         """The record of the beat that took the event up, or nothing in time."""

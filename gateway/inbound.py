@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from engine.agents.base import FailureClass
 from engine.clock import Clock
-from engine.conversation import REPLY_EXPIRES, ChatTurn
-from engine.outbox import Delivery, Priority
+from engine.conversation import ChatTurn, answer_to, not_answered
+from engine.outbox import Delivery
 from engine.sessions import MAIN, chat_key
 from engine.store import audit, outbox, sessions
 from engine.store.routes import route_of, route_text
@@ -208,19 +209,7 @@ def _taken(tx: Tx, turn: ChatTurn, sorry: Delivery | None) -> None:
 
 def _sorry(turn: ChatTurn, now: datetime) -> Delivery | None:
     """Return what a person hears when the turn itself broke; the same key as the answer's."""
-    if turn.route is None:
-        return None
-    return Delivery(
-        key=f"chat:{turn.run_id}:1",
-        route=turn.route,
-        text=f"I could not answer: something in the engine broke (run {turn.run_id}).",
-        kind="reply",
-        created_at=now,
-        expires_at=now + REPLY_EXPIRES,
-        agent_id=turn.agent_id,
-        run_id=turn.run_id,
-        priority=Priority.REPLY,
-    )
+    return answer_to(turn, not_answered(turn, FailureClass.INTERNAL), now)
 
 
 def turn_of(admission: Admission) -> ChatTurn:

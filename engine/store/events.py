@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from engine.store.routes import route_of, route_text
-from engine.target import Route
+from engine.wake import NOW, NewEvent, QueuedEvent
 from jobs.ids import new_id
 from jobs.store.db import Tx
 from jobs.store.rows import at, instant, ms
@@ -16,82 +15,59 @@ from jobs.store.rows import at, instant, ms
 MOST: Final = 200  # waiting events of one session; beyond it the oldest make room
 _DROPPED: Final = "dropped"
 _ORDER: Final = f"CASE source WHEN '{_DROPPED}' THEN 0 ELSE 1 END, seq"  # its marker is oldest
-_READ: Final = (
-    "id, agent_id, session_key, text, context_key, route, trusted, source, wake, created_at,"
-    " expires_at, seen_by_run"
+_COLUMNS: Final = (
+    "id",
+    "agent_id",
+    "session_key",
+    "text",
+    "context_key",
+    "route",
+    "trusted",
+    "source",
+    "wake",
+    "created_at",
+    "expires_at",
+    "seen_by_run",
 )
+_READ: Final = ", ".join(_COLUMNS)
+_ADD: Final = f"INSERT INTO system_events ({_READ}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemEvent:
-    """One text waiting for its agent."""
-
-    id: str
-    agent_id: str
-    session_key: str
-    text: str
-    source: str
-    created_at: datetime
-    context_key: str | None = None
-    route: Route | None = None  # where it came from; alerts about it go there
-    trusted: bool = True
-    wake: str | None = None  # now: it also asked for a beat
-    expires_at: datetime | None = None
-    seen_by_run: str | None = None
-
-
-def add(
-    tx: Tx,
-    *,
-    agent_id: str,
-    session_key: str,
-    text: str,
-    source: str,
-    now: datetime,
-    context_key: str | None = None,
-    route: Route | None = None,
-    trusted: bool = True,
-    wake: str | None = None,
-    expires_at: datetime | None = None,
-) -> str | None:
+def add(tx: Tx, event: NewEvent, *, agent_id: str, session_key: str, now: datetime) -> str | None:
     """Queue a text and return its id; the id of the same waiting event if there is one.
 
     Blank text is not queued (None). Same means: same text, context and route; without a
     context only the newest waiting event is compared.
     """
-    words = text.strip()
-    if not words:
-        return None
-    context = context_key.strip().lower() if context_key and context_key.strip() else None
-    waiting = pending(tx, agent_id, session_key, now)
-    for known in waiting if context else waiting[-1:]:
-        if (known.text, known.context_key, known.route) == (words, context, route):
-            return known.id
-    _make_room(tx, agent_id, session_key, waiting, now)
-    event_id = new_id(now)
-    tx.exec_driver_sql(
-        "INSERT INTO system_events (id, agent_id, session_key, text, context_key, route, trusted,"
-        " source, wake, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            event_id,
-            agent_id,
-            session_key,
-            words,
-            context,
-            route_text(route) if route else None,
-            int(trusted),
-            source,
-            wake,
-            ms(now),
-            ms(expires_at),
-        ),
+    made = QueuedEvent(
+        id=new_id(now),
+        agent_id=agent_id,
+        session_key=session_key,
+        text=event.text.strip(),
+        source=event.source,
+        created_at=now,
+        context_key=(event.context_key or "").strip().lower() or None,
+        route=event.route,
+        trusted=event.trusted,
+        wake=event.mode if event.mode == NOW else None,
+        expires_at=event.expires_at,
     )
-    return event_id
+    if not made.text:
+        return None
+    waiting = pending(tx, agent_id, session_key, now)
+    for known in waiting if made.context_key else waiting[-1:]:
+        if _sense(known) == _sense(made):
+            return known.id
+    _make_room(tx, waiting, now)
+    _insert(tx, made)
+    return made.id
 
 
-def _make_room(
-    tx: Tx, agent_id: str, session_key: str, waiting: Sequence[SystemEvent], now: datetime
-) -> None:
+def _sense(event: QueuedEvent) -> tuple[object, ...]:
+    return event.text, event.context_key, event.route
+
+
+def _make_room(tx: Tx, waiting: Sequence[QueuedEvent], now: datetime) -> None:
     """Drop the oldest beyond the cap, and keep one event that says how many were dropped."""
     if len(waiting) < MOST:
         return
@@ -100,21 +76,19 @@ def _make_room(
     others = [event for event in waiting if event.source != _DROPPED]
     excess = others[: len(others) - MOST + 2]
     consume(tx, [event.id for event in excess] + ([marker.id] if marker else []), now)
-    tx.exec_driver_sql(
-        "INSERT INTO system_events (id, agent_id, session_key, text, trusted, source, created_at)"
-        " VALUES (?, ?, ?, ?, 1, ?, ?)",
-        (
-            new_id(others[0].created_at),
-            agent_id,
-            session_key,
-            f"{gone + len(excess)} older events omitted",
-            _DROPPED,
-            ms(others[0].created_at),
-        ),
+    oldest = others[0]
+    told = QueuedEvent(
+        id=new_id(oldest.created_at),
+        agent_id=oldest.agent_id,
+        session_key=oldest.session_key,
+        text=f"{gone + len(excess)} older events omitted",
+        source=_DROPPED,
+        created_at=oldest.created_at,
     )
+    _insert(tx, told)
 
 
-def pending(tx: Tx, agent_id: str, session_key: str, now: datetime) -> list[SystemEvent]:
+def pending(tx: Tx, agent_id: str, session_key: str, now: datetime) -> list[QueuedEvent]:
     """Return the events that wait in a session, oldest first."""
     rows = tx.exec_driver_sql(
         f"SELECT {_READ} FROM system_events WHERE agent_id = ? AND session_key = ?"
@@ -124,7 +98,7 @@ def pending(tx: Tx, agent_id: str, session_key: str, now: datetime) -> list[Syst
     return [_event(row) for row in rows]
 
 
-def waking(tx: Tx, now: datetime) -> list[SystemEvent]:
+def waking(tx: Tx, now: datetime) -> list[QueuedEvent]:
     """Return all waiting events that asked for a beat: after a restart they ask again."""
     rows = tx.exec_driver_sql(
         f"SELECT {_READ} FROM system_events WHERE wake = 'now' AND consumed_at IS NULL"
@@ -134,7 +108,7 @@ def waking(tx: Tx, now: datetime) -> list[SystemEvent]:
     return [_event(row) for row in rows]
 
 
-def get(tx: Tx, event_id: str) -> SystemEvent | None:
+def get(tx: Tx, event_id: str) -> QueuedEvent | None:
     """Return one event, waiting or not."""
     row = tx.exec_driver_sql(
         f"SELECT {_READ} FROM system_events WHERE id = ?",
@@ -171,18 +145,37 @@ def prune(tx: Tx, before: datetime) -> int:
     ).rowcount
 
 
-def _event(row: Sequence[Any]) -> SystemEvent:
-    return SystemEvent(
-        id=row[0],
-        agent_id=row[1],
-        session_key=row[2],
-        text=row[3],
-        context_key=row[4],
-        route=route_of(row[5]) if row[5] else None,
-        trusted=bool(row[6]),
-        source=row[7],
-        wake=row[8],
-        created_at=at(row[9]),
-        expires_at=instant(row[10]),
-        seen_by_run=row[11],
+def _insert(tx: Tx, event: QueuedEvent) -> None:
+    values = {
+        "id": event.id,
+        "agent_id": event.agent_id,
+        "session_key": event.session_key,
+        "text": event.text,
+        "context_key": event.context_key,
+        "route": route_text(event.route) if event.route else None,
+        "trusted": int(event.trusted),
+        "source": event.source,
+        "wake": event.wake,
+        "created_at": ms(event.created_at),
+        "expires_at": ms(event.expires_at),
+        "seen_by_run": event.seen_by_run,
+    }
+    tx.exec_driver_sql(_ADD, tuple(values[column] for column in _COLUMNS))
+
+
+def _event(row: Sequence[Any]) -> QueuedEvent:
+    v = dict(zip(_COLUMNS, row, strict=True))
+    return QueuedEvent(
+        id=v["id"],
+        agent_id=v["agent_id"],
+        session_key=v["session_key"],
+        text=v["text"],
+        context_key=v["context_key"],
+        route=route_of(v["route"]) if v["route"] else None,
+        trusted=bool(v["trusted"]),
+        source=v["source"],
+        wake=v["wake"],
+        created_at=at(v["created_at"]),
+        expires_at=instant(v["expires_at"]),
+        seen_by_run=v["seen_by_run"],
     )

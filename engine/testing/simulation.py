@@ -37,6 +37,7 @@ from engine.target import ChatType, LastRoute, Route
 from engine.testing.agent import OneAgent, ScriptedAgent, agent_of
 from engine.testing.clock import ManualClock
 from engine.testing.report import Report, report_of
+from engine.wake import NewEvent
 from jobs import wallclock
 from jobs.errors import InvalidInput
 from jobs.ids import new_id
@@ -303,7 +304,7 @@ class Simulation:
         """Queue a system event, as `engine system event` does; with ``now`` it wakes."""
         await self.open()
         answer = await self.engine.waking.system_event(
-            text, mode=mode, agent_id=agent, source="cli", by="simulation"
+            NewEvent(text=text, mode=mode, agent_id=agent, source="cli", by="simulation")
         )
         await self._settle()
         return answer

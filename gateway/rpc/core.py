@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
+from engine.wake import NewEvent
+
 Answer = Mapping[str, Any]
 
 
@@ -72,18 +74,8 @@ class Heartbeats(Protocol):
 class Wakes(Protocol):
     """System events and the wakes they cause: heartbeat.md §15."""
 
-    async def system_event(
-        self,
-        text: str,
-        *,
-        mode: str,
-        agent_id: str | None = None,
-        session_key: str | None = None,
-        source: str,
-        by: str,
-        trusted: bool = True,
-    ) -> Answer:
-        """Queue an event durably; ``mode`` now also wakes. ``{ok, eventId}``."""
+    async def system_event(self, event: NewEvent) -> Answer:
+        """Queue an event durably; with mode now it also wakes. ``{ok, eventId}``."""
 
     async def wait(self, event_id: str, within: timedelta) -> Answer | None:
         """The record of the beat that saw the event, or nothing in time."""

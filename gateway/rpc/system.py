@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
+from engine.wake import NEXT_HEARTBEAT, NOW, NewEvent
 from gateway.protocol import methods
 from gateway.protocol.errors import invalid
 from gateway.rpc.desk import Call, Desk
@@ -66,14 +67,15 @@ async def system_event(desk: Desk, call: Call, params: methods.SystemEventParams
         desk.announce_presence()
         if not changed:
             return {"ok": True}
-    answer = await desk.core.wakes.system_event(
-        text,
-        mode=params.mode or "next-heartbeat",
+    event = NewEvent(
+        text=text,
+        mode=params.mode or NEXT_HEARTBEAT,
         agent_id=params.agent_id,
         session_key=params.session_key,
         source="system-event",
         by=call.by,
     )
+    answer = await desk.core.wakes.system_event(event)
     return {"ok": True, **answer}
 
 
@@ -81,16 +83,17 @@ async def wake(desk: Desk, call: Call, params: methods.WakeParams) -> object:
     """Queue text and, with mode now, wake the agent; ``wait`` answers with the outcome."""
     if not params.text.strip():
         return {"ok": False}
-    mode = "now" if params.session_key and "mode" not in params.model_fields_set else params.mode
-    answer = await desk.core.wakes.system_event(
-        params.text.strip(),
+    mode = NOW if params.session_key and "mode" not in params.model_fields_set else params.mode
+    event = NewEvent(
+        text=params.text.strip(),
         mode=mode,
         agent_id=params.agent_id,
         session_key=params.session_key,
         source="wake",
         by=call.by,
     )
-    if not params.wait or mode != "now" or not answer.get("ok", True):
+    answer = await desk.core.wakes.system_event(event)
+    if not params.wait or mode != NOW or not answer.get("ok", True):
         return {"ok": True, **answer}
     outcome = await desk.core.wakes.wait(
         str(answer["eventId"]), timedelta(milliseconds=params.timeout_ms)

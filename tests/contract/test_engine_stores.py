@@ -12,6 +12,7 @@ from engine.outbox import Delivery, Event, Priority, State
 from engine.sessions import Message
 from engine.store import audit, events, inbox, meta, outbox, sessions, tasks
 from engine.target import ChatType, LastRoute, Route
+from engine.wake import NewEvent, QueuedEvent
 from jobs.store.db import Database
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -26,13 +27,18 @@ ADA = Route(channel="telegram", account_id="default", to="42", chat_type=ChatTyp
 
 
 async def tell(store: Database, text: str, *, at: datetime = NOON, **more: Any) -> str | None:
-    values = {"agent_id": "main", "session_key": MAIN, "source": "test"} | more
-    return await store.write(lambda tx: events.add(tx, text=text, now=at, **values))
+    key = more.pop("session_key", MAIN)
+    event = new_event(text, **more)
+    return await store.write(
+        lambda tx: events.add(tx, event, agent_id="main", session_key=key, now=at)
+    )
 
 
-async def pending(
-    store: Database, at: datetime = NOON, key: str = MAIN
-) -> list[events.SystemEvent]:
+def new_event(text: str, **more: Any) -> NewEvent:
+    return NewEvent(**{"text": text, "mode": "next-heartbeat", "source": "test", "by": "me"} | more)
+
+
+async def pending(store: Database, at: datetime = NOON, key: str = MAIN) -> list[QueuedEvent]:
     return await store.read(lambda tx: events.pending(tx, "main", key, at))
 
 
@@ -47,11 +53,11 @@ async def test_an_event_waits_with_everything_it_came_with(store: Database) -> N
         context_key=" Cron:Backup ",
         route=ADA,
         trusted=False,
-        wake="now",
+        mode="now",
         expires_at=NOON + HOUR,
     )
     (event,) = await pending(store)
-    assert event == events.SystemEvent(
+    assert event == QueuedEvent(
         id=ref or "",
         agent_id="main",
         session_key=MAIN,
@@ -118,8 +124,8 @@ async def test_an_event_runs_out(store: Database) -> None:
 
 async def test_events_that_asked_for_a_beat_ask_again_after_a_restart(store: Database) -> None:
     await tell(store, "patient")
-    await tell(store, "urgent", wake="now")
-    await tell(store, "stale", wake="now", expires_at=NOON + SECOND)
+    await tell(store, "urgent", mode="now")
+    await tell(store, "stale", mode="now", expires_at=NOON + SECOND)
     found = await store.read(lambda tx: events.waking(tx, NOON + SECOND))
     assert [event.text for event in found] == ["urgent"]
 
@@ -129,9 +135,8 @@ async def test_beyond_the_cap_the_oldest_go_and_their_number_is_told_first(
 ) -> None:
     def flood(tx: Any) -> None:
         for number in range(events.MOST + 50):
-            events.add(
-                tx, agent_id="main", session_key=MAIN, text=f"e{number}", source="t", now=NOON
-            )
+            event = new_event(f"e{number}")
+            events.add(tx, event, agent_id="main", session_key=MAIN, now=NOON)
 
     await store.write(flood)
     texts = await waiting(store)

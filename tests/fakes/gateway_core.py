@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from engine.wake import NewEvent
 from gateway.rpc.core import ChatOrder
 from jobs.errors import ConfigOwned, InvalidInput, JobNotFound
 
@@ -95,18 +96,13 @@ class FakeWakes:
         self.said = said
         self.outcome: dict[str, Any] | None = None
 
-    async def system_event(
-        self,
-        text: str,
-        *,
-        mode: str,
-        agent_id: str | None = None,
-        session_key: str | None = None,
-        source: str,
-        by: str,
-        trusted: bool = True,
-    ) -> dict[str, Any]:
-        told = {"text": text, "mode": mode, "agent": agent_id, "source": source}
+    async def system_event(self, event: NewEvent) -> dict[str, Any]:
+        told = {
+            "text": event.text,
+            "mode": event.mode,
+            "agent": event.agent_id,
+            "source": event.source,
+        }
         self.said.append(("system_event", told))
         return {"ok": True, "eventId": "ev-1"}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, simulate
+from engine.wake import Intent, NewEvent
 
 LOOK = "- look at the builds\n"
 HEARTBEAT: dict[str, Any] = {"every": "30m", "target": "last"}
@@ -38,7 +39,9 @@ async def test_an_event_of_the_night_waits_until_the_window_opens(engine_sim: En
     sim = engine_sim(BY_DAY, start="2026-06-01 03:00", zone="UTC", checklist=LOOK)
     await sim.open()
     await sim.engine.waking.system_event(
-        "A file was changed.", mode="now", source="hook", by="hook", intent=_calm()
+        NewEvent(
+            text="A file was changed.", mode="now", source="hook", by="hook", intent=Intent.EVENT
+        )
     )
     night = await sim.until("2026-06-01 07:59")
     waiting = [row for row in night.beats.rows if row.status == "deferred"]
@@ -54,7 +57,7 @@ async def test_two_events_within_half_a_minute_are_told_in_one_beat(engine_sim: 
     await sim.open()
     for text in ("first", "second", "third"):
         await sim.engine.waking.system_event(
-            text, mode="now", source="hook", by="hook", intent=_calm()
+            NewEvent(text=text, mode="now", source="hook", by="hook", intent=Intent.EVENT)
         )
         await sim.advance(timedelta(seconds=10))
     report = await sim.until("2026-06-01 00:05")
@@ -116,9 +119,3 @@ async def test_events_of_a_simulation_happen_at_their_instants() -> None:
     )
     told = [(one.local, one.text) for one in report.deliveries]
     assert told == [("06:30", "Reminder: breakfast"), ("15:00", "Reminder: tea")]
-
-
-def _calm() -> Any:
-    from engine.wake import Intent
-
-    return Intent.EVENT

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.agents.base import AgentFailure, FailureClass
 from engine.look import FileRead
 from engine.testing import ScriptedAgent, Simulation
-from engine.wake import Intent
+from engine.wake import Intent, NewEvent
 from jobs.store.db import Database
 
 FEW_MINUTES = timedelta(minutes=5)
@@ -42,7 +42,9 @@ async def test_an_event_that_comes_while_a_beat_looks_around_is_served_too(tmp_p
     )
 
     async def another() -> None:
-        await sim.engine.waking.system_event("The bath is full.", mode="now", source="cli", by="me")
+        await sim.engine.waking.system_event(
+            NewEvent(text="The bath is full.", mode="now", source="cli", by="me")
+        )
 
     async with sim:
         sim.while_looking = another
@@ -114,7 +116,13 @@ async def test_an_event_of_the_night_is_no_more_urgent_after_a_restart(tmp_path:
         config, start="2026-06-01 03:00", zone="UTC", agent=agent, checklist=LOOK, home=tmp_path
     ) as sim:
         await sim.engine.waking.system_event(
-            "A file was changed.", mode="now", source="hook", by="hook", intent=Intent.EVENT
+            NewEvent(
+                text="A file was changed.",
+                mode="now",
+                source="hook",
+                by="hook",
+                intent=Intent.EVENT,
+            )
         )
         await sim.advance(FEW_MINUTES)
         await sim.restart()

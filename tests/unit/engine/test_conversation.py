@@ -16,6 +16,7 @@ from engine.outbox import State
 from engine.store import events as event_rows, outbox as outbox_rows
 from engine.target import Route
 from engine.turn import Turns, recall
+from engine.wake import NewEvent
 from jobs.ledger import Usage
 from jobs.store.db import Database
 
@@ -79,10 +80,9 @@ class House:
         )
 
     async def event(self, text: str, **changes: Any) -> None:
+        event = NewEvent(text=text, mode="next-heartbeat", source="test", by="me", **changes)
         await self.database.write(
-            lambda tx: event_rows.add(
-                tx, agent_id="main", session_key=KEY, text=text, source="test", now=NOON, **changes
-            )
+            lambda tx: event_rows.add(tx, event, agent_id="main", session_key=KEY, now=NOON)
         )
 
     async def pending(self) -> list[str]:

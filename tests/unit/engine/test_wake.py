@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.wake import Intent, Wake, guard, merge
+from engine.wake import Intent, QueuedEvent, Wake, again, guard, merge
 from jobs.wallclock import EPOCH
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "heartbeat_fixtures.json"
@@ -68,3 +68,36 @@ def test_among_equals_the_newer_wins_and_the_override_survives() -> None:
     cron = replace(EVENT, reason="cron:brief", target="last")
     assert merge(cron, EVENT).reason == "exec-event"
     assert merge(cron, EVENT).target == "last"
+
+
+# -- events ----------------------------------------------------------------------------------
+
+
+def queued(**changes: Any) -> QueuedEvent:
+    known = {"id": "e1", "agent_id": "main", "session_key": "agent:main:main", "text": "Look."}
+    return QueuedEvent(**{**known, "source": "hook", "created_at": EPOCH, **changes})
+
+
+@pytest.mark.parametrize(
+    ("context", "kind"),
+    [(None, "note"), ("cron:brief", "cron"), ("exec:1f", "exec"), ("node:desk", "note")],
+)
+def test_what_an_event_is_about_stands_before_the_colon(context: str | None, kind: str) -> None:
+    assert queued(context_key=context).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("event", "by", "intent", "target"),
+    [
+        (queued(source="cron", context_key="cron:brief"), "reminder", Intent.IMMEDIATE, "last"),
+        (queued(source="cli"), "restart", Intent.MANUAL, None),
+        (queued(source="cli"), "reminder", Intent.EVENT, None),
+        (queued(), "restart", Intent.EVENT, None),
+    ],
+)
+def test_an_event_asks_again_as_urgently_as_somebody_waits_for_it(
+    event: QueuedEvent, by: str, intent: Intent, target: str | None
+) -> None:
+    wake = again(event, EPOCH, by)
+    assert (wake.intent, wake.target, wake.by) == (intent, target, by)
+    assert (wake.key, wake.event_ids) == (event.place, ("e1",))
