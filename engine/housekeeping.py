@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from engine.clock import Clock
-from engine.config.schema import Cron
+from engine.config.schema.cron import Cron
 from engine.store import events, meta, outbox, sessions, tasks
 from jobs.store import runs
 from jobs.store.db import Database, Tx

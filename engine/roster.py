@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 from engine.active_hours import ActiveHours, parse as parse_hours
 from engine.config import effective
 from engine.config.paths import Paths
-from engine.config.schema import AccountKeys, Agent, Config, Heartbeat
+from engine.config.schema import Config
+from engine.config.schema.agents import Agent, Heartbeat
+from engine.config.schema.channels import AccountKeys
 from engine.heartbeat import DEFAULT_EVERY, AgentBlock, Enrolment, enrol
 from engine.route import AccountFacts, ChannelFacts, RouteFacts, TargetWish
 from engine.target import PREFIXES, ChatType, LastRoute, Route, parse_target

@@ -14,10 +14,10 @@ from engine.config import json5
 from jobs.errors import InvalidInput
 
 if TYPE_CHECKING:  # the schema is slow to import, and only its shape is needed
-    from engine.config import schema, schema_agents
+    from engine.config.schema import Config, agents, models
 
 
-def factory_of(config: schema.Config, *, sleep: Sleep, folder: Path) -> AgentFactory:
+def factory_of(config: Config, *, sleep: Sleep, folder: Path) -> AgentFactory:
     """Return the factory of a config; the script's path is relative to ``folder``.
 
     Reads the offline agent's script: raises `InvalidInput` where it cannot be used.
@@ -62,7 +62,7 @@ def load_script(path: Path) -> tuple[ScriptEntry, ...]:
     return read_script(document.root.plain(), origin=path.name)
 
 
-def provider_of(name: str, values: schema.Provider) -> Provider:
+def provider_of(name: str, values: models.Provider) -> Provider:
     """Return one provider's values."""
     limits = {one.id: one.max_tokens or values.max_tokens for one in values.models}
     return Provider(
@@ -85,7 +85,7 @@ def provider_of(name: str, values: schema.Provider) -> Provider:
     )
 
 
-def backend_of(name: str, values: schema_agents.CliBackend) -> CommandBackend:
+def backend_of(name: str, values: agents.CliBackend) -> CommandBackend:
     """Return one CLI backend's values."""
     limit = values.timeout_seconds
     return CommandBackend(

@@ -12,12 +12,14 @@ from zoneinfo import available_timezones
 
 from engine.active_hours import minute_of
 from engine.config import effective
-from engine.config.base import ZERO
 from engine.config.issues import Issue, Note
 from engine.config.json5 import Node, Place, locate
 from engine.config.keypath import Key, dotted
 from engine.config.paths import is_zone
-from engine.config.schema import AccountKeys, ActiveHours, Agent, Config, Heartbeat, TelegramAccount
+from engine.config.schema import Config
+from engine.config.schema.agents import ActiveHours, Agent, Heartbeat
+from engine.config.schema.base import ZERO
+from engine.config.schema.channels import AccountKeys, TelegramAccount
 from engine.target import PREFIXES, parse_target
 from jobs.errors import InvalidInput
 

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeVar
 
-from engine.config.base import Section
-from engine.config.schema import (
-    AccountKeys,
-    Agent,
-    Config,
-    Heartbeat,
-    QqAccount,
-    TelegramAccount,
-    Visibility,
-)
+from engine.config.schema import Config
+from engine.config.schema.agents import Agent, Heartbeat
+from engine.config.schema.base import Section
+from engine.config.schema.channels import AccountKeys, QqAccount, TelegramAccount, Visibility
 from engine.target import PREFIXES
 
 S = TypeVar("S", bound=Section)

@@ -15,7 +15,9 @@ from engine.config.issues import Issue, Note
 from engine.config.json5 import Member, Node
 from engine.config.keypath import Key, join
 from engine.config.reference import children, knows
-from engine.config.schema import Channels, Config, Env
+from engine.config.schema import Config
+from engine.config.schema.channels import Channels
+from engine.config.schema.process import Env
 from engine.config.secrets import Secret
 
 LEGACY: Final[Mapping[Key, str]] = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.config.schema import Cron
+from engine.config.schema.cron import Cron
 from engine.housekeeping import PORTION, Housekeeping
 from engine.outbox import Delivery, State
 from engine.store import meta, outbox, sessions

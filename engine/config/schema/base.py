@@ -9,8 +9,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
-from engine.config.secrets import Secret
-
 ZERO: Final = timedelta(0)
 DURATION_HELP: Final = "use 500ms, 30s, 30m, 2h, 1d, or a sum such as 1h30m"
 
@@ -23,12 +21,7 @@ class Section(BaseModel):
         frozen=True,
         alias_generator=to_camel,
         defer_build=True,  # keeps the import cheap; built when the first file is validated
-        use_enum_values=True,
     )
-
-    def is_set(self, name: str) -> bool:
-        """True when the file gave this key (by attribute name), whatever its value."""
-        return name in self.model_fields_set
 
 
 def key(default: Any, text: str, *, unit: str | None = None, **limits: Any) -> Any:
@@ -126,26 +119,3 @@ Open = dict[str, Any]  # an object whose inside another room checks, or nobody
 
 DmPolicy = Literal["pairing", "allowlist", "open", "disabled"]
 GroupPolicy = Literal["open", "allowlist", "disabled"]
-
-__all__ = [
-    "DURATION_HELP",
-    "ZERO",
-    "Bytes",
-    "Count",
-    "DmPolicy",
-    "Every",
-    "GroupPolicy",
-    "Names",
-    "Open",
-    "Port",
-    "Positive",
-    "Retention",
-    "Secret",
-    "Section",
-    "Span",
-    "Text",
-    "Texts",
-    "key",
-    "section",
-    "table",
-]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.config.base import (
+from engine.config.schema.base import (
     Count,
     DmPolicy,
     GroupPolicy,
     Names,
     Positive,
-    Secret,
     Section,
     Text,
     Texts,
@@ -18,6 +17,7 @@ from engine.config.base import (
     section,
     table,
 )
+from engine.config.secrets import Secret
 
 
 class Visibility(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from engine.config.base import (
+from engine.config.schema.base import (
     Count,
     Every,
     Names,

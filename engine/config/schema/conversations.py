@@ -1,0 +1,62 @@
+"""Keys under `session`, `bindings`, `messages` and `commands`: who talks with whom."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from engine.config.schema.agents import GroupChat, TypingMode
+from engine.config.schema.base import Positive, Section, Text, Texts, key, section
+
+
+class Session(Section):
+    """Conversations."""
+
+    scope: Literal["per-sender", "global"] = key("per-sender", "One conversation each, or one.")
+    main_key: str = key("main", "Name of an agent's main session.")
+    dm_scope: Literal["main", "per-peer", "per-channel-peer", "per-account-channel-peer"] = key(
+        "main", "Which direct chats share a session."
+    )
+    typing_mode: TypingMode | None = key(None, "When a typing indicator is shown.")
+    typing_interval_seconds: Positive | None = key(None, "How often typing is repeated.", unit="s")
+
+
+class BindingPeer(Section):
+    """One chat."""
+
+    kind: Literal["direct", "dm", "group", "channel"] = key(..., "Kind of chat.")
+    id: Text = key(..., "Its id on the channel.")
+
+
+class BindingMatch(Section):
+    """What a binding fits; all fields given must match."""
+
+    channel: str = key(..., "Channel id.")
+    account_id: str | None = key(None, "Account; the default account when unset, `*` is any.")
+    peer: BindingPeer | None = key(None, "One chat.")
+
+
+class Binding(Section):
+    """Sends what arrives somewhere to one agent."""
+
+    agent_id: str = key(..., "The agent.")
+    match: BindingMatch = key(..., "What it fits.")
+    type: Literal["route", "acp"] = key("route", "Kind of binding.")
+    comment: str | None = key(None, "For people.")
+
+
+class Messages(Section):
+    """Messages in general."""
+
+    response_prefix: str | None = key(None, "Put before every message sent.")
+    visible_replies: Literal["automatic", "message_tool"] | bool = key(
+        "automatic", "`message_tool`: only what the agent sends itself is shown."
+    )
+    group_chat: GroupChat = section(GroupChat, "Groups.")
+    suppress_tool_errors: bool = key(False, "Leave warnings of failed tools out of replies.")
+
+
+class Commands(Section):
+    """Commands in chats and signals."""
+
+    owner_allow_from: Texts = key((), "People who may give owner commands; `*` is not one.")
+    restart: bool = key(False, "SIGUSR1 and /restart may restart the gateway.")
