@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -15,7 +15,7 @@ from engine.cli.place import Place, shown
 from engine.cli.render import dumped
 from engine.clock import SystemClock
 from engine.config import fast
-from engine.config.keypath import join, parse_path
+from engine.config.keypath import parse_path
 from engine.config.masks import masked
 from jobs.errors import ConfigInvalid, InvalidInput, NotFound
 
@@ -185,10 +185,7 @@ def set_value(
         _refuse_drops(at, path, wish)
 
     def changed(text: str, chosen: Any) -> str:
-        pairs = [*_leaves(path, chosen)] if merge else [(path, chosen)]
-        for key, inner in pairs:
-            text = edit.set_text(text, key, inner)
-        return text
+        return (edit.merge_text if merge else edit.set_text)(text, path, chosen)
 
     chosen = wish if strict else _fitting(at, wish, value, changed)
     return _write(at, path, lambda text: changed(text, chosen), replace=replace, dry_run=dry_run)
@@ -214,14 +211,6 @@ def _text(at: Place) -> str:
         return at.paths.config.read_text("utf-8")
     except FileNotFoundError:
         return ""
-
-
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict) or not value:
-        yield path, value
-        return
-    for key, inner in value.items():
-        yield from _leaves(join(path, key), inner)
 
 
 def _refuse_drops(at: Place, path: str, wish: Any) -> None:
@@ -267,13 +256,13 @@ def unset(ctx: click.Context, /, path: str, replace: bool, dry_run: bool) -> int
 def _write(
     at: Place, path: str, edited: Callable[[str], str], *, replace: bool, dry_run: bool
 ) -> int:
-    from engine.config import edit
+    from engine.config import writing
 
     if dry_run:
         check(at, edited(_text(at)).encode())
         click.echo("valid; nothing was written", err=True)
         return 0
-    written = edit.write(
+    written = writing.write(
         at.paths.config,
         edited,
         validate=lambda raw: check(at, raw),

@@ -11,9 +11,9 @@ import click
 from engine.cli.app import here
 from engine.cli.place import Place, shown
 from engine.config import fast
-from engine.config.edit import put
 from engine.config.setup import minimal_config_text
 from engine.config.variables import expand
+from engine.config.writing import put
 
 PRIVATE: Final = 0o700
 CHECKLIST: Final = """\

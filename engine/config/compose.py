@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,6 +131,11 @@ def decode(raw: bytes) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise Json5Error("not UTF-8 text", line, 1) from error
+
+
+def digest(raw: bytes) -> str:
+    """sha256 of a file's bytes, hex."""
+    return hashlib.sha256(raw).hexdigest()
 
 
 def merge(base: Node, over: Node) -> Node:

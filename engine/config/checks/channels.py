@@ -1,0 +1,91 @@
+"""Who may write to an account, and which account sends (channels.md §2, §3)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from engine.config import effective
+from engine.config.checks.findings import Check
+from engine.config.keypath import Key
+from engine.config.schema.channels import AccountKeys, TelegramAccount
+
+_NUMERIC: Final = re.compile(r"(?:(?:telegram|tg):)?-?\d+", re.IGNORECASE)
+
+
+def _default_account_warning(channel: str, first: str) -> str:
+    """The text of channels.md §2, with the account that would be picked."""
+    return (
+        f"channels.{channel}: multiple accounts are configured but no explicit default is set."
+        f" Set channels.{channel}.defaultAccount or add channels.{channel}.accounts.default"
+        f' to avoid fallback routing. Outbound without an account uses "{first}".'
+    )
+
+
+def accounts(check: Check) -> None:
+    """Every account of every chat channel, over what it inherits."""
+    for name in ("telegram", "qqbot"):
+        section = getattr(check.config.channels, name)
+        if section is None:
+            continue
+        key: Key = ("channels", name)
+        _account(check, key, section, telegram=name == "telegram", inherited=None)
+        for ident, account in section.accounts.items():
+            where = (*key, "accounts", ident)
+            _account(check, where, account, telegram=name == "telegram", inherited=section)
+        ids = effective.account_ids(check.config, name)
+        chosen = effective.default_account_of(check.config, name)
+        if section.default_account and chosen is None:
+            check.refuse(
+                (*key, "defaultAccount"),
+                f'no account "{section.default_account}" (there is {", ".join(ids)})',
+            )
+        elif len(ids) > 1 and chosen is None and effective.DEFAULT_ACCOUNT not in ids:
+            check.warn(
+                key, "channels.default_account_missing", _default_account_warning(name, ids[0])
+            )
+
+
+def _account(
+    check: Check, key: Key, keys: AccountKeys, *, telegram: bool, inherited: AccountKeys | None
+) -> None:
+    allow = keys.allow_from if keys.allow_from is not None else _allow_of(inherited)
+    allow = effective.clean(allow or ())
+    if keys.dm_policy == "allowlist" and not allow and not _accounts_allow(keys):
+        check.refuse((*key, "dmPolicy"), "allowlist needs at least one entry in allowFrom")
+    if keys.dm_policy == "open" and "*" not in allow:
+        check.refuse((*key, "dmPolicy"), 'open needs "*" in allowFrom')
+    if telegram:
+        _telegram_lists(check, key, keys)
+    if isinstance(keys, TelegramAccount) and re.search(r"/bot\d+:[^/]*/?$", keys.api_root or ""):
+        check.refuse((*key, "apiRoot"), "apiRoot ends in /bot<token>: remove that part")
+
+
+def _allow_of(keys: AccountKeys | None) -> tuple[str, ...] | None:
+    return None if keys is None else keys.allow_from
+
+
+def _accounts_allow(keys: AccountKeys) -> bool:
+    """A channel whose accounts all have their own list needs none itself."""
+    own = getattr(keys, "accounts", {})
+    return bool(own) and all(effective.clean(a.allow_from or ()) for a in own.values())
+
+
+def _telegram_lists(check: Check, key: Key, keys: AccountKeys) -> None:
+    for name, entries in (
+        ("allowFrom", keys.allow_from),
+        ("groupAllowFrom", keys.group_allow_from),
+    ):
+        for n, entry in enumerate(entries or ()):
+            if not entry or entry == "*" or entry.startswith("accessGroup:"):
+                continue
+            if not _NUMERIC.fullmatch(entry):
+                check.refuse(
+                    (*key, name, n),
+                    f'"{entry}" is not a numeric Telegram id; @userinfobot tells people theirs',
+                )
+            elif name == "groupAllowFrom" and "-" in entry:
+                check.refuse(
+                    (*key, name, n),
+                    f'"{entry}" is a chat, not a person; list it under groups and people here',
+                )

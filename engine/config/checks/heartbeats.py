@@ -1,0 +1,180 @@
+"""Zones, windows, targets of heartbeats, and who has one (heartbeat.md §2, §3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Final
+from zoneinfo import available_timezones
+
+from engine.active_hours import minute_of
+from engine.config import effective
+from engine.config.checks.findings import Check
+from engine.config.keypath import Key
+from engine.config.paths import is_zone
+from engine.config.schema import Config
+from engine.config.schema.agents import ActiveHours, Agent, Heartbeat
+from engine.config.schema.base import ZERO
+from engine.target import PREFIXES, parse_target
+from jobs.errors import InvalidInput
+
+_PHASE: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
+_WORDS: Final = ("none", "last", "owner")
+_DEFAULTS: Final[Key] = ("agents", "defaults", "heartbeat")
+
+
+def _zone(check: Check, key: Key, name: str | None, *words: str) -> None:
+    if name is None or not name.strip() or name.strip().lower() in words or is_zone(name):
+        return
+    near = get_close_matches(name, available_timezones(), 1)
+    hint = f'; did you mean "{near[0]}"?' if near else "; use an IANA name such as Europe/London"
+    check.refuse(key, f'unknown time zone "{name}"{hint}', "zone")
+
+
+def zones(check: Check) -> None:
+    """Every zone that is named is one this machine knows."""
+    defaults = check.config.agents.defaults
+    _zone(check, ("agents", "defaults", "userTimezone"), defaults.user_timezone)
+    _zone(
+        check,
+        ("agents", "defaults", "envelopeTimezone"),
+        defaults.envelope_timezone,
+        *("utc", "local", "user"),
+    )
+    for n, agent in enumerate(check.config.agents.list):
+        _zone(check, ("agents", "list", n, "userTimezone"), agent.user_timezone)
+    _zone(check, ("cron", "tz"), check.config.cron.tz)
+
+
+def _window(check: Check, key: Key, hours: ActiveHours) -> None:
+    _zone(check, (*key, "timezone"), hours.timezone, "user", "local")
+    bounds: list[int] = []
+    for name, text in (("start", hours.start), ("end", hours.end)):
+        if text is None:
+            continue
+        try:
+            bounds.append(minute_of(text, end=name == "end"))
+        except InvalidInput as error:
+            check.refuse((*key, name), error.what, "time")
+    if (hours.start is None) != (hours.end is None):
+        missing = "end" if hours.end is None else "start"
+        check.refuse(key, f"only one bound is given: add {missing}, or remove activeHours", "time")
+    elif len(bounds) == 2 and bounds[0] == bounds[1]:
+        check.refuse(
+            key,
+            "start and end are the same, so the window never opens; remove activeHours for all day",
+            "time",
+        )
+
+
+def _blocks(config: Config) -> Iterator[tuple[Key, Heartbeat]]:
+    if config.agents.defaults.heartbeat is not None:
+        yield _DEFAULTS, config.agents.defaults.heartbeat
+    for n, agent in enumerate(config.agents.list):
+        if agent.heartbeat is not None:
+            yield ("agents", "list", n, "heartbeat"), agent.heartbeat
+
+
+def blocks(check: Check) -> None:
+    """Every heartbeat block for itself: window, phase, interval, target."""
+    for key, block in _blocks(check.config):
+        if block.active_hours is not None:
+            _window(check, (*key, "activeHours"), block.active_hours)
+        if block.phase != "auto" and not _PHASE.fullmatch(block.phase):
+            check.refuse((*key, "phase"), f'invalid phase "{block.phase}" (use auto or HH:MM[:SS])')
+        if block.every is not None and ZERO < block.every < timedelta(seconds=60):
+            check.warn(
+                (*key, "every"),
+                "heartbeat.short_interval",
+                "shorter than 60 s: each beat costs a turn",
+            )
+        _target(check, key, block)
+
+
+def _recipient(check: Check, key: Key, channel: str, to: str | None) -> None:
+    """A recipient nobody can read is told now, not when the first alert is due (channels.md §4)."""
+    try:
+        if to:
+            parse_target(channel, to)
+    except InvalidInput as error:
+        check.refuse((*key, "to"), str(error), "target")
+
+
+def _target(check: Check, key: Key, block: Heartbeat) -> None:
+    wish = (block.target or "none").strip()
+    head = wish.partition(":")[0].lower()
+    if head in _WORDS:
+        if head == "owner" and not _has_owner(check.config):
+            check.warn(
+                (*key, "target"),
+                "heartbeat.no_owner",
+                "neither commands.ownerAllowFrom nor an allowFrom names a person, so alerts have"
+                " nowhere to go",
+            )
+        return
+    channel = PREFIXES.get(head)
+    if channel is None:
+        allowed = (*_WORDS, *dict.fromkeys(PREFIXES.values()))
+        near = get_close_matches(head, allowed, 1)
+        hint = f' — did you mean "{near[0]}"?' if near else f" (use {', '.join(allowed)})"
+        check.refuse((*key, "target"), f'unknown channel "{wish}"{hint}', "target", *allowed)
+        return
+    _recipient(check, key, channel, block.to)
+    ids = effective.account_ids(check.config, channel)
+    if not ids:
+        check.warn(
+            (*key, "target"),
+            "heartbeat.target_not_configured",
+            f"channels.{channel} is not configured, so alerts have nowhere to go",
+        )
+    elif block.account_id and block.account_id.strip().lower() not in ids:
+        check.warn(
+            (*key, "accountId"),
+            "heartbeat.unknown_account",
+            f'channels.{channel} has no account "{block.account_id}" (it has {", ".join(ids)});'
+            " alerts are not sent",
+        )
+
+
+def _has_owner(config: Config) -> bool:
+    accounts = (
+        *effective.telegram_accounts(config).values(),
+        *effective.qq_accounts(config).values(),
+    )
+    lists = (config.commands.owner_allow_from, *(one.allow_from or () for one in accounts))
+    return any(entry != "*" for entries in lists for entry in effective.clean(entries))
+
+
+def _beats(block: Heartbeat) -> bool:
+    """False when a block's own words switch it off; such a block enrols nobody (§3 [E] 1)."""
+    return block.enabled is not False and block.every != ZERO
+
+
+def _shadowed(config: Config) -> tuple[Agent, ...]:
+    """Agents that lose their heartbeat because another agent has a block of its own."""
+    defaults = config.agents.defaults.heartbeat
+    if defaults is not None and defaults.agents == "all":
+        return ()
+    owners = [
+        a for a in config.agents.list if a.heartbeat and _beats(effective.heartbeat(config, a))
+    ]
+    if not owners:
+        return ()
+    return tuple(a for a in config.agents.list if a.heartbeat is None)
+
+
+def shadows(check: Check) -> None:
+    """Agents that lose their heartbeat because another one has a block (§3)."""
+    lost = _shadowed(check.config)
+    if not lost:
+        return
+    owners = [a.id for a in check.config.agents.list if a.heartbeat is not None]
+    check.warn(
+        _DEFAULTS if check.config.agents.defaults.heartbeat else ("agents", "list"),
+        "heartbeat.shadowed_agents",
+        f"no heartbeat for {', '.join(a.id for a in lost)}: {', '.join(owners)} has a block"
+        " of its own, and then only agents with a block beat."
+        ' Set agents.defaults.heartbeat.agents to "all" to beat for every agent.',
+    )
