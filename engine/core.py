@@ -27,8 +27,9 @@ from engine.config import effective
 from engine.config.paths import Paths
 from engine.config.schema import Config
 from engine.conversation import ChatTurn, Conversation, Persona
+from engine.cron_gates import START_AT
 from engine.cron_look import LoopSettings
-from engine.cron_run import CronRuns, CronSettings, RunProgram
+from engine.cron_run import CronRuns, CronSettings
 from engine.events import Bus
 from engine.heartbeat import Cadence
 from engine.history import History
@@ -36,6 +37,7 @@ from engine.lanes import Lanes
 from engine.look import JOB_PREFIX, SWITCH, Lookout, ReadFile, Shown, switched_on
 from engine.loop import Loop
 from engine.outlet import Outlet
+from engine.process import RunProgram
 from engine.record import Recorder
 from engine.roster import AgentProfile, Roster, roster_of
 from engine.running import Running
@@ -54,6 +56,7 @@ from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
+from jobs.store.rows import instant
 
 log = logging.getLogger(__name__)
 
@@ -312,8 +315,10 @@ class Engine:
                 await self.recorder.ended(Finish(run=over))
                 continue
             grace = stored.job.misfire.grace
-            if run.slot is not None and grace is not None and now - run.slot > grace:
-                words = f"claimed before a crash; found {now - run.slot} after its time"
+            times = (run.slot, instant(run.facts.get(START_AT)))
+            time = max((at for at in times if at is not None), default=now)
+            if grace is not None and now - time > grace:
+                words = f"claimed before a crash; found {now - time} after its time"
                 over = replace(
                     run,
                     status=RunStatus.MISSED,
@@ -536,8 +541,9 @@ def _beat_job(agent: AgentProfile, cadence: Cadence) -> Job:
 
 
 def _never_began(run: Run) -> bool:
-    """A claimed row of a slot or a manual run; a wake is asked for again by its event."""
-    return run.status is RunStatus.CLAIMED and run.trigger is not Trigger.WAKE
+    """A row of a slot or a manual run that waits; a wake is asked for again by its event."""
+    waits = run.status is RunStatus.DEFERRED and run.kind == "cron"
+    return (run.status is RunStatus.CLAIMED or waits) and run.trigger is not Trigger.WAKE
 
 
 def _interrupted(run: Run, now: datetime) -> Run:

@@ -19,6 +19,9 @@ from jobs.duration import format_duration
 from jobs.ledger import SkipReason
 from jobs.policies import Budget, Overlap, Policies
 
+# What the gates tell whoever performs the run, in the facts of its row.
+START_AT: Final = "startAtMs"  # not before
+CHEAPER: Final = "model"  # instead of the job's own: the budget is spent
 _SKIP: Final = Overlap()
 _CANCELS: Final = frozenset({"cancel-running", "terminate-running"})
 

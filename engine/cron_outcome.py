@@ -20,7 +20,8 @@ from engine.outcome import Verdict, classify
 from engine.route import NoRoute, found_words
 from engine.target import Route
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
-from jobs.model import Job, Source
+from jobs.model import Job, JobState, Source
+from jobs.policies import Retries
 from jobs.retry import RetryPolicy, after_one_shot, after_recurring
 from jobs.schedule import At
 
@@ -150,18 +151,38 @@ class Consequences:
 
 
 def consequences(
-    job: Job, run: Run, failure: str, failures: int, now: datetime, policy: RetryPolicy
+    job: Job, run: Run, failure: str, before: JobState, now: datetime, policy: RetryPolicy
 ) -> Consequences:
-    """Return what a run's end changes at its job (cron.md §9).
-
-    ``failures`` is how many there are in a row, this one counted.
-    """
+    """Return what a run's end changes at its job (cron.md §9); ``before`` does not count it."""
     if _before_its_time(job, run, now):
         return Consequences()
+    if _was_the_last(job, run, before):
+        return Consequences(columns={"retry_at": None, "next_run_at": None})
     if run.status is RunStatus.FAILED:
-        return _after_failure(job, failure, failures, now, policy)
+        failures = before.consecutive_errors + 1
+        return _after_failure(job, failure, failures, now, _own(policy, job.policies.retry))
     fate = _served(job, run) if isinstance(job.schedule, At) else Fate.KEPT
     return Consequences(columns={"retry_at": None}, fate=fate)
+
+
+def _was_the_last(job: Job, run: Run, before: JobState) -> bool:
+    """Whether a recurring job has had all its runs now (cron.md §22 row 13)."""
+    most = job.policies.max_runs
+    ran = run.status in (RunStatus.OK, RunStatus.FAILED)
+    return ran and most is not None and before.ok_count + before.error_count + 1 >= most
+
+
+def _own(policy: RetryPolicy, own: Retries | None) -> RetryPolicy:
+    """Return the retries of the config, but for what the job says itself (cron.md §9.2)."""
+    if own is None:
+        return policy
+    return replace(
+        policy,
+        max_attempts=policy.max_attempts if own.max_attempts is None else own.max_attempts,
+        backoff=own.backoff or policy.backoff,
+        recurring=own.backoff or policy.recurring,
+        retry_on=policy.retry_on if own.retry_on is None else own.retry_on,
+    )
 
 
 def _before_its_time(job: Job, run: Run, now: datetime) -> bool:

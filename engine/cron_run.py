@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from engine import process, prompt, sessions as keys
 from engine.agents.base import FailureClass, Tool
 from engine.clock import Clock
+from engine.cron_gates import CHEAPER
 from engine.cron_outcome import (
     Done,
     Fate,
@@ -27,9 +27,11 @@ from engine.cron_outcome import (
     spoken,
     unanswered,
 )
+from engine.cron_wait import Cleared, Threshold, handed, quoted, remember_gate
 from engine.lanes import Places
 from engine.outbox import Delivery
 from engine.outlet import find_route
+from engine.process import RunProgram
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, TargetWish
@@ -39,7 +41,7 @@ from engine.vitals import Insist
 from engine.wake import NEXT_HEARTBEAT, NOW, Intent, NewEvent
 from jobs.crash import crash_point
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason
-from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, SystemEvent, WakeMode
+from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, JobState, SystemEvent, WakeMode
 from jobs.retry import RetryPolicy
 from jobs.store import jobs as job_rows
 from jobs.store.base import Finish
@@ -56,23 +58,6 @@ class Wakes(Protocol):
 
     async def system_event(self, event: NewEvent) -> dict[str, Any]:
         """Queue an event, and wake its agent if its mode is now."""
-
-
-class RunProgram(Protocol):
-    """How a command is run: `engine.process.run`, or a pretence of it."""
-
-    async def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        cwd: str | Path | None = None,
-        env: Mapping[str, str],
-        no_output_timeout: timedelta | None = None,
-        output_most: int,
-        drop_rest: bool,
-    ) -> process.Ended:
-        """Run a program to its end. Raises `OSError` if it cannot be started."""
 
 
 class JobTools(Protocol):
@@ -120,24 +105,41 @@ class CronRuns:
         self._tools_for = tools_for
         self._run_program: RunProgram = run_program or process.run
         self._places = Places(lambda: settings().max_concurrent_runs)
+        self._threshold = Threshold(
+            database=database,
+            clock=clock,
+            run_program=self._run_program,
+            folder_of=lambda job: _folder(roster().agent(job.agent_id)),
+        )
 
     def begin(self, job: Job, run: Run) -> Coroutine[Any, Any, None]:
         """Perform a claimed run. See `engine.loop.Performer`."""
         return self._perform(job, run)
 
     async def _perform(self, job: Job, run: Run) -> None:
+        run = await self._threshold.waited(job, run)
+        if run.status.final:
+            await self._end(job, run)
+            return
         async with self._places:
-            run = replace(run, status=RunStatus.RUNNING, started_at=self._clock.now())
+            run = replace(run, status=RunStatus.RUNNING, reason=None, started_at=self._clock.now())
             await self._recorder.began(run)
-            match job.payload:
-                case SystemEvent(text=text):
-                    await self._event(job, run, text)
-                case AgentTurn():
-                    await self._turn(job, run, job.payload)
-                case Command():
-                    await self._command(job, run, job.payload)
-                case HeartbeatBeat():
-                    raise AssertionError("a heartbeat is not performed here")
+            cleared = await self._threshold.asked(job, run)
+            if cleared.run.status.final:
+                await self._end(job, cleared.run, failure=cleared.failure)
+                return
+            await self._work(job, cleared)
+
+    async def _work(self, job: Job, cleared: Cleared) -> None:
+        match job.payload:
+            case SystemEvent(text=text):
+                await self._event(job, cleared.run, text)
+            case AgentTurn():
+                await self._turn(job, cleared, job.payload)
+            case Command():
+                await self._command(job, cleared, job.payload)
+            case HeartbeatBeat():
+                raise AssertionError("a heartbeat is not performed here")
 
     # -- main session: an event ----------------------------------------------------------
 
@@ -174,18 +176,28 @@ class CronRuns:
 
     # -- isolated: a turn ----------------------------------------------------------------
 
-    async def _turn(self, job: Job, run: Run, payload: AgentTurn) -> None:
+    async def _turn(self, job: Job, cleared: Cleared, payload: AgentTurn) -> None:
         agent = self._roster().agent(job.agent_id)
-        session = _session_of(job, run, agent, self._roster().main_key)
-        run = replace(run, session_key=session)
+        session = _session_of(job, cleared.run, agent, self._roster().main_key)
+        run = replace(cleared.run, session_key=session)
         order = self._order(job, run, payload, agent, session)
+        if beside := await self._handed(job, cleared):
+            order = replace(order, prompt=f"{order.prompt}\n\n{beside}")
 
         async def settle(result: TurnResult) -> None:
             crash_point("after-turn")
             done = _turn_done(run, result, self._roster().response_prefix)
-            await self._settle(job, agent, done, also=[lambda tx: remember(tx, result)])
+            also = [lambda tx: remember(tx, result), *_kept(job, cleared, done)]
+            await self._settle(job, agent, done, also=also)
 
         await self._turns.take(order, settle=settle)
+
+    async def _handed(self, job: Job, cleared: Cleared) -> str:
+        """Return what the gate and other jobs said, quoted for the prompt."""
+        said = {"the gate": cleared.gate_output} if cleared.gate_output else {}
+        if job.policies.context_from:
+            said |= await self._database.read(lambda tx: handed(tx, job))
+        return quoted(said)
 
     def _order(
         self, job: Job, run: Run, payload: AgentTurn, agent: AgentProfile, session: str
@@ -207,7 +219,7 @@ class CronRuns:
             prompt=prompt.for_job(payload.message, now, agent.zone, run.slot or now),
             system_prompt=prompt.system(agent.agent_id, "cron"),
             tools=tools,
-            model=payload.model or agent.model,
+            model=run.facts.get(CHEAPER) or payload.model or agent.model,
             fallbacks=fallbacks,
             thinking=payload.thinking or agent.thinking,
             workspace=agent.workspace,
@@ -218,7 +230,8 @@ class CronRuns:
 
     # -- a command -----------------------------------------------------------------------
 
-    async def _command(self, job: Job, run: Run, payload: Command) -> None:
+    async def _command(self, job: Job, cleared: Cleared, payload: Command) -> None:
+        run = cleared.run
         agent = self._roster().agent(job.agent_id)
         limit = COMMAND_TIMEOUT if payload.timeout is None else payload.timeout or None
         seconds = limit.total_seconds() if limit else None
@@ -227,7 +240,7 @@ class CronRuns:
                 end = await self._run_program(
                     payload.argv,
                     stdin=(payload.stdin or "").encode(),
-                    cwd=payload.cwd or (agent.workspace if agent.workspace.is_dir() else None),
+                    cwd=payload.cwd or _folder(agent),
                     env={**os.environ, **payload.env},
                     no_output_timeout=payload.no_output_timeout,
                     output_most=payload.output_max_bytes or OUTPUT_MOST,
@@ -241,7 +254,7 @@ class CronRuns:
         else:
             done = _command_done(run, end, self._clock.now())
         crash_point("after-turn")
-        await self._settle(job, agent, done)
+        await self._settle(job, agent, done, also=_kept(job, cleared, done))
 
     # -- the end -------------------------------------------------------------------------
 
@@ -285,8 +298,8 @@ class CronRuns:
         following = job.schedule.next_after(now)
         run = replace(run, next_due_at=following)
         stored = await self._database.read(lambda tx: job_rows.get(tx, job.id))
-        failures = (stored.state.consecutive_errors if stored else 0) + 1
-        after = consequences(job, run, failure, failures, now, self._settings().retry)
+        before = stored.state if stored else JobState()
+        after = consequences(job, run, failure, before, now, self._settings().retry)
         await self._recorder.ended(
             Finish(run=run, job_columns=after.columns),
             deliveries=deliveries,
@@ -315,6 +328,15 @@ def _command_done(run: Run, end: process.Ended, at: datetime) -> Done:
         return printed(run, end.code, end.out, end.err, at, cut=end.too_long)
     run = replace(run, facts={**run.facts, "exitCode": end.code})
     return failed(run, FailureClass.TIMEOUT, "no output for too long; ended", at)
+
+
+def _kept(job: Job, cleared: Cleared, done: Done) -> list[Also]:
+    """Return what is remembered of the gate: nothing, if the work it let in failed."""
+    return [] if done.failure else [lambda tx: remember_gate(tx, job, cleared)]
+
+
+def _folder(agent: AgentProfile) -> str | None:
+    return str(agent.workspace) if agent.workspace.is_dir() else None
 
 
 def _session_of(job: Job, run: Run, agent: AgentProfile, main: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from engine import cron_look
 from engine.clock import Clock
-from engine.cron_gates import Go, decide
+from engine.cron_gates import CHEAPER, START_AT, Go, decide
 from engine.cron_look import NOTHING, Known, LoopSettings
 from engine.gates import Defer, Skip
 from engine.record import Recorder
@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 BATCH: Final = 1000
 FLIGHTS: Final = 2  # batches written while another is decided
 CLOCK_JUMP: Final = timedelta(seconds=60)
-START_AT: Final = "startAtMs"  # in a run's facts: not before
-CHEAPER: Final = "model"  # in a run's facts: instead of the job's own
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 _CHUNK: Final = 65_536
 _LAST_WORDS: Final = timedelta(seconds=5)  # for a killed group's pipes to close
@@ -30,6 +30,23 @@ class Ended:
     err: bytes
     silent: bool = False  # said nothing for longer than it may
     too_long: bool = False  # said more than it may; what is here is the beginning
+
+
+class RunProgram(Protocol):
+    """How a program is run: by `run`, or by a pretence of it."""
+
+    async def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        cwd: str | Path | None = None,
+        env: Mapping[str, str],
+        no_output_timeout: timedelta | None = None,
+        output_most: int,
+        drop_rest: bool,
+    ) -> Ended:
+        """Run a program to its end. Raises `OSError` if it cannot be started."""
 
 
 async def run(

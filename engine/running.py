@@ -179,7 +179,8 @@ class Running:
         except asyncio.CancelledError:
             cut = self._cut.pop(run.id, None)
             if cut is None:
-                raise  # we stop; the next start tells the story
+                self._stopping = True  # the next start tells the story
+                raise
             await self._recorder.ended(Finish(run=await self._cut_short(run, cut)))
         except Exception as error:
             # A bug of ours: the row must not stay open, and others go on.

@@ -66,6 +66,7 @@ class Gate:
     """A command that says whether the job shall run: exit 0 yes, 1 no (row 16)."""
 
     argv: tuple[str, ...]
+    on_change: bool = False  # a yes counts only if it printed something new
     timeout: timedelta = timedelta(seconds=30)
 
 
@@ -74,7 +75,7 @@ class After:
     """Another job that must have succeeded lately (row 17)."""
 
     job: str  # id, config key or exact name
-    within: timedelta = timedelta(hours=24)
+    within: timedelta | None = None  # None: between the slots of the job that waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +159,7 @@ def to_json(policies: Policies) -> dict[str, Any]:
         "maxRunsPerDay": p.max_runs_per_day,
         "respectActiveHours": p.active_hours,
         "gate": None if p.gate is None else _gate_words(p.gate),
-        "after": None
-        if p.after is None
-        else {"job": p.after.job, "within": format_duration(p.after.within)},
+        "after": None if p.after is None else _after_words(p.after),
         "contextFrom": list(p.context_from) or None,
         "budget": None if p.budget is None else _budget_words(p.budget),
         "mustFinishBy": None if p.must_finish_by is None else _deadline_words(p.must_finish_by),
@@ -239,13 +238,15 @@ def _calendars(value: Mapping[str, Any]) -> CalendarRule:
 
 
 def _gate(value: Mapping[str, Any]) -> Gate:
-    seconds = value.get("timeoutSeconds")
-    argv = tuple(value["command"])
-    return Gate(argv=argv) if seconds is None else Gate(argv=argv, timeout=seconds * 1000 * _MS)
+    return Gate(
+        argv=tuple(value["command"]),
+        on_change=value.get("on") == "change",
+        timeout=value.get("timeoutSeconds", 30) * 1000 * _MS,
+    )
 
 
 def _after(value: Mapping[str, Any]) -> After:
-    return After(job=value["job"], within=parse_duration(value["within"]))
+    return After(job=value["job"], within=_read(value.get("within"), parse_duration))
 
 
 def budget_of(value: Mapping[str, Any]) -> Budget:
@@ -281,7 +282,16 @@ def _calendar_words(rule: CalendarRule) -> dict[str, Any]:
 
 
 def _gate_words(gate: Gate) -> dict[str, Any]:
-    return {"command": list(gate.argv), "timeoutSeconds": gate.timeout.total_seconds()}
+    return {
+        "command": list(gate.argv),
+        "on": "change" if gate.on_change else "exit",
+        "timeoutSeconds": gate.timeout.total_seconds(),
+    }
+
+
+def _after_words(after: After) -> dict[str, Any]:
+    within = None if after.within is None else format_duration(after.within)
+    return _present({"job": after.job, "within": within})
 
 
 def _budget_words(budget: Budget) -> dict[str, Any]:

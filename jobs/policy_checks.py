@@ -116,7 +116,7 @@ def _gate(value: Any) -> dict[str, Any]:
     given = (
         {"command": value} if isinstance(value, str | list | tuple) else object_of(value, "gate")
     )
-    _known(given, ("command", "timeoutSeconds"), "gate")
+    _known(given, ("command", "on", "timeoutSeconds"), "gate")
     command = given.get("command")
     argv = ["sh", "-lc", command] if isinstance(command, str) else _texts(command, "gate.command")
     if not argv or not argv[0].strip() or not argv[-1].strip():
@@ -126,7 +126,8 @@ def _gate(value: Any) -> dict[str, Any]:
     seconds = _number(given.get("timeoutSeconds", 30), "gate.timeoutSeconds")
     if not 0 < seconds <= 600:
         raise refuse("gate.timeoutSeconds must be more than 0 and at most 600")
-    return {"command": argv, "timeoutSeconds": seconds}
+    on = _one_of(given.get("on", "exit"), ("exit", "change"), "gate.on")
+    return {"command": argv, "on": on, "timeoutSeconds": seconds}
 
 
 def _after(value: Any) -> dict[str, Any]:
@@ -135,7 +136,8 @@ def _after(value: Any) -> dict[str, Any]:
     job = text_or_none(given.get("job"), "after.job")
     if job is None:
         raise refuse("after must name a job")
-    return {"job": job, "within": _span(given.get("within", "24h"), "after.within")}
+    within = given.get("within")
+    return {"job": job} | ({} if within is None else {"within": _span(within, "after.within")})
 
 
 def _context(value: Any) -> list[str]:

@@ -18,6 +18,7 @@ class RetryPolicy:
     max_attempts: int = 3
     backoff: tuple[timedelta, ...] = ONE_SHOT
     retry_on: frozenset[str] = TRANSIENT
+    recurring: tuple[timedelta, ...] = RECURRING  # floors of jobs that come again anyway
     auto_disable_after: int = 10  # 0: never
 
 
@@ -47,5 +48,5 @@ def after_recurring(failures: int, ended_at: datetime, policy: RetryPolicy) -> V
     """
     if policy.auto_disable_after and failures >= policy.auto_disable_after:
         return Verdict(disable=True, because=f"{failures} failures in a row")
-    wait = RECURRING[min(failures, len(RECURRING)) - 1]
+    wait = policy.recurring[min(failures, len(policy.recurring)) - 1]
     return Verdict(retry_at=ended_at + wait, because=f"{failures} failures in a row")

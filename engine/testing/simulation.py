@@ -50,7 +50,7 @@ T = TypeVar("T")
 Config = str | Path | Mapping[str, Any]
 Instant = str | datetime
 AnyAgent = Agent | Callable[[TurnRequest], str]
-Commands = Callable[[Sequence[str]], str]
+Commands = Callable[[Sequence[str]], str | Ended]
 
 SEED: Final = "simulation"
 _CALM: Final = 12  # turns of the event loop without any sign of work: everybody waits
@@ -65,7 +65,7 @@ class Simulation:
     ``zone``, or now. ``zone`` is also the host's. ``agent`` answers every turn: an `Agent` or
     a function from the request to a text; without one the offline rules do. ``checklist``
     stands in for HEARTBEAT.md, of all agents or by agent id. Commands are not run: ``commands``
-    says what they print.
+    says what they print, or how they end.
     """
 
     def __init__(
@@ -395,7 +395,8 @@ class Simulation:
         return (given[owner].encode(), None) if owner in given else (None, None)
 
     async def _run_program(self, argv: Sequence[str], **_how: Any) -> Ended:
-        return Ended(code=0, out=self._commands(argv).encode(), err=b"")
+        said = self._commands(argv)
+        return said if isinstance(said, Ended) else Ended(code=0, out=said.encode(), err=b"")
 
 
 async def simulate(

@@ -21,7 +21,8 @@ from engine.cron_outcome import (
 from engine.route import NoRoute
 from engine.target import Route
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
-from jobs.model import AgentTurn, DeliverySpec, Job, Source
+from jobs.model import AgentTurn, DeliverySpec, Job, JobState, Source
+from jobs.policies import Policies, Retries
 from jobs.retry import RetryPolicy
 from jobs.schedule import At, Every
 
@@ -49,6 +50,11 @@ OK = replace(RUN, status=RunStatus.OK, ended_at=NOON)
 SKIPPED = RUN.skipped(SkipReason.EMPTY_EVENT, "it is empty", NOON)
 FAILED = RUN.failed("timeout", "too slow", NOON)
 POLICY = RetryPolicy()
+BEFORE = JobState()
+
+
+def failed_before(times: int) -> JobState:
+    return JobState(consecutive_errors=times, error_count=times)
 
 
 def said(*payloads: str, calls: tuple[ToolCall, ...] = ()) -> TurnReply:
@@ -186,7 +192,7 @@ def test_nothing_to_say_is_not_sent(done: object) -> None:
     ],
 )
 def test_a_job_that_ended_well_is_tried_no_more(job: Job, run: Run, fate: Fate) -> None:
-    after = consequences(job, run, "", 1, NOON, POLICY)
+    after = consequences(job, run, "", BEFORE, NOON, POLICY)
     assert after == Consequences(columns={"retry_at": None}, fate=fate)
 
 
@@ -194,27 +200,47 @@ def test_a_one_shot_tried_by_hand_before_its_time_still_comes() -> None:
     early = replace(ONE_SHOT, schedule=At(NOON + HOUR))
     for run in (OK, FAILED):
         by_hand = replace(run, trigger=Trigger.MANUAL)
-        assert consequences(early, by_hand, "timeout", 1, NOON, POLICY) == Consequences()
+        assert consequences(early, by_hand, "timeout", BEFORE, NOON, POLICY) == Consequences()
 
 
 def test_a_one_shot_that_failed_in_passing_is_tried_again() -> None:
     again = NOON + timedelta(seconds=30)
-    after = consequences(ONE_SHOT, FAILED, "timeout", 1, NOON, POLICY)
+    after = consequences(ONE_SHOT, FAILED, "timeout", BEFORE, NOON, POLICY)
     assert after == Consequences(columns={"retry_at": again, "next_run_at": again})
 
 
 @pytest.mark.parametrize(("failure", "failures"), [("auth", 1), ("timeout", 4)])
 def test_a_one_shot_that_cannot_be_mended_is_switched_off(failure: str, failures: int) -> None:
-    after = consequences(ONE_SHOT, FAILED, failure, failures, NOON, POLICY)
+    after = consequences(ONE_SHOT, FAILED, failure, failed_before(failures - 1), NOON, POLICY)
     assert after == Consequences(columns={"retry_at": None}, fate=Fate.SWITCHED_OFF)
 
 
 def test_a_recurring_job_that_fails_waits() -> None:
-    after = consequences(RECURRING, FAILED, "auth", 2, NOON, POLICY)
+    after = consequences(RECURRING, FAILED, "auth", failed_before(1), NOON, POLICY)
     assert after == Consequences(columns={"retry_at": NOON + timedelta(minutes=1)})
 
 
 def test_a_recurring_job_that_fails_for_good_is_switched_off_and_says_why() -> None:
-    after = consequences(RECURRING, FAILED, "auth", POLICY.auto_disable_after, NOON, POLICY)
+    after = consequences(
+        RECURRING, FAILED, "auth", failed_before(POLICY.auto_disable_after - 1), NOON, POLICY
+    )
     assert after.fate is Fate.SWITCHED_OFF
     assert after.columns == {"retry_at": None, "auto_disabled": "consecutive-failures"}
+
+
+def test_a_job_may_have_retries_of_its_own() -> None:
+    own = Policies(retry=Retries(max_attempts=0, backoff=(HOUR,)))
+    once, often = replace(ONE_SHOT, policies=own), replace(RECURRING, policies=own)
+    assert consequences(once, FAILED, "timeout", BEFORE, NOON, POLICY).fate is Fate.SWITCHED_OFF
+    after = consequences(often, FAILED, "auth", failed_before(1), NOON, POLICY)
+    assert after == Consequences(columns={"retry_at": NOON + HOUR})
+
+
+@pytest.mark.parametrize("run", [OK, FAILED])
+def test_a_job_that_has_had_all_its_runs_is_over(run: Run) -> None:
+    job = replace(RECURRING, policies=Policies(max_runs=3))
+    over = Consequences(columns={"retry_at": None, "next_run_at": None})
+    assert consequences(job, run, "auth", JobState(ok_count=1, error_count=1), NOON, POLICY) == over
+    before = consequences(job, run, "auth", JobState(ok_count=1), NOON, POLICY)
+    assert "next_run_at" not in before.columns
+    assert consequences(job, SKIPPED, "", JobState(ok_count=2), NOON, POLICY) != over

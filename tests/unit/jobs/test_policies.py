@@ -71,6 +71,11 @@ ASKED: list[tuple[dict[str, Any], dict[str, Any], Policies]] = [
         {"gate": {"command": "test -s x", "timeoutSeconds": 5}},
         Policies(gate=Gate(argv=("sh", "-lc", "test -s x"), timeout=timedelta(seconds=5))),
     ),
+    (
+        TURN,
+        {"gate": {"command": ["date"], "on": "change"}},
+        Policies(gate=Gate(argv=("date",), on_change=True)),
+    ),
     (TURN, {"after": "backup"}, Policies(after=After(job="backup"))),
     (
         TURN,
