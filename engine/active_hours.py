@@ -89,12 +89,17 @@ def minute_of(text: str, *, end: bool) -> int:
     """Return the minute of ``HH:MM``; `24:00` only as an end. Raises `InvalidInput`."""
     found = _TIME.fullmatch(text)
     if found is None:
-        raise InvalidInput('invalid time (use "HH:MM" 24h format)', why=f"got {text!r}")
+        raise InvalidInput(
+            'invalid time (use "HH:MM" 24h format)', why=f"got {text!r}", fix="for example 08:00"
+        )
     minute = int(found[1]) * 60 + int(found[2])
     if minute == DAY_MINUTES and not end:
         raise InvalidInput("invalid time (start cannot be 24:00)", fix="use 00:00")
     if minute > DAY_MINUTES:
-        raise InvalidInput("invalid time (24:00 is the only allowed 24:xx value)")
+        raise InvalidInput(
+            "invalid time (24:00 is the only allowed 24:xx value)",
+            fix="use 24:00, or 00:00 to 23:59",
+        )
     return minute
 
 

@@ -81,5 +81,7 @@ def _instant(value: object) -> datetime | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidInput(f"an instant must be epoch milliseconds, not {value!r}")
+        raise InvalidInput(
+            f"an instant must be epoch milliseconds, not {value!r}", fix="for example 1767225600000"
+        )
     return EPOCH + timedelta(milliseconds=value)

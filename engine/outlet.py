@@ -44,7 +44,9 @@ class Outlet:
         Raises `InvalidInput` with the reason when it can go nowhere.
         """
         if not text.strip():
-            raise InvalidInput("the message was not accepted", why="its text is empty")
+            raise InvalidInput(
+                "the message was not accepted", why="its text is empty", fix="give it some words"
+            )
         roster = self._roster()
         agent = roster.agent(agent_id).agent_id
         wish = TargetWish(

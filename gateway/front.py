@@ -271,7 +271,9 @@ class FrontConversation:
         """Refuse an order whose answer could not be delivered; routes are read when it runs."""
         if not self._engine.roster.knows(order.agent_id):
             have = ", ".join(sorted(self._engine.roster.agents))
-            raise InvalidInput(f"unknown agent id: {order.agent_id}", why=f"have: {have}")
+            raise InvalidInput(
+                f"unknown agent id: {order.agent_id}", why=f"have: {have}", fix="name one of these"
+            )
 
     async def converse(self, order: ChatOrder) -> dict[str, Any]:
         """Take the turn."""
@@ -337,7 +339,9 @@ class FrontSessions:
             )
         if not roster.knows(agent):
             have = ", ".join(sorted(roster.agents))
-            raise InvalidInput(f"unknown agent id: {agent}", why=f"have: {have}")
+            raise InvalidInput(
+                f"unknown agent id: {agent}", why=f"have: {have}", fix="name one of these"
+            )
         return agent, key
 
     async def listing(self, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from jobs.schedule import schedule_from_json, schedule_to_json
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
+_UNREADABLE: Final = "engine cron rm with its id, then engine cron add makes it anew"
 _NOT_DEFINITION: Final = ("createdAtMs", "updatedAtMs")
 DELIVERY_KEYS: Final = frozenset({"mode", "channel", "to", "accountId", "threadId", "bestEffort"})
 KNOWN: Final = frozenset(
@@ -94,7 +95,11 @@ def job_to_json(job: Job) -> dict[str, Any]:
 def job_from_json(data: Mapping[str, Any]) -> Job:
     """Return the job behind stored JSON. Raises `InvalidJob` naming what cannot be read."""
     if not isinstance(data, Mapping):
-        raise InvalidJob("job ? cannot be read", why=f"its definition is no object: {data!r:.40}")
+        raise InvalidJob(
+            "job ? cannot be read",
+            why=f"its definition is no object: {data!r:.40}",
+            fix=_UNREADABLE,
+        )
     try:
         return _job(data)
     except InvalidSchedule as error:
@@ -104,7 +109,9 @@ def job_from_json(data: Mapping[str, Any]) -> Job:
         ) from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         why = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise InvalidJob(f"job {data.get('id', '?')} cannot be read", why=why) from error
+        raise InvalidJob(
+            f"job {data.get('id', '?')} cannot be read", why=why, fix=_UNREADABLE
+        ) from error
 
 
 @lru_cache(maxsize=2048)

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from jobs import checks, codec, policies, policy_checks
 from jobs.checks import CHAT_KEYS
+from jobs.cron import never_fires
 from jobs.errors import InvalidJob, InvalidSchedule
 from jobs.model import Command, Job, Misfire, Payload, Source, SystemEvent
 from jobs.normal import EXTRA, ONE_PAYLOAD, ONE_SCHEDULE, first_line, normalise, object_of, refuse
@@ -132,7 +133,9 @@ def _payload(wish: Mapping[str, Any]) -> Payload:
         return codec.payload_from_json(wish)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         why = f"payload.{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise InvalidJob("the payload was refused", why=why) from None
+        raise InvalidJob(
+            "the payload was refused", why=why, fix="correct that field of the payload"
+        ) from None
 
 
 # -- parts of a new job --------------------------------------------------------------------------
@@ -242,10 +245,12 @@ def _schedule(
             return _cron(wish, current, job_id, rules)
         case "on-exit" | "stream" as kind:
             raise InvalidSchedule(
-                f"schedule kind {kind} was refused", why="event schedules are not supported yet"
+                f"schedule kind {kind} was refused",
+                why="event schedules are not supported yet",
+                fix="use kind at, every or cron",
             )
         case None:
-            raise InvalidSchedule(ONE_SCHEDULE)
+            raise InvalidSchedule(ONE_SCHEDULE, fix="for example: --every 30m")
         case kind:
             raise InvalidSchedule(
                 "the schedule was refused",
@@ -263,14 +268,21 @@ def _only_cron(wish: Mapping[str, Any]) -> None:
     named = {"at", "everyMs", "kind"} & wish.keys()
     beside = {"tz", "staggerMs", "dst", "dayMatch"} & wish.keys()
     if beside and not named:
-        raise InvalidSchedule("Current job is not a cron schedule; use --cron to convert first")
+        raise InvalidSchedule(
+            "Current job is not a cron schedule; use --cron to convert first",
+            fix='add an expression, as in --cron "0 9 * * *"',
+        )
     if wish.get("staggerMs") is not None:
-        raise InvalidSchedule("--stagger and --exact are only valid for cron schedules")
+        raise InvalidSchedule(
+            "--stagger and --exact are only valid for cron schedules", fix="leave them out"
+        )
 
 
 def _at(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> At:
     if wish.get("at") is None:
-        raise InvalidSchedule("Invalid --at. Use an ISO timestamp or a duration like 20m.")
+        raise InvalidSchedule(
+            "Invalid --at. Use an ISO timestamp or a duration like 20m.", fix="--at 20m"
+        )
     at = parse_at(str(wish["at"]), now=rules.now, tz=wish.get("tz"))
     if isinstance(current, At) and current.at == at:
         return current  # a client sends back what it read, long after the instant
@@ -279,7 +291,9 @@ def _at(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> At:
 
 def _every(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> Every:
     if "tz" in wish:
-        raise InvalidSchedule("--tz is only valid with --cron or offset-less --at")
+        raise InvalidSchedule(
+            "--tz is only valid with --cron or offset-less --at", fix="leave --tz out"
+        )
     before = current if isinstance(current, Every) else None
     period = wish.get("everyMs")
     if period is None and before is not None:
@@ -314,9 +328,7 @@ def _cron(wish: Mapping[str, Any], current: Schedule | None, job_id: str, rules:
         merged, default_tz=rules.default_tz, job_id=job_id, now=whole_ms(rules.now)
     )
     if made.next_after(rules.now) is None:
-        raise InvalidSchedule(
-            f'cron expression "{expr}" has no upcoming run time and would never fire'
-        )
+        raise never_fires(str(expr))
     return made
 
 

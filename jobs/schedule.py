@@ -24,6 +24,7 @@ _AHEAD: Final = 2 * DAY  # no offset differs from another by more
 _LATEST: Final = 250_000_000_000  # year 9892: beyond it, nothing is searched
 _WIDEST: Final = DAY * 1000  # milliseconds of a stagger window
 _EARLIEST: Final = datetime(1, 2, 1, tzinfo=UTC)
+_A_PERIOD: Final = "for example 30m, or 1800000 milliseconds"
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
@@ -465,10 +466,14 @@ def _every(values: Mapping[str, Any], now: datetime) -> Every:
         anchor = values.get("anchorMs")
         start = EPOCH + timedelta(milliseconds=int(anchor)) if anchor is not None else now
     except (TypeError, ValueError, OverflowError):
-        raise InvalidSchedule("schedule.everyMs was refused", why=f"got {given!r}") from None
+        raise InvalidSchedule(
+            "schedule.everyMs was refused", why=f"got {given!r}", fix=_A_PERIOD
+        ) from None
     if period < timedelta(milliseconds=1):
         raise InvalidSchedule(
-            "schedule.everyMs was refused", why=f"it must be at least 1 ms (got {given!r})"
+            "schedule.everyMs was refused",
+            why=f"it must be at least 1 ms (got {given!r})",
+            fix=_A_PERIOD,
         )
     return Every(period, start)
 
@@ -478,7 +483,9 @@ def _cron(
 ) -> Schedule:
     expr = values.get("expr", values.get("cron"))
     if not isinstance(expr, str) or not expr.strip():
-        raise InvalidSchedule("invalid cron schedule: expr is required")
+        raise InvalidSchedule(
+            "invalid cron schedule: expr is required", fix='write one, as in "0 9 * * 1-5"'
+        )
     expr = expr.strip()
     if expr.lower().startswith("@every "):
         return _every({**values, "everyMs": expr[7:].strip()}, now)

@@ -42,7 +42,9 @@ def parse_at(text: str, *, now: datetime, tz: str | None = None) -> datetime:
     except InvalidSchedule:
         raise _unreadable(text) from None
     if span <= timedelta():
-        raise InvalidSchedule(f"{_BAD_AT} Got {text!r}, which is not in the future")
+        raise InvalidSchedule(
+            f"{_BAD_AT} Got {text!r}, which is not in the future", fix="choose a longer one"
+        )
     return whole_ms(now + span)
 
 
@@ -67,12 +69,18 @@ def parse_schedule(text: str) -> dict[str, Any]:
     """Return the JSON form of one line: `every …` or `@every …`, 5 or 6 fields, else `at`."""
     words = text.split()
     if not words:
-        raise InvalidSchedule("Choose exactly one schedule: --at, --every, or --cron")
+        raise InvalidSchedule(
+            "Choose exactly one schedule: --at, --every, or --cron",
+            fix="for example: every 30m",
+        )
     match words[0].lower():
         case "every" | "@every":
             span = " ".join(words[1:])
             if span.isdecimal():
-                raise InvalidSchedule(f"Invalid --every. {_SPANS} Got {span!r}, which has no unit")
+                raise InvalidSchedule(
+                    f"Invalid --every. {_SPANS} Got {span!r}, which has no unit",
+                    fix=f"every {span}m",
+                )
             return {"kind": "every", "everyMs": span}
         case "at":
             return {"kind": "at", "at": " ".join(words[1:])}
@@ -100,7 +108,7 @@ def parse_every(value: Any) -> int:
     except (InvalidSchedule, TypeError, ValueError, OverflowError):
         every = 0
     if not 0 < every <= timedelta(days=366 * 100) // timedelta(milliseconds=1):
-        raise InvalidSchedule(f"Invalid --every. {_SPANS} Got {value!r}")
+        raise InvalidSchedule(f"Invalid --every. {_SPANS} Got {value!r}", fix="for example: 30m")
     return every
 
 
@@ -109,7 +117,9 @@ def span_ms(value: Any, what: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if not isinstance(value, str):
-        raise InvalidSchedule(f"{what} was refused", why=f"{value!r} is not a duration")
+        raise InvalidSchedule(
+            f"{what} was refused", why=f"{value!r} is not a duration", fix="for example: 30s"
+        )
     return parse_duration(value, default_unit="ms") // timedelta(milliseconds=1)
 
 

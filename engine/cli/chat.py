@@ -189,7 +189,9 @@ def send(line: Line, text: str | None, media: str | None, **given: str | None) -
     """Hand one message over for delivery; once per command, whatever the network does."""
     names = {"account_id": "accountId", "thread_id": "threadId", "agent_id": "agentId"}
     if not text and not media:
-        raise UsageError("there is no message without --message or --media")
+        raise UsageError(
+            "there is no message without --message or --media", fix='add --message "hello"'
+        )
     params: dict[str, Any] = {
         "idempotencyKey": str(uuid4()),
         **{names.get(key, key): value for key, value in given.items() if value},

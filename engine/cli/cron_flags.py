@@ -208,22 +208,30 @@ def patch(given: Given) -> dict[str, Any]:
 def check(given: Given) -> None:
     """Refuse flags that contradict each other (cron.md §17)."""
     if len(_named(given, _SCHEDULES)) > 1:
-        raise UsageError(ONE_SCHEDULE)
+        raise UsageError(ONE_SCHEDULE, fix="leave the others out")
     if len(_named(given, _PAYLOADS)) > 1:
-        raise UsageError(ONE_PAYLOAD)
+        raise UsageError(ONE_PAYLOAD, fix="leave the others out")
     for one, other in _EITHER:
         if given.get(one) and given.get(other):
-            raise UsageError(f"Use {_spelled(one)} or {_spelled(other)}, not both")
+            raise UsageError(
+                f"Use {_spelled(one)} or {_spelled(other)}, not both", fix="leave one of them out"
+            )
     if given.get("webhook") and _named(given, ("announce", "no_deliver", *_DELIVERY)):
-        raise UsageError("--webhook cannot be combined with chat delivery options")
+        raise UsageError(
+            "--webhook cannot be combined with chat delivery options", fix="leave one of them out"
+        )
     if str(given.get("every") or "").strip().isdecimal():
         raise UsageError(
-            "Invalid --every. Use a duration like 10m, 1h, or 1d.", fix=f"--every {given['every']}m"
+            "Invalid --every. Use a duration like 10m, 1h, or 1d.",
+            fix=f"--every {int(str(given['every'])) or 30}m",
         )
     if given.get("tz") and given.get("every"):
-        raise UsageError("--tz is only valid with --cron or offset-less --at")
+        raise UsageError("--tz is only valid with --cron or offset-less --at", fix="leave --tz out")
     if given.get("timeout_seconds") is not None and given.get("system_event"):
-        raise UsageError("--timeout-seconds is not supported for systemEvent jobs")
+        raise UsageError(
+            "--timeout-seconds is not supported for systemEvent jobs",
+            fix="leave it out: an event is no turn",
+        )
 
 
 def _named(given: Given, flags: Sequence[str]) -> list[str]:
@@ -300,7 +308,11 @@ def _argv(text: str) -> list[str]:
             else '--command-argv \'["df", "-h"]\'',
         ) from error
     if not isinstance(argv, list) or not argv or not all(isinstance(a, str) for a in argv):
-        raise UsageError("--command-argv was not understood", why="it must be a list of texts")
+        raise UsageError(
+            "--command-argv was not understood",
+            why="it must be a list of texts",
+            fix='--command-argv \'["df", "-h"]\'',
+        )
     return argv
 
 

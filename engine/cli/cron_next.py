@@ -30,6 +30,7 @@ MOST: Final = 10_000  # slots of one answer
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 9800
 _OPTIONS: Final = {"--tz": "tz", "--from": "from", "--until": "until", "--count": "count"}
+_LINE: Final = 'write one like {"expr": "0 9 * * *", "tz": "Europe/London", "count": 3}'
 _KEYS: Final = frozenset({"expr", "tz", "from", "until", "count"})
 HELP: Final = f"""\
 Usage: engine cron next [OPTIONS] EXPR | -
@@ -157,9 +158,9 @@ def _told(line: str, given: dict[str, Any], now: datetime, host: str) -> list[st
     try:
         asked = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UsageError("the line is not JSON", why=str(error)) from None
+        raise UsageError("the line is not JSON", why=str(error), fix=_LINE) from None
     if not isinstance(asked, dict):
-        raise UsageError("the line is not a JSON object")
+        raise UsageError("the line is not a JSON object", fix=_LINE)
     if unknown := sorted(set(asked) - _KEYS):
         raise UsageError(f"unknown key {unknown[0]!r}", fix=f"use {', '.join(sorted(_KEYS))}")
     _schedule, slots = _slots(_question({**given, **asked}), now, host)
@@ -174,7 +175,7 @@ def _question(given: dict[str, Any]) -> Question:
         if isinstance(value, int) and not isinstance(value, bool) and key in ("from", "until"):
             value = str(value)
         if value is not None and not isinstance(value, str):
-            raise UsageError(f"{key} must be a text", why=f"got {value!r}")
+            raise UsageError(f"{key} must be a text", why=f"got {value!r}", fix=_LINE)
         texts[key] = value
     expr = (texts["expr"] or "").strip()
     if not expr:
@@ -194,7 +195,9 @@ def _count(given: object) -> int | None:
     text = str(given)
     if isinstance(given, bool) or not text.isdecimal() or not 1 <= int(text[:9]) <= MOST:
         raise UsageError(
-            f"count {text[:20]!r} was refused", why=f"it must be a number from 1 to {MOST}"
+            f"count {text[:20]!r} was refused",
+            why=f"it must be a number from 1 to {MOST}",
+            fix=f"leave it out for {COUNT}",
         )
     return int(text)
 
@@ -235,6 +238,7 @@ def _instant(name: str, text: str, now: datetime, tz: str) -> datetime:
         raise UsageError(
             f"{name} {text[:80]!r} was refused",
             why=f"it is not within the years {_FIRST_YEAR} to {_LAST_YEAR - 1}",
+            fix="choose an instant within them",
         )
     return found
 

@@ -262,7 +262,9 @@ def call_method(line: Line, method: str, params: str, final: bool) -> None:
             "--params was not understood", why=f"it is not JSON ({error})", fix="--params '{}'"
         ) from error
     if not isinstance(values, dict):
-        raise UsageError("--params was not understood", why="it is not an object")
+        raise UsageError(
+            "--params was not understood", why="it is not an object", fix="--params '{}'"
+        )
     click.echo(dumped(line.call(method, values, final=final)))
 
 

@@ -73,10 +73,15 @@ def check_log(params: Mapping[str, Any]) -> None:
     ref = params.get("jobId") or params.get("id")
     if ref is None:
         if params.get("scope") == "job":
-            raise InvalidInput("invalid cron.runs params: id is required for scope job")
+            raise InvalidInput(
+                "invalid cron.runs params: id is required for scope job",
+                fix="engine cron list --all",
+            )
         return
     if any(sign in str(ref) for sign in ("/", "\\", "\0")) or ref in (".", ".."):
-        raise InvalidInput("invalid cron.runs params: invalid id", why=f"got {ref!r}")
+        raise InvalidInput(
+            "invalid cron.runs params: invalid id", why=f"got {ref!r}", fix="engine cron list --all"
+        )
 
 
 def counts(tx: Tx, now: datetime) -> dict[str, Any]:

@@ -66,7 +66,9 @@ def declaration_key(params: Mapping[str, Any]) -> str | None:
     key = params.get("declarationKey")
     if isinstance(key, str) and key.strip().startswith("config:"):
         raise InvalidJob(
-            f"declarationKey {key!r} was refused", why="config: is for jobs of the config file"
+            f"declarationKey {key!r} was refused",
+            why="config: is for jobs of the config file",
+            fix="choose another key, or write the job under cron.jobs",
         )
     return key.strip() if isinstance(key, str) and key.strip() else None
 
