@@ -147,7 +147,7 @@ async def test_a_filtered_answer_is_a_failure() -> None:
     assert "content filter" in failure.message
 
 
-COMPLETE: Mapping[str, Any] = {
+COMPLETE: dict[str, Any] = {
     "id": "c",
     "object": "chat.completion",
     "created": 1,
@@ -441,3 +441,66 @@ def test_a_status_tells_the_class_where_no_category_does(
     status: object, failure: FailureClass
 ) -> None:
     assert classify(StatusError(status)) is failure
+
+
+# -- servers that are compatible up to a point ---------------------------------------------
+
+
+def spoken(**message: Any) -> Plan:
+    """An answer with nothing in it but the message; some servers send no more."""
+    return Plan(body={"choices": [{"message": message}]})
+
+
+async def test_what_a_compatible_server_leaves_out_is_not_missed() -> None:
+    reply = await answer(turn(), spoken(role="assistant", content="hello"))
+    assert reply.payloads == ("hello",)
+    assert reply.model == "m0"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"id": "c1", "function": {"name": "look", "arguments": {"where": "here"}}},
+        {"function": {"name": "look", "arguments": '{"where": "here"}'}},
+        {"id": "", "type": None, "function": {"name": "look", "arguments": '{"where": "here"}'}},
+    ],
+)
+async def test_a_tool_call_in_another_dialect_is_understood(call: Mapping[str, Any]) -> None:
+    tools = Tools()
+    reply = await answer(
+        turn(tools=[tools.tool("look")]),
+        spoken(content=None, tool_calls=[call]),
+        spoken(content="seen"),
+    )
+    assert tools.called == [("look", {"where": "here"})]
+    assert reply.payloads == ("seen",)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        "hello",
+        {},
+        {"choices": None},
+        {"choices": []},
+        {"choices": [None]},
+        {"choices": [{}]},
+        {"choices": [{"message": None}]},
+        {"choices": [{"message": "hello"}]},
+        {"choices": [{"message": {"content": 5}}]},
+        {"choices": [{"message": {"tool_calls": [{"function": None}]}}]},
+        {"choices": {"message": {"content": "hello"}}},
+        {"error": {"message": "no such model"}},
+    ],
+)
+async def test_an_answer_that_is_none_is_the_servers_fault_and_said_so(body: object) -> None:
+    failure = await failure_of(Plan(body=body))
+    assert failure.failure is FailureClass.INVALID
+    assert "p0/m0" in failure.message
+    assert "validation error" not in failure.message
+
+
+async def test_an_error_told_with_a_success_is_told_on() -> None:
+    failure = await failure_of(Plan(body={"error": {"message": "no such model"}}))
+    assert "no such model" in failure.message
