@@ -236,6 +236,8 @@ def value_of(text: str, *, strict: bool = False) -> Any:
     except Json5Error as error:
         if strict:
             raise UsageError(
-                "the value is not JSON5", why=f"{error.message} (column {error.column})"
+                "the value is not JSON5",
+                why=f"{error.message} (column {error.column})",
+                fix="put a text into quotes, or leave --strict-json out",
             ) from error
         return text
