@@ -1,4 +1,4 @@
-"""The shell of one beat: decide, take the turn, settle it in one transaction.
+"""The shell of one beat: look, decide, take the turn, settle it in one transaction.
 
 A beat is a slot of an agent's grid or a wake. It ends in exactly one row: ran, skipped or
 failed, with the gate facts that decided it. While something is in the way that will pass
@@ -10,34 +10,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from engine import explain, heartbeat, prompt
-from engine.agents.base import Tool, ToolRefused
-from engine.agents.secrets import redacted
-from engine.agents.tools.heartbeat import valid_response
+from engine import explain, prompt
+from engine.agents.base import Tool
+from engine.beat_outcome import (
+    Alert,
+    answered,
+    backoff,
+    bounded,
+    overtaken,
+    spoken,
+    unanswered,
+    unusable,
+    verdict_on,
+)
 from engine.clock import Clock
 from engine.events import Bus
-from engine.gates import Decision, Defer, Run as Go, Skip, decide
+from engine.gates import Defer, Run as Go, Skip, decide
 from engine.lanes import Lanes
-from engine.look import JOB_PREFIX, Lookout, View, facts_of, target_words, wake_words
-from engine.outbox import Delivery, Priority, expiry
-from engine.outcome import TOKEN, Verdict, classify
-from engine.record import Also, Recorder
+from engine.look import JOB_PREFIX, Lookout
+from engine.outbox import Delivery
+from engine.outcome import Verdict
+from engine.record import Also, Recorder, broken
+from engine.repetition import Sent
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute
 from engine.sessions import main_key
-from engine.store import events as event_rows, meta, outbox, tasks as task_rows
+from engine.store import events as event_rows, outbox, sent, tasks as task_rows
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
+from engine.view import View, facts_of, target_words, wake_words
 from engine.wake import Intent, QueuedEvent, Wake
 from jobs.crash import crash_point
 from jobs.ids import new_id
-from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import Outcome, Run, RunStatus, Trigger
 from jobs.model import Job
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
@@ -45,7 +55,6 @@ from jobs.store.db import Database, Tx
 log = logging.getLogger(__name__)
 
 SAFETY_POLL: Final = timedelta(seconds=15)
-LONGEST_BACKOFF: Final = timedelta(hours=6)
 
 
 class BeatTools(Protocol):
@@ -155,8 +164,8 @@ class Beats:
                 if pending.wake is not wake:
                     continue  # merged while we looked: what it is about was not seen yet
                 pending.moved = view.moved
-                decision = _overtaken(wake, view) or self._bounded(
-                    decide(view.snapshot, now), pending, view, since, now
+                decision = overtaken(wake, view) or bounded(
+                    decide(view.snapshot, now), wake, view, now - since
                 )
                 match decision:
                     case Go():
@@ -172,32 +181,12 @@ class Beats:
     async def broke(self, pending: Pending, error: Exception) -> Run:
         """End the row of a wake that met a bug of ours; the event stays queued."""
         log.error("beat broke", exc_info=error, extra={"run_id": pending.run.id})
-        run = replace(
-            pending.run,
-            status=RunStatus.FAILED,
-            reason=SkipReason.AGENT_RUNNER_FAILURE,
-            because="the engine itself failed; the log has the details",
-            error={"class": "internal", "message": redacted(f"{type(error).__name__}: {error}")},
-            ended_at=self._clock.now(),
-        )
+        run = broken(pending.run, error, self._clock.now())
         await self._recorder.ended(Finish(run=run))
         self._tell(run, None)
         return run
 
     # -- waiting -------------------------------------------------------------------------
-
-    @staticmethod
-    def _bounded(
-        decision: Decision, pending: Pending, view: View, since: datetime, now: datetime
-    ) -> Decision:
-        """A scheduled slot gives up in the end; the grid brings the next (§6.4)."""
-        if not isinstance(decision, Defer) or pending.wake.intent is not Intent.SCHEDULED:
-            return decision
-        waited = now - since
-        if waited < view.agent.beat.max_deferral:
-            return decision
-        minutes = int(waited.total_seconds() // 60)
-        return Skip(decision.reason, f"{decision.because}; given up after {minutes} min")
 
     async def _note_deferral(self, pending: Pending, view: View, defer: Defer) -> None:
         run = pending.run
@@ -249,13 +238,7 @@ class Beats:
     # -- the ends ------------------------------------------------------------------------
 
     async def _skip(self, pending: Pending, view: View, skip: Skip, now: datetime) -> Run:
-        run = replace(
-            self._framed(pending, view),
-            status=RunStatus.SKIPPED,
-            reason=skip.reason,
-            because=skip.because,
-            ended_at=now,
-        )
+        run = self._framed(pending, view).skipped(skip.reason, skip.because, now)
         # A skip says nothing about the model: it must not end a series of failures.
         await self._recorder.ended(Finish(run=run, counts=not view.failures))
         self._tell(run, None)
@@ -341,14 +324,18 @@ class Beats:
 
     async def _settle(self, run: Run, view: View, result: TurnResult) -> Run:
         """The one transaction of a beat: row, session, task times, events, outbox."""
-        if result.failure is not None:
-            return await self._failed(run, view, result)
-        verdict = self._verdict(view, result)
-        if verdict.outcome is Outcome.FAILED:
-            return await self._failed(run, view, result, verdict)
-        run = _answered(run, result, verdict)
         now = result.ended_at
-        run, deliveries, repeated = await self._deliveries(run, view, verdict, now)
+        if (failure := result.failure) is not None:
+            return await self._failed(
+                unanswered(run, failure, now), view, failure.retry_after_seconds
+            )
+        if (reply := result.reply) is None:
+            raise AssertionError("a turn without failure has a reply")
+        verdict = verdict_on(reply, view, response_prefix=self._roster().response_prefix)
+        if verdict.outcome is Outcome.FAILED:
+            return await self._failed(unusable(run, verdict, now), view, None)
+        said = await self._said(view, verdict)
+        out = spoken(answered(run, reply, verdict, now), view, verdict, said, now)
         also: list[Also] = [
             lambda tx: remember(tx, result, acknowledged=verdict.outcome is not Outcome.ALERT),
             lambda tx: event_rows.consume(
@@ -362,111 +349,22 @@ class Beats:
                 status=verdict.outcome.value,
             ),
         ]
-        if repeated is not None:
-            lane, text, sent = repeated
-            also.append(
-                (lambda tx: meta.note_sent(tx, lane, text, now))
-                if sent
-                else (lambda tx: meta.note_suppressed(tx, lane, text))
-            )
-        end = Finish(run=run, job_columns={"retry_at": None})
-        await self._recorder.ended(end, deliveries=deliveries, also=also)
-        self._tell(run, deliveries[-1] if deliveries else None)
-        return run
+        if (alert := out.alert) is not None:
+            also.append(lambda tx: _note(tx, alert, now))
+        end = Finish(run=out.run, job_columns={"retry_at": None})
+        await self._recorder.ended(end, deliveries=out.deliveries, also=also)
+        self._tell(out.run, out.deliveries[-1] if out.deliveries else None)
+        return out.run
 
-    def _verdict(self, view: View, result: TurnResult) -> Verdict:
-        reply = result.reply
-        if reply is None:
-            raise AssertionError("a turn without failure has a reply")
-        response: Mapping[str, Any] | None = None
-        for call in reply.tool_calls:
-            if call.name == "heartbeat_respond" and not call.failed:
-                with suppress(ToolRefused):  # an invalid answer counts as none (§13 point 2)
-                    response = valid_response(call.arguments)
-        payloads = list(reply.payloads)
-        return classify(
-            payloads,
-            ack_max_chars=view.agent.beat.ack_max_chars,
-            response_prefix=self._roster().response_prefix,
-            response=response,
-            bare_ack_only=any(event.kind == "exec" for event in view.events),
-        )
+    async def _said(self, view: View, verdict: Verdict) -> Sent | None:
+        """Return when an alert last went where it would go now."""
+        route = view.found
+        if verdict.outcome is not Outcome.ALERT or isinstance(route, NoRoute):
+            return None
+        return await self._database.read(lambda tx: _sent(tx, route.lane, verdict.text))
 
-    async def _deliveries(
-        self, run: Run, view: View, verdict: Verdict, now: datetime
-    ) -> tuple[Run, list[Delivery], tuple[str, str, bool] | None]:
-        """Decide what goes out, and if nothing does, why (rows 23–30 of §7)."""
-        route = view.found if isinstance(view.found, Route) else None
-        if verdict.outcome is not Outcome.ALERT:
-            if route is not None and view.shown.ok:
-                return run, [self._delivery(run, view, route, TOKEN, 0, now)], None
-            return run, [], None
-        if isinstance(view.found, NoRoute):
-            return (
-                replace(run, reason=view.found.reason, because=view.found.because),
-                [],
-                None,
-            )
-        assert route is not None  # noqa: S101 - narrowed above
-        if not view.shown.alerts:
-            words = f"showAlerts is off for {route.channel}"
-            return replace(run, reason=SkipReason.ALERTS_DISABLED, because=words), [], None
-        window = view.agent.beat.dedupe_window
-        urgent = (verdict.response or {}).get("priority") == "high"
-        zone = view.agent.zone
-        said = await self._database.read(lambda tx: _said(tx, route.lane, verdict.text))
-        fresh = window is None or said is None or not said.at <= now < said.at + window
-        if said is not None and not (fresh or view.events or urgent):
-            since = said.at.astimezone(zone)
-            words = f"the same text was sent there at {since:%Y-%m-%d %H:%M:%S} ({zone.key})"
-            run = replace(run, reason=SkipReason.DUPLICATE, because=words)
-            return run, [], (route.lane, verdict.text, False)
-        text = verdict.text if said is None else said.counted(verdict.text, zone)
-        texts = [*(verdict.reasoning if view.agent.beat.include_reasoning else ()), text]
-        made = [
-            self._delivery(run, view, route, text, number, now) for number, text in enumerate(texts)
-        ]
-        run = replace(run, delivery_key=made[-1].key)
-        return run, made, (route.lane, verdict.text, True)
-
-    def _delivery(
-        self, run: Run, view: View, route: Route, text: str, number: int, now: datetime
-    ) -> Delivery:
-        # A reminder is no periodic noise: it neither expires nor is replaced like a beat's.
-        kind = "event" if view.events else "heartbeat"
-        return Delivery(
-            key=f"heartbeat:{run.id}:{number}",
-            route=route,
-            text=text,
-            kind=kind,
-            created_at=now,
-            expires_at=expiry(kind, now, every=view.agent.beat.expiry),
-            agent_id=view.agent.agent_id,
-            run_id=run.id,
-            job_id=run.job_id,
-            priority=Priority.CRON if view.events else Priority.HEARTBEAT,
-        )
-
-    async def _failed(
-        self, run: Run, view: View, result: TurnResult, verdict: Verdict | None = None
-    ) -> Run:
-        failure = result.failure
-        now = result.ended_at
-        error = {
-            "class": failure.failure.value if failure else "internal",
-            "message": failure.message if failure else (verdict.because if verdict else ""),
-        }
-        run = replace(
-            run,
-            status=RunStatus.FAILED,
-            outcome=Outcome.FAILED,
-            reason=SkipReason.AGENT_RUNNER_FAILURE,
-            because=str(error["message"]),
-            error=error,
-            reply={"rawText": verdict.dropped} if verdict else {},
-            ended_at=now,
-        )
-        retry_at = _backoff(view, failure.retry_after_seconds if failure else None, now)
+    async def _failed(self, run: Run, view: View, retry_after: float | None) -> Run:
+        retry_at = backoff(view, retry_after, run.ended_at or self._clock.now())
         await self._recorder.ended(Finish(run=run, job_columns={"retry_at": retry_at}))
         self._tell(run, None)
         return run
@@ -476,52 +374,19 @@ class Beats:
         self._bus.publish("heartbeat", explain.record_words(run, delivery, zone=zone))
 
 
-def _said(tx: Tx, lane: str, text: str) -> meta.Sent | None:
+def _sent(tx: Tx, lane: str, text: str) -> Sent | None:
     """Return when a text went out to a place; one that still waits there gives way to the new."""
-    return None if outbox.still_waits(tx, lane, text) else meta.sent(tx, lane, text)
+    return None if outbox.still_waits(tx, lane, text) else sent.last(tx, lane, text)
 
 
-def _overtaken(wake: Wake, view: View) -> Skip | None:
-    """End a wake whose events another turn took up: asking again would be about nothing."""
-    waiting = {event.id for event in view.events}
-    if not wake.event_ids or not waiting.isdisjoint(wake.event_ids):
-        return None
-    return Skip(SkipReason.NO_PENDING_EVENT, "another turn has taken its events up")
+def _note(tx: Tx, alert: Alert, now: datetime) -> None:
+    if alert.sent:
+        sent.note(tx, alert.lane, alert.text, now)
+    else:
+        sent.suppress(tx, alert.lane, alert.text)
 
 
 def _event_facts(event: QueuedEvent) -> prompt.EventFacts:
     return prompt.EventFacts(
         text=event.text, at=event.created_at, trusted=event.trusted, kind=event.kind
     )
-
-
-def _answered(run: Run, result: TurnResult, verdict: Verdict) -> Run:
-    reply = result.reply
-    words: dict[str, Any] = {
-        "rawText": "\n".join(reply.payloads) if reply else "",
-        "preview": verdict.preview,
-        "droppedText": verdict.dropped,
-        "response": dict(verdict.response) if verdict.response else None,
-        "reasoning": reply.reasoning if reply else None,
-    }
-    return replace(
-        run,
-        status=RunStatus.OK,
-        outcome=verdict.outcome,
-        usage=reply.usage if reply else None,
-        model=reply.model if reply else None,
-        provider=reply.provider if reply else None,
-        reply={key: value for key, value in words.items() if value},
-        ended_at=result.ended_at,
-    )
-
-
-def _backoff(view: View, retry_after: float | None, now: datetime) -> datetime | None:
-    """Space failing beats out: an interval doubled per failure, or what the provider says."""
-    period = view.agent.beat.period or heartbeat.DEFAULT_EVERY
-    wait = min(period * 2 ** min(view.failures, 10), LONGEST_BACKOFF)
-    # Half an interval less: a turn takes its time, and the slot meant must not be missed by it.
-    floor = now + wait - period / 2 if view.failures else now
-    if retry_after is not None:
-        floor = max(floor, now + timedelta(seconds=retry_after))
-    return floor if floor > now else None

@@ -34,16 +34,18 @@ from engine.events import Bus
 from engine.heartbeat import Cadence
 from engine.history import History
 from engine.lanes import Lanes
-from engine.look import JOB_PREFIX, SWITCH, Lookout, ReadFile, Shown, switched_on
+from engine.look import JOB_PREFIX, SWITCH, Lookout, ReadFile, switched_on
 from engine.loop import Loop
 from engine.outlet import Outlet
 from engine.process import RunProgram
+from engine.profiles import roster_of
 from engine.record import Recorder
-from engine.roster import AgentProfile, Roster, roster_of
+from engine.roster import AgentProfile, Roster
 from engine.running import Running
 from engine.scheduling import AgentJobs, Place, Scheduling, SchedulingSettings
 from engine.store import audit, meta
 from engine.turn import Turns
+from engine.view import Shown
 from engine.vitals import Insist, Vitals
 from engine.waking import Waking
 from jobs.errors import InvalidInput

@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.clock import Clock
 from engine.config.schema.cron import Cron
-from engine.store import events, meta, outbox, sessions, tasks
+from engine.store import events, outbox, sent, sessions, tasks
 from jobs.store import runs
 from jobs.store.db import Database, Tx
 
@@ -51,7 +51,7 @@ class Housekeeping:
         gone = outbox.prune(tx, now - KEEP_OUTBOX)
         gone += events.prune(tx, now - KEEP_EVENTS)
         gone += tasks.prune(tx, now - KEEP_TASKS)
-        gone += meta.prune_sent(tx, now - KEEP_SENT)
+        gone += sent.prune(tx, now - KEEP_SENT)
         gone += sessions.prune_seen(tx)
         retention = self._settings().session_retention
         if retention:

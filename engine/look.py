@@ -1,7 +1,6 @@
-"""What a beat sees before it decides: agent, file, events, route, and what is in the way.
+"""Looks around for a beat before it decides: agent, file, events, route, what is in the way.
 
-Read once, kept as values: the gates (`engine.gates`) decide on nothing else, and the row of
-the beat keeps the facts they decided on.
+Everything is read once and kept as values (`engine.view`).
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from engine.lanes import Holder, Lanes
 from engine.outlet import find_route
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, TargetWish, found_words, resolve
-from engine.sessions import beat_key
+from engine.sessions import beat_key, isolated_key
 from engine.store import events as event_rows, meta, sessions as session_rows, tasks as task_rows
 from engine.target import LastRoute, Route
+from engine.view import Shown, View
 from engine.wake import FLOOD_WINDOW, Intent, QueuedEvent, Wake, guard
 from jobs.ledger import Run, SkipReason
 from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.db import Database, Tx
-from jobs.store.rows import ms
 
 SWITCH: Final = "heartbeat.enabled"  # meta key; with ":<agent>" one agent's
 JOB_PREFIX: Final = "heartbeat:"
@@ -38,38 +37,6 @@ _STAYS: Final = frozenset({SkipReason.TARGET_NONE, SkipReason.DM_BLOCKED})
 
 FileRead = tuple[bytes | None, str | None]  # what is in it, or what is wrong with it
 ReadFile = Callable[[Path], Awaitable[FileRead]]
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Which outcomes of a beat a channel shows (heartbeat.md §2.2)."""
-
-    ok: bool = False
-    alerts: bool = True
-    indicator: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What was looked at for one decision."""
-
-    agent: AgentProfile
-    snapshot: BeatSnapshot
-    session_key: str
-    events: tuple[QueuedEvent, ...]
-    file: Checklist
-    due: tuple[Task, ...]
-    found: Route | NoRoute
-    shown: Shown
-    failures: int
-    next_due_at: datetime | None
-    moved: bool = False  # the beats lie elsewhere than the store has them: plan them anew
-
-    @property
-    def polls(self) -> bool:
-        """Events waited for a slot of the grid: the checklist is asked as well (§12)."""
-        slot = self.snapshot.intent is Intent.SCHEDULED
-        return slot and bool(self.events) and not self.snapshot.file_empty
 
 
 class Lookout:
@@ -128,18 +95,11 @@ class Lookout:
             if isinstance(found, NoRoute) and found.reason not in _STAYS
             else None,
         )
-        session = beat_key(
-            agent.agent_id,
-            forced=wake.session_key,
-            configured=agent.beat.session,
-            isolated=agent.beat.isolated,
-            main=roster.main_key,
-        )
         cadence = self.cadence(agent, now)
         return View(
             agent=agent,
             snapshot=snapshot,
-            session_key=session,
+            session_key=isolated_key(base) if agent.beat.isolated else base,
             events=events,
             file=file,
             due=due,
@@ -229,14 +189,13 @@ def _of_the_file(
     file_error: str | None,
     due: tuple[Task, ...],
 ) -> dict[str, Any]:
-    later = (known.tasks[one.name] + one.interval for one in file.tasks if one.name in known.tasks)
     return {
         "file": str(agent.workspace / FILE),
         "file_error": file_error,
         "file_empty": file.empty and not file.tasks,
         "tasks": tuple(task.name for task in file.tasks),
         "tasks_due": tuple(task.name for task in due),
-        "next_task_at": min(later, default=None),
+        "next_task_at": checklist.next_task_at(file.tasks, known.tasks),
     }
 
 
@@ -313,56 +272,3 @@ def _busy_words(holders: Sequence[Holder], kind: str, now: datetime) -> tuple[st
         for holder in holders
         if holder.kind == kind
     )
-
-
-def wake_words(wake: Wake) -> dict[str, Any]:
-    """Return a wake as the record keeps it."""
-    return {
-        "source": wake.source,
-        "intent": wake.intent.value,
-        "reason": wake.reason,
-        **({"by": wake.by} if wake.by else {}),
-        **({"eventIds": list(wake.event_ids)} if wake.event_ids else {}),
-    }
-
-
-def facts_of(view: View, wake: Wake) -> dict[str, Any]:
-    """Return the gate facts of a decision, JSON-ready: with them it can be replayed."""
-    beat = view.snapshot
-    facts: dict[str, Any] = {
-        "kind": "event" if view.events else "tasks" if view.due else "poll",
-        "intent": wake.intent.value,
-        "enabled": beat.enabled,
-        "enrolled": beat.enrolled,
-        "failures": beat.failures,
-        "events": [event.id for event in view.events],
-        "file": {
-            "sha256": view.file.sha256,
-            "bytes": view.file.size,
-            "empty": view.file.empty,
-            "missing": view.file.missing,
-        },
-        "shown": {
-            "ok": view.shown.ok,
-            "alerts": view.shown.alerts,
-            "indicator": view.shown.indicator,
-        },
-    }
-    if view.file.warnings:
-        facts["warnings"] = list(view.file.warnings)
-    if beat.active_hours is not None:
-        facts["activeHours"] = beat.active_hours.describe()
-    if beat.tasks:
-        facts["tasks"] = {"all": list(beat.tasks), "due": list(beat.tasks_due)}
-    if beat.backoff_until is not None:
-        facts["backoffUntilMs"] = ms(beat.backoff_until)
-    busy = [*beat.cron_running, *beat.turns_in_flight]
-    if busy:
-        facts["blockedBy"] = busy
-    return facts
-
-
-def target_words(view: View) -> dict[str, Any]:
-    """Return where an alert would go, for the row."""
-    wish = view.agent.beat.wish
-    return {"requested": wish.target, "source": wish.source, **found_words(view.found)}

@@ -8,8 +8,10 @@ until it takes the row: what happened is known nowhere else.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
+from engine.agents.secrets import redacted
 from engine.events import Bus
 from engine.outbox import Delivery
 from engine.store import outbox
@@ -103,6 +105,13 @@ class Recorder:
         """Publish the end of a cron run; beats are told by the beat room."""
         if run.kind == "cron":
             self._bus.publish("cron", finished(run))
+
+
+def broken(run: Run, error: Exception, at: datetime) -> Run:
+    """Return the row of a run that met a bug of ours: it must not stay open."""
+    message = redacted(f"{type(error).__name__}: {error}")
+    because = "the engine itself failed; the log has the details"
+    return run.failed("internal", message, at, because=because)
 
 
 def finished(run: Run) -> dict[str, Any]:

@@ -1,33 +1,22 @@
-"""Who the agents are, as the config in force says it: values the shells of the engine use."""
+"""Who the agents are: values the rooms of the engine share. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from engine.active_hours import ActiveHours, parse as parse_hours
-from engine.config import effective
-from engine.config.paths import Paths
-from engine.config.schema import Config
-from engine.config.schema.agents import Agent, Heartbeat
-from engine.config.schema.channels import AccountKeys
-from engine.heartbeat import DEFAULT_EVERY, AgentBlock, Enrolment, enrol
-from engine.route import AccountFacts, ChannelFacts, RouteFacts, TargetWish
-from engine.target import PREFIXES, ChatType, LastRoute, Route, parse_target
-from jobs import wallclock
-from jobs.errors import InvalidInput
+from engine.active_hours import ActiveHours
+from engine.route import ChannelFacts, RouteFacts, TargetWish
+from engine.target import LastRoute, Route
 
-TURN_TIMEOUT: Final = timedelta(minutes=10)
 LONGEST_BEAT: Final = timedelta(minutes=10)
 LONGEST_DEFERRAL: Final = timedelta(minutes=30)
 DEDUPE_WINDOW: Final = timedelta(hours=24)
 HEARTBEAT_EXPIRY: Final = timedelta(hours=6)
-_EXTERNAL: Final = ("telegram", "qqbot", "webhook", "apprise")
-_PERSONAL: Final = ("telegram", "qqbot")  # where people write from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,207 +110,3 @@ class Roster:
             owners=self.owners,
             local_fallback=self.local_fallback,
         )
-
-
-def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
-    """Read the agents out of a config that has been validated."""
-    default_id = effective.default_agent(config).lower()
-    agents = effective.agents(config)
-    enrolled = {
-        one.agent_id: one
-        for one in enrol(
-            [_block(config, agent, default_id) for agent in agents],
-            defaults_present=config.agents.defaults.heartbeat is not None,
-            everybody=_everybody(config),
-        )
-    }
-    profiles = {}
-    for agent in agents:
-        agent_id = agent.id.lower()
-        zone = wallclock.zone(effective.user_zone(config, agent) or host_zone)
-        enrolment = enrolled[agent_id]
-        profiles[agent_id] = AgentProfile(
-            agent_id=agent_id,
-            is_default=agent_id == default_id,
-            workspace=_workspace(config, agent, paths, is_default=agent_id == default_id),
-            zone=zone,
-            model=_model(config, agent)[0],
-            fallbacks=_model(config, agent)[1],
-            thinking=agent.thinking_default or config.agents.defaults.thinking_default,
-            turn_timeout=_turn_timeout(config),
-            beat=_beat(config, agent, zone, host_zone, enrolment),
-            tools_allow=agent.tools.allow,
-            tools_deny=agent.tools.deny,
-            name=agent.name,
-        )
-    configured = effective.configured_channels(config)
-    external = [name for name in configured if name in _EXTERNAL]
-    return Roster(
-        agents=profiles,
-        default_id=default_id,
-        main_key=config.session.main_key,
-        default_zone=wallclock.zone(effective.user_zone(config) or host_zone),
-        response_prefix=config.messages.response_prefix or "",
-        local_fallback=not external or config.channels.local.fallback,
-        owners=_owners(config, configured),
-        _channels={name: _channel(config, name) for name in configured},
-        _bound={
-            (agent_id, name): effective.bound_accounts(config, agent_id, name)
-            for agent_id in profiles
-            for name in configured
-        },
-    )
-
-
-def _owners(config: Config, configured: Sequence[str]) -> tuple[Route, ...]:
-    """The owners' direct chats (heartbeat.md §14.2): the named ones, else who may write."""
-    named = config.commands.owner_allow_from
-    found = [route for name in configured for route in _direct(name, named)]
-    if not found:
-        found = [
-            route
-            for name in configured
-            for account, listed in _allowed(config, name)
-            for route in _direct(name, listed, account)
-        ]
-    return tuple(found)
-
-
-def _allowed(config: Config, channel: str) -> list[tuple[str, Sequence[str]]]:
-    accounts: Mapping[str, AccountKeys] = {}
-    if channel == "telegram":
-        accounts = effective.telegram_accounts(config)
-    elif channel == "qqbot":
-        accounts = effective.qq_accounts(config)
-    return [
-        (ident, one.allow_from or ()) for ident, one in accounts.items() if one.enabled is not False
-    ]
-
-
-def _direct(channel: str, entries: Sequence[str], account: str = "") -> Iterator[Route]:
-    """The entries a channel recognises as direct chats; `*` is nobody."""
-    for entry in effective.clean(tuple(entries)):
-        try:
-            peer = parse_target(channel, entry)
-        except InvalidInput:
-            continue  # of another channel, or `*`
-        if channel in _PERSONAL and peer.chat_type is ChatType.DIRECT:
-            yield Route(channel=channel, account_id=account, to=peer.to, chat_type=ChatType.DIRECT)
-
-
-def _everybody(config: Config) -> bool:
-    block = config.agents.defaults.heartbeat
-    return block is not None and block.agents == "all"
-
-
-def _block(config: Config, agent: Agent, default_id: str) -> AgentBlock:
-    merged = effective.heartbeat(config, agent)
-    return AgentBlock(
-        agent_id=agent.id.lower(),
-        is_default=agent.id.lower() == default_id,
-        own_block=agent.heartbeat is not None,
-        period=_period(merged),
-    )
-
-
-def _period(block: Heartbeat) -> timedelta | None:
-    if block.enabled is False:
-        return None
-    every = DEFAULT_EVERY if block.every is None else block.every
-    return every if every > timedelta() else None
-
-
-def _model(config: Config, agent: Agent) -> tuple[str | None, tuple[str, ...]]:
-    choice = agent.model if agent.model is not None else config.agents.defaults.model
-    return choice.primary, tuple(choice.fallbacks or ())
-
-
-def _turn_timeout(config: Config) -> timedelta:
-    limit = config.agents.defaults.timeout_seconds
-    return TURN_TIMEOUT if limit is None else timedelta(seconds=limit)
-
-
-def _workspace(config: Config, agent: Agent, paths: Paths, *, is_default: bool) -> Path:
-    own = agent.workspace or (config.agents.defaults.workspace if is_default else None)
-    if own:
-        return paths.expand(own)
-    return paths.state / ("workspace" if is_default else f"workspace-{agent.id.lower()}")
-
-
-def _beat(
-    config: Config,
-    agent: Agent,
-    zone: ZoneInfo,
-    host_zone: str,
-    enrolment: Enrolment,
-) -> BeatProfile:
-    block = effective.heartbeat(config, agent)
-    primary, fallbacks = _model(config, agent)
-    if block.model is not None and block.model.primary:
-        primary, fallbacks = block.model.primary, tuple(block.model.fallbacks or ())
-    cadence = enrolment.period or DEFAULT_EVERY
-    limit = block.timeout_seconds or config.agents.defaults.timeout_seconds
-    default_limit = max(min(cadence, LONGEST_BEAT), timedelta(seconds=1))
-    return BeatProfile(
-        period=enrolment.period,
-        because=enrolment.because,
-        enrolled=enrolment.enrolled,
-        phase=None if block.phase == "auto" else time.fromisoformat(block.phase),
-        active_hours=_hours(block, zone, host_zone),
-        wish=TargetWish(
-            target=PREFIXES.get(block.target or "", block.target or "none"),
-            to=block.to,
-            account_id=block.account_id,
-            source="default" if block.target is None else "config",
-            direct_policy=block.direct_policy,
-        ),
-        prompt=(block.prompt or "").strip() or None,
-        ack_max_chars=block.ack_max_chars,
-        model=primary,
-        fallbacks=fallbacks,
-        session=block.session,
-        isolated=block.isolated_session,
-        timeout=default_limit if limit is None else timedelta(seconds=limit),
-        include_reasoning=block.include_reasoning,
-        tools_allow=block.tools_allow,
-        max_deferral=block.max_deferral or min(cadence, LONGEST_DEFERRAL),
-        dedupe_window=None if block.dedupe == "off" else block.dedupe_window or DEDUPE_WINDOW,
-        catch_up=block.catch_up == "one",
-        expiry=min(cadence, HEARTBEAT_EXPIRY),
-    )
-
-
-def _hours(block: Heartbeat, zone: ZoneInfo, host_zone: str) -> ActiveHours | None:
-    hours = block.active_hours
-    if hours is None or hours.start is None or hours.end is None:
-        return None
-    match (hours.timezone or "user").strip():
-        case "" | "user":
-            name = zone.key
-        case "local":
-            name = host_zone
-        case named:
-            name = named
-    return parse_hours(hours.start, hours.end, name, wall=hours.dst == "wall")
-
-
-def _channel(config: Config, name: str) -> ChannelFacts:
-    match name:
-        case "telegram":
-            accounts = effective.telegram_accounts(config)
-            enabled = {ident: account.enabled for ident, account in accounts.items()}
-        case "qqbot":
-            enabled = {k: account.enabled for k, account in effective.qq_accounts(config).items()}
-        case _:
-            enabled = dict.fromkeys(effective.account_ids(config, name), True)
-    chosen = effective.default_account_of(config, name)
-    if chosen is None and effective.DEFAULT_ACCOUNT in enabled:
-        chosen = effective.DEFAULT_ACCOUNT
-    return ChannelFacts(
-        id=name,
-        accounts=tuple(
-            AccountFacts(id=ident, enabled=on is not False) for ident, on in enabled.items()
-        ),
-        default_account=chosen,
-        default_to=getattr(getattr(config.channels, name), "default_to", None),
-    )

@@ -128,10 +128,9 @@ def beat_key(
     *,
     forced: str | None = None,
     configured: str | None = None,
-    isolated: bool = False,
     main: str = MAIN,
 ) -> str:
-    """Return the session a beat runs in (heartbeat.md §17).
+    """Return the session whose beat it is (heartbeat.md §17).
 
     A key forced by the wake wins if it belongs to the agent and is no sub-agent's; then
     the configured one; then main.
@@ -140,13 +139,12 @@ def beat_key(
     for wish in (forced, configured):
         key = normalise(wish, default_agent=agent_id, main=main) if wish else base
         if key != base and belongs_to(key, agent_id) and not subagent(key):
-            base = key
-            break
-    return isolated_key(base) if isolated else base
+            return key
+    return base
 
 
 def isolated_key(base: str) -> str:
-    """Return ``<base>:heartbeat``, exactly one suffix however often it is asked."""
+    """Return the session of its own a beat may run in: exactly one suffix however often asked."""
     while base.endswith(BEAT_SUFFIX):
         base = base.removesuffix(BEAT_SUFFIX)
     return base + BEAT_SUFFIX

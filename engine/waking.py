@@ -15,9 +15,9 @@ from typing import Any, Final
 from engine import sessions as keys
 from engine.beat import Beats, Pending
 from engine.clock import Clock
-from engine.look import wake_words
 from engine.roster import Roster
 from engine.store import events as event_rows
+from engine.view import wake_words
 from engine.wake import NOW, NewEvent, Wake, again, merge
 from jobs.errors import InvalidInput
 from jobs.ledger import Run

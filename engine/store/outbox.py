@@ -11,7 +11,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from engine.outbox import MOVES, TERMINAL, Delivery, Event, Priority, State, after
-from engine.store import meta
+from engine.repetition import uncounted
+from engine.store import sent
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
 from jobs.store.rows import at, instant, mapping_of, ms, text_of
@@ -88,7 +89,7 @@ def move(tx: Tx, key: str, event: Event, now: datetime, **changes: Any) -> Deliv
     if not done.rowcount:
         return None
     if state in _UNSAID:
-        meta.forget_sent(tx, moved.lane, moved.text)
+        sent.forget(tx, moved.lane, moved.text)
     return moved
 
 
@@ -161,7 +162,7 @@ def still_waits(tx: Tx, lane: str, text: str) -> bool:
         " AND cursor_at = 0",
         (lane,),
     )
-    return any(meta.words(row[0]) == text for row in rows)
+    return any(uncounted(row[0]) == text for row in rows)
 
 
 def sooner(tx: Tx, now: datetime, by: timedelta) -> None:

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from engine.outbox import Delivery, Event, Priority, State
+from engine.repetition import Sent
 from engine.sessions import Message
-from engine.store import audit, events, inbox, meta, outbox, sessions, tasks
+from engine.store import audit, events, inbox, meta, outbox, sent, sessions, tasks
 from engine.target import ChatType, LastRoute, Route
 from engine.wake import NewEvent, QueuedEvent
 from jobs.store.db import Database
@@ -528,7 +529,6 @@ async def test_a_fact_is_what_it_was_set_to_last(store: Database) -> None:
     await store.write(lambda tx: meta.put(tx, "switch:main", "off"))
     await store.write(lambda tx: meta.put(tx, "switch:main", "on"))
     assert await store.read(lambda tx: meta.get(tx, "switch:main")) == "on"
-    assert await store.read(lambda tx: meta.starting_with(tx, "switch:")) == {"main": "on"}
 
 
 async def test_an_identity_is_kept(store: Database) -> None:
@@ -537,21 +537,21 @@ async def test_an_identity_is_kept(store: Database) -> None:
 
 
 async def test_a_text_is_remembered_with_the_place_it_went_to(store: Database) -> None:
-    await store.write(lambda tx: meta.note_sent(tx, "lane", " rain\n", NOON))
-    assert await store.read(lambda tx: meta.sent(tx, "lane", "rain")) == meta.Sent(NOON, 0)
-    assert await store.read(lambda tx: meta.sent(tx, "elsewhere", "rain")) is None
+    await store.write(lambda tx: sent.note(tx, "lane", " rain\n", NOON))
+    assert await store.read(lambda tx: sent.last(tx, "lane", "rain")) == Sent(NOON, 0)
+    assert await store.read(lambda tx: sent.last(tx, "elsewhere", "rain")) is None
 
 
 async def test_repetitions_held_back_are_counted_until_it_is_sent_again(store: Database) -> None:
-    async def known() -> meta.Sent | None:
-        return await store.read(lambda tx: meta.sent(tx, "lane", "rain"))
+    async def known() -> Sent | None:
+        return await store.read(lambda tx: sent.last(tx, "lane", "rain"))
 
-    await store.write(lambda tx: meta.note_sent(tx, "lane", "rain", NOON))
-    await store.write(lambda tx: meta.note_suppressed(tx, "lane", "rain"))
-    assert await known() == meta.Sent(NOON, 1)
-    await store.write(lambda tx: meta.note_sent(tx, "lane", "rain", NOON + DAY))
-    assert await known() == meta.Sent(NOON + DAY, 0)
-    assert await store.write(lambda tx: meta.prune_sent(tx, NOON + 2 * DAY)) == 1
+    await store.write(lambda tx: sent.note(tx, "lane", "rain", NOON))
+    await store.write(lambda tx: sent.suppress(tx, "lane", "rain"))
+    assert await known() == Sent(NOON, 1)
+    await store.write(lambda tx: sent.note(tx, "lane", "rain", NOON + DAY))
+    assert await known() == Sent(NOON + DAY, 0)
+    assert await store.write(lambda tx: sent.prune(tx, NOON + 2 * DAY)) == 1
 
 
 async def test_who_changed_what_is_written_down(store: Database) -> None:

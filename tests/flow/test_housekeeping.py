@@ -10,7 +10,8 @@ import pytest
 from engine.config.schema.cron import Cron
 from engine.housekeeping import PORTION, Housekeeping
 from engine.outbox import Delivery, State
-from engine.store import meta, outbox, sessions
+from engine.repetition import Sent
+from engine.store import outbox, sent, sessions
 from engine.target import Route
 from engine.testing.clock import ManualClock
 from jobs.ledger import Run, RunStatus, Trigger
@@ -105,15 +106,15 @@ async def test_what_waits_beyond_the_cap_of_an_account_is_cancelled_and_says_why
 
 async def test_texts_and_keys_of_long_ago_are_forgotten(database: Database) -> None:
     def before(tx: Tx) -> None:
-        meta.note_sent(tx, "lane", "old", NOON - 40 * DAY)
-        meta.note_sent(tx, "lane", "new", NOON - DAY)
+        sent.note(tx, "lane", "old", NOON - 40 * DAY)
+        sent.note(tx, "lane", "new", NOON - DAY)
         rows = [(f"k{n}", n) for n in range(sessions.SEEN_MOST + 7)]
         tx.exec_driver_sql("INSERT INTO inbound_seen (key, at) VALUES (?, ?)", rows)
 
     await database.write(before)
     await clean(database)
-    assert await database.read(lambda tx: meta.sent(tx, "lane", "old")) is None
-    assert await database.read(lambda tx: meta.sent(tx, "lane", "new")) == meta.Sent(NOON - DAY, 0)
+    assert await database.read(lambda tx: sent.last(tx, "lane", "old")) is None
+    assert await database.read(lambda tx: sent.last(tx, "lane", "new")) == Sent(NOON - DAY, 0)
     count = "SELECT count(*) FROM inbound_seen"
     seen = await database.read(lambda tx: tx.exec_driver_sql(count).scalar_one())
     assert seen == sessions.SEEN_MOST

@@ -103,9 +103,9 @@ def test_a_configured_session_is_used_without_a_wake() -> None:
 
 
 def test_isolation_adds_exactly_one_suffix_however_often() -> None:
-    once = sessions.beat_key("a", isolated=True)
+    once = sessions.isolated_key(sessions.beat_key("a"))
     assert once == "agent:a:main:heartbeat"
-    assert sessions.beat_key("a", forced=once, isolated=True) == once
+    assert sessions.isolated_key(sessions.beat_key("a", forced=once)) == once
     assert sessions.isolated_key(once + ":heartbeat") == once
 
 

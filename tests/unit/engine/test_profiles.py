@@ -11,7 +11,8 @@ import pytest
 
 from engine.config.load import load
 from engine.config.paths import resolve
-from engine.roster import Roster, roster_of
+from engine.profiles import roster_of
+from engine.roster import Roster
 
 TELEGRAM = {"botToken": "1:a", "dmPolicy": "pairing"}
 QQ = {"appId": "1", "clientSecret": "s"}

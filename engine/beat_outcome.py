@@ -1,0 +1,193 @@
+"""What a beat comes to: whether it goes on, its row, its messages, when the next may come. Pure.
+
+heartbeat.md §6.4 (waiting), §7 rows 23-30 (what goes out), §13 (replies).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from engine import heartbeat
+from engine.agents.base import AgentFailure, FailureClass, ToolRefused, TurnReply
+from engine.agents.tools.heartbeat import NAME as RESPOND, valid_response
+from engine.gates import Decision, Defer, Skip
+from engine.outbox import Delivery, Priority, expiry
+from engine.outcome import TOKEN, Verdict, classify
+from engine.repetition import Sent
+from engine.route import NoRoute
+from engine.target import Route
+from engine.view import View
+from engine.wake import Intent, Wake
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason
+
+LONGEST_BACKOFF: Final = timedelta(hours=6)
+
+
+# -- does it go on ---------------------------------------------------------------------------
+
+
+def overtaken(wake: Wake, view: View) -> Skip | None:
+    """End a wake whose events another turn took up: asking again would be about nothing."""
+    waiting = {event.id for event in view.events}
+    if not wake.event_ids or not waiting.isdisjoint(wake.event_ids):
+        return None
+    return Skip(SkipReason.NO_PENDING_EVENT, "another turn has taken its events up")
+
+
+def bounded(decision: Decision, wake: Wake, view: View, waited: timedelta) -> Decision:
+    """Let a scheduled slot give up in the end; the grid brings the next (§6.4)."""
+    if not isinstance(decision, Defer) or wake.intent is not Intent.SCHEDULED:
+        return decision
+    if waited < view.agent.beat.max_deferral:
+        return decision
+    minutes = int(waited.total_seconds() // 60)
+    return Skip(decision.reason, f"{decision.because}; given up after {minutes} min")
+
+
+# -- what it amounts to ----------------------------------------------------------------------
+
+
+def verdict_on(reply: TurnReply, view: View, *, response_prefix: str = "") -> Verdict:
+    """Say what an agent's reply to a beat amounts to."""
+    response = None
+    for call in reply.tool_calls:
+        if call.name == RESPOND and not call.failed:
+            with suppress(ToolRefused):  # an invalid answer counts as none (§13 point 2)
+                response = valid_response(call.arguments)
+    return classify(
+        reply.payloads,
+        ack_max_chars=view.agent.beat.ack_max_chars,
+        response_prefix=response_prefix,
+        response=response,
+        bare_ack_only=any(event.kind == "exec" for event in view.events),
+    )
+
+
+def answered(run: Run, reply: TurnReply, verdict: Verdict, at: datetime) -> Run:
+    """Return the row of a beat whose agent answered."""
+    words: dict[str, Any] = {
+        "rawText": "\n".join(reply.payloads),
+        "preview": verdict.preview,
+        "droppedText": verdict.dropped,
+        "response": dict(verdict.response) if verdict.response else None,
+        "reasoning": reply.reasoning,
+    }
+    return replace(
+        run,
+        status=RunStatus.OK,
+        outcome=verdict.outcome,
+        usage=reply.usage,
+        model=reply.model,
+        provider=reply.provider,
+        reply={key: value for key, value in words.items() if value},
+        ended_at=at,
+    )
+
+
+def unanswered(run: Run, failure: AgentFailure, at: datetime) -> Run:
+    """Return the row of a beat whose agent failed."""
+    ended = run.failed(failure.failure.value, failure.message, at)
+    return replace(ended, outcome=Outcome.FAILED)
+
+
+def unusable(run: Run, verdict: Verdict, at: datetime) -> Run:
+    """Return the row of a beat whose agent answered with what is no answer."""
+    ended = run.failed(FailureClass.INTERNAL.value, verdict.because, at)
+    return replace(ended, outcome=Outcome.FAILED, reply={"rawText": verdict.dropped})
+
+
+def backoff(view: View, retry_after: float | None, now: datetime) -> datetime | None:
+    """Space failing beats out: an interval doubled per failure, or what the provider says."""
+    period = view.agent.beat.period or heartbeat.DEFAULT_EVERY
+    wait = min(period * 2 ** min(view.failures, 10), LONGEST_BACKOFF)
+    # Half an interval less: a turn takes its time, and the slot meant must not be missed by it.
+    floor = now + wait - period / 2 if view.failures else now
+    if retry_after is not None:
+        floor = max(floor, now + timedelta(seconds=retry_after))
+    return floor if floor > now else None
+
+
+# -- what goes out ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """The words of an alert at the place they are for: sent now, or held back once more."""
+
+    lane: str
+    text: str
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """A beat's row, the messages it makes, and what is remembered of its alert."""
+
+    run: Run
+    deliveries: tuple[Delivery, ...] = ()
+    alert: Alert | None = None
+
+
+def spoken(run: Run, view: View, verdict: Verdict, said: Sent | None, now: datetime) -> Spoken:
+    """Decide what goes out, and if nothing does, why.
+
+    ``said`` is when the same words last went to the same place.
+    """
+    route = view.found
+    if verdict.outcome is not Outcome.ALERT:
+        if isinstance(route, Route) and view.shown.ok:
+            return Spoken(run=run, deliveries=(_delivery(run, view, route, TOKEN, 0, now),))
+        return Spoken(run=run)
+    if isinstance(route, NoRoute):
+        return Spoken(run=replace(run, reason=route.reason, because=route.because))
+    if not view.shown.alerts:
+        words = f"showAlerts is off for {route.channel}"
+        return Spoken(run=replace(run, reason=SkipReason.ALERTS_DISABLED, because=words))
+    if said is not None and _repeats(view, verdict, said, now):
+        return _held_back(run, view, verdict, route, said)
+    zone = view.agent.zone
+    text = verdict.text if said is None else said.counted(verdict.text, zone)
+    texts = [*(verdict.reasoning if view.agent.beat.include_reasoning else ()), text]
+    made = tuple(_delivery(run, view, route, one, n, now) for n, one in enumerate(texts))
+    return Spoken(
+        run=replace(run, delivery_key=made[-1].key),
+        deliveries=made,
+        alert=Alert(lane=route.lane, text=verdict.text, sent=True),
+    )
+
+
+def _repeats(view: View, verdict: Verdict, said: Sent, now: datetime) -> bool:
+    urgent = (verdict.response or {}).get("priority") == "high"
+    return said.within(view.agent.beat.dedupe_window, now) and not (view.events or urgent)
+
+
+def _held_back(run: Run, view: View, verdict: Verdict, route: Route, said: Sent) -> Spoken:
+    zone = view.agent.zone
+    since = said.at.astimezone(zone)
+    words = f"the same text was sent there at {since:%Y-%m-%d %H:%M:%S} ({zone.key})"
+    return Spoken(
+        run=replace(run, reason=SkipReason.DUPLICATE, because=words),
+        alert=Alert(lane=route.lane, text=verdict.text, sent=False),
+    )
+
+
+def _delivery(
+    run: Run, view: View, route: Route, text: str, number: int, now: datetime
+) -> Delivery:
+    # A reminder is no periodic noise: it neither expires nor is replaced like a beat's.
+    kind = "event" if view.events else "heartbeat"
+    return Delivery(
+        key=f"heartbeat:{run.id}:{number}",
+        route=route,
+        text=text,
+        kind=kind,
+        created_at=now,
+        expires_at=expiry(kind, now, every=view.agent.beat.expiry),
+        agent_id=view.agent.agent_id,
+        run_id=run.id,
+        job_id=run.job_id,
+        priority=Priority.CRON if view.events else Priority.HEARTBEAT,
+    )

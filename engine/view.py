@@ -1,0 +1,104 @@
+"""What was looked at before a beat decided, and how its row keeps that. Pure values.
+
+The gates (`engine.gates`) decide on nothing else, and with the facts in the row any past
+decision can be taken again (design.md P4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from engine.checklist import Checklist, Task
+from engine.gates import BeatSnapshot
+from engine.roster import AgentProfile
+from engine.route import NoRoute, found_words
+from engine.target import Route
+from engine.wake import Intent, QueuedEvent, Wake
+from jobs.store.rows import ms
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Which outcomes of a beat a channel shows (heartbeat.md §2.2)."""
+
+    ok: bool = False
+    alerts: bool = True
+    indicator: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What was looked at for one decision."""
+
+    agent: AgentProfile
+    snapshot: BeatSnapshot
+    session_key: str
+    events: tuple[QueuedEvent, ...]
+    file: Checklist
+    due: tuple[Task, ...]
+    found: Route | NoRoute
+    shown: Shown
+    failures: int
+    next_due_at: datetime | None
+    moved: bool = False  # the beats lie elsewhere than the store has them: plan them anew
+
+    @property
+    def polls(self) -> bool:
+        """Events waited for a slot of the grid: the checklist is asked as well (§12)."""
+        slot = self.snapshot.intent is Intent.SCHEDULED
+        return slot and bool(self.events) and not self.snapshot.file_empty
+
+
+def wake_words(wake: Wake) -> dict[str, Any]:
+    """Return a wake as the record keeps it."""
+    return {
+        "source": wake.source,
+        "intent": wake.intent.value,
+        "reason": wake.reason,
+        **({"by": wake.by} if wake.by else {}),
+        **({"eventIds": list(wake.event_ids)} if wake.event_ids else {}),
+    }
+
+
+def facts_of(view: View, wake: Wake) -> dict[str, Any]:
+    """Return the gate facts of a decision, JSON-ready: with them it can be replayed."""
+    beat = view.snapshot
+    facts: dict[str, Any] = {
+        "kind": "event" if view.events else "tasks" if view.due else "poll",
+        "intent": wake.intent.value,
+        "enabled": beat.enabled,
+        "enrolled": beat.enrolled,
+        "failures": beat.failures,
+        "events": [event.id for event in view.events],
+        "file": {
+            "sha256": view.file.sha256,
+            "bytes": view.file.size,
+            "empty": view.file.empty,
+            "missing": view.file.missing,
+        },
+        "shown": {
+            "ok": view.shown.ok,
+            "alerts": view.shown.alerts,
+            "indicator": view.shown.indicator,
+        },
+    }
+    if view.file.warnings:
+        facts["warnings"] = list(view.file.warnings)
+    if beat.active_hours is not None:
+        facts["activeHours"] = beat.active_hours.describe()
+    if beat.tasks:
+        facts["tasks"] = {"all": list(beat.tasks), "due": list(beat.tasks_due)}
+    if beat.backoff_until is not None:
+        facts["backoffUntilMs"] = ms(beat.backoff_until)
+    busy = [*beat.cron_running, *beat.turns_in_flight]
+    if busy:
+        facts["blockedBy"] = busy
+    return facts
+
+
+def target_words(view: View) -> dict[str, Any]:
+    """Return where an alert would go, for the row."""
+    wish = view.agent.beat.wish
+    return {"requested": wish.target, "source": wish.source, **found_words(view.found)}
