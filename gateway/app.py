@@ -28,7 +28,7 @@ from engine.housekeeping import Housekeeping
 from engine.log import Redactor, set_up
 from engine.vitals import Vitals, keep
 from gateway import settings
-from gateway.auth import Gatekeeper
+from gateway.auth.gatekeeper import Gatekeeper
 from gateway.channels.base import Channel
 from gateway.connection import Door, Limits
 from gateway.fanout import Fanout

@@ -17,9 +17,9 @@ from datetime import timedelta
 from threading import Event as Pause
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlsplit
 
 import jobs.errors
+from gateway.protocol.address import host_of, is_loopback
 from jobs.errors import AccessRefused, EngineError, GatewayDown, InvalidInput, NotFound, TimedOut
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ def _dial(url: str, deadline: _Deadline, hold: ExitStack) -> ClientConnection:
             open_timeout=deadline.left(),
             max_size=MAX_FRAME,
             compression=None,
-            proxy=None if _is_loopback(url) else True,
+            proxy=None if is_loopback(host_of(url)) else True,
             ping_interval=None,
             close_timeout=1,
         )
@@ -323,11 +323,6 @@ def _dial(url: str, deadline: _Deadline, hold: ExitStack) -> ClientConnection:
         raise GatewayDown(
             "the gateway is not reachable", why=f"{url} answered: {error}", fix=STATUS
         ) from error
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _closed(url: str, gone: Exception) -> EngineError:

@@ -11,7 +11,8 @@ from typing import Any, Final, Protocol
 from uuid import uuid4
 
 from engine.clock import Clock
-from gateway.auth import Gatekeeper, Peer
+from gateway.auth.gatekeeper import Gatekeeper
+from gateway.auth.peer import Peer
 from gateway.fanout import Fanout
 from gateway.protocol import errors, frames, methods
 from gateway.protocol.errors import Code, Refusal, WireError

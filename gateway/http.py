@@ -9,7 +9,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from gateway.auth import Gatekeeper, Peer
+from gateway.auth.gatekeeper import Gatekeeper
+from gateway.auth.peer import Peer
 
 COMMON_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",

@@ -21,7 +21,7 @@ from engine.config.schema import Config
 from engine.core import Engine
 from engine.scheduling import Place
 from engine.store import sessions
-from gateway.auth import Mode, Policy
+from gateway.auth.policy import Mode, Policy
 from gateway.channels.base import Channel
 from gateway.channels.local import LocalChannel
 from gateway.channels.policy import GroupRule, Policy as TalkPolicy

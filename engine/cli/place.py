@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from engine.config import fast
 from engine.config.masks import is_marker
 from engine.config.paths import Paths, host_zone, resolve
 from engine.config.variables import expand
 from gateway import lock
+from gateway.protocol.address import host_of, is_loopback
 from jobs.errors import UsageError
 
 _ANY_HOST: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, never bound
@@ -34,7 +34,7 @@ class Address:
     @property
     def loopback(self) -> bool:
         """Whether it is this machine, by its own name."""
-        return _is_loopback(self.url)
+        return is_loopback(host_of(self.url))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,11 +162,6 @@ def _dialable(owner: lock.Owner) -> str:
     if owner.host in _ANY_HOST:
         return f"ws://127.0.0.1:{owner.port}"
     return owner.url
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _refuse_marker(value: str | None, where: str) -> None:

@@ -14,7 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from engine.clock import SystemClock
-from gateway.auth import Gatekeeper, Mode, Policy
+from gateway.auth.gatekeeper import Gatekeeper
+from gateway.auth.policy import Mode, Policy
 from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
 from gateway.http import Pages, Readiness

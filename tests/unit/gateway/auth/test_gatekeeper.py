@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.auth import Gatekeeper, Mode, Peer, Policy, signing_payloads
+from gateway.auth.gatekeeper import Gatekeeper
+from gateway.auth.peer import Peer
+from gateway.auth.policy import Mode, Policy
+from gateway.auth.proof import signing_payloads
 from gateway.protocol.handshake import Connect, Granted, Refused
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

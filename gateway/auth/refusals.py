@@ -1,0 +1,135 @@
+"""Refusals of `connect` as clients read them: codes, words, next step (protocol.md §5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from gateway.protocol.errors import Code, WireError
+from gateway.protocol.handshake import Connect, Device, Refused
+
+_WORDS: Final[Mapping[str, tuple[str, str, str, str]]] = {
+    # authReason: details.code, words, next step, fix
+    "token_missing": (
+        "AUTH_TOKEN_MISSING",
+        "gateway token missing (provide the token of this gateway)",
+        "update_auth_configuration",
+        "set ENGINE_GATEWAY_TOKEN, or pass --token",
+    ),
+    "token_mismatch": (
+        "AUTH_TOKEN_MISMATCH",
+        "gateway token mismatch (provide the token of this gateway)",
+        "update_auth_credentials",
+        "unset ENGINE_GATEWAY_TOKEN, or pass the token of this gateway with --token",
+    ),
+    "token_missing_config": (
+        "AUTH_TOKEN_NOT_CONFIGURED",
+        "gateway token not configured on gateway (set gateway.auth.token)",
+        "update_auth_configuration",
+        "set gateway.auth.token, or take it out: then one is made",
+    ),
+    "password_missing": (
+        "AUTH_PASSWORD_MISSING",
+        "gateway password missing (provide the password of this gateway)",
+        "update_auth_configuration",
+        "set ENGINE_GATEWAY_PASSWORD, or pass --password",
+    ),
+    "password_mismatch": (
+        "AUTH_PASSWORD_MISMATCH",
+        "gateway password mismatch (provide the password of this gateway)",
+        "update_auth_credentials",
+        "pass the password of this gateway with --password-file",
+    ),
+    "password_missing_config": (
+        "AUTH_PASSWORD_NOT_CONFIGURED",
+        "gateway password not configured on gateway (set gateway.auth.password)",
+        "update_auth_configuration",
+        "engine config set gateway.auth.mode token",
+    ),
+    "device_token_mismatch": (
+        "AUTH_DEVICE_TOKEN_MISMATCH",
+        "device token mismatch (rotate or reissue the device token)",
+        "update_auth_credentials",
+        "connect once with the gateway token",
+    ),
+}
+
+
+def unauthorized(reason: str, connect: Connect) -> Refused:
+    """The shared secret does not fit; ``reason`` is the `authReason` of `secret_fault`."""
+    code, words, step, fix = _WORDS[reason]
+    retry = (
+        reason == "token_mismatch"
+        and connect.device is not None
+        and connect.auth.device_token is None
+    )
+    details: dict[str, Any] = {
+        "code": code,
+        "authReason": reason,
+        "canRetryWithDeviceToken": retry,
+        "recommendedNextStep": "retry_with_device_token" if retry else step,
+        "fix": fix,
+    }
+    return Refused(WireError(Code.INVALID_REQUEST, f"unauthorized: {words}", details))
+
+
+def rate_limited(wait: timedelta) -> Refused:
+    """Too many failures from this address (§4.7)."""
+    details = {
+        "code": "AUTH_RATE_LIMITED",
+        "authReason": "rate_limited",
+        "canRetryWithDeviceToken": False,
+        "recommendedNextStep": "wait_then_retry",
+    }
+    message = "unauthorized: too many failed authentication attempts (retry later)"
+    milliseconds = int(wait.total_seconds() * 1000)
+    return Refused(WireError(Code.INVALID_REQUEST, message, details, milliseconds))
+
+
+def device_required() -> Refused:
+    """Nothing was shown, or a role that needs a device (§4.3)."""
+    details = {
+        "code": "DEVICE_IDENTITY_REQUIRED",
+        "fix": "set ENGINE_GATEWAY_TOKEN, or pass --token",
+    }
+    return Refused(WireError(Code.NOT_PAIRED, "device identity required", details))
+
+
+def browser_device_required() -> Refused:
+    """A browser client without a device."""
+    details = {"code": "CONTROL_UI_DEVICE_IDENTITY_REQUIRED"}
+    message = "control ui requires device identity (device identity required)"
+    return Refused(WireError(Code.INVALID_REQUEST, message, details))
+
+
+def pairing_required(connect: Connect, device: Device) -> Refused:
+    """A device nobody has approved (§4.4)."""
+    message = "pairing required: device is not approved yet"
+    details = {
+        "code": "PAIRING_REQUIRED",
+        "reason": "not-paired",
+        "requestId": device.id[:32],
+        "deviceId": device.id,
+        "requestedRole": connect.role,
+        "requestedScopes": list(connect.scopes),
+        "remediationHint": "connect from the gateway's own host",
+    }
+    return Refused(WireError(Code.NOT_PAIRED, f"{message} (requestId: {device.id[:32]})", details))
+
+
+def bad_device(code: str, reason: str) -> Refused:
+    """A device proof with a fault, by its code (§4.2)."""
+    words = reason.replace("-", " ") or "device proof refused"
+    details = {"code": code, "reason": reason, "authReason": reason}
+    return Refused(WireError(Code.INVALID_REQUEST, f"device proof refused: {words}", details))
+
+
+def alien_origin(origin: str | None) -> Refused:
+    """A browser page of somewhere else (§4.6)."""
+    details = {
+        "code": "CONTROL_UI_ORIGIN_NOT_ALLOWED",
+        "reason": "origin not allowed" if origin else "origin missing or invalid",
+        "fix": "add the origin to gateway.controlUi.allowedOrigins",
+    }
+    return Refused(WireError(Code.INVALID_REQUEST, f"origin refused: {origin}", details))
