@@ -26,6 +26,7 @@ from engine.agents.base import (
     TurnRequest,
 )
 from engine.agents.envelope import completed
+from engine.agents.faults import STUMBLED, classify, told
 from engine.agents.secrets import redacted
 from jobs.ledger import Usage
 
@@ -197,6 +198,9 @@ class _Turn:
                     name=tool.name,
                     description=tool.description,
                     parameters_json_schema=dict(tool.parameters),
+                    # Left to itself the library closes every object it is not told of, and a
+                    # server that follows the schema could not fill them.
+                    strict=False,
                 )
                 for tool in request.tools
             ]
@@ -250,7 +254,7 @@ class _Turn:
         raise failure
 
     async def _request_from(self, candidate: Candidate, *, last: bool) -> Any:
-        key = candidate.provider.api_key
+        provider = candidate.provider
         model = await self._agent.model_for(self._library, candidate)
         try:
             response = await self._library.direct.model_request(
@@ -259,11 +263,12 @@ class _Turn:
                 model_settings=self._agent.settings(candidate, self._request, last=last),
                 model_request_parameters=self._parameters,
             )
-        except (RuntimeError, ValueError) as error:
-            # Everything the library raises for a failed request is one of these two.
+        except (RuntimeError, ValueError, *STUMBLED) as error:
+            # What the library raises for a failed request is one of the first two.
+            words = told(error, provider=provider.id, base_url=provider.base_url)
             raise AgentFailure(
                 classify(error),
-                redacted(f"{candidate.ref}: {_words(error)}", [key]),
+                redacted(f"{candidate.ref}: {words}", [provider.api_key]),
                 retry_after_seconds=getattr(error, "retry_after", None),
             ) from error
         if cut := _why_cut(response):
@@ -457,54 +462,3 @@ def _usage(used: Any, candidate: Candidate) -> Usage:
         cache_write_tokens=tokens.cache_write_tokens,
         cost_usd=cost,
     )
-
-
-# The library's own categories, most particular first; by name, so that reading them needs
-# no import.
-_CATEGORIES: Final[Mapping[str, FailureClass]] = {
-    "ModelQuotaExceededError": FailureClass.BILLING,
-    "ModelRateLimitError": FailureClass.RATE_LIMIT,
-    "ModelOverloadedError": FailureClass.OVERLOADED,
-    "ModelUnavailableError": FailureClass.SERVER_ERROR,
-    "ModelTimeoutError": FailureClass.TIMEOUT,
-    "ModelRequestTimeout": FailureClass.TIMEOUT,
-    "ModelConnectionError": FailureClass.NETWORK,
-    "ModelServerError": FailureClass.SERVER_ERROR,
-    "ModelAuthenticationError": FailureClass.AUTH,
-    "ModelNotFoundError": FailureClass.MODEL_NOT_FOUND,
-    "ModelRequestRejectedError": FailureClass.INVALID,
-    "UnexpectedModelBehavior": FailureClass.INVALID,
-    "UserError": FailureClass.INVALID,
-    "NoAnswer": FailureClass.INVALID,  # ours: `engine.agents.envelope`
-}
-
-
-_STATUSES: Final[Mapping[int, FailureClass]] = {
-    401: FailureClass.AUTH,
-    402: FailureClass.BILLING,
-    403: FailureClass.AUTH,
-    404: FailureClass.MODEL_NOT_FOUND,
-    408: FailureClass.TIMEOUT,
-    429: FailureClass.RATE_LIMIT,
-    504: FailureClass.TIMEOUT,
-    529: FailureClass.OVERLOADED,
-}
-
-
-def classify(error: BaseException) -> FailureClass:
-    """Return the class of a failed request: the library's category, then the status."""
-    for kind in type(error).__mro__:
-        if found := _CATEGORIES.get(kind.__name__):
-            return found
-    status = getattr(error, "status_code", None)
-    if not isinstance(status, int):
-        return FailureClass.INTERNAL
-    if status in _STATUSES:
-        return _STATUSES[status]
-    if status >= 500:
-        return FailureClass.SERVER_ERROR
-    return FailureClass.INVALID if status >= 400 else FailureClass.INTERNAL
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__

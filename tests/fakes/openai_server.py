@@ -32,7 +32,7 @@ class Plan:
     drop: bool = False  # closes the connection instead
     prompt_tokens: int = 11
     completion_tokens: int = 7
-    body: Mapping[str, Any] | None = None  # the whole answer, for servers that are only similar
+    body: object = None  # the whole answer, for servers that are only similar
 
 
 def rate_limited(retry_after: float | None = None) -> Plan:
@@ -131,7 +131,7 @@ class OpenAIServer:
 
     def _answer(
         self, headers: Mapping[str, str], body: Mapping[str, Any], plan: Plan
-    ) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+    ) -> tuple[int, Mapping[str, str], object]:
         given = headers.get("authorization", "").removeprefix("Bearer ")
         if given != self._key:
             # The real service echoes the key it was given.
