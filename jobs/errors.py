@@ -4,7 +4,8 @@ EngineError                what, why, fix; code; exit status
 ├── UsageError             the caller asked for something that has no meaning (exit 2)
 ├── InvalidInput           a value was refused before anything changed
 │   ├── InvalidSchedule    an expression, interval, instant or zone
-│   └── InvalidJob         a job definition or patch (cron.md §17)
+│   ├── InvalidJob         a job definition or patch (cron.md §17)
+│   └── UnreadableSource   what was to be imported is not what it was said to be
 ├── NotFound               no such job, run, agent, message (exit 6)
 │   └── JobNotFound
 ├── Conflict               somebody else changed it first
@@ -70,6 +71,12 @@ class InvalidJob(InvalidInput):
     """A job definition or patch that breaks a rule of cron.md §17."""
 
     code = "invalid-job"
+
+
+class UnreadableSource(InvalidInput):
+    """What was to be imported is truncated, binary, or something else than was said."""
+
+    code = "unreadable-source"
 
 
 class NotFound(EngineError):
