@@ -34,7 +34,7 @@ _FINAL: Final = "('ok', 'failed', 'skipped', 'missed')"
 _RUN: Final = ", ".join(RUN_COLUMNS)
 _SENT: Final = (
     "key, state, kind, route, text, created_at, expires_at, reason, attempts, next_attempt_at,"
-    " message_ids"
+    " (SELECT message_id FROM receipts WHERE delivery_key = key ORDER BY chunk DESC LIMIT 1)"
 )
 # One step of the index per agent, however many rows there are.
 _AGENTS: Final = """
@@ -201,7 +201,7 @@ def _delivery(db: sqlite3.Connection, run: Run) -> Delivery | None:
     ).fetchone()
     if found is None:
         return None
-    key, state, kind, route, text, created, expires, reason, attempts, again, ids = found
+    key, state, kind, route, text, created, expires, reason, attempts, again, receipt = found
     return Delivery(
         key=key,
         state=State(state),
@@ -213,7 +213,7 @@ def _delivery(db: sqlite3.Connection, run: Run) -> Delivery | None:
         reason=reason,
         attempts=attempts,
         next_attempt_at=instant(again),
-        message_ids=tuple(json.loads(ids)) if ids else (),
+        message_ids=(receipt,) if receipt else (),
     )
 
 

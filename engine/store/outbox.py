@@ -37,7 +37,6 @@ _COLUMNS: Final = (
     "next_attempt_at",
     "first_attempt_at",
     "ended_at",
-    "message_ids",
     "last_error",
     "notes",
 )
@@ -50,6 +49,7 @@ _MOVE: Final = sa.text(
     f"UPDATE outbox SET {', '.join(f'{c} = :{c}' for c in _COLUMNS if c != 'key')}"
     " WHERE key = :key AND state = :was"
 )
+_RECEIVE: Final = "INSERT INTO receipts (delivery_key, chunk, message_id, at) VALUES (?, ?, ?, ?)"
 _OPEN: Final = "('queued', 'sending', 'held')"
 _HEADS: Final = f"SELECT min(id) FROM outbox WHERE state IN {_OPEN} GROUP BY lane"
 MOST: Final = 1000  # waiting messages of one account
@@ -60,6 +60,7 @@ _UNSAID: Final = frozenset({State.FAILED, State.EXPIRED, State.CANCELLED})
 def add(tx: Tx, delivery: Delivery) -> Delivery:
     """Accept a message. The same key twice is the first message (channels.md §11)."""
     if tx.execute(_ADD, _row(delivery)).rowcount:
+        _receive(tx, delivery, (), delivery.created_at)
         return delivery
     known = get(tx, delivery.key)
     return delivery if known is None else known
@@ -68,7 +69,7 @@ def add(tx: Tx, delivery: Delivery) -> Delivery:
 def get(tx: Tx, key: str) -> Delivery | None:
     """Return one message."""
     row = tx.exec_driver_sql(f"SELECT {_READ} FROM outbox WHERE key = ?", (key,)).first()
-    return None if row is None else _delivery(row)
+    return None if row is None else _delivery(tx, row)
 
 
 def move(tx: Tx, key: str, event: Event, now: datetime, **changes: Any) -> Delivery | None:
@@ -88,6 +89,7 @@ def move(tx: Tx, key: str, event: Event, now: datetime, **changes: Any) -> Deliv
     done = tx.execute(_MOVE, {**_row(moved), "was": current.state.value})
     if not done.rowcount:
         return None
+    _receive(tx, moved, current.message_ids, now)
     if state in _UNSAID:
         sent.forget(tx, moved.lane, moved.text)
     return moved
@@ -105,7 +107,7 @@ def ready(tx: Tx, now: datetime, limit: int) -> list[Delivery]:
         " OR (state IN ('queued', 'held') AND expires_at <= ?)) ORDER BY priority, id LIMIT ?",
         (ms(now), ms(now), limit),
     )
-    return [_delivery(row) for row in rows]
+    return [_delivery(tx, row) for row in rows]
 
 
 def next_attempt_at(tx: Tx, now: datetime | None = None) -> datetime | None:
@@ -122,7 +124,7 @@ def next_attempt_at(tx: Tx, now: datetime | None = None) -> datetime | None:
 def recover(tx: Tx) -> list[Delivery]:
     """Return messages in `sending`, oldest first: the process died around their request."""
     rows = tx.exec_driver_sql(f"SELECT {_READ} FROM outbox WHERE state = 'sending' ORDER BY id")
-    return [_delivery(row) for row in rows]
+    return [_delivery(tx, row) for row in rows]
 
 
 def page(
@@ -136,7 +138,7 @@ def page(
         sa.text(f"SELECT {_READ} FROM outbox WHERE {where} ORDER BY id DESC LIMIT :n OFFSET :o"),
         {**names, "n": limit, "o": offset},
     )
-    return [_delivery(row) for row in rows], int(total)
+    return [_delivery(tx, row) for row in rows], int(total)
 
 
 def supersede(tx: Tx, lane: str, now: datetime, *, keep: Sequence[str]) -> list[str]:
@@ -216,8 +218,25 @@ def depth(tx: Tx) -> dict[str, int]:
 
 
 def prune(tx: Tx, before: datetime) -> int:
-    """Delete ended messages older than an instant."""
+    """Delete ended messages older than an instant, and their receipts with them."""
     return tx.exec_driver_sql("DELETE FROM outbox WHERE ended_at < ?", (ms(before),)).rowcount
+
+
+def _receive(tx: Tx, delivery: Delivery, known: Sequence[str], now: datetime) -> None:
+    """Write down what the platform answered to the parts it has taken since."""
+    rows = [
+        (delivery.key, chunk, delivery.message_ids[chunk], ms(now))
+        for chunk in range(len(known), len(delivery.message_ids))
+    ]
+    if rows:
+        tx.exec_driver_sql(_RECEIVE, rows)
+
+
+def _message_ids(tx: Tx, key: str) -> tuple[str, ...]:
+    rows = tx.exec_driver_sql(
+        "SELECT message_id FROM receipts WHERE delivery_key = ? ORDER BY chunk", (key,)
+    )
+    return tuple(row[0] for row in rows)
 
 
 def _row(delivery: Delivery) -> dict[str, Any]:
@@ -241,14 +260,15 @@ def _row(delivery: Delivery) -> dict[str, Any]:
         "next_attempt_at": ms(delivery.next_attempt_at),
         "first_attempt_at": ms(delivery.first_attempt_at),
         "ended_at": ms(delivery.ended_at),
-        "message_ids": json.dumps(delivery.message_ids) if delivery.message_ids else None,
         "last_error": text_of(delivery.last_error),
         "notes": text_of(delivery.notes),
     }
 
 
-def _delivery(row: Sequence[Any]) -> Delivery:
+def _delivery(tx: Tx, row: Sequence[Any]) -> Delivery:
     v = dict(zip(_COLUMNS, row, strict=True))
+    state = State(v["state"])
+    taken = v["cursor_at"] > 0 or state in TERMINAL  # of most that wait, nothing was taken yet
     return Delivery(
         key=v["key"],
         route=route_of(v["route"]),
@@ -260,7 +280,7 @@ def _delivery(row: Sequence[Any]) -> Delivery:
         run_id=v["run_id"],
         job_id=v["job_id"],
         priority=Priority(v["priority"]),
-        state=State(v["state"]),
+        state=state,
         reason=v["reason"],
         chunks=tuple(json.loads(v["chunks"])) if v["chunks"] else (),
         cursor=v["cursor_at"],
@@ -268,7 +288,7 @@ def _delivery(row: Sequence[Any]) -> Delivery:
         next_attempt_at=instant(v["next_attempt_at"]),
         first_attempt_at=instant(v["first_attempt_at"]),
         ended_at=instant(v["ended_at"]),
-        message_ids=tuple(json.loads(v["message_ids"])) if v["message_ids"] else (),
+        message_ids=_message_ids(tx, v["key"]) if taken else (),
         last_error=mapping_of(v["last_error"]) or None,
         notes=mapping_of(v["notes"]),
     )

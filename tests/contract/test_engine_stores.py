@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import pytest
+
 from engine.outbox import Delivery, Event, Priority, State
 from engine.repetition import Sent
 from engine.sessions import Message
@@ -379,6 +381,51 @@ async def test_a_move_is_made_once(store: Database) -> None:
     assert done == await kept(store, "k")
     assert done is not None
     assert (done.state, done.ended_at) == (State.DELIVERED, NOON)
+
+
+async def receipts(store: Database, key: str) -> list[tuple[int, str, int]]:
+    sql = "SELECT chunk, message_id, at FROM receipts WHERE delivery_key = ? ORDER BY chunk"
+    found = await store.read(lambda tx: tx.exec_driver_sql(sql, (key,)).all())
+    return [(row[0], row[1], row[2]) for row in found]
+
+
+async def test_each_part_that_arrived_has_its_receipt(store: Database) -> None:
+    """channels.md §11: a receipt id per chunk, with the instant the platform took it."""
+    await send(store, message("k", chunks=("a", "b")))
+    await move(store, "k", Event.ATTEMPT, attempts=1)
+    await move(store, "k", Event.PART_ACCEPTED, cursor=1, message_ids=("m1",))
+    assert (await kept(store, "k")).message_ids == ("m1",)
+    await store.write(lambda tx: outbox.move(tx, "k", Event.ATTEMPT, NOON + SECOND))
+    later = NOON + HOUR
+    await store.write(
+        lambda tx: outbox.move(tx, "k", Event.ACCEPTED, later, cursor=2, message_ids=("m1", "m2"))
+    )
+    ms = int(NOON.timestamp()) * 1000
+    assert await receipts(store, "k") == [(0, "m1", ms), (1, "m2", ms + 3_600_000)]
+    assert (await kept(store, "k")).message_ids == ("m1", "m2")
+    page, _ = await store.read(outbox.page)
+    assert [one.message_ids for one in page] == [("m1", "m2")]
+
+
+async def test_receipts_go_with_their_message(store: Database) -> None:
+    await send(store, message("k"))
+    await move(store, "k", Event.ATTEMPT)
+    await move(store, "k", Event.ACCEPTED, message_ids=("m1",))
+    await store.write(lambda tx: outbox.prune(tx, NOON + HOUR))
+    assert await receipts(store, "k") == []
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        *("jobs", "runs", "task_state", "system_events", "outbox", "receipts", "sessions"),
+        *("messages", "routes", "pairings", "devices", "audit", "meta"),
+    ],
+)
+async def test_every_table_of_the_design_is_there(store: Database, table: str) -> None:
+    """design.md §5."""
+    count = f"SELECT count(*) FROM {table}"  # noqa: S608 - the names above
+    assert await store.read(lambda tx: tx.exec_driver_sql(count).scalar_one()) >= 0
 
 
 async def test_one_message_of_a_lane_is_ready_at_a_time_in_order(store: Database) -> None:

@@ -108,6 +108,34 @@ async def test_the_first_schema_is_brought_up_with_its_rows(tmp_path: Path) -> N
         assert db.execute("SELECT version_num FROM alembic_version").fetchone()[0] == OURS.head
 
 
+async def test_receipts_of_before_are_kept_one_by_one(tmp_path: Path) -> None:
+    old = tmp_path / "old.db"
+    before = sa.create_engine(f"sqlite:///{old}")
+    with before.begin() as tx:
+        migrate.bring_up(tx, Steps("0002"))
+        for key, ids, state in (("k", '["m1", "m2"]', "delivered"), ("q", None, "queued")):
+            tx.exec_driver_sql(
+                "INSERT INTO outbox (key, lane, state, kind, route, text, priority, created_at,"
+                " expires_at, ended_at, message_ids) VALUES (?, 'l', ?, 'cron', '{}', 't', 1, 0,"
+                " 0, 5, ?)",
+                (key, state, ids),
+            )
+    before.dispose()
+    await (await Database.open(old)).close()
+    with closing(sqlite3.connect(old)) as db:
+        found = db.execute("SELECT * FROM receipts ORDER BY chunk").fetchall()
+        assert found == [("k", 0, "m1", 5), ("k", 1, "m2", 5)]
+        assert db.execute("SELECT key, state FROM outbox").fetchall() == [
+            ("k", "delivered"),
+            ("q", "queued"),
+        ]
+        plan = db.execute(
+            "EXPLAIN QUERY PLAN SELECT min(id) FROM outbox"
+            " WHERE state IN ('queued', 'sending', 'held') GROUP BY lane"
+        ).fetchall()
+        assert "outbox_open" in str(plan)
+
+
 async def test_an_older_copy_is_never_overwritten(
     engine: sa.Engine, path: Path, tmp_path: Path
 ) -> None:
