@@ -141,7 +141,7 @@ class OpenAIServer:
         if plan.status != 200:
             return plan.status, plan.headers, {"error": dict(plan.error)}
         if plan.body is not None:
-            return 200, plan.headers, dict(plan.body)
+            return 200, plan.headers, plan.body
         return 200, plan.headers, _completion(str(body["model"]), plan)
 
 

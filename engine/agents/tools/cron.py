@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from engine.agents.base import Tool, ToolRefused
@@ -16,22 +17,50 @@ from jobs.errors import EngineError
 _FORBIDDEN_PAYLOADS: Final = frozenset({"command", "script", "heartbeat"})
 _FIXED: Final = ("agentId", "source", "declarationKey", "id")  # never the agent's to choose
 
+# Every object is said to be open: a server that lets its model write only what the schema
+# lists would close what is not listed, and a job has more fields than a model needs to know.
+_SCHEDULE: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "description": "When: at (once), every (an interval) or cron (an expression in a zone).",
+    "properties": {
+        "kind": {"type": "string", "enum": ["at", "every", "cron"]},
+        "at": {"type": "string", "description": "2026-01-31T09:00:00Z, or from now: 20m."},
+        "everyMs": {"type": "integer"},
+        "expr": {"type": "string", "description": "E.g. 0 9 * * 1-5"},
+        "tz": {"type": "string", "description": "E.g. Europe/London"},
+    },
+    "required": ["kind"],
+    "additionalProperties": True,
+}
+_PAYLOAD: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "description": "What: agentTurn is answered in a session of its own, systemEvent reminds you"
+    " in the main session.",
+    "properties": {
+        "kind": {"type": "string", "enum": ["agentTurn", "systemEvent"]},
+        "message": {"type": "string", "description": "Of an agentTurn."},
+        "text": {"type": "string", "description": "Of a systemEvent."},
+    },
+    "required": ["kind"],
+    "additionalProperties": True,
+}
+_JOB: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "schedule": _SCHEDULE, "payload": _PAYLOAD},
+    "additionalProperties": True,
+}
 _PARAMETERS: Final[Mapping[str, Any]] = {
     "type": "object",
     "properties": {
         "action": {"type": "string", "enum": ["add", "list", "get", "update", "remove", "run"]},
         "job": {
-            "type": "object",
+            **_JOB,
             "description": "For add. Example: "
             '{"name": "stand-up", "schedule": {"kind": "cron", "expr": "0 9 * * 1-5", '
-            '"tz": "Europe/London"}, "payload": {"kind": "agentTurn", "message": "..."}}. '
-            'Schedules: {"kind": "at", "at": "2026-01-31T09:00:00Z" or "20m"}, '
-            '{"kind": "every", "everyMs": 3600000}, {"kind": "cron", "expr", "tz"}. '
-            'Payloads: {"kind": "agentTurn", "message"} is answered in a session of its own, '
-            '{"kind": "systemEvent", "text"} reminds you in the main session.',
+            '"tz": "Europe/London"}, "payload": {"kind": "agentTurn", "message": "..."}}',
         },
         "jobId": {"type": "string", "description": "For get, update, remove and run."},
-        "patch": {"type": "object", "description": "For update: only what changes."},
+        "patch": {**_JOB, "description": "For update: only what changes."},
     },
     "required": ["action"],
 }
@@ -104,7 +133,7 @@ class _OwnJobs:
         self._by = f"agent:{agent_id}"
 
     async def add(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        job = arguments.get("job")
+        job = _object(arguments.get("job"))
         # Small models put the fields beside `action` instead of under `job`.
         wish = dict(job) if isinstance(job, Mapping) else {**arguments}
         wish.pop("action", None)
@@ -122,7 +151,7 @@ class _OwnJobs:
         return await self._owned(arguments)
 
     async def update(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        patch = arguments.get("patch")
+        patch = _object(arguments.get("patch"))
         if not isinstance(patch, Mapping) or not patch:
             raise ToolRefused("patch must hold the fields to change")
         _refuse_payload(patch)
@@ -151,6 +180,14 @@ class _OwnJobs:
         if isinstance(payload, Mapping) and payload.get("kind") in _FORBIDDEN_PAYLOADS:
             raise ToolRefused(f"job {wish!r} runs a command or belongs to the system")
         return job
+
+
+def _object(value: object) -> object:
+    """What a model wrote; some write an object as text that holds one."""
+    if isinstance(value, str):
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 def _refuse_payload(wish: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -66,6 +66,32 @@ async def test_fields_beside_the_action_are_a_job_too() -> None:
     await tool(desk).call({"action": "add", "schedule": SCHEDULE, "payload": TURN})
     assert desk.asked[0][1]["payload"] == TURN
     assert "action" not in desk.asked[0][1]
+
+
+async def test_a_job_written_as_text_is_a_job_too() -> None:
+    desk = Desk({"id": "j", "agentId": "a"})
+    job = {"schedule": SCHEDULE, "payload": TURN}
+    await tool(desk).call({"action": "add", "job": json.dumps(job)})
+    assert desk.asked[0][1]["payload"] == TURN
+    await tool(desk).call({"action": "update", "jobId": "j", "patch": '{"enabled": false}'})
+    assert desk.asked[1] == ("update", "j", {"enabled": False}, "agent:a")
+    with pytest.raises(ToolRefused):
+        text = json.dumps({"payload": {"kind": "command", "argv": ["rm"]}})
+        await tool(desk).call({"action": "add", "job": text})
+
+
+def test_no_object_is_closed_by_what_is_not_said_of_it() -> None:
+    """Servers that let a model write only what the schema lists take silence for a no."""
+
+    def objects(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        for inner in schema.get("properties", {}).values():
+            if inner.get("type") == "object":
+                yield inner
+                yield from objects(inner)
+
+    found = list(objects(tool(Desk()).parameters))
+    assert len(found) == 6
+    assert all(one["additionalProperties"] is True for one in found)
 
 
 @pytest.mark.parametrize(
