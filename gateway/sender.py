@@ -1,16 +1,17 @@
 """Drains the outbox: one delivery in flight per lane, every step committed before the next.
 
-The decisions (what follows a fault, what a restart may repeat) are `engine.outbox`'s. Here
-is the order of things: `sending` is committed, then the request leaves, then the answer is
-committed. All waiting (backoff, pacing, a channel that is not ready) happens in one place,
-on the clock, so a lane that waits never delays another.
+The decisions are elsewhere: what follows a fault and what a restart may repeat in
+`engine.outbox`, who may leave now in `gateway.channels.traffic`, what of a message goes next
+in `gateway.channels.attempts`. Here is the order of things: `sending` is committed, then the
+request leaves, then the answer is committed. All waiting (backoff, pacing, a channel that is
+not ready) happens in one place, on the clock, so a lane that waits never delays another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -35,9 +36,9 @@ from engine.outbox import (
 from engine.store import outbox, sessions
 from engine.target import Route
 from engine.vitals import Insist, Vitals, keep
-from gateway.channels.base import Attempt, Channel, ChannelError, Sent
-from gateway.channels.pace import Fairness, Pace
-from gateway.channels.text import MAX_CHUNKS, chunk
+from gateway.channels.attempts import attempt_of, planned, refusal, smaller
+from gateway.channels.base import Channel, ChannelError, Sent
+from gateway.channels.traffic import Traffic
 from jobs.crash import crash_point
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Tx
@@ -46,8 +47,7 @@ log = logging.getLogger(__name__)
 
 HEADS: Final = 1000  # lanes looked at in one pass
 GRACE: Final = timedelta(seconds=10)
-MAY_REPEAT: Final = "\n\n(may repeat)"
-RESEND_DEFAULT: Final = timedelta(seconds=5)  # a "later" without a time
+_COUNTERS: Final = frozenset({"failures", "rateLimited"})  # of one chunk, not of the message
 
 # Whether an account wants unknown sends repeated (`onUnknown: resend`).
 ResendUnknown = Callable[[Route], bool]
@@ -67,7 +67,6 @@ class Sender:
         *,
         clock: Clock,
         bus: Bus,
-        max_chunks: int = MAX_CHUNKS,
         resend_unknown: ResendUnknown = _never,
         vitals: Vitals | None = None,
     ) -> None:
@@ -77,12 +76,9 @@ class Sender:
         self._channels = channels
         self._clock = clock
         self._bus = bus
-        self._max_chunks = max_chunks
         self._resend_unknown = resend_unknown
-        self._pace = Pace()
-        self._fairness: dict[tuple[str, str], Fairness] = {}
-        self._busy: dict[str, asyncio.Task[None]] = {}
-        self._resting: dict[str, datetime] = {}  # lanes that wait for something not in their row
+        self._traffic = Traffic(channels)
+        self._busy: dict[str, asyncio.Task[None]] = {}  # by lane
         self._poked = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._unlisten: Callable[[], None] | None = None
@@ -115,7 +111,7 @@ class Sender:
 
     def _heard(self, event: BusEvent) -> None:
         if event.name == "channel":
-            self._resting.clear()
+            self._traffic.wake()
             self.poke()
         elif event.name == "outbox" and event.payload.get("state") == State.QUEUED:
             self.poke()
@@ -147,60 +143,18 @@ class Sender:
     async def tick(self) -> datetime:
         """One pass: launch what may go now, return when to look again."""
         now = self._clock.now()
-        self._resting = {lane: until for lane, until in self._resting.items() if until > now}
         heads, later = await self._db.read(
             lambda tx: (outbox.ready(tx, now, HEADS), outbox.next_attempt_at(tx, now))
         )
         moments = [now + LONGEST_NAP]
         if later is not None and later > now:
             moments.append(later)
-        free = [head for head in heads if self._free(head, now, moments)]
-        for account, waiting in _by_account(free).items():
-            moments.extend(self._launch(account, waiting, now))
-        return min(moments)
+        leaving = self._traffic.leaving(heads, self._busy, now, self._clock.monotonic())
+        for head in leaving.now:
+            self._fly(head)
+        return min((*moments, *leaving.moments))
 
-    def _free(self, head: Delivery, now: datetime, moments: list[datetime]) -> bool:
-        """Whether its lane may move now; if it rests, its end is added to ``moments``."""
-        if head.lane in self._busy:
-            return False
-        rest = self._resting.get(head.lane)
-        if rest is None or rest <= now:
-            self._resting.pop(head.lane, None)
-            return True
-        moments.append(rest)
-        return False
-
-    def _launch(
-        self, account: tuple[str, str], waiting: list[Delivery], now: datetime
-    ) -> list[datetime]:
-        """Launch by priority what pacing lets through; return when the others may go."""
-        fairness = self._fairness.setdefault(account, Fairness())
-        moments: list[datetime] = []
-        while waiting:
-            open_now: list[Delivery] = []
-            for head in waiting:
-                wait = timedelta() if overdue(head, now) else self._pace_wait(head)
-                if wait:
-                    moments.append(min(now + wait, head.expires_at))
-                else:
-                    open_now.append(head)
-            if not open_now:
-                break
-            head = open_now.pop(fairness.pick([each.priority for each in open_now]))
-            self._fly(head, now)
-            waiting = open_now
-        return moments
-
-    def _pace_wait(self, head: Delivery) -> timedelta:
-        channel = self._channels.get(head.route.channel)
-        if channel is None:
-            return timedelta()
-        return self._pace.wait(channel.scopes(effective_route(head)), self._clock.monotonic())
-
-    def _fly(self, head: Delivery, now: datetime) -> None:
-        channel = self._channels.get(head.route.channel)
-        if channel is not None and channel.ready(head.route.account_id) and not overdue(head, now):
-            self._pace.take(channel.scopes(effective_route(head)), self._clock.monotonic())
+    def _fly(self, head: Delivery) -> None:
         task = asyncio.create_task(self._carry(head), name=f"send-{head.key}")
         self._busy[head.lane] = task
         task.add_done_callback(lambda _: self._landed(head.lane))
@@ -217,10 +171,10 @@ class Sender:
             await self._attempt(delivery)
         except StoreUnavailable as error:  # before the request: it stands where it stood
             self._vitals.hurt("store", error)
-            self._resting[delivery.lane] = self._clock.now() + LONGEST_NAP
+            self._traffic.rest(delivery.lane, self._clock.now() + LONGEST_NAP)
         except Exception:
             log.exception("a delivery attempt broke", extra={"delivery_key": delivery.key})
-            self._resting[delivery.lane] = self._clock.now() + LONGEST_NAP
+            self._traffic.rest(delivery.lane, self._clock.now() + LONGEST_NAP)
             await self._lose_sight(delivery.key)
 
     async def _lose_sight(self, key: str) -> None:
@@ -229,7 +183,7 @@ class Sender:
             stored = await self._db.read(lambda tx: outbox.get(tx, key))
             if stored is not None and stored.state is State.SENDING:
                 fault = Fault(fault=FaultClass.NETWORK_AMBIGUOUS, detail="see the gateway's log")
-                await self._after_fault(stored, fault, idempotent=False)
+                await self._after_fault(stored, fault, None)
         except Exception:
             log.exception("and could not be recorded", extra={"delivery_key": key})
 
@@ -242,7 +196,7 @@ class Sender:
         if channel is None or not channel.ready(delivery.route.account_id):
             await self._not_ready(delivery, channel, now)
             return
-        chunks, notes = self._chunks(delivery, channel)
+        chunks, notes = planned(delivery, channel)
         if not chunks:
             await self._move(delivery, Event.REJECTED, reason="suppressed: empty")
             return
@@ -264,11 +218,9 @@ class Sender:
     async def _send(self, delivery: Delivery, channel: Channel) -> None:
         route = effective_route(delivery)
         try:
-            sent = await channel.send(_attempt_of(delivery, route))
+            sent = await channel.send(attempt_of(delivery, route))
         except ChannelError as error:
-            await self._after_fault(
-                delivery, error.fault, idempotent=channel.idempotent(route), channel=channel
-            )
+            await self._after_fault(delivery, error.fault, channel)
             return
         crash_point("after-send")
         await self._accepted(delivery, sent)
@@ -289,26 +241,17 @@ class Sender:
             next_attempt_at=None,
         )
 
-    async def _after_fault(
-        self,
-        delivery: Delivery,
-        fault: Fault,
-        *,
-        idempotent: bool,
-        channel: Channel | None = None,
-    ) -> None:
-        now = self._clock.now()
-        step = next_step(delivery, fault, now, idempotent=idempotent)
+    async def _after_fault(self, delivery: Delivery, fault: Fault, channel: Channel | None) -> None:
+        """Do what follows from a fault; without a channel a repeat is not known to be harmless."""
+        idempotent = channel is not None and channel.idempotent(effective_route(delivery))
+        step = next_step(delivery, fault, self._clock.now(), idempotent=idempotent)
         error = {"class": str(fault.fault), "code": fault.code, "detail": fault.detail}
         log.info(
             "a delivery attempt failed",
             extra={"delivery_key": delivery.key, "fault": str(fault.fault), "code": fault.code},
         )
-        if fault.fault is FaultClass.RATE_LIMITED and channel is not None:
-            seconds = fault.retry_after_seconds
-            wait = RESEND_DEFAULT if seconds is None else timedelta(seconds=seconds)
-            scopes = channel.scopes(effective_route(delivery))
-            self._pace.penalise(scopes, wait, self._clock.monotonic())
+        if fault.fault is FaultClass.RATE_LIMITED:
+            self._traffic.slow_down(delivery, fault, self._clock.monotonic())
         await self._apply(delivery, step, error, channel)
 
     async def _apply(
@@ -322,7 +265,7 @@ class Sender:
             case Again(at=at, notes=notes, mend=mend):
                 chunks = delivery.chunks
                 if mend is Mend.SMALLER and channel is not None:
-                    chunks = _smaller(delivery, channel)
+                    chunks = smaller(delivery, channel)
                 await self._move(
                     delivery,
                     Event.RETRY_LATER,
@@ -338,23 +281,11 @@ class Sender:
 
     async def _not_ready(self, delivery: Delivery, channel: Channel | None, now: datetime) -> None:
         """Refuse what can never be sent; let the rest wait for the channel or its expiry."""
-        if reason := _refusal(delivery.route, channel):
+        if reason := refusal(delivery.route, channel):
             error = {"class": reason, "code": "", "detail": ""}
             await self._move(delivery, Event.REJECTED, reason=reason, last_error=error)
             return
-        self._resting[delivery.lane] = min(now + LONGEST_NAP, delivery.expires_at)
-
-    def _chunks(
-        self, delivery: Delivery, channel: Channel
-    ) -> tuple[tuple[str, ...], Mapping[str, Any]]:
-        """The plan, made once: a retry repeats identical chunks (channels.md §6)."""
-        if delivery.chunks:
-            return delivery.chunks, delivery.notes
-        plan = chunk(
-            delivery.text, channel.chunk_limit, channel.measure, max_chunks=self._max_chunks
-        )
-        truncated = {"truncated": True} if plan.truncated else {}
-        return plan.chunks, {**delivery.notes, **truncated}
+        self._traffic.rest(delivery.lane, min(now + LONGEST_NAP, delivery.expires_at))
 
     async def _move(
         self, delivery: Delivery, event: Event, *, spoil: bool = False, **changes: Any
@@ -401,48 +332,3 @@ class Sender:
             )
             error = {"class": "interrupted", "code": "", "detail": detail}
             await self._apply(delivery, step, error)
-
-
-_COUNTERS: Final = frozenset({"failures", "rateLimited"})  # of one chunk, not of the message
-
-
-def _by_account(heads: Sequence[Delivery]) -> dict[tuple[str, str], list[Delivery]]:
-    """Group heads, oldest first: pacing and priority are an account's."""
-    groups: dict[tuple[str, str], list[Delivery]] = {}
-    for head in sorted(heads, key=lambda each: each.created_at):
-        groups.setdefault((head.route.channel, head.route.account_id), []).append(head)
-    return groups
-
-
-def _attempt_of(delivery: Delivery, route: Route) -> Attempt:
-    text = delivery.chunks[delivery.cursor]
-    if delivery.notes.get("mayRepeat"):
-        text += MAY_REPEAT
-    return Attempt(
-        key=delivery.key,
-        chunk_index=delivery.cursor,
-        route=route,
-        text=text,
-        plain=bool(delivery.notes.get("formatFallback")),
-        silent=bool(delivery.notes.get("silent")),
-        kind=delivery.kind,
-        agent_id=delivery.agent_id,
-        run_id=delivery.run_id,
-    )
-
-
-def _smaller(delivery: Delivery, channel: Channel) -> tuple[str, ...]:
-    """Cut the refused chunk again, at half the size; what was sent already stays as it is."""
-    at = delivery.cursor
-    again = chunk(delivery.chunks[at], channel.chunk_limit // 2, channel.measure)
-    return (*delivery.chunks[:at], *again.chunks, *delivery.chunks[at + 1 :])
-
-
-def _refusal(route: Route, channel: Channel | None) -> str:
-    """Why nothing can ever be sent there, or '' if waiting makes sense."""
-    if channel is None:
-        return "channel-not-ready"
-    account = next((each for each in channel.status() if each.account_id == route.account_id), None)
-    if account is None:
-        return "unknown-account"
-    return "" if account.enabled else "account-disabled"

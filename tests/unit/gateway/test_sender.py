@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,87 +16,18 @@ from engine.store import outbox, sessions
 from engine.target import LastRoute, Route
 from engine.testing.clock import ManualClock
 from engine.vitals import Vitals
-from gateway.channels.base import (
-    AccountStatus,
-    Admit,
-    Attempt,
-    ChannelError,
-    Fault,
-    FaultClass,
-    Sent,
-)
-from gateway.channels.pace import Scope
-from gateway.channels.telegram.account import scopes
-from gateway.sender import MAY_REPEAT, Sender
+from gateway.channels.attempts import MAY_REPEAT
+from gateway.channels.base import Fault, FaultClass
+from gateway.sender import Sender
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Work
+from tests.fakes.scripted_channel import ScriptedChannel
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 S = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 T = TypeVar("T")
-
-
-class ScriptedChannel:
-    """Answers what the test says, and remembers what was asked and when."""
-
-    id = "telegram"
-    chunk_limit = 40
-
-    def __init__(self, clock: ManualClock, *, idempotent: bool = False) -> None:
-        self.clock = clock
-        self.attempts: list[tuple[datetime, Attempt]] = []
-        self.script: defaultdict[str, deque[Fault | Exception | asyncio.Event]] = defaultdict(deque)
-        self.runtime = "connected"
-        self.enabled = True
-        self._idempotent = idempotent
-
-    async def start(self, admit: Admit) -> None:
-        return None
-
-    async def stop(self) -> None:
-        return None
-
-    def measure(self, text: str) -> int:
-        return len(text)
-
-    def scopes(self, route: Route) -> tuple[Scope, ...]:
-        return scopes(route)
-
-    def ready(self, account_id: str) -> bool:
-        return account_id == "default" and self.enabled and self.runtime == "connected"
-
-    def idempotent(self, route: Route) -> bool:
-        return self._idempotent
-
-    async def send(self, attempt: Attempt) -> Sent:
-        self.attempts.append((self.clock.now(), attempt))
-        number = len(self.attempts)
-        script = self.script[attempt.route.to]
-        match script.popleft() if script else None:
-            case Fault() as fault:
-                raise ChannelError(fault)
-            case Exception() as error:
-                raise error
-            case asyncio.Event() as gate:
-                await gate.wait()
-            case _:
-                pass
-        return Sent(message_id=f"m{number}")
-
-    def status(self) -> tuple[AccountStatus, ...]:
-        return (
-            AccountStatus(
-                account_id="default", configured=True, enabled=self.enabled, runtime=self.runtime
-            ),
-        )
-
-    async def probe(self, account_id: str) -> Mapping[str, Any]:
-        return {"ok": True}
-
-    def texts(self) -> list[str]:
-        return [attempt.text for _, attempt in self.attempts]
 
 
 class Bench:

@@ -1,0 +1,57 @@
+"""A delivery as a channel takes it: its chunks, cut once, and the one that goes next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.outbox import Delivery
+from engine.target import Route
+from gateway.channels.base import Attempt, Channel
+from gateway.channels.text import chunk
+
+MAY_REPEAT: Final = "\n\n(may repeat)"
+
+
+def planned(delivery: Delivery, channel: Channel) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    """Chunks and notes, made once: a retry repeats identical chunks (channels.md §6)."""
+    if delivery.chunks:
+        return delivery.chunks, delivery.notes
+    plan = chunk(delivery.text, channel.chunk_limit, channel.measure)
+    truncated = {"truncated": True} if plan.truncated else {}
+    return plan.chunks, {**delivery.notes, **truncated}
+
+
+def smaller(delivery: Delivery, channel: Channel) -> tuple[str, ...]:
+    """Cut the refused chunk again, at half the size; what was sent already stays as it is."""
+    at = delivery.cursor
+    again = chunk(delivery.chunks[at], channel.chunk_limit // 2, channel.measure)
+    return (*delivery.chunks[:at], *again.chunks, *delivery.chunks[at + 1 :])
+
+
+def attempt_of(delivery: Delivery, route: Route) -> Attempt:
+    """The chunk at the cursor, on its way to ``route``."""
+    text = delivery.chunks[delivery.cursor]
+    if delivery.notes.get("mayRepeat"):
+        text += MAY_REPEAT
+    return Attempt(
+        key=delivery.key,
+        chunk_index=delivery.cursor,
+        route=route,
+        text=text,
+        plain=bool(delivery.notes.get("formatFallback")),
+        silent=bool(delivery.notes.get("silent")),
+        kind=delivery.kind,
+        agent_id=delivery.agent_id,
+        run_id=delivery.run_id,
+    )
+
+
+def refusal(route: Route, channel: Channel | None) -> str:
+    """Why nothing can ever be sent there, or '' if waiting makes sense."""
+    if channel is None:
+        return "channel-not-ready"
+    account = next((each for each in channel.status() if each.account_id == route.account_id), None)
+    if account is None:
+        return "unknown-account"
+    return "" if account.enabled else "account-disabled"

@@ -1,0 +1,83 @@
+"""A channel that answers what a test says, with Telegram's limits and its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from engine.target import Route
+from engine.testing.clock import ManualClock
+from gateway.channels.base import (
+    AccountStatus,
+    Admit,
+    Attempt,
+    ChannelError,
+    Fault,
+    Sent,
+)
+from gateway.channels.pace import Scope
+from gateway.channels.telegram.account import scopes
+
+
+class ScriptedChannel:
+    """Answers what the test says, and remembers what was asked and when."""
+
+    id = "telegram"
+    chunk_limit = 40
+
+    def __init__(self, clock: ManualClock, *, idempotent: bool = False) -> None:
+        self.clock = clock
+        self.attempts: list[tuple[datetime, Attempt]] = []
+        self.script: defaultdict[str, deque[Fault | Exception | asyncio.Event]] = defaultdict(deque)
+        self.runtime = "connected"
+        self.enabled = True
+        self._idempotent = idempotent
+
+    async def start(self, admit: Admit) -> None:
+        return None
+
+    async def stop(self) -> None:
+        return None
+
+    def measure(self, text: str) -> int:
+        return len(text)
+
+    def scopes(self, route: Route) -> tuple[Scope, ...]:
+        return scopes(route)
+
+    def ready(self, account_id: str) -> bool:
+        return account_id == "default" and self.enabled and self.runtime == "connected"
+
+    def idempotent(self, route: Route) -> bool:
+        return self._idempotent
+
+    async def send(self, attempt: Attempt) -> Sent:
+        self.attempts.append((self.clock.now(), attempt))
+        number = len(self.attempts)
+        script = self.script[attempt.route.to]
+        match script.popleft() if script else None:
+            case Fault() as fault:
+                raise ChannelError(fault)
+            case Exception() as error:
+                raise error
+            case asyncio.Event() as gate:
+                await gate.wait()
+            case _:
+                pass
+        return Sent(message_id=f"m{number}")
+
+    def status(self) -> tuple[AccountStatus, ...]:
+        return (
+            AccountStatus(
+                account_id="default", configured=True, enabled=self.enabled, runtime=self.runtime
+            ),
+        )
+
+    async def probe(self, account_id: str) -> Mapping[str, Any]:
+        return {"ok": True}
+
+    def texts(self) -> list[str]:
+        return [attempt.text for _, attempt in self.attempts]

@@ -1,0 +1,86 @@
+"""Who may leave now: lanes, pace, priority, rest."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from engine.outbox import Delivery, Fault, FaultClass, Priority
+from engine.target import Route
+from engine.testing.clock import ManualClock
+from gateway.channels.traffic import LATER, Leaving, Traffic
+from tests.fakes.scripted_channel import ScriptedChannel
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+S = timedelta(seconds=1)
+
+
+def head(key: str, *, to: str, **more: Any) -> Delivery:
+    return Delivery(
+        key=key,
+        route=Route(channel="telegram", account_id="default", to=to),
+        text=key,
+        kind="cron",
+        created_at=more.pop("created_at", NOON),
+        expires_at=more.pop("expires_at", NOON + timedelta(hours=1)),
+        **more,
+    )
+
+
+@pytest.fixture
+def traffic() -> Traffic:
+    return Traffic({"telegram": ScriptedChannel(ManualClock(NOON))})
+
+
+def leaving(traffic: Traffic, *heads: Delivery, at: timedelta = timedelta()) -> Leaving:
+    return traffic.leaving(heads, (), NOON + at, at)
+
+
+def keys(found: Leaving) -> list[str]:
+    return [one.key for one in found.now]
+
+
+def test_a_lane_with_one_on_its_way_waits_without_a_moment(traffic: Traffic) -> None:
+    one = head("a", to="1")
+    assert traffic.leaving([one], {one.lane}, NOON, timedelta()) == Leaving((), ())
+
+
+def test_who_was_chosen_counts_against_the_pace_at_once(traffic: Traffic) -> None:
+    assert keys(leaving(traffic, head("a", to="1"))) == ["a"]
+    again = leaving(traffic, head("b", to="1"), head("c", to="2"))
+    assert keys(again) == ["c"]
+    assert again.moments == (NOON + S,)
+    assert keys(leaving(traffic, head("b", to="1"), at=S)) == ["b"]
+
+
+def test_what_is_overdue_waits_for_no_pace(traffic: Traffic) -> None:
+    leaving(traffic, head("a", to="1"))
+    late = head("b", to="1", expires_at=NOON)
+    assert keys(leaving(traffic, late)) == ["b"]
+
+
+def test_replies_go_before_bulk_whatever_is_older(traffic: Traffic) -> None:
+    bulk = head("bulk", to="1", priority=Priority.BULK, created_at=NOON - S)
+    reply = head("reply", to="2", priority=Priority.REPLY)
+    assert keys(leaving(traffic, bulk, reply)) == ["reply", "bulk"]
+
+
+def test_a_lane_rests_until_its_moment_or_until_a_channel_changes(traffic: Traffic) -> None:
+    one = head("a", to="1")
+    traffic.rest(one.lane, NOON + 5 * S)
+    assert leaving(traffic, one) == Leaving((), (NOON + 5 * S,))
+    traffic.wake()
+    assert keys(leaving(traffic, one)) == ["a"]
+
+
+def test_later_without_a_time_is_five_seconds(traffic: Traffic) -> None:
+    one = head("a", to="1")
+    traffic.slow_down(one, Fault(fault=FaultClass.RATE_LIMITED), timedelta())
+    assert leaving(traffic, one).moments == (NOON + LATER,)
+
+
+def test_a_channel_that_is_gone_has_no_pace() -> None:
+    one = head("a", to="1")
+    assert keys(leaving(Traffic({}), one)) == ["a"]
