@@ -75,8 +75,8 @@ async def test_a_job_written_as_text_is_a_job_too() -> None:
     assert desk.asked[0][1]["payload"] == TURN
     await tool(desk).call({"action": "update", "jobId": "j", "patch": '{"enabled": false}'})
     assert desk.asked[1] == ("update", "j", {"enabled": False}, "agent:a")
+    text = json.dumps({"payload": {"kind": "command", "argv": ["rm"]}})
     with pytest.raises(ToolRefused):
-        text = json.dumps({"payload": {"kind": "command", "argv": ["rm"]}})
         await tool(desk).call({"action": "add", "job": text})
 
 
