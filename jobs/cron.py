@@ -342,7 +342,9 @@ def _words(expr: str) -> list[str]:
     text = expr.strip().lower()
     if len(text) > LONGEST:
         raise InvalidSchedule(
-            "the cron expression was refused", why=f"it is longer than {LONGEST} characters"
+            "the cron expression was refused",
+            why=f"it is longer than {LONGEST} characters",
+            fix="make two jobs of it",
         )
     if text.startswith("@"):
         if text == "@reboot":
@@ -462,7 +464,8 @@ def _out_of_range(expr: str, position: int, part: str) -> NoReturn:
     low, high = _RANGES[position]
     raise InvalidSchedule(
         f'{_NAMES[position]}: "{part}" is out of range {low}–{high}'
-        f' (field {_shown(expr, position)} of "{expr}")'
+        f' (field {_shown(expr, position)} of "{expr}")',
+        fix=f"write a number from {low} to {high}",
     )
 
 
@@ -470,7 +473,8 @@ def _refuse(expr: str, position: int, token: str, why: str) -> NoReturn:
     at = expr.lower().find(token)
     shown = expr[at : at + len(token)] if at >= 0 else token  # as the author wrote it
     raise InvalidSchedule(
-        f'{_NAMES[position]}: "{shown}" {why} (field {_shown(expr, position)} of "{expr}")'
+        f'{_NAMES[position]}: "{shown}" {why} (field {_shown(expr, position)} of "{expr}")',
+        fix="correct that field; engine cron next shows what an expression means",
     )
 
 
@@ -527,13 +531,17 @@ def _expand(expr: str, words: list[str], hash_id: str | None) -> list[list[objec
             hashed = token.startswith("h")
             if hashed and hash_id is None:
                 raise InvalidSchedule(
-                    f'cron expression "{expr}" was refused', why="H needs a job to be spread by"
+                    f'cron expression "{expr}" was refused',
+                    why="H needs a job to be spread by",
+                    fix="write a number in its place, or ask with a job: engine cron show",
                 )
             try:
                 field += _expand_token(position, token, hash_id if hashed else None)
             except (ValueError, KeyError) as error:  # croniter's errors are ValueErrors
                 raise InvalidSchedule(
-                    f'cron expression "{expr}" was refused', why=str(error)
+                    f'cron expression "{expr}" was refused',
+                    why=str(error),
+                    fix="correct that field; engine cron next shows what an expression means",
                 ) from None
         found.append(field)
     return found

@@ -71,6 +71,14 @@ def kinds(base: type[EngineError] = EngineError) -> Iterator[type[EngineError]]:
         yield from kinds(kind)
 
 
+@cache
+def every_kind() -> tuple[type[EngineError], ...]:
+    for path in SOURCES:
+        if "EngineError" in path.read_text("utf-8"):
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    return tuple(kinds())
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_nobody_reads_the_clock_but_the_clock(path: Path) -> None:
     if name_of(path) in CLOCKS:
@@ -113,6 +121,11 @@ def test_a_suppression_has_its_code_and_its_reason(path: Path) -> None:
             assert re.fullmatch(r"(: [A-Z0-9, ]+ - .+|\[[\w, -]+\]  # .+)", found[1]), line
 
 
+@pytest.mark.parametrize("floor", ["jobs", "engine", "gateway"])
+def test_who_imports_us_gets_our_types(floor: str) -> None:
+    assert (ROOT / floor / "py.typed").exists()
+
+
 def test_no_room_is_called_utils() -> None:
     assert not [name_of(path) for path in SOURCES if path.stem in NOWHERE]
 
@@ -127,11 +140,22 @@ def test_no_test_naps_or_mocks(path: Path) -> None:
 
 
 def test_no_two_errors_share_a_code() -> None:
-    for path in SOURCES:
-        if "EngineError" in path.read_text("utf-8"):
-            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    codes = Counter(kind.code for kind in kinds())
+    codes = Counter(kind.code for kind in every_kind())
     assert codes.most_common(1)[0][1] == 1, codes.most_common(3)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_every_refusal_says_what_to_do_next(path: Path) -> None:
+    """A refused config says it line by line."""
+    refusals = {kind.__name__ for kind in every_kind()} - {"ConfigInvalid"}
+    silent = [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and dotted(node.func).rpartition(".")[2] in refusals
+        and not any(word.arg in ("fix", None) for word in node.keywords)
+    ]
+    assert not silent
 
 
 @pytest.mark.parametrize(
