@@ -27,7 +27,7 @@ from engine.outbox import Delivery, State
 from engine.store.routes import route_of
 from gateway import lock
 from jobs.errors import EngineError, NotFound, StoreUnavailable
-from jobs.ledger import Run
+from jobs.ledger import Run, RunStatus
 from jobs.store.rows import RUN_COLUMNS, at, instant, run_of
 
 _FINAL: Final = "('ok', 'failed', 'skipped', 'missed')"
@@ -49,6 +49,12 @@ _AGENTS: Final = """
 _NEWEST: Final = (
     f"SELECT {_RUN} FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"  # noqa: S608 - constant columns
     f" AND status IN {_FINAL} ORDER BY id DESC LIMIT 1"
+)
+
+# Those that are not over: few, and in an index of their own.
+_OPEN: Final = (
+    f"SELECT {_RUN} FROM runs WHERE status IN ('claimed', 'running', 'deferred')"  # noqa: S608 - constant columns
+    " AND kind = 'heartbeat' ORDER BY id"
 )
 
 
@@ -117,6 +123,7 @@ def answer(paths: Paths, wish: Wish) -> int:
     values = fast.read(paths.config)
     file = database(paths)
     beats = newest(file, wish.agent_id)
+    unfinished = under_way(file, wish.agent_id)
     owner = lock.read(paths.state)
     if not beats and wish.agent_id is not None and wish.agent_id not in known_agents(file):
         raise NotFound(
@@ -125,10 +132,13 @@ def answer(paths: Paths, wish: Wish) -> int:
             fix="engine heartbeat list",
         )
     if wish.as_json:
-        _print_json(beats, owner, values, now)
+        _print_json(beats, unfinished, owner, values, now)
         return 0
     lines = _lines(beats, values, now, alone=wish.agent_id is not None)
-    sys.stdout.write("\n".join([*lines, _source(owner, file)]) + "\n")
+    begun = [_begun(run, values, now, running=owner is not None) for run in unfinished]
+    if begun and not beats:
+        lines = ["No heartbeat has ended yet."]
+    sys.stdout.write("\n".join([*lines, *begun, _source(owner, file)]) + "\n")
     return 0
 
 
@@ -161,6 +171,18 @@ def newest(file: Path, agent_id: str | None = None) -> list[Beat]:
         except sqlite3.DatabaseError as error:
             raise _unreadable(file, error) from error
     return sorted(beats, key=lambda beat: beat.at, reverse=True)
+
+
+def under_way(file: Path, agent_id: str | None = None) -> list[Run]:
+    """Beats that have begun and not ended, oldest first."""
+    if not file.is_file():
+        return []
+    with closing(_opened(file)) as db:
+        try:
+            runs = [run_of(row) for row in db.execute(_OPEN)]
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(file, error) from error
+    return [run for run in runs if agent_id in (None, run.agent_id)]
 
 
 def known_agents(file: Path) -> list[str]:
@@ -229,9 +251,26 @@ def _lines(
     return [lines[0], "", which, *(f"  {line}" for line in lines)]
 
 
+def _begun(run: Run, values: Mapping[str, Any], now: datetime, *, running: bool) -> str:
+    """What is under way; with the gateway gone, what became of it and what the next start does."""
+    told = _sentence(run, None, values, now)
+    if running:
+        return f"Under way: {told}"
+    if run.status is RunStatus.DEFERRED:
+        return f"Waiting for the gateway: {told}"
+    again = ", and its event is asked again" if run.wake.get("eventIds") else ""
+    return (
+        f"Cut off when the gateway ended: {told} The next start records it as interrupted{again}."
+    )
+
+
 def _told(beat: Beat, values: Mapping[str, Any], now: datetime) -> str:
+    return _sentence(beat.run, beat.delivery, values, now)
+
+
+def _sentence(run: Run, delivery: Delivery | None, values: Mapping[str, Any], now: datetime) -> str:
     """The sentence of a beat in its person's time: the zone of its agent, else the host's."""
-    places = (f"agents.list[id={beat.run.agent_id}].userTimezone", "agents.defaults.userTimezone")
+    places = (f"agents.list[id={run.agent_id}].userTimezone", "agents.defaults.userTimezone")
     zone = ZoneInfo(host_zone(os.environ))
     for place in places:
         name = fast.get(values, place)
@@ -239,7 +278,7 @@ def _told(beat: Beat, values: Mapping[str, Any], now: datetime) -> str:
             with suppress(KeyError, ValueError, OSError):  # config validate names it
                 zone = ZoneInfo(name.strip())
                 break
-    return sentence(beat.run, beat.delivery, zone=zone, now=now)
+    return sentence(run, delivery, zone=zone, now=now)
 
 
 def _source(owner: lock.Owner | None, file: Path) -> str:
@@ -250,6 +289,7 @@ def _source(owner: lock.Owner | None, file: Path) -> str:
 
 def _print_json(
     beats: Sequence[Beat],
+    unfinished: Sequence[Run],
     owner: lock.Owner | None,
     values: Mapping[str, Any],
     now: datetime,
@@ -262,12 +302,14 @@ def _print_json(
         record["explain"] = _told(first, values, now)
         record["gateway"] = {"running": owner is not None}
         if len(beats) > 1:
-            record["agents"] = [_short(beat) for beat in beats]
+            record["agents"] = [_shortly(beat.run, beat.delivery) for beat in beats]
+        if unfinished:
+            record["underWay"] = [_shortly(run, None) for run in unfinished]
     sys.stdout.write(json.dumps(record, ensure_ascii=False, indent=2) + "\n")
 
 
-def _short(beat: Beat) -> dict[str, Any]:
-    words = record_words(beat.run, beat.delivery)
+def _shortly(run: Run, delivery: Delivery | None) -> dict[str, Any]:
+    words = record_words(run, delivery)
     kept = ("agentId", "ts", "status", "reason", "skipReason", "delivered", "nextDueAt")
     return {key: words[key] for key in kept if key in words}
 

@@ -158,7 +158,50 @@ async def test_a_beat_that_is_still_running_is_not_the_last_one(
 ) -> None:
     running = beat(2, status=RunStatus.RUNNING, reason=None, ended_at=None)
     await stored(home, [beat(1), running])
-    assert "12:01:00 main: skipped" in last(capsys)[1]
+    told = last(capsys)[1]
+    assert told.startswith("2025-06-01 12:01:00 main: skipped")
+    assert json.loads(last(capsys, "--json")[1])["status"] == "skipped"
+
+
+def begun(number: int, agent_id: str = "main", **changes: object) -> Run:
+    at = NOW + timedelta(minutes=number)
+    run = beat(number, agent_id, status=RunStatus.RUNNING, reason=None, because="")
+    return replace(run, claimed_at=at, ended_at=None, next_due_at=None, **changes)  # type: ignore[arg-type]
+
+
+async def test_a_beat_that_was_cut_off_is_told_before_the_next_start_records_it(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await stored(home, [begun(2, wake={"by": "rpc:cli", "eventIds": ["e1"]})])
+    told = last(capsys)[1].splitlines()
+    assert told[0] == "No heartbeat has ended yet."
+    assert told[1] == (
+        "Cut off when the gateway ended: 2025-06-01 12:02:00 main: running (asked by: rpc:cli)."
+        " The next start records it as interrupted, and its event is asked again."
+    )
+
+
+async def test_a_beat_under_way_stands_beside_the_last_one(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await stored(home, [beat(1), begun(2), begun(3, agent_id="ops")])
+    owner = Owner(pid=os.getpid(), started_at_ms=1, boot_id="b", version="1", port=1)
+    with Lock(home / ".engine", owner):
+        told = last(capsys)[1]
+        assert "Under way: 2025-06-01 12:02:00 main: running." in told
+        assert "Under way: 2025-06-01 12:03:00 ops: running." in told
+        assert "ops" not in last(capsys, "--agent", "main")[1]
+        (one, _) = json.loads(last(capsys, "--json")[1])["underWay"]
+        assert (one["agentId"], one["status"]) == ("main", "running")
+
+
+async def test_a_beat_that_waits_is_told_with_its_reason(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = {"reason": SkipReason.QUIET_HOURS, "because": "it is night"}
+    await stored(home, [begun(2, status=RunStatus.DEFERRED, **why)])
+    told = last(capsys)[1]
+    assert "Waiting for the gateway: 2025-06-01 12:02:00 main: waiting (quiet-hours)." in told
 
 
 def test_before_the_first_beat_it_says_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
