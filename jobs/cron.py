@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left, bisect_right
 from datetime import date
 from functools import lru_cache
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from jobs.errors import InvalidSchedule
 
@@ -50,6 +50,20 @@ _RANDOM: Final = re.compile(r"r(?![a-z])")
 _HASH: Final = re.compile(r"h(?:\((\d+)-(\d+)\))?(?:/(\d+))?")
 
 
+class Oddity(NamedTuple):
+    """A part of an expression that is read, but may not mean what it seems to."""
+
+    kind: str  # wraps | one-value
+    position: int  # of its field, seconds 0 and year 6
+    token: str
+
+
+_ODD: Final = {
+    "wraps": "runs past the end and wraps around",
+    "one-value": "steps over all but its first value",
+}
+
+
 class CronFields:
     """An expression, read once: which seconds of which days it names."""
 
@@ -65,10 +79,11 @@ class CronFields:
         "both_days_restricted",
         "hours",
         "minutes",
+        "oddities",
         "seconds",
         "text",
-        "warnings",
         "wildcard",
+        "words",
         "years",
     )
 
@@ -85,15 +100,17 @@ class CronFields:
         years: tuple[int, ...] | None,
         and_days: bool,
         wildcard: bool,
-        warnings: tuple[str, ...],
+        oddities: tuple[Oddity, ...],
+        words: tuple[str, ...],
     ) -> None:
         self.text = text
+        self.words = words  # seven, seconds first and year last, aliases read
         self.seconds, self.minutes, self.hours = seconds, minutes, hours
         self.years = years
         self.and_days = and_days
         self.wildcard = wildcard
         self.both_days_restricted = dom is not None and dow is not None
-        self.warnings = warnings
+        self.oddities = oddities
         self._months = months
         self._dom, self._dow = dom, dow
         self._any_day = dom is None and dow is None and len(months) == 12 and years is None
@@ -106,6 +123,11 @@ class CronFields:
             if few
             else None
         )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may not mean what it seems to, in words."""
+        return tuple(f"{_NAMES[o.position]}: {o.token} {_ODD[o.kind]}" for o in self.oddities)
 
     def next_local(self, local: int) -> int | None:
         """Return the first match at or after a wall time, both in local seconds since 1970."""
@@ -297,10 +319,10 @@ def parse(expr: str, *, hash_id: str | None = None, day_match: str = "or") -> Cr
     field and its position, also for an expression that can never fire.
     """
     words = _words(expr)
-    warnings: list[str] = []
+    oddities: list[Oddity] = []
     for position, word in enumerate(words):
         bare = word.removeprefix("+") if position == _DOW else word
-        _check(expr, position, bare, warnings)
+        _check(expr, position, bare, oddities)
     and_days = day_match == "and" or words[_DOW].startswith("+")
     dom, plain_dom = _days_of_month(words[_DOM])
     dow, plain_dow = _days_of_week(words[_DOW].removeprefix("+"))
@@ -321,7 +343,8 @@ def parse(expr: str, *, hash_id: str | None = None, day_match: str = "or") -> Cr
         years=_years(expanded),
         and_days=and_days,
         wildcard=words[1].startswith("*") or words[2].startswith("*"),
-        warnings=tuple(warnings),
+        oddities=tuple(oddities),
+        words=tuple(words),
     )
     start = date(fields.years[0], 1, 1) if fields.years else date(2096, 3, 1)
     if fields.next_local((start.toordinal() - _EPOCH_ORDINAL) * DAY) is None:
@@ -378,7 +401,7 @@ def _words(expr: str) -> list[str]:
             )
 
 
-def _check(expr: str, position: int, word: str, warnings: list[str]) -> None:
+def _check(expr: str, position: int, word: str, oddities: list[Oddity]) -> None:
     """Refuse what croniter would read as something else, field by field."""
     for token in word.split(","):
         if position in (_DOM, _DOW) and _special(position, token):
@@ -394,9 +417,9 @@ def _check(expr: str, position: int, word: str, warnings: list[str]) -> None:
         if len(bounds) == 2 and bounds[0] > bounds[1]:
             if position == _YEAR:
                 _refuse(expr, position, token, "ends before it begins")
-            warnings.append(f"{_NAMES[position]}: {token} runs past the end and wraps around")
+            oddities.append(Oddity("wraps", position, token))
         if _check_step(expr, position, token, found[2]) == _SIZES[position]:
-            warnings.append(f"{_NAMES[position]}: {token} steps over all but its first value")
+            oddities.append(Oddity("one-value", position, token))
 
 
 def _special(position: int, token: str) -> bool:
@@ -536,7 +559,7 @@ def _expand(expr: str, words: list[str], hash_id: str | None) -> list[list[objec
                     fix="write a number in its place, or ask with a job: engine cron show",
                 )
             try:
-                field += _expand_token(position, token, hash_id if hashed else None)
+                field += expand_token(position, token, hash_id if hashed else None)
             except (ValueError, KeyError) as error:  # croniter's errors are ValueErrors
                 raise InvalidSchedule(
                     f'cron expression "{expr}" was refused',
@@ -548,8 +571,8 @@ def _expand(expr: str, words: list[str], hash_id: str | None) -> list[list[objec
 
 
 @lru_cache(maxsize=2048)
-def _expand_token(position: int, token: str, hash_id: str | None) -> tuple[object, ...]:
-    """Expand one token in its place: expressions differ, their parts are few."""
+def expand_token(position: int, token: str, hash_id: str | None) -> tuple[object, ...]:
+    """Return what one token of a field names; of ``*`` a star. Many expressions have few parts."""
     if token == "*":  # noqa: S105 - a field, not a secret
         return ("*",)
     if hash_id is None:

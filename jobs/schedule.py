@@ -333,16 +333,23 @@ class _Search:
         return found
 
     def _count_within(self, now: Segment, first: int, end: int) -> int:
-        """Count beside a change of clocks: by arithmetic under the usual rules, else one by one."""
-        if not self._last and self._gap != "shift":
-            local = self._not_again(now, first + now.offset)
-            made_up = first == now.since and self._swallowed_by(now) is not None
-            # A made-up slot at a matching wall time is the same slot.
-            more = made_up and self.fields.next_local(first + now.offset) != first + now.offset
-            return self.fields.count_local(local, end + now.offset) + more
-        found, at = 0, self.next_second(first)
-        while at is not None and at < end:
-            found, at = found + 1, self.next_second(at + 1)
+        """Count beside a change of clocks, by arithmetic; one by one only what a gap moved."""
+        found = 0
+        gap = now.offset - now.before
+        if self._gap == "shift" and 0 < gap <= MAKE_UP_GAP:
+            stop = min(end, now.since + gap)
+            at = self.next_second(first) if first < stop else None
+            while at is not None and at < stop:
+                found, at = found + 1, self.next_second(at + 1)
+            first = max(first, stop)
+        local = self._not_again(now, first + now.offset)
+        made_up = first == now.since and self._swallowed_by(now) is not None
+        # A made-up slot at a matching wall time is the same slot.
+        found += made_up and self.fields.next_local(first + now.offset) != first + now.offset
+        found += self.fields.count_local(local, end + now.offset)
+        if self._last:  # wall times that will come again run then
+            again = max(local, now.until + now.then), min(end, now.until) + now.offset
+            found -= self.fields.count_local(*again)
         return found
 
     def skipped_days(self, after: int, until: int) -> list[Occurrence]:

@@ -7,6 +7,7 @@ seconds plus the offset. zoneinfo is asked once per zone and year, not per slot.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
@@ -128,3 +129,12 @@ def segment(name: str, seconds: int) -> Segment:
     year = (EPOCH + timedelta(seconds=seconds)).year
     starts, segments = _segments_of_year(name, year)
     return segments[bisect_right(starts, seconds) - 1]
+
+
+def changes(name: str, after: int, until: int) -> Iterator[Segment]:
+    """Yield the stretches that begin with a change of clocks in ``after < utc <= until``."""
+    now = segment(name, after)
+    while now.end <= until:
+        now = segment(name, now.end)
+        if now.since == now.start and now.before != now.offset:
+            yield now

@@ -331,3 +331,13 @@ def test_jobs_with_the_same_words_share_one_schedule_unless_it_depends_on_the_jo
 def test_lord_howe_moves_by_half_an_hour() -> None:
     schedule = Cron("45 1 * * *", LORD_HOWE)
     assert instants(schedule, "2026-04-04T01:00", 2) == ["04-04 14:45", "04-05 15:15"]
+
+
+@pytest.mark.parametrize("gap", ["run-after", "shift", "skip"])
+def test_counting_a_year_of_seconds_walks_none_of_them(gap: str) -> None:
+    every = Cron("* 0-59 * * * *", "Europe/Berlin", dst=DstPolicy(gap, "last"))
+    fixed = Cron("* 0-59 0-23 * * *", "Europe/Berlin", dst=DstPolicy(gap, "last"))
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    year = 365 * 86_400
+    assert every.count(start, start + timedelta(days=365)) == year
+    assert fixed.count(start, start + timedelta(days=365)) == year - 3600  # told once, not twice

@@ -1,0 +1,325 @@
+"""A schedule explained: in a sentence, field by field, by its next runs, and by what may
+surprise about it (cron.md §22 row 8, §2.1, §3.1, §4.2).
+
+Pure: past costs, the zones and the language are handed in. The words are in `jobs.speech`,
+the remarks in `jobs.remarks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice, pairwise
+from typing import Any, Final
+
+from jobs import remarks
+from jobs.model import StoredJob
+from jobs.remarks import Note
+from jobs.schedule import At, Cron, Every, Occurrence, Schedule, schedule_to_json
+from jobs.speech import SPEECHES, Language, note
+from jobs.speech.shape import Shape, dates_of, shape_of, week_of
+from jobs.wallclock import EPOCH, zone
+
+YEAR: Final = timedelta(days=365)
+MOST: Final = 1000  # slots of one answer (cron.md §14)
+_DAY: Final = timedelta(days=1)
+_MS: Final = timedelta(milliseconds=1)
+_MONTH: Final = 30  # days an estimate of costs looks ahead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What past runs of a job cost on average."""
+
+    runs: int  # how many were looked at
+    usd: float | None  # None: the model's price is not known
+    tokens: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked about a schedule."""
+
+    after: datetime
+    tz: str  # whose days are counted if the schedule has no zone of its own
+    other_tz: str = "UTC"  # the runs are told in this zone as well
+    count: int = 5
+    language: Language = Language.ENGLISH
+    spent: Spent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldWords:
+    """One field of an expression."""
+
+    name: str
+    text: str
+    means: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A coming slot in both zones, with what a change of clocks does to it."""
+
+    occurrence: Occurrence
+    local: datetime
+    other: datetime
+    note: str  # in words; empty: nothing
+
+    def to_json(self, stagger: timedelta) -> dict[str, Any]:
+        """Return it in the shape of `cron.explain` (cron.md §14)."""
+        slot = self.occurrence
+        told: dict[str, Any] = {
+            "utc": _utc(slot.instant),
+            "atMs": (slot.instant - EPOCH) // _MS,
+            "local": _wall(self.local),
+            "offset": _offset(self.local),
+            "other": _wall(self.other),
+            "otherOffset": _offset(self.other),
+            "nominal": slot.nominal_local,
+            "fold": slot.fold,
+            "dst": slot.dst,
+            "staggerMs": stagger // _MS,
+        }
+        return {**told, "note": self.note} if self.note else told
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often a day it runs, over the coming year."""
+
+    mean: float
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What it will cost, if its runs go on costing what they did."""
+
+    spent: Spent
+    runs_per_day: float
+
+    @property
+    def usd_per_day(self) -> float | None:
+        """Money a day."""
+        return None if self.spent.usd is None else self.spent.usd * self.runs_per_day
+
+    @property
+    def usd_per_month(self) -> float | None:
+        """Money in thirty days."""
+        return None if self.usd_per_day is None else self.usd_per_day * _MONTH
+
+    @property
+    def tokens_per_day(self) -> float:
+        """Tokens a day, input and output."""
+        return self.spent.tokens * self.runs_per_day
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it in the shape of `cron.explain`."""
+        return {
+            "runs": self.spent.runs,
+            "usdPerRun": self.spent.usd,
+            "usdPerDay": self.usd_per_day,
+            "usdPerMonth": self.usd_per_month,
+            "tokensPerRun": self.spent.tokens,
+            "tokensPerDay": self.tokens_per_day,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Everything there is to say about a schedule."""
+
+    schedule: Schedule
+    tz: str
+    other_tz: str
+    language: Language
+    sentence: str
+    fields: tuple[FieldWords, ...]
+    slots: tuple[Slot, ...]
+    notes: tuple[Note, ...]
+    rate: Rate | None  # None: it runs once
+    cost: Cost | None
+
+    @property
+    def offset(self) -> timedelta:
+        """How much later than its wall time it fires: its place in the stagger window."""
+        staggered = isinstance(self.schedule, Cron) and self.schedule.stagger
+        return (
+            self.schedule.offset if isinstance(self.schedule, Cron) and staggered else timedelta()
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer of `cron.explain` (cron.md §14)."""
+        return {
+            "schedule": schedule_to_json(self.schedule),
+            "tz": self.tz,
+            "otherTz": self.other_tz,
+            "lang": self.language.value,
+            "sentence": self.sentence,
+            "fields": [
+                {"name": one.name, "text": one.text, "means": one.means} for one in self.fields
+            ],
+            "occurrences": [slot.to_json(self.offset) for slot in self.slots],
+            "notes": [{"kind": one.kind, "text": one.text} for one in self.notes],
+            "runsPerDay": None
+            if self.rate is None
+            else {"mean": self.rate.mean, "max": self.rate.most},
+            "cost": None if self.cost is None else self.cost.to_json(),
+        }
+
+
+def explain(schedule: Schedule, question: Question) -> Explanation:
+    """Explain a schedule that belongs to no job."""
+    return _explained(schedule, question, until=None, more=())
+
+
+def explain_job(stored: StoredJob, question: Question) -> Explanation:
+    """Explain a job's schedule, and what else decides whether it runs."""
+    schedule = stored.job.schedule
+    tz = schedule.tz if isinstance(schedule, Cron) else question.tz
+    more = tuple(remarks.of_job(stored, tz, question.language))
+    return _explained(schedule, question, until=stored.job.policies.until, more=more)
+
+
+def _explained(
+    schedule: Schedule, question: Question, *, until: datetime | None, more: tuple[Note, ...]
+) -> Explanation:
+    tz = schedule.tz if isinstance(schedule, Cron) else question.tz
+    shape = shape_of(schedule.fields, schedule.hash_id) if isinstance(schedule, Cron) else None
+    slots = tuple(islice(_slots(schedule, question, tz, until), question.count))
+    rate = None if isinstance(schedule, At) else _rate(schedule, question.after, tz, slots)
+    notes = [*_remarks(schedule, shape, question, tz), *more]
+    if not isinstance(schedule, At) and 0 < len(slots) < question.count:
+        notes.append(remarks.made("few-left", question.language))
+    known = question.spent is not None and question.spent.runs > 0
+    return Explanation(
+        schedule=schedule,
+        tz=tz,
+        other_tz=question.other_tz,
+        language=question.language,
+        sentence=_sentence(schedule, shape, tz, question.language),
+        fields=_fields(schedule, shape, question.language),
+        slots=slots,
+        notes=tuple(notes),
+        rate=rate,
+        cost=Cost(question.spent, rate.mean) if known and question.spent and rate else None,
+    )
+
+
+def _sentence(schedule: Schedule, shape: Shape | None, tz: str, language: Language) -> str:
+    speech = SPEECHES[language]
+    match schedule:
+        case At(at):
+            return speech.once(at.astimezone(zone(tz)), tz)
+        case Every(period, anchor):
+            return speech.every(period, anchor.astimezone(zone(tz)), tz)
+        case Cron():
+            if shape is None:
+                raise AssertionError("an expression has a shape")
+            return speech.cron(shape, tz)
+
+
+def _fields(schedule: Schedule, shape: Shape | None, language: Language) -> tuple[FieldWords, ...]:
+    """Say each field the author wrote; of an alias the five it stands for."""
+    if not isinstance(schedule, Cron) or shape is None:
+        return ()
+    speech, words = SPEECHES[language], schedule.fields.words
+    means = (
+        speech.time_field(0, shape.seconds),
+        speech.time_field(1, shape.minutes),
+        speech.time_field(2, shape.hours),
+        speech.date_field(dates_of(words[3], schedule.hash_id)),
+        speech.month_field(shape.months),
+        speech.week_field(week_of(words[5], schedule.hash_id)),
+        speech.year_field(shape.years),
+    )
+    given = len(schedule.expr.split())
+    shown = slice(0 if given > 5 else 1, 7 if given == 7 else 6)
+    found = [
+        FieldWords(name, word.upper() if word.isalpha() else word, told)
+        for name, word, told in zip(speech.FIELDS, words, means, strict=True)
+    ]
+    return tuple(found[shown])
+
+
+# -- coming slots --------------------------------------------------------------------------------
+
+
+def _slots(
+    schedule: Schedule, question: Question, tz: str, until: datetime | None
+) -> Iterator[Slot]:
+    here, there = zone(tz), zone(question.other_tz)
+    slot = schedule.occurrence_after(question.after)
+    while slot is not None and (until is None or slot.instant <= until):
+        yield Slot(
+            slot,
+            slot.instant.astimezone(here),
+            slot.instant.astimezone(there),
+            _dst_words(slot, question.language),
+        )
+        slot = None if isinstance(schedule, At) else schedule.occurrence_after(slot.instant)
+
+
+def _dst_words(slot: Occurrence, language: Language) -> str:
+    match slot.dst:
+        case "gap":
+            wall = (slot.nominal_local or "").partition("T")[2]
+            return note("slot-gap", language, nominal=wall.removesuffix(":00"))
+        case "overlap":
+            return note("slot-second" if slot.fold else "slot-first", language)
+        case _:
+            return ""
+
+
+def _remarks(
+    schedule: Schedule, shape: Shape | None, question: Question, tz: str
+) -> Iterator[Note]:
+    if isinstance(schedule, At):
+        return
+    if isinstance(schedule, Cron) and shape is not None:
+        yield from remarks.of_expression(schedule, shape, question.after, question.language)
+    yield from remarks.of_clocks(
+        schedule, tz, question.after, question.after + YEAR, question.language
+    )
+
+
+# -- how often -----------------------------------------------------------------------------------
+
+
+def _rate(schedule: Every | Cron, after: datetime, tz: str, slots: tuple[Slot, ...]) -> Rate:
+    """Count the coming year; of what comes more seldom, how long the first is away."""
+    found = schedule.count(after, after + YEAR)
+    if not found:
+        if not slots:
+            return Rate(0.0, 0)
+        first = slots[0].occurrence.instant
+        return Rate(_DAY / max(first - after, _DAY), 1)
+    first_day = after.astimezone(zone(tz)).date() + _DAY
+    days = [_midnight(first_day + n * _DAY, tz) for n in range(YEAR.days + 1)]
+    most = max(schedule.count(start - _MS, end - _MS) for start, end in pairwise(days))
+    return Rate(found / YEAR.days, max(most, 1))
+
+
+def _midnight(day: date, tz: str) -> datetime:
+    return datetime.combine(day, time(), zone(tz)).astimezone(UTC)
+
+
+# -- JSON ----------------------------------------------------------------------------------------
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=_precision(at))}Z"
+
+
+def _wall(local: datetime) -> str:
+    return local.replace(tzinfo=None).isoformat(timespec=_precision(local))
+
+
+def _precision(at: datetime) -> str:
+    return "milliseconds" if at.microsecond else "seconds"
+
+
+def _offset(local: datetime) -> str:
+    return local.isoformat()[-6:]
