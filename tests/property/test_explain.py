@@ -37,11 +37,11 @@ def field(low: int, high: int) -> st.SearchStrategy[str]:
 def schedules(draw: st.DrawFn) -> Schedule | None:
     """A schedule that is accepted; None for words that are not."""
     at = draw(instants)
-    match draw(st.sampled_from(["cron", "cron", "cron", "every", "at"])):
-        case "every":
-            return Every(draw(st.timedeltas(timedelta(milliseconds=1), timedelta(days=800))), at)
-        case "at":
-            return At(at)
+    kind = draw(st.sampled_from(["cron", "cron", "cron", "every", "at"]))
+    if kind == "every":
+        return Every(draw(st.timedeltas(timedelta(milliseconds=1), timedelta(days=800))), at)
+    if kind == "at":
+        return At(at)
     words = [
         draw(field(0, 59)),
         draw(field(0, 23)),
