@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from threading import Event as Pause
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import click
 
 from engine.cli import cron_flags, cron_remarks
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
-from engine.cli.render import dumped, duration, facts, one_line, relative, show_table, stamp
+from engine.cli.cron_words import JOB_HEAD, JOB_SPARE, RUN_HEAD, job_facts, job_row, run_row
+from engine.cli.render import dumped, duration, facts, show_table
 from engine.clock import SystemClock
 from gateway.client import Client
 from jobs.duration import parse_duration
@@ -206,13 +206,8 @@ def listing(line: Line, everything: bool, agent_id: str | None) -> None:
         return
     now = SystemClock().now()
     previews = answer.get("deliveryPreviews") or {}
-    rows = [_job_row(job, previews, now) for job in answer["jobs"]]
-    show_table(
-        ("ID", "NAME", "SCHEDULE", "NEXT", "LAST", "STATUS", "TARGET", "DELIVERY", "AGENT"),
-        rows,
-        keep=1,
-        spare=("AGENT", "TARGET", "DELIVERY"),
-    )
+    rows = [job_row(job, previews, now) for job in answer["jobs"]]
+    show_table(JOB_HEAD, rows, keep=1, spare=JOB_SPARE)
 
 
 def _whole_list(client: Client, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,57 +231,6 @@ def _whole_list(client: Client, params: Mapping[str, Any]) -> dict[str, Any]:
     return {**answer, "deliveryPreviews": previews} if previews else answer
 
 
-def _job_row(job: Mapping[str, Any], previews: Mapping[str, Any], now: datetime) -> list[str]:
-    state = job.get("state") or {}
-    preview = previews.get(str(job["id"])) or {}
-    return [
-        str(job["id"]),
-        str(job.get("displayName") or job.get("name") or "-"),
-        _spread_words(job),
-        relative(state.get("nextRunAtMs") if job.get("enabled", True) else None, now),
-        relative(state.get("lastRunAtMs"), now),
-        status_word(job),
-        str(job.get("sessionTarget") or "-"),
-        str(preview.get("label") or (job.get("delivery") or {}).get("mode") or "-"),
-        str(job.get("agentId") or job.get("effectiveAgentId") or "-"),
-    ]
-
-
-def schedule_words(schedule: Mapping[str, Any]) -> str:
-    """`every 30m`, `cron 0 7 * * * @ Asia/Shanghai (stagger 5m)` (cron.md §16)."""
-    match schedule.get("kind"):
-        case "at":
-            at = str(schedule.get("at"))
-            return f"at {at[:16].replace('T', ' ')}Z" if at.endswith("Z") else f"at {at}"
-        case "every":
-            return f"every {duration(schedule.get('everyMs'))}"
-        case "cron":
-            where = f" @ {schedule['tz']}" if schedule.get("tz") else ""
-            spread = schedule.get("staggerMs")
-            stagger = f" (stagger {duration(spread)})" if spread else ""
-            return f"cron {schedule.get('expr')}{where}{stagger}"
-        case other:
-            return str(other or "-")
-
-
-def _spread_words(job: Mapping[str, Any]) -> str:
-    """The schedule, and how late the job's own place in its stagger window makes it."""
-    late = cron_remarks.spread(job)
-    return schedule_words(job.get("schedule") or {}) + (f" +{late}" if late else "")
-
-
-def status_word(job: Mapping[str, Any]) -> str:
-    """`disabled|running|ok|error (3x)|skipped|idle`."""
-    state = job.get("state") or {}
-    if not job.get("enabled", True):
-        return "disabled"
-    if state.get("runningAtMs"):
-        return "running"
-    word = str(state.get("lastRunStatus") or state.get("lastStatus") or "idle")
-    errors = int(state.get("consecutiveErrors") or 0)
-    return f"error ({errors}x)" if word == "error" and errors > 1 else word
-
-
 @group.command(epilog="Example: engine cron show morning")
 @click.argument("job")
 @gateway_options()
@@ -294,59 +238,8 @@ def show(line: Line, job: str) -> None:
     """One job in words; an exact name does too."""
     with line.open() as client:
         stored = _find(client, job)
-    line.show(stored, lambda told: facts(_job_facts(told, line)))
-
-
-def _job_facts(job: Mapping[str, Any], line: Line) -> dict[str, object]:
     now, where = SystemClock().now(), zone(line.place.zone)
-    state, payload = job.get("state") or {}, job.get("payload") or {}
-    rows: dict[str, object] = {
-        "id": job["id"],
-        "name": job.get("name"),
-        "description": job.get("description"),
-        "status": status_word(job),
-        "schedule": _spread_words(job),
-        "next": _when(state.get("nextRunAtMs"), where, now),
-        "last": _when(state.get("lastRunAtMs"), where, now),
-        "last error": state.get("lastError"),
-        "last skip": state.get("lastSkipReason"),
-        "payload": _payload_words(payload),
-        "model": payload.get("model"),
-        "session": job.get("sessionTarget"),
-        "delivery": _delivery_words(job.get("delivery") or {}),
-        "agent": job.get("agentId") or f"{job.get('effectiveAgentId', 'main')} (the default)",
-        "source": job.get("source"),
-        "orphaned": _orphaned(state.get("orphanedAtMs"), where),
-        "runs": f"{state.get('runCount', 0)} ({state.get('okCount', 0)} ok,"
-        f" {state.get('errorCount', 0)} failed, {state.get('skipCount', 0)} skipped,"
-        f" {state.get('missedCount', 0)} missed)",
-    }
-    return {key: value for key, value in rows.items() if value not in (None, "")}
-
-
-def _when(at_ms: int | None, where: ZoneInfo, now: datetime) -> str | None:
-    if at_ms is None:
-        return None
-    return f"{stamp(at_ms, where)} {where.key} ({relative(at_ms, now)})"
-
-
-def _orphaned(at_ms: int | None, where: ZoneInfo) -> str | None:
-    return None if at_ms is None else f"taken out of the config {stamp(at_ms, where)}"
-
-
-def _payload_words(payload: Mapping[str, Any]) -> str:
-    words = payload.get("message") or payload.get("text") or " ".join(payload.get("argv") or ())
-    return f"{payload.get('kind')}: {one_line(words, 80)}" if words else str(payload.get("kind"))
-
-
-def _delivery_words(delivery: Mapping[str, Any]) -> str:
-    mode = delivery.get("mode", "none")
-    if mode == "none":
-        return "none"
-    where = ":".join(
-        str(part) for part in (delivery.get("channel") or "last", delivery.get("to")) if part
-    )
-    return f"{mode} -> {delivery.get('to') if mode == 'webhook' else where}"
+    line.show(stored, lambda told: facts(job_facts(told, where, now)))
 
 
 @group.command(epilog="Example: engine cron get morning")
@@ -390,22 +283,7 @@ def runs(line: Line, job: str | None, flag_job: str | None, human: bool, **given
         click.echo("No runs.")
         return
     now, where = SystemClock().now(), zone(line.place.zone)
-    rows = [_run_row(entry, where, now) for entry in entries]
-    show_table(("WHEN", "JOB", "STATUS", "TOOK", "DELIVERY", "SUMMARY"), rows, keep=1)
-
-
-def _run_row(entry: Mapping[str, Any], where: ZoneInfo, now: datetime) -> list[str]:
-    status = str(entry.get("status") or entry.get("action"))
-    if reason := entry.get("skipReason") or entry.get("errorReason"):
-        status = f"{status} ({reason})"
-    return [
-        stamp(entry.get("runAtMs") or entry.get("ts"), where, now),
-        str(entry.get("jobName") or entry.get("jobId") or "-"),
-        status,
-        duration(entry.get("durationMs")),
-        str(entry.get("deliveryStatus") or "-"),
-        one_line(entry.get("error") or entry.get("summary") or "-"),
-    ]
+    show_table(RUN_HEAD, [run_row(entry, where, now) for entry in entries], keep=1)
 
 
 @group.command(epilog="Example: engine cron status")

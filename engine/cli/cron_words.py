@@ -1,0 +1,144 @@
+"""Jobs and runs from the wire, in words for people: rows, facts, schedules (cron.md §16). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from engine.cli import cron_remarks
+from engine.cli.render import duration, one_line, relative, stamp
+
+JOB_HEAD: Final = (
+    "ID",
+    "NAME",
+    "SCHEDULE",
+    "NEXT",
+    "LAST",
+    "STATUS",
+    "TARGET",
+    "DELIVERY",
+    "AGENT",
+)
+JOB_SPARE: Final = ("AGENT", "TARGET", "DELIVERY")  # the first to go where room is short
+RUN_HEAD: Final = ("WHEN", "JOB", "STATUS", "TOOK", "DELIVERY", "SUMMARY")
+
+
+def job_row(job: Mapping[str, Any], previews: Mapping[str, Any], now: datetime) -> list[str]:
+    """One job as a row of `JOB_HEAD`."""
+    state = job.get("state") or {}
+    preview = previews.get(str(job["id"])) or {}
+    return [
+        str(job["id"]),
+        str(job.get("displayName") or job.get("name") or "-"),
+        _spread_words(job),
+        relative(state.get("nextRunAtMs") if job.get("enabled", True) else None, now),
+        relative(state.get("lastRunAtMs"), now),
+        status_word(job),
+        str(job.get("sessionTarget") or "-"),
+        str(preview.get("label") or (job.get("delivery") or {}).get("mode") or "-"),
+        str(job.get("agentId") or job.get("effectiveAgentId") or "-"),
+    ]
+
+
+def schedule_words(schedule: Mapping[str, Any]) -> str:
+    """`every 30m`, `cron 0 7 * * * @ Asia/Shanghai (stagger 5m)` (cron.md §16)."""
+    match schedule.get("kind"):
+        case "at":
+            at = str(schedule.get("at"))
+            return f"at {at[:16].replace('T', ' ')}Z" if at.endswith("Z") else f"at {at}"
+        case "every":
+            return f"every {duration(schedule.get('everyMs'))}"
+        case "cron":
+            where = f" @ {schedule['tz']}" if schedule.get("tz") else ""
+            spread = schedule.get("staggerMs")
+            stagger = f" (stagger {duration(spread)})" if spread else ""
+            return f"cron {schedule.get('expr')}{where}{stagger}"
+        case other:
+            return str(other or "-")
+
+
+def _spread_words(job: Mapping[str, Any]) -> str:
+    """The schedule, and how late the job's own place in its stagger window makes it."""
+    late = cron_remarks.spread(job)
+    return schedule_words(job.get("schedule") or {}) + (f" +{late}" if late else "")
+
+
+def status_word(job: Mapping[str, Any]) -> str:
+    """`disabled|running|ok|error (3x)|skipped|idle`."""
+    state = job.get("state") or {}
+    if not job.get("enabled", True):
+        return "disabled"
+    if state.get("runningAtMs"):
+        return "running"
+    word = str(state.get("lastRunStatus") or state.get("lastStatus") or "idle")
+    errors = int(state.get("consecutiveErrors") or 0)
+    return f"error ({errors}x)" if word == "error" and errors > 1 else word
+
+
+def job_facts(job: Mapping[str, Any], where: ZoneInfo, now: datetime) -> dict[str, object]:
+    """One job, fact by fact; what is not known is left out."""
+    state, payload = job.get("state") or {}, job.get("payload") or {}
+    rows: dict[str, object] = {
+        "id": job["id"],
+        "name": job.get("name"),
+        "description": job.get("description"),
+        "status": status_word(job),
+        "schedule": _spread_words(job),
+        "next": _when(state.get("nextRunAtMs"), where, now),
+        "last": _when(state.get("lastRunAtMs"), where, now),
+        "last error": state.get("lastError"),
+        "last skip": state.get("lastSkipReason"),
+        "payload": _payload_words(payload),
+        "model": payload.get("model"),
+        "session": job.get("sessionTarget"),
+        "delivery": _delivery_words(job.get("delivery") or {}),
+        "agent": job.get("agentId") or f"{job.get('effectiveAgentId', 'main')} (the default)",
+        "source": job.get("source"),
+        "orphaned": _orphaned(state.get("orphanedAtMs"), where),
+        "runs": f"{state.get('runCount', 0)} ({state.get('okCount', 0)} ok,"
+        f" {state.get('errorCount', 0)} failed, {state.get('skipCount', 0)} skipped,"
+        f" {state.get('missedCount', 0)} missed)",
+    }
+    return {key: value for key, value in rows.items() if value not in (None, "")}
+
+
+def _when(at_ms: int | None, where: ZoneInfo, now: datetime) -> str | None:
+    if at_ms is None:
+        return None
+    return f"{stamp(at_ms, where)} {where.key} ({relative(at_ms, now)})"
+
+
+def _orphaned(at_ms: int | None, where: ZoneInfo) -> str | None:
+    return None if at_ms is None else f"taken out of the config {stamp(at_ms, where)}"
+
+
+def _payload_words(payload: Mapping[str, Any]) -> str:
+    words = payload.get("message") or payload.get("text") or " ".join(payload.get("argv") or ())
+    return f"{payload.get('kind')}: {one_line(words, 80)}" if words else str(payload.get("kind"))
+
+
+def _delivery_words(delivery: Mapping[str, Any]) -> str:
+    mode = delivery.get("mode", "none")
+    if mode == "none":
+        return "none"
+    where = ":".join(
+        str(part) for part in (delivery.get("channel") or "last", delivery.get("to")) if part
+    )
+    return f"{mode} -> {delivery.get('to') if mode == 'webhook' else where}"
+
+
+def run_row(entry: Mapping[str, Any], where: ZoneInfo, now: datetime) -> list[str]:
+    """One run as a row of `RUN_HEAD`."""
+    status = str(entry.get("status") or entry.get("action"))
+    if reason := entry.get("skipReason") or entry.get("errorReason"):
+        status = f"{status} ({reason})"
+    return [
+        stamp(entry.get("runAtMs") or entry.get("ts"), where, now),
+        str(entry.get("jobName") or entry.get("jobId") or "-"),
+        status,
+        duration(entry.get("durationMs")),
+        str(entry.get("deliveryStatus") or "-"),
+        one_line(entry.get("error") or entry.get("summary") or "-"),
+    ]

@@ -1,0 +1,99 @@
+"""Jobs and runs as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from engine.cli.cron_words import (
+    JOB_HEAD,
+    RUN_HEAD,
+    job_facts,
+    job_row,
+    run_row,
+    schedule_words,
+    status_word,
+)
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+LONDON = ZoneInfo("Europe/London")
+
+
+def ms(ahead: timedelta) -> int:
+    return round((NOW + ahead).timestamp() * 1000)
+
+
+JOB: dict[str, Any] = {
+    "id": "j1",
+    "name": "brief",
+    "schedule": {"kind": "cron", "expr": "0 7 * * *", "tz": "Asia/Shanghai"},
+    "state": {"nextRunAtMs": ms(timedelta(hours=2)), "lastRunAtMs": ms(-timedelta(days=1))},
+    "payload": {"kind": "agentTurn", "message": "What is on\ntoday?"},
+    "delivery": {"mode": "announce", "channel": "telegram", "to": "42"},
+    "sessionTarget": "isolated",
+}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ({"kind": "at", "at": "2026-12-01T09:00:00Z"}, "at 2026-12-01 09:00Z"),
+        ({"kind": "at", "at": "2026-12-01T09:00:00+01:00"}, "at 2026-12-01T09:00:00+01:00"),
+        ({"kind": "every", "everyMs": 1_800_000}, "every 30m"),
+        (JOB["schedule"], "cron 0 7 * * * @ Asia/Shanghai"),
+        (
+            {"kind": "cron", "expr": "0 * * * *", "staggerMs": 300_000},
+            "cron 0 * * * * (stagger 5m)",
+        ),
+        ({}, "-"),
+    ],
+)
+def test_a_schedule_in_words(schedule: dict[str, Any], words: str) -> None:
+    assert schedule_words(schedule) == words
+
+
+@pytest.mark.parametrize(
+    ("job", "word"),
+    [
+        ({"enabled": False, "state": {"runningAtMs": 1}}, "disabled"),
+        ({"state": {"runningAtMs": 1, "lastRunStatus": "ok"}}, "running"),
+        ({"state": {"lastRunStatus": "error", "consecutiveErrors": 3}}, "error (3x)"),
+        ({"state": {"lastRunStatus": "error", "consecutiveErrors": 1}}, "error"),
+        ({}, "idle"),
+    ],
+)
+def test_a_status_is_one_word(job: dict[str, Any], word: str) -> None:
+    assert status_word(job) == word
+
+
+def test_a_job_is_one_row_and_a_disabled_one_has_no_next_run() -> None:
+    row = dict(zip(JOB_HEAD, job_row(JOB, {"j1": {"label": "tg 42"}}, NOW), strict=True))
+    assert (row["ID"], row["NEXT"], row["LAST"]) == ("j1", "in 2h", "1d ago")
+    assert (row["DELIVERY"], row["AGENT"]) == ("tg 42", "-")
+    off = dict(zip(JOB_HEAD, job_row({**JOB, "enabled": False}, {}, NOW), strict=True))
+    assert (off["NEXT"], off["STATUS"], off["DELIVERY"]) == ("-", "disabled", "announce")
+
+
+def test_the_facts_of_a_job_leave_out_what_is_not_known() -> None:
+    told = job_facts(JOB, LONDON, NOW)
+    assert told["next"] == "2026-11-20 14:00:00 Europe/London (in 2h)"
+    assert told["payload"] == "agentTurn: What is on today?"
+    assert told["delivery"] == "announce -> telegram:42"
+    assert told["agent"] == "main (the default)"
+    assert not {"description", "last error", "orphaned"} & told.keys()
+
+
+def test_a_run_is_one_row_with_its_reason() -> None:
+    entry = {
+        "runAtMs": ms(timedelta()),
+        "jobName": "brief",
+        "status": "skipped",
+        "skipReason": "quiet-hours",
+        "durationMs": 1500,
+    }
+    row = dict(zip(RUN_HEAD, run_row(entry, LONDON, NOW), strict=True))
+    assert row["WHEN"] == "12:00:00"
+    assert (row["STATUS"], row["TOOK"]) == ("skipped (quiet-hours)", "1.5 s")
