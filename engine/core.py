@@ -21,6 +21,8 @@ from engine.agents.tools.cron import cron_tool
 from engine.agents.tools.files import file_tools
 from engine.agents.tools.heartbeat import heartbeat_tool
 from engine.agents.tools.message import message_tool
+from engine.alarms import AlertRules
+from engine.alerting import Alerting
 from engine.beat import Beats
 from engine.clock import Clock
 from engine.config import effective
@@ -42,7 +44,7 @@ from engine.profiles import roster_of
 from engine.record import Recorder
 from engine.roster import AgentProfile, Roster
 from engine.running import Running
-from engine.scheduling import AgentJobs, Place, Scheduling, SchedulingSettings
+from engine.scheduling import AgentJobs, Control, Place, Scheduling, SchedulingSettings
 from engine.store import audit, meta
 from engine.turn import Turns
 from engine.view import Shown
@@ -52,7 +54,7 @@ from jobs.errors import InvalidInput
 from jobs.ids import new_id
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import HeartbeatBeat, Job, Misfire, Source, StoredJob
-from jobs.policies import Overlap, budget_of
+from jobs.policies import Overlap, alert_of, budget_of
 from jobs.retry import RetryPolicy
 from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
@@ -133,7 +135,15 @@ class Engine:
         self.waking = Waking(
             database=database, clock=clock, beats=self.beats, roster=lambda: self.roster
         )
+        self.alerting = Alerting(
+            database=database,
+            bus=self.bus,
+            roster=lambda: self.roster,
+            rules=self._alert_rules,
+            end_pauses=lambda: self.control.end_pauses(),
+        )
         self.cron_runs = CronRuns(
+            alerting=self.alerting,
             database=database,
             clock=clock,
             recorder=self.recorder,
@@ -159,6 +169,15 @@ class Engine:
             settings=self._loop_settings,
             boot_id=circumstances.boot_id,
             vitals=self.vitals,
+            look_after=self.alerting.look,
+        )
+        self.control = Control(
+            database=database,
+            clock=clock,
+            bus=self.bus,
+            runs=self.running,
+            poke=lambda: self._poke(),
+            boot_id=circumstances.boot_id,
         )
         self.scheduling = Scheduling(
             database=database,
@@ -433,6 +452,14 @@ class Engine:
             budget=None if budget is None else budget_of(budget.model_dump(by_alias=True)),
             zone=self.roster.default_zone,
             hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
+        )
+
+    def _alert_rules(self) -> AlertRules:
+        cron = self._config.cron
+        alert, place = cron.failure_alert, cron.failure_destination
+        return AlertRules(
+            alert=alert_of(alert.model_dump(by_alias=True)) if alert and alert.enabled else None,
+            destination={} if place is None else place.model_dump(by_alias=True, exclude_none=True),
         )
 
     def _cron_settings(self) -> CronSettings:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from engine import process, prompt, sessions as keys
+from engine import alarms, process, prompt, sessions as keys
 from engine.agents.base import FailureClass, Tool
+from engine.alerting import Alerting, noted
 from engine.clock import Clock
 from engine.cron_gates import CHEAPER
 from engine.cron_outcome import (
+    Consequences,
     Done,
     Fate,
     answered,
@@ -35,17 +37,19 @@ from engine.process import RunProgram
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, TargetWish
+from engine.scheduling.watching import next_watch
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from engine.wake import NEXT_HEARTBEAT, NOW, Intent, NewEvent
 from jobs.crash import crash_point
-from jobs.ledger import Outcome, Run, RunStatus, SkipReason
+from jobs.ledger import SCHEDULED_FOR, Outcome, Run, RunStatus, SkipReason
 from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, JobState, SystemEvent, WakeMode
 from jobs.retry import RetryPolicy
 from jobs.store import jobs as job_rows
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
+from jobs.store.rows import instant
 
 TURN_TIMEOUT: Final = timedelta(minutes=60)  # cron.md §8
 COMMAND_TIMEOUT: Final = timedelta(minutes=10)
@@ -91,6 +95,7 @@ class CronRuns:
         roster: Callable[[], Roster],
         settings: Callable[[], CronSettings],
         tools_for: JobTools,
+        alerting: Alerting,
         run_program: RunProgram | None = None,
         insist: Insist,
     ) -> None:
@@ -103,6 +108,7 @@ class CronRuns:
         self._roster = roster
         self._settings = settings
         self._tools_for = tools_for
+        self._alerting = alerting
         self._run_program: RunProgram = run_program or process.run
         self._places = Places(lambda: settings().max_concurrent_runs)
         self._threshold = Threshold(
@@ -216,7 +222,7 @@ class CronRuns:
             agent_id=agent.agent_id,
             session_key=session,
             kind="cron",
-            prompt=prompt.for_job(payload.message, now, agent.zone, run.slot or now),
+            prompt=prompt.for_job(payload.message, now, agent.zone, _meant(run) or now),
             system_prompt=prompt.system(agent.agent_id, "cron"),
             tools=tools,
             model=run.facts.get(CHEAPER) or payload.model or agent.model,
@@ -300,11 +306,42 @@ class CronRuns:
         stored = await self._database.read(lambda tx: job_rows.get(tx, job.id))
         before = stored.state if stored else JobState()
         after = consequences(job, run, failure, before, now, self._settings().retry)
+        columns, message = await self._alarm(job, run, before, after, failure, now)
         await self._recorder.ended(
-            Finish(run=run, job_columns=after.columns),
-            deliveries=deliveries,
+            Finish(run=run, job_columns={**after.columns, **columns}),
+            deliveries=[*deliveries, *message],
             also=[*also, lambda tx: _meet(tx, job, after.fate, now)],
         )
+
+    async def _alarm(
+        self,
+        job: Job,
+        run: Run,
+        before: JobState,
+        after: Consequences,
+        failure: str,
+        now: datetime,
+    ) -> tuple[dict[str, Any], list[Delivery]]:
+        """Return what the run's end changes about the job's alarms, and the message it makes."""
+        state, text = alarms.after_run(
+            job,
+            before,
+            run,
+            now,
+            rule=self._alerting.rule_of(job),
+            failure=failure,
+            switched_off=after.fate is Fate.SWITCHED_OFF,
+        )
+        messages: list[Delivery] = []
+        if state is not None and text is not None:
+            told = await self._alerting.message(job, text, f"alarm:{run.id}", now)
+            state = noted(state, told)
+            messages = [told.delivery] if told.delivery is not None else []
+        columns: dict[str, Any] = {} if state is None else {"alarm": state or None}
+        if job.policies.watched:
+            then = before if state is None else replace(before, alarm=state)
+            columns["watch_at"] = next_watch(job, then, now)
+        return columns, messages
 
 
 def _meet(tx: Tx, job: Job, fate: Fate, now: datetime) -> None:
@@ -333,6 +370,11 @@ def _command_done(run: Run, end: process.Ended, at: datetime) -> Done:
 def _kept(job: Job, cleared: Cleared, done: Done) -> list[Also]:
     """Return what is remembered of the gate: nothing, if the work it let in failed."""
     return [] if done.failure else [lambda tx: remember_gate(tx, job, cleared)]
+
+
+def _meant(run: Run) -> datetime | None:
+    """Return the slot a run serves, or stands for."""
+    return run.slot or instant(run.facts.get(SCHEDULED_FOR))
 
 
 def _folder(agent: AgentProfile) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -63,6 +63,7 @@ class Loop:
         settings: Callable[[], LoopSettings],
         boot_id: str,
         vitals: Vitals | None = None,
+        look_after: Callable[[datetime], Awaitable[datetime | None]] | None = None,
     ) -> None:
         self._vitals = vitals or Vitals()
         self._database = database
@@ -72,6 +73,7 @@ class Loop:
         self._settings = settings
         self._boot_id = boot_id
         self._seen: tuple[datetime, timedelta] | None = None
+        self._look_after = look_after  # jobs that want a look between their slots
         self._stopping = False
 
     # -- the tick ------------------------------------------------------------------------
@@ -99,6 +101,7 @@ class Loop:
             self._running.forget_ends()  # told by the wrong time
             await put_right(self._database, now, -jump)
         self._running.forget_ends(now - LONGEST_GAP)
+        wanted = None if self._look_after is None else await self._look_after(now)
         rows, later = await self._due(now)
         if len(rows) < BATCH:
             known = await self._perform(await self._decide(rows, now)) if rows else ()
@@ -106,8 +109,9 @@ class Loop:
             await self._burst(rows, now)
             known = None
         if known is None:
-            return await self._database.read(job_rows.next_due)
-        return min((at for at in (later, *known) if at is not None), default=None)
+            known = [await self._database.read(job_rows.next_due)]
+            later = None
+        return min((at for at in (later, wanted, *known) if at is not None), default=None)
 
     async def _burst(self, rows: list[DueJob], now: datetime) -> None:
         """Serve more than one batch: the next is read and decided while the last is written."""

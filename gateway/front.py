@@ -41,6 +41,7 @@ class Front:
         self._channels = channels
         self._loaded = loaded
         self.scheduling = engine.scheduling
+        self.control = engine.control
         self.heartbeats = FrontHeartbeats(engine)
         self.wakes = FrontWakes(engine)
         self.conversation = FrontConversation(engine)

@@ -13,6 +13,9 @@ from operator import attrgetter
 from typing import Any, Final
 
 
+SCHEDULED_FOR: Final = "scheduledForMs"  # in a run's facts: the slot it stands for, if it has none
+
+
 class Trigger(StrEnum):
     """Why a run exists."""
 

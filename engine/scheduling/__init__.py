@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.scheduling.agents import AgentJobs
+from engine.scheduling.control import Chosen, Control
 from engine.scheduling.desk import Place, Scheduling, SchedulingSettings
 
-__all__ = ["AgentJobs", "Place", "Scheduling", "SchedulingSettings"]
+__all__ = ["AgentJobs", "Chosen", "Control", "Place", "Scheduling", "SchedulingSettings"]

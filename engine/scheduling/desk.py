@@ -143,7 +143,7 @@ class Scheduling:
                 job = edit.create(params, rules, job_id=new)
                 stored = job_rows.insert(tx, job, next_run_at=first_run(job, now), now=now)
                 writing.note(tx, now, by, "cron.add", stored)
-                return stored, "added"
+                return writing.watched(tx, stored, now), "added"
             self._refuse_owned(current)
             wish = edit.create({**params, "id": current.job.id}, rules, job_id=current.job.id)
             job = writing.converged(current.job, wish, params)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, assert_never
 
+from engine.scheduling.watching import next_watch
 from engine.store import audit
 from jobs.codec import revision
 from jobs.declared import Act, Change, Declared, Plan
@@ -118,12 +119,14 @@ def _step(tx: Tx, change: Change, now: datetime) -> StoredJob:
     job = change.job
     match change.act:
         case Act.ADD:
-            return job_rows.insert(tx, job, next_run_at=change.next_run_at, now=now)
+            made = job_rows.insert(tx, job, next_run_at=change.next_run_at, now=now)
+            return watched(tx, made, now)
         case Act.DELETE:
             job_rows.delete(tx, job.id)
             return StoredJob(job=job, state=JobState(), revision=revision(job))
         case Act.UPDATE | Act.REVIVE | Act.DISABLE:
-            return job_rows.update(tx, job, next_run_at=change.next_run_at, now=now, **change.state)
+            made = job_rows.update(tx, job, next_run_at=change.next_run_at, now=now, **change.state)
+            return watched(tx, made, now)
         case _:
             assert_never(change.act)
 
@@ -157,7 +160,16 @@ def changed(
         **state,
     )
     note(tx, now, by, "cron.update", stored, previous=current.revision)
-    return stored, "updated"
+    return watched(tx, stored, now), "updated"
+
+
+def watched(tx: Tx, stored: StoredJob, now: datetime) -> StoredJob:
+    """Note when somebody must look after a job, as it is defined now."""
+    at = next_watch(stored.job, stored.state, now)
+    if at == stored.state.watch_at:
+        return stored
+    job_rows.set_state(tx, stored.job.id, watch_at=at)
+    return replace(stored, state=replace(stored.state, watch_at=at))
 
 
 def overtaken(tx: Tx, run: Run, other: str, now: datetime) -> None:

@@ -221,6 +221,50 @@ class CronRunsParams(Params):
     offset: Count | None = None
 
 
+class CronChosenParams(Mutation):
+    """Jobs an operator means: one, those with a tag, or all (cron.md §22 row 5)."""
+
+    id: NonEmpty | None = None
+    tag: NonEmpty | None = None
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.id is not None) + (self.tag is not None) + self.all != 1:
+            raise ValueError("exactly one of id, tag and all must be given")
+        return self
+
+
+class CronPauseParams(CronChosenParams):
+    """`cron.pause`."""
+
+    note: str | None = None
+    until_ms: Instant | None = None
+
+
+class CronSkipParams(JobRef):
+    """`cron.skip`: the next slots are left out once."""
+
+    count: Annotated[int, Field(ge=1, le=100)] = 1
+    note: str | None = None
+    undo: bool = False
+
+
+class CronCancelParams(Mutation):
+    """`cron.cancel`."""
+
+    run_id: NonEmpty
+
+
+class CronBackfillParams(JobRef):
+    """`cron.backfill`: the slots of a range, oldest first."""
+
+    from_ms: Instant
+    to_ms: Instant
+    policy: Literal["missing", "all"] = "missing"
+    dry_run: bool = False
+
+
 class AgentParams(Params):
     """`agent` (§10.4). Attachments and provenance are taken and not used yet."""
 
@@ -398,6 +442,11 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("cron.remove", _ADMIN, CronRemoveParams),
         Method("cron.run", _ADMIN, CronRunParams),
         Method("cron.runs", _READ, CronRunsParams),
+        Method("cron.pause", _ADMIN, CronPauseParams),
+        Method("cron.resume", _ADMIN, CronChosenParams),
+        Method("cron.skip", _ADMIN, CronSkipParams),
+        Method("cron.cancel", _ADMIN, CronCancelParams),
+        Method("cron.backfill", _ADMIN, CronBackfillParams),
         Method("agent", _WRITE, AgentParams),
         Method("agent.wait", _WRITE, AgentWaitParams),
         Method("agents.list", _READ, Nothing, at_once=True),

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from engine.scheduling import Chosen
 from engine.wake import NewEvent
 
 Answer = Mapping[str, Any]
@@ -53,6 +54,38 @@ class Scheduling(Protocol):
 
     async def runs(self, params: Mapping[str, Any]) -> Answer:
         """`cron.runs`: one page, newest first."""
+
+
+class Control(Protocol):
+    """What an operator does to jobs beside editing them."""
+
+    async def pause(
+        self, chosen: Chosen, *, by: str, note: str = "", until: datetime | None = None
+    ) -> Answer:
+        """`cron.pause`."""
+
+    async def resume(self, chosen: Chosen, *, by: str) -> Answer:
+        """`cron.resume`."""
+
+    async def skip(
+        self, ref: str, *, by: str, count: int = 1, note: str = "", undo: bool = False
+    ) -> Answer:
+        """`cron.skip`."""
+
+    async def cancel(self, run_id: str, *, by: str) -> Answer:
+        """`cron.cancel`."""
+
+    async def backfill(
+        self,
+        ref: str,
+        *,
+        since: datetime,
+        until: datetime,
+        by: str,
+        policy: str = "missing",
+        dry_run: bool = False,
+    ) -> Answer:
+        """`cron.backfill`."""
 
 
 class Heartbeats(Protocol):
@@ -161,6 +194,10 @@ class Core(Protocol):
     @property
     def scheduling(self) -> Scheduling:
         """Jobs."""
+
+    @property
+    def control(self) -> Control:
+        """Jobs paused, left out, cancelled, backfilled."""
 
     @property
     def heartbeats(self) -> Heartbeats:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from engine.scheduling import Chosen
 from gateway.protocol import methods
 from gateway.rpc.desk import Call, Desk
 from jobs.errors import JobNotFound
+from jobs.store.rows import at, instant
 
 
 async def status(desk: Desk, _call: Call, _params: methods.Nothing) -> object:
@@ -55,6 +57,47 @@ async def run(desk: Desk, call: Call, params: methods.CronRunParams) -> object:
     return await desk.core.scheduling.run(params.ref, mode=params.mode, by=call.by)
 
 
+async def pause(desk: Desk, call: Call, params: methods.CronPauseParams) -> object:
+    """`cron.pause`."""
+    until = None if params.until_ms is None else instant(params.until_ms)
+    return await desk.core.control.pause(
+        _chosen(params), by=call.by, note=params.note or "", until=until
+    )
+
+
+async def resume(desk: Desk, call: Call, params: methods.CronChosenParams) -> object:
+    """`cron.resume`."""
+    return await desk.core.control.resume(_chosen(params), by=call.by)
+
+
+async def skip(desk: Desk, call: Call, params: methods.CronSkipParams) -> object:
+    """`cron.skip`."""
+    return await desk.core.control.skip(
+        params.ref, by=call.by, count=params.count, note=params.note or "", undo=params.undo
+    )
+
+
+async def cancel(desk: Desk, call: Call, params: methods.CronCancelParams) -> object:
+    """`cron.cancel`."""
+    return await desk.core.control.cancel(params.run_id, by=call.by)
+
+
+async def backfill(desk: Desk, call: Call, params: methods.CronBackfillParams) -> object:
+    """`cron.backfill`."""
+    return await desk.core.control.backfill(
+        params.ref,
+        since=at(params.from_ms),
+        until=at(params.to_ms),
+        by=call.by,
+        policy=params.policy,
+        dry_run=params.dry_run,
+    )
+
+
 async def runs(desk: Desk, _: Call, params: methods.CronRunsParams) -> object:
     """`cron.runs`."""
     return await desk.core.scheduling.runs(params.wire())
+
+
+def _chosen(params: methods.CronChosenParams) -> Chosen:
+    return Chosen(ref=params.id, tag=params.tag, everything=params.all)

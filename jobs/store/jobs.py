@@ -257,6 +257,29 @@ def next_due(tx: Tx) -> datetime | None:
     return instant(tx.exec_driver_sql(_NEXT).scalar())
 
 
+def to_watch(tx: Tx, now: datetime) -> list[StoredJob]:
+    """Return the jobs that want a look by now, by the partial index `jobs_watch`."""
+    rows = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM jobs WHERE watch_at IS NOT NULL AND watch_at <= ?"
+        " ORDER BY watch_at LIMIT 1000",
+        (ms(now),),
+    )
+    found = []
+    for row in rows.all():
+        try:
+            found.append(_stored(row))
+        except InvalidJob as error:
+            quarantine(tx, row[0], error.why)
+            set_state(tx, row[0], watch_at=None)
+    return found
+
+
+def next_watch(tx: Tx) -> datetime | None:
+    """Return the earliest instant at which a job wants a look."""
+    sql = "SELECT min(watch_at) FROM jobs WHERE watch_at IS NOT NULL"
+    return instant(tx.exec_driver_sql(sql).scalar())
+
+
 def quarantine(tx: Tx, job_id: str, why: str) -> None:
     """Take a job that cannot be read out of the schedule; its row stays as it is."""
     tx.exec_driver_sql(

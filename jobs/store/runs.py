@@ -147,6 +147,11 @@ def insert(tx: Tx, rows: Sequence[Run]) -> None:
         ) from error
 
 
+def insert_slots(tx: Tx, rows: Sequence[Run]) -> None:
+    """Write rows of slots; a slot that has its row keeps it."""
+    _write(tx, [run_row(run) for run in rows])
+
+
 def start(tx: Tx, run_ids: Sequence[str], at: datetime) -> None:
     """Note that runs have begun."""
     values = [(ms(at), run_id) for run_id in run_ids]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from engine.scheduling import Chosen
 from engine.wake import NewEvent
 from gateway.rpc.core import ChatOrder
 from jobs.errors import ConfigOwned, InvalidInput, JobNotFound
@@ -111,6 +112,32 @@ class FakeWakes:
         return self.outcome
 
 
+class FakeControl:
+    """Every call is kept, and answered with its name."""
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+
+    async def pause(self, chosen: Chosen, **how: Any) -> dict[str, Any]:
+        return self._told("pause", chosen, how)
+
+    async def resume(self, chosen: Chosen, **how: Any) -> dict[str, Any]:
+        return self._told("resume", chosen, how)
+
+    async def skip(self, ref: str, **how: Any) -> dict[str, Any]:
+        return self._told("skip", ref, how)
+
+    async def cancel(self, run_id: str, **how: Any) -> dict[str, Any]:
+        return self._told("cancel", run_id, how)
+
+    async def backfill(self, ref: str, **how: Any) -> dict[str, Any]:
+        return self._told("backfill", ref, how)
+
+    def _told(self, what: str, whom: object, how: dict[str, Any]) -> dict[str, Any]:
+        self.said.append((what, (whom, how)))
+        return {"ok": True}
+
+
 class FakeConversation:
     def __init__(self, said: Said) -> None:
         self.said = said
@@ -168,6 +195,7 @@ class FakeCore:
     def __init__(self) -> None:
         self.said = Said()
         self.scheduling = FakeScheduling(self.said)
+        self.control = FakeControl(self.said)
         self.heartbeats = FakeHeartbeats(self.said)
         self.wakes = FakeWakes(self.said)
         self.conversation = FakeConversation(self.said)

@@ -1,0 +1,186 @@
+"""When a job's trouble is told to a person, and in which words (cron.md §10.4, §22 row 18). Pure.
+
+What was told stands in the job's ``alarm`` state, so that nobody is told twice: ``openMs``
+since when a trouble is being told, ``lastMs`` when it was told last, ``lastOkMs`` the last
+success, ``overdueSinceMs`` a dead man's alarm, ``key`` the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from engine.agents.secrets import redacted
+from engine.route import TargetWish
+from jobs.codec import ms
+from jobs.duration import format_duration
+from jobs.ledger import Run, RunStatus
+from jobs.model import Job, JobState
+from jobs.policies import FailureAlert
+from jobs.wallclock import EPOCH
+
+ERROR_MOST: Final = 200  # characters of an error in a chat
+_MS: Final = timedelta(milliseconds=1)
+_PLAIN: Final = FailureAlert()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRules:
+    """What the config says about alarms: `cron.failureAlert`, `cron.failureDestination`."""
+
+    alert: FailureAlert | None = None  # None: only jobs that ask for it, or have a place for it
+    destination: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Words for a person, and what is remembered of having said them."""
+
+    text: str
+    state: Mapping[str, Any]
+
+
+def rule_of(job: Job, rules: AlertRules) -> FailureAlert | None:
+    """Return the rule in force for a job; None if nobody wants to know."""
+    own = job.policies.failure_alert
+    if isinstance(own, FailureAlert):
+        return own
+    if own is False or job.delivery.best_effort:
+        return None
+    has_place = bool(job.delivery.extra.get("failureDestination") or rules.destination)
+    return rules.alert or (_PLAIN if has_place else None)
+
+
+def after_run(
+    job: Job,
+    before: JobState,
+    run: Run,
+    now: datetime,
+    *,
+    rule: FailureAlert | None,
+    failure: str = "",
+    switched_off: bool = False,
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    """Return the alarm state after a run, if it changes, and words if somebody is told."""
+    alarm = dict(before.alarm)
+    match run.status:
+        case RunStatus.OK:
+            return _succeeded(job, alarm, now)
+        case RunStatus.FAILED if switched_off:
+            text = f"{_headline(job, before, run)}\n{_switched_off(job)}"
+            return _opened(alarm, now), text
+        case RunStatus.FAILED:
+            count = before.consecutive_errors + 1
+            words = _failed(job, count, run, failure)
+        case RunStatus.SKIPPED if rule is not None and rule.include_skipped:
+            count = before.consecutive_skipped + 1
+            reason = run.reason.value if run.reason else run.because
+            words = f'Cron job "{job.name}" skipped {count} times\nSkip reason: {reason}'
+        case _:
+            return None, None
+    if rule is None or count < rule.after or _cooling(alarm, rule, now):
+        return None, None
+    return _opened(alarm, now), words
+
+
+def overdue(job: Job, state: JobState, now: datetime, since: datetime) -> Alarm:
+    """Return the dead man's alarm: no success for as long as the job may do without."""
+    within = format_duration(job.policies.expect_within or timedelta())
+    last = state.alarm.get("lastOkMs")
+    told = f"{EPOCH + last * _MS:%Y-%m-%d %H:%MZ}" if last is not None else "never"
+    text = (
+        f'Cron job "{job.name}" has not succeeded for {within}\nLast success: {told}\n'
+        f"See: engine cron runs {job.id}"
+    )
+    return Alarm(text=text, state={**state.alarm, "overdueSinceMs": ms(since), "lastMs": ms(now)})
+
+
+def late(job: Job, state: JobState, slot: datetime, by: datetime, what: str) -> Alarm:
+    """Return the alarm of a slot that was not done by its deadline."""
+    text = (
+        f'Cron job "{job.name}" was not done by {by:%Y-%m-%d %H:%MZ}\n'
+        f"Slot: {slot:%Y-%m-%d %H:%MZ} ({what})\nSee: engine cron runs {job.id}"
+    )
+    return Alarm(text=text, state={**state.alarm, "lateSlotMs": ms(slot)})
+
+
+def wishes(job: Job, rule: FailureAlert | None, rules: AlertRules) -> list[Mapping[str, Any]]:
+    """Return where an alarm may go, best first: ``{mode, channel, to, accountId}`` (§10.4)."""
+    own: Mapping[str, Any] = {}
+    if rule is not None:
+        own = {"mode": rule.mode, "channel": rule.channel, "to": rule.to}
+        own = {**own, "accountId": rule.account_id}
+    given = job.delivery.extra.get("failureDestination")
+    merged = {**rules.destination, **(given if isinstance(given, Mapping) else {})}
+    primary = job.delivery
+    found = [own, merged]
+    if primary.mode == "announce":
+        found.append(
+            {
+                "channel": primary.channel,
+                "to": primary.to,
+                "accountId": primary.account_id,
+                "threadId": primary.thread_id,
+            }
+        )
+    named = [place for place in found if any(place.get(key) for key in ("channel", "to", "mode"))]
+    return [*named, {"channel": "last"}]
+
+
+def target_of(place: Mapping[str, Any]) -> TargetWish:
+    """Return a place as a wish that can be resolved."""
+    channel = place.get("channel")
+    if place.get("mode") == "webhook":
+        channel = "webhook"
+    return TargetWish(
+        target=str(channel or "last"),
+        to=place.get("to"),
+        account_id=place.get("accountId"),
+        thread_id=place.get("threadId"),
+        source="config",
+    )
+
+
+def _succeeded(
+    job: Job, alarm: dict[str, Any], now: datetime
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    told = alarm.get("openMs") or alarm.get("overdueSinceMs")
+    watched = job.policies.expect_within is not None
+    if not told and not watched:
+        return None, None
+    kept = {"lastOkMs": ms(now)} if watched else {}
+    if not told:
+        return kept, None
+    since = EPOCH + int(told) * _MS
+    return kept, f'Cron job "{job.name}" recovered (in trouble since {since:%Y-%m-%d %H:%MZ})'
+
+
+def _failed(job: Job, count: int, run: Run, failure: str) -> str:
+    times = "once" if count == 1 else f"{count} times"
+    message = redacted(" ".join(str((run.error or {}).get("message", "")).split()))
+    lines = [f'Cron job "{job.name}" failed {times}']
+    if failure:
+        lines.append(f"Cause: {failure}")
+    if message:
+        lines.append(f"Last error: {message[:ERROR_MOST]}")
+    return "\n".join(lines)
+
+
+def _headline(job: Job, before: JobState, run: Run) -> str:
+    failure = str((run.error or {}).get("class", ""))
+    return _failed(job, before.consecutive_errors + 1, run, failure)
+
+
+def _switched_off(job: Job) -> str:
+    return f"It was switched off. When it is mended: engine cron enable {job.id}"
+
+
+def _opened(alarm: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    return {**alarm, "openMs": alarm.get("openMs") or ms(now), "lastMs": ms(now)}
+
+
+def _cooling(alarm: Mapping[str, Any], rule: FailureAlert, now: datetime) -> bool:
+    last = alarm.get("lastMs") if alarm.get("openMs") else None
+    return last is not None and now < EPOCH + int(last) * _MS + rule.cooldown

@@ -1,0 +1,178 @@
+"""Sends alarms, and looks after jobs between their slots: pauses that end, deadlines that pass.
+
+An alarm is a message like any other: committed with what it tells of, carried by the sender,
+its receipt on record (cron.md §10.4: alerts are awaited and recorded).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from engine import alarms
+from engine.alarms import Alarm, AlertRules
+from engine.events import Bus
+from engine.outbox import Delivery, Priority, expiry
+from engine.outlet import find_route
+from engine.roster import Roster
+from engine.scheduling import watching
+from engine.store import outbox
+from engine.target import Route
+from jobs.ledger import Run, RunStatus
+from jobs.model import Job, StoredJob
+from jobs.policies import FailureAlert
+from jobs.store import jobs as job_rows, runs as run_rows
+from jobs.store.base import RunQuery
+from jobs.store.db import Database, Tx
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN: Final = timedelta(seconds=1)
+_MOMENT: Final = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An alarm on its way: its message, or why there is none."""
+
+    delivery: Delivery | None
+    because: str = ""
+
+
+class Alerting:
+    """Finds the way of an alarm, and raises those that no run raises."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        bus: Bus,
+        roster: Callable[[], Roster],
+        rules: Callable[[], AlertRules],
+        end_pauses: Callable[[], Awaitable[int]],
+    ) -> None:
+        self._database = database
+        self._bus = bus
+        self._roster = roster
+        self._rules = rules
+        self._end_pauses = end_pauses
+        self._asked: datetime | None = None
+        self._next: datetime | None = None
+
+    def rule_of(self, job: Job) -> FailureAlert | None:
+        """Return the rule in force for a job; None if nobody wants to know of its failures."""
+        return alarms.rule_of(job, self._rules())
+
+    async def message(self, job: Job, text: str, key: str, now: datetime) -> Told:
+        """Return the message of an alarm: to the first place on its list that can be reached."""
+        agent = self._roster().agent(job.agent_id).agent_id
+        because = "nobody is named for it"
+        rules = self._rules()
+        for place in alarms.wishes(job, alarms.rule_of(job, rules), rules):
+            found = await find_route(
+                self._database,
+                self._roster(),
+                alarms.target_of(place),
+                agent_id=agent,
+                session_key=job.session_key,
+            )
+            if isinstance(found, Route):
+                return Told(delivery=_delivery(job, found, text, key, now))
+            because = found.because
+        log.warning("an alarm has nowhere to go", extra={"job_id": job.id, "because": because})
+        return Told(delivery=None, because=because)
+
+    async def look(self, now: datetime) -> datetime | None:
+        """Look after every job that wants it by now; returns when the next one does."""
+        asked = self._asked
+        known = asked is not None and timedelta() <= now - asked < LOOK_AGAIN
+        if known and (self._next is None or self._next > now):
+            return self._next
+        self._asked = now
+        self._next = await self._database.read(job_rows.next_watch)
+        if self._next is not None and self._next <= now:
+            await self._end_pauses()
+            for stored in await self._database.write(lambda tx: job_rows.to_watch(tx, now)):
+                await self._look_after(stored, now)
+            self._next = await self._database.read(job_rows.next_watch)
+        return self._next
+
+    async def _look_after(self, stored: StoredJob, now: datetime) -> None:
+        raised = await self._database.read(lambda tx: _raised(tx, stored, now))
+        state = stored.state
+        messages: list[Delivery] = []
+        for number, alarm in enumerate(raised):
+            told = await self.message(
+                stored.job, alarm.text, f"alarm:{stored.job.id}:{now:%Y%m%d%H%M%S}:{number}", now
+            )
+            state = replace(state, alarm=noted({**state.alarm, **alarm.state}, told))
+            if told.delivery is not None:
+                messages.append(told.delivery)
+        watch_at = watching.next_watch(stored.job, state, now)
+
+        def work(tx: Tx) -> None:
+            for message in messages:
+                outbox.add(tx, message)
+            job_rows.set_state(tx, stored.job.id, alarm=state.alarm or None, watch_at=watch_at)
+
+        await self._database.write(work)
+        for message in messages:
+            self._bus.publish("outbox", {"key": message.key, "state": message.state.value})
+
+
+def noted(state: Mapping[str, Any], told: Told) -> dict[str, Any]:
+    """Remember which message told of it, or why nobody was told."""
+    kept = {key: value for key, value in state.items() if key not in ("key", "because")}
+    if told.delivery is None:
+        return {**kept, "because": told.because}
+    return {**kept, "key": told.delivery.key}
+
+
+def _delivery(job: Job, route: Route, text: str, key: str, now: datetime) -> Delivery:
+    return Delivery(
+        key=key,
+        route=route,
+        text=text,
+        kind="cron",
+        created_at=now,
+        expires_at=expiry("cron", now),
+        agent_id=job.agent_id,
+        job_id=job.id,
+        priority=Priority.CRON,
+    )
+
+
+def _raised(tx: Tx, stored: StoredJob, now: datetime) -> list[Alarm]:
+    """Return the alarms of a job that are due by now."""
+    job, state = stored.job, stored.state
+    found = []
+    if job.policies.expect_within is not None and watching.overdue_since(state) is None:
+        by = watching.expected_by(job, state, now)
+        if by <= now:
+            found.append(alarms.overdue(job, state, now, by))
+    if job.policies.must_finish_by is not None:
+        since = (state.watch_at or now) - _MOMENT
+        slot = watching.last_deadline(job, now, since=since)
+        if slot is not None and (what := _not_done(tx, job, slot)):
+            found.append(alarms.late(job, state, slot, watching.deadline_of(job, slot), what))
+    return found
+
+
+def _not_done(tx: Tx, job: Job, slot: datetime) -> str:
+    """Return what became of a slot that is not done by its deadline; nothing if it is done."""
+    by = watching.deadline_of(job, slot)
+    query = RunQuery(job_id=job.id, since=slot - timedelta(days=1), limit=500)
+    rows = [run for run in run_rows.page(tx, query).entries if _serves(run, slot)]
+    if any(run.status is RunStatus.OK and run.ended_at and run.ended_at <= by for run in rows):
+        return ""
+    if not rows:
+        return "it has not begun"
+    last = rows[0]
+    return last.status.value + (f", {last.reason.value}" if last.reason else "")
+
+
+def _serves(run: Run, slot: datetime) -> bool:
+    return run.slot == slot or (run.slot is None and (run.claimed_at or slot) >= slot)

@@ -1,0 +1,283 @@
+"""What an operator does to jobs, and what their trouble tells him (cron.md §22)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from engine.agents.base import FailureClass
+from engine.pytest_plugin import EngineSim
+from engine.scheduling import Chosen
+from engine.testing import ScriptedAgent, Simulation
+from jobs.errors import InvalidInput, JobNotFound
+from jobs.ledger import Trigger
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+OFF: dict[str, Any] = {"agents": {"defaults": {"heartbeat": {"every": "0m", "target": "last"}}}}
+START = "2026-06-01 00:30"
+
+
+def declaring(cron: dict[str, Any] | None = None, **jobs: Any) -> dict[str, Any]:
+    return OFF | {"cron": {"jobs": jobs, **(cron or {})}}
+
+
+def hourly(**asked: Any) -> dict[str, Any]:
+    return {"schedule": "0 * * * *", "message": "look", **asked}
+
+
+def one(ref: str = "job") -> Chosen:
+    return Chosen(ref=ref)
+
+
+async def job_of(sim: Simulation) -> dict[str, Any]:
+    return await sim.engine.scheduling.get("job")
+
+
+# -- pausing -------------------------------------------------------------------------------------
+
+
+async def test_a_paused_job_does_not_run_and_its_slots_are_told_when_it_goes_on(
+    engine_sim: EngineSim,
+) -> None:
+    job = hourly(misfire={"policy": "skip"})
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC")
+    await sim.until("2026-06-01 01:30")
+    await sim.engine.control.pause(one(), by="ana", note="on holiday")
+    assert (await job_of(sim))["state"]["paused"]["note"] == "on holiday"
+    await sim.until("2026-06-01 04:30")
+    await sim.engine.control.resume(one(), by="ana")
+    report = await sim.until("2026-06-01 05:30")
+    assert [(row.local, row.status, row.reason) for row in report.rows] == [
+        ("01:00", "ok", None),
+        ("02:00", "skipped", "paused"),
+        ("03:00", "skipped", "paused"),
+        ("04:00", "skipped", "paused"),
+        ("05:00", "ok", None),
+    ]
+    assert report.rows[1].because == "it was paused by ana: on holiday"
+
+
+async def test_what_a_pause_held_up_is_made_up_by_the_misfire_policy(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
+    await sim.open()
+    await sim.engine.control.pause(one(), by="ana")
+    await sim.until("2026-06-01 03:10")
+    await sim.engine.control.resume(one(), by="ana")
+    report = await sim.until("2026-06-01 03:30")
+    assert [(row.local, row.status) for row in report.rows] == [
+        ("01:00", "skipped"),
+        ("02:00", "skipped"),
+        ("03:00", "ok"),
+    ]
+    assert report.rows[-1].row.trigger is Trigger.CATCHUP
+
+
+async def test_a_pause_ends_by_itself(engine_sim: EngineSim) -> None:
+    sim = engine_sim(declaring(job=hourly(misfire={"policy": "skip"})), start=START, zone="UTC")
+    await sim.open()
+    until = datetime(2026, 6, 1, 2, 30, tzinfo=UTC)
+    await sim.engine.control.pause(one(), by="ana", until=until)
+    report = await sim.until("2026-06-01 03:30")
+    assert [(row.local, row.status) for row in report.rows] == [
+        ("01:00", "skipped"),
+        ("02:00", "skipped"),
+        ("03:00", "ok"),
+    ]
+    assert (await job_of(sim))["state"].get("paused") is None
+
+
+async def test_a_pause_survives_a_restart_and_a_reload(engine_sim: EngineSim) -> None:
+    sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
+    await sim.open()
+    await sim.engine.control.pause(one(), by="ana")
+    await sim.restart()
+    await sim.apply(declaring(job=hourly(description="changed")))
+    assert (await sim.until("2026-06-01 02:30")).rows == ()
+
+
+async def test_jobs_are_paused_by_tag_and_all_at_once(engine_sim: EngineSim) -> None:
+    jobs = {"a": hourly(tags=["night"]), "b": hourly(tags=["night"]), "c": hourly()}
+    sim = engine_sim(declaring(**jobs), start=START, zone="UTC")
+    await sim.open()
+    told = await sim.engine.control.pause(Chosen(tag="night"), by="ana")
+    assert told["paused"] == 2
+    assert [row.job for row in (await sim.until("2026-06-01 01:30")).rows] == ["c"]
+    assert (await sim.engine.control.pause(Chosen(everything=True), by="ana"))["paused"] == 1
+    assert (await sim.engine.control.resume(Chosen(everything=True), by="ana"))["resumed"] == 3
+    with pytest.raises(JobNotFound, match="no job has the tag 'day'"):
+        await sim.engine.control.pause(Chosen(tag="day"), by="ana")
+    with pytest.raises(InvalidInput, match="the end of the pause has passed"):
+        await sim.engine.control.pause(one("a"), by="ana", until=sim.now())
+
+
+# -- leaving out, running again ------------------------------------------------------------------
+
+
+async def test_the_next_slots_can_be_left_out_once(engine_sim: EngineSim) -> None:
+    sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
+    await sim.open()
+    told = await sim.engine.control.skip("job", by="ana", count=2, note="moving house")
+    assert len(told["skipped"]) == 2
+    report = await sim.until("2026-06-01 03:30")
+    assert [(row.local, row.status, row.reason) for row in report.rows] == [
+        ("01:00", "skipped", "calendar-excluded"),
+        ("02:00", "skipped", "calendar-excluded"),
+        ("03:00", "ok", None),
+    ]
+    assert report.rows[0].because == "this slot was left out: by ana: moving house"
+
+
+async def test_leaving_out_can_be_taken_back(engine_sim: EngineSim) -> None:
+    sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
+    await sim.open()
+    await sim.engine.control.skip("job", by="ana")
+    await sim.engine.control.skip("job", by="ana", undo=True)
+    assert [row.status for row in (await sim.until("2026-06-01 01:30")).rows] == ["ok"]
+
+
+async def test_a_run_can_be_cancelled_whether_it_goes_on_or_waits(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then="Done.", takes=10 * HOUR)
+    job = hourly(overlap="buffer-one", timeoutSeconds=0)
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=agent)
+    first, second = [row.row.id for row in (await sim.until("2026-06-01 02:30")).rows]
+    assert (await sim.engine.control.cancel(second, by="ana"))["cancelled"]
+    assert (await sim.engine.control.cancel(first, by="ana"))["cancelled"]
+    report = await sim.advance(MINUTE)
+    assert [(row.status, row.reason) for row in report.rows] == [
+        ("skipped", "agent-runner-cancelled")
+    ] * 2
+    assert not (await sim.engine.control.cancel(first, by="ana"))["cancelled"]
+    with pytest.raises(JobNotFound, match="not on record"):
+        await sim.engine.control.cancel("nothing", by="ana")
+
+
+async def test_a_backfill_runs_the_slots_that_did_not(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then="Done.")
+    job = hourly(message="Report for {{scheduledFor}}", misfire={"policy": "skip"})
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=agent)
+    await sim.until("2026-06-01 01:30")
+    await sim.restart(down_for=3 * HOUR)  # 02:00, 03:00 and 04:00 are missed
+    await sim.until("2026-06-01 05:30")
+    range_ = {
+        "since": datetime(2026, 6, 1, 0, tzinfo=UTC),
+        "until": datetime(2026, 6, 1, 5, tzinfo=UTC),
+    }
+    plan = await sim.engine.control.backfill("job", by="ana", dry_run=True, **range_)
+    assert (len(plan["slots"]), plan["runIds"]) == (4, [])  # midnight never ran, too
+    await sim.engine.control.backfill("job", by="ana", **range_)
+    report = await sim.advance(MINUTE)
+    filled = [row for row in report.rows if row.row.trigger is Trigger.BACKFILL]
+    assert [row.status for row in filled] == ["ok"] * 4
+    said = [one.prompt.split("\n")[0] for one in agent.requests[-4:]]
+    assert said == [f"Report for 2026-06-01T0{hour}:00:00+00:00" for hour in (0, 2, 3, 4)]
+    again = await sim.engine.control.backfill("job", by="ana", **range_)
+    assert again["slots"] == []
+
+
+# -- alarms --------------------------------------------------------------------------------------
+
+
+async def told(sim: Simulation) -> list[str]:
+    return [one.text for one in (await sim.report()).deliveries]
+
+
+async def test_a_failing_job_is_told_once_and_again_when_it_recovers(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(*[FailureClass.AUTH] * 4, then="Fine.")
+    job = hourly(failureAlert={"after": 2, "cooldown": "24h"}, retry={"backoffMs": [0]})
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=agent)
+    await sim.until("2026-06-01 05:30")
+    assert await told(sim) == [
+        'Cron job "job" failed 2 times\nCause: auth\nLast error: scripted auth',
+        'Cron job "job" recovered (in trouble since 2026-06-01 02:00Z)',
+        "Fine.",
+    ]
+
+
+async def test_a_job_with_a_place_for_failures_needs_no_more(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then=FailureClass.AUTH)
+    place = {"channel": "local", "to": "nurse"}
+    deliver = {"mode": "announce", "channel": "local", "to": "me", "failureDestination": place}
+    job = hourly(delivery=deliver, retry={"backoffMs": [0]})
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=agent)
+    report = await sim.until("2026-06-01 02:30")
+    assert [one.to for one in report.deliveries] == ["nurse"]
+    assert (await job_of(sim))["state"]["alarm"]["key"].startswith("alarm:")
+
+
+@pytest.mark.parametrize("off", [{"failureAlert": False}, {}])
+async def test_nobody_is_told_who_does_not_want_to_know(
+    engine_sim: EngineSim, off: dict[str, Any]
+) -> None:
+    agent = ScriptedAgent(then=FailureClass.AUTH)
+    job = hourly(retry={"backoffMs": [0]}, **off)
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=agent)
+    assert (await sim.until("2026-06-01 05:30")).deliveries == ()
+
+
+async def test_the_alerts_of_all_jobs_stand_in_the_config(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then=FailureClass.AUTH)
+    alert = {"enabled": True, "after": 1, "channel": "local", "to": "nurse"}
+    config = declaring({"failureAlert": alert}, job=hourly())
+    sim = engine_sim(config, start=START, zone="UTC", agent=agent)
+    report = await sim.until("2026-06-01 01:30")
+    assert [(one.to, one.text.split("\n")[0]) for one in report.deliveries] == [
+        ("nurse", 'Cron job "job" failed once')
+    ]
+
+
+async def test_a_job_that_is_switched_off_says_how_to_switch_it_on(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then=FailureClass.AUTH)
+    config = declaring({"autoDisableAfter": 3}, job=hourly(retry={"backoffMs": [0]}))
+    sim = engine_sim(config, start=START, zone="UTC", agent=agent)
+    await sim.until("2026-06-01 05:30")
+    (text,) = await told(sim)
+    assert text.startswith('Cron job "job" failed 3 times')
+    assert text.endswith("It was switched off. When it is mended: engine cron enable cfg:job")
+    await sim.engine.control.resume(one(), by="ana")
+    assert (await job_of(sim))["enabled"]
+
+
+async def test_a_job_that_does_not_succeed_in_time_is_missed(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent("Fine.", *[FailureClass.AUTH] * 4, then="Fine.")
+    job = hourly(expectWithin="150m", retry={"backoffMs": [0]})
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=agent)
+    await sim.until("2026-06-01 07:30")
+    see = "See: engine cron runs cfg:job"
+    assert await told(sim) == [
+        "Fine.",
+        f'Cron job "job" has not succeeded for 2h30m\nLast success: 2026-06-01 01:00Z\n{see}',
+        'Cron job "job" recovered (in trouble since 2026-06-01 03:30Z)',
+        "Fine.",
+        "Fine.",
+    ]
+
+
+async def test_the_dead_mans_alarm_comes_also_when_the_gateway_was_down(
+    engine_sim: EngineSim,
+) -> None:
+    job = {"schedule": "0 3 * * *", "message": "back up", "expectWithin": "26h"}
+    sim = engine_sim(declaring(job=job | {"misfire": {"policy": "skip"}}), start=START, zone="UTC")
+    await sim.until("2026-06-01 04:00")
+    await sim.restart(down_for=3 * 24 * HOUR)
+    await sim.advance(MINUTE)
+    assert 'Cron job "job" has not succeeded for 1d2h' in (await told(sim))[-1]
+
+
+@pytest.mark.parametrize(("by", "alarmed"), [("01:20", True), ("20m", True), ("45m", False)])
+async def test_a_slot_that_is_not_done_by_its_deadline_is_told(
+    engine_sim: EngineSim, by: str, alarmed: bool
+) -> None:
+    agent = ScriptedAgent(then="Done.", takes=30 * MINUTE)
+    job = {"schedule": "0 1 * * *", "message": "report", "mustFinishBy": by, "tz": "UTC"}
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=agent)
+    await sim.until("2026-06-01 03:00")
+    texts = set(await told(sim)) - {"Done."}
+    wanted = 'Cron job "job" was not done by 2026-06-01 01:20Z\nSlot: 2026-06-01 01:00Z (running)'
+    assert [text.startswith(wanted) for text in texts] == ([True] if alarmed else [])
