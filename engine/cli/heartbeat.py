@@ -34,12 +34,15 @@ def group() -> None:
 def last(ctx: click.Context, line: Line, agent_id: str | None) -> int:
     """What the last beat did and why, in one sentence; works with the gateway down.
 
-    Read from this machine's store. With --url or --port the gateway there is asked.
+    Read from this machine's store. With --url or --port the gateway there is asked, and so is
+    the gateway of this home if a server keeps its store.
     """
     asked_there = any(ctx.params.get(name) for name in _FROM_AFAR)
-    if not asked_there and line.address.source != "env":
+    paths = here(ctx).paths
+    file = heartbeat_last.database(paths)
+    if file is not None and not asked_there and line.address.source != "env":
         wish = heartbeat_last.Wish(agent_id=agent_id, as_json=line.as_json)
-        return heartbeat_last.answer(here(ctx).paths, wish)
+        return heartbeat_last.answer(paths, file, wish)
     record = line.call("last-heartbeat", {"agentId": agent_id} if agent_id else {})
     line.show(record, lambda told: _last_words(told, line))
     return 0

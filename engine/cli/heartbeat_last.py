@@ -34,6 +34,7 @@ _FINAL: Final = "('ok', 'failed', 'skipped', 'missed')"
 _RUN: Final = ", ".join(RUN_COLUMNS)
 _SENT: Final = (
     "key, state, kind, route, text, created_at, expires_at, reason, attempts, next_attempt_at,"
+    " last_error,"
     " (SELECT message_id FROM receipts WHERE delivery_key = key ORDER BY chunk DESC LIMIT 1)"
 )
 # One step of the index per agent, however many rows there are.
@@ -82,21 +83,27 @@ class Wish:
 def run(argv: Sequence[str], *, profile: str | None = None) -> int:
     """Answer from the words after `heartbeat last`; the exit status.
 
-    Options of the gateway calls (`--url` …) take the long way: they ask that gateway.
+    Options of the gateway calls (`--url` …) take the long way: they ask that gateway. So does
+    a home whose store is on a server.
     """
     wish = understood(argv)
-    if wish is None or os.environ.get("ENGINE_GATEWAY_URL", "").strip():
-        from engine.cli.app import run as long_way
-
-        words = ["heartbeat", "last", *argv]
-        return long_way(words if profile is None else ["--profile", profile, *words])
     try:
-        return answer(resolve(os.environ, profile=profile), wish)
+        paths = resolve(os.environ, profile=profile)
+        file = database(paths)
+        if wish is None or file is None or os.environ.get("ENGINE_GATEWAY_URL", "").strip():
+            return _long_way(["heartbeat", "last", *argv], profile)
+        return answer(paths, file, wish)
     except EngineError as error:
-        return _refused(error, as_json=wish.as_json)
+        return _refused(error, as_json="--json" in argv)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _long_way(words: list[str], profile: str | None) -> int:
+    from engine.cli.app import run as long_way
+
+    return long_way(words if profile is None else ["--profile", profile, *words])
 
 
 def understood(argv: Sequence[str]) -> Wish | None:
@@ -117,11 +124,10 @@ def understood(argv: Sequence[str]) -> Wish | None:
     return Wish(agent_id=agent_id, as_json=as_json)
 
 
-def answer(paths: Paths, wish: Wish) -> int:
+def answer(paths: Paths, file: Path, wish: Wish) -> int:
     """Print the last beat: a sentence first, then who else beats, then where this is from."""
     now = SystemClock().now()
     values = fast.read(paths.config)
-    file = database(paths)
     beats = newest(file, wish.agent_id)
     unfinished = under_way(file, wish.agent_id)
     owner = lock.read(paths.state)
@@ -142,19 +148,14 @@ def answer(paths: Paths, wish: Wish) -> int:
     return 0
 
 
-def database(paths: Paths) -> Path:
-    """The file of the state database; another server's is refused with the way round."""
+def database(paths: Paths) -> Path | None:
+    """The file of the state database; None where a server keeps it: then the gateway is asked."""
     url = fast.get(fast.read(paths.config), "store.url")
     if not isinstance(url, str) or not url.strip():
         return paths.database
     text = expand(url.strip(), os.environ)
     if not text.startswith("sqlite"):
-        raise StoreUnavailable(
-            "the last heartbeat was not read",
-            why="store.url is not a file on this machine",
-            fix="ask the gateway: engine heartbeat last --port "
-            f"{fast.port(paths, fast.read(paths.config), os.environ)[0]}",
-        )
+        return None
     return Path(text.partition(":///")[2].partition("?")[0])
 
 
@@ -223,7 +224,7 @@ def _delivery(db: sqlite3.Connection, run: Run) -> Delivery | None:
     ).fetchone()
     if found is None:
         return None
-    key, state, kind, route, text, created, expires, reason, attempts, again, receipt = found
+    key, state, kind, route, text, created, expires, reason, attempts, again, error, receipt = found
     return Delivery(
         key=key,
         state=State(state),
@@ -235,6 +236,7 @@ def _delivery(db: sqlite3.Connection, run: Run) -> Delivery | None:
         reason=reason,
         attempts=attempts,
         next_attempt_at=instant(again),
+        last_error=json.loads(error) if error else None,
         message_ids=(receipt,) if receipt else (),
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -190,11 +189,13 @@ def _beat_words(view: View) -> str:
 
 
 def _stored_beat(view: View) -> str:
-    file: Path = view.place.paths.database
     try:
-        beats = heartbeat_last.newest(file)
+        file = heartbeat_last.database(view.place.paths)
+        beats = [] if file is None else heartbeat_last.newest(file)
     except EngineError as error:
         return str(error)
+    if file is None:
+        return "unknown (gateway down, and a server keeps the store)"
     if not beats:
         return "none yet"
     told = sentence(beats[0].run, beats[0].delivery, zone=view.where, now=view.now)

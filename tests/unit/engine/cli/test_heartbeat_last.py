@@ -20,6 +20,7 @@ from gateway.lock import Lock, Owner
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.store import runs
 from jobs.store.db import Database, Tx
+from tests.fakes.gateway_port import Port
 from tests.unit.engine.cli.conftest import Engine
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)  # not today: then the date is told too
@@ -110,6 +111,19 @@ async def test_an_alert_is_told_with_its_receipt(
     await stored(home, [run], sent)
     _, told = last(capsys)
     assert 'It said "the build is red": delivered to telegram → 42, receipt 901.' in told
+
+
+async def test_an_alert_that_was_refused_is_told_with_what_the_platform_said(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, sent = alert(1)
+    error = {"class": "blocked", "code": "403", "detail": "bot was blocked by the user"}
+    failed = replace(sent, state=State.FAILED, reason="blocked", last_error=error, message_ids=())
+    await stored(home, [run], failed)
+    assert (
+        "failed (blocked: 403 bot was blocked by the user). Fix: the person must"
+        in (last(capsys)[1])
+    )
 
 
 async def test_json_has_the_keys_of_the_older_product_and_ours(
@@ -225,12 +239,26 @@ def test_a_file_that_is_no_database_is_named(
     assert "state.db was not read" in capsys.readouterr().err
 
 
-def test_a_database_on_another_machine_is_refused_with_the_way_round(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def elsewhere(home: Path) -> None:
+    """A server keeps the store of this home."""
     (home / ".engine" / "engine.json").write_text("{ store: { url: 'postgresql://x/y' } }")
-    assert heartbeat_last.run([]) == 1
-    assert "ask the gateway" in capsys.readouterr().err
+
+
+def test_where_a_server_keeps_the_store_the_gateway_is_asked(
+    elsewhere: None, gateway: Port, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.core.heartbeats.record = {"status": "skipped", "explain": "it is night"}
+    assert (heartbeat_last.run([]), capsys.readouterr().out) == (0, "it is night\n")
+    assert engine("system", "heartbeat", "last").out == "it is night\n"
+
+
+def test_where_a_server_keeps_the_store_nobody_can_tell_without_the_gateway(
+    elsewhere: None, nobody: None, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert heartbeat_last.run([]) == 3
+    assert "engine gateway" in capsys.readouterr().err
+    assert "a server keeps the store" in engine("status").out
 
 
 async def test_click_and_the_quick_way_say_the_same(
