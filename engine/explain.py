@@ -6,11 +6,12 @@ heartbeat.md §9.1 (record); design.md §5 (status mapping); operations.md §16 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engine.outbox import Delivery, State
+from engine.outbox import Delivery, FaultClass, State
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.wallclock import EPOCH, zone as zone_of
 
@@ -108,6 +109,7 @@ def _our_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
             "key": delivery.key,
             "attempts": delivery.attempts,
             **({"reason": delivery.reason} if delivery.reason else {}),
+            **({"lastError": dict(delivery.last_error)} if delivery.last_error else {}),
             **(
                 {"nextAttemptMs": _ms(delivery.next_attempt_at)} if delivery.next_attempt_at else {}
             ),
@@ -258,14 +260,36 @@ def _carried(delivery: Delivery | None, run: Run, zone: ZoneInfo) -> str:
         case State.QUEUED | State.SENDING:
             again = delivery.next_attempt_at
             later = f", next attempt {again.astimezone(zone):%H:%M:%S}" if again is not None else ""
-            return f"on its way to {where}{later}."
+            tried = f", the last attempt failed ({_fault(delivery)})" if delivery.last_error else ""
+            return f"on its way to {where}{tried}{later}.{_remedy(delivery)}"
         case State.HELD:
             return f"held for {where} until the person writes."
         case State.UNKNOWN:
-            return f"it may have reached {where}; it was not sent again, that could repeat it."
-        case State.FAILED | State.EXPIRED | State.CANCELLED:
-            why = delivery.reason or "no reason given"
-            return f"not delivered to {where}: {delivery.state.value} ({why})."
+            lost = f" ({_fault(delivery)})" if delivery.last_error or delivery.reason else ""
+            return (
+                f"it may have reached {where}{lost}; it was not sent again, that could repeat it."
+            )
+        case State.FAILED | State.EXPIRED:
+            why = _fault(delivery) or "no reason given"
+            return f"not delivered to {where}: {delivery.state.value} ({why}).{_remedy(delivery)}"
+        case State.CANCELLED:
+            return f"not delivered to {where}: cancelled ({delivery.reason or 'no reason given'})."
+
+
+def _fault(delivery: Delivery) -> str:
+    """What the platform said, e.g. ``blocked: 403 Forbidden: bot was blocked by the user``."""
+    error = delivery.last_error or {}
+    kind = str(error.get("class") or delivery.reason or "")
+    said = _short(f"{error.get('code') or ''} {error.get('detail') or ''}")
+    return f"{kind}: {said}" if said else kind
+
+
+def _remedy(delivery: Delivery) -> str:
+    """What a person can do about it; nothing where time mends it."""
+    with suppress(ValueError):  # some end for a reason of ours, which is no fault of a platform
+        fault = FaultClass(str((delivery.last_error or {}).get("class")))
+        return f" Fix: {fault.hint}." if fault.mendable else ""
+    return ""
 
 
 def _place(target: Mapping[str, Any]) -> str:

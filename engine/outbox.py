@@ -143,6 +143,11 @@ class FaultClass(StrEnum):
         return self in _SPOILING
 
     @property
+    def mendable(self) -> bool:
+        """Waiting alone does not help: somebody has to act."""
+        return self in _HINTS
+
+    @property
     def hint(self) -> str:
         """What a person can do about it (channels.md §10)."""
         return _HINTS.get(self, "engine channels status, to read what the platform said")
@@ -150,14 +155,14 @@ class FaultClass(StrEnum):
 
 _SPOILING: Final = frozenset({FaultClass.BLOCKED, FaultClass.NOT_MEMBER, FaultClass.NOT_FOUND})
 _HINTS: Final[Mapping[FaultClass, str]] = {
-    FaultClass.AUTH: "the platform refuses the credential: replace it and restart the account",
+    FaultClass.AUTH: "replace the credential: the platform refuses it",
     FaultClass.BLOCKED: "the person must unblock or start the bot",
     FaultClass.CANNOT_INITIATE: "the person must message the bot first",
     FaultClass.NOT_MEMBER: "add the bot to the group again",
     FaultClass.MUTED: "give the bot the right to write there",
-    FaultClass.NOT_FOUND: "the target is wrong or stale: correct `to`",
-    FaultClass.CONTENT_REJECTED: "the platform refuses this text",
-    FaultClass.NETWORK_AMBIGUOUS: "it may have been delivered: look into the chat",
+    FaultClass.NOT_FOUND: "correct `to`: no such chat, or nobody has written from it yet",
+    FaultClass.CONTENT_REJECTED: "word it otherwise: the platform refuses this text",
+    FaultClass.NETWORK_AMBIGUOUS: "look into the chat: it may have been delivered",
     FaultClass.PROACTIVE_DENIED: "allow messages of the bot, or write to it",
     FaultClass.QUOTA_EXHAUSTED: "wait for the reset time",
 }

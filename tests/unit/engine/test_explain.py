@@ -126,6 +126,43 @@ def test_every_state_of_a_delivery_has_a_word_and_a_sentence(state: State) -> No
         assert words["reason"] == "superseded"
 
 
+BLOCKED = {"class": "blocked", "code": "403", "detail": "Forbidden: bot was blocked by the user"}
+REFUSED = {"class": "auth", "code": "401", "detail": "Unauthorized"}
+BROKEN = {"class": "server", "code": "502", "detail": "the answer was not JSON"}
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "reason", "told"),
+    [
+        (
+            State.FAILED, BLOCKED, "blocked",
+            "(blocked: 403 Forbidden: bot was blocked by the user). Fix: the person must unblock",
+        ),
+        (
+            State.QUEUED, REFUSED, None,
+            "failed (auth: 401 Unauthorized), next attempt 13:44:22. Fix: replace the credential",
+        ),
+        (
+            State.QUEUED, BROKEN, None,
+            "the last attempt failed (server: 502 the answer was not JSON), next attempt 13:44:22.",
+        ),
+        (State.EXPIRED, BROKEN, "expired", "expired (server: 502 the answer was not JSON)."),
+        (State.EXPIRED, None, "expired", "expired (expired)."),
+        (State.CANCELLED, BROKEN, "superseded", "cancelled (superseded)."),
+        (State.UNKNOWN, None, "interrupted", "c2c:989e60 (interrupted); it was not sent again"),
+        (State.FAILED, {"class": "account-disabled"}, "account-disabled", "(account-disabled)."),
+    ],
+)  # fmt: skip
+def test_a_message_that_did_not_arrive_says_what_the_platform_said_and_what_to_do(
+    state: State, error: dict[str, str] | None, reason: str | None, told: str
+) -> None:
+    again = NOON + timedelta(minutes=1) if state is State.QUEUED else None
+    sent = _sent(state, last_error=error, reason=reason, next_attempt_at=again)
+    words = record_words(ALERT, sent)
+    assert told in words["explain"]
+    assert words["delivery"].get("lastError") == error
+
+
 @pytest.mark.parametrize(
     ("status", "word"),
     [
