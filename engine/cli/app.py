@@ -8,21 +8,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from engine.cli.ending import guarded, refuse, version
 from engine.cli.place import Place, place
-from engine.cli.render import dumped
+from engine.cli.words import split
 from jobs.errors import EngineError, UsageError
 
-INTERRUPTED: Final = 130
 _HELP: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_GLOBAL: Final = ("--profile", "--dev", "--no-color", "--version")
 
 # name → where the command lives, what it is for. Nothing is imported to print this list.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -70,7 +67,7 @@ class LazyGroup(Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's promise
         """Return the names in the order of the table."""
-        return [name for name in COMMANDS if _exists(name)]
+        return list(COMMANDS)
 
     def get_command(
         self,
@@ -79,7 +76,7 @@ class LazyGroup(Group):
     ) -> click.Command | None:
         """Import and return one command."""
         name = ALIASES.get(cmd_name, cmd_name)
-        if name not in COMMANDS or not _exists(name):
+        if name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[name][0].partition(":")
         command = getattr(import_module(module), attribute)
@@ -91,12 +88,6 @@ class LazyGroup(Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
-
-
-def _exists(name: str) -> bool:
-    file = COMMANDS[name][0].partition(":")[0].rpartition(".")[2]
-    here = Path(__file__).parent
-    return (here / f"{file}.py").is_file()
 
 
 @click.group(
@@ -119,93 +110,31 @@ def cli(ctx: click.Context, /, **_options: Any) -> None:
 def run(words: Sequence[str]) -> int:
     """Run one command line and return its exit status; errors are printed here."""
     options, rest = split(words)
+    return guarded(lambda: _run(options, rest))
+
+
+def _run(options: Mapping[str, str], rest: list[str]) -> int:
     as_json = "--json" in rest
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # where it has none: suppressed
     try:
-        return _run(options, rest)
+        return _called(options, rest)
     except EngineError as error:
         return refuse(error, as_json=as_json)
     except click.ClickException as error:
         return refuse(_usage(error), as_json=as_json)
-    except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("\n")
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us has left; the interpreter must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except click.Abort:
+        raise KeyboardInterrupt from None
 
 
-def _run(options: Mapping[str, str], rest: list[str]) -> int:
+def _called(options: Mapping[str, str], rest: list[str]) -> int:
     if "version" in options:
-        from engine import __version__
-
-        click.echo(f"engine {__version__} (release)")
-        return 0
+        return version()
     if "no-color" in options:
         os.environ["NO_COLOR"] = "1"
     here = place(profile=options.get("profile"), dev="dev" in options)
     if here.paths.notice:
         sys.stderr.write(f"{here.paths.notice}\n")
     status = cli.main(args=rest, prog_name="engine", standalone_mode=False, obj=here)
-    sys.stdout.flush()
     return status if isinstance(status, int) else 0
-
-
-def split(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Take the global options out, wherever they stand before `--` (operations.md §1.1)."""
-    options: dict[str, str] = {}
-    rest: list[str] = []
-    pending = iter(words)
-    for word in pending:
-        name, _, value = word.partition("=")
-        if word == "--":
-            rest += [word, *pending]
-        elif name == "--profile":
-            options["profile"] = value or next(pending, "")
-        elif word in _GLOBAL:
-            options[word.removeprefix("--")] = ""
-        else:
-            rest.append(word)
-    return options, rest
-
-
-def refuse(error: EngineError, *, as_json: bool) -> int:
-    """Print what, why and the next step; return the exit status (operations.md §14.1)."""
-    text = f"{error.what}: {error.why}" if error.why else error.what
-    sys.stderr.write(f"{text}\n")
-    if error.fix:
-        sys.stderr.write(f"Fix: {error.fix}\n")
-    if as_json:
-        sys.stdout.write(f"{dumped(error_json(error))}\n")
-    return error.exit_status
-
-
-def error_json(error: EngineError) -> dict[str, Any]:
-    """The error as `--json` prints it (operations.md §14.1)."""
-    told: dict[str, Any] = {
-        "type": str(error.detail.get("type") or type(error).__name__),
-        "code": _wire_code(error) or error.code,
-        "message": f"{error.what}: {error.why}" if error.why else error.what,
-    }
-    if error.fix:
-        told["fix"] = error.fix
-    for key in ("cause", "issues"):
-        if key in error.detail:
-            told[key] = error.detail[key]
-    answer: dict[str, Any] = {"ok": False, "error": told}
-    if "gateway" in error.detail:
-        answer["gateway"] = error.detail["gateway"]
-    return answer
-
-
-def _wire_code(error: EngineError) -> str | None:
-    wire = error.detail.get("error")
-    details = wire.get("details") if isinstance(wire, Mapping) else None
-    code = details.get("code") if isinstance(details, Mapping) else None
-    return str(code) if code else None
 
 
 def _usage(error: click.ClickException) -> UsageError:

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from engine.cli.ending import dumped
 from engine.cli.place import Address, Credentials, Place
-from engine.cli.render import dumped
 from gateway.client import Client
 from jobs.errors import AccessRefused, EngineError, GatewayDown
 

@@ -10,8 +10,9 @@ import click
 
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
+from engine.cli.ending import dumped
 from engine.cli.place import Place
-from engine.cli.render import dumped, one_line, relative, show_table
+from engine.cli.render import one_line, relative, show_table
 from engine.clock import SystemClock
 from engine.config import fast
 from jobs.errors import GatewayDown

@@ -16,7 +16,8 @@ import click
 
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
-from engine.cli.render import dumped, plain, stamp
+from engine.cli.ending import dumped
+from engine.cli.render import plain, stamp
 from engine.clock import SystemClock
 from gateway.client import Client
 from jobs.errors import EngineError, GatewayDown, TimedOut, UsageError

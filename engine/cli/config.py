@@ -11,8 +11,8 @@ import click
 
 from engine import __version__
 from engine.cli.app import Group, here
+from engine.cli.ending import dumped
 from engine.cli.place import Place, shown
-from engine.cli.render import dumped
 from engine.clock import SystemClock
 from engine.config import fast
 from engine.config.keypath import parse_path

@@ -13,7 +13,8 @@ from engine.cli import cron_flags, cron_remarks
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.cron_words import JOB_HEAD, JOB_SPARE, RUN_HEAD, job_facts, job_row, run_row
-from engine.cli.render import dumped, duration, facts, show_table
+from engine.cli.ending import dumped
+from engine.cli.render import duration, facts, show_table
 from engine.clock import SystemClock
 from gateway.client import Client
 from jobs.duration import parse_duration
@@ -299,13 +300,21 @@ def status(line: Line) -> None:
     epilog='Example: engine cron next "0 7 * * 1-5" --tz Europe/Berlin --count 3',
 )
 @click.argument("expr")
-@click.option("--tz", metavar="ZONE", help="The host's zone otherwise.")
-@click.option("--from", "begin", metavar="INSTANT", help="Now otherwise.")
-@click.option("--until", metavar="INSTANT")
-@click.option("--count", metavar="N", help="5 otherwise.")
+@click.option("--tz", metavar="ZONE", help="Zone of the expression; the host's otherwise.")
+@click.option("--from", "begin", metavar="WHEN", help="Slots after it; now otherwise.")
+@click.option("--until", metavar="WHEN", help="Slots up to and including it.")
+@click.option("--count", metavar="N", help="How many; 5, or all of them with --until.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def coming(expr: str, begin: str | None, as_json: bool, **given: str | None) -> int:
-    """Coming slots of an expression; no gateway, no config. `-` reads JSON lines."""
+    """When an expression fires: local time, UTC, and what a change of clocks does to it.
+
+    Needs no gateway and no config. EXPR is a cron expression (quote it), or "@every 5m".
+
+    With "-" every line of standard input is one JSON object {"expr": "0 9 * * *", "tz":
+    "Europe/London", "from": "2026-03-28", "until": null, "count": 3} and is answered by one
+    line: {"slots": [...]} or {"error": "..."}. Options hold for the lines that do not say
+    otherwise.
+    """
     from engine.cli.cron_next import run as cron_next
 
     words = [expr]

@@ -10,12 +10,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, TextIO
 
+from engine.cli.ending import guarded, refuse, sentence
 from engine.clock import SystemClock
 from engine.config.paths import host_zone
 from jobs.cron import never_fires
@@ -25,35 +25,12 @@ from jobs.wallclock import zone
 from jobs.written import parse_at
 
 COUNT: Final = 5
-INTERRUPTED: Final = 130
 MOST: Final = 10_000  # slots of one answer
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 9800
 _OPTIONS: Final = {"--tz": "tz", "--from": "from", "--until": "until", "--count": "count"}
 _LINE: Final = 'write one like {"expr": "0 9 * * *", "tz": "Europe/London", "count": 3}'
 _KEYS: Final = frozenset({"expr", "tz", "from", "until", "count"})
-HELP: Final = f"""\
-Usage: engine cron next [OPTIONS] EXPR | -
-
-  When an expression fires: local time with its offset, UTC, and what a change of
-  clocks does to it. Needs no gateway. EXPR is a cron expression (quote it), or
-  "@every 5m". With "-" every line of standard input is one JSON object
-  {{"expr": "0 9 * * *", "tz": "Europe/London", "from": "2026-03-28", "until": null,
-  "count": 3}} and is answered by one line: {{"slots": [...]}} or {{"error": "..."}};
-  options hold for the lines that do not say otherwise.
-
-Options:
-  --tz ZONE      IANA zone of the expression; the host's if not given.
-  --from WHEN    Slots after this instant; now if not given. Without an offset it
-                 is wall time in the zone.
-  --until WHEN   Slots up to and including this instant; all of them without
-                 --count, {MOST} at most.
-  --count N      How many slots; {COUNT} if neither this nor --until is given.
-  --json         {{"slots": [...]}} with UTC instants.
-  -h, --help     Show this text.
-
-Example: engine cron next "30 2 * * *" --tz America/New_York --from 2026-03-07
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,25 +46,10 @@ class Question:
 
 def run(argv: Sequence[str]) -> int:
     """Answer the words after `cron next`; the exit status, 2 for what cannot be read."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # a stream that is no file has no encoding to fail in
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # where it has none: suppressed
-    try:
-        status = _run(argv)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read us has left; the interpreter must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return status
+    return guarded(lambda: _run(argv))
 
 
 def _run(argv: Sequence[str]) -> int:
-    if {"-h", "--help"} & set(argv):
-        sys.stdout.write(HELP)
-        return 0
     now, host = SystemClock().now(), host_zone(os.environ)
     try:
         words, given, as_json = _split(argv)
@@ -97,7 +59,8 @@ def _run(argv: Sequence[str]) -> int:
         schedule, slots = _slots(question, now, host)
         found = list(slots)
     except EngineError as error:
-        return _refuse(error, as_json="--json" in argv)
+        refuse(error, as_json="--json" in argv)
+        return UsageError.exit_status
     if as_json:
         sys.stdout.write(json.dumps({"slots": [_utc(slot.instant) for slot in found]}) + "\n")
     else:
@@ -148,7 +111,7 @@ def _answer_lines(
         try:
             answer: dict[str, Any] = {"slots": _told(line, given, now, host)}
         except EngineError as error:
-            answer = {"error": _sentence(error)}
+            answer = {"error": sentence(error)}
         out.write(json.dumps(answer, ensure_ascii=False) + "\n")
         out.flush()  # whoever asks may wait for this answer before the next question
     return 0
@@ -288,20 +251,3 @@ def _warnings(schedule: Schedule) -> Iterator[str]:
 def _utc(instant: datetime) -> str:
     precision = "milliseconds" if instant.microsecond else "seconds"
     return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=precision)}Z"
-
-
-def _sentence(error: EngineError) -> str:
-    return f"{error.what}: {error.why}" if error.why else error.what
-
-
-def _refuse(error: EngineError, *, as_json: bool) -> int:
-    """Print the refusal; the exit status is 2 whatever the kind."""
-    sys.stderr.write(f"{_sentence(error)}\n")
-    if error.fix:
-        sys.stderr.write(f"Fix: {error.fix}\n")
-    if as_json:
-        told = {"type": type(error).__name__, "code": error.code, "message": _sentence(error)}
-        if error.fix:
-            told["fix"] = error.fix
-        sys.stdout.write(json.dumps({"ok": False, "error": told}, ensure_ascii=False) + "\n")
-    return UsageError.exit_status

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from engine.cli import heartbeat_last
+from engine.cli import heartbeat_last, offline
 from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.record import record_sentence
@@ -39,7 +39,7 @@ def last(ctx: click.Context, line: Line, agent_id: str | None) -> int:
     """
     asked_there = any(ctx.params.get(name) for name in _FROM_AFAR)
     paths = here(ctx).paths
-    file = heartbeat_last.database(paths)
+    file = offline.database(paths)
     if file is not None and not asked_there and line.address.source != "env":
         wish = heartbeat_last.Wish(agent_id=agent_id, as_json=line.as_json)
         return heartbeat_last.answer(paths, file, wish)

@@ -5,7 +5,6 @@ rich is imported only for a terminal that wants colours (operations.md §14.2).
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -13,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 PIPED_WIDTH: Final = 100
@@ -84,11 +83,6 @@ def one_line(text: object, width: int | None = None) -> str:
     """Everything on one line, cut to cells."""
     line = " ".join(plain(text).split())
     return line if width is None else cut(line, width)
-
-
-def dumped(value: Any) -> str:
-    """JSON as the command line prints it."""
-    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 # -- width -----------------------------------------------------------------------------------

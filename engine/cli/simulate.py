@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from engine.cli.app import here
+from engine.cli.ending import dumped
 from engine.cli.place import Place
-from engine.cli.render import NOTHING, dumped, one_line, show_table
+from engine.cli.render import NOTHING, one_line, show_table
 from engine.clock import SystemClock
 from jobs.errors import UsageError
 from jobs.wallclock import zone

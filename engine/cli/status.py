@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from engine.cli import heartbeat_last
+from engine.cli import offline
 from engine.cli.ask import Line, gateway_options
 from engine.cli.channels import DOWN, account_rows, configured
+from engine.cli.ending import dumped
 from engine.cli.heartbeat import every_words, next_beat
 from engine.cli.place import Place, shown
 from engine.cli.record import record_sentence
-from engine.cli.render import dumped, duration, facts, relative
+from engine.cli.render import duration, facts, relative
 from engine.clock import SystemClock
 from engine.explain import sentence
 from gateway.client import Client
@@ -190,8 +191,8 @@ def _beat_words(view: View) -> str:
 
 def _stored_beat(view: View) -> str:
     try:
-        file = heartbeat_last.database(view.place.paths)
-        beats = [] if file is None else heartbeat_last.newest(file)
+        file = offline.database(view.place.paths)
+        beats = [] if file is None else offline.newest(file)
     except EngineError as error:
         return str(error)
     if file is None:

@@ -227,11 +227,6 @@ def test_a_reader_that_leaves_ends_it_quietly() -> None:
         assert process.stderr.read() == b""
 
 
-def test_help_says_what_until_means(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--help"]) == 0
-    assert "up to and including" in capsys.readouterr().out
-
-
 def test_it_loads_nothing_heavy() -> None:
     program = (
         "import sys; from engine.cli.cron_next import run; run(['*/5 9-17 * * mon-fri']);"

@@ -135,6 +135,10 @@ def test_a_redaction_marker_is_a_usage_error(engine: Engine, gateway: Port) -> N
     assert "is what a hidden secret prints as" in told.err
 
 
+def test_the_help_of_cron_next_says_what_until_means(engine: Engine) -> None:
+    assert "up to and including" in engine("cron", "next", "--help").out
+
+
 def test_ctrl_c_ends_with_130(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

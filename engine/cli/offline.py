@@ -1,0 +1,159 @@
+"""What the store tells without a gateway: the newest beats, read-only and fast (heartbeat.md §9).
+
+The one place outside a store that speaks SQL: the store's own rooms import SQLAlchemy, which
+the quick commands cannot wait for. Imports neither pydantic, asyncio nor click.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from engine.config import fast
+from engine.config.paths import Paths
+from engine.config.variables import expand
+from engine.outbox import Delivery, State
+from engine.store.routes import route_of
+from jobs.errors import StoreUnavailable
+from jobs.ledger import Run
+from jobs.store.rows import RUN_COLUMNS, at, instant, run_of
+
+_FINAL: Final = "('ok', 'failed', 'skipped', 'missed')"
+_RUN: Final = ", ".join(RUN_COLUMNS)
+_SENT: Final = (
+    "key, state, kind, route, text, created_at, expires_at, reason, attempts, next_attempt_at,"
+    " last_error,"
+    " (SELECT message_id FROM receipts WHERE delivery_key = key ORDER BY chunk DESC LIMIT 1)"
+)
+# One step of the index per agent, however many rows there are.
+_AGENTS: Final = """
+    WITH RECURSIVE a(id) AS (
+        SELECT min(agent_id) FROM runs WHERE kind = 'heartbeat'
+        UNION ALL
+        SELECT (SELECT min(agent_id) FROM runs WHERE kind = 'heartbeat' AND agent_id > a.id)
+        FROM a WHERE a.id IS NOT NULL
+    ) SELECT id FROM a WHERE id IS NOT NULL
+"""
+# The newest beat that is over. Ids grow with time, so the index gives it without sorting.
+_NEWEST: Final = (
+    f"SELECT {_RUN} FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"  # noqa: S608 - constant columns
+    f" AND status IN {_FINAL} ORDER BY id DESC LIMIT 1"
+)
+
+# Those that are not over: few, and in an index of their own.
+_OPEN: Final = (
+    f"SELECT {_RUN} FROM runs WHERE status IN ('claimed', 'running', 'deferred')"  # noqa: S608 - constant columns
+    " AND kind = 'heartbeat' ORDER BY id"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A finished beat and what became of its words."""
+
+    run: Run
+    delivery: Delivery | None
+
+    @property
+    def at(self) -> datetime:
+        """When it ended."""
+        return self.run.ended_at or self.run.started_at or self.run.claimed_at or at(0)
+
+
+def database(paths: Paths) -> Path | None:
+    """The file of the state database; None where a server keeps it: then the gateway is asked."""
+    url = fast.get(fast.read(paths.config), "store.url")
+    if not isinstance(url, str) or not url.strip():
+        return paths.database
+    text = expand(url.strip(), os.environ)
+    if not text.startswith("sqlite"):
+        return None
+    return Path(text.partition(":///")[2].partition("?")[0])
+
+
+def newest(file: Path, agent_id: str | None = None) -> list[Beat]:
+    """The newest finished beat of every agent (or of one), newest first."""
+    if not file.is_file():
+        return []
+    with closing(_opened(file)) as db:
+        try:
+            agents = [agent_id] if agent_id else [row[0] for row in db.execute(_AGENTS)]
+            rows = [db.execute(_NEWEST, (agent,)).fetchone() for agent in agents]
+            runs = [run_of(row) for row in rows if row is not None]
+            beats = [Beat(run=run, delivery=_delivery(db, run)) for run in runs]
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(file, error) from error
+    return sorted(beats, key=lambda beat: beat.at, reverse=True)
+
+
+def under_way(file: Path, agent_id: str | None = None) -> list[Run]:
+    """Beats that have begun and not ended, oldest first."""
+    if not file.is_file():
+        return []
+    with closing(_opened(file)) as db:
+        try:
+            runs = [run_of(row) for row in db.execute(_OPEN)]
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(file, error) from error
+    return [run for run in runs if agent_id in (None, run.agent_id)]
+
+
+def known_agents(file: Path) -> list[str]:
+    """Agents with a heartbeat in the store, whether it has run or not."""
+    if not file.is_file():
+        return []
+    with closing(_opened(file)) as db:
+        try:
+            rows = db.execute("SELECT agent_id FROM jobs WHERE kind = 'heartbeat' ORDER BY 1")
+            return [str(row[0]) for row in rows]
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(file, error) from error
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=2)
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: sqlite3.DatabaseError) -> StoreUnavailable:
+    fix = "engine gateway, which mends or migrates it"
+    if "no such column" in str(error):
+        return StoreUnavailable(
+            f"{file} was not read", why="another version of engine wrote it", fix=fix
+        )
+    return StoreUnavailable(f"{file} was not read", why=str(error), fix=fix)
+
+
+def _delivery(db: sqlite3.Connection, run: Run) -> Delivery | None:
+    """The message of a beat, with what its record tells of it."""
+    if run.delivery_key is None:
+        return None
+    found = db.execute(
+        f"SELECT {_SENT} FROM outbox WHERE key = ?",  # noqa: S608 - constant columns
+        (run.delivery_key,),
+    ).fetchone()
+    if found is None:
+        return None
+    key, state, kind, route, text, created, expires, reason, attempts, again, error, receipt = found
+    return Delivery(
+        key=key,
+        state=State(state),
+        kind=kind,
+        route=route_of(route),
+        text=text,
+        created_at=at(created),
+        expires_at=at(expires),
+        reason=reason,
+        attempts=attempts,
+        next_attempt_at=instant(again),
+        last_error=json.loads(error) if error else None,
+        message_ids=(receipt,) if receipt else (),
+    )
