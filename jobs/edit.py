@@ -220,12 +220,18 @@ def _policies(
 ) -> policies.Policies:
     """Return what the job asks of its scheduler: what stands, changed by what is given."""
     zone = schedule.tz if isinstance(schedule, Cron) else rules.default_tz
+    before = policies.to_json(current)
+    given = {key: _merged(before.get(key), value) for key, value in given.items()}
     wish = policy_checks.normal(given, now=rules.now, tz=zone, calendars=rules.calendars)
-    made = policies.from_json(
-        {k: v for k, v in {**policies.to_json(current), **wish}.items() if v is not None}
-    )
+    made = policies.from_json({k: v for k, v in {**before, **wish}.items() if v is not None})
     policy_checks.fitting(made, schedule, is_command=isinstance(payload, Command))
     return made
+
+
+def _merged(before: Any, wish: Any) -> Any:
+    """Change an object field by field, as a payload is (cron.md §1.1); replace anything else."""
+    both = isinstance(before, Mapping) and isinstance(wish, Mapping)
+    return {**before, **wish} if both else wish
 
 
 # -- schedule ------------------------------------------------------------------------------------

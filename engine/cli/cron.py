@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from engine.cli import cron_flags, cron_remarks
+from engine.cli import cron_control, cron_flags, cron_remarks
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.cron_words import JOB_HEAD, JOB_SPARE, RUN_HEAD, job_facts, job_row, run_row
@@ -31,10 +31,7 @@ _LATER: Final = {
     "adopt": "edit its entry under cron.jobs in the config",
     "eject": "engine cron get, and write the job under cron.jobs in the config",
     "explain": 'engine cron next "0 9 * * 1-5"',
-    "pause": "engine cron disable",
-    "resume": "engine cron enable",
     "plan": "engine config validate",
-    "backfill": "engine cron run",
     "timeline": "engine cron list",
     "simulate": "engine simulate",
 }
@@ -179,6 +176,10 @@ def _awaited(
                 fix=f"engine cron runs --run-id {run_id}",
             )
         Pause().wait(min(pause, left).total_seconds())
+
+
+for _command in cron_control.COMMANDS:
+    group.add_command(_command)
 
 
 # -- reading ---------------------------------------------------------------------------------

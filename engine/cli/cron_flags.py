@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from engine.cli import cron_policies
 from jobs.errors import UsageError
 
 ONE_SCHEDULE: Final = "Choose exactly one schedule: --at, --every, or --cron"
@@ -148,12 +149,12 @@ def add_flags(command: Callable[..., Any]) -> Callable[..., Any]:
         _flag("--disabled", "Add it switched off."),
         click.option("--declaration-key", metavar="KEY", help="The same key again updates it."),
     )
-    return _with(command, (*_SHARED, *more))
+    return _with(command, (*_SHARED, *cron_policies.FLAGS, *more))
 
 
 def edit_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give `cron edit` its flags."""
-    return _with(command, (*_SHARED, *_EDIT))
+    return _with(command, (*_SHARED, *cron_policies.FLAGS, *_EDIT, *cron_policies.EDIT_FLAGS))
 
 
 def _with(command: Callable[..., Any], flags: Sequence[Decorator]) -> Callable[..., Any]:
@@ -172,7 +173,7 @@ def new_job(given: Given, schedule: str | None, message: str | None) -> dict[str
         raise UsageError(ONE_SCHEDULE, fix='engine cron add "0 7 * * *" "What is on today?"')
     if message is not None and _named(given, _PAYLOADS):
         raise UsageError(ONE_PAYLOAD, fix='engine cron add "0 7 * * *" "What is on today?"')
-    job = _labels(given)
+    job = {**_labels(given), **cron_policies.asked(given)}
     job["schedule"] = _positional(schedule, given) if schedule else _schedule(given)
     if not job["schedule"]:
         raise UsageError(ONE_SCHEDULE, fix='engine cron add "0 7 * * *" "What is on today?"')
@@ -189,7 +190,7 @@ def new_job(given: Given, schedule: str | None, message: str | None) -> dict[str
 def patch(given: Given) -> dict[str, Any]:
     """The `patch` of `cron.update`: only what was said."""
     check(given)
-    changed = _labels(given)
+    changed = {**_labels(given), **cron_policies.asked(given)}
     changed |= {key: None for flag, key in _CLEAR_JOB.items() if given.get(flag)}
     for part, value in (
         ("schedule", _schedule(given)),

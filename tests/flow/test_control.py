@@ -163,19 +163,17 @@ async def test_a_backfill_runs_the_slots_that_did_not(engine_sim: EngineSim) -> 
     await sim.until("2026-06-01 01:30")
     await sim.restart(down_for=3 * HOUR)  # 02:00, 03:00 and 04:00 are missed
     await sim.until("2026-06-01 05:30")
-    range_ = {
-        "since": datetime(2026, 6, 1, 0, tzinfo=UTC),
-        "until": datetime(2026, 6, 1, 5, tzinfo=UTC),
-    }
-    plan = await sim.engine.control.backfill("job", by="ana", dry_run=True, **range_)
+    since, until = datetime(2026, 6, 1, 0, tzinfo=UTC), datetime(2026, 6, 1, 5, tzinfo=UTC)
+    fill = sim.engine.control.backfill
+    plan = await fill("job", by="ana", since=since, until=until, dry_run=True)
     assert (len(plan["slots"]), plan["runIds"]) == (4, [])  # midnight never ran, too
-    await sim.engine.control.backfill("job", by="ana", **range_)
+    await fill("job", by="ana", since=since, until=until)
     report = await sim.advance(MINUTE)
     filled = [row for row in report.rows if row.row.trigger is Trigger.BACKFILL]
     assert [row.status for row in filled] == ["ok"] * 4
     said = [one.prompt.split("\n")[0] for one in agent.requests[-4:]]
     assert said == [f"Report for 2026-06-01T0{hour}:00:00+00:00" for hour in (0, 2, 3, 4)]
-    again = await sim.engine.control.backfill("job", by="ana", **range_)
+    again = await fill("job", by="ana", since=since, until=until)
     assert again["slots"] == []
 
 

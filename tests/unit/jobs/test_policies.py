@@ -190,6 +190,13 @@ def test_a_patch_changes_what_it_names_and_null_clears() -> None:
     assert patch(changed, {"maxRuns": None, "tags": None}, RULES).policies == PLAIN
 
 
+def test_an_object_is_changed_field_by_field() -> None:
+    job = made(TURN, failureAlert={"after": 5, "channel": "telegram", "to": "42"})
+    changed = patch(job, {"failureAlert": {"after": 3}}, RULES).policies.failure_alert
+    assert changed == FailureAlert(after=3, channel="telegram", to="42")
+    assert patch(job, {"failureAlert": False}, RULES).policies.failure_alert is False
+
+
 def test_policies_are_judged_again_when_the_schedule_changes() -> None:
     job = made(TURN, jitter="30m")
     with pytest.raises(EngineError, match="not shorter than the interval"):
