@@ -17,6 +17,7 @@ from uuid import uuid4
 from engine.clock import Clock
 from engine.events import Bus, Event
 from engine.scheduling import reading, writing
+from engine.scheduling.importing import Imports
 from engine.store import audit
 from jobs import declared, edit, pages
 from jobs.codec import ms, revision
@@ -90,6 +91,13 @@ class Scheduling:
         self._config_errors: tuple[str, ...] = ()
         self._starting: set[str] = set()  # manual runs between the question and the dispatch
         self._counted: tuple[datetime, dict[str, Any]] | None = None
+        self._imports = Imports(
+            database=database,
+            clock=clock,
+            rules=self._rules,
+            refuse_owned=self._refuse_owned,
+            tell=self._tell_all,
+        )
         bus.listen(self._noticed)
 
     # -- reading -------------------------------------------------------------------------
@@ -248,6 +256,10 @@ class Scheduling:
             self._starting.discard(job.id)
         return {"ok": True, "enqueued": True, "runId": run.id}
 
+    async def bring_in(self, params: Mapping[str, Any], *, by: str) -> dict[str, Any]:
+        """`cron.import`: jobs from elsewhere, in one transaction; see `Imports`."""
+        return await self._imports.bring_in(params, by=by)
+
     # -- the config's jobs ---------------------------------------------------------------
 
     async def reconcile(
@@ -343,6 +355,12 @@ class Scheduling:
             if stored.job.enabled and stored.state.next_run_at is not None:
                 payload["nextRunAtMs"] = ms(stored.state.next_run_at)
         self._bus.publish("cron", payload)
+
+    def _tell_all(self, told: Sequence[tuple[StoredJob, str]]) -> None:
+        for stored, action in told:
+            self._tell(stored, action)
+        if told:
+            self._poke()
 
     def _refuse_owned(self, stored: StoredJob, *, removal: bool = False) -> None:
         job = stored.job

@@ -179,6 +179,14 @@ class CronAddParams(OpenParams):
         return job
 
 
+class CronImportParams(Mutation):
+    """`cron.import` (cron.md §22-11): entries as `jobs.importing.report.Entry.to_json` says."""
+
+    kind: NonEmpty
+    entries: list[dict[str, Any]]
+    dry_run: bool = False
+
+
 class CronUpdateParams(JobRef):
     """`cron.update`."""
 
@@ -438,6 +446,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("cron.list", _READ, CronListParams),
         Method("cron.get", _READ, JobRef),
         Method("cron.add", _ADMIN, CronAddParams),
+        Method("cron.import", _ADMIN, CronImportParams),
         Method("cron.update", _ADMIN, CronUpdateParams),
         Method("cron.remove", _ADMIN, CronRemoveParams),
         Method("cron.run", _ADMIN, CronRunParams),

@@ -52,6 +52,9 @@ class Scheduling(Protocol):
     async def run(self, ref: str, *, mode: str, by: str) -> Answer:
         """`cron.run`: ``{ok, enqueued, runId}`` or ``{ok, ran: false, reason}``."""
 
+    async def bring_in(self, params: Mapping[str, Any], *, by: str) -> Answer:
+        """`cron.import`: jobs from elsewhere, in one transaction."""
+
     async def runs(self, params: Mapping[str, Any]) -> Answer:
         """`cron.runs`: one page, newest first."""
 

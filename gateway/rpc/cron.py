@@ -32,6 +32,11 @@ async def add(desk: Desk, call: Call, params: methods.CronAddParams) -> object:
     return await desk.core.scheduling.add(params.wire(), by=call.by)
 
 
+async def bring_in(desk: Desk, call: Call, params: methods.CronImportParams) -> object:
+    """`cron.import`."""
+    return await desk.core.scheduling.bring_in(params.wire(), by=call.by)
+
+
 async def update(desk: Desk, call: Call, params: methods.CronUpdateParams) -> object:
     """`cron.update`."""
     return await desk.core.scheduling.update(

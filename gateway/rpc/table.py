@@ -23,6 +23,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "cron.list": cron.listing,
     "cron.get": cron.get,
     "cron.add": cron.add,
+    "cron.import": cron.bring_in,
     "cron.update": cron.update,
     "cron.remove": cron.remove,
     "cron.run": cron.run,

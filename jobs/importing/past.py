@@ -71,16 +71,27 @@ def text(value: Any) -> str | None:
     return value.encode("utf-8", "replace").decode()[:LONGEST]
 
 
-def columns(state: Mapping[str, Any], runs: Sequence[Run] = ()) -> dict[str, Any]:
-    """Return the state columns a new job begins with; its next slot is computed, never taken.
+def tallied(state: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the state with its runs counted, if nobody counted them."""
+    if "runCount" in state or not runs:
+        return dict(state)
+    ended = [run.get("status") for run in runs]
+    counts = {
+        "runCount": sum(status in _STATUSES for status in ended),
+        "okCount": ended.count("ok"),
+        "errorCount": ended.count("error"),
+        "skipCount": ended.count("skipped"),
+    }
+    return {**counts, **state}
 
-    What nobody counted is counted from the runs that came along.
-    """
+
+def columns(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state columns a new job begins with; its next slot is computed, never taken."""
     made: dict[str, Any] = {}
     if (last := instant(state.get("lastRunAtMs"))) is not None:
         made["last_run_at"] = last
     status = state.get("lastRunStatus", state.get("lastStatus"))
-    if status in _STATUSES:
+    if isinstance(status, str) and status in _STATUSES:
         made["last_status"] = status
     if (error := text(state.get("lastError"))) is not None:
         made["last_error"] = error
@@ -95,19 +106,7 @@ def columns(state: Mapping[str, Any], runs: Sequence[Run] = ()) -> dict[str, Any
     if isinstance(state.get("paused"), Mapping):
         made["paused"] = _whole(state["paused"])
     told = {name: count(state.get(key)) for key, name in _COUNTERS.items()}
-    return made | _counted(runs, told["run_count"]) | {k: v for k, v in told.items() if v}
-
-
-def _counted(runs: Sequence[Run], told: int | None) -> dict[str, int]:
-    if told is not None or not runs:
-        return {}
-    ended = [run.status for run in runs]
-    return {
-        "run_count": len(ended),
-        "ok_count": ended.count(RunStatus.OK),
-        "error_count": ended.count(RunStatus.FAILED),
-        "skip_count": ended.count(RunStatus.SKIPPED),
-    }
+    return made | {name: value for name, value in told.items() if value}
 
 
 def run_of(

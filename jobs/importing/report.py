@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from jobs.importing.past import tallied
+
 QUOTED: Final = 200  # characters of the original a remark repeats
 _NO_ID: Final = re.compile(r"[^A-Za-z0-9._:-]+")
 
@@ -62,8 +64,8 @@ class Entry:
     def to_json(self) -> dict[str, Any]:
         """Return it as it goes to the desk."""
         told: dict[str, Any] = {"key": self.key, "where": self.where, "job": dict(self.job)}
-        if self.state:
-            told["state"] = dict(self.state)
+        if state := tallied(self.state, self.runs):
+            told["state"] = state
         if self.runs:
             told["runs"] = [dict(run) for run in self.runs]
         return told

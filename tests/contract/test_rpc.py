@@ -33,6 +33,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "set-heartbeats": {"enabled": False},
     "cron.get": {"id": "a"},
     "cron.add": {"name": "n", "schedule": {"kind": "every", "everyMs": 1000}},
+    "cron.import": {"kind": "openclaw", "entries": []},
     "cron.update": {"jobId": "a", "patch": {"enabled": False}},
     "cron.remove": {"id": "b"},
     "cron.run": {"id": "a"},

@@ -13,7 +13,13 @@ from jobs.ledger import Run, RunStatus, SkipReason, Trigger, Usage
 
 TEN = datetime(2026, 3, 1, 10, tzinfo=UTC)
 MS = int(TEN.timestamp() * 1000)
-OK = {"ts": MS + 11_000, "jobId": "a", "action": "finished", "status": "ok", "runAtMs": MS}
+OK: dict[str, Any] = {
+    "ts": MS + 11_000,
+    "jobId": "a",
+    "action": "finished",
+    "status": "ok",
+    "runAtMs": MS,
+}
 
 
 def run_of(entry: dict[str, Any]) -> Run | None:
@@ -127,15 +133,22 @@ def test_a_duration_that_is_none_moves_no_end_before_its_start(took: Any) -> Non
 
 
 def test_counters_are_kept_or_counted() -> None:
-    runs = [row(), row(status="error"), row(status="skipped")]
-    assert past.columns({"consecutiveErrors": 2}, runs) == {
+    runs: list[dict[str, Any]] = [
+        OK,
+        {"status": "error"},
+        {"status": "skipped"},
+        {"status": "maybe"},
+    ]
+    counted = past.tallied({"consecutiveErrors": 2}, runs)
+    assert past.columns(counted) == {
         "consecutive_errors": 2,
         "run_count": 3,
         "ok_count": 1,
         "error_count": 1,
         "skip_count": 1,
     }
-    assert past.columns({"runCount": 9, "okCount": 9}, runs) == {"run_count": 9, "ok_count": 9}
+    told = past.tallied({"runCount": 9, "okCount": 9}, runs)
+    assert past.columns(told) == {"run_count": 9, "ok_count": 9}
 
 
 def test_the_last_run_is_kept_and_the_next_one_is_not() -> None:
