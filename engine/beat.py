@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from engine import explain, prompt
-from engine.agents.base import Tool
+from engine import explain, heartbeat, prompt
 from engine.beat_outcome import (
     Alert,
     answered,
@@ -32,16 +31,17 @@ from engine.clock import Clock
 from engine.events import Bus
 from engine.gates import Defer, Run as Go, Skip, decide
 from engine.lanes import Lanes
-from engine.look import JOB_PREFIX, Lookout
+from engine.look import Lookout
 from engine.outbox import Delivery
 from engine.outcome import Verdict
 from engine.record import Also, Recorder, broken
 from engine.repetition import Sent
-from engine.roster import AgentProfile, Roster
+from engine.roster import Roster
 from engine.route import NoRoute
 from engine.sessions import main_key
 from engine.store import events as event_rows, outbox, sent, tasks as task_rows
 from engine.target import Route
+from engine.toolbox import Toolbox
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.view import View, facts_of, target_words, wake_words
 from engine.wake import Intent, QueuedEvent, Wake
@@ -55,15 +55,6 @@ from jobs.store.db import Database, Tx
 log = logging.getLogger(__name__)
 
 SAFETY_POLL: Final = timedelta(seconds=15)
-
-
-class BeatTools(Protocol):
-    """Where the tools of a beat come from."""
-
-    def __call__(
-        self, agent: AgentProfile, *, run_id: str, session_key: str, kind: str
-    ) -> Sequence[Tool]:
-        """Return the tools of one turn."""
 
 
 @dataclass(slots=True)
@@ -91,7 +82,7 @@ class Beats:
         lanes: Lanes,
         roster: Callable[[], Roster],
         lookout: Lookout,
-        tools_for: BeatTools,
+        toolbox: Toolbox,
         boot_id: str,
         replan: Callable[[], Awaitable[None]],
     ) -> None:
@@ -102,7 +93,7 @@ class Beats:
         self._turns = turns
         self._roster = roster
         self._lookout = lookout
-        self._tools_for = tools_for
+        self._toolbox = toolbox
         self._boot_id = boot_id
         self._replan = replan
         self._one_at_a_time: dict[str, asyncio.Lock] = {}
@@ -134,7 +125,7 @@ class Beats:
         now = self._clock.now()
         run = Run(
             id=new_id(now),
-            job_id=JOB_PREFIX + wake.agent_id,
+            job_id=heartbeat.job_id(wake.agent_id),
             kind="heartbeat",
             agent_id=wake.agent_id,
             trigger=Trigger.WAKE,
@@ -296,11 +287,13 @@ class Beats:
                 custom=agent.beat.prompt,
             )
         )
-        tools = self._tools_for(
-            agent, run_id=run.id, session_key=view.session_key, kind="heartbeat"
+        tools = self._toolbox.for_turn(
+            agent,
+            run_id=run.id,
+            session_key=view.session_key,
+            kind="heartbeat",
+            allow=agent.beat.tools_allow,
         )
-        if agent.beat.tools_allow is not None:
-            tools = [tool for tool in tools if tool.name in agent.beat.tools_allow]
         return TurnOrder(
             run_id=run.id,
             agent_id=agent.agent_id,

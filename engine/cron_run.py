@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from engine import alarms, process, prompt, sessions as keys
-from engine.agents.base import FailureClass, Tool
+from engine.agents.base import FailureClass
 from engine.alerting import Alerting, noted
 from engine.clock import Clock
 from engine.cron_gates import CHEAPER
@@ -39,6 +39,7 @@ from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, TargetWish
 from engine.scheduling.watching import next_watch
 from engine.target import Route
+from engine.toolbox import Toolbox
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from engine.wake import NEXT_HEARTBEAT, NOW, Intent, NewEvent
@@ -64,15 +65,6 @@ class Wakes(Protocol):
         """Queue an event, and wake its agent if its mode is now."""
 
 
-class JobTools(Protocol):
-    """Where the tools of a job's turn come from."""
-
-    def __call__(
-        self, agent: AgentProfile, *, run_id: str, session_key: str, kind: str
-    ) -> Sequence[Tool]:
-        """Return the tools of one turn."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CronSettings:
     """What the config says about running jobs."""
@@ -94,7 +86,7 @@ class CronRuns:
         wakes: Wakes,
         roster: Callable[[], Roster],
         settings: Callable[[], CronSettings],
-        tools_for: JobTools,
+        toolbox: Toolbox,
         alerting: Alerting,
         run_program: RunProgram | None = None,
         insist: Insist,
@@ -107,7 +99,7 @@ class CronRuns:
         self._wakes = wakes
         self._roster = roster
         self._settings = settings
-        self._tools_for = tools_for
+        self._toolbox = toolbox
         self._alerting = alerting
         self._run_program: RunProgram = run_program or process.run
         self._places = Places(lambda: settings().max_concurrent_runs)
@@ -210,9 +202,9 @@ class CronRuns:
     ) -> TurnOrder:
         now = self._clock.now()
         limit = TURN_TIMEOUT if payload.timeout is None else payload.timeout or None
-        tools = self._tools_for(agent, run_id=run.id, session_key=session, kind="cron")
-        if payload.tools_allow is not None:
-            tools = [tool for tool in tools if tool.name in payload.tools_allow]
+        tools = self._toolbox.for_turn(
+            agent, run_id=run.id, session_key=session, kind="cron", allow=payload.tools_allow
+        )
         own_model = payload.model is not None
         fallbacks = payload.fallbacks
         if fallbacks is None:

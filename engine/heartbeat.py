@@ -20,6 +20,11 @@ _HOUR: Final = timedelta(hours=1)
 _MS: Final = timedelta(milliseconds=1)
 
 
+def job_id(agent_id: str) -> str:
+    """Return the id of an agent's heartbeat among the jobs (design.md §1)."""
+    return f"heartbeat:{agent_id}"
+
+
 # -- when ------------------------------------------------------------------------------------
 
 

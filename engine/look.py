@@ -31,7 +31,6 @@ from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.db import Database, Tx
 
 SWITCH: Final = "heartbeat.enabled"  # meta key; with ":<agent>" one agent's
-JOB_PREFIX: Final = "heartbeat:"
 FILE: Final = "HEARTBEAT.md"
 _STAYS: Final = frozenset({SkipReason.TARGET_NONE, SkipReason.DM_BLOCKED})
 
@@ -139,7 +138,7 @@ class Lookout:
         return found_words(found)
 
     def _known(self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime) -> _Known:
-        stored = job_rows.get(tx, JOB_PREFIX + agent.agent_id)
+        stored = job_rows.get(tx, heartbeat.job_id(agent.agent_id))
         return _Known(
             events=event_rows.pending(tx, agent.agent_id, session_key, now),
             tasks=task_rows.last_slots(tx, agent.agent_id),

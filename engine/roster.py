@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from engine.active_hours import ActiveHours
 from engine.route import ChannelFacts, RouteFacts, TargetWish
 from engine.target import LastRoute, Route
+from jobs.errors import InvalidInput
 
 LONGEST_BEAT: Final = timedelta(minutes=10)
 LONGEST_DEFERRAL: Final = timedelta(minutes=30)
@@ -84,6 +85,16 @@ class Roster:
     def knows(self, agent_id: str) -> bool:
         """Whether an agent of that name is configured."""
         return agent_id.lower() in self.agents
+
+    def refuse_stranger(self, agent_id: str, what: str) -> None:
+        """Raise `InvalidInput` for an agent nobody has configured; ``what`` did not happen."""
+        if not self.knows(agent_id):
+            have = ", ".join(sorted(self.agents))
+            raise InvalidInput(
+                what,
+                why=f"agent {agent_id!r} is not configured (have: {have})",
+                fix="name one of them",
+            )
 
     def channels(self, agent_id: str) -> dict[str, ChannelFacts]:
         """Return the channels as seen by one agent: with the accounts bound to it."""

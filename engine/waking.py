@@ -87,13 +87,7 @@ class Waking:
                 default_agent=default,
             )
         agent = (agent_id or default).lower()
-        if not roster.knows(agent):
-            have = ", ".join(sorted(roster.agents))
-            raise InvalidInput(
-                "the event was not queued",
-                why=f"agent {agent!r} is not configured (have: {have})",
-                fix="name one of them, or leave the agent out",
-            )
+        roster.refuse_stranger(agent, "the event was not queued")
         key = keys.normalise(session_key, default_agent=agent, main=roster.main_key)
         if not keys.belongs_to(key, agent):
             raise InvalidInput(

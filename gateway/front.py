@@ -227,7 +227,7 @@ class FrontHeartbeats:
 
     async def listing(self) -> Sequence[dict[str, Any]]:
         """`heartbeat.list`."""
-        return await self._engine.heartbeats()
+        return await self._engine.beat_jobs.listing()
 
     async def history(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`heartbeat.history`."""
@@ -237,7 +237,7 @@ class FrontHeartbeats:
         self, enabled: bool, *, agent_id: str | None = None, by: str
     ) -> dict[str, Any]:
         """`set-heartbeats`."""
-        return await self._engine.set_heartbeats(enabled, agent_id=agent_id, by=by)
+        return await self._engine.beat_jobs.set_enabled(enabled, agent_id=agent_id, by=by)
 
 
 class FrontWakes:

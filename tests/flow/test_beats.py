@@ -219,7 +219,7 @@ async def test_heartbeats_that_were_switched_off_stay_off_over_a_restart(
 ) -> None:
     sim = engine_sim(beating(), start="2026-06-01 00:00", checklist=LOOK)
     await sim.open()
-    await sim.engine.set_heartbeats(False, by="ann")
+    await sim.engine.beat_jobs.set_enabled(False, by="ann")
     await sim.restart()
     report = await sim.advance(timedelta(hours=2))
     assert (report.beats.ran, report.beats.skipped) == (0, {"disabled": 4})

@@ -1,0 +1,118 @@
+"""Heartbeats as the jobs they are: planned from the config, switched, listed.
+
+design.md §1 (a heartbeat is a system-owned job), heartbeat.md §4 (when), §20 (`list`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from engine.clock import Clock
+from engine.heartbeat import Cadence, job_id
+from engine.history import History
+from engine.look import SWITCH, Lookout, switched_on
+from engine.roster import AgentProfile, Roster
+from engine.scheduling import Scheduling
+from engine.store import audit, meta
+from jobs.model import HeartbeatBeat, Job, Misfire, Source
+from jobs.store.db import Database, Tx
+from jobs.store.rows import ms
+
+log = logging.getLogger(__name__)
+
+
+class BeatJobs:
+    """Keeps the stored beats those of the config, and tells what they are."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        roster: Callable[[], Roster],
+        lookout: Lookout,
+        scheduling: Scheduling,
+        history: History,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._roster = roster
+        self._lookout = lookout
+        self._scheduling = scheduling
+        self._history = history
+
+    async def plan(self) -> None:
+        """Make the stored beats those of the config, as the calendar stands now (§4)."""
+        now = self._clock.now()
+        jobs = []
+        for agent in self._roster().agents.values():
+            cadence = self._lookout.cadence(agent, now)
+            if cadence is None:
+                continue
+            jobs.append(beat_job(agent, cadence))
+            if cadence.warning:
+                log.warning(
+                    "beats moved", extra={"agent": agent.agent_id, "because": cadence.warning}
+                )
+        await self._scheduling.sync_heartbeats(jobs)
+
+    async def set_enabled(
+        self, enabled: bool, *, agent_id: str | None = None, by: str
+    ) -> dict[str, Any]:
+        """Switch all heartbeats, or one agent's; remembered over restarts, with its author."""
+        if agent_id is not None:
+            self._roster().refuse_stranger(agent_id, "the heartbeat was not switched")
+        key = SWITCH if agent_id is None else f"{SWITCH}:{agent_id.lower()}"
+        word = "on" if enabled else "off"
+
+        def work(tx: Tx) -> None:
+            meta.put(tx, key, word)
+            audit.note(tx, now=self._clock.now(), actor=by, action=key, detail={"set": word})
+
+        await self._database.write(work)
+        return {"ok": True, "enabled": enabled, **({"agentId": agent_id} if agent_id else {})}
+
+    async def listing(self) -> list[dict[str, Any]]:
+        """Return every agent's heartbeat: cadence, window, next slot, where it would go, last."""
+        return [await self._told(agent) for agent in self._roster().agents.values()]
+
+    async def _told(self, agent: AgentProfile) -> dict[str, Any]:
+        now = self._clock.now()
+        on = await self._database.read(lambda tx: switched_on(tx, agent.agent_id))
+        beat = agent.beat
+        cadence = self._lookout.cadence(agent, now)
+        period = None if beat.period is None else beat.period // timedelta(milliseconds=1)
+        return {
+            "agentId": agent.agent_id,
+            "isDefault": agent.is_default,
+            "enabled": on and beat.period is not None,
+            "switchedOn": on,
+            "because": beat.because or None,
+            "everyMs": period,
+            "activeHours": beat.active_hours.describe() if beat.active_hours else None,
+            "target": beat.wish.target,
+            "targetSource": beat.wish.source,
+            "route": await self._lookout.route_words(agent),
+            **({"warning": cadence.warning} if cadence and cadence.warning else {}),
+            "nextDueAtMs": ms(self._lookout.next_beat(agent, now)),
+            "last": await self._history.last(agent.agent_id),
+        }
+
+
+def beat_job(agent: AgentProfile, cadence: Cadence) -> Job:
+    """Return an agent's heartbeat as a job."""
+    return Job(
+        id=job_id(agent.agent_id),
+        name=f"heartbeat {agent.agent_id}",
+        schedule=cadence.schedule,
+        payload=HeartbeatBeat(),
+        agent_id=agent.agent_id,
+        session_target="main",
+        source=Source.SYSTEM,
+        misfire=Misfire(
+            policy="run-once" if agent.beat.catch_up else "skip", grace=agent.beat.period
+        ),
+    )

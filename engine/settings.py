@@ -1,0 +1,108 @@
+"""A config in force, as each room asks it: its words become values here. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from engine import prompt
+from engine.alarms import AlertRules
+from engine.config import effective
+from engine.config.schema import Config
+from engine.conversation import Persona
+from engine.cron_look import LoopSettings
+from engine.cron_run import CronSettings
+from engine.roster import Roster
+from engine.scheduling import SchedulingSettings
+from engine.view import Shown
+from jobs.model import Misfire
+from jobs.policies import Overlap, alert_of, budget_of
+from jobs.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One config, who its agents are, and what the environment says over it."""
+
+    config: Config
+    roster: Roster
+    environ: Mapping[str, str]
+
+    @property
+    def cron_enabled(self) -> bool:
+        """Whether scheduled jobs fire (cron.md §12)."""
+        return self.config.cron.enabled and self.environ.get("ENGINE_SKIP_CRON") != "1"
+
+    def loop(self) -> LoopSettings:
+        """What the loop asks of it."""
+        cron = self.config.cron
+        budget = cron.budget
+        return LoopSettings(
+            cron_enabled=self.cron_enabled,
+            refire_gap=timedelta(milliseconds=cron.min_refire_gap_ms),
+            overlap=Overlap(policy=cron.overlap),
+            budget=None if budget is None else budget_of(budget.model_dump(by_alias=True)),
+            zone=self.roster.default_zone,
+            hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
+        )
+
+    def cron_runs(self) -> CronSettings:
+        """What performing jobs asks of it."""
+        cron = self.config.cron
+        return CronSettings(
+            max_concurrent_runs=cron.max_concurrent_runs,
+            retry=RetryPolicy(
+                max_attempts=cron.retry.max_attempts,
+                backoff=tuple(timedelta(milliseconds=ms) for ms in cron.retry.backoff_ms),
+                retry_on=frozenset(cron.retry.retry_on or RetryPolicy().retry_on),
+                auto_disable_after=cron.auto_disable_after,
+            ),
+        )
+
+    def alerts(self) -> AlertRules:
+        """Whom failures are told, and when, unless a job says otherwise."""
+        cron = self.config.cron
+        alert, place = cron.failure_alert, cron.failure_destination
+        return AlertRules(
+            alert=alert_of(alert.model_dump(by_alias=True)) if alert and alert.enabled else None,
+            destination={} if place is None else place.model_dump(by_alias=True, exclude_none=True),
+        )
+
+    def scheduling(self) -> SchedulingSettings:
+        """What the desk of jobs asks of it."""
+        cron = self.config.cron
+        grace = Misfire().grace if cron.misfire.grace is None else cron.misfire.grace
+        return SchedulingSettings(
+            tz=cron.tz or self.roster.default_zone.key,
+            enabled=self.cron_enabled,
+            default_agent=self.roster.default_id,
+            agents=tuple(self.roster.agents),
+            channels=effective.configured_channels(self.config),
+            misfire=Misfire(
+                policy=cron.misfire.policy, grace=grace, max_catch_up=cron.misfire.max_catch_up
+            ),
+            config_removal=cron.config_removal,
+            orphan_retention=cron.orphan_retention,
+        )
+
+    def shown(self, channel: str | None, account_id: str | None) -> Shown:
+        """Which outcomes of a beat a channel shows."""
+        seen = effective.visibility(self.config, channel, account_id)
+        return Shown(
+            ok=bool(seen.show_ok), alerts=bool(seen.show_alerts), indicator=bool(seen.use_indicator)
+        )
+
+    def persona(self, agent_id: str) -> Persona:
+        """Who answers a chat message."""
+        agent = self.roster.agent(agent_id)
+        return Persona(
+            agent_id=agent.agent_id,
+            model=agent.model,
+            fallbacks=agent.fallbacks,
+            thinking=agent.thinking,
+            workspace=agent.workspace,
+            system_prompt=prompt.system(agent.agent_id, "chat"),
+            timeout=agent.turn_timeout,
+            ack_max_chars=agent.beat.ack_max_chars,
+        )

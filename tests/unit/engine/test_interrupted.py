@@ -1,0 +1,141 @@
+"""Rows another process left open: cron.md §7 step 2, §9.1."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from engine.interrupted import Over, called_off, settled
+from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.model import AgentTurn, Job, JobState, Misfire, StoredJob
+from jobs.schedule import At, Every
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+RUN = Run(
+    id="r1",
+    job_id="brief",
+    kind="cron",
+    agent_id="main",
+    trigger=Trigger.SCHEDULE,
+    status=RunStatus.RUNNING,
+    slot=NOON - HOUR,
+)
+CLAIMED = replace(RUN, status=RunStatus.CLAIMED)
+JOB = Job(
+    id="brief",
+    name="Brief",
+    schedule=Every(HOUR),
+    payload=AgentTurn(message="brief me"),
+    misfire=Misfire(grace=2 * HOUR),
+)
+ONE_SHOT = replace(JOB, schedule=At(NOON - HOUR))
+
+
+def kept(job: Job = JOB, state: JobState | None = None) -> StoredJob:
+    return StoredJob(job=job, state=state or JobState(), revision="1")
+
+
+def ended(over: Over | None) -> Over:
+    assert over is not None
+    return over
+
+
+# -- how it ended ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        CLAIMED,
+        replace(CLAIMED, trigger=Trigger.MANUAL, slot=None),
+        replace(CLAIMED, status=RunStatus.DEFERRED),
+    ],
+    ids=["slot", "by-hand", "waits"],
+)
+def test_what_never_began_may_begin_yet(run: Run) -> None:
+    assert settled(run, kept(), NOON) is None
+
+
+def test_what_had_begun_was_interrupted() -> None:
+    over = ended(settled(RUN, kept(), NOON))
+    assert (over.run.status, over.run.reason) == (RunStatus.FAILED, SkipReason.INTERRUPTED)
+    assert over.run.error == {"class": "interrupted", "message": over.run.because}
+    assert (over.again, over.switch_off) == (False, False)
+
+
+@pytest.mark.parametrize("status", [RunStatus.CLAIMED, RunStatus.DEFERRED])
+def test_a_wake_that_waited_is_asked_for_again_by_its_event(status: RunStatus) -> None:
+    wake = replace(RUN, kind="heartbeat", trigger=Trigger.WAKE, slot=None, status=status)
+    over = ended(settled(wake, kept(), NOON))
+    assert (over.run.status, over.run.reason) == (RunStatus.SKIPPED, SkipReason.SUPERSEDED)
+
+
+def test_a_claim_whose_job_is_gone_is_over() -> None:
+    assert ended(settled(CLAIMED, None, NOON)).run.status is RunStatus.SKIPPED
+
+
+def test_a_one_shot_is_tried_once_more_and_then_no_more() -> None:
+    first = ended(settled(RUN, kept(ONE_SHOT), NOON))
+    assert (first.again, first.switch_off) == (True, False)
+    before = JobState(last_reason=SkipReason.INTERRUPTED)
+    second = ended(settled(RUN, kept(ONE_SHOT, before), NOON))
+    assert (second.again, second.switch_off) == (False, True)
+    assert second.run.because.endswith("twice; it is switched off")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        kept(JOB),
+        kept(replace(ONE_SHOT, enabled=False)),
+        kept(ONE_SHOT, JobState(next_run_at=NOON)),
+    ],
+    ids=["recurring", "switched-off", "due-again-anyhow"],
+)
+def test_whatever_comes_again_by_itself_is_not_tried_again(stored: StoredJob) -> None:
+    assert ended(settled(RUN, stored, NOON)).again is False
+
+
+# -- may it begin ----------------------------------------------------------------------------
+
+
+def test_what_is_in_time_begins() -> None:
+    assert called_off(CLAIMED, kept(), NOON, cron_enabled=True) is None
+
+
+@pytest.mark.parametrize(
+    ("stored", "enabled", "because"),
+    [
+        (None, True, "the job was removed before it could begin"),
+        (kept(replace(JOB, enabled=False)), True, "the job was switched off before it could begin"),
+        (kept(), False, "scheduled jobs were switched off before it could begin"),
+    ],
+)
+def test_what_was_switched_off_meanwhile_does_not_begin(
+    stored: StoredJob | None, enabled: bool, because: str
+) -> None:
+    over = called_off(CLAIMED, stored, NOON, cron_enabled=enabled)
+    assert over is not None
+    assert (over.status, over.reason) == (RunStatus.SKIPPED, SkipReason.DISABLED)
+    assert over.because == because
+
+
+def test_what_a_person_asked_for_begins_enabled_or_not() -> None:
+    by_hand = replace(CLAIMED, trigger=Trigger.MANUAL, slot=None)
+    off = kept(replace(JOB, enabled=False))
+    assert called_off(by_hand, off, NOON, cron_enabled=False) is None
+
+
+def test_what_is_found_too_late_is_missed() -> None:
+    over = called_off(CLAIMED, kept(), NOON + 2 * HOUR, cron_enabled=True)
+    assert over is not None
+    assert (over.status, over.reason) == (RunStatus.MISSED, SkipReason.MISSED_GRACE_EXCEEDED)
+
+
+def test_a_run_that_was_put_off_counts_from_its_later_instant() -> None:
+    later = round((NOON + HOUR).timestamp() * 1000)
+    deferred = replace(CLAIMED, status=RunStatus.DEFERRED, facts={"startAtMs": later})
+    assert called_off(deferred, kept(), NOON + 2 * HOUR, cron_enabled=True) is None
