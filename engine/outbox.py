@@ -80,6 +80,19 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """Words for somebody, as whoever sends them says it: an agent's tool, an operator, a client."""
+
+    text: str
+    key: str  # idempotency key: the same again is the same message
+    channel: str | None = None  # None: of `to`, else where the person wrote last
+    to: str | None = None
+    account_id: str | None = None
+    thread_id: str | None = None
+    agent_id: str | None = None  # who speaks; None: the default agent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One message on its way. ``chunks`` are planned before the first send and never change."""
 

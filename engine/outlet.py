@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.clock import Clock
 from engine.events import Bus
-from engine.outbox import Delivery, Priority, expiry, receipt
+from engine.outbox import Delivery, NewMessage, Priority, expiry, receipt
 from engine.roster import Roster
 from engine.route import NoRoute, TargetWish, resolve
 from engine.sessions import main_key
@@ -28,32 +28,22 @@ class Outlet:
         self._bus = bus
         self._roster = roster
 
-    async def send(
-        self,
-        *,
-        channel: str | None,
-        to: str | None,
-        account_id: str | None,
-        thread_id: str | None,
-        text: str,
-        key: str,
-        agent_id: str | None,
-    ) -> dict[str, Any]:
+    async def send(self, message: NewMessage) -> dict[str, Any]:
         """Accept one message; ``{messageId, channel, chatId, state}``.
 
         Raises `InvalidInput` with the reason when it can go nowhere.
         """
-        if not text.strip():
+        if not message.text.strip():
             raise InvalidInput(
                 "the message was not accepted", why="its text is empty", fix="give it some words"
             )
         roster = self._roster()
-        agent = roster.agent(agent_id).agent_id
+        agent = roster.agent(message.agent_id).agent_id
         wish = TargetWish(
-            target=_channel_of(channel, to),
-            to=to,
-            account_id=account_id,
-            thread_id=thread_id,
+            target=_channel_of(message),
+            to=message.to,
+            account_id=message.account_id,
+            thread_id=message.thread_id,
             source="config",
         )
         found = await find_route(self._database, roster, wish, agent_id=agent)
@@ -63,9 +53,9 @@ class Outlet:
             )
         now = self._clock.now()
         delivery = Delivery(
-            key=key,
+            key=message.key,
             route=found,
-            text=text,
+            text=message.text,
             kind="message",
             created_at=now,
             expires_at=expiry("message", now),
@@ -83,10 +73,10 @@ class Outlet:
         }
 
 
-def _channel_of(channel: str | None, to: str | None) -> str:
-    if channel:
-        return channel.strip().lower()
-    named = split_target(to)[0] if to else None
+def _channel_of(message: NewMessage) -> str:
+    if message.channel:
+        return message.channel.strip().lower()
+    named = split_target(message.to)[0] if message.to else None
     return named or "last"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from engine.outbox import NewMessage
 from gateway.protocol import frames, methods
 from gateway.protocol.errors import invalid
 from gateway.rpc.agent import verdict
@@ -22,7 +23,7 @@ async def send(desk: Desk, _: Call, params: methods.SendParams) -> object:
     media = [url for url in (params.media_url, *(params.media_urls or ())) if url]
     if not text and not media:
         raise invalid("invalid send params: text or media is required", path="/message")
-    answer = await desk.core.outlet.send(
+    message = NewMessage(
         channel=params.channel,
         to=params.to,
         account_id=params.account_id,
@@ -31,7 +32,7 @@ async def send(desk: Desk, _: Call, params: methods.SendParams) -> object:
         key=params.idempotency_key,
         agent_id=params.agent_id,
     )
-    return {"runId": params.idempotency_key, **answer}
+    return {"runId": params.idempotency_key, **await desk.core.outlet.send(message)}
 
 
 async def message_action(desk: Desk, _: Call, params: methods.MessageActionParams) -> object:
@@ -44,7 +45,7 @@ async def message_action(desk: Desk, _: Call, params: methods.MessageActionParam
         raise invalid("invalid message.action params: at /params: must have required property 'to'")
     if not text:
         raise invalid("invalid message.action params: text or media is required")
-    answer = await desk.core.outlet.send(
+    message = NewMessage(
         channel=params.channel,
         to=to,
         account_id=params.account_id or _word(asked, "accountId") or None,
@@ -53,6 +54,7 @@ async def message_action(desk: Desk, _: Call, params: methods.MessageActionParam
         key=params.idempotency_key,
         agent_id=params.agent_id,
     )
+    answer = await desk.core.outlet.send(message)
     return {"ok": True, "runId": params.idempotency_key, **answer}
 
 

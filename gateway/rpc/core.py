@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from engine.outbox import NewMessage
 from engine.scheduling import Chosen
 from engine.wake import NewEvent
 
@@ -154,17 +155,7 @@ class Conversation(Protocol):
 class Outlet(Protocol):
     """Messages to people, through the outbox."""
 
-    async def send(
-        self,
-        *,
-        channel: str | None,
-        to: str,
-        account_id: str | None,
-        thread_id: str | None,
-        text: str,
-        key: str,
-        agent_id: str | None,
-    ) -> Answer:
+    async def send(self, message: NewMessage) -> Answer:
         """Accept one message; ``{messageId, channel, chatId?, state}``. Same key, same answer."""
 
 

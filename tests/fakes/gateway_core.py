@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from engine.outbox import NewMessage
 from engine.scheduling import Chosen
 from engine.wake import NewEvent
 from gateway.rpc.core import ChatOrder
@@ -167,11 +168,12 @@ class FakeOutlet:
     def __init__(self, said: Said) -> None:
         self.said = said
 
-    async def send(self, *, channel: str | None, to: str, text: str, **rest: Any) -> dict[str, Any]:
-        if channel == "pigeon":
-            raise InvalidInput(f"unsupported channel: {channel}")
-        self.said.append(("send", {"channel": channel, "to": to, "text": text, **rest}))
-        return {"messageId": f"m-{len(self.said.of('send'))}", "channel": channel or "local"}
+    async def send(self, message: NewMessage) -> dict[str, Any]:
+        if message.channel == "pigeon":
+            raise InvalidInput(f"unsupported channel: {message.channel}")
+        self.said.append(("send", message))
+        number = len(self.said.of("send"))
+        return {"messageId": f"m-{number}", "channel": message.channel or "local"}
 
 
 class FakeSessions:

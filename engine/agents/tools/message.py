@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from engine.agents.base import Tool, ToolRefused
+from engine.outbox import NewMessage
 from jobs.errors import EngineError
 
 LONGEST: Final = 32_000  # characters; a longer message is a file
@@ -32,17 +33,7 @@ _PARAMETERS: Final[Mapping[str, Any]] = {
 class Outlet(Protocol):
     """Puts a message into the outbox. The same key twice is one message."""
 
-    async def send(
-        self,
-        *,
-        channel: str | None,
-        to: str | None,
-        account_id: str | None,
-        thread_id: str | None,
-        text: str,
-        key: str,
-        agent_id: str,
-    ) -> Mapping[str, Any]:
+    async def send(self, message: NewMessage) -> Mapping[str, Any]:
         """Queue it and return what is known about it, or raise an `EngineError`."""
 
 
@@ -58,16 +49,17 @@ def message_tool(outlet: Outlet, *, agent_id: str, run_id: str) -> Tool:
             raise ToolRefused("message must hold the text to send")
         if len(text) > LONGEST:
             raise ToolRefused(f"the message has {len(text)} characters; the most is {LONGEST}")
+        message = NewMessage(
+            text=text,
+            key=f"message:{run_id}:{next(numbers)}",
+            channel=_text(arguments, "channel"),
+            to=_text(arguments, "to") or _text(arguments, "target"),
+            account_id=_text(arguments, "accountId"),
+            thread_id=_text(arguments, "threadId"),
+            agent_id=agent_id,
+        )
         try:
-            sent = await outlet.send(
-                channel=_text(arguments, "channel"),
-                to=_text(arguments, "to") or _text(arguments, "target"),
-                account_id=_text(arguments, "accountId"),
-                thread_id=_text(arguments, "threadId"),
-                text=text,
-                key=f"message:{run_id}:{next(numbers)}",
-                agent_id=agent_id,
-            )
+            sent = await outlet.send(message)
         except EngineError as error:
             raise ToolRefused(str(error)) from error
         return json.dumps(sent, ensure_ascii=False, default=str)

@@ -138,8 +138,8 @@ def test_a_message_goes_out_once_with_a_key(engine: Engine, gateway: Port) -> No
     told = engine("message", "send", "--channel", "local", "--target", "me", "--message", "hi")
     assert told.status == 0
     sent = gateway.core.said.of("send")[0]
-    assert (sent["to"], sent["text"]) == ("me", "hi")
-    assert sent["key"]
+    assert (sent.to, sent.text) == ("me", "hi")
+    assert sent.key
 
 
 def test_an_empty_inbox_says_so(engine: Engine, gateway: Port) -> None:

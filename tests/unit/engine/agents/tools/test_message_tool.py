@@ -8,19 +8,20 @@ import pytest
 
 from engine.agents.base import ToolRefused
 from engine.agents.tools.message import LONGEST, message_tool
+from engine.outbox import NewMessage
 from jobs.errors import InvalidInput
 
 
 class Diary:
     def __init__(self, refusal: InvalidInput | None = None) -> None:
-        self.sent: list[dict[str, Any]] = []
+        self.sent: list[NewMessage] = []
         self._refusal = refusal
 
-    async def send(self, **message: Any) -> Mapping[str, Any]:
+    async def send(self, message: NewMessage) -> Mapping[str, Any]:
         if self._refusal is not None:
             raise self._refusal
         self.sent.append(message)
-        return {"ok": True, "key": message["key"]}
+        return {"ok": True, "key": message.key}
 
 
 async def test_a_message_goes_to_the_outlet_with_a_key_of_the_run() -> None:
@@ -28,15 +29,7 @@ async def test_a_message_goes_to_the_outlet_with_a_key_of_the_run() -> None:
     tool = message_tool(diary, agent_id="a", run_id="r1")
     answer = await tool.call({"action": "send", "message": " hi ", "channel": "telegram", "to": 7})
     assert diary.sent == [
-        {
-            "channel": "telegram",
-            "to": "7",
-            "account_id": None,
-            "thread_id": None,
-            "text": "hi",
-            "key": "message:r1:1",
-            "agent_id": "a",
-        }
+        NewMessage(text="hi", key="message:r1:1", channel="telegram", to="7", agent_id="a")
     ]
     assert json.loads(answer) == {"ok": True, "key": "message:r1:1"}
 
@@ -47,7 +40,7 @@ async def test_the_same_turn_again_uses_the_same_keys() -> None:
         tool = message_tool(diary, agent_id="a", run_id="r1")
         await tool.call({"message": "one"})
         await tool.call({"message": "two"})
-    keys = [message["key"] for message in diary.sent]
+    keys = [message.key for message in diary.sent]
     assert keys == ["message:r1:1", "message:r1:2"] * 2
 
 
