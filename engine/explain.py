@@ -175,19 +175,35 @@ def _following(due: datetime, zone: ZoneInfo, now: datetime | None, *, today: da
 def _what(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
     match run.status:
         case RunStatus.SKIPPED:
-            return f"skipped ({_reason(run)}). {_because(run)}{_fix(run)}"
+            return f"skipped ({_reason(run)}). {_because(run)}{_fix(run)}{_kept(run)}"
         case RunStatus.MISSED:
             many = f"{run.count} beats " if run.count > 1 else ""
             return f"{many}missed ({_reason(run)}). {_because(run)}"
         case RunStatus.FAILED:
             why = str((run.error or {}).get("message") or _because(run)).rstrip(".")
-            return f"failed{_asked(run)}: {why}."
+            return f"failed{_asked(run)}: {why}.{_kept(run)}"
         case RunStatus.DEFERRED:
             return f"waiting ({_reason(run)}). {_because(run)}"
         case RunStatus.CLAIMED | RunStatus.RUNNING:
             return f"running{_asked(run)}."
         case RunStatus.OK:
             return f"ran{_took(run)}{_asked(run)}. {_said(run, delivery, zone)}"
+
+
+def _kept(run: Run) -> str:
+    """Say what became of the events nobody read: a beat that does not answer keeps them."""
+    count = _events(run)
+    if not count or run.reason is SkipReason.NO_PENDING_EVENT:
+        return ""
+    return (
+        " Its event is kept and asked again."
+        if count == 1
+        else f" Its {count} events are kept and asked again."
+    )
+
+
+def _events(run: Run) -> int:
+    return len(run.facts.get("events") or run.wake.get("eventIds") or ())
 
 
 def _reason(run: Run) -> str:
@@ -236,7 +252,7 @@ def _read(run: Run) -> str:
     """Say whether a woken agent had anything to answer: an event is read by its own agent only."""
     if not _asked(run):
         return ""
-    count = len(run.facts.get("events") or run.wake.get("eventIds") or ())
+    count = _events(run)
     if not count:
         return "No event text was in its prompt; words the wake carried were for another agent."
     return "" if count == 1 else f"{count} events were in its prompt."

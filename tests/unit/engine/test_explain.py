@@ -197,6 +197,22 @@ def test_every_reason_is_explained_to_a_person(beat: Run, reason: SkipReason) ->
     assert told.startswith("2026-03-17 13:43:22 main: ")
 
 
+def test_a_beat_that_did_not_answer_says_that_its_event_is_kept() -> None:
+    woken = {"by": "rpc:cli", "eventIds": ["e1"]}
+    failed = replace(
+        BARE, status=RunStatus.FAILED, wake=woken, error={"class": "network", "message": "down."}
+    )
+    told = sentence(failed, None, zone=SHANGHAI)
+    assert told.endswith("failed (asked by: rpc:cli): down. Its event is kept and asked again.")
+    skipped = replace(BARE, reason=SkipReason.NO_ROUTE, because="nobody wrote", wake=woken)
+    assert "Its event is kept" in sentence(skipped, None, zone=SHANGHAI)
+    many = replace(skipped, wake={"eventIds": ["e1", "e2"]})
+    assert "Its 2 events are kept" in sentence(many, None, zone=SHANGHAI)
+    taken = replace(skipped, reason=SkipReason.NO_PENDING_EVENT)
+    assert "kept" not in sentence(taken, None, zone=SHANGHAI)
+    assert "kept" not in sentence(replace(skipped, wake={}), None, zone=SHANGHAI)
+
+
 def test_the_first_line_is_the_one_the_person_in_the_thread_needed() -> None:
     assert sentence(ACK, None, zone=SHANGHAI, now=NOON) == (
         "13:43:22 main: ran 11.0 s (asked by: system event). The agent answered HEARTBEAT_OK, so"
