@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from engine import alarms
 from engine.alarms import Alarm, AlertRules
-from engine.events import Bus
+from engine.events import Bus, Event
 from engine.outbox import Delivery, Priority, expiry
 from engine.outlet import find_route
 from engine.roster import Roster
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN: Final = timedelta(seconds=1)
 _MOMENT: Final = timedelta(milliseconds=1)
+_RUN_ACTIONS: Final = frozenset({"started", "finished", "skipped", "missed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,15 @@ class Alerting:
         self._end_pauses = end_pauses
         self._asked: datetime | None = None
         self._next: datetime | None = None
+        bus.listen(self._noticed)
+
+    def look_again(self) -> None:
+        """A job wants a look at another time than before."""
+        self._asked = None
+
+    def _noticed(self, event: Event) -> None:
+        if event.name == "cron" and event.payload.get("action") not in _RUN_ACTIONS:
+            self.look_again()
 
     def rule_of(self, job: Job) -> FailureAlert | None:
         """Return the rule in force for a job; None if nobody wants to know of its failures."""

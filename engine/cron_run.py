@@ -333,6 +333,7 @@ class CronRuns:
         if job.policies.watched:
             then = before if state is None else replace(before, alarm=state)
             columns["watch_at"] = next_watch(job, then, now)
+            self._alerting.look_again()
         return columns, messages
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -9,7 +10,9 @@ from zoneinfo import ZoneInfo
 
 from engine.cli import cron_remarks
 from engine.cli.render import duration, one_line, relative, stamp
+from jobs.policies import KEYS
 
+_HUMP: Final = re.compile(r"[A-Z]")
 JOB_HEAD: Final = (
     "ID",
     "NAME",
@@ -33,7 +36,7 @@ def job_row(job: Mapping[str, Any], previews: Mapping[str, Any], now: datetime) 
         str(job["id"]),
         str(job.get("displayName") or job.get("name") or "-"),
         _spread_words(job),
-        relative(state.get("nextRunAtMs") if job.get("enabled", True) else None, now),
+        relative(state.get("nextRunAtMs") if _goes_on(job) else None, now),
         relative(state.get("lastRunAtMs"), now),
         status_word(job),
         str(job.get("sessionTarget") or "-"),
@@ -66,10 +69,12 @@ def _spread_words(job: Mapping[str, Any]) -> str:
 
 
 def status_word(job: Mapping[str, Any]) -> str:
-    """`disabled|running|ok|error (3x)|skipped|idle`."""
+    """`disabled|paused (by …)|running|ok|error (3x)|skipped|idle`."""
     state = job.get("state") or {}
     if not job.get("enabled", True):
         return "disabled"
+    if paused := state.get("paused"):
+        return f"paused (by {paused.get('by', '?')})"
     if state.get("runningAtMs"):
         return "running"
     word = str(state.get("lastRunStatus") or state.get("lastStatus") or "idle")
@@ -86,7 +91,9 @@ def job_facts(job: Mapping[str, Any], where: ZoneInfo, now: datetime) -> dict[st
         "description": job.get("description"),
         "status": status_word(job),
         "schedule": _spread_words(job),
-        "next": _when(state.get("nextRunAtMs"), where, now),
+        "paused": _paused(state.get("paused") or {}, where),
+        "next": _when(state.get("nextRunAtMs"), where, now) if _goes_on(job) else None,
+        "left out": ", ".join(stamp(int(slot), where) for slot in state.get("skips") or ()),
         "last": _when(state.get("lastRunAtMs"), where, now),
         "last error": state.get("lastError"),
         "last skip": state.get("lastSkipReason"),
@@ -97,11 +104,38 @@ def job_facts(job: Mapping[str, Any], where: ZoneInfo, now: datetime) -> dict[st
         "agent": job.get("agentId") or f"{job.get('effectiveAgentId', 'main')} (the default)",
         "source": job.get("source"),
         "orphaned": _orphaned(state.get("orphanedAtMs"), where),
+        **{_spaced(key): _told(job[key]) for key in sorted(KEYS) if key in job},
         "runs": f"{state.get('runCount', 0)} ({state.get('okCount', 0)} ok,"
         f" {state.get('errorCount', 0)} failed, {state.get('skipCount', 0)} skipped,"
         f" {state.get('missedCount', 0)} missed)",
     }
     return {key: value for key, value in rows.items() if value not in (None, "")}
+
+
+def _goes_on(job: Mapping[str, Any]) -> bool:
+    return bool(job.get("enabled", True)) and not (job.get("state") or {}).get("paused")
+
+
+def _paused(overlay: Mapping[str, Any], where: ZoneInfo) -> str | None:
+    if not overlay:
+        return None
+    until = overlay.get("untilMs")
+    end = f"until {stamp(until, where)} {where.key}" if until else "until engine cron resume"
+    note = f": {overlay['note']}" if overlay.get("note") else ""
+    return f"since {stamp(overlay.get('atMs'), where)} by {overlay.get('by')}, {end}{note}"
+
+
+def _spaced(key: str) -> str:
+    """`maxRunsPerDay` as `max runs per day`; the unit goes with the value."""
+    return _HUMP.sub(lambda found: f" {found[0].lower()}", key.removesuffix("Ms"))
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_told(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(str(part) for part in value)
+    return str(value)
 
 
 def _when(at_ms: int | None, where: ZoneInfo, now: datetime) -> str | None:

@@ -91,6 +91,17 @@ async def test_a_pause_ends_by_itself(engine_sim: EngineSim) -> None:
     assert (await job_of(sim))["state"].get("paused") is None
 
 
+async def test_a_pause_that_begins_just_after_a_look_ends_on_time_too(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(declaring(job=hourly(misfire={"policy": "skip"})), start=START, zone="UTC")
+    await sim.until("2026-06-01 01:10")
+    until = datetime(2026, 6, 1, 2, 30, tzinfo=UTC)
+    await sim.engine.control.pause(one(), by="ana", until=until)
+    report = await sim.until("2026-06-01 03:30")
+    assert [row.status for row in report.rows] == ["ok", "skipped", "ok"]
+
+
 async def test_a_pause_survives_a_restart_and_a_reload(engine_sim: EngineSim) -> None:
     sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
     await sim.open()

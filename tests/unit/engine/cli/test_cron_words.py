@@ -97,3 +97,30 @@ def test_a_run_is_one_row_with_its_reason() -> None:
     row = dict(zip(RUN_HEAD, run_row(entry, LONDON, NOW), strict=True))
     assert row["WHEN"] == "12:00:00"
     assert (row["STATUS"], row["TOOK"]) == ("skipped (quiet-hours)", "1.5 s")
+
+
+def test_a_paused_job_says_by_whom_until_when_and_why() -> None:
+    overlay = {
+        "by": "ana",
+        "note": "holidays",
+        "atMs": ms(timedelta()),
+        "untilMs": ms(timedelta(days=1)),
+    }
+    paused = {**JOB, "state": {**JOB["state"], "paused": overlay}}
+    row = dict(zip(JOB_HEAD, job_row(paused, {}, NOW), strict=True))
+    assert (row["NEXT"], row["STATUS"]) == ("-", "paused (by ana)")
+    told = job_facts(paused, LONDON, NOW)
+    assert "next" not in told
+    assert told["paused"] == (
+        "since 2026-11-20 12:00:00 by ana, until 2026-11-21 12:00:00 Europe/London: holidays"
+    )
+    forever = {**overlay, "untilMs": None, "note": ""}
+    told = job_facts({**JOB, "state": {"paused": forever}}, LONDON, NOW)
+    assert str(told["paused"]).endswith("by ana, until engine cron resume")
+
+
+def test_what_a_job_asks_of_its_scheduler_is_told() -> None:
+    asks = {"maxRunsPerDay": 2, "tags": ["a", "b"], "after": {"job": "x", "within": "2h"}}
+    told = job_facts({**JOB, **asks, "jitterMs": 5000}, LONDON, NOW)
+    assert (told["max runs per day"], told["tags"], told["jitter"]) == ("2", "a b", "5000")
+    assert told["after"] == "job x, within 2h"
