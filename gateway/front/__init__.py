@@ -1,0 +1,157 @@
+"""The engine as the RPC room sees it: wire shapes in, wire shapes out, nothing decided.
+
+Keeps the promises of `gateway.rpc.core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from engine import __version__
+from engine.config import effective
+from engine.config.load import Loaded
+from engine.core import Engine
+from engine.store import events as event_rows, outbox, sessions as session_rows
+from gateway.channels.base import AccountStatus, Channel
+from gateway.front import agents, channels as channel_words
+from gateway.front.beats import FrontHeartbeats, FrontWakes
+from gateway.front.conversations import FrontConversation, FrontSessions
+from gateway.front.inbox import FrontInbox
+from gateway.rpc.core import Outlet
+from jobs.store import jobs as job_rows
+from jobs.store.db import Tx
+
+ConfigOf = Callable[[], Loaded]
+
+
+class Front:
+    """One object with everything the methods call."""
+
+    def __init__(
+        self, engine: Engine, *, channels: Mapping[str, Channel], loaded: ConfigOf
+    ) -> None:
+        self._engine = engine
+        self._channels = channels
+        self._loaded = loaded
+        self.scheduling = engine.scheduling
+        self.control = engine.control
+        self.heartbeats = FrontHeartbeats(engine)
+        self.wakes = FrontWakes(engine)
+        self.conversation = FrontConversation(engine)
+        self.outlet: Outlet = engine.outlet
+        self.sessions = FrontSessions(engine)
+        self.inbox = FrontInbox(engine)
+
+    async def health(self) -> dict[str, Any]:
+        """The `health` object: counted off the request path."""
+        roster = self._engine.roster
+        counted = await self._engine.database.read(_counts)
+        failing = self._engine.vitals.failing
+        return {
+            "ok": not failing,
+            "failing": failing,
+            "channels": channel_words.objects(self._channels),
+            "channelOrder": list(self._channels),
+            "channelLabels": {name: name for name in self._channels},
+            "heartbeatSeconds": agents.heartbeat_seconds(roster),
+            "defaultAgentId": roster.default_id,
+            "agents": [agents.health_words(agent) for agent in roster.agents.values()],
+            "sessions": {"path": "", "count": counted["sessions"], "recent": []},
+            "outbox": counted["outbox"],
+            "queuedEvents": counted["events"],
+            "plugins": {"loaded": [], "errors": []},
+        }
+
+    async def status(self) -> dict[str, Any]:
+        """The `status` object; lists that are always empty are added by the handler."""
+        roster = self._engine.roster
+        listed = await self.sessions.listing({"limit": 20})
+        counted = await self._engine.database.read(_counts)
+        recent = listed["sessions"]
+        by_agent = {name: [s for s in recent if s["agentId"] == name] for name in roster.agents}
+        return {
+            "runtimeVersion": __version__,
+            "failing": self._engine.vitals.failing,
+            "heartbeat": {
+                "defaultAgentId": roster.default_id,
+                "agents": [
+                    {"agentId": agent.agent_id, **agents.cadence_words(agent)}
+                    for agent in roster.agents.values()
+                ],
+            },
+            "channelSummary": channel_words.summary(self._channels),
+            "outbox": counted["outbox"],
+            "quarantinedJobs": counted["quarantined"],
+            "sessions": {
+                "paths": [],
+                "count": listed["count"],
+                "defaults": listed["defaults"],
+                "recent": recent,
+                "byAgent": [
+                    {"agentId": name, "count": len(own), "recent": own}
+                    for name, own in by_agent.items()
+                ],
+            },
+        }
+
+    def config_file(self) -> dict[str, Any]:
+        """`config.get`, secrets in the clear: the handler masks them."""
+        loaded = self._loaded()
+        parsed = loaded.root.plain() if loaded.root is not None else {}
+        return {
+            "path": str(loaded.path),
+            "exists": loaded.exists,
+            "raw": loaded.text,
+            "parsed": parsed,
+            "config": parsed,
+            "valid": True,
+            "issues": [],
+            "warnings": [f"{note.path}: {note.message}" for note in loaded.notes],
+            "hash": loaded.hash,
+        }
+
+    def agents(self) -> dict[str, Any]:
+        """`agents.list`."""
+        return agents.listing(self._engine.roster, scope=self._engine.config.session.scope)
+
+    def models(self) -> Sequence[dict[str, Any]]:
+        """`models.list` entries."""
+        return agents.models(self._engine.config.models.providers)
+
+    async def channels_status(
+        self, *, probe: bool = False, channel: str | None = None
+    ) -> dict[str, Any]:
+        """`channels.status`; a probe asks every enabled account."""
+        chosen = {name: one for name, one in self._channels.items() if channel in (None, "", name)}
+        accounts: dict[str, list[dict[str, Any]]] = {}
+        for name, one in chosen.items():
+            accounts[name] = [await _account(one, status, probe=probe) for status in one.status()]
+        config = self._engine.config
+        return {
+            "channelOrder": list(chosen),
+            "channelLabels": {name: name for name in chosen},
+            "channels": channel_words.objects(chosen),
+            "channelAccounts": accounts,
+            "channelDefaultAccountId": {
+                name: effective.default_account_of(config, name)
+                or next(iter(effective.account_ids(config, name)), effective.DEFAULT_ACCOUNT)
+                for name in chosen
+            },
+        }
+
+
+def _counts(tx: Tx) -> dict[str, Any]:
+    return {
+        "events": event_rows.count(tx),
+        "outbox": outbox.depth(tx),
+        "sessions": session_rows.recent(tx, limit=1)[1],
+        "quarantined": [job_id for job_id, _ in job_rows.quarantined(tx)],
+    }
+
+
+async def _account(channel: Channel, status: AccountStatus, *, probe: bool) -> dict[str, Any]:
+    words = channel_words.account_words(status)
+    if probe and status.enabled:
+        words["probe"] = dict(await channel.probe(status.account_id))
+    return words

@@ -1,0 +1,49 @@
+"""Channels and accounts as clients see them (protocol.md §10.5, channels.md §12). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.channels.base import AccountStatus, Channel
+from jobs.store.rows import ms
+
+_NOT_RUNNING: Final = frozenset({"stopped", "fatal", "auth-failed"})
+
+
+def objects(channels: Mapping[str, Channel]) -> dict[str, Any]:
+    """One object per channel: whether it runs, and what went wrong last."""
+    return {name: _object(channel.status()) for name, channel in channels.items()}
+
+
+def _object(accounts: tuple[AccountStatus, ...]) -> dict[str, Any]:
+    return {
+        "configured": True,
+        "running": any(one.runtime != "stopped" for one in accounts),
+        "lastError": next((one.last_error for one in accounts if one.last_error), None),
+    }
+
+
+def summary(channels: Mapping[str, Channel]) -> list[str]:
+    """A line per account."""
+    return [
+        f"{name}: {one.account_id} {one.runtime}"
+        for name, channel in channels.items()
+        for one in channel.status()
+    ]
+
+
+def account_words(status: AccountStatus) -> dict[str, Any]:
+    """One account of `channels.status`."""
+    return {
+        "accountId": status.account_id,
+        "enabled": status.enabled,
+        "configured": status.configured,
+        "running": status.runtime not in _NOT_RUNNING,
+        "connected": status.runtime == "connected",
+        "runtime": status.runtime,
+        "lastError": status.last_error,
+        "lastInboundAt": ms(status.last_inbound_at),
+        "lastOutboundAt": ms(status.last_outbound_at),
+        "tokenSource": status.token_source,
+    }

@@ -1,0 +1,165 @@
+"""Chat turns for clients, and conversations as stored (protocol.md §10.4, §10.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine import sessions as keys
+from engine.agents.factory import OFFLINE
+from engine.conversation import ChatTurn
+from engine.core import Engine
+from engine.outlet import find_route
+from engine.roster import Roster
+from engine.route import TargetWish
+from engine.store import sessions as session_rows
+from engine.store.sessions import Session
+from engine.target import Route
+from gateway.rpc.core import ChatOrder
+from jobs.errors import InvalidInput
+from jobs.store.db import Tx
+from jobs.store.rows import ms
+
+
+class FrontConversation:
+    """Chat turns for clients: `agent` and `chat.send`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def check(self, order: ChatOrder) -> None:
+        """Refuse an order whose answer could not be delivered; routes are read when it runs."""
+        _refuse_unknown(self._engine.roster, order.agent_id)
+
+    async def converse(self, order: ChatOrder) -> dict[str, Any]:
+        """Take the turn."""
+        route = await self._route(order) if order.deliver else None
+        answer = await self._engine.conversation.receive(
+            ChatTurn(
+                run_id=order.run_id,
+                agent_id=order.agent_id,
+                session_key=order.session_key,
+                text=order.text,
+                route=route,
+                timeout=order.timeout,
+                model=order.model,
+                thinking=order.thinking,
+                extra_system_prompt=order.extra_system_prompt,
+            )
+        )
+        return answer.to_wire()
+
+    async def _route(self, order: ChatOrder) -> Route | None:
+        found = await find_route(
+            self._engine.database,
+            self._engine.roster,
+            TargetWish(
+                target=order.channel or "last",
+                to=order.to,
+                account_id=order.account_id,
+                thread_id=order.thread_id,
+                source="config",
+            ),
+            agent_id=order.agent_id,
+            session_key=order.session_key,
+        )
+        if isinstance(found, Route):
+            return found
+        if order.best_effort:
+            return None
+        raise InvalidInput(
+            "the answer cannot be delivered", why=found.because, fix=found.reason.fix
+        )
+
+    async def abort(self, session_key: str, run_id: str | None = None) -> Sequence[str]:
+        """Cancel turns of a session."""
+        return await self._engine.conversation.abort(session_key, run_id)
+
+
+class FrontSessions:
+    """Conversations as stored."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def resolve(self, agent_id: str | None, session_key: str | None) -> tuple[str, str]:
+        """Agent and full session key; contradictions and strangers refused."""
+        roster = self._engine.roster
+        default = (agent_id or roster.default_id).lower()
+        key = keys.normalise(session_key, default_agent=default, main=roster.main_key)
+        agent = keys.agent_of(key, default_agent=default)
+        if agent_id is not None and agent != agent_id.lower():
+            raise InvalidInput(
+                f"agentId {agent_id!r} does not match session key {session_key!r}",
+                fix="leave one of them out",
+            )
+        _refuse_unknown(roster, agent)
+        return agent, key
+
+    async def listing(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`sessions.list`."""
+        limit = max(1, min(int(params.get("limit") or 100), 1000))
+        offset = max(0, int(params.get("offset") or 0))
+        agent = params.get("agentId")
+        found, total = await self._engine.database.read(
+            lambda tx: session_rows.recent(tx, agent_id=agent, limit=limit, offset=offset)
+        )
+        more = offset + len(found) < total
+        default = self._engine.roster.agent(None)
+        provider, _, model = (default.model or OFFLINE).partition("/")
+        return {
+            "ts": ms(self._engine.clock.now()),
+            "path": "",
+            "count": len(found),
+            "totalCount": total,
+            "hasMore": more,
+            "nextOffset": offset + len(found) if more else None,
+            "defaults": {
+                "modelProvider": provider,
+                "model": model or provider,
+                "contextTokens": None,
+            },
+            "sessions": [session_words(session) for session in found],
+        }
+
+    async def history(self, session_key: str, *, limit: int) -> dict[str, Any]:
+        """`chat.history`, oldest first."""
+
+        def work(tx: Tx) -> tuple[Any, Any]:
+            return session_rows.get(tx, session_key), session_rows.history(tx, session_key, limit)
+
+        session, messages = await self._engine.database.read(work)
+        return {
+            "sessionKey": session_key,
+            "sessionId": session.session_id if session else None,
+            "messages": [
+                {
+                    "role": message.role,
+                    "content": [{"type": "text", "text": message.text}],
+                    "timestamp": ms(message.at),
+                }
+                for message in messages
+            ],
+        }
+
+
+def session_words(session: Session) -> dict[str, Any]:
+    """One entry of `sessions.list`."""
+    return {
+        "key": session.key,
+        "kind": keys.kind_of(session.key),
+        "agentId": session.agent_id,
+        "sessionId": session.session_id,
+        "updatedAt": ms(session.updated_at),
+        "inputTokens": session.input_tokens,
+        "outputTokens": session.output_tokens,
+        "totalTokens": session.input_tokens + session.output_tokens,
+    }
+
+
+def _refuse_unknown(roster: Roster, agent_id: str) -> None:
+    if not roster.knows(agent_id):
+        have = ", ".join(sorted(roster.agents))
+        raise InvalidInput(
+            f"unknown agent id: {agent_id}", why=f"have: {have}", fix="name one of these"
+        )
