@@ -7,7 +7,7 @@ jobs follow real time. Every search is strictly after the instant it is given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -19,6 +19,7 @@ from jobs.errors import InvalidSchedule
 from jobs.wallclock import DAY, EPOCH, Segment
 
 SECOND: Final = timedelta(seconds=1)
+_MS: Final = timedelta(milliseconds=1)
 MAKE_UP_GAP: Final = 3 * 3600  # a longer gap is a skipped day, not a change of clocks
 _AHEAD: Final = 2 * DAY  # no offset differs from another by more
 _LATEST: Final = 250_000_000_000  # year 9892: beyond it, nothing is searched
@@ -112,6 +113,11 @@ class Every:
         """Return how many instants of the grid lie in ``(after, until]``."""
         return max(0, self._upto(until) - self._upto(after))
 
+    def instants(self, after: datetime, until: datetime) -> Iterator[int]:
+        """Yield the slots in ``(after, until]``, in ms since 1970."""
+        first, step = self.next_after(after) - EPOCH, self.period // _MS
+        return iter(range(first // _MS, (until - EPOCH) // _MS + 1, step))
+
     def _upto(self, instant: datetime) -> int:
         return max(0, (instant - self.anchor) // self.period + 1)
 
@@ -178,6 +184,16 @@ class Cron:
         shift = self.offset if self.stagger else timedelta()
         first, last = _whole_second_after(after - shift), _whole_second_after(until - shift)
         return self._search().count(first, last)
+
+    def instants(self, after: datetime, until: datetime) -> Iterator[int]:
+        """Yield the slots in ``(after, until]``, in ms since 1970: many, and quickly."""
+        shift = self.offset
+        first, last = _whole_second_after(after - shift), _whole_second_after(until - shift)
+        late, next_second = shift // _MS, self._search().next_second
+        second = next_second(first)
+        while second is not None and second < last:
+            yield second * 1000 + late
+            second = next_second(second + 1)
 
     @property
     def offset(self) -> timedelta:
@@ -560,4 +576,4 @@ def _iso(at: datetime) -> str:
 
 
 def _ms(value: timedelta) -> int:
-    return value // timedelta(milliseconds=1)
+    return value // _MS

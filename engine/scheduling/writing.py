@@ -48,7 +48,9 @@ def sync(tx: Tx, current: StoredJob | None, beat: Job, now: datetime) -> bool:
     job = replace(beat, created_at=current.job.created_at, updated_at=whole_ms(now))
     if revision(job) == current.revision:
         return False
-    job_rows.update(tx, job, next_run_at=next_run(current, job, now), now=now)
+    anew = job.schedule != current.job.schedule or (job.enabled and not current.job.enabled)
+    state: dict[str, Any] = {"schedule_activated_at": now} if anew else {}
+    job_rows.update(tx, job, next_run_at=next_run(current, job, now), now=now, **state)
     return True
 
 

@@ -23,6 +23,7 @@ from jobs.schedule import (
     schedule_from_json,
     schedule_to_json,
 )
+from jobs.wallclock import EPOCH
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "cron_dst_fixtures.json"
 ROWS: list[dict[str, Any]] = json.loads(FIXTURES.read_text(encoding="utf-8"))["cases"]
@@ -341,3 +342,21 @@ def test_counting_a_year_of_seconds_walks_none_of_them(gap: str) -> None:
     year = 365 * 86_400
     assert every.count(start, start + timedelta(days=365)) == year
     assert fixed.count(start, start + timedelta(days=365)) == year - 3600  # told once, not twice
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Cron("*/20 1-3 * * *", "Europe/London"),
+        Cron("0 * * * *", "Australia/Lord_Howe", stagger=timedelta(minutes=5), hash_id="j"),
+        Every(timedelta(minutes=47), datetime(2026, 3, 28, 7, tzinfo=UTC)),
+    ],
+)
+def test_many_instants_are_those_that_are_found_one_by_one(schedule: Every | Cron) -> None:
+    after, until = utc("2026-03-27T00:00:00"), utc("2026-04-06T00:00:00")
+    walked, at = [], schedule.next_after(after)
+    while at is not None and at <= until:
+        walked.append(at)
+        at = schedule.next_after(at)
+    found = schedule.instants(after, until)
+    assert [EPOCH + timedelta(milliseconds=ms) for ms in found] == walked

@@ -1,0 +1,83 @@
+"""Every slot of a whole engine has its row, whatever happened; one that is taken away is found."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from engine.testing import Simulation
+from jobs.audit import Audit, Retention, Window
+from jobs.store import slots
+
+JOBS: dict[str, Any] = {
+    "brief": {"schedule": "0 7 * * 1-5", "message": "what is on today?"},
+    "hourly": {"schedule": "0 * * * *", "message": "look"},
+    "night": {"schedule": "30 1 * * *", "message": "look"},
+    "often": {"schedule": "every 47m", "message": "look"},
+    "once": {"schedule": "at 2026-03-27T10:00", "message": "look"},
+    "probe": {"schedule": "*/30 * * * *", "command": ["true"], "misfire": {"policy": "skip"}},
+    "until": {"schedule": "0 12 * * *", "message": "look", "until": "2026-03-30T00:00:00Z"},
+}
+
+
+def config(every: str = "30m", **jobs: Any) -> dict[str, Any]:
+    return {
+        "agents": {"defaults": {"heartbeat": {"every": every}}},
+        "cron": {"jobs": {**JOBS, **jobs}},
+    }
+
+
+async def audited(sim: Simulation) -> Audit:
+    window = Window(since=sim.start - timedelta(days=1), until=sim.now())
+    kept = Retention(since=sim.start - timedelta(days=90))
+    return await sim.database.read(lambda tx: slots.audited(tx, window, cron=kept, beats=kept))
+
+
+def named(audit: Audit) -> dict[str, tuple[int, int, int]]:
+    return {job.job_id: (job.missing, job.duplicates, job.strays) for job in audit.jobs}
+
+
+async def test_days_with_a_change_of_clocks_and_an_outage_leave_no_hole() -> None:
+    start = "2026-03-27 00:00"
+    async with Simulation(config(), start=start, zone="Europe/London", checklist="- look") as sim:
+        await sim.until("2026-03-28 12:00")
+        await sim.restart(down_for=timedelta(hours=30))
+        await sim.until("2026-03-31 00:00")
+        found = await audited(sim)
+        assert found.clean, named(found)
+        assert sum(job.expected for job in found.jobs) > 500
+        assert {job.job_id for job in found.jobs} >= {"cfg:often", "heartbeat:main"}
+
+
+async def test_jobs_that_change_meanwhile_are_audited_from_their_change() -> None:
+    start = "2026-03-02 00:00"
+    async with Simulation(config(), start=start, zone="UTC", checklist="- look") as sim:
+        await sim.until("2026-03-03 10:10")
+        changed = config("20m", brief={**JOBS["brief"], "schedule": "*/10 8 * * *"})
+        del changed["cron"]["jobs"]["hourly"]
+        await sim.apply(changed)
+        await sim.until("2026-03-04 10:10")
+        await sim.apply(config("45m"))
+        await sim.until("2026-03-05 10:10")
+        await sim.restart(down_for=timedelta(days=2), config=config("50m"))
+        await sim.until("2026-03-08 00:00")
+        found = await audited(sim)
+        assert found.clean, named(found)
+
+
+async def test_a_row_deleted_by_hand_is_a_hole() -> None:
+    start = "2026-03-02 00:00"
+    async with Simulation(config(), start=start, zone="UTC", checklist="- look") as sim:
+        await sim.until("2026-03-03 00:00")
+        for job_id in ("cfg:probe", "heartbeat:main"):
+            sql = (
+                "DELETE FROM runs WHERE job_id = ? AND slot ="
+                " (SELECT slot FROM runs WHERE job_id = ? ORDER BY slot LIMIT 1 OFFSET 5)"
+            )
+            await sim.database.write(
+                lambda tx, of=job_id, sql=sql: tx.exec_driver_sql(sql, (of, of))  # type: ignore[misc]  # bound now
+            )
+        found = await audited(sim)
+        assert found.missing == 2
+        holed = sorted(job.job_id for job in found.jobs if job.missing)
+        assert holed == ["cfg:probe", "heartbeat:main"]
