@@ -1,0 +1,218 @@
+"""Named calendars: which days they allow, why, and where an excluded slot goes (cron.md §22-7).
+
+A day is allowed if it is among ``include`` (where there is one) and the ``weekdays``, and not
+among ``exclude``; a make-up day is allowed whatever else is said. Days are those of the
+calendar's zone, so that a slot in New York can ask for a trading day in Shanghai.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from jobs.calendar.events import Events
+from jobs.wallclock import EPOCH, segment, zone
+
+SKIP: Final = "skip"
+NEXT_ALLOWED: Final = "next-allowed"
+PREVIOUS_ALLOWED: Final = "previous-allowed"
+FARTHEST: Final = 2 * 366  # days a slot is moved at most: any day of a year is nearer
+NAMES: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY: Final = timedelta(days=1)
+_SECOND: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The days from one date to another, both included."""
+
+    first: date
+    last: date
+
+    def named(self, day: date) -> str | None:
+        """Return the span in words if the day is in it."""
+        return str(self) if self.first <= day <= self.last else None
+
+    def __str__(self) -> str:
+        return f"{self.first}" if self.first == self.last else f"{self.first}..{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Yearly:
+    """Days of every year, as (month, day); from December into January where the last is first."""
+
+    first: tuple[int, int]
+    last: tuple[int, int]
+
+    def named(self, day: date) -> str | None:
+        """Return the days in words if the day is one of them."""
+        at = (day.month, day.day)
+        if self.first <= self.last:
+            return str(self) if self.first <= at <= self.last else None
+        return str(self) if at >= self.first or at <= self.last else None
+
+    def __str__(self) -> str:
+        first, last = (f"{month:02}-{day:02}" for month, day in (self.first, self.last))
+        return f"{first} of every year" if first == last else f"{first}..{last} of every year"
+
+
+@dataclass(frozen=True, slots=True)
+class Weekdays:
+    """Days of the week, Monday = 0."""
+
+    days: frozenset[int]
+
+    def named(self, day: date) -> str | None:
+        """Return the weekdays in words if the day is one of them."""
+        return str(self) if day.weekday() in self.days else None
+
+    def __str__(self) -> str:
+        return weekday_words(self.days)
+
+
+Days = Span | Yearly | Weekdays | Events
+EVERY_DAY: Final = frozenset(range(7))
+
+
+def weekday_words(days: Iterable[int]) -> str:
+    """Return weekdays as they are written: `mon-fri`, `sat, sun`."""
+    runs: list[list[int]] = []
+    for day in sorted(days):
+        if runs and runs[-1][-1] == day - 1:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return ", ".join(
+        f"{NAMES[run[0]]}-{NAMES[run[-1]]}" if len(run) > 2 else ", ".join(NAMES[n] for n in run)
+        for run in runs
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a day is allowed, and the evidence in words."""
+
+    allowed: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calendar:
+    """A named set of days."""
+
+    name: str
+    include: tuple[Days, ...] | None = None  # None: every day
+    exclude: tuple[Days, ...] = ()
+    weekdays: frozenset[int] = EVERY_DAY
+    make_up: tuple[Span, ...] = ()
+    tz: str  # whose days they are
+
+    def allows(self, day: date) -> bool:
+        """Tell whether slots may run on the day."""
+        return self.verdict(day).allowed
+
+    def because(self, day: date) -> str:
+        """Say why the day is allowed or not."""
+        return self.verdict(day).because
+
+    def verdict(self, day: date) -> Verdict:
+        """Judge a day. What is most particular is said: make-up day, exclusion, weekday."""
+        told = f"{NAMES[day.weekday()].capitalize()} {day}"
+        if (made_up := self._made_up(day)) is not None:
+            return Verdict(True, f"{told} is a make-up working day of {self.name}{made_up}")
+        if (found := _named(self.exclude, day)) is not None:
+            return Verdict(False, f"{self.name} excludes {told}: {found}")
+        if self.include is not None and _named(self.include, day) is None:
+            named = _listed(self.include)
+            return Verdict(False, f"{self.name} does not include {told}: only {named}")
+        if day.weekday() not in self.weekdays:
+            named = weekday_words(self.weekdays)
+            return Verdict(False, f"{self.name} is closed on {told}: open {named}")
+        return Verdict(True, f"{self.name} allows {told}")
+
+    def moved(self, day: date, on_excluded: str) -> date | None:
+        """Return the day a slot of this day goes to: itself if allowed; None: to no day."""
+        if self.allows(day):
+            return day
+        return next((other for other in _around(day, on_excluded) if self.allows(other)), None)
+
+    @property
+    def known_until(self) -> date | None:
+        """The last date that is named outright; None if the calendar holds for every year.
+
+        A list of holidays ends; from then on each of them looks like any other day.
+        """
+        named = (*(self.include or ()), *self.exclude, *self.make_up)
+        ends = (one.last for one in named if isinstance(one, Span | Events))
+        return max((end for end in ends if end is not None), default=None)
+
+    @property
+    def cost(self) -> int:
+        """How much one question may cost, in days looked at."""
+        events = (one for one in (*(self.include or ()), *self.exclude) if isinstance(one, Events))
+        return 1 + sum(one.listed.cost + one.worked.cost for one in events)
+
+    def _made_up(self, day: date) -> str | None:
+        if _named(self.make_up, day) is not None:
+            return ""
+        for one in self.exclude:
+            if isinstance(one, Events) and (name := one.worked.named(day)) is not None:
+                return f": “{name}” in {one.file}"
+        return None
+
+
+def judge(calendars: Iterable[Calendar], at: datetime) -> Verdict:
+    """Judge an instant: every calendar must allow the day it is there."""
+    because = []
+    for calendar in calendars:
+        verdict = calendar.verdict(at.astimezone(zone(calendar.tz)).date())
+        if not verdict.allowed:
+            return verdict
+        because.append(verdict.because)
+    return Verdict(True, "; ".join(because) or "no calendar is asked")
+
+
+def moved(
+    calendars: Sequence[Calendar], at: datetime, *, tz: str, on_excluded: str
+) -> datetime | None:
+    """Return the instant a slot goes to: its wall time in ``tz`` on the nearest day all allow.
+
+    An allowed slot stays where it is. None: it is skipped, or no day within two years is
+    allowed by all. A wall time that the clocks skip on that day is the end of the gap.
+    """
+    if judge(calendars, at).allowed:
+        return at
+    local = at.astimezone(zone(tz)).replace(tzinfo=None)
+    for day in _around(local.date(), on_excluded):
+        instant = _instant(datetime.combine(day, local.time()), tz)
+        if judge(calendars, instant).allowed:
+            return instant
+    return None
+
+
+def _around(day: date, on_excluded: str) -> Iterator[date]:
+    """Return the days to try, the nearest first; none where excluded slots are skipped."""
+    if on_excluded == SKIP:
+        return
+    step = {NEXT_ALLOWED: 1, PREVIOUS_ALLOWED: -1}[on_excluded]
+    for number in range(1, FARTHEST + 1):
+        yield day + number * step * _DAY
+
+
+def _instant(local: datetime, tz: str) -> datetime:
+    """Map wall time to the instant as ENGINE-DST/1 does: first pass, or the end of the gap."""
+    first = local.replace(tzinfo=zone(tz), fold=0).astimezone(UTC)
+    if first.astimezone(zone(tz)).replace(tzinfo=None) == local:
+        return first
+    return EPOCH + segment(tz, (first - EPOCH) // _SECOND).since * _SECOND
+
+
+def _named(days: Iterable[Days], day: date) -> str | None:
+    return next((found for one in days if (found := one.named(day)) is not None), None)
+
+
+def _listed(days: Sequence[Days]) -> str:
+    told = [one.file if isinstance(one, Events) else str(one) for one in days[:4]]
+    return ", ".join(told) + (f" and {len(days) - 4} more" if len(days) > 4 else "")
