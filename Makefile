@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=python3.x") if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[model,fast]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[model,fast,postgres]' --group dev
 	@touch $@
 
 demo: $(STAMP) ## a throwaway gateway wakes its agents before your eyes (under 40 s)

@@ -65,9 +65,7 @@ class Database:
         """
         url, path = _located(where)
         if url.get_backend_name() != "sqlite":
-            from jobs.store.postgres import connected
-
-            return cls(await connected(url))
+            return cls(await _on_a_server(url))
         if path is None:
             return await cls.memory()
         return cls(await asyncio.to_thread(_opened, path, read_only), path=path)
@@ -337,6 +335,23 @@ def _located(where: str | Path) -> tuple[sa.URL, Path | None]:
     url = sa.make_url(text)
     named = url.database if url.get_backend_name() == "sqlite" else None
     return url, Path(named) if named and named != ":memory:" else None
+
+
+async def _on_a_server(url: sa.URL) -> Backend:
+    named = f"the state database {url.render_as_string()} was not opened"
+    if url.get_backend_name() != "postgresql":
+        raise StoreUnusable(
+            named,
+            why=f"nothing is known of {url.get_backend_name()}",
+            fix="set store.url to postgresql://USER@HOST/DATABASE, or leave it out for a file",
+        )
+    try:
+        from jobs.store.postgres import connected
+    except ImportError as error:
+        raise StoreUnavailable(
+            named, why=str(error), fix="pip install 'heartbeat-engine[postgres]'"
+        ) from error
+    return await connected(url)
 
 
 def _opened(path: Path, read_only: bool) -> _Threads:

@@ -7,7 +7,8 @@ is imported here and nowhere else: it is slow to import and a file needs none of
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -44,29 +45,37 @@ class Server:
 
     async def write(self, work: Work[T]) -> T:
         """Run ``work`` in a transaction; return after its commit."""
-        try:
+        with self._faults():
             async with self._engine.begin() as tx:
                 return await tx.run_sync(work)
-        except OSError as error:
-            raise self._unreachable(error) from error
 
     async def read(self, work: Work[T]) -> T:
         """Run ``work`` in a transaction that refuses to write."""
-        try:
+        with self._faults():
             async with self._engine.connect() as tx:
                 await tx.execution_options(postgresql_readonly=True)
                 return await tx.run_sync(work)
-        except OSError as error:
-            raise self._unreachable(error) from error
 
     async def close(self) -> None:
         """Hang up."""
         await self._engine.dispose()
 
-    def _unreachable(self, error: OSError) -> StoreUnavailable:
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Tell a server that is away, or that lets nobody in, from a statement it refuses."""
+        try:
+            yield
+        except OSError as error:
+            raise self._unreachable(str(error)) from error
+        except sa.exc.DBAPIError as error:
+            if error.statement is not None and not error.connection_invalidated:
+                raise
+            raise self._unreachable(str(error.orig)) from error
+
+    def _unreachable(self, why: str) -> StoreUnavailable:
         return StoreUnavailable(
             f"the state database {self._url.render_as_string()} cannot be reached",
-            why=str(error),
+            why=why.rpartition(">: ")[2],  # the driver's class stands before its words
             fix="start the server, or correct store.url",
         )
 
