@@ -14,7 +14,8 @@ from engine.outbox import TERMINAL, Delivery, State, receipt
 from engine.store import outbox, sessions
 from engine.target import ChatType, LastRoute, Route
 from engine.testing.clock import ManualClock
-from engine.testing.telegram import CANNOT_PARSE, THREAD_NOT_FOUND, TelegramStandIn, Wrong
+from engine.testing.telegram import TelegramStandIn, Wrong
+from engine.testing.telegram.wrong import CANNOT_PARSE, THREAD_NOT_FOUND
 from gateway.channels.base import Inbound
 from gateway.channels.telegram.account import TelegramAccount
 from gateway.channels.telegram.channel import TelegramChannel

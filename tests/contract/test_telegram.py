@@ -12,7 +12,8 @@ import pytest
 from engine.events import Bus, Event
 from engine.target import Route
 from engine.testing.clock import ManualClock
-from engine.testing.telegram import CANNOT_PARSE, TelegramStandIn, Wrong
+from engine.testing.telegram import TelegramStandIn, Wrong
+from engine.testing.telegram.wrong import CANNOT_PARSE
 from gateway.channels.base import Attempt, ChannelError, FaultClass, Inbound
 from gateway.channels.telegram.account import TelegramAccount
 from gateway.channels.telegram.channel import TelegramChannel

@@ -9,7 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.testing.telegram import TOKEN, Refusal, TelegramStandIn, Wrong, read_as_platform
+from engine.testing.telegram import TelegramStandIn, Wrong
+from engine.testing.telegram.markup import read_as_platform
+from engine.testing.telegram.stand_in import TOKEN
+from engine.testing.telegram.wrong import Refusal
 
 
 class Caller:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from engine.testing.telegram import read_as_platform
+from engine.testing.telegram.markup import read_as_platform
 from gateway.channels.text import chunk, code_points, telegram_html, utf16_units
 
 PIECES = (

@@ -1,0 +1,194 @@
+"""The stand-in itself: a loopback HTTP server over `Platform`, and what a test does with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote
+
+from engine.testing.telegram.platform import Platform, SentMessage
+from engine.testing.telegram.wrong import Refusal, Wrong
+
+TOKEN: Final = "100000001:stand-in-token-AAAAAAAAAAAAAAAAAAAAAAAA"  # noqa: S105 - of no use elsewhere
+
+
+class TelegramStandIn:
+    """The stand-in. An async context manager; every bot token given is accepted."""
+
+    def __init__(self, *tokens: str, username: str = "engine_bot") -> None:
+        self.token = tokens[0] if tokens else TOKEN
+        self._platform = Platform(tokens or (self.token,), username)
+        self.calls: list[tuple[str, Mapping[str, Any]]] = []  # method, parameters; in order
+        self._wrong: defaultdict[str, deque[Wrong]] = defaultdict(deque)
+        self._standing: dict[str, Wrong] = {}
+        self._news = asyncio.Condition()
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._seen = 0
+        self.root = ""
+
+    @property
+    def sent(self) -> list[SentMessage]:
+        """What the bots sent, in order."""
+        return self._platform.sent
+
+    async def __aenter__(self) -> TelegramStandIn:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on loopback; ``root`` is the `apiRoot` to configure."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
+        self.root = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def stop(self) -> None:
+        """Close every connection and stop listening."""
+        if self._server is None:
+            return
+        self._server.close()
+        for task in tuple(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._server.wait_closed()
+        self._server = None
+
+    # -- what a test does ------------------------------------------------------------------
+
+    def fail(self, method: str, *wrong: Wrong) -> None:
+        """Let the next calls of ``method`` go wrong, one after the other."""
+        self._wrong[method].extend(wrong)
+
+    def fail_always(self, method: str, wrong: Wrong | None) -> None:
+        """Let every call of ``method`` go wrong until None is given."""
+        self._standing.pop(method, None)
+        if wrong is not None:
+            self._standing[method] = wrong
+
+    def user_writes(
+        self, text: str, *, chat_id: int = 42, token: str | None = None, **more: Any
+    ) -> int:
+        """Put a message of a person into the bot's updates; return its message id.
+
+        A negative ``chat_id`` is a supergroup. ``more`` may say ``user_id``, ``chat_type``,
+        ``username``, ``thread_id`` and ``date`` (now otherwise), and any further field of the
+        Message object.
+        """
+        return self._platform.user_writes(text, chat_id=chat_id, token=token or self.token, **more)
+
+    def update(self, fields: Mapping[str, Any], *, token: str | None = None) -> int:
+        """Put any update into the bot's queue; return its update id."""
+        return self._platform.update(fields, token=token or self.token)
+
+    async def next_sent(self, within: float = 5.0) -> SentMessage:
+        """Return the next message nobody has waited for yet."""
+        async with asyncio.timeout(within), self._news:
+            await self._news.wait_for(lambda: len(self.sent) > self._seen)
+        self._seen += 1
+        return self.sent[self._seen - 1]
+
+    async def called(self, method: str, times: int = 1, within: float = 5.0) -> None:
+        """Return once ``method`` was called so often."""
+        async with asyncio.timeout(within), self._news:
+            await self._news.wait_for(
+                lambda: sum(1 for name, _ in self.calls if name == method) >= times
+            )
+
+    def unconfirmed(self, *, token: str | None = None) -> int:
+        """How many updates the bot has not confirmed with an offset."""
+        return self._platform.unconfirmed(token or self.token)
+
+    # -- the wire --------------------------------------------------------------------------
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a stream callback runs in a task
+        self._connections.add(task)
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client went away, or the stand-in is being stopped
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; False ends the connection."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        line, *rest = head.decode("latin-1").split("\r\n")
+        headers = {
+            name.strip().lower(): value.strip()
+            for name, _, value in (each.partition(":") for each in rest)
+        }
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        target = line.split(" ")[1]
+        path, _, query = target.partition("?")
+        parameters = dict(parse_qsl(query)) | _parameters(headers.get("content-type", ""), body)
+        token, method = _address(path)
+        self.calls.append((method, parameters))
+        async with self._news:
+            self._news.notify_all()
+        status, answer = await self._answer(token, method, parameters)
+        if answer is None:
+            return False
+        kind = "application/json" if answer.startswith(b"{") else "text/html"
+        writer.write(
+            f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\n"
+            f"Content-Length: {len(answer)}\r\nConnection: keep-alive\r\n\r\n".encode()
+            + answer
+        )
+        await writer.drain()
+        return True
+
+    async def _answer(
+        self, token: str, method: str, parameters: Mapping[str, Any]
+    ) -> tuple[int, bytes | None]:
+        queue = self._wrong[method]
+        wrong = queue.popleft() if queue else self._standing.get(method)
+        if wrong is None:
+            return await self._obey(token, method, parameters)
+        obeyed = await self._obey(token, method, parameters) if wrong.obeyed else None
+        if wrong.until is not None:
+            await wrong.until.wait()
+        if wrong.dropped:
+            return 0, None
+        if wrong.raw is not None:
+            return wrong.status, wrong.raw
+        if obeyed is not None:
+            return obeyed
+        refusal = Refusal(wrong.status, wrong.description, wrong.parameters)
+        return refusal.status, json.dumps(refusal.body).encode()
+
+    async def _obey(
+        self, token: str, method: str, parameters: Mapping[str, Any]
+    ) -> tuple[int, bytes]:
+        try:
+            result = await self._platform.obey(token, method, parameters)
+        except Refusal as refusal:
+            return refusal.status, json.dumps(refusal.body).encode()
+        finally:
+            async with self._news:
+                self._news.notify_all()
+        return 200, json.dumps({"ok": True, "result": result}).encode()
+
+
+def _address(path: str) -> tuple[str, str]:
+    """``/bot<token>/<method>``; anything else has neither."""
+    match = re.fullmatch(r"/bot([^/]+)/(\w+)", unquote(path))
+    return (match[1], match[2]) if match else ("", "")
+
+
+def _parameters(content_type: str, body: bytes) -> dict[str, Any]:
+    if not body:
+        return {}
+    if "json" in content_type:
+        decoded = json.loads(body)
+        return dict(decoded) if isinstance(decoded, dict) else {}
+    return dict(parse_qsl(body.decode()))
