@@ -132,8 +132,6 @@ def wishes(job: Job, rule: FailureAlert | None, rules: AlertRules) -> list[Mappi
 def target_of(place: Mapping[str, Any]) -> TargetWish:
     """Return a place as a wish that can be resolved."""
     channel = place.get("channel")
-    if place.get("mode") == "webhook":
-        channel = "webhook"
     return TargetWish(
         target=str(channel or "last"),
         to=place.get("to"),

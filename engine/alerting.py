@@ -18,6 +18,7 @@ from engine.events import Bus, Event
 from engine.outbox import Delivery, Priority, expiry
 from engine.outlet import find_route
 from engine.roster import Roster
+from engine.route import NoRoute, webhook_route
 from engine.scheduling import watching
 from engine.store import outbox
 from engine.target import Route
@@ -82,18 +83,20 @@ class Alerting:
         because = "nobody is named for it"
         rules = self._rules()
         for place in alarms.wishes(job, alarms.rule_of(job, rules), rules):
-            found = await find_route(
-                self._database,
-                self._roster(),
-                alarms.target_of(place),
-                agent_id=agent,
-                session_key=job.session_key,
-            )
+            found = await self._way(job, place, agent)
             if isinstance(found, Route):
                 return Told(delivery=_delivery(job, found, text, key, now))
             because = found.because
         log.warning("an alarm has nowhere to go", extra={"job_id": job.id, "because": because})
         return Told(delivery=None, because=because)
+
+    async def _way(self, job: Job, place: Mapping[str, Any], agent: str) -> Route | NoRoute:
+        if place.get("mode") == "webhook":
+            return webhook_route(str(place.get("to") or ""))
+        wish = alarms.target_of(place)
+        return await find_route(
+            self._database, self._roster(), wish, agent_id=agent, session_key=job.session_key
+        )
 
     async def look(self, now: datetime) -> datetime | None:
         """Look after every job that wants it by now; returns when the next one does."""

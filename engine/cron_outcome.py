@@ -7,7 +7,7 @@ with the reason, and kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -20,7 +20,7 @@ from engine.outcome import Verdict, classify
 from engine.route import NoRoute, found_words
 from engine.target import Route
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
-from jobs.model import Job, JobState, Source
+from jobs.model import DeliverySpec, Job, JobState, Source
 from jobs.policies import Retries
 from jobs.retry import RetryPolicy, after_one_shot, after_recurring
 from jobs.schedule import At
@@ -97,27 +97,55 @@ def _said(run: Run, verdict: Verdict, raw: str, at: datetime) -> Done:
     return Done(run=ended, verdict=verdict)
 
 
+def more_places(spec: DeliverySpec) -> list[Mapping[str, Any]]:
+    """Return where else a job's words go: its other targets, and a completion webhook (§10.1)."""
+    completion = spec.extra.get("completionDestination")
+    return [*spec.extra.get("also", ()), *([completion] if completion else [])]
+
+
 def spoken(
-    job: Job, done: Done, found: Route | NoRoute, now: datetime
+    job: Job,
+    done: Done,
+    found: Route | NoRoute,
+    now: datetime,
+    *,
+    others: Sequence[tuple[Mapping[str, Any], Route | NoRoute]] = (),
 ) -> tuple[Run, list[Delivery]]:
-    """Return the row of a job's work, and the message it makes if there is something to say."""
+    """Return the row of a job's work, and the messages it makes if there is something to say."""
     run, verdict = done.run, done.verdict
-    if verdict is None or job.delivery.mode == "none":
+    if verdict is None or (job.delivery.mode == "none" and not others):
         return run, []  # it failed, or nobody asked for its words
     requested = job.delivery.channel or job.delivery.mode
     run = replace(run, target={"requested": requested, **found_words(found)})
+    if others:
+        told = [found_words(way) for _, way in others]
+        run = replace(run, target={**run.target, "also": told})
     if verdict.outcome is not Outcome.ALERT:
         return run, []
+    ways = {(way.channel, way.lane): way for _, way in others if isinstance(way, Route)}
+    if isinstance(found, Route):
+        ways.pop((found.channel, found.lane), None)  # nobody is told twice
+    made = [
+        _delivery(job, run, way, verdict.text, number, now)
+        for number, way in enumerate(ways.values(), 1)
+    ]
+    if isinstance(found, NoRoute) and job.delivery.mode == "none":
+        return run, made
     if isinstance(found, NoRoute):
-        return replace(run, reason=found.reason, because=found.because), []
+        return replace(run, reason=found.reason, because=found.because), made
     if any(_same_place(sent, found) for sent in done.sent_to):
         words = "the agent sent it there itself with the message tool"
-        return replace(run, reason=SkipReason.DUPLICATE, because=words), []
+        return replace(run, reason=SkipReason.DUPLICATE, because=words), made
+    first = _delivery(job, run, found, verdict.text, 0, now)
+    return replace(run, delivery_key=first.key), [first, *made]
+
+
+def _delivery(job: Job, run: Run, route: Route, text: str, number: int, now: datetime) -> Delivery:
     at = run.ended_at or now
-    delivery = Delivery(
-        key=f"{job.id}:{run.id}:0",
-        route=found,
-        text=verdict.text,
+    return Delivery(
+        key=f"{job.id}:{run.id}:{number}",
+        route=route,
+        text=text,
         kind="cron",
         created_at=at,
         expires_at=expiry("cron", at),
@@ -126,7 +154,6 @@ def spoken(
         job_id=job.id,
         priority=Priority.CRON,
     )
-    return replace(run, delivery_key=delivery.key), [delivery]
 
 
 def _same_place(sent: tuple[str, str], route: Route) -> bool:

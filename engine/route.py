@@ -17,6 +17,7 @@ from jobs.store.rows import ms
 LOCAL: Final = "local"
 LOCAL_ACCOUNT: Final = "default"
 LOCAL_INBOX: Final = "inbox"
+JOB_WEBHOOKS: Final = "jobs"  # the webhook account of URLs that jobs name themselves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +248,11 @@ def _account(
         f"channels.{channel.id}: multiple accounts are configured but no explicit default is"
         f" set; {enabled[0]!r} was used. Set channels.{channel.id}.defaultAccount"
     )
+
+
+def webhook_route(url: str) -> Route:
+    """Return the way of a job's own webhook: to the URL it names (cron.md §10.3)."""
+    return Route(channel="webhook", account_id=JOB_WEBHOOKS, to=url, via="explicit")
 
 
 def local_route(via: str) -> Route:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,8 @@ from engine.config.load import Loaded, load
 from engine.config.paths import Paths, host_zone
 from engine.config.schema import Config
 from engine.core import Engine
+from engine.record import finished
+from engine.route import JOB_WEBHOOKS
 from engine.scheduling import Place
 from engine.store import sessions
 from gateway.auth.policy import Mode, Policy
@@ -27,7 +29,10 @@ from gateway.channels.local import LocalChannel
 from gateway.channels.policy import GroupRule, Policy as TalkPolicy
 from gateway.channels.telegram.account import TelegramAccount
 from gateway.channels.telegram.channel import TelegramChannel
+from gateway.channels.webhook.channel import WebhookChannel
+from gateway.channels.webhook.wire import WebhookAccount
 from jobs.errors import ConfigInvalid, OwnershipRefused
+from jobs.store import runs
 from jobs.store.db import Database
 
 log = logging.getLogger(__name__)
@@ -205,7 +210,51 @@ def channels(config: Config, engine: Engine, environ: Mapping[str, str]) -> dict
         channels["telegram"] = TelegramChannel(
             accounts, clock=engine.clock, bus=engine.bus, load_cursor=_cursor_of(engine.database)
         )
+    channels["webhook"] = WebhookChannel(
+        _webhooks(config), clock=engine.clock, facts_of=_facts_of(engine.database)
+    )
     return channels
+
+
+def _webhooks(config: Config) -> list[WebhookAccount]:
+    """The configured places, and the account of jobs that name a URL themselves."""
+    cron, found = config.cron, list[WebhookAccount]()
+    hosts = cron.webhook_ssrf_policy
+    found.append(
+        WebhookAccount(
+            id=JOB_WEBHOOKS,
+            secret=cron.webhook_token.reveal() if cron.webhook_token else None,
+            bearer=True,
+            allow_private=hosts.dangerously_allow_private_network,
+            allowed_hosts=hosts.allowed_hostnames,
+            blocked_hosts=hosts.blocked_hostnames,
+        )
+    )
+    webhook = config.channels.webhook
+    if webhook is None or not webhook.enabled:
+        return found
+    places = {effective.DEFAULT_ACCOUNT: webhook, **webhook.accounts}
+    return found + [
+        WebhookAccount(
+            id=ident,
+            url=place.url.reveal(),
+            secret=place.secret.reveal() if place.secret else None,
+            format=place.format,
+            enabled=place.enabled,
+            allow_private=place.allow_private,
+            probe_url=place.probe_url,
+        )
+        for ident, place in places.items()
+        if place.url is not None
+    ]
+
+
+def _facts_of(database: Database) -> Callable[[str], Awaitable[Mapping[str, Any]]]:
+    async def facts(run_id: str) -> Mapping[str, Any]:
+        run = await database.read(lambda tx: runs.get(tx, run_id))
+        return finished(run) if run is not None and run.kind == "cron" else {}
+
+    return facts
 
 
 def _cursor_of(database: Database) -> Any:

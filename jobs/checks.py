@@ -8,11 +8,18 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from jobs.model import HeartbeatBeat, Job, Misfire, SystemEvent, WakeMode
-from jobs.normal import object_of, refuse, text_or_none, unknown_key
+from jobs.normal import object_of, refuse, short_delivery, text_or_none, unknown_key
 
 CHAT_KEYS: Final = frozenset({"channel", "to", "accountId", "threadId"})
 THINKING: Final = ("off", "minimal", "low", "medium", "high", "xhigh", "adaptive", "max", "ultra")
-_DELIVERY: Final = CHAT_KEYS | {"mode", "bestEffort", "failureDestination", "completionDestination"}
+_DELIVERY: Final = CHAT_KEYS | {
+    "mode",
+    "bestEffort",
+    "failureDestination",
+    "completionDestination",
+    "also",
+}
+_ALSO_MOST: Final = 10
 _PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
     "systemEvent": frozenset({"text"}),
     "agentTurn": frozenset(
@@ -244,10 +251,36 @@ def delivery(wish: Any) -> dict[str, Any]:
         raise refuse("delivery.bestEffort must be true or false")
     if mode != "webhook":
         _addressed(given)
-    if given.get("failureDestination") is not None:
-        inner = object_of(given["failureDestination"], "delivery.failureDestination")
-        _known(inner, CHAT_KEYS | {"mode"}, "delivery.failureDestination")
+    for key in ("failureDestination", "completionDestination"):
+        if given.get(key) is not None:
+            given[key] = _place(given[key], f"delivery.{key}")
+    if given.get("also") is not None:
+        places = given["also"]
+        places = places if isinstance(places, list | tuple) else [places]
+        if len(places) > _ALSO_MOST:
+            raise refuse(
+                "delivery.also was refused",
+                why=f"{len(places)} places; {_ALSO_MOST} at most",
+                fix="name fewer",
+            )
+        given["also"] = [_place(place, "delivery.also") for place in places]
     return given
+
+
+def _place(wish: Any, what: str) -> dict[str, Any]:
+    """Return one more place for words, in the shape of a delivery of its own."""
+    given = short_delivery(wish) if isinstance(wish, str) else object_of(wish, what)
+    _known(given, CHAT_KEYS | {"mode"}, what)
+    mode = given.get("mode", "announce")
+    if mode not in ("announce", "webhook"):
+        raise refuse(f"{what}.mode {mode!r} was refused", fix="use announce or webhook")
+    for key in CHAT_KEYS & given.keys():
+        given[key] = text_or_none(given[key], f"{what}.{key}")
+    if mode == "webhook":
+        _url(given.get("to"))
+    else:
+        _addressed(given)
+    return {key: value for key, value in {"mode": mode, **given}.items() if value is not None}
 
 
 def unmixed(given: Mapping[str, Any]) -> None:

@@ -18,7 +18,10 @@ from gateway.channels.local import LocalChannel
 from gateway.channels.telegram.account import TelegramAccount
 from gateway.channels.telegram.channel import TelegramChannel
 from gateway.channels.text import chunk
+from gateway.channels.webhook.channel import WebhookChannel
+from gateway.channels.webhook.wire import WebhookAccount
 from jobs.store.db import Database
+from tests.fakes.hook_server import HookServer
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -41,7 +44,7 @@ async def nobody(message: Inbound) -> None:
     raise AssertionError(f"nobody wrote {message.text!r}")
 
 
-@pytest.fixture(params=["local", "telegram"])
+@pytest.fixture(params=["local", "telegram", "webhook"])
 async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
     clock, bus = ManualClock(NOON), Bus()
     if request.param == "local":
@@ -55,6 +58,19 @@ async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
         yield Case(channel, "default", "main", listed)
         await channel.stop()
         await db.close()
+        return
+    if request.param == "webhook":
+        async with HookServer() as server:
+            place = WebhookAccount(
+                id="default", url=server.url, secret="stand-in-token", allow_private=True
+            )
+            hook = WebhookChannel([place], clock=clock)
+
+            async def taken() -> list[str]:
+                return server.texts
+
+            yield Case(hook, "default", "ops", taken)
+            await hook.stop()
         return
     async with TelegramStandIn() as telegram:
         bot = TelegramAccount(id="default", token=telegram.token, api_root=telegram.root)

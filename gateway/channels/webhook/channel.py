@@ -1,0 +1,204 @@
+"""The webhook channel: one signed POST per message, to a configured account or a job's URL.
+
+A host is resolved once, judged, and then called by the address that was judged, so that a
+name cannot lead elsewhere between the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+
+from engine.clock import Clock
+from engine.route import JOB_WEBHOOKS
+from engine.target import Route
+from gateway.channels.base import (
+    AccountStatus,
+    Admit,
+    Attempt,
+    ChannelError,
+    Fault,
+    FaultClass,
+    Sent,
+)
+from gateway.channels.pace import Scope
+from gateway.channels.text import code_points
+from gateway.channels.webhook.wire import (
+    DETAIL_MOST,
+    WebhookAccount,
+    body_of,
+    fault_of,
+    headers_of,
+    refused_host,
+)
+
+TIMEOUT: Final = httpx.Timeout(10.0)
+WHOLE_CALL: Final = 15.0
+_PRESEND: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+RunFacts = Callable[[str], Awaitable[Mapping[str, Any]]]
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+async def resolved(host: str, port: int) -> Sequence[str]:
+    """Return the addresses of a host. Raises `OSError` if it has none."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class WebhookChannel:
+    """Keeps the promises of `gateway.channels.base.Channel` with HTTP."""
+
+    id = "webhook"
+    chunk_limit = sys.maxsize
+
+    def __init__(
+        self,
+        accounts: Sequence[WebhookAccount],
+        *,
+        clock: Clock,
+        facts_of: RunFacts | None = None,
+        resolve: Resolve = resolved,
+    ) -> None:
+        for name in ("httpx", "httpcore"):  # they log addresses, which may hold a secret
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._accounts = {account.id: account for account in accounts}
+        self._clock = clock
+        self._facts_of = facts_of
+        self._resolve = resolve
+        self._client: httpx.AsyncClient | None = None
+
+    async def start(self, admit: Admit) -> None:
+        """Nothing to connect: a webhook only sends."""
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    def measure(self, text: str) -> int:
+        """Code points; there is no limit of ours."""
+        return code_points(text)
+
+    def scopes(self, route: Route) -> tuple[Scope, ...]:  # noqa: ARG002 - the server says when
+        """No limits of ours; a 429 with its wait is heard."""
+        return ()
+
+    def ready(self, account_id: str) -> bool:
+        """Whether the account is known and switched on."""
+        account = self._accounts.get(account_id)
+        return account is not None and account.enabled
+
+    def idempotent(self, route: Route) -> bool:  # noqa: ARG002 - every request has its key
+        """Yes: each request carries an ``Idempotency-Key``."""
+        return True
+
+    async def send(self, attempt: Attempt) -> Sent:
+        """POST once, or raise `ChannelError`."""
+        account = self._accounts[attempt.route.account_id]
+        told: Mapping[str, Any] = {}
+        if attempt.run_id is not None and self._facts_of is not None:
+            told = await self._facts_of(attempt.run_id)
+        now = self._clock.now()
+        body = body_of(attempt, told, account, now)
+        headers = headers_of(attempt, body, account, now)
+        answer, detail = await self._call(
+            "POST", account.url or attempt.route.to, account, headers, body
+        )
+        if answer.is_success:
+            return Sent(message_id=headers["Idempotency-Key"], accepted=True)
+        later = answer.headers.get("retry-after")
+        raise ChannelError(fault_of(answer.status_code, later, detail, self._clock.now()))
+
+    def status(self) -> tuple[AccountStatus, ...]:
+        """Every configured account; there is no connection that could be lost."""
+        return tuple(
+            AccountStatus(
+                account_id=account.id,
+                configured=True,
+                enabled=account.enabled,
+                runtime="connected" if account.enabled else "stopped",
+            )
+            for account in self._accounts.values()
+            if account.id != JOB_WEBHOOKS
+        )
+
+    async def probe(self, account_id: str) -> Mapping[str, Any]:
+        """Ask the account's probe URL, if it has one."""
+        account = self._accounts[account_id]
+        if account.probe_url is None:
+            return {"ok": True, "detail": "not probed: no probeUrl is set"}
+        try:
+            answer, _ = await self._call("GET", account.probe_url, account, {}, b"")
+        except ChannelError as error:
+            return {"ok": False, "detail": error.fault.detail}
+        return {"ok": answer.is_success, "detail": f"HTTP {answer.status_code}"}
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        account: WebhookAccount,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> tuple[httpx.Response, str]:
+        """Return the answer and the beginning of its body."""
+        if self._client is None:
+            self._client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
+        try:
+            async with asyncio.timeout(WHOLE_CALL):
+                request = await self._request(method, url, account, headers, body)
+                answer = await self._client.send(request, stream=True)
+                try:
+                    return answer, await _beginning(answer)
+                finally:
+                    await answer.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, UnicodeError) as error:
+            presend = isinstance(error, (*_PRESEND, OSError, httpx.InvalidURL, UnicodeError))
+            presend = presend and not isinstance(error, TimeoutError)
+            kind = FaultClass.NETWORK_PRESEND if presend else FaultClass.NETWORK_AMBIGUOUS
+            # Its own words may quote the address, which may hold a secret.
+            fault = Fault(fault=kind, code=type(error).__name__, detail="it was not reached")
+            raise ChannelError(fault) from None
+
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        account: WebhookAccount,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> httpx.Request:
+        """Return the request to the address that was judged, under the name that was asked for."""
+        target = httpx.URL(url)
+        host = target.host
+        port = target.port or (443 if target.scheme == "https" else 80)
+        addresses = await self._resolve(host, port)
+        if refusal := refused_host(host, addresses, account):
+            fix = "allow it: cron.webhookSsrfPolicy, or allowPrivate of the account"
+            detail = f"{refusal}; {fix}"
+            raise ChannelError(Fault(fault=FaultClass.CONTENT_REJECTED, code="ssrf", detail=detail))
+        if self._client is None:
+            raise AssertionError("the channel has no client")
+        request = self._client.build_request(
+            method, target.copy_with(host=addresses[0]), headers=dict(headers), content=body
+        )
+        request.headers["Host"] = target.netloc.decode("ascii")
+        request.extensions["sni_hostname"] = host
+        return request
+
+
+async def _beginning(answer: httpx.Response) -> str:
+    read = bytearray()
+    async for part in answer.aiter_bytes():
+        read += part
+        if len(read) >= DETAIL_MOST:
+            break
+    return bytes(read[:DETAIL_MOST]).decode(errors="replace")
