@@ -1,0 +1,223 @@
+"""The coming hours of all jobs and beats, and where too many meet (cron.md §22 row 10).
+
+Pure: the jobs, the agents' active hours and the limit on runs at once are handed in; how it
+is drawn is the command line's business.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from jobs.model import HeartbeatBeat, StoredJob
+from jobs.schedule import At
+from jobs.wallclock import EPOCH
+
+LONGEST: Final = timedelta(days=14)
+MOST: Final = 500  # slots of one job that are named one by one
+MOST_HOT: Final = 100
+_MS: Final = timedelta(milliseconds=1)
+_MINUTE: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A stretch of an agent's active hours."""
+
+    opens: datetime
+    closes: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One job's coming slots."""
+
+    job_id: str
+    name: str
+    kind: str  # cron | heartbeat
+    agent_id: str
+    slots: tuple[datetime, ...]  # the first of them
+    total: int
+    cells: tuple[int, ...]  # how many in each stretch of the timeline
+    quiet: tuple[int, ...]  # how many of them lie outside the active hours
+    overdue: bool = False  # a slot before the timeline has not been served yet
+    paused: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as `cron timeline --json` prints it."""
+        return {
+            "jobId": self.job_id,
+            "name": self.name,
+            "kind": self.kind,
+            "agentId": self.agent_id,
+            "total": self.total,
+            "slotsMs": [_ms(slot) for slot in self.slots],
+            "cells": list(self.cells),
+            "quiet": list(self.quiet),
+            "overdue": self.overdue,
+            "paused": self.paused,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HotSpot:
+    """A minute in which more jobs are due than may run at once."""
+
+    minute: datetime
+    jobs: tuple[str, ...]  # their names
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as `cron timeline --json` prints it."""
+        return {"atMs": _ms(self.minute), "due": len(self.jobs), "jobs": list(self.jobs)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """The coming hours."""
+
+    start: datetime
+    until: datetime
+    cell: timedelta
+    most_at_once: int
+    rows: tuple[Row, ...]
+    hours: Mapping[str, tuple[Open, ...]]  # agents with active hours
+    hot_spots: tuple[HotSpot, ...]  # the first hundred
+    hot: int  # how many there are
+    shared: int  # minutes in which more than one job or beat is due
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as `cron timeline --json` prints it."""
+        return {
+            "fromMs": _ms(self.start),
+            "untilMs": _ms(self.until),
+            "cellMs": self.cell // _MS,
+            "maxConcurrentRuns": self.most_at_once,
+            "jobs": [row.to_json() for row in self.rows],
+            "activeHours": {
+                agent: [{"fromMs": _ms(one.opens), "untilMs": _ms(one.closes)} for one in windows]
+                for agent, windows in self.hours.items()
+            },
+            "hotSpots": [spot.to_json() for spot in self.hot_spots],
+            "hotMinutes": self.hot,
+            "sharedMinutes": self.shared,
+        }
+
+
+def timeline(
+    jobs: Sequence[StoredJob],
+    *,
+    start: datetime,
+    until: datetime,
+    cell: timedelta,
+    most_at_once: int,
+    hours: Mapping[str, tuple[Open, ...]],
+    default_agent: str = "main",
+) -> Timeline:
+    """Lay out the slots after ``start``, up to ``until``, of every job that is switched on.
+
+    Beats are not limited by how many jobs may run at once (design.md §1).
+    """
+    rows = []
+    due: dict[int, list[str]] = defaultdict(list)  # of each minute, jobs that count
+    shared: dict[int, int] = defaultdict(int)
+    for stored in jobs:
+        if not stored.job.enabled:
+            continue
+        agent = stored.job.agent_id or default_agent
+        row, minutes = _row(stored, agent, start, until, cell, hours.get(agent))
+        rows.append(row)
+        for minute in minutes:
+            shared[minute] += 1
+            if row.kind == "cron":
+                due[minute].append(row.name)
+    rows.sort(key=lambda row: (row.kind != "cron", not row.slots, row.slots[:1], row.name))
+    hot = sorted(minute for minute, names in due.items() if len(names) > most_at_once)
+    return Timeline(
+        start=start,
+        until=until,
+        cell=cell,
+        most_at_once=most_at_once,
+        rows=tuple(rows),
+        hours=hours,
+        hot_spots=tuple(
+            HotSpot(EPOCH + minute * _MINUTE * _MS, tuple(sorted(due[minute])))
+            for minute in hot[:MOST_HOT]
+        ),
+        hot=len(hot),
+        shared=sum(count > 1 for count in shared.values()),
+    )
+
+
+def _row(
+    stored: StoredJob,
+    agent: str,
+    start: datetime,
+    until: datetime,
+    cell: timedelta,
+    windows: tuple[Open, ...] | None,
+) -> tuple[Row, set[int]]:
+    """Return a job's row and the minutes in which it is due."""
+    first, width = _ms(start), cell // _MS
+    cells = [0] * -(-(_ms(until) - first) // width)
+    quiet = [0] * len(cells)
+    slots: list[datetime] = []
+    minutes: set[int] = set()
+    total = 0
+    waits = _mind_hours(stored) and windows is not None
+    for at in _instants(stored, start, until):
+        total += 1
+        minutes.add(at // _MINUTE)
+        index = min((at - first) // width, len(cells) - 1)
+        cells[index] += 1
+        if len(slots) < MOST:
+            slots.append(EPOCH + at * _MS)
+        if waits and not _open(windows or (), at):
+            quiet[index] += 1
+    due = stored.state.next_run_at
+    row = Row(
+        job_id=stored.job.id,
+        name=stored.job.display_name or stored.job.name,
+        kind="heartbeat" if isinstance(stored.job.payload, HeartbeatBeat) else "cron",
+        agent_id=agent,
+        slots=tuple(slots),
+        total=total,
+        cells=tuple(cells),
+        quiet=tuple(quiet),
+        overdue=due is not None and due <= start,
+        paused=stored.state.paused is not None,
+    )
+    return row, minutes
+
+
+def _instants(stored: StoredJob, start: datetime, until: datetime) -> Iterator[int]:
+    """Yield the slots to come, in ms: none while paused, none that are left out once."""
+    if stored.state.paused is not None:
+        return
+    schedule, ends = stored.job.schedule, stored.job.policies.until
+    last = until if ends is None else min(until, ends)
+    if isinstance(schedule, At):
+        due = stored.state.next_run_at
+        if due is not None and start < due <= last:
+            yield _ms(due)
+        return
+    left_out = stored.state.skips
+    for at in schedule.instants(start, last):
+        if str(at) not in left_out:
+            yield at
+
+
+def _mind_hours(stored: StoredJob) -> bool:
+    """Whether a job keeps to its agent's active hours."""
+    beats = isinstance(stored.job.payload, HeartbeatBeat)
+    return beats or stored.job.policies.active_hours is not None
+
+
+def _open(windows: Sequence[Open], at: int) -> bool:
+    return any(_ms(one.opens) <= at < _ms(one.closes) for one in windows)
+
+
+def _ms(instant: datetime) -> int:
+    return (instant - EPOCH) // _MS
