@@ -36,7 +36,6 @@ class Task:
     name: str
     interval: timedelta  # zero: at every beat
     prompt: str
-    interval_text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +189,7 @@ def _settled(drafts: Sequence[_Draft]) -> tuple[tuple[Task, ...], list[str]]:
             except InvalidSchedule as error:
                 warnings.append(f"{where}: task {name!r} is skipped: {error.what}")
                 continue
-            tasks[name] = Task(name=name, interval=every, prompt=prompt, interval_text=interval)
+            tasks[name] = Task(name=name, interval=every, prompt=prompt)
     return tuple(tasks.values()), warnings
 
 

@@ -8,7 +8,6 @@ wake the chores. Each has an explicit grace: the default of one second drops wor
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -17,8 +16,6 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from engine.clock import LONGEST_NAP, Clock
 from engine.vitals import Vitals, keep
-
-log = logging.getLogger(__name__)
 
 # Ticks closer together than this are one tick: at 1000 slots a second each serves several.
 SHORTEST_NAP = timedelta(milliseconds=4)

@@ -61,7 +61,6 @@ class ChatTurn:
     model: str | None = None
     thinking: str | None = None
     extra_system_prompt: str | None = None
-    replayed: bool = False  # the gateway died during it and it is taken again
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -16,7 +16,6 @@ throws is logged and harms neither the publisher nor the other listeners.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -60,20 +59,3 @@ class Bus:
                 listener(event)
             except Exception:
                 log.exception("listener failed", extra={"event": name})
-
-
-class Signal:
-    """A place tests can wait at. Costs one attribute check when nobody listens."""
-
-    def __init__(self) -> None:
-        self._seen: asyncio.Queue[object] | None = None
-
-    def watch(self) -> asyncio.Queue[object]:
-        """Start collecting what is fired."""
-        self._seen = asyncio.Queue()
-        return self._seen
-
-    def fire(self, value: object = None) -> None:
-        """Pass the point."""
-        if self._seen is not None:
-            self._seen.put_nowait(value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from engine.clock import Clock
@@ -49,8 +49,6 @@ class Lanes:
         self._running: dict[str, _Ticket] = {}  # by session key
         self._waiting: list[_Ticket] = []
         self._listeners: list[IdleListener] = []
-        self._quiet = asyncio.Event()
-        self._quiet.set()
 
     def resize(self, max_concurrent: int) -> None:
         """Change the bound; turns that run are not disturbed."""
@@ -75,7 +73,6 @@ class Lanes:
             admitted=loop.create_future(),
         )
         self._waiting.append(ticket)
-        self._quiet.clear()
         self._admit()
         try:
             await ticket.admitted
@@ -94,12 +91,6 @@ class Lanes:
             )
         )
 
-    def session_busy(self, session_key: str) -> bool:
-        """Whether a turn runs in, or waits for, this session."""
-        return session_key in self._running or any(
-            ticket.holder.session_key == session_key for ticket in self._waiting
-        )
-
     def on_idle(self, listener: IdleListener) -> Callable[[], None]:
         """Call ``listener(agent_id)`` when an agent's last turn has ended; returns its stop."""
         self._listeners.append(listener)
@@ -110,10 +101,6 @@ class Lanes:
 
         return stop
 
-    async def quiet(self) -> None:
-        """Return when no turn runs or waits."""
-        await self._quiet.wait()
-
     def _admit(self) -> None:
         for ticket in tuple(self._waiting):
             if len(self._running) >= self._limit:
@@ -123,7 +110,7 @@ class Lanes:
             if key in self._running or ticket.admitted.done():
                 continue
             self._waiting.remove(ticket)
-            ticket.holder = _started(ticket.holder, self._clock.now())
+            ticket.holder = replace(ticket.holder, since=self._clock.now(), running=True)
             self._running[key] = ticket
             ticket.admitted.set_result(None)
 
@@ -134,22 +121,9 @@ class Lanes:
         elif ticket in self._waiting:
             self._waiting.remove(ticket)
         self._admit()
-        if not self._running and not self._waiting:
-            self._quiet.set()
         if not self.busy(ticket.holder.agent_id):
             for listener in tuple(self._listeners):
                 listener(ticket.holder.agent_id)
-
-
-def _started(holder: Holder, now: datetime) -> Holder:
-    return Holder(
-        run_id=holder.run_id,
-        session_key=holder.session_key,
-        agent_id=holder.agent_id,
-        kind=holder.kind,
-        since=now,
-        running=True,
-    )
 
 
 class Places:

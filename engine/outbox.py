@@ -329,18 +329,6 @@ def expiry(kind: str, created_at: datetime, *, every: timedelta | None = None) -
     return created_at + life
 
 
-def supersedes(newer: Delivery, older: Delivery) -> bool:
-    """Whether ``newer`` makes ``older`` noise: heartbeats of one lane, not yet begun."""
-    return (
-        newer.kind == older.kind == "heartbeat"
-        and newer.lane == older.lane
-        and newer.key != older.key
-        and newer.created_at >= older.created_at
-        and older.state is State.QUEUED
-        and older.cursor == 0  # half a message is worse than a stale one
-    )
-
-
 def recover(delivery: Delivery, now: datetime, *, idempotent: bool, resend: bool = False) -> Step:
     """Decide about a row found in `sending` at start: the process died around the request.
 

@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 from engine.checklist import ACK_TOKEN as TOKEN
 
-VERSION: Final = "1"
 MARKER: Final = "[heartbeat]"  # what the session keeps in place of the prompt
 EVENT_MOST: Final = 8000  # characters of one event shown
 _CURRENT_TIME: Final = "Current time:"

@@ -10,15 +10,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from engine.agents.secrets import redacted
 from engine.clock import Clock
 from engine.cron_gates import Go, Place
-from engine.record import Recorder
-from jobs.ledger import Run, RunStatus, SkipReason
+from engine.record import Recorder, broken
+from jobs.ledger import Run, SkipReason
 from jobs.model import Job
 from jobs.schedule import Cron
 from jobs.store import runs as run_rows
@@ -208,14 +207,7 @@ class Running:
 
     def _broken(self, run: Run, error: Exception) -> Run:
         log.error("run broke", exc_info=error, extra={"job_id": run.job_id, "run_id": run.id})
-        return replace(
-            run,
-            status=RunStatus.FAILED,
-            reason=SkipReason.AGENT_RUNNER_FAILURE,
-            because="the engine itself failed; the log has the details",
-            error={"class": "internal", "message": redacted(f"{type(error).__name__}: {error}")},
-            ended_at=self._clock.now(),
-        )
+        return broken(run, error, self._clock.now())
 
     def _note_end(self, job: Job, at: datetime) -> None:
         if isinstance(job.schedule, Cron):

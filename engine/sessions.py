@@ -17,7 +17,6 @@ from jobs.errors import InvalidInput
 MAIN: Final = "main"
 GLOBAL: Final = "global"
 BEAT_SUFFIX: Final = ":heartbeat"
-DM_SCOPES: Final = ("main", "per-peer", "per-channel-peer", "per-account-channel-peer")
 
 _PATH_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}")
 

@@ -137,7 +137,7 @@ class Reception:
         """Answer what an earlier process admitted and did not answer (channels.md §5)."""
         owed = await self._db.read(sessions.owed_turns)
         for text in owed:
-            self._start(replace(_turn_of(text), replayed=True))
+            self._start(_turn_of(text))
         return len(owed)
 
     async def _take(self, turn: ChatTurn) -> None:

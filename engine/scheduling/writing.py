@@ -13,7 +13,7 @@ from jobs.codec import revision
 from jobs.declared import Act, Change, Declared, Plan
 from jobs.due import first_run
 from jobs.errors import Conflict, InvalidJob, JobNotFound
-from jobs.ledger import Run, RunStatus, SkipReason
+from jobs.ledger import Run, SkipReason
 from jobs.model import Job, JobState, Source, StoredJob
 from jobs.schedule import Every
 from jobs.store import jobs as job_rows, runs as run_rows
@@ -176,11 +176,5 @@ def watched(tx: Tx, stored: StoredJob, now: datetime) -> StoredJob:
 
 def overtaken(tx: Tx, run: Run, other: str, now: datetime) -> None:
     """End a manual run that may not begin: its job began another way meanwhile."""
-    end = replace(
-        run,
-        status=RunStatus.SKIPPED,
-        reason=SkipReason.OVERLAP_SKIP,
-        because=f"run {other} had begun just before",
-        ended_at=now,
-    )
+    end = run.skipped(SkipReason.OVERLAP_SKIP, f"run {other} had begun just before", now)
     run_rows.finish(tx, [Finish(run=end, counts=False)])

@@ -19,9 +19,27 @@ SEEN_MOST: Final = 50_000
 EXTERNAL: Final = "external"
 LOCAL: Final = "local"
 _RUN_KEY: Final = re.compile(r"agent:[^:]+:cron:.+:run:[^:]+")
-_ROUTE: Final = (
-    "agent_id, session_key, channel, account_id, peer, thread_id, chat_type, peer_label, set_at,"
-    " set_by, unusable"
+_SESSION: Final = (
+    "key, agent_id, session_id, created_at, updated_at, model, input_tokens, output_tokens"
+)
+_ROUTE_COLUMNS: Final = (
+    "agent_id",
+    "session_key",
+    "channel",
+    "account_id",
+    "peer",
+    "thread_id",
+    "chat_type",
+    "peer_label",
+    "set_at",
+    "set_by",
+    "unusable",
+)
+_ROUTE: Final = ", ".join(_ROUTE_COLUMNS)
+_SET_ROUTE: Final = (
+    f"INSERT INTO routes (kind, {_ROUTE}) VALUES (?, {', '.join('?' for _ in _ROUTE_COLUMNS)})"
+    " ON CONFLICT (session_key, kind) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _ROUTE_COLUMNS if name != "session_key")
 )
 
 
@@ -56,11 +74,7 @@ def ensure(tx: Tx, key: str, agent_id: str, now: datetime) -> Session:
 
 def get(tx: Tx, key: str) -> Session | None:
     """Return one session."""
-    row = tx.exec_driver_sql(
-        "SELECT key, agent_id, session_id, created_at, updated_at, model, input_tokens,"
-        " output_tokens FROM sessions WHERE key = ?",
-        (key,),
-    ).first()
+    row = tx.exec_driver_sql(f"SELECT {_SESSION} FROM sessions WHERE key = ?", (key,)).first()
     return None if row is None else _session(row)
 
 
@@ -71,8 +85,7 @@ def recent(
     where, values = ("WHERE agent_id = ?", (agent_id,)) if agent_id else ("", ())
     total = tx.exec_driver_sql(f"SELECT count(*) FROM sessions {where}", values).scalar_one()
     rows = tx.exec_driver_sql(
-        "SELECT key, agent_id, session_id, created_at, updated_at, model, input_tokens,"
-        f" output_tokens FROM sessions {where} ORDER BY updated_at DESC LIMIT ? OFFSET ?",
+        f"SELECT {_SESSION} FROM sessions {where} ORDER BY updated_at DESC LIMIT ? OFFSET ?",
         (*values, limit, offset),
     )
     return [_session(row) for row in rows], int(total)
@@ -116,18 +129,11 @@ def set_route(tx: Tx, route: LastRoute) -> None:
     """Keep the newest route of a session; the local channel's stands apart (channels.md §4)."""
     kind = LOCAL if route.channel == LOCAL else EXTERNAL
     tx.exec_driver_sql(
-        "INSERT INTO routes (agent_id, session_key, kind, channel, account_id, peer, thread_id,"
-        " chat_type, peer_label, set_at, set_by, unusable)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
-        " ON CONFLICT (session_key, kind) DO UPDATE SET agent_id = excluded.agent_id,"
-        " channel = excluded.channel, account_id = excluded.account_id, peer = excluded.peer,"
-        " thread_id = excluded.thread_id, chat_type = excluded.chat_type,"
-        " peer_label = excluded.peer_label, set_at = excluded.set_at, set_by = excluded.set_by,"
-        " unusable = NULL",
+        _SET_ROUTE,
         (
+            kind,
             route.agent_id,
             route.session_key,
-            kind,
             route.channel,
             route.account_id,
             route.to,
@@ -136,6 +142,7 @@ def set_route(tx: Tx, route: LastRoute) -> None:
             route.peer_label,
             ms(route.set_at),
             route.set_by,
+            None,  # somebody has just written from there: it can be used again
         ),
     )
 
@@ -278,16 +285,17 @@ def _session(row: Sequence[Any]) -> Session:
 
 
 def _route(row: Sequence[Any]) -> LastRoute:
+    v = dict(zip(_ROUTE_COLUMNS, row, strict=True))
     return LastRoute(
-        agent_id=row[0],
-        session_key=row[1],
-        channel=row[2],
-        account_id=row[3],
-        to=row[4],
-        thread_id=row[5],
-        chat_type=ChatType(row[6]),
-        peer_label=row[7],
-        set_at=at(row[8]),
-        set_by=row[9],
-        unusable=row[10],
+        agent_id=v["agent_id"],
+        session_key=v["session_key"],
+        channel=v["channel"],
+        account_id=v["account_id"],
+        to=v["peer"],
+        thread_id=v["thread_id"],
+        chat_type=ChatType(v["chat_type"]),
+        peer_label=v["peer_label"],
+        set_at=at(v["set_at"]),
+        set_by=v["set_by"],
+        unusable=v["unusable"],
     )

@@ -22,6 +22,10 @@ SLOT = datetime(2026, 3, 17, 12, 0, tzinfo=UTC)
 HALF_HOUR = timedelta(minutes=30)
 
 
+def every(text: str) -> timedelta:
+    return parse_duration(text, default_unit="m")
+
+
 @pytest.mark.parametrize("case", VECTORS["emptiness"], ids=lambda c: repr(c["input"]))
 def test_only_what_asks_for_something_makes_a_file_not_empty(case: dict[str, Any]) -> None:
     assert effectively_empty(case["input"]) is case.get("e", case["m"])
@@ -30,8 +34,8 @@ def test_only_what_asks_for_something_makes_a_file_not_empty(case: dict[str, Any
 @pytest.mark.parametrize("case", VECTORS["tasks"], ids=lambda c: repr(c["input"][:40]))
 def test_tasks_are_read_as_specified(case: dict[str, Any]) -> None:
     tasks = parse(case["input"].encode()).tasks
-    got = [{"name": t.name, "interval": t.interval_text, "prompt": t.prompt} for t in tasks]
-    assert got == case.get("e", case["m"])
+    want = [(t["name"], every(t["interval"]), t["prompt"]) for t in case.get("e", case["m"])]
+    assert [(task.name, task.interval, task.prompt) for task in tasks] == want
 
 
 def test_whatever_is_left_out_is_said() -> None:

@@ -139,8 +139,6 @@ async def test_busy_tells_who_and_since_when() -> None:
     )
     assert (waiting.run_id, waiting.running) == ("r2", False)
     assert [one.run_id for one in gate.lanes.busy("b")] == ["r2"]
-    assert gate.lanes.session_busy("s")
-    assert not gate.lanes.session_busy("t")
     await gate.end("r1")
     await gate.end("r2")
 
@@ -159,18 +157,6 @@ async def test_idle_is_told_when_the_last_turn_of_an_agent_ends() -> None:
     stop()
     await gate.end("r3")
     assert told == ["a"]
-
-
-async def test_quiet_comes_when_nothing_runs_or_waits() -> None:
-    gate = Turnstile(1)
-    await gate.lanes.quiet()
-    await gate.start("r1", "s")
-    quiet = asyncio.create_task(gate.lanes.quiet())
-    await gate.start("r2", "t")
-    await gate.end("r1")
-    assert not quiet.done()
-    await gate.end("r2")
-    await quiet
 
 
 async def test_more_places_let_waiting_turns_in() -> None:

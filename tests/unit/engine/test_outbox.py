@@ -27,7 +27,6 @@ from engine.outbox import (
     overdue,
     receipt,
     recover,
-    supersedes,
 )
 from engine.target import Route
 
@@ -172,27 +171,6 @@ def test_a_message_is_worth_sending_for_so_long(
 def test_its_time_is_over_at_the_instant_of_expiry() -> None:
     assert overdue(PING, PING.expires_at)
     assert not overdue(PING, PING.expires_at - timedelta(milliseconds=1))
-
-
-OLDER = replace(PING, state=State.QUEUED)
-NEWER = replace(OLDER, key="heartbeat:r2:0", created_at=NOON + timedelta(minutes=30))
-
-
-@pytest.mark.parametrize(
-    ("older", "replaced"),
-    [
-        (OLDER, True),
-        (replace(OLDER, kind="cron"), False),
-        (replace(OLDER, route=TOPIC), False),
-        (replace(OLDER, state=State.SENDING), False),
-        (replace(OLDER, cursor=1), False),
-        (NEWER, False),
-    ],
-)
-def test_a_newer_heartbeat_replaces_an_older_one_not_yet_begun(
-    older: Delivery, replaced: bool
-) -> None:
-    assert supersedes(NEWER, older) is replaced
 
 
 def test_after_a_crash_only_what_is_idempotent_is_sent_again() -> None:
