@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from engine.cli import cron_control, cron_flags, cron_remarks
+from engine.cli import cron_control, cron_flags, cron_import, cron_remarks
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.cron_words import JOB_HEAD, JOB_SPARE, RUN_HEAD, job_facts, job_row, run_row
@@ -178,7 +178,7 @@ def _awaited(
         Pause().wait(min(pause, left).total_seconds())
 
 
-for _command in cron_control.COMMANDS:
+for _command in (*cron_control.COMMANDS, *cron_import.COMMANDS):
     group.add_command(_command)
 
 

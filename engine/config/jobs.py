@@ -17,19 +17,12 @@ from engine.target import PREFIXES, parse_target
 from jobs import declared
 from jobs.edit import Rules
 from jobs.errors import InvalidInput
-from jobs.model import DeliverySpec
+from jobs.model import DeliverySpec, Misfire
 
 
 def judge(config: Config, now: datetime, host_zone: str) -> list[tuple[tuple[str, ...], str]]:
     """Return what is wrong with the jobs of a config as (key, sentence)."""
-    rules = Rules(
-        now=now,
-        default_tz=config.cron.tz or effective.user_zone(config) or host_zone,
-        default_agent=effective.default_agent(config).lower(),
-        agents=tuple(agent.id.lower() for agent in effective.agents(config)),
-        channels=effective.configured_channels(config),
-    )
-    jobs, problems = declared.expand(config.cron.jobs, rules)
+    jobs, problems = declared.expand(config.cron.jobs, rules_of(config, now, host_zone))
     found: list[tuple[tuple[str, ...], str]] = [
         (("cron", "jobs", each.key), each.text) for each in problems
     ]
@@ -39,6 +32,20 @@ def judge(config: Config, now: datetime, host_zone: str) -> list[tuple[tuple[str
             names = [name for name in ("deliver", "delivery") if _has(entry, name)]
             found.append((("cron", "jobs", each.key, *names[:1]), text))
     return found
+
+
+def rules_of(config: Config, now: datetime, host_zone: str) -> Rules:
+    """Return what jobs are judged against under a config, as its gateway would."""
+    given = config.cron.misfire
+    grace = Misfire().grace if given.grace is None else given.grace
+    return Rules(
+        now=now,
+        default_tz=config.cron.tz or effective.user_zone(config) or host_zone,
+        default_agent=effective.default_agent(config).lower(),
+        agents=tuple(agent.id.lower() for agent in effective.agents(config)),
+        channels=effective.configured_channels(config),
+        misfire=Misfire(policy=given.policy, grace=grace, max_catch_up=given.max_catch_up),
+    )
 
 
 def _dangling(entry: Any) -> str:

@@ -21,6 +21,26 @@ from jobs.wallclock import EPOCH
 
 _RANGES: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _TOKEN: Final = re.compile(r"(\*|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/(\d+))?")
+_WORD: Final = re.compile(r"[a-z]{3}")
+_MONTHS: Final = [
+    "jan",
+    "feb",
+    "mar",
+    "apr",
+    "may",
+    "jun",
+    "jul",
+    "aug",
+    "sep",
+    "oct",
+    "nov",
+    "dec",
+]
+_DAYS: Final = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+_WORDS: Final = {
+    3: {word: str(number) for number, word in enumerate(_MONTHS, 1)},
+    4: {word: str(number) for number, word in enumerate(_DAYS)},
+}
 _LONGEST: Final = 998  # characters of a command that vixie cron takes
 _MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = timedelta(hours=1)
@@ -196,7 +216,11 @@ def _fields(schedule: Cron) -> str:
 
 
 def _field(place: int, word: str, *, starless: bool = False) -> str:
-    return ",".join(_part(place, token, starless) for token in word.split(","))
+    names = _WORDS.get(place, {})
+    plain = _WORD.sub(
+        lambda found: names.get(found[0], found[0]), word
+    )  # cron takes no lists of names
+    return ",".join(_part(place, token, starless) for token in plain.split(","))
 
 
 def _part(place: int, token: str, starless: bool) -> str:
@@ -215,8 +239,6 @@ def _part(place: int, token: str, starless: bool) -> str:
         if step:
             raise _Unsaid(f"a crontab has no {token!r}")
         return f"{first}-{high},{low}-{last}"
-    if not (first.isdecimal() and last.isdecimal()):
-        raise _Unsaid(f"cron takes no range of names ({token!r})")
     return token
 
 

@@ -10,8 +10,13 @@ from jobs.importing.own import FORMAT
 VERSION: Final = 1
 # What the desk computes for whoever lists jobs.
 _COMPUTED: Final = frozenset({"configRevision", "nextRunAtMs", "effectiveAgentId"})
-# Of this process, not of the job.
-_PASSING: Final = frozenset({"runningAtMs", "queuedAtMs", "nextRunAtMs", "retryAtMs"})
+# Of this process and this home, not of the job.
+_PASSING: Final = frozenset(
+    {
+        *("runningAtMs", "queuedAtMs", "nextRunAtMs", "retryAtMs"),
+        *("scheduleActivatedAtMs", "orphanedAtMs"),
+    }
+)
 
 
 def document(jobs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class _Setting:
     """What the assignments above a line say."""
 
     zone: str
+    zone_known: bool = True
     shell: str = _SHELL
     home: str | None = None
     env: dict[str, str] = field(default_factory=dict)
@@ -134,7 +135,7 @@ def _assign(setting: _Setting, found: re.Match[str], number: int, notes: Notes) 
         setting.env[name] = value
     match name:
         case "CRON_TZ":
-            setting.zone = _zone(value, setting.zone, where, notes)
+            _in_zone(setting, value, where, notes)
         case "TZ":
             notes.add(
                 Weight.NOTE,
@@ -161,14 +162,15 @@ def _assign(setting: _Setting, found: re.Match[str], number: int, notes: Notes) 
             pass
 
 
-def _zone(value: str, otherwise: str, where: str, notes: Notes) -> str:
+def _in_zone(setting: _Setting, value: str, where: str, notes: Notes) -> None:
     try:
         known_zone(value)
     except InvalidSchedule:
-        why = f"{value!r} is no time zone known here; cron then uses the host's, {otherwise}"
-        notes.add(Weight.CHANGED, where, why, "correct CRON_TZ", value)
-        return otherwise
-    return value
+        why = f"{value!r} is no time zone: when the jobs below it ran, only that cron knows"
+        notes.add(Weight.HELD, where, why, "correct CRON_TZ and import it again", value)
+        setting.zone_known = False
+        return
+    setting.zone, setting.zone_known = value, True
 
 
 def _unquoted(value: str) -> str:
@@ -249,6 +251,8 @@ def _entry(line: _Line, setting: _Setting, how: Reading, nth: int, notes: Notes)
         "delivery": {"mode": "none"},
         "misfire": {"policy": "skip"},
     }
+    if not setting.zone_known:
+        job["enabled"] = False
     if setting.delay_minutes and schedule["kind"] == "cron":
         job["jitterMs"] = setting.delay_minutes * 60_000
     return Entry(key=key_of(KIND, ident), where=where, job=job)

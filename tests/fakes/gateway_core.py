@@ -47,7 +47,9 @@ class FakeScheduling:
 
     async def bring_in(self, params: Mapping[str, Any], *, by: str) -> dict[str, Any]:
         self.said.append(("bring_in", {**params, "by": by}))
-        results = [{"key": one["key"], "act": "add"} for one in params["entries"]]
+        results = [
+            {"key": one["key"], "where": one["where"], "act": "add"} for one in params["entries"]
+        ]
         counts = {"add": len(results), "update": 0, "unchanged": 0, "refused": 0, "runs": 0}
         return {"ok": True, "dryRun": False, "counts": counts, "results": results}
 

@@ -162,10 +162,10 @@ def test_tz_does_not_move_the_schedule_and_says_so() -> None:
     assert "CRON_TZ=Asia/Tokyo" in report.remarks[0].fix
 
 
-def test_a_zone_nobody_knows_counts_as_it_does_for_cron() -> None:
-    report = of("CRON_TZ=Mars/Olympus\n0 1 * * * x\n")
-    assert report.entries[0].job["schedule"]["tz"] == "Europe/Berlin"
-    assert said(report, "line 1")[0][0] is Weight.CHANGED
+def test_under_a_zone_nobody_knows_jobs_wait_for_a_person() -> None:
+    report = of("CRON_TZ=Mars/Olympus\n0 1 * * * x\nCRON_TZ=UTC\n0 2 * * * y\n")
+    assert [entry.job.get("enabled") for entry in report.entries] == [False, None]
+    assert said(report, "line 1")[0][0] is Weight.HELD
 
 
 def test_mailed_output_is_remarked_and_kept_in_the_log() -> None:

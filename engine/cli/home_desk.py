@@ -1,0 +1,98 @@
+"""The desk of a home whose gateway is down, for the few commands that write then (cron.md §11.2).
+
+It holds the gateway's lock while it writes, so that no gateway can start in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from engine import __version__
+from engine.cli.place import Place
+from engine.clock import SystemClock
+from engine.config.jobs import rules_of
+from engine.config.load import Loaded, load
+from engine.scheduling.importing import Imports
+from gateway import settings
+from gateway.lock import Lock, Owner
+from jobs.codec import stored_to_wire
+from jobs.errors import Conflict
+from jobs.ids import new_id
+from jobs.model import Source, StoredJob
+from jobs.store import jobs as job_rows
+from jobs.store.base import JobQuery
+from jobs.store.db import Database
+
+
+async def bring_in(place: Place, params: Mapping[str, Any]) -> dict[str, Any]:
+    """`cron.import` without a gateway; raises `OwnershipRefused` if one holds the home."""
+    loaded = _loaded(place)
+    if params.get("dryRun"):
+        database = await _looked_at(place, loaded)
+        return await _imported(place, loaded, database, params)
+    place.paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    now = SystemClock().now()
+    owner = Owner(
+        pid=os.getpid(),
+        started_at_ms=round(now.timestamp() * 1000),
+        boot_id=new_id(now),
+        version=__version__,
+        profile=place.paths.profile,
+        config_path=str(place.paths.config),
+    )
+    with Lock(place.paths.state, owner):
+        database = await settings.open_database(loaded.config, place.paths)
+        return await _imported(place, loaded, database, params)
+
+
+async def listing(place: Place) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every cron job of the home in its wire shape, and the ids of those nobody can read."""
+    database = await _looked_at(place, _loaded(place))
+    try:
+        query = JobQuery(enabled=None, sort="name")
+        page = await database.read(lambda tx: job_rows.select(tx, query))
+    finally:
+        await database.close()
+    return [stored_to_wire(stored) for stored in page.jobs], list(page.unreadable)
+
+
+def _loaded(place: Place) -> Loaded:
+    paths = place.paths
+    return load(paths.config, place.environ, state=paths.state, resolve_secrets=True)
+
+
+async def _looked_at(place: Place, loaded: Loaded) -> Database:
+    """The store to read; an empty one where there is none yet."""
+    url = loaded.config.store.url.reveal() if loaded.config.store.url else None
+    there = await asyncio.to_thread(place.paths.database.exists)
+    if url is None and not there:
+        return await Database.memory()
+    return await Database.open(url or place.paths.database, read_only=True)
+
+
+async def _imported(
+    place: Place, loaded: Loaded, database: Database, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    imports = Imports(
+        database=database,
+        clock=SystemClock(),
+        rules=lambda now: rules_of(loaded.config, now, place.zone),
+        refuse_owned=_refuse_owned,
+        tell=lambda _told: None,  # nobody listens: the next gateway reads it from the store
+    )
+    try:
+        return await imports.bring_in(params, by="cli")
+    finally:
+        await database.close()
+
+
+def _refuse_owned(stored: StoredJob) -> None:
+    if stored.job.source in (Source.CONFIG, Source.SYSTEM):
+        raise Conflict(
+            f"job {stored.job.id} was not imported",
+            why=f"it belongs to the {stored.job.source}",
+            fix="change it in the config",
+        )
