@@ -300,7 +300,7 @@ class Beats:
             session_key=view.session_key,
             kind="heartbeat",
             prompt=text,
-            system_prompt=prompt.system(agent.agent_id, "heartbeat"),
+            system_prompt=prompt.system(agent.agent_id, "heartbeat", name=agent.name),
             tools=tools,
             model=agent.beat.model,
             fallbacks=agent.beat.fallbacks,
@@ -324,7 +324,9 @@ class Beats:
             )
         if (reply := result.reply) is None:
             raise AssertionError("a turn without failure has a reply")
-        verdict = verdict_on(reply, view, response_prefix=self._roster().response_prefix)
+        route = view.found if isinstance(view.found, Route) else None
+        prefix = self._roster().prefix(view.agent.agent_id, reply, route)
+        verdict = verdict_on(reply, view, response_prefix=prefix)
         if verdict.outcome is Outcome.FAILED:
             return await self._failed(unusable(run, verdict, now), view, None)
         said = await self._said(view, verdict)

@@ -15,12 +15,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from engine.agents.base import FailureClass, Tool
 from engine.clock import Clock
 from engine.events import Bus
 from engine.outbox import Delivery, Priority, expiry
 from engine.outcome import strip_token
+from engine.prefix import Answered, put_before
+from engine.prompt import with_time
 from engine.store import events as event_rows, outbox as outbox_rows, sessions as session_rows
 from engine.target import Route
 from engine.turn import TurnOrder, TurnResult, Turns, remember
@@ -32,6 +35,10 @@ SILENT: Final = "NO_REPLY"
 _NOISE: Final = ("reason periodic", "heartbeat poll", "heartbeat wake")
 _NOISE_START: Final = "read heartbeat.md"
 _LAST_INPUT: Final = re.compile(r"\s*· last input [^·\n]*?(?=\s*(?:·|$))", re.MULTILINE)
+
+
+UTC: Final = ZoneInfo("UTC")
+PrefixOf = Callable[[Answered, Route | None], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,8 @@ class Persona:
     system_prompt: str = ""
     timeout: timedelta | None = timedelta(minutes=10)
     ack_max_chars: int = 300
+    zone: ZoneInfo = UTC
+    prefix: PrefixOf = lambda _reply, _route: ""  # what stands before its words on a channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +167,7 @@ class Conversation:
 
         async def settle(result: TurnResult) -> None:
             words = _words_for(result, persona.ack_max_chars)
-            delivery = _delivery(chat, result, words)
+            delivery = _delivery(chat, result, words, persona.prefix)
             taken.payloads = words
             taken.delivery = await self._settled(result, taken.event_ids, delivery)
 
@@ -175,6 +184,8 @@ class Conversation:
                 for event in mine
                 for line in preamble(event.text, at=event.created_at, trusted=event.trusted)
             ]
+            # Whoever is asked for a reminder "in ten minutes" must know what time it is.
+            order = replace(order, system_prompt=with_time(order.system_prompt, now, persona.zone))
             return replace(order, prompt="\n".join([*lines, "", chat.text])) if lines else order
 
         order = self._order(chat, persona)
@@ -217,10 +228,15 @@ class Conversation:
         )
 
 
-def _delivery(chat: ChatTurn, result: TurnResult, words: tuple[str, ...]) -> Delivery | None:
+def _delivery(
+    chat: ChatTurn, result: TurnResult, words: tuple[str, ...], prefix: PrefixOf
+) -> Delivery | None:
     if result.failure is not None:
         return answer_to(chat, not_answered(chat, result.failure.failure), result.ended_at)
-    return answer_to(chat, words[-1] if words else "", result.ended_at)
+    if not words or result.reply is None:
+        return None
+    text = put_before(prefix(result.reply, chat.route), words[-1])
+    return answer_to(chat, text, result.ended_at)
 
 
 def answer_to(chat: ChatTurn, text: str, at: datetime) -> Delivery | None:

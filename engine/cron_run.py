@@ -184,7 +184,7 @@ class CronRuns:
 
         async def settle(result: TurnResult) -> None:
             crash_point("after-turn")
-            done = _turn_done(run, result, self._roster().response_prefix)
+            done = _turn_done(run, result, await self._prefix(job, agent, result))
             also = [lambda tx: remember(tx, result), *_kept(job, cleared, done)]
             await self._settle(job, agent, done, also=also)
 
@@ -215,7 +215,7 @@ class CronRuns:
             session_key=session,
             kind="cron",
             prompt=prompt.for_job(payload.message, now, agent.zone, _meant(run) or now),
-            system_prompt=prompt.system(agent.agent_id, "cron"),
+            system_prompt=prompt.system(agent.agent_id, "cron", name=agent.name),
             tools=tools,
             model=run.facts.get(CHEAPER) or payload.model or agent.model,
             fallbacks=fallbacks,
@@ -255,6 +255,14 @@ class CronRuns:
         await self._settle(job, agent, done, also=_kept(job, cleared, done))
 
     # -- the end -------------------------------------------------------------------------
+
+    async def _prefix(self, job: Job, agent: AgentProfile, result: TurnResult) -> str:
+        """What stands before the words where they go."""
+        if result.reply is None:
+            return ""
+        found = await self._route(job, agent)
+        route = found if isinstance(found, Route) else None
+        return self._roster().prefix(agent.agent_id, result.reply, route)
 
     async def _settle(
         self, job: Job, agent: AgentProfile, done: Done, *, also: Sequence[Also] = ()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from engine.checklist import ACK_TOKEN
+from engine.prefix import put_before
 from jobs.ledger import Outcome, SkipReason
 
 TOKEN: Final = ACK_TOKEN
@@ -158,9 +159,7 @@ def _silent(text: str) -> bool:
 
 
 def _alert(text: str, reasoning: tuple[str, ...], prefix: str) -> Verdict:
-    sent = text
-    if prefix and not text.lower().startswith(prefix.lower()):
-        sent = f"{prefix} {text}"
+    sent = put_before(prefix, text)
     return Verdict(outcome=Outcome.ALERT, text=sent, reasoning=reasoning, preview=preview(sent))
 
 

@@ -63,7 +63,7 @@ def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
             beat=_beat(config, agent, zone, host_zone, enrolment),
             tools_allow=agent.tools.allow,
             tools_deny=agent.tools.deny,
-            name=agent.name,
+            name=(agent.identity.name if agent.identity else None) or agent.name,
         )
     configured = effective.configured_channels(config)
     external = [name for name in configured if name in _EXTERNAL]
@@ -72,7 +72,6 @@ def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
         default_id=default_id,
         main_key=config.session.main_key,
         default_zone=wallclock.zone(effective.user_zone(config) or host_zone),
-        response_prefix=config.messages.response_prefix or "",
         local_fallback=not external or config.channels.local.fallback,
         owners=_owners(config, configured),
         _channels={name: _channel(config, name) for name in configured},
@@ -80,6 +79,13 @@ def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
             (agent_id, name): effective.bound_accounts(config, agent_id, name)
             for agent_id in profiles
             for name in configured
+        },
+        _prefix=config.messages.response_prefix or "",
+        _prefixes={
+            (channel, ident): account.response_prefix
+            for channel in configured
+            for ident, account in _people(config, channel).items()
+            if account.response_prefix is not None
         },
     )
 
@@ -99,14 +105,22 @@ def _owners(config: Config, configured: Sequence[str]) -> tuple[Route, ...]:
 
 
 def _allowed(config: Config, channel: str) -> list[tuple[str, Sequence[str]]]:
-    accounts: Mapping[str, AccountKeys] = {}
-    if channel == "telegram":
-        accounts = effective.telegram_accounts(config)
-    elif channel == "qqbot":
-        accounts = effective.qq_accounts(config)
     return [
-        (ident, one.allow_from or ()) for ident, one in accounts.items() if one.enabled is not False
+        (ident, one.allow_from or ())
+        for ident, one in _people(config, channel).items()
+        if one.enabled is not False
     ]
+
+
+def _people(config: Config, channel: str) -> Mapping[str, AccountKeys]:
+    """The accounts of a channel people write from."""
+    match channel:
+        case "telegram":
+            return effective.telegram_accounts(config)
+        case "qqbot":
+            return effective.qq_accounts(config)
+        case _:
+            return {}
 
 
 def _direct(channel: str, entries: Sequence[str], account: str = "") -> Iterator[Route]:

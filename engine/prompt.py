@@ -133,10 +133,11 @@ def for_job(message: str, now: datetime, zone: ZoneInfo, scheduled_for: datetime
     return with_time(filled, now, zone)
 
 
-def system(agent_id: str, kind: str) -> str:
+def system(agent_id: str, kind: str, *, name: str | None = None) -> str:
     """Return the system prompt of a turn."""
+    who = f"{name} (agent {agent_id})" if name and name.lower() != agent_id else agent_id
     common = (
-        f"You are {agent_id}, a personal agent that works on a schedule. You can plan"
+        f"You are {who}, a personal agent that works on a schedule. You can plan"
         " follow-ups with the cron tool: never promise to come back to something without it."
     )
     match kind:

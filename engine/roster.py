@@ -10,6 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.active_hours import ActiveHours
+from engine.prefix import Answered, rendered
 from engine.route import ChannelFacts, RouteFacts, TargetWish
 from engine.target import LastRoute, Route
 from jobs.errors import InvalidInput
@@ -71,11 +72,12 @@ class Roster:
     default_id: str
     main_key: str
     default_zone: ZoneInfo
-    response_prefix: str = ""
     local_fallback: bool = False
     owners: tuple[Route, ...] = ()  # their direct chats, in configured order
     _channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
     _bound: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    _prefix: str = ""  # before every message
+    _prefixes: Mapping[tuple[str, str], str] = field(default_factory=dict)  # of an account's own
 
     def agent(self, agent_id: str | None) -> AgentProfile:
         """Return an agent; the default one for None or a name nobody knows."""
@@ -95,6 +97,12 @@ class Roster:
                 why=f"agent {agent_id!r} is not configured (have: {have})",
                 fix="name one of them",
             )
+
+    def prefix(self, agent_id: str, reply: Answered, route: Route | None = None) -> str:
+        """Return what stands before an agent's words on their way: its account's own, or all's."""
+        account = (route.channel, route.account_id) if route is not None else ("", "")
+        template = self._prefixes.get(account, self._prefix)
+        return rendered(template, name=self.agent(agent_id).name, reply=reply)
 
     def channels(self, agent_id: str) -> dict[str, ChannelFacts]:
         """Return the channels as seen by one agent: with the accounts bound to it."""

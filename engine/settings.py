@@ -102,7 +102,9 @@ class Settings:
             fallbacks=agent.fallbacks,
             thinking=agent.thinking,
             workspace=agent.workspace,
-            system_prompt=prompt.system(agent.agent_id, "chat"),
+            system_prompt=prompt.system(agent.agent_id, "chat", name=agent.name),
             timeout=agent.turn_timeout,
             ack_max_chars=agent.beat.ack_max_chars,
+            zone=agent.zone,
+            prefix=lambda reply, route: self.roster.prefix(agent.agent_id, reply, route),
         )

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -62,7 +63,7 @@ class Scripted:
 class House:
     """A conversation with everything around it in one process."""
 
-    def __init__(self, database: Database, agent: Scripted) -> None:
+    def __init__(self, database: Database, agent: Scripted, **persona: Any) -> None:
         clock = StillClock()
         self.database = database
         self.agent = agent
@@ -75,7 +76,9 @@ class House:
             turns=Turns(database=database, lanes=lanes, agents=agent, clock=clock),
             bus=bus,
             clock=clock,
-            persona_of=lambda agent_id: Persona(agent_id=agent_id, system_prompt="be kind"),
+            persona_of=lambda agent_id: Persona(
+                agent_id=agent_id, system_prompt="be kind", **persona
+            ),
             tools_for=lambda _chat, _persona: (),
         )
 
@@ -111,7 +114,23 @@ async def test_an_answer_is_in_the_session_and_in_the_outbox(database: Database)
     assert await house.outbox() == [("chat:r1:1", "Hello Ada", State.QUEUED)]
     history = await database.read(lambda tx: recall(tx, KEY))
     assert [message.text for message in history] == ["hello", "Hello Ada"]
-    assert house.agent.asked[0].system_prompt == "be kind"
+    assert house.agent.asked[0].system_prompt.startswith("be kind")
+
+
+async def test_whoever_is_asked_for_a_reminder_knows_the_time(database: Database) -> None:
+    house = House(database, Scripted("I will"), zone=ZoneInfo("Asia/Tokyo"))
+    await house.conversation.receive(CHAT)
+    told = "Current time: Sunday 2026-03-01 21:00 (Asia/Tokyo) / 2026-03-01T12:00:00Z"
+    assert told in house.agent.asked[0].system_prompt
+
+
+async def test_what_stands_before_an_answer_is_not_remembered(database: Database) -> None:
+    house = House(database, Scripted("Hello Ada"), prefix=lambda _, __: "[Molty]")
+    answer = await house.conversation.receive(CHAT)
+    assert answer.payloads == ("Hello Ada",)
+    assert [text for _, text, _ in await house.outbox()] == ["[Molty] Hello Ada"]
+    history = await database.read(lambda tx: recall(tx, KEY))
+    assert [message.text for message in history] == ["hello", "Hello Ada"]
 
 
 async def test_the_same_message_twice_is_sent_once(database: Database) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from engine.agents.base import TurnReply
 from engine.config.load import load
 from engine.config.paths import resolve
 from engine.profiles import roster_of
+from engine.prompt import system
 from engine.roster import Roster
+from engine.target import Route
 
 TELEGRAM = {"botToken": "1:a", "dmPolicy": "pairing"}
 QQ = {"appId": "1", "clientSecret": "s"}
@@ -93,3 +96,37 @@ def test_a_phase_is_a_time_of_day_or_none(tmp_path: Path, phase: str, at: time |
     block = {"every": "24h", "phase": phase}
     made = roster(tmp_path, {"agents": {"defaults": {"heartbeat": block}}})
     assert made.agent("main").beat.phase == at
+
+
+REPLY = TurnReply(payloads=("hello",), model="m", provider="lab")
+
+
+def test_the_nearest_prefix_stands_before_the_words_of_an_agent(tmp_path: Path) -> None:
+    """Account before channel before all; `auto` is the agent's own name."""
+    config = {
+        "messages": {"responsePrefix": "auto"},
+        "agents": {"list": [{"id": "main", "identity": {"name": "Molty"}}, {"id": "ops"}]},
+        "channels": {
+            "telegram": {
+                "responsePrefix": "tg:",
+                "accounts": {"a": {"botToken": "1:x", "responsePrefix": "{model}>"}, "b": {}},
+            }
+        },
+    }
+    ours = roster(tmp_path, config)
+
+    def before(agent_id: str, account_id: str | None = None) -> str:
+        route = None
+        if account_id is not None:
+            route = Route(channel="telegram", account_id=account_id, to="42")
+        return ours.prefix(agent_id, REPLY, route)
+
+    assert before("main") == "[Molty]"
+    assert before("ops") == ""
+    assert before("main", "a") == "m>"
+    assert before("main", "b") == "tg:"
+
+
+def test_an_agent_is_told_the_name_it_shows() -> None:
+    assert "You are Molty (agent main)," in system("main", "chat", name="Molty")
+    assert "You are main," in system("main", "chat", name="Main")
