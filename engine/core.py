@@ -19,6 +19,7 @@ from engine.alerting import Alerting
 from engine.beat import Beats
 from engine.beat_jobs import BeatJobs
 from engine.clock import Clock
+from engine.config.json5 import Place
 from engine.config.paths import Paths
 from engine.config.schema import Config
 from engine.conversation import Conversation
@@ -35,7 +36,7 @@ from engine.record import Recorder
 from engine.recovery import Recovery
 from engine.roster import Roster
 from engine.running import Running
-from engine.scheduling import AgentJobs, Control, Place, Scheduling
+from engine.scheduling import AgentJobs, Control, Scheduling
 from engine.settings import Settings
 from engine.store import meta
 from engine.toolbox import Toolbox

@@ -154,7 +154,7 @@ class Gateway:
                 host_zone=host_zone(self._environ),
                 environ=self._environ,
                 boot_id=self._boot_id,
-                places=settings.places(self._loaded),
+                places=self._loaded.job_places(),
             ),
         )
         channels = settings.channels(config, engine, self._environ)

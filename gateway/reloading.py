@@ -87,7 +87,7 @@ class Reloader:
         plan = reload.plan(old, new, mode="hot")
         self.redact.learn(fresh.secrets)
         made = settings.channels(fresh.config, self.engine, self.environ)
-        await self.engine.apply(fresh.config, settings.places(fresh))
+        await self.engine.apply(fresh.config, fresh.job_places())
         self.force.loaded = fresh
         changed = [change.dotted for change in plan.changes]
         if any(path.startswith("channels.") for path in changed):

@@ -21,7 +21,6 @@ from engine.config.schema import Config
 from engine.core import Engine
 from engine.record import finished
 from engine.route import JOB_WEBHOOKS
-from engine.scheduling import Place
 from engine.store import sessions
 from gateway.auth.policy import Mode, Policy
 from gateway.channels.base import Channel
@@ -60,16 +59,6 @@ def load_config(paths: Paths, environ: Mapping[str, str]) -> Loaded:
         return [*jobs.judge(config, SystemClock().now(), host_zone(environ))]
 
     return load(paths.config, environ, state=paths.state, resolve_secrets=True, jobs_check=judged)
-
-
-def places(loaded: Loaded) -> dict[str, Place]:
-    """Where each job of the config stands, for messages about it."""
-    found = {}
-    for key in loaded.config.cron.jobs:
-        place = loaded.place("cron", "jobs", key)
-        if place is not None:
-            found[key] = Place(file=place.file, line=place.line)
-    return found
 
 
 def refuse_unready(config: Config, options: RunOptions) -> None:

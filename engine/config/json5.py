@@ -56,7 +56,7 @@ class Place:
 
     file: str
     line: int
-    column: int
+    column: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,11 @@ class Loaded:
         member, node = locate(self.root, key)
         return member.place if member else node.place
 
+    def job_places(self) -> dict[str, Place]:
+        """Where each job of the config stands, for messages about it."""
+        places = {key: self.place("cron", "jobs", key) for key in self.config.cron.jobs}
+        return {key: place for key, place in places.items() if place is not None}
+
 
 def environment(
     environ: Mapping[str, str],

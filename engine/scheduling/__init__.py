@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from engine.scheduling.agents import AgentJobs
 from engine.scheduling.control import Chosen, Control
-from engine.scheduling.desk import Place, Scheduling, SchedulingSettings
+from engine.scheduling.desk import Scheduling, SchedulingSettings
 
-__all__ = ["AgentJobs", "Chosen", "Control", "Place", "Scheduling", "SchedulingSettings"]
+__all__ = ["AgentJobs", "Chosen", "Control", "Scheduling", "SchedulingSettings"]

@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from engine.clock import Clock
+from engine.config.json5 import Place
 from engine.events import Bus, Event
 from engine.scheduling import reading, writing
 from engine.scheduling.importing import Imports
@@ -50,14 +51,6 @@ class SchedulingSettings:
     misfire: Misfire = field(default_factory=Misfire)
     config_removal: str = "disable"  # disable | delete
     orphan_retention: timedelta = timedelta(days=30)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the config declares a job."""
-
-    file: str
-    line: int
 
 
 class Scheduling:

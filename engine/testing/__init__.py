@@ -15,21 +15,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.testing.agent import ScriptedAgent
-    from engine.testing.clock import ManualClock
-    from engine.testing.report import Report, SimulatedRun
-    from engine.testing.simulation import Simulation, simulate
-    from engine.testing.telegram import TelegramStandIn
-
-__all__ = [
-    "ManualClock",
-    "Report",
-    "ScriptedAgent",
-    "SimulatedRun",
-    "Simulation",
-    "TelegramStandIn",
-    "simulate",
-]
+    from engine.testing.agent import ScriptedAgent as ScriptedAgent
+    from engine.testing.clock import ManualClock as ManualClock
+    from engine.testing.report import Report as Report, SimulatedRun as SimulatedRun
+    from engine.testing.simulation import Simulation as Simulation, simulate as simulate
+    from engine.testing.telegram import TelegramStandIn as TelegramStandIn
 
 _HOMES = {
     "ManualClock": "clock",

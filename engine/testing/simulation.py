@@ -8,54 +8,39 @@ messages. Turn time limits count real time, so a scripted turn never runs into o
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import tempfile
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from engine import sessions as keys
-from engine.agents.base import Agent, TurnRequest
-from engine.agents.configured import load_script
-from engine.agents.offline import OfflineAgent
 from engine.clock import SystemClock
-from engine.config.load import Loaded, load
-from engine.config.paths import Paths, host_zone, resolve
+from engine.config.paths import Paths, host_zone
 from engine.conversation import ChatAnswer, ChatTurn
 from engine.core import Circumstances, Engine
 from engine.events import Event as BusEvent
-from engine.look import FileRead, read_now
-from engine.outbox import Delivery, Event
-from engine.process import Ended
-from engine.scheduling import Place
+from engine.look import FileRead
 from engine.store import outbox, sessions
 from engine.target import ChatType, LastRoute, Route
-from engine.testing.agent import OneAgent, ScriptedAgent, agent_of
+from engine.testing.agent import OneAgent
 from engine.testing.clock import ManualClock
+from engine.testing.given import Config, Instant, environment, instant, places, read
 from engine.testing.report import Report, report_of
+from engine.testing.watched import Watched
+from engine.testing.world import AnyAgent, Commands, World, carry
 from engine.wake import NewEvent
 from jobs import wallclock
 from jobs.errors import InvalidInput
 from jobs.ids import new_id
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import RunQuery
-from jobs.store.db import Database, Tx, Work
-from jobs.written import parse_at
-
-T = TypeVar("T")
-Config = str | Path | Mapping[str, Any]
-Instant = str | datetime
-AnyAgent = Agent | Callable[[TurnRequest], str]
-Commands = Callable[[Sequence[str]], str | Ended]
+from jobs.store.db import Database
 
 SEED: Final = "simulation"
 _CALM: Final = 12  # turns of the event loop without any sign of work: everybody waits
 _NAP: Final = timedelta(seconds=30)  # for what stays due although it was served
-_SIDE_EFFECTS: Final = frozenset({"write"})  # of an agent the caller did not bring
 
 
 class Simulation:
@@ -83,23 +68,20 @@ class Simulation:
         database: Database | None = None,
         seed: str = SEED,
     ) -> None:
-        self.checklist = checklist
         self._zone = zone
-        self._environ = _environment() if environ is None else dict(environ)
+        self._environ = environment() if environ is None else dict(environ)
         host = zone or host_zone(self._environ)
-        now = SystemClock().now() if start is None else _instant(start, SystemClock().now(), host)
+        now = SystemClock().now() if start is None else instant(start, SystemClock().now(), host)
         self.clock = ManualClock(now)
         self.start = self.clock.now()
-        self._paths = paths or _places(config, home)
-        self._loaded = _read(config, self._paths, self._environ)
+        self._paths = paths or places(config, home)
+        self._loaded = read(config, self._paths, self._environ)
         self._host_zone = host
-        self._agent = agent
-        self._commands = commands or _pretended
+        self._world = World(self.clock, agent=agent, checklist=checklist, commands=commands)
         self._given = database
         self._seed = seed
         self._engine: Engine | None = None
-        self._turns: OneAgent | None = None
-        self._watched: _Watched | None = None
+        self._watched: Watched | None = None
         self._chats: set[asyncio.Task[ChatAnswer]] = set()
         self._posted = False  # something waits in the outbox
 
@@ -131,7 +113,7 @@ class Simulation:
     async def open(self) -> Self:
         """Start the engine, if it is not started."""
         if self._engine is None:
-            self._watched = _Watched(self._given or await Database.memory())
+            self._watched = Watched(self._given or await Database.memory())
             await self._begin()
         return self
 
@@ -171,14 +153,14 @@ class Simulation:
         await self.engine.stop(timedelta())
         self.clock.move_to(self.clock.now() + down_for)
         if config is not None:
-            self._loaded = _read(config, self._paths, self._environ)
+            self._loaded = read(config, self._paths, self._environ)
         await self._begin()
 
     async def apply(self, config: Config) -> None:
         """Put another config in force, as a reload does."""
         await self.open()
-        self._loaded = _read(config, self._paths, self._environ)
-        await self.engine.apply(self._loaded.config, _job_places(self._loaded))
+        self._loaded = read(config, self._paths, self._environ)
+        await self.engine.apply(self._loaded.config, self._loaded.job_places())
         self.engine.turns.use(self._source())
         await self._settle()
 
@@ -195,9 +177,9 @@ class Simulation:
                 host_zone=self._host_zone,
                 environ=self._environ,
                 boot_id=new_id(self.clock.now()),
-                places=_job_places(self._loaded),
+                places=self._loaded.job_places(),
                 read_file=self._read_file,
-                run_program=self._run_program,
+                run_program=self._world.run_program,
             ),
         )
         self._engine.turns.use(self._source())
@@ -217,7 +199,7 @@ class Simulation:
         ``end`` itself is left to the next call, so that calls in a row leave nothing out.
         """
         await self.open()
-        goal = _instant(end, self.clock.now(), self.zone.key)
+        goal = instant(end, self.clock.now(), self.zone.key)
         if goal < self.clock.now():
             raise InvalidInput(
                 "the simulation cannot go back",
@@ -277,7 +259,7 @@ class Simulation:
 
     async def _agent_is_out(self) -> bool:
         """Wait a moment in real time for a turn that waits for something real."""
-        if self._turns is None or self._turns.busy <= self.clock.sleepers:
+        if not self._world.answering:
             return False
         await asyncio.sleep(0.001)
         return True
@@ -290,7 +272,7 @@ class Simulation:
         now = self.clock.now()
         waiting = await self.database.read(lambda tx: outbox.ready(tx, now, 100))
         if waiting:
-            await self.database.write(lambda tx: _carry(tx, waiting, now))
+            await self.database.write(lambda tx: carry(tx, waiting, now))
         return bool(waiting)
 
     def _noted(self, event: BusEvent) -> None:
@@ -366,37 +348,11 @@ class Simulation:
             found.entries, sent[0], start=self.start, until=self.clock.now(), zone=self.zone
         )
 
-    # -- what stands in for the world ----------------------------------------------------
+    async def _read_file(self, workspace: Path) -> FileRead:
+        return self._world.checklist(workspace, self.engine.roster)
 
     def _source(self) -> OneAgent:
-        if self._agent is not None:
-            agent = agent_of(self._agent)
-            if isinstance(agent, ScriptedAgent):
-                agent.clock = self.clock
-            self._turns = OneAgent(agent)
-            return self._turns
-        offline = self._loaded.config.models.providers.get("offline")
-        named = offline.script if offline is not None else None
-        script = load_script(self._paths.expand(named)) if named else ()
-        self._turns = OneAgent(OfflineAgent(script, sleep=self._sleep), without_tools=_SIDE_EFFECTS)
-        return self._turns
-
-    async def _sleep(self, span: timedelta) -> None:
-        await self.clock.sleep_until(self.clock.now() + span)
-
-    async def _read_file(self, workspace: Path) -> FileRead:
-        given = self.checklist
-        if given is None:
-            return read_now(workspace)
-        if isinstance(given, str):
-            return given.encode(), None
-        agents = self.engine.roster.agents.values()
-        owner = next((one.agent_id for one in agents if one.workspace == workspace), "")
-        return (given[owner].encode(), None) if owner in given else (None, None)
-
-    async def _run_program(self, argv: Sequence[str], **_how: Any) -> Ended:
-        said = self._commands(argv)
-        return said if isinstance(said, Ended) else Ended(code=0, out=said.encode(), err=b"")
+        return self._world.source(self._loaded.config, self._paths)
 
 
 async def simulate(
@@ -415,109 +371,11 @@ async def simulate(
         here = sim.zone.key
         end = sim.start + timedelta(days=7 if days is None else days)
         if until is not None:
-            end = _instant(until, sim.start, here)
+            end = instant(until, sim.start, here)
         planned = sorted(
-            ((_instant(at, sim.start, here), text) for at, text in events), key=lambda one: one[0]
+            ((instant(at, sim.start, here), text) for at, text in events), key=lambda one: one[0]
         )
         for at, text in planned:
             await sim.until(at)
             await sim.event(text)
         return await sim.until(end)
-
-
-class _Watched(Database):
-    """A store that counts what it is asked, so that a simulation knows when all is quiet."""
-
-    def __init__(self, inner: Database) -> None:
-        super().__init__(inner, path=inner.path)
-        self._inner = inner
-        self.works = 0  # asked for so far
-        self.pending = 0  # asked for and not answered
-
-    async def write(self, work: Work[T]) -> T:
-        return await self._counted(super().write(work))
-
-    async def read(self, work: Work[T]) -> T:
-        return await self._counted(super().read(work))
-
-    async def _counted(self, asked: Coroutine[Any, Any, T]) -> T:
-        self.works += 1
-        self.pending += 1
-        try:
-            return await asked
-        finally:
-            self.pending -= 1
-
-    def dispose(self) -> None:
-        """Close a store in memory: nothing of it ever waits."""
-        loop = asyncio.new_event_loop()
-        try:
-            loop.run_until_complete(self._inner.close())
-        finally:
-            loop.close()
-
-
-def _carry(tx: Tx, waiting: Sequence[Delivery], now: datetime) -> None:
-    """The whole journey of messages: nobody refuses them."""
-    for one in waiting:
-        if outbox.move(tx, one.key, Event.ATTEMPT, now, attempts=1, first_attempt_at=now):
-            outbox.move(tx, one.key, Event.ACCEPTED, now, message_ids=(f"sim-{one.key}",))
-
-
-def _pretended(argv: Sequence[str]) -> str:
-    return f"(not run in a simulation) {' '.join(argv)}"
-
-
-def _instant(given: Instant, now: datetime, zone: str) -> datetime:
-    if isinstance(given, datetime):
-        if given.tzinfo is None:
-            given = given.replace(tzinfo=wallclock.zone(zone))
-        return given
-    return parse_at(given, now=now, tz=zone)
-
-
-def _environment() -> dict[str, str]:
-    """The variables a config may name; none that steers an engine on this machine."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("ENGINE_")}
-
-
-def _places(config: Config, home: Path | None) -> Paths:
-    if not isinstance(config, Mapping) and not _is_text(config):
-        path = Path(config).absolute()
-        state = home or path.parent
-    else:
-        # Nothing is created there: a checklist that is handed in needs no file.
-        state = home or Path(tempfile.gettempdir()) / "engine-simulation"
-        path = state / "engine.json"
-    return resolve({"ENGINE_STATE_DIR": str(state), "ENGINE_CONFIG_PATH": str(path)})
-
-
-def _is_text(config: str | Path) -> bool:
-    return isinstance(config, str) and ("{" in config or "\n" in config)
-
-
-def _read(config: Config, paths: Paths, environ: Mapping[str, str]) -> Loaded:
-    raw: bytes | None = None
-    path = paths.config
-    if isinstance(config, Mapping):
-        raw = json.dumps(config).encode()
-    elif _is_text(config):
-        raw = str(config).encode()
-    else:
-        path = Path(config).absolute()
-        if not path.is_file():
-            raise InvalidInput(
-                "the simulation has no config",
-                why=f"{path} is not a file",
-                fix="name the engine.json, or hand in a mapping",
-            )
-    return load(path, environ, state=paths.state, raw=raw)
-
-
-def _job_places(loaded: Loaded) -> dict[str, Place]:
-    places = {key: loaded.place("cron", "jobs", key) for key in loaded.config.cron.jobs}
-    return {
-        key: Place(file=place.file, line=place.line)
-        for key, place in places.items()
-        if place is not None
-    }

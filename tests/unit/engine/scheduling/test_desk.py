@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from engine.config.json5 import Place
 from engine.events import Bus, Event
-from engine.scheduling import AgentJobs, Place, Scheduling, SchedulingSettings
+from engine.scheduling import AgentJobs, Scheduling, SchedulingSettings
 from engine.store import audit
 from engine.testing.clock import ManualClock
 from jobs.errors import (
