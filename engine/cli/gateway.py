@@ -113,8 +113,11 @@ def status(line: Line, no_probe: bool, exit_zero: bool) -> int:
 def _report(line: Line, *, probe: bool) -> dict[str, Any]:
     place, address = line.place, line.address
     invalid = config_fault(place)
-    probed, down = _probe(line) if probe else ({"ok": None, "kind": "none"}, None)
-    code, said, fix = verdict(down, invalid)
+    probed: dict[str, Any] = {"ok": None, "kind": "none"}
+    down = None
+    if probe:
+        probed, down = _probe(line)
+    code, said, fix = verdict(down, invalid, probed.pop("failing", {}))
     owner, (port, source) = place.owner, place.port()
     return {
         "schema": 1,
@@ -175,12 +178,13 @@ def _probe(line: Line) -> tuple[dict[str, Any], EngineError | None]:
             took = (clock.monotonic() - began) // _MS
             scopes = (client.hello.get("auth") or {}).get("scopes") or ()
             scheduler = client.call("cron.status")
+            failing = client.call("health", {"probe": True}).get("failing") or {}
     except EngineError as error:
         why = f"{error.what}: {error.why}" if error.why else error.what
         told = {"code": error.code, "message": why}
         return {"ok": False, "kind": "connect", "error": told}, error
     found = {"ok": True, "kind": "read", "latencyMs": took, "capability": capability(scopes)}
-    return {**found, "scheduler": scheduler}, None
+    return {**found, "scheduler": scheduler, "failing": failing}, None
 
 
 def capability(scopes: object) -> str:

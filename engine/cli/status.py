@@ -42,7 +42,7 @@ class View:
 
 
 _ASKED: Final[Mapping[str, str]] = {
-    "health": "health",
+    "health": "health",  # measured now: a snapshot may be a minute old
     "cron": "cron.status",
     "heartbeats": "heartbeat.list",
     "channels": "channels.status",
@@ -58,7 +58,7 @@ def status(line: Line) -> int:
     click.echo(dumped(_status_json(view)) if line.as_json else _status_words(view, line))
     if view.down is not None:
         return view.down.exit_status
-    return 1 if view.invalid is not None else 0
+    return 1 if view.invalid is not None or failing_parts(view) else 0
 
 
 def _look(line: Line) -> View:
@@ -76,7 +76,7 @@ def _look(line: Line) -> View:
 def _asked(client: Client, method: str) -> Any:
     """One part; a part that fails is told as such and never ends the report."""
     try:
-        return client.call(method)
+        return client.call(method, {"probe": True} if method == "health" else None)
     except GatewayDown:
         raise
     except EngineError as error:
@@ -94,7 +94,9 @@ def config_fault(place: Place) -> EngineError | None:
     return None
 
 
-def verdict(down: EngineError | None, invalid: EngineError | None) -> tuple[str, str, str]:
+def verdict(
+    down: EngineError | None, invalid: EngineError | None, failing: Mapping[str, str]
+) -> tuple[str, str, str]:
     """Code, sentence and command: the first thing that stands in the way."""
     if invalid is not None:
         return "config.invalid", "the config file cannot be used", "engine config validate"
@@ -102,18 +104,22 @@ def verdict(down: EngineError | None, invalid: EngineError | None) -> tuple[str,
         return "gateway.stopped", down.what, down.fix
     if down is not None:
         return f"gateway.{down.code}", f"{down.what}: {down.why}", down.fix
+    for part, told in failing.items():
+        why, _, fix = told.partition(" Fix: ")
+        return f"{part}.failing", f"{part} does not work: {why.removesuffix('.')}", fix
     return "ok", "healthy", ""
 
 
 def _status_words(view: View, line: Line) -> str:
-    _, said, fix = verdict(view.down, view.invalid)
+    failing = failing_parts(view)
+    _, said, fix = verdict(view.down, view.invalid, failing)
     rows: dict[str, object] = {"Verdict": f"{said}. Fix: {fix}" if fix else said}
     rows["Config"] = shown(view.place.paths.config, view.place.paths) + (
         "" if view.place.paths.config.is_file() else " (not there yet: engine setup)"
     )
     rows["Gateway"] = _gateway_words(view, line)
-    if failing := failing_words(view):
-        rows["Failing"] = failing
+    if failing:
+        rows["Failing"] = "; ".join(f"{part}: {why}" for part, why in failing.items())
     parts: list[tuple[str, Callable[[View], str]]] = [
         ("Agents", _agents_words),
         ("Channels", _channels_words),
@@ -128,10 +134,14 @@ def _status_words(view: View, line: Line) -> str:
     return "\n".join(lines)
 
 
-def failing_words(view: View) -> str:
-    """Return the parts of the gateway that do not work now, each with its reason."""
-    failing = _part(view, "health").get("failing") or {}
-    return "; ".join(f"{part}: {why}" for part, why in failing.items())
+def failing_parts(view: View) -> Mapping[str, str]:
+    """The parts of the gateway that do not work now, or did not answer, each with its reason."""
+    refused = {
+        name: str(answer["error"])
+        for name, answer in view.answers.items()
+        if isinstance(answer, Mapping) and set(answer) == {"error"}
+    }
+    return {**(_part(view, "health").get("failing") or {}), **refused}
 
 
 def _part(view: View, name: str) -> Mapping[str, Any]:
@@ -169,6 +179,8 @@ def _cron_words(view: View) -> str:
     cron = _part(view, "cron")
     if view.down is not None:
         return "unknown (gateway down)"
+    if "error" in cron:
+        return "unknown (it did not answer)"
     if cron.get("enabled") is False:
         return "switched off (cron.enabled)"
     count = cron.get("jobs", 0)
@@ -186,7 +198,9 @@ def _beat_words(view: View) -> str:
     record = view.answers.get("last")
     if isinstance(record, Mapping) and "status" in record:
         return record_sentence(record, zone=view.where, now=view.now)
-    return _stored_beat(view) if view.down is not None else "none yet"
+    if view.down is not None:
+        return _stored_beat(view)
+    return "unknown (it did not answer)" if "error" in _part(view, "last") else "none yet"
 
 
 def _stored_beat(view: View) -> str:
@@ -212,7 +226,7 @@ def _heartbeat_words(beat: Mapping[str, Any], now: datetime) -> str:
 
 
 def _status_json(view: View) -> dict[str, Any]:
-    code, said, fix = verdict(view.down, view.invalid)
+    code, said, fix = verdict(view.down, view.invalid, failing_parts(view))
     paths = view.place.paths
     answer: dict[str, Any] = {
         "schema": 1,

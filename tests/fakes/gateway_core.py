@@ -121,6 +121,19 @@ class FakeWakes:
         return self.outcome
 
 
+class FakeOutlook:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+
+    async def explain(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.said.append(("explain", dict(params)))
+        return {"sentence": "At 09:00 every day, UTC.", "occurrences": []}
+
+    async def timeline(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.said.append(("timeline", dict(params)))
+        return {"jobs": [], "hotSpots": []}
+
+
 class FakeControl:
     """Every call is kept, and answered with its name."""
 
@@ -212,11 +225,18 @@ class FakeCore:
         self.outlet = FakeOutlet(self.said)
         self.sessions = FakeSessions()
         self.inbox = FakeInbox()
+        self.failing: dict[str, str] = {}
         self.config: dict[str, Any] = {"gateway": {"auth": {"token": "s3cret-value"}}}
 
     async def health(self) -> dict[str, Any]:
         self.said.append(("health", None))
-        return {"channels": {}, "agents": [{"agentId": "main"}], "defaultAgentId": "main"}
+        return {
+            "ok": not self.failing,
+            "failing": self.failing,
+            "channels": {},
+            "agents": [{"agentId": "main"}],
+            "defaultAgentId": "main",
+        }
 
     async def status(self) -> dict[str, Any]:
         return {"runtimeVersion": "0.1.0", "sessions": {"paths": ["/home/x"], "count": 0}}

@@ -1,16 +1,49 @@
-"""`engine status`: what a person reads when a part of the gateway does not work."""
+"""`engine status`: the verdict is never green while a part does not work (operations.md §9)."""
 
 from __future__ import annotations
 
-from engine.cli import status
-from engine.cli.place import Place
-from engine.clock import SystemClock
-from engine.config.paths import resolve
+import json
+from typing import Any
+
+import pytest
+
+from jobs.errors import StoreUnavailable
+from tests.fakes.gateway_port import Port
+from tests.unit.engine.cli.conftest import Engine
+
+FULL = "the state database cannot be used: disk is full. Fix: free space on that disk"
 
 
-def test_a_part_that_fails_is_named_with_its_reason() -> None:
-    environ = {"ENGINE_STATE_DIR": "/nowhere"}
-    place = Place(paths=resolve(environ), environ=environ)
-    answers = {"health": {"failing": {"store": "disk is full"}, "agents": []}}
-    view = status.View(place=place, now=SystemClock().now(), answers=answers)
-    assert "store: disk is full" in status.failing_words(view)
+def test_a_part_that_fails_is_the_verdict_with_its_remedy(engine: Engine, gateway: Port) -> None:
+    gateway.core.failing = {"store": FULL}
+    told = engine("status")
+    assert told.status == 1
+    assert told.out.startswith(
+        "Verdict:   store does not work: the state database cannot be used: disk is full."
+        " Fix: free space on that disk\n"
+    )
+    assert f"Failing:   store: {FULL}" in told.out
+    answer = json.loads(engine("status", "--json").out)
+    assert (answer["ok"], answer["verdict"]["code"]) == (False, "store.failing")
+
+
+def test_gateway_status_says_so_too(engine: Engine, gateway: Port) -> None:
+    assert engine("gateway", "status").status == 0
+    gateway.core.failing = {"sender": FULL}
+    told = engine("gateway", "status")
+    assert told.status == 1
+    assert "sender does not work" in told.out.splitlines()[0]
+
+
+def test_what_does_not_answer_is_not_told_as_nothing(
+    engine: Engine, gateway: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> Any:
+        raise StoreUnavailable("the state database cannot be reached", fix="start the server")
+
+    monkeypatch.setattr(gateway.core.heartbeats, "last", away)
+    told = engine("status")
+    assert told.status == 1
+    assert "none yet" not in told.out
+    assert "Last beat: unknown (it did not answer)" in told.out
+    assert "Failing:   last: the state database cannot be reached" in told.out
