@@ -255,8 +255,11 @@ def health(line: Line, verbose: bool) -> int:
 def _health_words(answer: Mapping[str, Any]) -> str:
     gateway, scheduler = answer.get("gateway") or {}, answer.get("scheduler") or {}
     now = SystemClock().now()
+    failing = answer.get("failing") or {}
+    word = "not well" if failing else "ok"
     rows: dict[str, object] = {
-        "Gateway": f"ok, {gateway.get('version') or answer.get('version') or 'running'}",
+        "Gateway": f"{word}, {gateway.get('version') or answer.get('version') or 'running'}",
+        **{f"Failing {part}": why for part, why in failing.items()},
         "Agents": ", ".join(str(a.get("agentId")) for a in answer.get("agents") or ()) or "none",
         "Channels": ", ".join(answer.get("channels") or ()) or "none",
     }

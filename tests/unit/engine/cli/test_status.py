@@ -35,6 +35,14 @@ def test_gateway_status_says_so_too(engine: Engine, gateway: Port) -> None:
     assert "sender does not work" in told.out.splitlines()[0]
 
 
+def test_health_names_what_fails(engine: Engine, gateway: Port) -> None:
+    gateway.core.failing = {"store": FULL}
+    told = engine("health", "--verbose")
+    assert told.status == 1
+    assert "not well" in told.out
+    assert FULL in told.out
+
+
 def test_what_does_not_answer_is_not_told_as_nothing(
     engine: Engine, gateway: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
