@@ -8,6 +8,7 @@ the clocks go back into it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
@@ -53,6 +54,14 @@ class ActiveHours:
             for ahead in range(-1, 4)
             if (opens := self._window(today + ahead * _DAY)[0]) > now
         )
+
+    def windows(self, start: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield the windows that touch a span of time, whole, oldest first."""
+        day = start.astimezone(self.zone).date() - _DAY
+        while (window := self._window(day))[0] < until:
+            if window[1] > start:
+                yield window
+            day += _DAY
 
     def describe(self) -> str:
         """Say it: `09:00-22:00 Asia/Shanghai`."""

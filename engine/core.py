@@ -36,7 +36,7 @@ from engine.record import Recorder
 from engine.recovery import Recovery
 from engine.roster import Roster
 from engine.running import Running
-from engine.scheduling import AgentJobs, Control, Scheduling
+from engine.scheduling import AgentJobs, Control, Outlook, Scheduling
 from engine.settings import Settings
 from engine.store import meta
 from engine.toolbox import Toolbox
@@ -183,6 +183,9 @@ class Engine:
             runs=self.running,
             poke=lambda: self._poke(),
             boot_id=circumstances.boot_id,
+        )
+        self.outlook = Outlook(
+            database=database, clock=clock, sight=lambda: self._settings.outlook()
         )
         self.recovery = Recovery(
             database=database,

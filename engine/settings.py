@@ -14,7 +14,7 @@ from engine.conversation import Persona
 from engine.cron_look import LoopSettings
 from engine.cron_run import CronSettings
 from engine.roster import Roster
-from engine.scheduling import SchedulingSettings
+from engine.scheduling import SchedulingSettings, Sight
 from engine.view import Shown
 from jobs.model import Misfire
 from jobs.policies import Overlap, alert_of, budget_of
@@ -84,6 +84,15 @@ class Settings:
             ),
             config_removal=cron.config_removal,
             orphan_retention=cron.orphan_retention,
+        )
+
+    def outlook(self) -> Sight:
+        """What looking ahead asks of it."""
+        return Sight(
+            tz=self.config.cron.tz or self.roster.default_zone.key,
+            default_agent=self.roster.default_id,
+            most_at_once=self.config.cron.max_concurrent_runs,
+            hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
         )
 
     def shown(self, channel: str | None, account_id: str | None) -> Shown:

@@ -14,12 +14,22 @@ from itertools import islice, pairwise
 from typing import Any, Final
 
 from jobs import remarks
+from jobs.cron import never_fires
 from jobs.model import StoredJob
 from jobs.remarks import Note
-from jobs.schedule import At, Cron, Every, Occurrence, Schedule, schedule_to_json
+from jobs.schedule import (
+    At,
+    Cron,
+    Every,
+    Occurrence,
+    Schedule,
+    schedule_from_json,
+    schedule_to_json,
+)
 from jobs.speech import SPEECHES, Language, note
 from jobs.speech.shape import Shape, dates_of, shape_of, week_of
 from jobs.wallclock import EPOCH, zone
+from jobs.written import parse_at, parse_schedule
 
 YEAR: Final = timedelta(days=365)
 MOST: Final = 1000  # slots of one answer (cron.md §14)
@@ -168,6 +178,20 @@ class Explanation:
             else {"mean": self.rate.mean, "max": self.rate.most},
             "cost": None if self.cost is None else self.cost.to_json(),
         }
+
+
+def schedule_of(text: str, *, now: datetime, tz: str) -> Schedule:
+    """Return the schedule a person writes: an expression, `every 30m`, `at` an instant.
+
+    Raises `InvalidSchedule`, also for an expression that has no slot to come.
+    """
+    wish = parse_schedule(text)
+    if wish["kind"] == "at":
+        return At(parse_at(str(wish["at"]), now=now, tz=tz))
+    schedule = schedule_from_json(wish, default_tz=tz, job_id=None, now=now)
+    if schedule.next_after(now) is None:
+        raise never_fires(text)
+    return schedule
 
 
 def explain(schedule: Schedule, question: Question) -> Explanation:

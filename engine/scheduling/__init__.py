@@ -5,5 +5,14 @@ from __future__ import annotations
 from engine.scheduling.agents import AgentJobs
 from engine.scheduling.control import Chosen, Control
 from engine.scheduling.desk import Scheduling, SchedulingSettings
+from engine.scheduling.outlook import Outlook, Sight
 
-__all__ = ["AgentJobs", "Chosen", "Control", "Scheduling", "SchedulingSettings"]
+__all__ = [
+    "AgentJobs",
+    "Chosen",
+    "Control",
+    "Outlook",
+    "Scheduling",
+    "SchedulingSettings",
+    "Sight",
+]

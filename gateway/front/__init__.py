@@ -36,6 +36,7 @@ class Front:
         self._loaded = loaded
         self.scheduling = engine.scheduling
         self.control = engine.control
+        self.outlook = engine.outlook
         self.heartbeats = FrontHeartbeats(engine)
         self.wakes = FrontWakes(engine)
         self.conversation = FrontConversation(engine)

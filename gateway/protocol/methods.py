@@ -207,6 +207,33 @@ class CronRunParams(JobRef):
     expected_process_instance_id: str | None = None
 
 
+class CronExplainParams(Params):
+    """`cron.explain` (cron.md §14): an expression, or a job by its id."""
+
+    expr: NonEmpty | None = None
+    id: NonEmpty | None = None
+    job_id: NonEmpty | None = None
+    tz: NonEmpty | None = None
+    other_tz: NonEmpty | None = None
+    from_: Annotated[NonEmpty | Instant | None, Field(alias="from")] = None
+    count: Annotated[int, Field(ge=1, le=1000)] | None = None
+    lang: Literal["en", "zh"] | None = None
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if sum(one is not None for one in (self.expr, self.id, self.job_id)) != 1:
+            raise ValueError("exactly one of expr and id must be given")
+        return self
+
+
+class CronTimelineParams(Params):
+    """`cron.timeline` (cron.md §22 row 10)."""
+
+    from_ms: Instant | None = None
+    hours: Annotated[int, Field(ge=1, le=336)] | None = None
+    cell_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None
+
+
 class CronRunsParams(Params):
     """`cron.runs` (cron.md §11.4)."""
 
@@ -451,6 +478,8 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("cron.remove", _ADMIN, CronRemoveParams),
         Method("cron.run", _ADMIN, CronRunParams),
         Method("cron.runs", _READ, CronRunsParams),
+        Method("cron.explain", _READ, CronExplainParams),
+        Method("cron.timeline", _READ, CronTimelineParams),
         Method("cron.pause", _ADMIN, CronPauseParams),
         Method("cron.resume", _ADMIN, CronChosenParams),
         Method("cron.skip", _ADMIN, CronSkipParams),

@@ -92,6 +92,16 @@ class Control(Protocol):
         """`cron.backfill`."""
 
 
+class Outlook(Protocol):
+    """What is to come: cron.md §14, §22 rows 8 and 10."""
+
+    async def explain(self, params: Mapping[str, Any]) -> Answer:
+        """`cron.explain`: a schedule or a job in words, with its coming slots."""
+
+    async def timeline(self, params: Mapping[str, Any]) -> Answer:
+        """`cron.timeline`: the coming hours of all jobs and beats."""
+
+
 class Heartbeats(Protocol):
     """Beats as the record tells them: heartbeat.md §9."""
 
@@ -192,6 +202,10 @@ class Core(Protocol):
     @property
     def control(self) -> Control:
         """Jobs paused, left out, cancelled, backfilled."""
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is to come."""
 
     @property
     def heartbeats(self) -> Heartbeats:

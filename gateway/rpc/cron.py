@@ -99,6 +99,16 @@ async def backfill(desk: Desk, call: Call, params: methods.CronBackfillParams) -
     )
 
 
+async def explain(desk: Desk, _: Call, params: methods.CronExplainParams) -> object:
+    """`cron.explain`."""
+    return await desk.core.outlook.explain(params.wire())
+
+
+async def timeline(desk: Desk, _: Call, params: methods.CronTimelineParams) -> object:
+    """`cron.timeline`."""
+    return await desk.core.outlook.timeline(params.wire())
+
+
 async def runs(desk: Desk, _: Call, params: methods.CronRunsParams) -> object:
     """`cron.runs`."""
     return await desk.core.scheduling.runs(params.wire())

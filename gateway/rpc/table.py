@@ -28,6 +28,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "cron.remove": cron.remove,
     "cron.run": cron.run,
     "cron.runs": cron.runs,
+    "cron.explain": cron.explain,
+    "cron.timeline": cron.timeline,
     "cron.pause": cron.pause,
     "cron.resume": cron.resume,
     "cron.skip": cron.skip,

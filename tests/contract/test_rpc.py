@@ -37,6 +37,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "cron.update": {"jobId": "a", "patch": {"enabled": False}},
     "cron.remove": {"id": "b"},
     "cron.run": {"id": "a"},
+    "cron.explain": {"expr": "0 9 * * *", "from": "2026-03-01", "count": 3, "lang": "zh"},
+    "cron.timeline": {"hours": 48, "cellMinutes": 30},
     "cron.pause": {"id": "a", "note": "holiday", "untilMs": 1_790_000_000_000},
     "cron.resume": {"all": True},
     "cron.skip": {"id": "a", "count": 2},

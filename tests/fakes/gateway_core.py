@@ -219,6 +219,7 @@ class FakeCore:
         self.said = Said()
         self.scheduling = FakeScheduling(self.said)
         self.control = FakeControl(self.said)
+        self.outlook = FakeOutlook(self.said)
         self.heartbeats = FakeHeartbeats(self.said)
         self.wakes = FakeWakes(self.said)
         self.conversation = FakeConversation(self.said)

@@ -80,3 +80,15 @@ def test_a_closed_window_tells_when_it_opens() -> None:
     assert hours.contains(hours.opens_after(noon))
     inside = datetime(2026, 3, 17, 20, 0, tzinfo=UTC)
     assert hours.opens_after(inside) == inside
+
+
+def test_the_windows_of_a_span_are_those_that_touch_it() -> None:
+    hours = parse("22:00", "06:00", "Europe/Berlin")
+    start = datetime(2026, 3, 28, 12, tzinfo=UTC)
+    found = list(hours.windows(start, start + timedelta(days=1, hours=12)))
+    assert [(f"{opens:%d %H:%M}", f"{closes:%d %H:%M}") for opens, closes in found] == [
+        ("28 21:00", "29 04:00"),  # the clocks go forward in it
+        ("29 20:00", "30 04:00"),
+    ]
+    inside = datetime(2026, 3, 29, 1, tzinfo=UTC)
+    assert [f"{opens:%d}" for opens, _ in hours.windows(inside, inside)] == ["28"]

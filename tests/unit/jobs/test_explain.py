@@ -5,7 +5,8 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from jobs.explain import Explanation, Question, Spent, explain, explain_job
+from jobs.errors import InvalidSchedule
+from jobs.explain import Explanation, Question, Spent, explain, explain_job, schedule_of
 from jobs.model import AgentTurn, Job, JobState, StoredJob
 from jobs.policies import After, CalendarRule, Gate, Policies
 from jobs.schedule import At, Cron, DstPolicy, Every
@@ -94,6 +95,21 @@ def test_an_instant_that_has_passed_has_no_slot() -> None:
     found = explain(At(NOW - timedelta(days=1)), ASK)
     assert found.slots == ()
     assert found.to_json()["runsPerDay"] is None
+
+
+def test_a_schedule_is_read_as_people_write_it() -> None:
+    assert schedule_of("0 9 * * *", now=NOW, tz="Asia/Tokyo") == Cron("0 9 * * *", "Asia/Tokyo")
+    assert schedule_of("every 90m", now=NOW, tz="UTC") == Every(timedelta(minutes=90), NOW)
+    assert schedule_of("@every 5m", now=NOW, tz="UTC") == Every(timedelta(minutes=5), NOW)
+    assert schedule_of("in 20m", now=NOW, tz="UTC") == At(NOW + timedelta(minutes=20))
+    at = datetime(2026, 12, 1, 8, tzinfo=UTC)
+    assert schedule_of("at 2026-12-01T09:00", now=NOW, tz="Europe/Berlin") == At(at)
+
+
+@pytest.mark.parametrize("text", ["0 25 * * *", "0 0 0 1 1 * 2020", "tomorrow", "every 5"])
+def test_what_is_no_schedule_or_never_fires_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSchedule):
+        schedule_of(text, now=NOW, tz="UTC")
 
 
 # -- how often, and what it costs ----------------------------------------------------------------

@@ -1,0 +1,133 @@
+"""What is to come, told: one schedule in words, and the coming hours of everything (cron.md §14).
+
+Reads and never writes. The gateway asks it, and the command line where no gateway runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from engine.active_hours import ActiveHours
+from engine.clock import Clock
+from engine.scheduling import reading
+from jobs.errors import InvalidInput
+from jobs.explain import MOST, Question, Spent, explain, explain_job, schedule_of
+from jobs.model import StoredJob
+from jobs.schedule import Cron
+from jobs.speech import Language
+from jobs.store import jobs as job_rows, slots
+from jobs.store.base import JobQuery
+from jobs.store.db import Database, Tx
+from jobs.timeline import LONGEST, Open, timeline
+from jobs.wallclock import EPOCH, zone
+from jobs.written import parse_at
+
+COUNT: Final = 5
+HOURS: Final = 24
+_KINDS: Final = ("cron", "heartbeat")
+_MS: Final = timedelta(milliseconds=1)
+_HOUR: Final = timedelta(hours=1)
+_CELL: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What the config says about time to come."""
+
+    tz: str  # cron.tz, or the person's, or the host's
+    default_agent: str
+    most_at_once: int
+    hours_of: Callable[[str | None], ActiveHours | None]
+
+
+class Outlook:
+    """Looks ahead."""
+
+    def __init__(self, *, database: Database, clock: Clock, sight: Callable[[], Sight]) -> None:
+        self._database = database
+        self._clock = clock
+        self._sight = sight
+
+    async def explain(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`cron.explain`: ``{expr | id, tz, from, count, otherTz, lang}``.
+
+        The zone of an expression is ``tz``. A job has its own: there ``tz`` is the other one
+        its runs are told in.
+        """
+        now = self._clock.now()
+        sight = self._sight()
+        if (expr := params.get("expr")) is not None:
+            question = asked(params, now, sight.tz)
+            schedule = schedule_of(str(expr), now=now, tz=question.tz)
+            return {"expr": expr, **explain(schedule, question).to_json()}
+        ref = str(params.get("id") or params.get("jobId"))
+        stored, spent = await self._database.read(lambda tx: _known(tx, ref))
+        others = {**params, "tz": None, "otherTz": params.get("otherTz") or params.get("tz")}
+        schedule = stored.job.schedule
+        tz = schedule.tz if isinstance(schedule, Cron) else sight.tz
+        question = replace(asked(others, now, tz), spent=spent)
+        identity = {"jobId": stored.job.id, "name": stored.job.name}
+        return {**identity, **explain_job(stored, question).to_json()}
+
+    async def timeline(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`cron.timeline`: ``{fromMs, hours, cellMinutes}``."""
+        now = self._clock.now()
+        sight = self._sight()
+        start = now if params.get("fromMs") is None else EPOCH + params["fromMs"] * _MS
+        span = min((params.get("hours") or HOURS) * _HOUR, LONGEST)
+        minutes = params.get("cellMinutes")
+        cell = _CELL if minutes is None else timedelta(minutes=minutes)
+        query = JobQuery(kinds=_KINDS, enabled=True)
+        page = await self._database.read(lambda tx: job_rows.select(tx, query))
+        agents = {stored.job.agent_id or sight.default_agent for stored in page.jobs}
+        found = timeline(
+            page.jobs,
+            start=start,
+            until=start + span,
+            cell=cell,
+            most_at_once=sight.most_at_once,
+            hours=_windows(sight, sorted(agents), start, start + span),
+            default_agent=sight.default_agent,
+        )
+        return {**found.to_json(), "tz": sight.tz, "unreadable": list(page.unreadable)}
+
+
+def asked(params: Mapping[str, Any], now: datetime, tz: str) -> Question:
+    """Return what a caller wants explained, its texts read."""
+    tz = str(params.get("tz") or tz)
+    zone(tz)
+    other = str(params.get("otherTz") or ("UTC" if tz != "UTC" else tz))
+    zone(other)
+    begin = params.get("from")
+    count = params.get("count") or COUNT
+    if not 1 <= count <= MOST:
+        raise InvalidInput(
+            f"count {count} was refused", why=f"it must be from 1 to {MOST}", fix="ask for fewer"
+        )
+    return Question(
+        after=now if begin is None else parse_at(str(begin), now=now, tz=tz),
+        tz=tz,
+        other_tz=other,
+        count=count,
+        language=Language(params.get("lang") or Language.ENGLISH),
+    )
+
+
+def _known(tx: Tx, ref: str) -> tuple[StoredJob, Spent]:
+    stored = reading.find(tx, ref)
+    return stored, slots.spent(tx, stored.job.id)
+
+
+def _windows(
+    sight: Sight, agents: list[str], start: datetime, until: datetime
+) -> dict[str, tuple[Open, ...]]:
+    """Return the active hours of the agents that have any."""
+    found = {}
+    for agent in agents:
+        hours = sight.hours_of(agent)
+        if hours is not None:
+            found[agent] = tuple(Open(*window) for window in hours.windows(start, until))
+    return found
