@@ -47,6 +47,7 @@ from gateway.server import Server, bind
 from jobs.errors import EngineError
 from jobs.ids import new_id
 from jobs.store.db import Database
+from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Gateway:
         hosts = settings.hosts(self._options, self._loaded.config, self._environ)
         owner = Owner(
             pid=os.getpid(),
-            started_at_ms=round(self._clock.now().timestamp() * 1000),
+            started_at_ms=ms(self._clock.now()),
             boot_id=self._boot_id,
             version=__version__,
             profile=self._options.paths.profile,
@@ -348,7 +349,7 @@ class _Parts:
 
 def _told(fanout: Fanout, clock: SystemClock) -> Any:
     async def tick() -> None:
-        fanout.publish("tick", {"ts": round(clock.now().timestamp() * 1000)})
+        fanout.publish("tick", {"ts": ms(clock.now())})
 
     return tick
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, assert_never
 
@@ -31,9 +31,8 @@ from jobs.model import (
     WakeMode,
 )
 from jobs.schedule import schedule_from_json, schedule_to_json
+from jobs.wallclock import EPOCH, MILLISECOND, ms as ms
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
 _UNREADABLE: Final = "engine cron rm with its id, then engine cron add makes it anew"
 _NOT_DEFINITION: Final = ("createdAtMs", "updatedAtMs")
 DELIVERY_KEYS: Final = frozenset({"mode", "channel", "to", "accountId", "threadId", "bestEffort"})
@@ -59,11 +58,6 @@ KNOWN: Final = frozenset(
         *_NOT_DEFINITION,
     }
 )
-
-
-def ms(instant: datetime | None) -> int | None:
-    """Return UTC milliseconds."""
-    return None if instant is None else (instant - _EPOCH) // _MS
 
 
 def job_to_json(job: Job) -> dict[str, Any]:
@@ -156,7 +150,7 @@ def state_to_json(state: JobState) -> dict[str, Any]:
             "lastError": state.last_error,
             "lastErrorReason": None if skipped else reason,
             "lastSkipReason": reason if skipped else None,
-            "lastDurationMs": None if took is None else took // _MS,
+            "lastDurationMs": None if took is None else took // MILLISECOND,
             "consecutiveErrors": state.consecutive_errors,
             "consecutiveSkipped": state.consecutive_skipped,
             "scheduleErrorCount": state.schedule_errors,
@@ -279,7 +273,7 @@ def delivery_from_json(data: Mapping[str, Any]) -> DeliverySpec:
 
 def misfire_to_json(misfire: Misfire) -> dict[str, Any]:
     """Return a misfire policy as JSON (cron.md §7); a null grace is unlimited."""
-    grace = None if misfire.grace is None else misfire.grace // _MS
+    grace = None if misfire.grace is None else misfire.grace // MILLISECOND
     return {"policy": misfire.policy, "graceMs": grace, "maxCatchUp": misfire.max_catch_up}
 
 
@@ -297,7 +291,9 @@ _PLAIN: Final = Misfire()
 
 @lru_cache(maxsize=64)
 def _misfire(policy: str, grace: int | None, most: int) -> Misfire:
-    return Misfire(policy=policy, grace=None if grace is None else grace * _MS, max_catch_up=most)
+    return Misfire(
+        policy=policy, grace=None if grace is None else grace * MILLISECOND, max_catch_up=most
+    )
 
 
 def _job(data: Mapping[str, Any]) -> Job:
@@ -306,7 +302,7 @@ def _job(data: Mapping[str, Any]) -> Job:
         id=_text(data, "id"),
         name=_text(data, "name"),
         schedule=schedule_from_json(
-            data["schedule"], default_tz="UTC", job_id=data["id"], now=created_at or _EPOCH
+            data["schedule"], default_tz="UTC", job_id=data["id"], now=created_at or EPOCH
         ),
         payload=payload_from_json(data["payload"]),
         agent_id=data.get("agentId"),
@@ -347,7 +343,7 @@ def _text(data: Mapping[str, Any], key: str) -> str:
 
 
 def _instant(value: int | None) -> datetime | None:
-    return None if value is None else _EPOCH + value * _MS
+    return None if value is None else EPOCH + value * MILLISECOND
 
 
 def _seconds(span: timedelta | None) -> int | float | None:

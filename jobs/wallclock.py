@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, overload
 from zoneinfo import ZoneInfo, available_timezones
 
 from jobs.errors import InvalidSchedule
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND: Final = timedelta(milliseconds=1)
 DAY: Final = 86_400
 # No zone since 1970 changed its offset twice within six days (Gaza plans seven in 2040).
 _STEP: Final = 6 * DAY
@@ -40,6 +41,29 @@ class Segment:
     then: int
     until: int
     calm: int
+
+
+@overload
+def ms(instant: datetime) -> int: ...
+
+
+@overload
+def ms(instant: datetime | None) -> int | None: ...
+
+
+def ms(instant: datetime | None) -> int | None:
+    """Return UTC milliseconds, as rows and the wire have them. Exact: no float is involved."""
+    return None if instant is None else (instant - EPOCH) // MILLISECOND
+
+
+def at(value: int) -> datetime:
+    """Return the instant of milliseconds that are always there."""
+    return EPOCH + value * MILLISECOND
+
+
+def instant(value: int | None) -> datetime | None:
+    """Return the instant of milliseconds, if there are any."""
+    return None if value is None else at(value)
 
 
 @cache

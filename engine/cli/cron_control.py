@@ -31,8 +31,7 @@ def _chosen(job: str | None, tag: str | None, everything: bool) -> dict[str, Any
 
 
 def _instant(text: str, line: Line, now: datetime) -> int:
-    at = ms(parse_at(text, now=now, tz=line.place.zone))
-    return at if at is not None else 0
+    return ms(parse_at(text, now=now, tz=line.place.zone))
 
 
 @click.command(epilog="Example: engine cron pause morning --until 2026-12-27 --note holidays")

@@ -16,7 +16,7 @@ from engine.cli.record import record_sentence
 from engine.cli.render import duration, one_line, relative, show_table, stamp
 from engine.clock import SystemClock
 from jobs.duration import parse_duration
-from jobs.wallclock import zone
+from jobs.wallclock import ms, zone
 from jobs.written import parse_at
 
 _FROM_AFAR: Final = ("url", "port", "token", "password")
@@ -86,7 +86,7 @@ def since_ms(text: str, now: datetime, zone_name: str) -> int:
         begin = now - parse_duration(text)
     else:
         begin = parse_at(text, now=now, tz=zone_name)
-    return int(begin.timestamp() * 1000)
+    return ms(begin)
 
 
 def _history_words(answer: Mapping[str, Any], where: ZoneInfo, now: datetime) -> str:

@@ -10,10 +10,12 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from jobs.wallclock import at
 
 PIPED_WIDTH: Final = 100
 NOTHING: Final = "-"
@@ -50,7 +52,7 @@ def relative(at_ms: int | None, now: datetime) -> str:
     """`in 5m`, `2h ago`, `now`, `-` (cron.md §16)."""
     if at_ms is None:
         return NOTHING
-    seconds = (instant(at_ms) - now).total_seconds()
+    seconds = (at(at_ms) - now).total_seconds()
     size = next((s for s in _UNITS if abs(seconds) >= s[0]), None)
     if size is None:
         return "now"
@@ -62,14 +64,9 @@ def stamp(at_ms: int | None, zone: ZoneInfo | None, now: datetime | None = None)
     """Local date and time; the time alone for today."""
     if at_ms is None:
         return NOTHING
-    local = instant(at_ms).astimezone(zone or UTC)
+    local = at(at_ms).astimezone(zone or UTC)
     today = now is not None and now.astimezone(zone or UTC).date() == local.date()
     return f"{local:%H:%M:%S}" if today else f"{local:%Y-%m-%d %H:%M:%S}"
-
-
-def instant(at_ms: int) -> datetime:
-    """The instant of wire milliseconds."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
 
 
 def plain(text: object) -> str:

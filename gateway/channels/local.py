@@ -27,6 +27,7 @@ from gateway.channels.pace import Scope
 from gateway.channels.text import code_points
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database
+from jobs.wallclock import ms
 
 ACCOUNT: Final = "default"
 
@@ -81,7 +82,7 @@ class LocalChannel:
             )
         except StoreUnavailable as error:
             raise ChannelError(Fault(fault=FaultClass.OFFLINE, detail=error.why)) from error
-        self._bus.publish("chat", _event(attempt, message_id, round(now.timestamp() * 1000)))
+        self._bus.publish("chat", _event(attempt, message_id, ms(now)))
         return Sent(message_id=message_id)
 
     def status(self) -> tuple[AccountStatus, ...]:

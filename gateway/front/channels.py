@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.channels.base import AccountStatus, Channel
-from jobs.store.rows import ms
+from jobs.wallclock import ms
 
 _NOT_RUNNING: Final = frozenset({"stopped", "fatal", "auth-failed"})
 

@@ -18,7 +18,7 @@ from engine.target import Route
 from gateway.rpc.core import ChatOrder
 from jobs.errors import InvalidInput
 from jobs.store.db import Tx
-from jobs.store.rows import ms
+from jobs.wallclock import ms
 
 
 class FrontConversation:

@@ -8,7 +8,7 @@ from typing import Any
 from engine.core import Engine
 from engine.store import inbox
 from jobs.store.db import Tx
-from jobs.store.rows import ms
+from jobs.wallclock import ms
 
 
 class FrontInbox:

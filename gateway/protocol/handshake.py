@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from gateway.protocol import errors, frames
 from gateway.protocol.errors import Code, WireError
 from gateway.protocol.frames import BadFrame, Instant, NonEmpty, NotJson, Request
+from jobs.wallclock import ms
 
 VERSIONS: Final = (3, 4)
 TIMEOUT: Final = timedelta(seconds=15)
@@ -191,7 +192,7 @@ class Handshake:
 
     def challenge(self, now: datetime) -> Send:
         """The first frame, unprompted. Newer clients copy ``ts`` into their signature."""
-        payload = {"nonce": self.nonce, "ts": _ms(now), "capabilities": list(CAPABILITIES)}
+        payload = {"nonce": self.nonce, "ts": ms(now), "capabilities": list(CAPABILITIES)}
         return Send(frames.event("connect.challenge", frames.encode(payload)))
 
     def expired(self, now: datetime) -> Close | None:
@@ -343,7 +344,3 @@ def hello_ok(session: Session, facts: HelloFacts) -> dict[str, Any]:
             "tickIntervalMs": frames.TICK_INTERVAL_MS,
         },
     }
-
-
-def _ms(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from gateway.protocol import frames, methods
@@ -10,6 +10,7 @@ from gateway.protocol.errors import Code, WireError, from_engine_error
 from gateway.rpc.core import Answer, ChatOrder
 from gateway.rpc.desk import ANSWERED, Call, ClientRun, Desk
 from jobs.errors import EngineError
+from jobs.wallclock import ms
 
 
 async def agent(desk: Desk, call: Call, params: methods.AgentParams) -> object:
@@ -129,8 +130,3 @@ async def agents(desk: Desk, _call: Call, _params: methods.Nothing) -> object:
 async def models(desk: Desk, _call: Call, _params: methods.ModelsListParams) -> object:
     """`models.list`."""
     return {"models": list(desk.core.models())}
-
-
-def ms(instant: datetime) -> int:
-    """Milliseconds at the wire."""
-    return int(instant.timestamp() * 1000)

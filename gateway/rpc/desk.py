@@ -16,6 +16,7 @@ from gateway.protocol.handshake import Session
 from gateway.rpc.core import Answer, Core
 from gateway.rpc.presence import Presence
 from jobs.errors import EngineError, StoreUnavailable
+from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +231,7 @@ class HealthBoard:
         self._facts = {
             "ok": True,
             **facts,
-            "ts": int(self._at.timestamp() * 1000),
+            "ts": ms(self._at),
             "durationMs": took // timedelta(milliseconds=1),
         }
         self._text = frames.encode(self._facts)

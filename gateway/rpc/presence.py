@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gateway.protocol.handshake import Session
+from jobs.wallclock import MILLISECOND, ms
 
 TTL: Final = timedelta(seconds=300)
 MAX_ENTRIES: Final = 200
@@ -31,7 +32,7 @@ class SelfEntry:
             "reason": "self",
             "text": f"Gateway: {self.host} ({self.ip}) · app {self.version}"
             " · mode gateway · reason self",
-            "ts": _ms(now),
+            "ts": ms(now),
         }
 
 
@@ -91,23 +92,15 @@ class Presence:
 
     def _put(self, key: str, facts: Mapping[str, Any], now: datetime) -> None:
         entry = {name: value for name, value in facts.items() if value is not None}
-        self._entries[key] = {**entry, "ts": _ms(now)}
+        self._entries[key] = {**entry, "ts": ms(now)}
         self.version += 1
         while len(self._entries) > MAX_ENTRIES:
             oldest = min(self._entries, key=lambda name: int(self._entries[name]["ts"]))
             del self._entries[oldest]
 
     def _stale(self, key: str, entry: Mapping[str, Any], now: datetime) -> bool:
-        return key not in self._connected and _ms(now) - int(entry["ts"]) > _whole_ms(TTL)
+        return key not in self._connected and ms(now) - int(entry["ts"]) > TTL // MILLISECOND
 
 
 def _key(session: Session) -> str:
     return session.device_id or session.conn_id
-
-
-def _ms(now: datetime) -> int:
-    return int(now.timestamp() * 1000)
-
-
-def _whole_ms(length: timedelta) -> int:
-    return length // timedelta(milliseconds=1)

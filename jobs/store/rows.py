@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
+from jobs.wallclock import at as at, instant as instant, ms as ms
 
 # What a fresh claim says; everything else has the table's defaults until the run ends.
 CLAIM_COLUMNS: Final = (
@@ -55,23 +55,6 @@ RUN_COLUMNS: Final = (
 
 _DEFAULTS: Final = {"slots": 1, "attempt": 1, "deferrals": 0}
 _UNSAID: Final = tuple(_DEFAULTS.get(name) for name in RUN_COLUMNS[len(CLAIM_COLUMNS) :])
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
-
-
-def ms(instant: datetime | None) -> int | None:
-    """Return UTC milliseconds."""
-    return None if instant is None else (instant - _EPOCH) // _MS
-
-
-def instant(value: int | None) -> datetime | None:
-    """Return the aware UTC instant of stored milliseconds."""
-    return None if value is None else _EPOCH + timedelta(milliseconds=value)
-
-
-def at(value: int) -> datetime:
-    """Return the instant of milliseconds that are always there."""
-    return _EPOCH + timedelta(milliseconds=value)
 
 
 def text_of(mapping: Mapping[str, Any] | None) -> str | None:
