@@ -19,6 +19,7 @@ from engine.alerting import Alerting
 from engine.beat import Beats
 from engine.beat_jobs import BeatJobs
 from engine.clock import Clock
+from engine.config.calendars import calendars
 from engine.config.json5 import Place
 from engine.config.paths import Paths
 from engine.config.schema import Config
@@ -229,7 +230,8 @@ class Engine:
     def _read(self, config: Config) -> Settings:
         around = self._around
         roster = roster_of(config, around.paths, around.host_zone)
-        return Settings(config=config, roster=roster, environ=around.environ)
+        found = calendars(config, around.paths.config.parent, self.clock.now(), around.host_zone)
+        return Settings(config=config, roster=roster, environ=around.environ, calendars=found)
 
     def _factory(self, config: Config) -> AgentFactory:
         return factory_of(config, sleep=self._sleep, folder=self._around.paths.config.parent)

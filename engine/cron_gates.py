@@ -47,6 +47,7 @@ class CronSnapshot:
     failures: int = 0
     skipped_once: str | None = None  # who asked for this slot to be left out
     excluded: str | None = None  # which calendar excludes the slot's day, and why
+    allowed_at: datetime | None = None  # when the slot may run instead (next-allowed)
     runs: int = 0  # ended ever
     runs_today: int = 0
     active_hours: ActiveHours | None = None  # of the agent
@@ -137,7 +138,12 @@ def _left_out(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
 def _on_excluded_day(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
     if snapshot.excluded is None:
         return None
-    return Skip(SkipReason.CALENDAR_EXCLUDED, snapshot.excluded)
+    if snapshot.allowed_at is None:
+        return Skip(SkipReason.CALENDAR_EXCLUDED, snapshot.excluded)
+    if snapshot.running or snapshot.waiting:
+        words = f"{snapshot.excluded}; a slot before it waits for that day already"
+        return Skip(SkipReason.CALENDAR_EXCLUDED, words)
+    return Defer(SkipReason.CALENDAR_EXCLUDED, snapshot.excluded, snapshot.allowed_at)
 
 
 def _had_its_runs(snapshot: CronSnapshot, _now: datetime) -> Stop | None:

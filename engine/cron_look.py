@@ -14,6 +14,7 @@ from engine.active_hours import ActiveHours
 from engine.cron_gates import CronSnapshot, Spent
 from engine.running import Running
 from jobs import wallclock
+from jobs.calendar import Calendar, judge, moved
 from jobs.ledger import Run
 from jobs.model import Job
 from jobs.policies import PLAIN, Budget, Overlap
@@ -34,6 +35,7 @@ class LoopSettings:
     overlap: Overlap = field(default_factory=Overlap)
     budget: Budget | None = None  # of all jobs together
     zone: tzinfo = UTC  # whose days count for jobs without a zone of their own
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
     hours_of: Callable[[str | None], ActiveHours | None] = field(default=lambda _agent: None)
 
 
@@ -105,6 +107,7 @@ def snapshot(
     asked = job.policies
     is_cron = isinstance(job.schedule, Cron)
     gap = settings.refire_gap if asked.refire_gap is None else asked.refire_gap
+    excluded, allowed_at = _excluded(job, run.slot, settings)
     return CronSnapshot(
         policies=asked,
         slot=run.slot,
@@ -113,6 +116,8 @@ def snapshot(
         retry_at=row.retry_at,
         failures=row.consecutive_errors,
         skipped_once=_left_out(row.skips, run.slot),
+        excluded=excluded,
+        allowed_at=allowed_at,
         runs=known.runs + before,
         runs_today=known.runs_today + before,
         active_hours=None if asked.active_hours is None else settings.hours_of(job.agent_id),
@@ -125,6 +130,25 @@ def snapshot(
         last_end=running.last_end(job.id) if is_cron else None,
         refire_gap=gap,
     )
+
+
+def _excluded(
+    job: Job, slot: datetime | None, settings: LoopSettings
+) -> tuple[str | None, datetime | None]:
+    """Return why a slot's day is excluded, if it is, and when the slot may run instead."""
+    rule = job.policies.calendars
+    if rule is None or slot is None:
+        return None, None
+    if missing := [name for name in rule.names if name not in settings.calendars]:
+        return f"calendar {missing[0]} is not in the config any more (cron.calendars)", None
+    asked = [settings.calendars[name] for name in rule.names]
+    verdict = judge(asked, slot)
+    if verdict.allowed:
+        return None, None
+    if rule.on_excluded != "next-allowed":
+        return verdict.because, None
+    tz = job.schedule.tz if isinstance(job.schedule, Cron) else str(settings.zone)
+    return verdict.because, moved(asked, slot, tz=tz, on_excluded=rule.on_excluded)
 
 
 def zone_of(job: Job, settings: LoopSettings) -> tzinfo:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -25,6 +25,7 @@ from engine.cron_outcome import (
     answered,
     consequences,
     failed,
+    more_places,
     printed,
     spoken,
     unanswered,
@@ -36,7 +37,7 @@ from engine.outlet import find_route
 from engine.process import RunProgram
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute, TargetWish
+from engine.route import NoRoute, webhook_route
 from engine.scheduling.watching import next_watch
 from engine.target import Route
 from engine.toolbox import Toolbox
@@ -269,24 +270,35 @@ class CronRuns:
     ) -> None:
         """One transaction: run row, session, outbox, and what it means for the job."""
         found = await self._route(job, agent)
-        run, deliveries = spoken(job, done, found, self._clock.now())
+        others = [
+            (place, await self._way(job, agent, place)) for place in more_places(job.delivery)
+        ]
+        run, deliveries = spoken(job, done, found, self._clock.now(), others=others)
         await self._end(job, run, deliveries=deliveries, also=also, failure=done.failure)
 
     async def _route(self, job: Job, agent: AgentProfile) -> Route | NoRoute:
         spec = job.delivery
         if spec.mode == "none":
             return NoRoute(SkipReason.TARGET_NONE, "delivery is none")
-        wish = TargetWish(
-            target=spec.channel or "last",
-            to=spec.to,
-            account_id=spec.account_id,
-            thread_id=spec.thread_id,
-            source="config",
-        )
+        place = {
+            "mode": spec.mode,
+            "channel": spec.channel,
+            "to": spec.to,
+            "accountId": spec.account_id,
+            "threadId": spec.thread_id,
+        }
+        return await self._way(job, agent, place)
+
+    async def _way(
+        self, job: Job, agent: AgentProfile, place: Mapping[str, Any]
+    ) -> Route | NoRoute:
+        """Return where words for a place would go now."""
+        if place.get("mode") == "webhook":
+            return webhook_route(str(place.get("to") or ""))
         return await find_route(
             self._database,
             self._roster(),
-            wish,
+            alarms.target_of(place),
             agent_id=agent.agent_id,
             session_key=job.session_key,
         )

@@ -25,7 +25,7 @@ from engine.set_back import put_right
 from engine.vitals import Vitals
 from jobs import codec, stagger
 from jobs.crash import crash_point
-from jobs.due import Passed, owed
+from jobs.due import Passed, brought_forward, owed
 from jobs.ids import new_id
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import Job
@@ -190,7 +190,7 @@ class Loop:
             return self._granted(job, row, [run], [], None, now, settings, known)
         until = job.policies.until
         decided = owed(job.schedule, row.next_run_at, now, misfire=job.misfire, until=until)
-        following = decided.next_run_at
+        following = brought_forward(job, decided.next_run_at, now, settings.calendars)
         runs = [self._slot_run(job, row, slot, decided.trigger, now) for slot in decided.runs]
         if job.policies.jitter:
             runs = [_jittered(job, run, following) for run in runs]

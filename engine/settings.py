@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from engine import prompt
@@ -16,6 +16,7 @@ from engine.cron_run import CronSettings
 from engine.roster import Roster
 from engine.scheduling import SchedulingSettings, Sight
 from engine.view import Shown
+from jobs.calendar import Calendar
 from jobs.model import Misfire
 from jobs.policies import Overlap, alert_of, budget_of
 from jobs.retry import RetryPolicy
@@ -28,6 +29,7 @@ class Settings:
     config: Config
     roster: Roster
     environ: Mapping[str, str]
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
     @property
     def cron_enabled(self) -> bool:
@@ -44,6 +46,7 @@ class Settings:
             overlap=Overlap(policy=cron.overlap),
             budget=None if budget is None else budget_of(budget.model_dump(by_alias=True)),
             zone=self.roster.default_zone,
+            calendars=self.calendars,
             hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
         )
 
@@ -84,6 +87,7 @@ class Settings:
             ),
             config_removal=cron.config_removal,
             orphan_retention=cron.orphan_retention,
+            calendars=self.calendars,
         )
 
     def outlook(self) -> Sight:

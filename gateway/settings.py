@@ -56,7 +56,7 @@ def load_config(paths: Paths, environ: Mapping[str, str]) -> Loaded:
     """The config with its secrets, and its jobs judged as the scheduler will."""
 
     def judged(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
-        return [*jobs.judge(config, SystemClock().now(), host_zone(environ))]
+        return [*jobs.judge(config, SystemClock().now(), host_zone(environ), paths.config.parent)]
 
     return load(paths.config, environ, state=paths.state, resolve_secrets=True, jobs_check=judged)
 

@@ -6,13 +6,14 @@ as a slot passed over with its reason (design.md P2, cron.md §7). Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 from typing import Final
 
+from jobs.calendar import Calendar, moved
 from jobs.duration import format_duration
 from jobs.ledger import SkipReason, Trigger
 from jobs.model import Job, Misfire
@@ -22,6 +23,8 @@ from jobs.written import JUST_NOW, whole_ms
 # Later than this is a gap (downtime, sleep, a stalled loop), not a busy moment.
 ON_TIME: Final = timedelta(seconds=5)
 LONG_GAP: Final = 1000  # slots; the oldest beyond it share one row (design.md §5)
+LOOK_AHEAD: Final = 40  # coming slots that a calendar may bring forward
+AHEAD_MOST: Final = timedelta(days=40)
 _MOMENT: Final = timedelta(microseconds=1)
 _SECOND: Final = timedelta(seconds=1)
 _MS: Final = timedelta(milliseconds=1)
@@ -102,6 +105,30 @@ def owed(
 def not_beyond(slot: datetime | None, until: datetime | None) -> datetime | None:
     """Return the slot, unless the job has ended by then (cron.md §22 row 13)."""
     return None if slot is not None and until is not None and slot > until else slot
+
+
+def brought_forward(
+    job: Job, following: datetime | None, now: datetime, calendars: Mapping[str, Calendar]
+) -> datetime | None:
+    """Return when a job is due next: earlier, if a calendar moves a coming slot back (row 7).
+
+    Only slots within `LOOK_AHEAD` are asked; the slot itself is passed over when it comes.
+    """
+    rule = job.policies.calendars
+    if following is None or rule is None or rule.on_excluded != "previous-allowed":
+        return following
+    asked = [calendars[name] for name in rule.names if name in calendars]
+    zone_name = job.schedule.tz if isinstance(job.schedule, Cron) else "UTC"
+    earliest = following
+    slot: datetime | None = following
+    for _ in range(LOOK_AHEAD):
+        if slot is None or slot - following > AHEAD_MOST:
+            break
+        at = moved(asked, slot, tz=zone_name, on_excluded=rule.on_excluded)
+        if at is not None and now < at < earliest:
+            earliest = at
+        slot = None if isinstance(job.schedule, At) else job.schedule.next_after(slot)
+    return earliest
 
 
 @lru_cache(maxsize=512)  # jobs with one expression come due together, and are owed the same

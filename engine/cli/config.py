@@ -86,7 +86,7 @@ def _jobs_check(at: Place) -> JobsCheck:
     now = SystemClock().now()
 
     def judge(config: Any) -> list[tuple[Any, str]]:
-        return [*jobs.judge(config, now, at.zone)]
+        return [*jobs.judge(config, now, at.zone, at.paths.config.parent)]
 
     return judge
 

@@ -9,19 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from engine.config import effective
+from engine.config.calendars import calendars
 from engine.config.schema import Config
 from engine.target import PREFIXES, parse_target
 from jobs import declared
 from jobs.edit import Rules
-from jobs.errors import InvalidInput
+from jobs.errors import ConfigInvalid, InvalidInput
 from jobs.model import DeliverySpec, Misfire
 
 
-def judge(config: Config, now: datetime, host_zone: str) -> list[tuple[tuple[str, ...], str]]:
-    """Return what is wrong with the jobs of a config as (key, sentence)."""
+def judge(
+    config: Config, now: datetime, host_zone: str, folder: Path
+) -> list[tuple[tuple[str, ...], str]]:
+    """Return what is wrong with the jobs of a config, and their calendars, as (key, sentence).
+
+    ``folder`` is where the config's .ics files are looked for.
+    """
+    try:
+        calendars(config, folder, now, host_zone)
+    except ConfigInvalid as error:
+        return [(("cron", "calendars"), str(error))]
     jobs, problems = declared.expand(config.cron.jobs, rules_of(config, now, host_zone))
     found: list[tuple[tuple[str, ...], str]] = [
         (("cron", "jobs", each.key), each.text) for each in problems
@@ -44,6 +55,7 @@ def rules_of(config: Config, now: datetime, host_zone: str) -> Rules:
         default_agent=effective.default_agent(config).lower(),
         agents=tuple(agent.id.lower() for agent in effective.agents(config)),
         channels=effective.configured_channels(config),
+        calendars=tuple(config.cron.calendars),
         misfire=Misfire(policy=given.policy, grace=grace, max_catch_up=given.max_catch_up),
     )
 

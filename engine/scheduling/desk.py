@@ -21,6 +21,7 @@ from engine.scheduling import reading, writing
 from engine.scheduling.importing import Imports
 from engine.store import audit
 from jobs import declared, edit, pages
+from jobs.calendar import Calendar
 from jobs.codec import ms, revision
 from jobs.declared import Act, Plan, Problem
 from jobs.due import first_run
@@ -51,6 +52,7 @@ class SchedulingSettings:
     misfire: Misfire = field(default_factory=Misfire)
     config_removal: str = "disable"  # disable | delete
     orphan_retention: timedelta = timedelta(days=30)
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
 class Scheduling:
@@ -134,7 +136,7 @@ class Scheduling:
         The same key again converges: the job it names takes the new definition.
         """
         now = self._clock.now()
-        rules = self._rules(now)
+        rules, calendars = self._rules(now), self._settings().calendars
         key = writing.declaration_key(params)
         new = str(uuid4())
 
@@ -144,11 +146,11 @@ class Scheduling:
                 job = edit.create(params, rules, job_id=new)
                 stored = job_rows.insert(tx, job, next_run_at=first_run(job, now), now=now)
                 writing.note(tx, now, by, "cron.add", stored)
-                return writing.watched(tx, stored, now), "added"
+                return writing.planned(tx, stored, now, calendars), "added"
             self._refuse_owned(current)
             wish = edit.create({**params, "id": current.job.id}, rules, job_id=current.job.id)
             job = writing.converged(current.job, wish, params)
-            return writing.changed(tx, current, job, now=now, by=by)
+            return writing.changed(tx, current, job, now=now, by=by, calendars=calendars)
 
         stored, action = await self._change(work)
         if key is None:
@@ -169,7 +171,7 @@ class Scheduling:
     ) -> dict[str, Any]:
         """`cron.update`: the job as it stands now. A patch that changes nothing writes nothing."""
         now = self._clock.now()
-        rules = self._rules(now)
+        rules, calendars = self._rules(now), self._settings().calendars
 
         def work(tx: Tx) -> tuple[StoredJob, str | None]:
             current = reading.find(tx, ref)
@@ -183,7 +185,9 @@ class Scheduling:
                 )
             job = edit.patch(current.job, patch, rules)
             again = patch.get("enabled") is True
-            return writing.changed(tx, current, job, now=now, by=by, again=again)
+            return writing.changed(
+                tx, current, job, now=now, by=by, calendars=calendars, again=again
+            )
 
         stored, _ = await self._change(work)
         return self._wire(stored)
@@ -279,7 +283,9 @@ class Scheduling:
                 orphan_retention=settings.orphan_retention,
             )
 
-        made, told = await self._database.write(lambda tx: writing.apply(tx, jobs, plan, now))
+        made, told = await self._database.write(
+            lambda tx: writing.apply(tx, jobs, plan, now, settings.calendars)
+        )
         self._places = found
         self._config_errors = ()
         self._config_revision = pages.snapshot((d.key, revision(d.job)) for d in jobs)
@@ -430,6 +436,7 @@ class Scheduling:
             default_agent=settings.default_agent,
             agents=settings.agents,
             channels=settings.channels,
+            calendars=tuple(settings.calendars),
             misfire=settings.misfire,
         )
 

@@ -294,7 +294,7 @@ def _done(tx: Tx, step: _Step, now: datetime, by: str) -> tuple[StoredJob, str] 
         job_rows.set_state(tx, step.job.id, **columns)
         stored = job_rows.find(tx, step.job.id)
     writing.note(tx, now, by, "cron.import", stored, key=step.wish.key)
-    return writing.watched(tx, stored, now), "added"
+    return writing.planned(tx, stored, now), "added"
 
 
 def _history(tx: Tx, steps: Sequence[_Step], *, write: bool) -> list[int]:

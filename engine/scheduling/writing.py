@@ -9,9 +9,10 @@ from typing import Any, Final, assert_never
 
 from engine.scheduling.watching import next_watch
 from engine.store import audit
+from jobs.calendar import Calendar
 from jobs.codec import revision
 from jobs.declared import Act, Change, Declared, Plan
-from jobs.due import first_run
+from jobs.due import brought_forward, first_run
 from jobs.errors import Conflict, InvalidJob, JobNotFound
 from jobs.ledger import Run, SkipReason
 from jobs.model import Job, JobState, Source, StoredJob
@@ -28,6 +29,7 @@ _CLEARED: Final[Mapping[str, Any]] = {
     "schedule_errors": 0,
     "auto_disabled": None,
 }
+NO_CALENDARS: Final[Mapping[str, Calendar]] = {}
 _EVENT: Final = {Act.ADD: "added", Act.DELETE: "removed"}
 
 
@@ -96,7 +98,11 @@ def note(
 
 
 def apply(
-    tx: Tx, declared: Sequence[Declared], plan: Callable[[list[StoredJob]], Plan], now: datetime
+    tx: Tx,
+    declared: Sequence[Declared],
+    plan: Callable[[list[StoredJob]], Plan],
+    now: datetime,
+    calendars: Mapping[str, Calendar],
 ) -> tuple[Plan, list[tuple[StoredJob, str]]]:
     """Write what ``plan`` makes of the stored jobs; returns it and what to tell of each job."""
     page = job_rows.select(tx, JobQuery(enabled=None, source=Source.CONFIG.value))
@@ -111,24 +117,24 @@ def apply(
     for change in made.changes:
         if change.act is Act.ADD and change.job.id in page.unreadable:
             job_rows.delete(tx, change.job.id)  # the config says it again, whole
-        stored = _step(tx, change, now)
+        stored = _step(tx, change, now, calendars)
         note(tx, now, "config", f"cron.config.{change.act}", stored)
         told.append((stored, _EVENT.get(change.act, "updated")))
     return made, told
 
 
-def _step(tx: Tx, change: Change, now: datetime) -> StoredJob:
+def _step(tx: Tx, change: Change, now: datetime, calendars: Mapping[str, Calendar]) -> StoredJob:
     job = change.job
     match change.act:
         case Act.ADD:
             made = job_rows.insert(tx, job, next_run_at=change.next_run_at, now=now)
-            return watched(tx, made, now)
+            return planned(tx, made, now, calendars)
         case Act.DELETE:
             job_rows.delete(tx, job.id)
             return StoredJob(job=job, state=JobState(), revision=revision(job))
         case Act.UPDATE | Act.REVIVE | Act.DISABLE:
             made = job_rows.update(tx, job, next_run_at=change.next_run_at, now=now, **change.state)
-            return watched(tx, made, now)
+            return planned(tx, made, now, calendars)
         case _:
             assert_never(change.act)
 
@@ -140,6 +146,7 @@ def changed(
     *,
     now: datetime,
     by: str,
+    calendars: Mapping[str, Calendar] = NO_CALENDARS,
     again: bool = False,
 ) -> tuple[StoredJob, str | None]:
     """Give a stored job a new definition; its counters and last run stay."""
@@ -162,16 +169,21 @@ def changed(
         **state,
     )
     note(tx, now, by, "cron.update", stored, previous=current.revision)
-    return watched(tx, stored, now), "updated"
+    return planned(tx, stored, now, calendars), "updated"
 
 
-def watched(tx: Tx, stored: StoredJob, now: datetime) -> StoredJob:
-    """Note when somebody must look after a job, as it is defined now."""
-    at = next_watch(stored.job, stored.state, now)
-    if at == stored.state.watch_at:
+def planned(
+    tx: Tx, stored: StoredJob, now: datetime, calendars: Mapping[str, Calendar] = NO_CALENDARS
+) -> StoredJob:
+    """Note when a job wants a look, and whether a calendar brings its next slot forward."""
+    state = stored.state
+    coming = brought_forward(stored.job, state.next_run_at, now, calendars)
+    wanted = replace(state, next_run_at=coming, watch_at=next_watch(stored.job, state, now))
+    if wanted == state:
         return stored
-    job_rows.set_state(tx, stored.job.id, watch_at=at)
-    return replace(stored, state=replace(stored.state, watch_at=at))
+    columns = {"next_run_at": wanted.next_run_at, "watch_at": wanted.watch_at}
+    job_rows.set_state(tx, stored.job.id, **columns)
+    return replace(stored, state=wanted)
 
 
 def overtaken(tx: Tx, run: Run, other: str, now: datetime) -> None:

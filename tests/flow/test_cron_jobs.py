@@ -235,3 +235,29 @@ async def test_an_interrupted_run_is_one_failed_row_after_the_restart(
     (run,) = (await sim.until("2026-06-02 00:00")).runs("brief")
     assert (run.status, run.reason) == ("failed", "interrupted")
     assert run.at == datetime(2026, 6, 1, 7, tzinfo=UTC)
+
+
+async def test_words_go_to_several_places_and_to_a_webhook(engine_sim: EngineSim) -> None:
+    hook = "https://hooks.example/done"
+    deliver = {"mode": "announce", "channel": "local", "to": "me"}
+    more = {"also": ["local:you", hook], "completionDestination": {"mode": "webhook", "to": hook}}
+    brief = {"schedule": "0 7 * * *", "message": "Summarise", "delivery": deliver | more}
+    posted = {"schedule": "0 8 * * *", "message": "Post", "deliver": hook}
+    sim = engine_sim(declaring(brief=brief, posted=posted), start="2026-06-01 06:00", zone="UTC")
+    report = await sim.advance(timedelta(hours=3))
+    sent = [(one.local, one.channel, one.to) for one in report.deliveries]
+    assert sorted(sent) == [
+        ("07:00", "local", "me"),
+        ("07:00", "local", "you"),
+        ("07:00", "webhook", hook),  # once, although it is named twice
+        ("08:00", "webhook", hook),
+    ]
+    (first, *_) = report.runs("brief")
+    assert [place["to"] for place in first.row.target["also"]] == ["you", hook, hook]
+
+
+async def test_a_place_that_is_no_place_is_refused_by_name(engine_sim: EngineSim) -> None:
+    deliver = {"mode": "announce", "also": [{"mode": "webhook", "to": "ftp://x"}]}
+    job = {"schedule": "0 7 * * *", "message": "Summarise", "delivery": deliver}
+    with pytest.raises(ConfigInvalid, match=r"valid http\(s\) URL"):
+        await engine_sim(declaring(job=job), start="2026-06-01 06:00").open()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from engine.agents.base import FailureClass, TurnReply
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent
+from jobs.errors import ConfigInvalid
 from jobs.ledger import RunStatus, Usage
 
 MINUTE = timedelta(minutes=1)
@@ -361,3 +363,83 @@ async def test_a_spent_budget_may_have_a_cheaper_model_answer(engine_sim: Engine
     assert [row.status for row in report.rows] == ["ok", "ok", "ok"]
     assert report.rows[-1].row.facts["model"] == "offline"
     assert "$1.20 of $1.00" in report.rows[-1].row.because
+
+
+# -- calendars -----------------------------------------------------------------------------------
+
+HOLIDAYS = {"calendars": {"holidays": {"exclude": ["2026-06-02..2026-06-03", "sat", "sun"]}}}
+
+
+def daily(**asked: Any) -> dict[str, Any]:
+    return {
+        "schedule": "0 9 * * *",
+        "message": "look",
+        "tz": "UTC",
+        "calendars": "holidays",
+    } | asked
+
+
+async def test_a_slot_on_an_excluded_day_is_skipped_with_the_calendars_words(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(declaring(HOLIDAYS, job=daily()), start=START, zone="UTC")
+    report = await sim.until("2026-06-05 00:00")
+    assert [(row.day[-2:], row.status, row.reason) for row in report.rows] == [
+        ("01", "ok", None),
+        ("02", "skipped", "calendar-excluded"),
+        ("03", "skipped", "calendar-excluded"),
+        ("04", "ok", None),
+    ]
+    assert "holidays excludes Tue 2026-06-02" in report.rows[1].because
+
+
+async def test_excluded_slots_wait_for_the_next_allowed_day_and_run_once(
+    engine_sim: EngineSim,
+) -> None:
+    job = daily(calendars={"names": ["holidays"], "onExcluded": "next-allowed"})
+    sim = engine_sim(declaring(HOLIDAYS, job=job), start=START, zone="UTC")
+    report = await sim.until("2026-06-05 00:00")
+    ran = [run.row for run in report.runs("job")]
+    assert [f"{run.started_at:%d %H}" for run in ran] == ["01 09", "04 09"]
+    assert [(row.day[-2:], row.reason) for row in report.skips("job")] == [
+        ("03", "calendar-excluded"),
+        ("04", "overlap-skip"),
+    ]
+
+
+async def test_or_run_on_the_allowed_day_before(engine_sim: EngineSim) -> None:
+    job = daily(
+        schedule="0 9 6 * *",  # a Saturday
+        calendars={"names": ["holidays"], "onExcluded": "previous-allowed"},
+    )
+    sim = engine_sim(declaring(HOLIDAYS, job=job), start=START, zone="UTC")
+    report = await sim.until("2026-06-10 00:00")
+    assert [f"{run.row.started_at:%a %d %H:%M}" for run in report.runs("job")] == ["Fri 05 09:00"]
+    assert [(row.day[-2:], row.reason) for row in report.skips("job")] == [
+        ("06", "calendar-excluded")
+    ]
+
+
+async def test_a_calendar_nobody_configured_is_refused(engine_sim: EngineSim) -> None:
+    config = declaring(HOLIDAYS, job=daily(calendars="holiday"))
+    with pytest.raises(ConfigInvalid, match="did you mean 'holidays'"):
+        await engine_sim(config, start=START).open()
+
+
+async def test_a_calendar_may_stand_in_a_file_beside_the_config(
+    engine_sim: EngineSim, tmp_path: Path
+) -> None:
+    config = declaring({"calendars": {"holidays": {"ics": "days.ics"}}}, job=daily())
+    with pytest.raises(ConfigInvalid, match=r"days\.ics was not read"):
+        await engine_sim(config, start=START).open()
+    home = tmp_path / ".engine"
+    home.mkdir(exist_ok=True)
+    for folder in (home, tmp_path):
+        (folder / "days.ics").write_text(
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nSUMMARY:Fete\nDTSTART;VALUE=DATE:20260602\n"
+            "END:VEVENT\nEND:VCALENDAR\n"
+        )
+    sim = engine_sim(config, start=START, zone="UTC")
+    report = await sim.until("2026-06-03 00:00")
+    assert [row.status for row in report.rows] == ["ok", "skipped"]
+    assert "Fete" in report.rows[1].because

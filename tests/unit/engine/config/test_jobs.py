@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ def judged(**job: Any) -> list[tuple[tuple[str, ...], str]]:
         "cron": {"jobs": {"brief": entry}},
         "channels": {"telegram": {"botToken": "1:a"}},
     }
-    return judge(Config.model_validate(config), NOON, "UTC")
+    return judge(Config.model_validate(config), NOON, "UTC", Path("nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,10 @@ def test_what_the_scheduler_refuses_is_told_at_the_job() -> None:
     ((key, text),) = judged(schedule="0 0 31 2 *")
     assert key == ("cron", "jobs", "brief")
     assert "would never fire" in text
+
+
+def test_a_calendar_that_cannot_be_read_is_told_with_its_key() -> None:
+    config = {"cron": {"calendars": {"holidays": {"ics": "gone.ics"}}}}
+    ((key, text),) = judge(Config.model_validate(config), NOON, "UTC", Path("nowhere"))
+    assert key == ("cron", "calendars")
+    assert "gone.ics was not read" in text
