@@ -12,7 +12,6 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Final
 
-
 SCHEDULED_FOR: Final = "scheduledForMs"  # in a run's facts: the slot it stands for, if it has none
 
 
@@ -264,6 +263,17 @@ class Usage:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     cost_usd: float | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        """What two requests cost together; not known if one of them is not."""
+        costs = (self.cost_usd, other.cost_usd)
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            cost_usd=None if None in costs else sum(cost or 0.0 for cost in costs),
+        )
 
     @property
     def total_tokens(self) -> int:

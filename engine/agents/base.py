@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine.sessions import Message as Message  # a conversation's word, spoken here too
 from jobs.ledger import Usage
+from jobs.retry import TRANSIENT
+
+Sleep = Callable[[timedelta], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,20 @@ class ToolCall:
     failed: bool = False
 
 
+async def use_tool(tools: Sequence[Tool], name: str, arguments: Mapping[str, Any]) -> ToolCall:
+    """Use a tool and keep what came of it; a refusal is a result, not an end."""
+    tool = next((one for one in tools if one.name == name), None)
+    if tool is None:
+        known = ", ".join(one.name for one in tools) or "none"
+        words = f"there is no tool {name!r}; tools: {known}"
+        return ToolCall(name=name, arguments=arguments, result=words, failed=True)
+    try:
+        result = await tool.call(arguments)
+    except ToolRefused as refusal:
+        return ToolCall(name=name, arguments=arguments, result=str(refusal), failed=True)
+    return ToolCall(name=name, arguments=arguments, result=result)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnReply:
     """What an agent answered. ``payloads`` are its messages in order; the last is the answer."""
@@ -97,18 +114,7 @@ class FailureClass(StrEnum):
     @property
     def transient(self) -> bool:
         """It may go better in a while without anybody acting."""
-        return self in _TRANSIENT
-
-
-_TRANSIENT = frozenset(
-    {
-        FailureClass.RATE_LIMIT,
-        FailureClass.OVERLOADED,
-        FailureClass.NETWORK,
-        FailureClass.TIMEOUT,
-        FailureClass.SERVER_ERROR,
-    }
-)
+        return self.value in TRANSIENT
 
 
 class AgentFailure(Exception):

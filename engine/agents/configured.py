@@ -6,10 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.agents.base import Sleep
 from engine.agents.command import CommandBackend
 from engine.agents.factory import OFFLINE, AgentFactory
-from engine.agents.model import Price, Provider, Sleep
 from engine.agents.offline import ScriptEntry, read_script
+from engine.agents.provider import Price, Provider
 from engine.config import json5
 from jobs.errors import InvalidInput
 

@@ -16,13 +16,15 @@ from engine.agents.base import (
     Agent,
     AgentFailure,
     FailureClass,
+    Sleep,
     Tool,
     TurnReply,
     TurnRequest,
 )
 from engine.agents.command import CommandAgent, CommandBackend
-from engine.agents.model import Candidate, ModelAgent, Provider, Sleep
+from engine.agents.model import ModelAgent
 from engine.agents.offline import OfflineAgent, ScriptEntry
+from engine.agents.provider import Candidate, Provider
 
 OFFLINE: Final = "offline"
 

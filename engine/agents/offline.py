@@ -28,7 +28,7 @@ raises a failure of that class (`FailureClass`), with ``retryAfterSeconds`` if g
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -36,18 +36,17 @@ from typing import Any, Final
 from engine.agents.base import (
     AgentFailure,
     FailureClass,
-    Tool,
+    Sleep,
     ToolCall,
-    ToolRefused,
     TurnReply,
     TurnRequest,
+    use_tool,
 )
 from jobs.errors import InvalidInput
 from jobs.ledger import Usage
 
 OK: Final = "HEARTBEAT_OK"
 KINDS: Final = ("heartbeat", "cron", "chat")
-Sleep = Callable[[timedelta], Awaitable[None]]
 
 _ALERT = re.compile(r"^\s*(?:[-*+]\s+(?:\[ \]\s+)?)?alert:\s*(?P<words>.+)$", re.IGNORECASE)
 
@@ -99,7 +98,7 @@ class OfflineAgent:
             self._script.remove(entry)
         if entry.takes:
             await self._sleep(entry.takes)
-        calls = [await call_tool(request.tools, name, args) for name, args in entry.tools]
+        calls = [await use_tool(request.tools, name, args) for name, args in entry.tools]
         if entry.fail is not None:
             raise AgentFailure(
                 entry.fail.failure,
@@ -107,18 +106,6 @@ class OfflineAgent:
                 retry_after_seconds=entry.fail.retry_after_seconds,
             )
         return _reply(request, entry.say, tuple(calls))
-
-
-async def call_tool(tools: Iterable[Tool], name: str, arguments: Mapping[str, Any]) -> ToolCall:
-    """Use a tool and keep what came of it; a refusal is a result, not an end."""
-    tool = next((one for one in tools if one.name == name), None)
-    if tool is None:
-        return ToolCall(name=name, arguments=arguments, result=f"no tool {name!r}", failed=True)
-    try:
-        result = await tool.call(arguments)
-    except ToolRefused as refusal:
-        return ToolCall(name=name, arguments=arguments, result=str(refusal), failed=True)
-    return ToolCall(name=name, arguments=arguments, result=result)
 
 
 def _reply(

@@ -16,8 +16,9 @@ import pytest
 
 from engine.agents.base import Agent, AgentFailure, FailureClass, TurnRequest
 from engine.agents.command import CommandAgent, CommandBackend
-from engine.agents.model import Candidate, ModelAgent, Provider
+from engine.agents.model import ModelAgent
 from engine.agents.offline import OfflineAgent, read_script
+from engine.agents.provider import Candidate, Provider
 from tests.fakes.openai_server import KEY, OpenAIServer, Plan, rate_limited
 
 # Whoever asks first in a process imports the model library: seconds, and more on a busy machine.

@@ -9,7 +9,8 @@ import pytest
 from engine.agents.base import AgentFailure, TurnRequest
 from engine.agents.command import CommandAgent
 from engine.agents.configured import backend_of, factory_of, load_script, provider_of
-from engine.agents.model import ModelAgent, Price
+from engine.agents.model import ModelAgent
+from engine.agents.provider import Price
 from engine.config.schema import Config
 from jobs.errors import InvalidInput
 

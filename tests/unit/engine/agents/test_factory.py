@@ -10,8 +10,9 @@ import pytest
 from engine.agents.base import AgentFailure, FailureClass, Tool, TurnReply, TurnRequest
 from engine.agents.command import CommandAgent, CommandBackend
 from engine.agents.factory import AgentFactory, FallbackAgent
-from engine.agents.model import ModelAgent, Provider
+from engine.agents.model import ModelAgent
 from engine.agents.offline import OfflineAgent, read_script
+from engine.agents.provider import Provider
 
 # Whoever asks first in a process imports the model library: seconds, and more on a busy machine.
 pytestmark = pytest.mark.timeout(90)

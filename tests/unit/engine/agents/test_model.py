@@ -17,15 +17,9 @@ from engine.agents.base import (
     TurnReply,
     TurnRequest,
 )
-from engine.agents.model import (
-    RETRY_AFTER,
-    ROUNDS_MOST,
-    Candidate,
-    Library,
-    ModelAgent,
-    Price,
-    Provider,
-)
+from engine.agents.model import ModelAgent
+from engine.agents.model_turn import RETRY_AFTER, ROUNDS_MOST, Library
+from engine.agents.provider import Candidate, Price, Provider
 from engine.agents.tools.heartbeat import heartbeat_tool
 from jobs.ledger import Usage
 from tests.fakes.openai_server import (

@@ -114,7 +114,7 @@ async def test_tools_are_called_and_what_came_of_it_is_kept() -> None:
     assert [(call.result, call.failed) for call in reply.tool_calls] == [
         ("hi", False),
         ("say something", True),
-        ("no tool 'nope'", True),
+        ("there is no tool 'nope'; tools: echo", True),
     ]
 
 
