@@ -11,8 +11,10 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engine.outbox import Delivery, FaultClass, State
+from engine.fault import FaultClass
+from engine.outbox import Delivery, State
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.store.rows import ms
 from jobs.wallclock import EPOCH, zone as zone_of
 
 _MS: Final = timedelta(milliseconds=1)
@@ -62,7 +64,7 @@ def record_words(
     began = run.claimed_at or run.started_at
     took = (ended - began) // _MS if ended is not None and began is not None else 0
     words: dict[str, Any] = {
-        "ts": _ms(ended),
+        "ts": ms(ended),
         "status": status,
         "reason": _seed_reason(run, delivery, status),
         "durationMs": took,
@@ -92,7 +94,7 @@ def _our_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
         "agentId": run.agent_id,
         "runId": run.id,
         "sessionKey": run.session_key,
-        "slotMs": _ms(run.slot),
+        "slotMs": ms(run.slot),
         "model": run.model,
         "tokens": usage.total_tokens if usage else None,
         "costUsd": usage.cost_usd if usage else None,
@@ -110,13 +112,11 @@ def _our_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
             "attempts": delivery.attempts,
             **({"reason": delivery.reason} if delivery.reason else {}),
             **({"lastError": dict(delivery.last_error)} if delivery.last_error else {}),
-            **(
-                {"nextAttemptMs": _ms(delivery.next_attempt_at)} if delivery.next_attempt_at else {}
-            ),
+            **({"nextAttemptMs": ms(delivery.next_attempt_at)} if delivery.next_attempt_at else {}),
         },
         "messageId": delivery.message_ids[-1] if delivery and delivery.message_ids else None,
         "error": dict(run.error) if run.error else None,
-        "nextDueAt": _ms(run.next_due_at),
+        "nextDueAt": ms(run.next_due_at),
     }
 
 
@@ -317,7 +317,3 @@ def _place(target: Mapping[str, Any]) -> str:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
-
-
-def _ms(at: datetime | None) -> int | None:
-    return None if at is None else (at - EPOCH) // _MS

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Any, Final
 
+from engine.fault import Fault, FaultClass
 from engine.target import Route
+from jobs.store.rows import ms
 
 
 class State(StrEnum):
@@ -122,74 +124,6 @@ class Delivery:
     def lane(self) -> str:
         """One in flight per lane."""
         return self.route.lane
-
-
-class FaultClass(StrEnum):
-    """Why a platform did not take a message (channels.md §10)."""
-
-    AUTH = "auth"
-    BLOCKED = "blocked"
-    CANNOT_INITIATE = "cannot-initiate"
-    NOT_MEMBER = "not-member"
-    MUTED = "muted"
-    NOT_FOUND = "not-found"
-    MIGRATED = "migrated"
-    THREAD_GONE = "thread-gone"
-    FORMAT = "format"
-    TOO_LONG = "too-long"
-    RATE_LIMITED = "rate-limited"
-    QUOTA_EXHAUSTED = "quota-exhausted"
-    PROACTIVE_DENIED = "proactive-denied"
-    WINDOW_EXPIRED = "window-expired"
-    DUPLICATE = "duplicate"
-    CONTENT_REJECTED = "content-rejected"
-    OFFLINE = "offline"
-    SERVER = "server"
-    NETWORK_PRESEND = "network-presend"
-    NETWORK_AMBIGUOUS = "network-ambiguous"
-    CONFLICT = "conflict"
-    UNKNOWN_ERROR = "unknown-error"
-
-    @property
-    def spoils_route(self) -> bool:
-        """Nothing will arrive there until its person writes again (channels.md §4)."""
-        return self in _SPOILING
-
-    @property
-    def mendable(self) -> bool:
-        """Waiting alone does not help: somebody has to act."""
-        return self in _HINTS
-
-    @property
-    def hint(self) -> str:
-        """What a person can do about it (channels.md §10)."""
-        return _HINTS.get(self, "engine channels status, to read what the platform said")
-
-
-_SPOILING: Final = frozenset({FaultClass.BLOCKED, FaultClass.NOT_MEMBER, FaultClass.NOT_FOUND})
-_HINTS: Final[Mapping[FaultClass, str]] = {
-    FaultClass.AUTH: "replace the credential: the platform refuses it",
-    FaultClass.BLOCKED: "the person must unblock or start the bot",
-    FaultClass.CANNOT_INITIATE: "the person must message the bot first",
-    FaultClass.NOT_MEMBER: "add the bot to the group again",
-    FaultClass.MUTED: "give the bot the right to write there",
-    FaultClass.NOT_FOUND: "correct `to`: no such chat, or nobody has written from it yet",
-    FaultClass.CONTENT_REJECTED: "word it otherwise: the platform refuses this text",
-    FaultClass.NETWORK_AMBIGUOUS: "look into the chat: it may have been delivered",
-    FaultClass.PROACTIVE_DENIED: "allow messages of the bot, or write to it",
-    FaultClass.QUOTA_EXHAUSTED: "wait for the reset time",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """A classified failure. ``detail`` never holds a credential."""
-
-    fault: FaultClass
-    code: str = ""
-    detail: str = ""
-    retry_after_seconds: float | None = None
-    migrate_to: str | None = None
 
 
 class Mend(StrEnum):
@@ -352,6 +286,20 @@ def effective_route(delivery: Delivery) -> Route:
     return route
 
 
+_WAITING: Final = frozenset({State.QUEUED, State.HELD})
+_RECEIPT_NOTES: Final = (
+    "formatFallback",
+    "threadGone",
+    "migratedTo",
+    "rechunked",
+    "mayRepeat",
+    "accepted",
+    "truncated",
+    "warning",
+)
+_MS: Final = timedelta(milliseconds=1)
+
+
 def receipt(delivery: Delivery) -> dict[str, Any]:
     """Return what a delivery amounts to so far, wire-ready (channels.md §11)."""
     error = delivery.last_error or {}
@@ -368,15 +316,15 @@ def receipt(delivery: Delivery) -> dict[str, Any]:
         "messageIds": list(delivery.message_ids),
         "chunks": len(delivery.chunks),
         "attempts": delivery.attempts,
-        "enqueuedAt": _ms(delivery.created_at),
-        "firstAttemptAt": _ms(first),
-        "deliveredAt": _ms(delivered),
-        "latencyMs": None if delivered is None else _span(delivered - delivery.created_at),
+        "enqueuedAt": ms(delivery.created_at),
+        "firstAttemptAt": ms(first),
+        "deliveredAt": ms(delivered),
+        "latencyMs": None if delivered is None else (delivered - delivery.created_at) // _MS,
         "reason": delivery.reason or None,
         "class": error.get("class"),
         "code": error.get("code"),
         "detail": error.get("detail"),
-        "nextAttemptAt": _ms(delivery.next_attempt_at) if delivery.state in _WAITING else None,
+        "nextAttemptAt": ms(delivery.next_attempt_at) if delivery.state in _WAITING else None,
     }
     optional = {name: delivery.notes.get(name) for name in _RECEIPT_NOTES}
     return {
@@ -384,25 +332,3 @@ def receipt(delivery: Delivery) -> dict[str, Any]:
         for name, value in (values | optional).items()
         if value is not None or name == "threadId"
     }
-
-
-_WAITING: Final = frozenset({State.QUEUED, State.HELD})
-_RECEIPT_NOTES: Final = (
-    "formatFallback",
-    "threadGone",
-    "migratedTo",
-    "rechunked",
-    "mayRepeat",
-    "accepted",
-    "truncated",
-    "warning",
-)
-_EPOCH_STEP: Final = timedelta(milliseconds=1)
-
-
-def _ms(instant: datetime | None) -> int | None:
-    return None if instant is None else round(instant.timestamp() * 1000)
-
-
-def _span(length: timedelta) -> int:
-    return length // _EPOCH_STEP

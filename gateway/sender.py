@@ -17,13 +17,12 @@ from typing import Any, Final
 
 from engine.clock import LONGEST_NAP, Clock
 from engine.events import Bus, Event as BusEvent
+from engine.fault import Fault, FaultClass
 from engine.outbox import (
     Again,
     Delivery,
     End,
     Event,
-    Fault,
-    FaultClass,
     Mend,
     State,
     Step,

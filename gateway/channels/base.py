@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-# The taxonomy itself is engine.outbox's: what follows a fault is decided there.
-from engine.outbox import Fault as Fault, FaultClass as FaultClass
+# The taxonomy itself is engine.fault's; what follows a fault is decided in engine.outbox.
+from engine.fault import Fault as Fault, FaultClass as FaultClass
 from engine.target import ChatType, Peer, Route
 from gateway.channels.pace import Scope
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from engine.outbox import Delivery, Fault, effective_route, overdue
+from engine.fault import Fault
+from engine.outbox import Delivery, effective_route, overdue
 from gateway.channels.base import Channel
 from gateway.channels.pace import Fairness, Pace
 

@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, strategies as st
 
+from engine.fault import Fault, FaultClass
 from engine.outbox import (
     MOVES,
     TERMINAL,
     Again,
     Delivery,
     Event,
-    Fault,
-    FaultClass,
     IllegalMove,
     State,
     after,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.fault import Fault, FaultClass
 from engine.outbox import (
     MOVES,
     TERMINAL,
@@ -14,8 +15,6 @@ from engine.outbox import (
     Delivery,
     End,
     Event,
-    Fault,
-    FaultClass,
     IllegalMove,
     Mend,
     State,

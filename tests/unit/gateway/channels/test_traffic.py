@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.outbox import Delivery, Fault, FaultClass, Priority
+from engine.fault import Fault, FaultClass
+from engine.outbox import Delivery, Priority
 from engine.target import Route
 from engine.testing.clock import ManualClock
 from gateway.channels.traffic import LATER, Leaving, Traffic
