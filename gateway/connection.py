@@ -148,8 +148,6 @@ class Door:
             judge=lambda connect, nonce, now: self.gatekeeper.judge(connect, nonce, now, peer),
             hello=self.hello,
             phase=self.phase,
-            opened_at=self.clock.now(),
-            timeout=self.limits.handshake,
         )
         wire.write(handshake.challenge(self.clock.now()).text)
         self._waiting.add(wire)

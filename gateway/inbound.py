@@ -80,12 +80,8 @@ class Reception:
         self._turns: set[asyncio.Task[None]] = set()
         self._stopping = False
 
-    async def admit(self, message: Inbound) -> None:
+    async def admit(self, message: Inbound) -> Admission:
         """Admit or refuse ``message`` durably, then let its turn begin. See `base.Admit`."""
-        await self.receive(message)
-
-    async def receive(self, message: Inbound) -> Admission:
-        """Do what `admit` does and tell what it was."""
         now = self._clock.now()
         verdict = judge(self._policy_of(message.channel, message.account_id), message)
         placed = self._place(message, verdict, now)
@@ -100,7 +96,7 @@ class Reception:
             },
         )
         if not admission.reason:
-            self._begin(admission)
+            self._start(turn_of(admission))
         return admission
 
     def _place(self, message: Inbound, verdict: Verdict, now: datetime) -> Admission:
@@ -120,10 +116,6 @@ class Reception:
         if not reason and now - message.at > self._max_age:
             reason = "backlog"
         return Admission(message=message, agent_id=agent_id, session_key=key, reason=reason)
-
-    def _begin(self, admission: Admission) -> None:
-        """Start the turn of an admitted message."""
-        self._start(turn_of(admission))
 
     def _start(self, turn: ChatTurn) -> None:
         """Take a turn; the session's lane keeps messages of one session in order."""

@@ -66,17 +66,6 @@ def keys_of(model: type[BaseModel]) -> dict[str, Shape]:
     return {f.alias or name: shape(_hint(f.annotation)) for name, f in model.model_fields.items()}
 
 
-def shape_at(path: Key) -> Shape | None:
-    """The shape of a typed path, None when there is none."""
-    here = Shape("section", model=Config)
-    for part in path:
-        found = step(here, part)
-        if found is None:
-            return None
-        here = found
-    return here
-
-
 def step(here: Shape, part: str | int) -> Shape | None:
     """The shape one part deeper, None when nothing typed is there."""
     if here.kind in ("any", "secret"):

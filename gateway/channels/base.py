@@ -63,11 +63,10 @@ class Inbound:
     mentioned: bool = False  # the bot was addressed (groups)
     chat_type: ChatType = ChatType.DIRECT
     cursor: str | None = None  # platform cursor to store with the admission
-    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
 # Returns once the message is durably admitted (or durably refused); raises if it is not.
-Admit = Callable[[Inbound], Awaitable[None]]
+Admit = Callable[[Inbound], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,21 +64,6 @@ def _bare(entry: str) -> str:
     return text[len(prefix) :].strip()
 
 
-def effective(account: Sequence[str] | None, top_level: Sequence[str]) -> tuple[str, ...]:
-    """Merge an account's list with the channel's: it replaces it, below its ceiling.
-
-    A top-level list that names people is a ceiling: an account's ``*`` does not open it
-    (channels.md §2).
-    """
-    top = entries(top_level)
-    if account is None:
-        return top
-    own = entries(account)
-    if ANYONE in own and top and ANYONE not in top:
-        return top
-    return own
-
-
 def matches(allow_from: Sequence[str], sender_id: str) -> bool:
     """Whether the sender is on the list; ``*`` only as a whole entry, ids without case."""
     sender = sender_id.strip().lower()

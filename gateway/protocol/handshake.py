@@ -186,20 +186,12 @@ class Handshake:
     judge: Judge
     hello: Callable[[Session], Mapping[str, Any]]
     phase: Callable[[], Phase]
-    opened_at: datetime
-    timeout: timedelta = TIMEOUT
     session: Session | None = field(default=None, init=False)
 
     def challenge(self, now: datetime) -> Send:
         """The first frame, unprompted. Newer clients copy ``ts`` into their signature."""
         payload = {"nonce": self.nonce, "ts": ms(now), "capabilities": list(CAPABILITIES)}
         return Send(frames.event("connect.challenge", frames.encode(payload)))
-
-    def expired(self, now: datetime) -> Close | None:
-        """Whether the client took too long."""
-        if self.session is None and now - self.opened_at >= self.timeout:
-            return Close(1008, "handshake timeout")
-        return None
 
     def receive(self, raw: str | bytes, now: datetime) -> list[Step]:
         """Take one frame."""

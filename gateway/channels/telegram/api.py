@@ -34,14 +34,12 @@ _PRESEND: Final = (
 class BotApi:
     """One bot's methods. Polling and sending use an object each, so that neither starves."""
 
-    def __init__(self, token: str, root: str, *, transport: httpx.AsyncBaseTransport | None = None):
+    def __init__(self, token: str, root: str) -> None:
         for name in ("httpx", "httpcore"):  # they log addresses, which hold the token
             logging.getLogger(name).setLevel(logging.WARNING)
         self._token = token
         self._base = f"{root.rstrip('/')}/bot{token}/"
-        self._client = httpx.AsyncClient(
-            timeout=SEND_TIMEOUT, transport=transport, follow_redirects=False
-        )
+        self._client = httpx.AsyncClient(timeout=SEND_TIMEOUT, follow_redirects=False)
 
     async def close(self) -> None:
         """Close the connections."""

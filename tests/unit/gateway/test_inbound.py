@@ -83,7 +83,7 @@ async def test_a_known_person_starts_a_turn_that_answers_where_they_wrote(bench:
 
 
 async def test_an_admitted_direct_message_is_the_last_route(bench: Bench) -> None:
-    admission = await bench.reception.receive(DM)
+    admission = await bench.reception.admit(DM)
     assert admission.route_set
     route = await bench.route()
     assert route is not None
@@ -92,8 +92,8 @@ async def test_an_admitted_direct_message_is_the_last_route(bench: Bench) -> Non
 
 
 async def test_the_same_message_is_one_turn(bench: Bench) -> None:
-    await bench.reception.receive(DM)
-    again = await bench.reception.receive(DM)
+    await bench.reception.admit(DM)
+    again = await bench.reception.admit(DM)
     assert (again.reason, again.route_set) == ("duplicate", False)
     assert bench.turns.qsize() <= 1
 
@@ -101,7 +101,7 @@ async def test_the_same_message_is_one_turn(bench: Bench) -> None:
 async def test_the_cursor_is_committed_with_the_message_whatever_became_of_it(
     bench: Bench,
 ) -> None:
-    await bench.reception.receive(replace(DM, sender_id="666"))
+    await bench.reception.admit(replace(DM, sender_id="666"))
     cursor = await bench.db.read(lambda tx: sessions.cursor(tx, "telegram", "default"))
     assert cursor == "1001"
 
@@ -117,34 +117,34 @@ async def test_the_cursor_is_committed_with_the_message_whatever_became_of_it(
 async def test_a_refused_message_moves_no_route_and_starts_no_turn(
     bench: Bench, message: Inbound, reason: str
 ) -> None:
-    admission = await bench.reception.receive(message)
+    admission = await bench.reception.admit(message)
     assert (admission.reason, admission.route_set) == (reason, False)
     assert await bench.route(admission.session_key) is None
     assert bench.turns.empty()
 
 
 async def test_a_stranger_is_recorded_with_the_reason(bench: Bench) -> None:
-    await bench.reception.receive(replace(DM, sender_id="666"))
+    await bench.reception.admit(replace(DM, sender_id="666"))
     (line,) = await bench.db.read(audit.newest)
     assert (line["actor"], line["action"]) == ("telegram:666", "inbound.refused")
     assert line["detail"]["reason"] == "pairing-required"
 
 
 async def test_writing_again_makes_a_route_usable_again(bench: Bench) -> None:
-    await bench.reception.receive(DM)
+    await bench.reception.admit(DM)
     spoilt = Route(channel="telegram", account_id="default", to="42")
     await bench.db.write(lambda tx: sessions.mark_unusable(tx, spoilt, "blocked", NOON))
     before = await bench.route()
     assert before is not None
     assert before.unusable == "blocked"
-    await bench.reception.receive(replace(DM, message_id="8"))
+    await bench.reception.admit(replace(DM, message_id="8"))
     after = await bench.route()
     assert after is not None
     assert after.unusable is None
 
 
 async def test_a_group_moves_its_own_route_and_never_the_main_one(bench: Bench) -> None:
-    await bench.reception.receive(GROUP)
+    await bench.reception.admit(GROUP)
     assert await bench.route() is None
     route = await bench.route(IN_GROUP)
     assert route is not None
@@ -154,28 +154,28 @@ async def test_a_group_moves_its_own_route_and_never_the_main_one(bench: Bench) 
 async def test_a_guest_talks_and_does_not_become_the_route(bench: Bench) -> None:
     bench.policy = Policy(allow_from=("42",), paired=("7",))
     guest = replace(DM, sender_id="7", peer=Peer(to="7", chat_type=ChatType.DIRECT))
-    admission = await bench.reception.receive(guest)
+    admission = await bench.reception.admit(guest)
     assert (admission.reason, admission.route_set) == ("", False)
     assert await bench.route() is None
 
 
 async def test_an_old_message_moves_the_route_and_starts_no_turn(bench: Bench) -> None:
-    admission = await bench.reception.receive(replace(DM, at=NOON - timedelta(hours=7)))
+    admission = await bench.reception.admit(replace(DM, at=NOON - timedelta(hours=7)))
     assert (admission.reason, admission.route_set) == ("backlog", True)
     assert bench.turns.empty()
 
 
 async def test_a_session_of_its_own_per_peer_learns_its_own_route(bench: Bench) -> None:
     bench.reception = bench.make("per-channel-peer")
-    admission = await bench.reception.receive(DM)
+    admission = await bench.reception.admit(DM)
     assert admission.session_key == "agent:main:telegram:direct:42"
     assert await bench.route(admission.session_key) is not None
 
 
 async def test_the_run_of_a_message_is_always_the_same(bench: Bench) -> None:
     first = bench.make()
-    await first.receive(DM)
-    await first.receive(replace(DM, message_id="8"))
+    await first.admit(DM)
+    await first.admit(replace(DM, message_id="8"))
     runs = {(await bench.turns.get()).run_id, (await bench.turns.get()).run_id}
     assert len(runs) == 2
 
@@ -185,7 +185,7 @@ async def test_a_turn_that_breaks_is_told_to_the_person_who_waits_for_it(bench: 
         raise ValueError("a bug of ours")
 
     reception = bench.make(converse=breaks)
-    await reception.receive(DM)
+    await reception.admit(DM)
     await reception.stop()
     (told,) = await bench.db.read(lambda tx: outbox.ready(tx, NOON, 10))
     assert told.route.to == "42"
@@ -202,7 +202,7 @@ async def test_a_turn_the_store_refused_is_taken_again_when_it_does_not(bench: B
         await bench.turns.put(turn)
 
     reception = bench.make(converse=refused_once)
-    await reception.receive(DM)
+    await reception.admit(DM)
     await bench.clock.advance(timedelta(seconds=10))
     assert bench.turns.qsize() == 1
     await reception.stop()

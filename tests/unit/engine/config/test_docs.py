@@ -8,11 +8,11 @@ import pytest
 
 import engine.config
 from engine.config.docs import describe, keys, nearest, readme
+from engine.config.keypath import dotted
 from engine.config.load import load
 from engine.config.reference import knows
 from engine.config.schema import Config
 from engine.config.setup import minimal_config_text
-from engine.config.walk import shape_at
 
 README = Path(engine.config.__file__).with_name("README.md")
 
@@ -41,7 +41,7 @@ def test_every_key_has_a_sentence() -> None:
 )
 def test_shared_keys_are_spelt_as_the_reference_spells_them(path: tuple[str | int, ...]) -> None:
     assert knows(path)
-    assert shape_at(path) is not None
+    assert describe(dotted(path)) is not None
 
 
 def test_the_first_file_is_valid_and_beats_to_the_last_conversation(tmp_path: Path) -> None:

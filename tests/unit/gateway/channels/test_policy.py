@@ -9,7 +9,7 @@ import pytest
 
 from engine.target import ChatType, Peer
 from gateway.channels.base import Inbound
-from gateway.channels.policy import GroupRule, Policy, effective, entries, judge, matches
+from gateway.channels.policy import GroupRule, Policy, entries, judge, matches
 
 DM = Inbound(
     channel="telegram",
@@ -61,22 +61,6 @@ def test_an_asterisk_counts_only_as_a_whole_entry() -> None:
 
 def test_ids_are_compared_without_case_and_prefix() -> None:
     assert matches(("QQ:ABCdef",), "abcDEF")
-
-
-@pytest.mark.parametrize(
-    ("account", "top", "merged"),
-    [
-        (None, ("1", " "), ("1",)),
-        (("2",), ("1",), ("2",)),
-        (("*",), ("1",), ("1",)),
-        (("*",), (), ("*",)),
-        (("*",), ("*", "1"), ("*",)),
-    ],
-)
-def test_a_top_level_list_of_people_is_a_ceiling(
-    account: tuple[str, ...] | None, top: tuple[str, ...], merged: tuple[str, ...]
-) -> None:
-    assert effective(account, top) == merged
 
 
 def test_with_one_owner_named_nobody_else_moves_the_route() -> None:
