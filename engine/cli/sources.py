@@ -44,6 +44,16 @@ def read(kind: str | None, source: Source) -> Report:
 
     Raises `UnreadableSource` or `UsageError`; the source is left as it is.
     """
+    try:
+        return _read(kind, source)
+    except OSError as error:
+        where = error.filename or source.path
+        raise UnreadableSource(
+            f"{where} cannot be read", why=error.strerror or str(error), fix=f"ls -ld {where}"
+        ) from error
+
+
+def _read(kind: str | None, source: Source) -> Report:
     if source.path != "-" and not source.file.exists():
         raise UsageError(
             f"{source.path} is not there", fix="name a file or directory, or - for standard input"
@@ -74,16 +84,11 @@ def read(kind: str | None, source: Source) -> Report:
 
 def _bytes(source: Source, file: Path | None = None) -> bytes:
     where = file or source.file
-    try:
-        if source.path == "-" and file is None:
-            raw = sys.stdin.buffer.read(LARGEST + 1)
-        else:
-            with where.open("rb") as opened:
-                raw = opened.read(LARGEST + 1)
-    except OSError as error:
-        raise UnreadableSource(
-            f"{where} cannot be read", why=error.strerror or str(error), fix=f"ls -l {where}"
-        ) from error
+    if source.path == "-" and file is None:
+        raw = sys.stdin.buffer.read(LARGEST + 1)
+    else:
+        with where.open("rb") as opened:
+            raw = opened.read(LARGEST + 1)
     if len(raw) > LARGEST:
         raise UnreadableSource(
             f"{where} was not imported",
@@ -150,7 +155,6 @@ def _crontab(source: Source) -> Report:
 
 
 def _how(source: Source, file: Path | None) -> crontab.Reading:
-    me = pwd.getpwuid(os.getuid()).pw_name
     column = source.user_column
     if column is None and file is not None:
         there = file.resolve()
@@ -160,7 +164,7 @@ def _how(source: Source, file: Path | None) -> crontab.Reading:
         zone=source.zone,
         name=file.name if file is not None and column else "",
         home=str(Path.home()),
-        user=me,
+        user=next((one.pw_name for one in pwd.getpwall() if one.pw_uid == os.getuid()), ""),
         user_column=column,
         users=frozenset(one.pw_name for one in pwd.getpwall()),
     )

@@ -229,6 +229,9 @@ def _delivery(
         }
     if _is_main(job):
         delivery = _of_main(delivery, where, notes)
+    elif delivery.get("mode", "announce") == "announce":
+        # Its default; said, because here it must be said where there are several channels.
+        delivery = {"mode": "announce", "channel": "last", **delivery}
     if delivery:
         job["delivery"] = _routed(delivery, job, channels, where, notes)
 

@@ -254,6 +254,17 @@ def test_a_source_larger_than_any_schedule_is_refused(
     assert "larger than 64 MiB" in engine("cron", "import", file, "--from", "crontab").err
 
 
+def test_a_source_nobody_may_read_is_told_with_its_path(
+    engine: Engine, nobody: None, tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.json").mkdir()
+    answer = engine("cron", "import", tmp_path / "jobs.json", "--from", "openclaw", "--json")
+    assert told(answer)["error"]["code"] == "unreadable-source"
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert engine("cron", "import", loop, "--from", "crontab").status == 2
+
+
 def test_without_a_word_only_our_own_export_is_recognised(
     engine: Engine, nobody: None, crontab: Path
 ) -> None:

@@ -216,9 +216,10 @@ def test_payloads_of_all_releases_are_read(given: Any, payload: dict[str, Any]) 
         ({"provider": "qq", "to": "1"}, {"mode": "announce", "channel": "qqbot", "to": "1"}),
         (
             {"payload": {"kind": "agentTurn", "message": "x", "deliver": True, "to": "1"}},
-            {"mode": "announce", "to": "1"},
+            {"mode": "announce", "channel": "last", "to": "1"},
         ),
-        ({"delivery": {"mode": "deliver"}}, {"mode": "announce"}),
+        ({"delivery": {"mode": "deliver"}}, {"mode": "announce", "channel": "last"}),
+        ({}, {"mode": "announce", "channel": "last"}),
         (
             {"delivery": {"mode": "webhook", "to": "https://x.org", "channel": "last"}},
             {"mode": "webhook", "to": "https://x.org"},
@@ -227,6 +228,10 @@ def test_payloads_of_all_releases_are_read(given: Any, payload: dict[str, Any]) 
 )
 def test_deliveries_of_all_releases_are_read(job: dict[str, Any], delivery: Any) -> None:
     assert made(**job)["delivery"] == delivery
+
+
+def test_without_a_channel_it_speaks_on_the_last_route_however_many_there_are() -> None:
+    create(made(), Rules(now=NOW, channels=("telegram", "qqbot")))
 
 
 def test_an_event_of_the_main_session_announces_nothing() -> None:
