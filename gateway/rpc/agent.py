@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from gateway.protocol import frames, methods
+from gateway.protocol import frames
 from gateway.protocol.errors import Code, WireError, from_engine_error
+from gateway.protocol.params import AgentParams, AgentWaitParams, ModelsListParams, Nothing
 from gateway.rpc.core import Answer, ChatOrder
 from gateway.rpc.desk import ANSWERED, Call, ClientRun, Desk
 from jobs.errors import EngineError
 from jobs.wallclock import ms
 
 
-async def agent(desk: Desk, call: Call, params: methods.AgentParams) -> object:
+async def agent(desk: Desk, call: Call, params: AgentParams) -> object:
     """Accept at once; the result comes as a second answer with the same id.
 
     Every caller that was told `accepted` gets the second answer, a repeat after the end
@@ -29,7 +30,7 @@ async def agent(desk: Desk, call: Call, params: methods.AgentParams) -> object:
     return run.accepted
 
 
-def _start(desk: Desk, params: methods.AgentParams) -> ClientRun:
+def _start(desk: Desk, params: AgentParams) -> ClientRun:
     agent_id, session_key = desk.core.sessions.resolve(params.agent_id, params.session_key)
     order = ChatOrder(
         run_id=params.idempotency_key,
@@ -103,7 +104,7 @@ def _wire(error: BaseException) -> WireError:
     return WireError(Code.UNAVAILABLE, f"the turn failed: {type(error).__name__}")
 
 
-async def wait(desk: Desk, _: Call, params: methods.AgentWaitParams) -> object:
+async def wait(desk: Desk, _: Call, params: AgentWaitParams) -> object:
     """`agent.wait`: an unknown run may still appear, so it is waited for too."""
     run = await desk.runs.wait(params.run_id, timedelta(milliseconds=params.timeout_ms))
     if run is None:
@@ -122,11 +123,11 @@ async def wait(desk: Desk, _: Call, params: methods.AgentWaitParams) -> object:
     return told
 
 
-async def agents(desk: Desk, _call: Call, _params: methods.Nothing) -> object:
+async def agents(desk: Desk, _call: Call, _params: Nothing) -> object:
     """`agents.list`."""
     return desk.core.agents()
 
 
-async def models(desk: Desk, _call: Call, _params: methods.ModelsListParams) -> object:
+async def models(desk: Desk, _call: Call, _params: ModelsListParams) -> object:
     """`models.list`."""
     return {"models": list(desk.core.models())}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from gateway.protocol import methods
+from gateway.protocol.params import ChannelsStatusParams, InboxAckParams, InboxListParams
 from gateway.rpc.desk import Call, Desk
 
 
-async def status(desk: Desk, _: Call, params: methods.ChannelsStatusParams) -> object:
+async def status(desk: Desk, _: Call, params: ChannelsStatusParams) -> object:
     """Every channel and account."""
     return await desk.core.channels_status(probe=params.probe, channel=params.channel)
 
 
-async def inbox(desk: Desk, _: Call, params: methods.InboxListParams) -> object:
+async def inbox(desk: Desk, _: Call, params: InboxListParams) -> object:
     """`inbox.list`."""
     return await desk.core.inbox.listing(params.wire())
 
 
-async def ack(desk: Desk, _: Call, params: methods.InboxAckParams) -> object:
+async def ack(desk: Desk, _: Call, params: InboxAckParams) -> object:
     """`inbox.ack`."""
     return await desk.core.inbox.ack(params.ids)

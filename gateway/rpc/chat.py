@@ -7,8 +7,16 @@ from datetime import timedelta
 from typing import Any, Final
 
 from engine.outbox import NewMessage
-from gateway.protocol import frames, methods
+from gateway.protocol import frames
 from gateway.protocol.errors import invalid
+from gateway.protocol.params import (
+    ChatAbortParams,
+    ChatHistoryParams,
+    ChatSendParams,
+    MessageActionParams,
+    SendParams,
+    SessionsListParams,
+)
 from gateway.rpc.agent import verdict
 from gateway.rpc.core import ChatOrder
 from gateway.rpc.desk import Call, Desk
@@ -17,7 +25,7 @@ STOP_WORDS: Final = frozenset({"/stop", "/abort", "/cancel", "/esc"})
 HISTORY_BYTES: Final = 6 * 1024 * 1024
 
 
-async def send(desk: Desk, _: Call, params: methods.SendParams) -> object:
+async def send(desk: Desk, _: Call, params: SendParams) -> object:
     """`send`: one message through the outbox."""
     text = (params.message or "").strip()
     media = [url for url in (params.media_url, *(params.media_urls or ())) if url]
@@ -35,7 +43,7 @@ async def send(desk: Desk, _: Call, params: methods.SendParams) -> object:
     return {"runId": params.idempotency_key, **await desk.core.outlet.send(message)}
 
 
-async def message_action(desk: Desk, _: Call, params: methods.MessageActionParams) -> object:
+async def message_action(desk: Desk, _: Call, params: MessageActionParams) -> object:
     """`message.action`: of all actions a channel could have, `send`."""
     if params.action != "send":
         raise invalid(f"Channel {params.channel} does not support action {params.action}.")
@@ -65,7 +73,7 @@ def _word(asked: Mapping[str, Any], *names: str) -> str:
     return ""
 
 
-async def chat_send(desk: Desk, _: Call, params: methods.ChatSendParams) -> object:
+async def chat_send(desk: Desk, _: Call, params: ChatSendParams) -> object:
     """`chat.send`: the answer comes as `chat` events."""
     agent_id, session_key = desk.core.sessions.resolve(params.agent_id, params.session_key)
     if params.message.strip().lower() in STOP_WORDS:
@@ -91,14 +99,14 @@ async def chat_send(desk: Desk, _: Call, params: methods.ChatSendParams) -> obje
     return {"runId": order.run_id, "status": "started"}
 
 
-async def chat_abort(desk: Desk, _: Call, params: methods.ChatAbortParams) -> object:
+async def chat_abort(desk: Desk, _: Call, params: ChatAbortParams) -> object:
     """`chat.abort`."""
     session_key = desk.core.sessions.resolve(None, params.session_key)[1]
     stopped = list(await desk.core.conversation.abort(session_key, params.run_id))
     return {"ok": True, "aborted": bool(stopped), "runIds": stopped}
 
 
-async def chat_history(desk: Desk, _: Call, params: methods.ChatHistoryParams) -> object:
+async def chat_history(desk: Desk, _: Call, params: ChatHistoryParams) -> object:
     """`chat.history`, at most 6 MiB: the oldest are dropped first (§6)."""
     session_key = desk.core.sessions.resolve(None, params.session_key)[1]
     answer = dict(await desk.core.sessions.history(session_key, limit=params.limit))
@@ -115,6 +123,6 @@ def _newest(messages: list[Any], room: int) -> list[Any]:
     return kept[::-1]
 
 
-async def sessions(desk: Desk, _: Call, params: methods.SessionsListParams) -> object:
+async def sessions(desk: Desk, _: Call, params: SessionsListParams) -> object:
     """`sessions.list`."""
     return await desk.core.sessions.listing(params.wire())

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from engine.scheduling import Chosen
-from gateway.protocol import methods
+from gateway.protocol.cron_params import (
+    CronAddParams,
+    CronBackfillParams,
+    CronCancelParams,
+    CronChosenParams,
+    CronExplainParams,
+    CronImportParams,
+    CronListParams,
+    CronPauseParams,
+    CronRemoveParams,
+    CronRunParams,
+    CronRunsParams,
+    CronSkipParams,
+    CronTimelineParams,
+    CronUpdateParams,
+    JobRef,
+)
+from gateway.protocol.params import Nothing
 from gateway.rpc.desk import Call, Desk
 from jobs.errors import JobNotFound
 from jobs.store.rows import at, instant
 
 
-async def status(desk: Desk, _call: Call, _params: methods.Nothing) -> object:
+async def status(desk: Desk, _call: Call, _params: Nothing) -> object:
     """`cron.status`."""
     return await desk.core.scheduling.status()
 
 
-async def listing(desk: Desk, call: Call, params: methods.CronListParams) -> object:
+async def listing(desk: Desk, call: Call, params: CronListParams) -> object:
     """`cron.list`; wire 3 always gets delivery previews."""
     answer = dict(await desk.core.scheduling.list(params.wire()))
     if call.session.protocol < 4:
@@ -22,22 +39,22 @@ async def listing(desk: Desk, call: Call, params: methods.CronListParams) -> obj
     return answer
 
 
-async def get(desk: Desk, _: Call, params: methods.JobRef) -> object:
+async def get(desk: Desk, _: Call, params: JobRef) -> object:
     """`cron.get`."""
     return await desk.core.scheduling.get(params.ref)
 
 
-async def add(desk: Desk, call: Call, params: methods.CronAddParams) -> object:
+async def add(desk: Desk, call: Call, params: CronAddParams) -> object:
     """`cron.add`."""
     return await desk.core.scheduling.add(params.wire(), by=call.by)
 
 
-async def bring_in(desk: Desk, call: Call, params: methods.CronImportParams) -> object:
+async def bring_in(desk: Desk, call: Call, params: CronImportParams) -> object:
     """`cron.import`."""
     return await desk.core.scheduling.bring_in(params.wire(), by=call.by)
 
 
-async def update(desk: Desk, call: Call, params: methods.CronUpdateParams) -> object:
+async def update(desk: Desk, call: Call, params: CronUpdateParams) -> object:
     """`cron.update`."""
     return await desk.core.scheduling.update(
         params.ref,
@@ -47,7 +64,7 @@ async def update(desk: Desk, call: Call, params: methods.CronUpdateParams) -> ob
     )
 
 
-async def remove(desk: Desk, call: Call, params: methods.CronRemoveParams) -> object:
+async def remove(desk: Desk, call: Call, params: CronRemoveParams) -> object:
     """`cron.remove`; wire 3 clients expect a calm answer for an unknown id."""
     try:
         return await desk.core.scheduling.remove(params.ref, by=call.by)
@@ -57,12 +74,12 @@ async def remove(desk: Desk, call: Call, params: methods.CronRemoveParams) -> ob
         raise
 
 
-async def run(desk: Desk, call: Call, params: methods.CronRunParams) -> object:
+async def run(desk: Desk, call: Call, params: CronRunParams) -> object:
     """`cron.run`."""
     return await desk.core.scheduling.run(params.ref, mode=params.mode, by=call.by)
 
 
-async def pause(desk: Desk, call: Call, params: methods.CronPauseParams) -> object:
+async def pause(desk: Desk, call: Call, params: CronPauseParams) -> object:
     """`cron.pause`."""
     until = None if params.until_ms is None else instant(params.until_ms)
     return await desk.core.control.pause(
@@ -70,24 +87,24 @@ async def pause(desk: Desk, call: Call, params: methods.CronPauseParams) -> obje
     )
 
 
-async def resume(desk: Desk, call: Call, params: methods.CronChosenParams) -> object:
+async def resume(desk: Desk, call: Call, params: CronChosenParams) -> object:
     """`cron.resume`."""
     return await desk.core.control.resume(_chosen(params), by=call.by)
 
 
-async def skip(desk: Desk, call: Call, params: methods.CronSkipParams) -> object:
+async def skip(desk: Desk, call: Call, params: CronSkipParams) -> object:
     """`cron.skip`."""
     return await desk.core.control.skip(
         params.ref, by=call.by, count=params.count, note=params.note or "", undo=params.undo
     )
 
 
-async def cancel(desk: Desk, call: Call, params: methods.CronCancelParams) -> object:
+async def cancel(desk: Desk, call: Call, params: CronCancelParams) -> object:
     """`cron.cancel`."""
     return await desk.core.control.cancel(params.run_id, by=call.by)
 
 
-async def backfill(desk: Desk, call: Call, params: methods.CronBackfillParams) -> object:
+async def backfill(desk: Desk, call: Call, params: CronBackfillParams) -> object:
     """`cron.backfill`."""
     return await desk.core.control.backfill(
         params.ref,
@@ -99,20 +116,20 @@ async def backfill(desk: Desk, call: Call, params: methods.CronBackfillParams) -
     )
 
 
-async def explain(desk: Desk, _: Call, params: methods.CronExplainParams) -> object:
+async def explain(desk: Desk, _: Call, params: CronExplainParams) -> object:
     """`cron.explain`."""
     return await desk.core.outlook.explain(params.wire())
 
 
-async def timeline(desk: Desk, _: Call, params: methods.CronTimelineParams) -> object:
+async def timeline(desk: Desk, _: Call, params: CronTimelineParams) -> object:
     """`cron.timeline`."""
     return await desk.core.outlook.timeline(params.wire())
 
 
-async def runs(desk: Desk, _: Call, params: methods.CronRunsParams) -> object:
+async def runs(desk: Desk, _: Call, params: CronRunsParams) -> object:
     """`cron.runs`."""
     return await desk.core.scheduling.runs(params.wire())
 
 
-def _chosen(params: methods.CronChosenParams) -> Chosen:
+def _chosen(params: CronChosenParams) -> Chosen:
     return Chosen(ref=params.id, tag=params.tag, everything=params.all)

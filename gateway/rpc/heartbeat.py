@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from gateway.protocol import methods
+from gateway.protocol.params import (
+    HeartbeatHistoryParams,
+    LastHeartbeatParams,
+    Nothing,
+    SetHeartbeatsParams,
+)
 from gateway.rpc.desk import Call, Desk
 
 
-async def last(desk: Desk, _: Call, params: methods.LastHeartbeatParams) -> object:
+async def last(desk: Desk, _: Call, params: LastHeartbeatParams) -> object:
     """The newest record, or null."""
     return await desk.core.heartbeats.last(params.agent_id)
 
 
-async def set_enabled(desk: Desk, call: Call, params: methods.SetHeartbeatsParams) -> object:
+async def set_enabled(desk: Desk, call: Call, params: SetHeartbeatsParams) -> object:
     """Switch heartbeats on or off."""
     answer = await desk.core.heartbeats.set_enabled(
         params.enabled, agent_id=params.agent_id, by=call.by
@@ -20,11 +25,11 @@ async def set_enabled(desk: Desk, call: Call, params: methods.SetHeartbeatsParam
     return {"ok": True, "enabled": params.enabled, **answer}
 
 
-async def listing(desk: Desk, _call: Call, _params: methods.Nothing) -> object:
+async def listing(desk: Desk, _call: Call, _params: Nothing) -> object:
     """Every agent's heartbeat."""
     return {"heartbeats": list(await desk.core.heartbeats.listing())}
 
 
-async def history(desk: Desk, _: Call, params: methods.HeartbeatHistoryParams) -> object:
+async def history(desk: Desk, _: Call, params: HeartbeatHistoryParams) -> object:
     """Records, newest first."""
     return await desk.core.heartbeats.history(params.model_dump(by_alias=True))

@@ -8,6 +8,13 @@ from typing import Any, Final
 from engine.wake import NEXT_HEARTBEAT, NOW, NewEvent
 from gateway.protocol import methods
 from gateway.protocol.errors import invalid
+from gateway.protocol.params import (
+    HealthParams,
+    Nothing,
+    StatusParams,
+    SystemEventParams,
+    WakeParams,
+)
 from gateway.rpc.desk import Call, Desk
 
 _BEACON: Final = (
@@ -29,12 +36,12 @@ _BEACON: Final = (
 )
 
 
-async def health(desk: Desk, _: Call, params: methods.HealthParams) -> object:
+async def health(desk: Desk, _: Call, params: HealthParams) -> object:
     """The snapshot; nothing is computed on this path unless the caller asks for a probe."""
     return await desk.health.answer(probe=params.probe)
 
 
-async def status(desk: Desk, call: Call, _params: methods.StatusParams) -> object:
+async def status(desk: Desk, call: Call, _params: StatusParams) -> object:
     """`status`; newer clients crash without these lists, so they are never missing (§12.8)."""
     answer: dict[str, Any] = {
         "channelSummary": [],
@@ -50,12 +57,12 @@ async def status(desk: Desk, call: Call, _params: methods.StatusParams) -> objec
     return {**answer, "sessions": sessions}
 
 
-async def presence(desk: Desk, _call: Call, _params: methods.Nothing) -> object:
+async def presence(desk: Desk, _call: Call, _params: Nothing) -> object:
     """A bare list."""
     return desk.presence.listing(desk.clock.now())
 
 
-async def system_event(desk: Desk, call: Call, params: methods.SystemEventParams) -> object:
+async def system_event(desk: Desk, call: Call, params: SystemEventParams) -> object:
     """Queue text for the main session; a `Node:` line is a presence beacon."""
     text = params.text.strip()
     if not text:
@@ -79,7 +86,7 @@ async def system_event(desk: Desk, call: Call, params: methods.SystemEventParams
     return {"ok": True, **answer}
 
 
-async def wake(desk: Desk, call: Call, params: methods.WakeParams) -> object:
+async def wake(desk: Desk, call: Call, params: WakeParams) -> object:
     """Queue text and, with mode now, wake the agent; ``wait`` answers with the outcome."""
     if not params.text.strip():
         return {"ok": False}

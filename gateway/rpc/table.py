@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.protocol.methods import Method, Params
+from gateway.protocol.methods import Method
+from gateway.protocol.params import Params
 from gateway.rpc import agent, channels, chat, config, cron, heartbeat, system
 from gateway.rpc.desk import ANSWERED, Call, Desk, Handler
 

@@ -1,0 +1,240 @@
+"""What every method takes, as closed objects (protocol.md §9, §10). Jobs are in `cron_params`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from gateway.protocol.frames import Count, Instant, NonEmpty
+
+LONGEST_WAIT_MS: Final = 2_147_483_647  # what timers of other languages can hold: 24.8 days
+
+
+class Params(BaseModel):
+    """Closed object; camelCase on the wire."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+    def wire(self) -> dict[str, Any]:
+        """What the caller sent, and nothing else."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class OpenParams(Params):
+    """Open object: unknown keys are the caller's business (`wake`, `system-event`, a job)."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Nothing(Params):
+    """No params."""
+
+
+class Mutation(Params):
+    """Every mutating call may carry a key; a repeat returns the first answer (§8)."""
+
+    idempotency_key: NonEmpty | None = None
+
+
+class HealthParams(Params):
+    """`health`."""
+
+    probe: bool = False
+
+
+class StatusParams(OpenParams):
+    """`status`."""
+
+
+class SystemEventParams(OpenParams):
+    """`system-event`."""
+
+    text: str = ""
+    mode: str | None = None
+    agent_id: NonEmpty | None = None
+    session_key: NonEmpty | None = None
+    idempotency_key: NonEmpty | None = None
+
+
+class WakeParams(OpenParams):
+    """`wake`; ``wait``, ``timeoutMs`` and ``agentId`` are ours: the answer tells the outcome."""
+
+    text: str = ""
+    mode: Literal["now", "next-heartbeat"] = "next-heartbeat"
+    session_key: NonEmpty | None = None
+    agent_id: NonEmpty | None = None
+    wait: bool = False
+    timeout_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 30_000
+    idempotency_key: NonEmpty | None = None
+
+
+class LastHeartbeatParams(Params):
+    """`last-heartbeat`; ``agentId`` is ours."""
+
+    agent_id: NonEmpty | None = None
+
+
+class SetHeartbeatsParams(Mutation):
+    """`set-heartbeats`; ``agentId`` is ours."""
+
+    enabled: bool
+    agent_id: NonEmpty | None = None
+
+
+class HeartbeatHistoryParams(Params):
+    """`heartbeat.history`."""
+
+    agent_id: NonEmpty | None = None
+    status: NonEmpty | None = None
+    reason: NonEmpty | None = None
+    since_ms: Instant | None = None
+    until_ms: Instant | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    offset: Count = 0
+
+
+class AgentParams(Params):
+    """`agent` (§10.4). Attachments and provenance are taken and not used yet."""
+
+    message: NonEmpty
+    idempotency_key: NonEmpty
+    agent_id: NonEmpty | None = None
+    session_key: NonEmpty | None = None
+    session_id: str | None = None
+    to: str | None = None
+    reply_to: str | None = None
+    channel: str | None = None
+    reply_channel: str | None = None
+    account_id: str | None = None
+    reply_account_id: str | None = None
+    thread_id: str | None = None
+    deliver: bool = False
+    best_effort_deliver: bool = False
+    thinking: str | None = None
+    timeout: Annotated[float, Field(ge=0, le=LONGEST_WAIT_MS / 1000)] | None = None  # seconds
+    provider: str | None = None
+    model: str | None = None
+    lane: str | None = None
+    extra_system_prompt: str | None = None
+    label: str | None = None
+    attachments: list[Any] | None = None
+    input_provenance: Any = None
+    internal_events: Any = None
+    group_id: str | None = None
+    group_channel: str | None = None
+    group_space: str | None = None
+    spawned_by: str | None = None
+
+
+class AgentWaitParams(Params):
+    """`agent.wait`."""
+
+    run_id: NonEmpty
+    timeout_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 30_000
+
+
+class SendParams(Params):
+    """`send` (§10.5)."""
+
+    to: NonEmpty
+    idempotency_key: NonEmpty
+    message: str | None = None
+    media_url: str | None = None
+    media_urls: list[str] | None = None
+    channel: str | None = None
+    account_id: str | None = None
+    thread_id: str | None = None
+    reply_to_id: str | None = None
+    silent: bool | None = None
+    gif_playback: bool | None = None
+    session_key: str | None = None
+    agent_id: str | None = None
+
+
+class MessageActionParams(OpenParams):
+    """`message.action`: what `message send` of newer command lines calls."""
+
+    channel: NonEmpty
+    action: NonEmpty
+    params: dict[str, Any]
+    idempotency_key: NonEmpty
+    account_id: str | None = None
+    session_key: str | None = None
+    agent_id: str | None = None
+
+
+class ChatSendParams(Params):
+    """`chat.send` (§10.6)."""
+
+    session_key: NonEmpty
+    message: str
+    idempotency_key: NonEmpty
+    agent_id: NonEmpty | None = None
+    thinking: str | None = None
+    deliver: bool | None = None
+    timeout_ms: Annotated[int, Field(ge=0, le=LONGEST_WAIT_MS)] | None = None
+    attachments: list[Any] | None = None
+
+
+class ChatHistoryParams(Params):
+    """`chat.history`."""
+
+    session_key: NonEmpty
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+    max_chars: Annotated[int, Field(ge=1, le=2**31)] | None = None
+
+
+class ChatAbortParams(Params):
+    """`chat.abort`."""
+
+    session_key: NonEmpty
+    run_id: NonEmpty | None = None
+
+
+class ChannelsStatusParams(Params):
+    """`channels.status`."""
+
+    probe: bool = False
+    timeout_ms: Annotated[int, Field(ge=0, le=LONGEST_WAIT_MS)] | None = None
+    channel: NonEmpty | None = None
+
+
+class SessionsListParams(OpenParams):
+    """`sessions.list`: filters of several versions, so the object is open."""
+
+    limit: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    offset: Count | None = None
+    active_minutes: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    search: str | None = None
+    agent_id: NonEmpty | None = None
+
+
+class ModelsListParams(OpenParams):
+    """`models.list`."""
+
+    view: Literal["default", "configured", "all"] | None = None
+    agent_id: NonEmpty | None = None
+
+
+class InboxListParams(Params):
+    """`inbox.list` (ours)."""
+
+    unseen: bool | None = None
+    agent_id: NonEmpty | None = None
+    after: NonEmpty | None = None  # id of the last message already read
+    limit: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class InboxAckParams(Mutation):
+    """`inbox.ack` (ours): these ids, or all."""
+
+    ids: list[NonEmpty] | None = None
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _ids_or_all(self) -> Self:
+        if (self.ids is None) == (not self.all):
+            raise ValueError("must have either property 'ids' or 'all'")
+        return self
