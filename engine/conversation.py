@@ -9,52 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
-from engine.agents.base import FailureClass, Tool
+from engine import prompt
+from engine.agents.base import FailureClass
+from engine.chat_events import ChatEvents
 from engine.clock import Clock
 from engine.events import Bus
 from engine.outbox import Delivery, Priority, expiry
-from engine.outcome import strip_token
-from engine.prefix import Answered, put_before
-from engine.prompt import with_time
+from engine.outcome import for_person
+from engine.prefix import put_before
+from engine.roster import AgentProfile, Roster
 from engine.store import events as event_rows, outbox as outbox_rows, sessions as session_rows
 from engine.target import Route
+from engine.toolbox import Toolbox
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from jobs.store.db import Database, Tx
-
-SILENT: Final = "NO_REPLY"
-
-_NOISE: Final = ("reason periodic", "heartbeat poll", "heartbeat wake")
-_NOISE_START: Final = "read heartbeat.md"
-_LAST_INPUT: Final = re.compile(r"\s*· last input [^·\n]*?(?=\s*(?:·|$))", re.MULTILINE)
-
-
-UTC: Final = ZoneInfo("UTC")
-PrefixOf = Callable[[Answered, Route | None], str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Persona:
-    """What a chat turn needs to know of its agent, from the config in force."""
-
-    agent_id: str
-    model: str | None = None
-    fallbacks: tuple[str, ...] = ()
-    thinking: str | None = None
-    workspace: Path | None = None
-    system_prompt: str = ""
-    timeout: timedelta | None = timedelta(minutes=10)
-    ack_max_chars: int = 300
-    zone: ZoneInfo = UTC
-    prefix: PrefixOf = lambda _reply, _route: ""  # what stands before its words on a channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +76,6 @@ class ChatAnswer:
         return wire
 
 
-PersonaOf = Callable[[str], Persona]
-ToolsFor = Callable[[ChatTurn, Persona], Sequence[Tool]]
-
-
 class Conversation:
     """Answers messages. One instance serves all sessions."""
 
@@ -116,8 +86,8 @@ class Conversation:
         turns: Turns,
         bus: Bus,
         clock: Clock,
-        persona_of: PersonaOf,
-        tools_for: ToolsFor,
+        roster: Callable[[], Roster],
+        toolbox: Toolbox,
         insist: Insist | None = None,
     ) -> None:
         self._insist = insist
@@ -125,14 +95,14 @@ class Conversation:
         self._turns = turns
         self._bus = bus
         self._clock = clock
-        self._persona_of = persona_of
-        self._tools_for = tools_for
+        self._roster = roster
+        self._toolbox = toolbox
         self._running: dict[str, tuple[str, asyncio.Task[ChatAnswer]]] = {}
         self._aborted: set[str] = set()
 
     async def receive(self, chat: ChatTurn) -> ChatAnswer:
         """Take the turn; the answer is in the session and in the outbox when this returns."""
-        told = _Told(self._bus, chat, self._clock)
+        told = self._events_of(chat)
         task = asyncio.create_task(self._converse(chat, told), name=f"chat {chat.run_id}")
         self._running[chat.run_id] = (chat.session_key, task)
         try:
@@ -140,7 +110,8 @@ class Conversation:
         except asyncio.CancelledError:
             if chat.run_id not in self._aborted:
                 raise
-            return told.aborted()
+            told.aborted()
+            return ChatAnswer(run_id=chat.run_id, status="timeout", stop_reason="aborted")
         finally:
             self._running.pop(chat.run_id, None)
             self._aborted.discard(chat.run_id)
@@ -160,14 +131,14 @@ class Conversation:
                 await asyncio.wait([task])
         return tuple(one for one, _ in found)
 
-    async def _converse(self, chat: ChatTurn, told: _Told) -> ChatAnswer:
-        persona = self._persona_of(chat.agent_id)
+    async def _converse(self, chat: ChatTurn, told: ChatEvents) -> ChatAnswer:
+        agent = self._roster().agent(chat.agent_id)
         told.started()
         taken = _Taken()
 
         async def settle(result: TurnResult) -> None:
-            words = _words_for(result, persona.ack_max_chars)
-            delivery = _delivery(chat, result, words, persona.prefix)
+            words = _words_for(result)
+            delivery = self._delivery(chat, agent, result, words)
             taken.payloads = words
             taken.delivery = await self._settled(result, taken.event_ids, delivery)
 
@@ -182,17 +153,26 @@ class Conversation:
             lines = [
                 line
                 for event in mine
-                for line in preamble(event.text, at=event.created_at, trusted=event.trusted)
+                for line in prompt.preamble(event.text, at=event.created_at, trusted=event.trusted)
             ]
             # Whoever is asked for a reminder "in ten minutes" must know what time it is.
-            order = replace(order, system_prompt=with_time(order.system_prompt, now, persona.zone))
+            told_time = prompt.with_time(order.system_prompt, now, agent.zone)
+            order = replace(order, system_prompt=told_time)
             return replace(order, prompt="\n".join([*lines, "", chat.text])) if lines else order
 
-        order = self._order(chat, persona)
+        order = self._order(chat, agent)
         result = await self._turns.take(order, prepare=prepare, settle=settle)
         answer = _answer(chat, result, taken)
-        told.ended(answer)
+        if answer.delivery is not None:
+            told.queued(answer.delivery)
+        if answer.error is not None:
+            told.failed(str(answer.error["message"]))
+        else:
+            told.answered(answer.payloads[-1] if answer.payloads else "")
         return answer
+
+    def _events_of(self, chat: ChatTurn) -> ChatEvents:
+        return ChatEvents(self._bus, self._clock, run_id=chat.run_id, session_key=chat.session_key)
 
     async def _settled(
         self, result: TurnResult, event_ids: Sequence[str], delivery: Delivery | None
@@ -204,39 +184,38 @@ class Conversation:
 
         return await (attempt() if self._insist is None else self._insist(attempt))
 
-    def _order(self, chat: ChatTurn, persona: Persona) -> TurnOrder:
-        limit = persona.timeout if chat.timeout is None else chat.timeout or None
-        system = "\n\n".join(
-            text for text in (persona.system_prompt, chat.extra_system_prompt) if text
-        )
+    def _order(self, chat: ChatTurn, agent: AgentProfile) -> TurnOrder:
+        limit = agent.turn_timeout if chat.timeout is None else chat.timeout or None
+        own = prompt.system(agent.agent_id, "chat", name=agent.name)
         return TurnOrder(
             run_id=chat.run_id,
             agent_id=chat.agent_id,
             session_key=chat.session_key,
             kind="chat",
             prompt=chat.text,
-            system_prompt=system,
-            tools=self._tools_for(chat, persona),
-            model=chat.model or persona.model,
+            system_prompt="\n\n".join(text for text in (own, chat.extra_system_prompt) if text),
+            tools=self._toolbox.for_turn(
+                agent, run_id=chat.run_id, session_key=chat.session_key, kind="chat"
+            ),
+            model=chat.model or agent.model,
             # A model that was asked for is used or the turn fails: no silent fallback.
-            fallbacks=() if chat.model else persona.fallbacks,
-            thinking=chat.thinking or persona.thinking,
-            workspace=persona.workspace,
+            fallbacks=() if chat.model else agent.fallbacks,
+            thinking=chat.thinking or agent.thinking,
+            workspace=agent.workspace,
             timeout=limit,
             transcript=chat.text,
             facts=chat.facts,
         )
 
-
-def _delivery(
-    chat: ChatTurn, result: TurnResult, words: tuple[str, ...], prefix: PrefixOf
-) -> Delivery | None:
-    if result.failure is not None:
-        return answer_to(chat, not_answered(chat, result.failure.failure), result.ended_at)
-    if not words or result.reply is None:
-        return None
-    text = put_before(prefix(result.reply, chat.route), words[-1])
-    return answer_to(chat, text, result.ended_at)
+    def _delivery(
+        self, chat: ChatTurn, agent: AgentProfile, result: TurnResult, words: tuple[str, ...]
+    ) -> Delivery | None:
+        if result.failure is not None:
+            return answer_to(chat, not_answered(chat, result.failure.failure), result.ended_at)
+        if not words or result.reply is None:
+            return None
+        prefix = self._roster().prefix(agent.agent_id, result.reply, chat.route)
+        return answer_to(chat, put_before(prefix, words[-1]), result.ended_at)
 
 
 def answer_to(chat: ChatTurn, text: str, at: datetime) -> Delivery | None:
@@ -281,21 +260,6 @@ def _settle(
     return outbox_rows.add(tx, delivery) if delivery is not None else None
 
 
-def preamble(text: str, *, at: datetime, trusted: bool = True) -> tuple[str, ...]:
-    """Return the lines an event puts before a prompt; none for noise (heartbeat.md §15).
-
-    Every physical line carries the prefix, so that an event cannot pose as the user.
-    """
-    folded = text.casefold()
-    if any(noise in folded for noise in _NOISE) or folded.startswith(_NOISE_START):
-        return ()
-    if text.startswith("Node:"):
-        text = _LAST_INPUT.sub("", text)
-    prefix = "System:" if trusted else "System (untrusted):"
-    stamp = f"{at:%Y-%m-%d %H:%M:%S} UTC"
-    return tuple(f"{prefix} [{stamp}] {line}" for line in text.strip().splitlines() if line.strip())
-
-
 _PLAINLY: Final[Mapping[FailureClass, str]] = {
     FailureClass.RATE_LIMIT: "the model is rate limited",
     FailureClass.OVERLOADED: "the model is overloaded",
@@ -310,18 +274,10 @@ _PLAINLY: Final[Mapping[FailureClass, str]] = {
 }
 
 
-def _words_for(result: TurnResult, ack_max_chars: int) -> tuple[str, ...]:
+def _words_for(result: TurnResult) -> tuple[str, ...]:
     """Return the payloads a person should see, tokens taken off (heartbeat.md §13.1)."""
-    if result.reply is None:
-        return ()
-    stripped = (for_person(text, ack_max_chars) for text in result.reply.payloads)
-    return tuple(text for text in stripped if text)
-
-
-def for_person(text: str, ack_max_chars: int) -> str:
-    """Return what is left of a payload without tokens; nothing if it only said: no reply."""
-    left = strip_token(text, mode="message", ack_max_chars=ack_max_chars).text.strip()
-    return "" if left.strip(" .*_`~\"'").upper() == SILENT else left
+    payloads = () if result.reply is None else result.reply.payloads
+    return tuple(text for payload in payloads if (text := for_person(payload)))
 
 
 def _answer(chat: ChatTurn, result: TurnResult, taken: _Taken) -> ChatAnswer:
@@ -360,61 +316,3 @@ def _meta(result: TurnResult | None) -> dict[str, Any]:
                 "total": usage.total_tokens,
             }
     return {"durationMs": round(result.took / timedelta(milliseconds=1)), "agentMeta": agent}
-
-
-class _Told:
-    """Tells the bus about one turn, each event numbered (protocol.md §7.1)."""
-
-    def __init__(self, bus: Bus, chat: ChatTurn, clock: Clock) -> None:
-        self._bus = bus
-        self._chat = chat
-        self._clock = clock
-        self._seqs = {"agent": 0, "chat": 0}
-
-    def started(self) -> None:
-        self._agent("lifecycle", {"phase": "start", "startedAt": self._ms()})
-
-    def ended(self, answer: ChatAnswer) -> None:
-        if answer.delivery is not None:
-            self._bus.publish(
-                "outbox", {"key": answer.delivery.key, "state": str(answer.delivery.state)}
-            )
-        if answer.error is not None:
-            message = str(answer.error["message"])
-            self._agent("lifecycle", {"phase": "error", "error": message, "endedAt": self._ms()})
-            self._say("error", errorMessage=message)
-            return
-        if answer.payloads:
-            self._agent("assistant", {"text": answer.payloads[-1]})
-        self._agent("lifecycle", {"phase": "end", "endedAt": self._ms()})
-        self._say("final", message=self._message(answer.payloads[-1] if answer.payloads else ""))
-
-    def aborted(self) -> ChatAnswer:
-        self._agent("lifecycle", {"phase": "end", "aborted": True, "endedAt": self._ms()})
-        self._say("aborted")
-        return ChatAnswer(run_id=self._chat.run_id, status="timeout", stop_reason="aborted")
-
-    def _message(self, text: str) -> dict[str, Any]:
-        content = [{"type": "text", "text": text}]
-        return {"role": "assistant", "content": content, "timestamp": self._ms()}
-
-    def _agent(self, stream: str, data: Mapping[str, Any]) -> None:
-        self._publish("agent", {"stream": stream, "ts": self._ms(), "data": dict(data)})
-
-    def _say(self, state: str, **more: Any) -> None:
-        self._publish("chat", {"state": state, **more})
-
-    def _publish(self, name: str, payload: Mapping[str, Any]) -> None:
-        self._seqs[name] += 1
-        self._bus.publish(
-            name,
-            {
-                "runId": self._chat.run_id,
-                "sessionKey": self._chat.session_key,
-                "seq": self._seqs[name],
-                **payload,
-            },
-        )
-
-    def _ms(self) -> int:
-        return int(self._clock.now().timestamp() * 1000)

@@ -201,13 +201,8 @@ class Engine:
             turns=self.turns,
             bus=self.bus,
             clock=clock,
-            persona_of=lambda agent_id: self._settings.persona(agent_id),
-            tools_for=lambda chat, persona: self.toolbox.for_turn(
-                self.roster.agent(persona.agent_id),
-                run_id=chat.run_id,
-                session_key=chat.session_key,
-                kind="chat",
-            ),
+            roster=lambda: self.roster,
+            toolbox=self.toolbox,
             insist=insist,
         )
 

@@ -18,6 +18,7 @@ TOKEN: Final = ACK_TOKEN
 NO_REPLY: Final = "NO_REPLY"
 ACK_MAX_CHARS: Final = 300
 PREVIEW: Final = 200
+_AROUND: Final = " \t\r\n.*_`~\"'"  # what may stand around a NO_REPLY
 
 _TAG: Final = re.compile(r"<[^>]*>")
 _EDGE_MARKUP: Final = re.compile(r"^[*`~_]+|[*`~_]+$")
@@ -154,8 +155,14 @@ def _cron(text: str, reasoning: tuple[str, ...], prefix: str) -> Verdict:
     return _alert(left.text, reasoning, prefix)
 
 
+def for_person(text: str) -> str:
+    """Return what a chat's payload says to a person; nothing if it only said: no reply (§13.1)."""
+    left = strip_token(text, mode="message").text.strip()
+    return "" if _silent(left) else left
+
+
 def _silent(text: str) -> bool:
-    return text.strip().strip("*`_. ").upper() == NO_REPLY
+    return text.strip(_AROUND).upper() == NO_REPLY
 
 
 def _alert(text: str, reasoning: tuple[str, ...], prefix: str) -> Verdict:

@@ -6,6 +6,7 @@ files by itself still sees them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ from engine.checklist import ACK_TOKEN as TOKEN
 MARKER: Final = "[heartbeat]"  # what the session keeps in place of the prompt
 EVENT_MOST: Final = 8000  # characters of one event shown
 _CURRENT_TIME: Final = "Current time:"
+_NOISE: Final = ("reason periodic", "heartbeat poll", "heartbeat wake")
+_NOISE_START: Final = "read heartbeat.md"
+_LAST_INPUT: Final = re.compile(r"\s*· last input [^·\n]*?(?=\s*(?:·|$))", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,21 @@ def _event(event: EventFacts, zone: ZoneInfo) -> str:
         text = f"{text[:EVENT_MOST]} [cut: {len(event.text) - EVENT_MOST} more characters]"
     stamp = f"[{event.at.astimezone(zone):%Y-%m-%d %H:%M}]"
     return "\n".join(f"System{mark}: {stamp} {line}" for line in text.splitlines())
+
+
+def preamble(text: str, *, at: datetime, trusted: bool = True) -> tuple[str, ...]:
+    """Return the lines an event puts before a chat message; none for noise (heartbeat.md §15).
+
+    Every physical line carries the prefix, so that an event cannot pose as the user.
+    """
+    folded = text.casefold()
+    if any(noise in folded for noise in _NOISE) or folded.startswith(_NOISE_START):
+        return ()
+    if text.startswith("Node:"):
+        text = _LAST_INPUT.sub("", text)
+    prefix = "System:" if trusted else "System (untrusted):"
+    stamp = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return tuple(f"{prefix} [{stamp}] {line}" for line in text.strip().splitlines() if line.strip())
 
 
 def _quoted(name: str, text: str) -> str:

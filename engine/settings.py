@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from engine import prompt
 from engine.alarms import AlertRules
 from engine.config import effective
 from engine.config.schema import Config
-from engine.conversation import Persona
 from engine.cron_look import LoopSettings
 from engine.cron_run import CronSettings
 from engine.roster import Roster
@@ -104,20 +102,4 @@ class Settings:
         seen = effective.visibility(self.config, channel, account_id)
         return Shown(
             ok=bool(seen.show_ok), alerts=bool(seen.show_alerts), indicator=bool(seen.use_indicator)
-        )
-
-    def persona(self, agent_id: str) -> Persona:
-        """Who answers a chat message."""
-        agent = self.roster.agent(agent_id)
-        return Persona(
-            agent_id=agent.agent_id,
-            model=agent.model,
-            fallbacks=agent.fallbacks,
-            thinking=agent.thinking,
-            workspace=agent.workspace,
-            system_prompt=prompt.system(agent.agent_id, "chat", name=agent.name),
-            timeout=agent.turn_timeout,
-            ack_max_chars=agent.beat.ack_max_chars,
-            zone=agent.zone,
-            prefix=lambda reply, route: self.roster.prefix(agent.agent_id, reply, route),
         )

@@ -4,18 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.agents.base import Agent, AgentFailure, FailureClass, TurnReply, TurnRequest
-from engine.conversation import ChatTurn, Conversation, Persona, preamble
+from engine import prompt
+from engine.agents.base import Agent, AgentFailure, FailureClass, Tool, TurnReply, TurnRequest
+from engine.conversation import ChatTurn, Conversation
 from engine.events import Bus, Event
 from engine.lanes import Lanes
 from engine.outbox import State
+from engine.roster import AgentProfile, BeatProfile, Roster
 from engine.store import events as event_rows, outbox as outbox_rows
 from engine.target import Route
+from engine.toolbox import Toolbox
 from engine.turn import Turns, recall
 from engine.wake import NewEvent
 from jobs.ledger import Usage
@@ -24,7 +28,38 @@ from jobs.store.db import Database
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = "agent:main:main"
 ROUTE = Route(channel="local", account_id="default", to="inbox")
+UTC_ZONE = ZoneInfo("UTC")
 CHAT = ChatTurn(run_id="r1", agent_id="main", session_key=KEY, text="hello", route=ROUTE)
+
+
+def roster(*, zone: ZoneInfo = UTC_ZONE, prefix: str = "") -> Roster:
+    main = AgentProfile(
+        agent_id="main",
+        is_default=True,
+        workspace=Path("/home/ada"),
+        zone=zone,
+        model=None,
+        fallbacks=(),
+        thinking=None,
+        turn_timeout=timedelta(minutes=10),
+        beat=BeatProfile(period=None),
+    )
+    return Roster(
+        agents={"main": main},
+        default_id="main",
+        main_key="main",
+        default_zone=zone,
+        _prefix=prefix,
+    )
+
+
+NOBODY: Any = None
+ROSTER = roster()
+
+
+class NoTools(Toolbox):
+    def for_turn(self, agent: AgentProfile, **_: Any) -> Sequence[Tool]:
+        return ()
 
 
 class StillClock:
@@ -63,7 +98,7 @@ class Scripted:
 class House:
     """A conversation with everything around it in one process."""
 
-    def __init__(self, database: Database, agent: Scripted, **persona: Any) -> None:
+    def __init__(self, database: Database, agent: Scripted, *, roster: Roster = ROSTER) -> None:
         clock = StillClock()
         self.database = database
         self.agent = agent
@@ -76,10 +111,8 @@ class House:
             turns=Turns(database=database, lanes=lanes, agents=agent, clock=clock),
             bus=bus,
             clock=clock,
-            persona_of=lambda agent_id: Persona(
-                agent_id=agent_id, system_prompt="be kind", **persona
-            ),
-            tools_for=lambda _chat, _persona: (),
+            roster=lambda: roster,
+            toolbox=NoTools(jobs=NOBODY, outlet=NOBODY, roster=lambda: roster),
         )
 
     async def event(self, text: str, **changes: Any) -> None:
@@ -114,18 +147,18 @@ async def test_an_answer_is_in_the_session_and_in_the_outbox(database: Database)
     assert await house.outbox() == [("chat:r1:1", "Hello Ada", State.QUEUED)]
     history = await database.read(lambda tx: recall(tx, KEY))
     assert [message.text for message in history] == ["hello", "Hello Ada"]
-    assert house.agent.asked[0].system_prompt.startswith("be kind")
+    assert house.agent.asked[0].system_prompt.startswith(prompt.system("main", "chat"))
 
 
 async def test_whoever_is_asked_for_a_reminder_knows_the_time(database: Database) -> None:
-    house = House(database, Scripted("I will"), zone=ZoneInfo("Asia/Tokyo"))
+    house = House(database, Scripted("I will"), roster=roster(zone=ZoneInfo("Asia/Tokyo")))
     await house.conversation.receive(CHAT)
     told = "Current time: Sunday 2026-03-01 21:00 (Asia/Tokyo) / 2026-03-01T12:00:00Z"
     assert told in house.agent.asked[0].system_prompt
 
 
 async def test_what_stands_before_an_answer_is_not_remembered(database: Database) -> None:
-    house = House(database, Scripted("Hello Ada"), prefix=lambda _, __: "[Molty]")
+    house = House(database, Scripted("Hello Ada"), roster=roster(prefix="[Molty]"))
     answer = await house.conversation.receive(CHAT)
     assert answer.payloads == ("Hello Ada",)
     assert [text for _, text, _ in await house.outbox()] == ["[Molty] Hello Ada"]
@@ -273,16 +306,3 @@ async def test_the_bus_hears_of_the_turn_in_order_and_after_it_is_stored(
     final = house.told[-1].payload
     assert final["message"]["content"] == [{"type": "text", "text": "Hello"}]
     assert (final["runId"], final["sessionKey"], final["seq"]) == ("r1", KEY, 1)
-
-
-@pytest.mark.parametrize(
-    "noise",
-    ["woken, reason periodic", "Heartbeat poll", "a heartbeat wake came", "Read HEARTBEAT.md now"],
-)
-def test_noise_is_left_out(noise: str) -> None:
-    assert preamble(noise, at=NOON) == ()
-
-
-def test_a_node_line_loses_its_last_input() -> None:
-    (line,) = preamble("Node: mac · last input 3s ago · awake", at=NOON)
-    assert line.endswith("Node: mac · awake")

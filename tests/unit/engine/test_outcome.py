@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.outcome import Verdict, classify, strip_token
+from engine.outcome import Verdict, classify, for_person, strip_token
 from jobs.ledger import Outcome, SkipReason
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "heartbeat_fixtures.json"
@@ -85,3 +85,19 @@ def test_the_response_prefix_is_added_once() -> None:
 
 def test_a_relayed_event_is_sent_however_short() -> None:
     assert classify(["HEARTBEAT_OK build failed"], bare_ack_only=True).text == "build failed"
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        ("Hello.", "Hello."),
+        ("HEARTBEAT_OK", ""),
+        ("Hello. HEARTBEAT_OK", "Hello."),
+        ("NO_REPLY", ""),
+        ('"no_reply"', ""),
+        ("**NO_REPLY**.\n", ""),
+        ("NO_REPLY is what I say", "NO_REPLY is what I say"),
+    ],
+)
+def test_a_person_sees_no_tokens(payload: str, told: str) -> None:
+    assert for_person(payload) == told
