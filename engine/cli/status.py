@@ -184,13 +184,15 @@ def _cron_words(view: View) -> str:
     if cron.get("enabled") is False:
         return "switched off (cron.enabled)"
     count = cron.get("jobs", 0)
-    told = f"{count} job{'' if count == 1 else 's'}, next {relative(_next(cron), view.now)}"
+    told = f"{count} job{'' if count == 1 else 's'}"
+    if following := _next(cron):
+        told = f"{told}, next {relative(following, view.now)}"
     aside = len(cron.get("quarantined") or ())
     return f"{told}; {aside} set aside, not readable: engine cron status" if aside else told
 
 
 def _next(cron: Mapping[str, Any]) -> int | None:
-    found = cron.get("nextWakeAtMs") or cron.get("nextRunAtMs")
+    found = cron.get("nextRunAtMs")  # not nextWakeAtMs: the engine wakes for beats too
     return int(found) if found else None
 
 

@@ -93,7 +93,8 @@ def counts(tx: Tx, now: datetime) -> dict[str, Any]:
             by_status[status] = by_status.get(status, 0) + count
     return {
         "jobs": job_rows.select(tx, JobQuery(enabled=None, limit=0)).total,
-        "nextWakeAtMs": ms(job_rows.next_due(tx)),
+        "nextWakeAtMs": ms(job_rows.next_due(tx)),  # of beats too
+        "nextRunAtMs": ms(job_rows.next_run(tx)),
         "running": by_status.get(RunStatus.RUNNING, 0),
         "queued": by_status.get(RunStatus.CLAIMED, 0) + by_status.get(RunStatus.DEFERRED, 0),
         "missed24h": by_status.get(RunStatus.MISSED, 0),

@@ -67,6 +67,11 @@ _DUE_FIRST: Final = _DUE + _ORDER
 _DUE_BEHIND: Final = f"{_DUE} AND (next_run_at, seq) > (?, ?){_ORDER}"
 _NEXT: Final = f"SELECT min(next_run_at) FROM jobs WHERE {_WAITING}"
 
+_NEXT_RUN: Final = (
+    f"SELECT next_run_at FROM jobs WHERE {_WAITING} AND kind != 'heartbeat'"
+    " ORDER BY next_run_at LIMIT 1"
+)
+
 _LATER: Final = f"{_NEXT} AND next_run_at > ?"
 
 
@@ -255,6 +260,11 @@ def due_and_next(
 def next_due(tx: Tx) -> datetime | None:
     """Return the earliest instant at which a job comes due."""
     return instant(tx.exec_driver_sql(_NEXT).scalar())
+
+
+def next_run(tx: Tx) -> datetime | None:
+    """Return when the next job comes due that is no agent's heartbeat."""
+    return instant(tx.exec_driver_sql(_NEXT_RUN).scalar())
 
 
 def to_watch(tx: Tx, now: datetime) -> list[StoredJob]:

@@ -331,6 +331,14 @@ async def test_the_next_due_instant_is_the_earliest_of_the_waiting(store: Databa
     assert await store.read(jobs.next_due) == NOON + HOUR
 
 
+async def test_the_next_run_is_no_heartbeats(store: Database) -> None:
+    await put(store, beat("main"), at=NOON)
+    assert await store.read(jobs.next_run) is None
+    await put(store, job("a"), at=NOON + HOUR)
+    assert await store.read(jobs.next_due) == NOON
+    assert await store.read(jobs.next_run) == NOON + HOUR
+
+
 # -- claims (P1) ---------------------------------------------------------------------------
 
 

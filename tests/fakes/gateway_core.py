@@ -27,7 +27,8 @@ class FakeScheduling:
         self.jobs: dict[str, dict[str, Any]] = {}
 
     async def status(self) -> dict[str, Any]:
-        return {"enabled": True, "jobs": len(self.jobs), "nextWakeAtMs": None}
+        nothing = {"nextWakeAtMs": None, "nextRunAtMs": None}
+        return {"enabled": True, "jobs": len(self.jobs), **nothing}
 
     async def list(self, params: Mapping[str, Any]) -> dict[str, Any]:
         self.said.append(("list", dict(params)))

@@ -449,7 +449,7 @@ async def test_the_status_counts_jobs_and_what_went_wrong_in_a_day(house: House)
     house.settings = replace(house.settings, enabled=False)
     status = await house.desk.status()
     assert (status["enabled"], status["jobs"], status["errors24h"]) == (False, 1, 1)
-    assert status["nextWakeAtMs"] == job["nextRunAtMs"]
+    assert status["nextRunAtMs"] == status["nextWakeAtMs"] == job["nextRunAtMs"]
     await house.desk.remove(job["id"], by="ops")
     assert (await house.desk.status())["jobs"] == 0
 
