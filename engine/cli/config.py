@@ -62,7 +62,8 @@ def validate(ctx: click.Context, /, as_json: bool) -> int:
     exists = "" if loaded.exists else " (no such file: the built-in defaults)"
     click.echo(f"valid: {shown(loaded.path, at.paths)}{exists}")
     for note in loaded.notes:
-        click.echo(f"{note.level}: {note.path}: {note.message}", err=True)
+        words = note.message.removeprefix(f"{note.path}: ")  # some name their place themselves
+        click.echo(f"{note.level}: {note.path}: {words}", err=True)
     return 0
 
 

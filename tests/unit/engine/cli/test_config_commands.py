@@ -141,3 +141,11 @@ def test_the_schema_is_json(engine: Engine) -> None:
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_completion_is_a_script_for_the_shell(engine: Engine, shell: str) -> None:
     assert "_ENGINE_COMPLETE" in engine("completion", shell).out
+
+
+def test_a_note_names_its_place_once(engine: Engine, file: Path) -> None:
+    file.write_text(
+        '{channels: {telegram: {accounts: {a: {botToken: "1:x"}, b: {botToken: "2:y"}}}}}'
+    )
+    told = engine("config", "validate").err
+    assert "warning: channels.telegram: multiple accounts are configured" in told
