@@ -29,6 +29,7 @@ from engine.log import Redactor, set_up
 from engine.vitals import Vitals, keep
 from gateway import settings
 from gateway.auth.gatekeeper import Gatekeeper
+from gateway.channels import configured
 from gateway.channels.base import Channel
 from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
@@ -158,19 +159,19 @@ class Gateway:
                 places=self._loaded.job_places(),
             ),
         )
-        channels = settings.channels(config, engine, self._environ)
+        channels = configured.channels(config, database, self._environ, clock=clock, bus=engine.bus)
         sender = Sender(
             database,
             channels,
             clock=clock,
             bus=engine.bus,
-            resend_unknown=lambda route: settings.resends(self._loaded.config, route.channel),
+            resend_unknown=lambda route: configured.resends(self._loaded.config, route),
             vitals=engine.vitals,
         )
         reception = Reception(
             database,
             clock=clock,
-            policy_of=lambda *where: settings.talk_policy(self._loaded.config, *where),
+            policy_of=lambda *where: configured.talk_policy(self._loaded.config, *where),
             agent_of=lambda message: effective.agent_of(
                 self._loaded.config, message.channel, message.account_id
             ),

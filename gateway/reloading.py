@@ -19,6 +19,7 @@ from engine.config.paths import Paths
 from engine.core import Engine
 from engine.log import Redactor
 from gateway import settings
+from gateway.channels import configured
 from gateway.channels.base import Channel
 from jobs.errors import ConfigInvalid, EngineError, StoreUnavailable
 
@@ -86,7 +87,13 @@ class Reloader:
             return
         plan = reload.plan(old, new, mode="hot")
         self.redact.learn(fresh.secrets)
-        made = settings.channels(fresh.config, self.engine, self.environ)
+        made = configured.channels(
+            fresh.config,
+            self.engine.database,
+            self.environ,
+            clock=self.engine.clock,
+            bus=self.engine.bus,
+        )
         await self.engine.apply(fresh.config, fresh.job_places())
         self.force.loaded = fresh
         changed = [change.dotted for change in plan.changes]

@@ -8,30 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from engine.clock import SystemClock
-from engine.config import effective, jobs
+from engine.config import jobs
 from engine.config.load import Loaded, load
 from engine.config.paths import Paths, host_zone
 from engine.config.schema import Config
-from engine.core import Engine
-from engine.record import finished
-from engine.route import JOB_WEBHOOKS
-from engine.store import sessions
 from gateway.auth.policy import Mode, Policy
-from gateway.channels.base import Channel
-from gateway.channels.local import LocalChannel
-from gateway.channels.policy import GroupRule, Policy as TalkPolicy
-from gateway.channels.telegram.account import TelegramAccount
-from gateway.channels.telegram.channel import TelegramChannel
-from gateway.channels.webhook.channel import WebhookChannel
-from gateway.channels.webhook.wire import WebhookAccount
 from jobs.errors import ConfigInvalid, OwnershipRefused
-from jobs.store import runs
 from jobs.store.db import Database
 
 log = logging.getLogger(__name__)
@@ -182,154 +170,3 @@ async def open_database(config: Config, paths: Paths) -> Database:
     """The store the config names, else the file in the home."""
     url = config.store.url.reveal() if config.store.url else None
     return await Database.open(url or paths.database)
-
-
-def channels(config: Config, engine: Engine, environ: Mapping[str, str]) -> dict[str, Channel]:
-    """The local inbox, and every channel that is configured and switched on."""
-    channels: dict[str, Channel] = {
-        "local": LocalChannel(engine.database, clock=engine.clock, bus=engine.bus)
-    }
-    telegram = config.channels.telegram
-    if telegram is not None and telegram.enabled:
-        accounts = [
-            one
-            for ident, account in effective.telegram_accounts(config).items()
-            if (one := _telegram_account(ident, account, environ)) is not None
-        ]
-        channels["telegram"] = TelegramChannel(
-            accounts, clock=engine.clock, bus=engine.bus, load_cursor=_cursor_of(engine.database)
-        )
-    channels["webhook"] = WebhookChannel(
-        _webhooks(config), clock=engine.clock, facts_of=_facts_of(engine.database)
-    )
-    return channels
-
-
-def _webhooks(config: Config) -> list[WebhookAccount]:
-    """The configured places, and the account of jobs that name a URL themselves."""
-    cron, found = config.cron, list[WebhookAccount]()
-    hosts = cron.webhook_ssrf_policy
-    found.append(
-        WebhookAccount(
-            id=JOB_WEBHOOKS,
-            secret=cron.webhook_token.reveal() if cron.webhook_token else None,
-            bearer=True,
-            allow_private=hosts.dangerously_allow_private_network,
-            allowed_hosts=hosts.allowed_hostnames,
-            blocked_hosts=hosts.blocked_hostnames,
-        )
-    )
-    webhook = config.channels.webhook
-    if webhook is None or not webhook.enabled:
-        return found
-    places = {effective.DEFAULT_ACCOUNT: webhook, **webhook.accounts}
-    return found + [
-        WebhookAccount(
-            id=ident,
-            url=place.url.reveal(),
-            secret=place.secret.reveal() if place.secret else None,
-            format=place.format,
-            enabled=place.enabled,
-            allow_private=place.allow_private,
-            probe_url=place.probe_url,
-        )
-        for ident, place in places.items()
-        if place.url is not None
-    ]
-
-
-def _facts_of(database: Database) -> Callable[[str], Awaitable[Mapping[str, Any]]]:
-    async def facts(run_id: str) -> Mapping[str, Any]:
-        run = await database.read(lambda tx: runs.get(tx, run_id))
-        return finished(run) if run is not None and run.kind == "cron" else {}
-
-    return facts
-
-
-def _cursor_of(database: Database) -> Any:
-    async def cursor(channel: str, account: str) -> str | None:
-        return await database.read(lambda tx: sessions.cursor(tx, channel, account))
-
-    return cursor
-
-
-def _telegram_account(
-    ident: str, account: Any, environ: Mapping[str, str]
-) -> TelegramAccount | None:
-    token, source = None, None
-    if account.bot_token:
-        token, source = account.bot_token.reveal(), "config"
-    elif account.token_file:
-        token, source = token_from_file(ident, account), "file"
-    elif ident == effective.DEFAULT_ACCOUNT and environ.get("TELEGRAM_BOT_TOKEN"):
-        token, source = environ["TELEGRAM_BOT_TOKEN"], "env"
-    if not token:
-        log.warning("telegram account has no token", extra={"account": ident})
-        return None
-    more = {"api_root": account.api_root} if account.api_root else {}
-    policy = _talk_policy(account)
-    return TelegramAccount(
-        id=ident,
-        token=token,
-        name=account.name,
-        enabled=account.enabled is not False,
-        token_source=source,
-        allow_from=policy.allow_from,
-        dm_policy=policy.dm,
-        group_policy=policy.group,
-        groups=policy.groups,
-        group_allow_from=policy.group_allow_from,
-        **more,
-    )
-
-
-def token_from_file(ident: str, account: Any) -> str | None:
-    """A bot's token from its file; an enabled account whose file is gone stops the start (§5)."""
-    path = Path(account.token_file).expanduser()
-    try:
-        return path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        if account.enabled is False:
-            return None
-        raise ConfigInvalid(
-            f"telegram account {ident} has no token",
-            why=f"its tokenFile {path} cannot be read: {_reason_of(error)}",
-            fix="correct channels.telegram.tokenFile, or disable the account",
-        ) from error
-
-
-def _talk_policy(account: Any) -> TalkPolicy:
-    groups = None
-    if account.groups is not None:
-        groups = {
-            ident: GroupRule(
-                require_mention=group.require_mention is not False,
-                allow_from=effective.clean(group.allow_from or ()),
-                enabled=group.enabled,
-            )
-            for ident, group in account.groups.items()
-        }
-    return TalkPolicy(
-        dm=account.dm_policy or "pairing",
-        allow_from=effective.clean(account.allow_from or ()),
-        group=account.group_policy or "allowlist",
-        groups=groups,
-        group_allow_from=effective.clean(account.group_allow_from)
-        if account.group_allow_from is not None
-        else None,
-    )
-
-
-def talk_policy(config: Config, channel: str, account_id: str) -> TalkPolicy:
-    """Who may talk to this account; nobody where no account is."""
-    if channel == "telegram":
-        account = effective.telegram_accounts(config).get(account_id.lower())
-        if account is not None:
-            return _talk_policy(account)
-    return TalkPolicy(dm="disabled")
-
-
-def resends(config: Config, channel: str) -> bool:
-    """Whether a message that may have arrived is sent again (onUnknown)."""
-    section = getattr(config.channels, channel, None)
-    return getattr(section, "on_unknown", "keep") == "resend"

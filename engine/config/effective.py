@@ -76,6 +76,17 @@ def qq_accounts(config: Config) -> dict[str, QqAccount]:
     return _accounts(QqAccount, channel, channel.accounts, top=channel.app_id is not None)
 
 
+def chat_account(config: Config, channel: str, account_id: str) -> AccountKeys | None:
+    """One account of a chat channel, over its channel; None where nobody configured it."""
+    match PREFIXES.get(channel):
+        case "telegram":
+            return telegram_accounts(config).get(account_id.lower())
+        case "qqbot":
+            return qq_accounts(config).get(account_id.lower())
+        case _:
+            return None
+
+
 def _accounts(
     kind: type[A], channel: AccountKeys, own: Mapping[str, A], *, top: bool
 ) -> dict[str, A]:

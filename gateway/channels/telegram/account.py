@@ -15,7 +15,6 @@ from typing import Any, Final
 from engine.target import ChatType, Peer, Route
 from gateway.channels.base import Inbound
 from gateway.channels.pace import Scope
-from gateway.channels.policy import GroupRule, Policy
 
 API_ROOT: Final = "https://api.telegram.org"
 ALLOWED_UPDATES: Final = ("message", "callback_query")
@@ -52,24 +51,9 @@ class TelegramAccount:
     enabled: bool = True
     token_source: str | None = None  # config | env | file
     allow_from: tuple[str, ...] = ()
-    dm_policy: str = "pairing"
-    group_policy: str = "allowlist"
-    groups: Mapping[str, GroupRule] | None = None
-    group_allow_from: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"TelegramAccount(id={self.id!r}, api_root={self.api_root!r}, token=<hidden>)"
-
-    @property
-    def policy(self) -> Policy:
-        """Who may talk through it."""
-        return Policy(
-            dm=self.dm_policy,
-            allow_from=self.allow_from,
-            group=self.group_policy,
-            groups=self.groups,
-            group_allow_from=self.group_allow_from,
-        )
 
 
 @dataclass(frozen=True, slots=True)

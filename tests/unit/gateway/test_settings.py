@@ -54,17 +54,3 @@ def test_a_token_file_that_cannot_be_read_stops_the_start_in_words(
     with pytest.raises(ConfigInvalid, match=r"gateway\.token: .+Fix: ") as refused:
         token(tmp_path)
     assert refused.value.exit_status == 78
-
-
-@pytest.mark.parametrize("enabled", [True, None])
-def test_a_bot_whose_token_file_is_gone_stops_the_start_in_words(
-    tmp_path: Path, enabled: bool | None
-) -> None:
-    gone = tmp_path / "bot.token"
-    config = Config.model_validate({"channels": {"telegram": {"tokenFile": str(gone)}}})
-    telegram = config.channels.telegram
-    assert telegram is not None
-    with pytest.raises(ConfigInvalid, match=rf"tokenFile {gone} cannot be read: No such file"):
-        settings.token_from_file("default", telegram.model_copy(update={"enabled": enabled}))
-    off = telegram.model_copy(update={"enabled": False})
-    assert settings.token_from_file("default", off) is None

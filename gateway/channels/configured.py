@@ -1,0 +1,176 @@
+"""From the config in force to channels, their accounts, and who may talk (channels.md §2, §3)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.clock import Clock
+from engine.config import effective
+from engine.config.schema import Config
+from engine.config.schema.channels import AccountKeys, TelegramAccount as TelegramKeys
+from engine.events import Bus
+from engine.record import finished
+from engine.route import JOB_WEBHOOKS
+from engine.store import sessions
+from engine.target import Route
+from gateway.channels.base import Channel
+from gateway.channels.local import LocalChannel
+from gateway.channels.policy import GroupRule, Policy as TalkPolicy
+from gateway.channels.telegram.account import API_ROOT, TelegramAccount
+from gateway.channels.telegram.channel import LoadCursor, TelegramChannel
+from gateway.channels.webhook.channel import WebhookChannel
+from gateway.channels.webhook.wire import WebhookAccount
+from jobs.errors import ConfigInvalid
+from jobs.store import runs
+from jobs.store.db import Database
+
+log = logging.getLogger(__name__)
+
+
+def channels(
+    config: Config, database: Database, environ: Mapping[str, str], *, clock: Clock, bus: Bus
+) -> dict[str, Channel]:
+    """The local inbox, and every channel that is configured and switched on."""
+    made: dict[str, Channel] = {"local": LocalChannel(database, clock=clock, bus=bus)}
+    telegram = config.channels.telegram
+    if telegram is not None and telegram.enabled:
+        accounts = [
+            one
+            for ident, account in effective.telegram_accounts(config).items()
+            if (one := _telegram_account(ident, account, environ)) is not None
+        ]
+        made["telegram"] = TelegramChannel(
+            accounts, clock=clock, bus=bus, load_cursor=_cursor_of(database)
+        )
+    made["webhook"] = WebhookChannel(_webhooks(config), clock=clock, facts_of=_facts_of(database))
+    return made
+
+
+def _webhooks(config: Config) -> list[WebhookAccount]:
+    """The configured places, and the account of jobs that name a URL themselves."""
+    cron, found = config.cron, list[WebhookAccount]()
+    hosts = cron.webhook_ssrf_policy
+    found.append(
+        WebhookAccount(
+            id=JOB_WEBHOOKS,
+            secret=cron.webhook_token.reveal() if cron.webhook_token else None,
+            bearer=True,
+            allow_private=hosts.dangerously_allow_private_network,
+            allowed_hosts=hosts.allowed_hostnames,
+            blocked_hosts=hosts.blocked_hostnames,
+        )
+    )
+    webhook = config.channels.webhook
+    if webhook is None or not webhook.enabled:
+        return found
+    places = {effective.DEFAULT_ACCOUNT: webhook, **webhook.accounts}
+    return found + [
+        WebhookAccount(
+            id=ident,
+            url=place.url.reveal(),
+            secret=place.secret.reveal() if place.secret else None,
+            format=place.format,
+            enabled=place.enabled,
+            allow_private=place.allow_private,
+            probe_url=place.probe_url,
+        )
+        for ident, place in places.items()
+        if place.url is not None
+    ]
+
+
+def _facts_of(database: Database) -> Callable[[str], Awaitable[Mapping[str, Any]]]:
+    async def facts(run_id: str) -> Mapping[str, Any]:
+        run = await database.read(lambda tx: runs.get(tx, run_id))
+        return finished(run) if run is not None and run.kind == "cron" else {}
+
+    return facts
+
+
+def _cursor_of(database: Database) -> LoadCursor:
+    async def cursor(channel: str, account: str) -> str | None:
+        return await database.read(lambda tx: sessions.cursor(tx, channel, account))
+
+    return cursor
+
+
+def _telegram_account(
+    ident: str, account: TelegramKeys, environ: Mapping[str, str]
+) -> TelegramAccount | None:
+    token, source = None, None
+    if account.bot_token:
+        token, source = account.bot_token.reveal(), "config"
+    elif account.token_file:
+        token, source = token_from_file(ident, account), "file"
+    elif ident == effective.DEFAULT_ACCOUNT and environ.get("TELEGRAM_BOT_TOKEN"):
+        token, source = environ["TELEGRAM_BOT_TOKEN"], "env"
+    if not token:
+        log.warning("telegram account has no token", extra={"account": ident})
+        return None
+    return TelegramAccount(
+        id=ident,
+        token=token,
+        api_root=account.api_root or API_ROOT,
+        name=account.name,
+        enabled=account.enabled,
+        token_source=source,
+        allow_from=effective.clean(account.allow_from or ()),
+    )
+
+
+def token_from_file(ident: str, account: TelegramKeys) -> str | None:
+    """A bot's token from its file; an enabled account whose file is gone stops the start (§5)."""
+    path = Path(account.token_file or "").expanduser()
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        if not account.enabled:
+            return None
+        raise ConfigInvalid(
+            f"telegram account {ident} has no token",
+            why=f"its tokenFile {path} cannot be read: {_why(error)}",
+            fix="correct channels.telegram.tokenFile, or disable the account",
+        ) from error
+
+
+def _talk_policy(account: AccountKeys, group_default: str | None) -> TalkPolicy:
+    groups = None
+    if account.groups is not None:
+        groups = {
+            ident: GroupRule(
+                require_mention=group.require_mention is not False,
+                allow_from=effective.clean(group.allow_from or ()),
+                enabled=group.enabled,
+            )
+            for ident, group in account.groups.items()
+        }
+    return TalkPolicy(
+        dm=account.dm_policy or "pairing",
+        allow_from=effective.clean(account.allow_from or ()),
+        group=account.group_policy or group_default or "allowlist",
+        groups=groups,
+        group_allow_from=effective.clean(account.group_allow_from)
+        if account.group_allow_from is not None
+        else None,
+    )
+
+
+def talk_policy(config: Config, channel: str, account_id: str) -> TalkPolicy:
+    """Who may talk to this account; nobody where no account is."""
+    account = effective.chat_account(config, channel, account_id)
+    if account is None:
+        return TalkPolicy(dm="disabled")
+    return _talk_policy(account, config.channels.defaults.group_policy)
+
+
+def resends(config: Config, route: Route) -> bool:
+    """Whether a message that may have arrived is sent again (`onUnknown`, channels.md §11)."""
+    account = effective.chat_account(config, route.channel, route.account_id)
+    return account is not None and account.on_unknown == "resend"
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "it is not UTF-8 text"
