@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from jobs.model import StoredJob
 from jobs.schedule import At, Cron, Every, Schedule, nonexistent
-from jobs.wallclock import EPOCH
+from jobs.wallclock import at, ms
 
 MOST: Final = 100  # places of each kind that are named one by one
 _MS: Final = timedelta(milliseconds=1)
@@ -113,8 +113,8 @@ class JobAudit:
         told: dict[str, Any] = {"jobId": self.job_id, "name": self.name, "kind": self.kind}
         if self.stretch is not None:
             told |= {
-                "fromMs": _ms(self.stretch.first),
-                "untilMs": _ms(self.stretch.last),
+                "fromMs": ms(self.stretch.first),
+                "untilMs": ms(self.stretch.last),
                 "bound": self.stretch.bound.value,
             }
         return {
@@ -123,13 +123,13 @@ class JobAudit:
             "recorded": self.recorded,
             "missing": self.missing,
             "holes": [
-                {"fromMs": _ms(one.first), "toMs": _ms(one.last), "count": one.count}
+                {"fromMs": ms(one.first), "toMs": ms(one.last), "count": one.count}
                 for one in self.holes
             ],
             "duplicates": self.duplicates,
-            "duplicateSlotsMs": [_ms(at) for at in self.doubled],
+            "duplicateSlotsMs": [ms(slot) for slot in self.doubled],
             "strays": self.strays,
-            "straySlotsMs": [_ms(at) for at in self.strayed],
+            "straySlotsMs": [ms(slot) for slot in self.strayed],
             "unfinished": self.unfinished,
             "waiting": self.waiting,
         }
@@ -150,8 +150,13 @@ class Audit:
         return sum(job.missing for job in self.jobs)
 
     @property
+    def ok(self) -> bool:
+        """Whether no slot lacks its row, and none has two."""
+        return not any(job.missing or job.duplicates for job in self.jobs)
+
+    @property
     def clean(self) -> bool:
-        """Whether every slot has its one row."""
+        """Whether every slot has its one row, and every row its slot."""
         return all(job.clean for job in self.jobs)
 
     def to_json(self) -> dict[str, Any]:
@@ -169,11 +174,11 @@ class Audit:
             )
         }
         return {
-            "ok": not self.missing,
+            "ok": self.ok,
             "clean": self.clean,
-            "sinceMs": _ms(self.window.since),
-            "untilMs": _ms(self.window.until),
-            "keptSinceMs": _ms(self.kept_since),
+            "sinceMs": ms(self.window.since),
+            "untilMs": ms(self.window.until),
+            "keptSinceMs": ms(self.kept_since),
             **total,
             "jobs": [job.to_json() for job in self.jobs],
             "unreadable": list(self.unreadable),
@@ -250,12 +255,12 @@ def _once(
     stored: StoredJob, schedule: At, found: Stretch, rows: Iterable[Recorded]
 ) -> dict[str, Any]:
     """A one-shot: the row of its instant, or of the moment it was stored just after it."""
-    at = _ms(schedule.at)
+    due = ms(schedule.at)
     expected = stored.job.enabled and found.first <= schedule.at <= found.last
     mine, others, unfinished = 0, [], 0
     for row in rows:
         unfinished += not row.final
-        if at <= row.slot <= at + _MINUTE:
+        if due <= row.slot <= due + _MINUTE:
             mine += 1
         else:
             others.append(row.slot)
@@ -268,7 +273,7 @@ def _once(
         "duplicates": max(mine - 1, 0),
         "doubled": (schedule.at,) if mine > 1 else (),
         "strays": len(others),
-        "strayed": tuple(_at(slot) for slot in others[:MOST]),
+        "strayed": tuple(at(slot) for slot in others[:MOST]),
         "unfinished": unfinished,
     }
 
@@ -312,9 +317,9 @@ class _Comparison:
             "missing": self._missing,
             "holes": tuple(self._holes),
             "duplicates": self._duplicates,
-            "doubled": tuple(_at(slot) for slot in self._doubled),
+            "doubled": tuple(at(slot) for slot in self._doubled),
             "strays": self._strays,
-            "strayed": tuple(_at(slot) for slot in self._strayed),
+            "strayed": tuple(at(slot) for slot in self._strayed),
             "unfinished": self._unfinished,
         }
 
@@ -358,7 +363,7 @@ class _Comparison:
 
     def _hole(self, first: int, last: int, count: int) -> None:
         if len(self._holes) < MOST:
-            self._holes.append(Hole(_at(first), _at(last), count))
+            self._holes.append(Hole(at(first), at(last), count))
 
     def _stray(self, slot: int, count: int) -> None:
         self._strays += count
@@ -370,8 +375,8 @@ class _Slots:
     """The slots of a stretch in order: one by one where there are rows, counted where not."""
 
     def __init__(self, schedule: Every | Cron, found: Stretch) -> None:
-        self.first = _ms(found.first)
-        self.last = _ms(found.last)
+        self.first = ms(found.first)
+        self.last = ms(found.last)
         self._schedule = schedule
         self._lost_days = _lost_days(schedule, found)
         self._walk: Iterator[int] = iter(())
@@ -387,7 +392,7 @@ class _Slots:
         if self.now is None or self.now >= to:
             return 0
         end = min(to, self.last + 1)
-        count = self._schedule.count(_at(self.now - 1), _at(end - 1))
+        count = self._schedule.count(at(self.now - 1), at(end - 1))
         count += sum(self.now <= day < end for day in self._lost_days)
         self._from(end)
         return count
@@ -396,8 +401,8 @@ class _Slots:
         """Return the last slot before an instant; there is one."""
         end = min(instant, self.last + 1)
         day = max((day for day in self._lost_days if day < end), default=0)
-        found = self._schedule.previous(_at(end))
-        return day if found is None else max(day, _ms(found))
+        found = self._schedule.previous(at(end))
+        return day if found is None else max(day, ms(found))
 
     def _from(self, start: int) -> None:
         self._walk = self._slots(start)
@@ -406,7 +411,7 @@ class _Slots:
     def _slots(self, start: int) -> Iterator[int]:
         days = iter([day for day in self._lost_days if day >= start])
         day = next(days, None)
-        for slot in self._schedule.instants(_at(start - 1), _at(self.last)):
+        for slot in self._schedule.instants(at(start - 1), at(self.last)):
             while day is not None and day < slot:
                 yield day
                 day = next(days, None)
@@ -426,12 +431,4 @@ def _lost_days(schedule: Schedule, found: Stretch) -> list[int]:
         start = schedule.next_after(start) or found.last
     if start >= found.last:
         return []
-    return [_ms(slot.instant) for slot in nonexistent(schedule, start, found.last)]
-
-
-def _ms(instant: datetime) -> int:
-    return (instant - EPOCH) // _MS
-
-
-def _at(ms: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=ms)
+    return [ms(slot.instant) for slot in nonexistent(schedule, start, found.last)]

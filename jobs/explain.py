@@ -28,7 +28,7 @@ from jobs.schedule import (
 )
 from jobs.speech import SPEECHES, Language, note
 from jobs.speech.shape import Shape, dates_of, shape_of, week_of
-from jobs.wallclock import EPOCH, zone
+from jobs.wallclock import ms, zone
 from jobs.written import parse_at, parse_schedule
 
 YEAR: Final = timedelta(days=365)
@@ -82,7 +82,7 @@ class Slot:
         slot = self.occurrence
         told: dict[str, Any] = {
             "utc": _utc(slot.instant),
-            "atMs": (slot.instant - EPOCH) // _MS,
+            "atMs": ms(slot.instant),
             "local": _wall(self.local),
             "offset": _offset(self.local),
             "other": _wall(self.other),

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from jobs.model import HeartbeatBeat, StoredJob
 from jobs.schedule import At
-from jobs.wallclock import EPOCH
+from jobs.wallclock import at as instant_at, ms
 
 LONGEST: Final = timedelta(days=14)
 MOST: Final = 500  # slots of one job that are named one by one
@@ -54,7 +54,7 @@ class Row:
             "kind": self.kind,
             "agentId": self.agent_id,
             "total": self.total,
-            "slotsMs": [_ms(slot) for slot in self.slots],
+            "slotsMs": [ms(slot) for slot in self.slots],
             "cells": list(self.cells),
             "quiet": list(self.quiet),
             "overdue": self.overdue,
@@ -71,7 +71,7 @@ class HotSpot:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as `cron timeline --json` prints it."""
-        return {"atMs": _ms(self.minute), "due": len(self.jobs), "jobs": list(self.jobs)}
+        return {"atMs": ms(self.minute), "due": len(self.jobs), "jobs": list(self.jobs)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +91,13 @@ class Timeline:
     def to_json(self) -> dict[str, Any]:
         """Return it as `cron timeline --json` prints it."""
         return {
-            "fromMs": _ms(self.start),
-            "untilMs": _ms(self.until),
+            "fromMs": ms(self.start),
+            "untilMs": ms(self.until),
             "cellMs": self.cell // _MS,
             "maxConcurrentRuns": self.most_at_once,
             "jobs": [row.to_json() for row in self.rows],
             "activeHours": {
-                agent: [{"fromMs": _ms(one.opens), "untilMs": _ms(one.closes)} for one in windows]
+                agent: [{"fromMs": ms(one.opens), "untilMs": ms(one.closes)} for one in windows]
                 for agent, windows in self.hours.items()
             },
             "hotSpots": [spot.to_json() for spot in self.hot_spots],
@@ -115,11 +115,13 @@ def timeline(
     most_at_once: int,
     hours: Mapping[str, tuple[Open, ...]],
     default_agent: str = "main",
+    after: datetime | None = None,
 ) -> Timeline:
-    """Lay out the slots after ``start``, up to ``until``, of every job that is switched on.
+    """Lay out the slots after ``start`` (or ``after``) up to ``until`` of jobs switched on.
 
     Beats are not limited by how many jobs may run at once (design.md §1).
     """
+    span = _Span(start, after or start, until)
     rows = []
     due: dict[int, list[str]] = defaultdict(list)  # of each minute, jobs that count
     shared: dict[int, int] = defaultdict(int)
@@ -127,7 +129,7 @@ def timeline(
         if not stored.job.enabled:
             continue
         agent = stored.job.agent_id or default_agent
-        row, minutes = _row(stored, agent, start, until, cell, hours.get(agent))
+        row, minutes = _row(stored, agent, span, cell, hours.get(agent))
         rows.append(row)
         for minute in minutes:
             shared[minute] += 1
@@ -143,7 +145,7 @@ def timeline(
         rows=tuple(rows),
         hours=hours,
         hot_spots=tuple(
-            HotSpot(EPOCH + minute * _MINUTE * _MS, tuple(sorted(due[minute])))
+            HotSpot(instant_at(minute * _MINUTE), tuple(sorted(due[minute])))
             for minute in hot[:MOST_HOT]
         ),
         hot=len(hot),
@@ -151,29 +153,35 @@ def timeline(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    start: datetime  # of the first cell
+    after: datetime  # slots after this instant count
+    until: datetime
+
+
 def _row(
     stored: StoredJob,
     agent: str,
-    start: datetime,
-    until: datetime,
+    span: _Span,
     cell: timedelta,
     windows: tuple[Open, ...] | None,
 ) -> tuple[Row, set[int]]:
     """Return a job's row and the minutes in which it is due."""
-    first, width = _ms(start), cell // _MS
-    cells = [0] * -(-(_ms(until) - first) // width)
+    first, width = ms(span.start), cell // _MS
+    cells = [0] * -(-(ms(span.until) - first) // width)
     quiet = [0] * len(cells)
     slots: list[datetime] = []
     minutes: set[int] = set()
     total = 0
     waits = _mind_hours(stored) and windows is not None
-    for at in _instants(stored, start, until):
+    for at in _instants(stored, span.after, span.until):
         total += 1
         minutes.add(at // _MINUTE)
         index = min((at - first) // width, len(cells) - 1)
         cells[index] += 1
         if len(slots) < MOST:
-            slots.append(EPOCH + at * _MS)
+            slots.append(instant_at(at))
         if waits and not _open(windows or (), at):
             quiet[index] += 1
     due = stored.state.next_run_at
@@ -186,13 +194,13 @@ def _row(
         total=total,
         cells=tuple(cells),
         quiet=tuple(quiet),
-        overdue=due is not None and due <= start,
+        overdue=due is not None and due <= span.after,
         paused=stored.state.paused is not None,
     )
     return row, minutes
 
 
-def _instants(stored: StoredJob, start: datetime, until: datetime) -> Iterator[int]:
+def _instants(stored: StoredJob, after: datetime, until: datetime) -> Iterator[int]:
     """Yield the slots to come, in ms: none while paused, none that are left out once."""
     if stored.state.paused is not None:
         return
@@ -200,11 +208,11 @@ def _instants(stored: StoredJob, start: datetime, until: datetime) -> Iterator[i
     last = until if ends is None else min(until, ends)
     if isinstance(schedule, At):
         due = stored.state.next_run_at
-        if due is not None and start < due <= last:
-            yield _ms(due)
+        if due is not None and after < due <= last:
+            yield ms(due)
         return
     left_out = stored.state.skips
-    for at in schedule.instants(start, last):
+    for at in schedule.instants(after, last):
         if str(at) not in left_out:
             yield at
 
@@ -216,8 +224,4 @@ def _mind_hours(stored: StoredJob) -> bool:
 
 
 def _open(windows: Sequence[Open], at: int) -> bool:
-    return any(_ms(one.opens) <= at < _ms(one.closes) for one in windows)
-
-
-def _ms(instant: datetime) -> int:
-    return (instant - EPOCH) // _MS
+    return any(ms(one.opens) <= at < ms(one.closes) for one in windows)

@@ -44,6 +44,13 @@ class Line:
         """What it sends."""
         return self.place.credentials(self.address, token=self.token, password=self.password)
 
+    @property
+    def at_home(self) -> bool:
+        """Whether the gateway it calls is the one of this home, whose files lie here."""
+        elsewhere = self.place.environ.get("ENGINE_GATEWAY_URL", "").strip()
+        named = self.address.source in ("--url", "remote")
+        return self.address.loopback and not named and not elsewhere
+
     @contextmanager
     def open(self) -> Iterator[Client]:
         """A connection that has said hello; a stale token of the shell is forgiven once."""

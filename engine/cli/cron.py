@@ -9,7 +9,15 @@ from typing import Any, Final
 
 import click
 
-from engine.cli import cron_control, cron_flags, cron_import, cron_remarks
+from engine.cli import (
+    cron_audit,
+    cron_control,
+    cron_explain,
+    cron_flags,
+    cron_import,
+    cron_remarks,
+    cron_timeline,
+)
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.cron_words import JOB_HEAD, JOB_SPARE, RUN_HEAD, job_facts, job_row, run_row
@@ -30,9 +38,7 @@ _RAN: Final = frozenset({"ok", "succeeded"})
 _LATER: Final = {
     "adopt": "edit its entry under cron.jobs in the config",
     "eject": "engine cron get, and write the job under cron.jobs in the config",
-    "explain": 'engine cron next "0 9 * * 1-5"',
     "plan": "engine config validate",
-    "timeline": "engine cron list",
     "simulate": "engine simulate",
 }
 
@@ -178,7 +184,13 @@ def _awaited(
         Pause().wait(min(pause, left).total_seconds())
 
 
-for _command in (*cron_control.COMMANDS, *cron_import.COMMANDS):
+for _command in (
+    *cron_control.COMMANDS,
+    *cron_import.COMMANDS,
+    cron_explain.command,
+    cron_timeline.command,
+    cron_audit.command,
+):
     group.add_command(_command)
 
 
@@ -300,29 +312,40 @@ def status(line: Line) -> None:
     context_settings={"ignore_unknown_options": True},
     epilog='Example: engine cron next "0 7 * * 1-5" --tz Europe/Berlin --count 3',
 )
-@click.argument("expr")
+@click.argument("what", metavar="JOB|EXPR|-")
 @click.option("--tz", metavar="ZONE", help="Zone of the expression; the host's otherwise.")
 @click.option("--from", "begin", metavar="WHEN", help="Slots after it; now otherwise.")
 @click.option("--until", metavar="WHEN", help="Slots up to and including it.")
 @click.option("--count", metavar="N", help="How many; 5, or all of them with --until.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def coming(expr: str, begin: str | None, as_json: bool, **given: str | None) -> int:
-    """When an expression fires: local time, UTC, and what a change of clocks does to it.
+@gateway_options()
+def coming(
+    line: Line,
+    what: str,
+    begin: str | None,
+    until: str | None,
+    count: str | None,
+    tz: str | None,
+) -> int:
+    """When an expression or a job fires: local time, UTC, and what a change of clocks does to it.
 
-    Needs no gateway and no config. EXPR is a cron expression (quote it), or "@every 5m".
+    EXPR is a cron expression (quote it), or "@every 5m"; it needs no gateway and no config.
+    JOB is an id or a config key.
 
     With "-" every line of standard input is one JSON object {"expr": "0 9 * * *", "tz":
     "Europe/London", "from": "2026-03-28", "until": null, "count": 3} and is answered by one
     line: {"slots": [...]} or {"error": "..."}. Options hold for the lines that do not say
     otherwise.
     """
-    from engine.cli.cron_next import run as cron_next
+    from engine.cli.cron_next import names_a_job, run as cron_next
 
-    words = [expr]
-    for name, value in {"from": begin, **given}.items():
+    if names_a_job([what]):
+        cron_explain.coming(line, what, begin=begin, until=until, count=count, tz=tz)
+        return 0
+    words = [what]
+    for name, value in {"from": begin, "until": until, "count": count, "tz": tz}.items():
         if value is not None:
             words += [f"--{name}", value]
-    return cron_next([*words, "--json"] if as_json else words)
+    return cron_next([*words, "--json"] if line.as_json else words)
 
 
 # -- parts -----------------------------------------------------------------------------------

@@ -81,20 +81,13 @@ def _brought(line: Line, how: Mapping[str, Any], entries: list[dict[str, Any]]) 
                     progress.advance()
             return answer
     except GatewayDown:
-        if not _at_home(line):
+        if not line.at_home:
             raise
     import asyncio
 
     from engine.cli.home_desk import bring_in as written
 
     return asyncio.run(written(line.place, {**how, "entries": entries}))
-
-
-def _at_home(line: Line) -> bool:
-    """Whether the gateway that does not answer is the one of this home."""
-    elsewhere = line.place.environ.get("ENGINE_GATEWAY_URL", "").strip()
-    named = line.address.source in ("--url", "remote")
-    return line.address.loopback and not named and not elsewhere
 
 
 def _parts(entries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -222,7 +215,7 @@ def _jobs(line: Line) -> tuple[list[dict[str, Any]], list[str]]:
         with line.open() as client:
             return _pages(client)
     except GatewayDown:
-        if not _at_home(line):
+        if not line.at_home:
             raise
     import asyncio
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ MOST: Final = 10_000  # slots of one answer
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 9800
 _OPTIONS: Final = {"--tz": "tz", "--from": "from", "--until": "until", "--count": "count"}
+_OF_GATEWAYS: Final = frozenset({"--url", "--port", "--token", "--password", "--timeout"})
+_ID: Final = re.compile(r"[\w][\w.:-]*")
 _LINE: Final = 'write one like {"expr": "0 9 * * *", "tz": "Europe/London", "count": 3}'
 _KEYS: Final = frozenset({"expr", "tz", "from", "until", "count"})
 
@@ -47,6 +50,18 @@ class Question:
 def run(argv: Sequence[str]) -> int:
     """Answer the words after `cron next`; the exit status, 2 for what cannot be read."""
     return guarded(lambda: _run(argv))
+
+
+def names_a_job(argv: Sequence[str]) -> bool:
+    """Whether a job is asked about, and not an expression: one word that could be its id."""
+    words: list[str] = []
+    pending = iter(argv)
+    for word in pending:
+        if word in _OPTIONS or word in _OF_GATEWAYS:
+            next(pending, None)
+        elif word == "-" or not word.startswith("-"):
+            words.append(word)
+    return len(words) == 1 and _ID.fullmatch(words[0]) is not None
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -5,16 +5,16 @@ It holds the gateway's lock while it writes, so that no gateway can start in bet
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from engine import __version__
+from engine.cli import at_rest
 from engine.cli.place import Place
 from engine.clock import SystemClock
 from engine.config.jobs import rules_of
-from engine.config.load import Loaded, load
+from engine.config.load import Loaded
 from engine.scheduling.importing import Imports
 from gateway import settings
 from gateway.lock import Lock, Owner
@@ -29,9 +29,9 @@ from jobs.store.db import Database
 
 async def bring_in(place: Place, params: Mapping[str, Any]) -> dict[str, Any]:
     """`cron.import` without a gateway; raises `OwnershipRefused` if one holds the home."""
-    loaded = _loaded(place)
+    loaded = at_rest.loaded(place)
     if params.get("dryRun"):
-        database = await _looked_at(place, loaded)
+        database = await at_rest.opened(place, loaded)
         return await _imported(place, loaded, database, params)
     place.paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     now = SystemClock().now()
@@ -50,27 +50,13 @@ async def bring_in(place: Place, params: Mapping[str, Any]) -> dict[str, Any]:
 
 async def listing(place: Place) -> tuple[list[dict[str, Any]], list[str]]:
     """Every cron job of the home in its wire shape, and the ids of those nobody can read."""
-    database = await _looked_at(place, _loaded(place))
+    database = await at_rest.opened(place, at_rest.loaded(place))
     try:
         query = JobQuery(enabled=None, sort="name")
         page = await database.read(lambda tx: job_rows.select(tx, query))
     finally:
         await database.close()
     return [stored_to_wire(stored) for stored in page.jobs], list(page.unreadable)
-
-
-def _loaded(place: Place) -> Loaded:
-    paths = place.paths
-    return load(paths.config, place.environ, state=paths.state, resolve_secrets=True)
-
-
-async def _looked_at(place: Place, loaded: Loaded) -> Database:
-    """The store to read; an empty one where there is none yet."""
-    url = loaded.config.store.url.reveal() if loaded.config.store.url else None
-    there = await asyncio.to_thread(place.paths.database.exists)
-    if url is None and not there:
-        return await Database.memory()
-    return await Database.open(url or place.paths.database, read_only=True)
 
 
 async def _imported(

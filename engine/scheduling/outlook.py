@@ -22,13 +22,12 @@ from jobs.store import jobs as job_rows, slots
 from jobs.store.base import JobQuery
 from jobs.store.db import Database, Tx
 from jobs.timeline import LONGEST, Open, timeline
-from jobs.wallclock import EPOCH, zone
+from jobs.wallclock import at, zone
 from jobs.written import parse_at
 
 COUNT: Final = 5
 HOURS: Final = 24
 _KINDS: Final = ("cron", "heartbeat")
-_MS: Final = timedelta(milliseconds=1)
 _HOUR: Final = timedelta(hours=1)
 _CELL: Final = timedelta(minutes=15)
 
@@ -76,7 +75,7 @@ class Outlook:
         """`cron.timeline`: ``{fromMs, hours, cellMinutes}``."""
         now = self._clock.now()
         sight = self._sight()
-        start = now if params.get("fromMs") is None else EPOCH + params["fromMs"] * _MS
+        start = now if params.get("fromMs") is None else at(params["fromMs"])
         span = min((params.get("hours") or HOURS) * _HOUR, LONGEST)
         minutes = params.get("cellMinutes")
         cell = _CELL if minutes is None else timedelta(minutes=minutes)
@@ -91,6 +90,7 @@ class Outlook:
             most_at_once=sight.most_at_once,
             hours=_windows(sight, sorted(agents), start, start + span),
             default_agent=sight.default_agent,
+            after=max(start, now) if start <= now < start + span else start,
         )
         return {**found.to_json(), "tz": sight.tz, "unreadable": list(page.unreadable)}
 
@@ -99,8 +99,10 @@ def asked(params: Mapping[str, Any], now: datetime, tz: str) -> Question:
     """Return what a caller wants explained, its texts read."""
     tz = str(params.get("tz") or tz)
     zone(tz)
-    other = str(params.get("otherTz") or ("UTC" if tz != "UTC" else tz))
+    other = str(params.get("otherTz") or "UTC")
     zone(other)
+    if other == tz:  # it is told in two zones, or in UTC alone
+        other = "UTC"
     begin = params.get("from")
     count = params.get("count") or COUNT
     if not 1 <= count <= MOST:

@@ -113,6 +113,19 @@ def test_a_slot_that_is_left_out_once_or_lies_beyond_the_end_is_no_slot() -> Non
     assert {row.name: row.total for row in found.rows} == {"skipped": 23, "ends": 3}
 
 
+def test_the_first_cell_may_have_begun() -> None:
+    found = timeline(
+        [job("quarterly", Cron("*/15 * * * *", "UTC"))],
+        start=START,
+        after=START + timedelta(minutes=20),
+        until=START + DAY,
+        cell=HOUR,
+        most_at_once=4,
+        hours={},
+    )
+    assert found.rows[0].cells[:2] == (2, 4)
+
+
 def test_a_slot_that_is_late_is_told() -> None:
     late = job("late", Every(HOUR, START))
     late = replace(late, state=JobState(next_run_at=START - HOUR))

@@ -1,0 +1,89 @@
+"""A home whose gateway is down, looked at: its config and its store, read-only (cron.md §11.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from engine.cli.ask import Line
+from engine.cli.place import Place, shown
+from engine.clock import SystemClock
+from jobs.errors import GatewayDown
+
+if TYPE_CHECKING:
+    from engine.config.load import Loaded
+    from engine.scheduling import Outlook
+    from jobs.store.db import Database, Tx
+
+T = TypeVar("T")
+
+
+def loaded(place: Place) -> Loaded:
+    """Its config, as the gateway would read it."""
+    from engine.config.load import load
+
+    paths = place.paths
+    return load(paths.config, place.environ, state=paths.state, resolve_secrets=True)
+
+
+async def opened(place: Place, config: Loaded) -> Database:
+    """Its store, for reading; an empty one where there is none yet."""
+    from jobs.store.db import Database
+
+    url = config.config.store.url
+    where = None if url is None else url.reveal()
+    there = await asyncio.to_thread(place.paths.database.exists)
+    if where is None and not there:
+        return await Database.memory()
+    return await Database.open(where or place.paths.database, read_only=True)
+
+
+def read(place: Place, work: Callable[[Tx, Loaded], T]) -> T:
+    """Run a work on what was committed last."""
+    config = loaded(place)
+
+    async def ask(database: Database) -> T:
+        return await database.read(lambda tx: work(tx, config))
+
+    return asyncio.run(_with(place, config, ask))
+
+
+def looked(line: Line, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask the gateway what is to come; where none runs on this home, its config and store."""
+    try:
+        return dict(line.call(method, params))
+    except GatewayDown:
+        if not line.at_home:
+            raise
+    place = line.place
+    config = loaded(place)
+
+    async def ask(database: Database) -> dict[str, Any]:
+        outlook = _outlook(place, config, database)
+        answer = outlook.explain if method == "cron.explain" else outlook.timeline
+        return await answer(params)
+
+    found = asyncio.run(_with(place, config, ask))
+    where = shown(place.paths.database, place.paths)
+    sys.stderr.write(f"The gateway is not running; answered from the store ({where}).\n")
+    return found
+
+
+async def _with(place: Place, config: Loaded, ask: Callable[[Database], Awaitable[T]]) -> T:
+    database = await opened(place, config)
+    try:
+        return await ask(database)
+    finally:
+        await database.close()
+
+
+def _outlook(place: Place, config: Loaded, database: Database) -> Outlook:
+    from engine.profiles import roster_of
+    from engine.scheduling import Outlook
+    from engine.settings import Settings
+
+    roster = roster_of(config.config, place.paths, place.zone)
+    settings = Settings(config=config.config, roster=roster, environ=place.environ)
+    return Outlook(database=database, clock=SystemClock(), sight=settings.outlook)

@@ -1,0 +1,222 @@
+"""`engine cron explain`: a schedule in plain words, and the coming slots of a job (cron.md §22-8).
+
+An expression is explained here, with neither gateway nor config; a job by whoever knows it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from engine.cli.ask import Line, gateway_options
+from engine.cli.render import cells, pad
+from engine.clock import SystemClock
+from jobs.errors import UsageError
+from jobs.explain import MOST, Question, explain, schedule_of
+from jobs.speech import SPEECHES, Language, label
+from jobs.wallclock import at, zone
+from jobs.written import parse_at
+
+COUNT: Final = 5
+_FIELD: Final = re.compile(r"[\w*?/,#()+-]+", re.ASCII)
+_KEYWORDS: Final = ("every", "at", "in")
+
+
+def is_expression(text: str) -> bool:
+    """Whether a text is a schedule; anything else names a job."""
+    words = text.split()
+    if text.startswith("@") or (len(words) > 1 and words[0].lower() in _KEYWORDS):
+        return True
+    fields = len(words) in (5, 6, 7) and all(map(_FIELD.fullmatch, words))
+    return fields and any(not word.isalpha() for word in words)
+
+
+@click.command("explain", epilog='Example: engine cron explain "30 2 * * *" --tz Europe/Berlin')
+@click.argument("what", metavar="JOB|EXPR")
+@click.option("--tz", metavar="ZONE", help="Zone of an expression; the host's otherwise.")
+@click.option("--other-tz", metavar="ZONE", help="Tell the runs in this zone as well.")
+@click.option("--from", "begin", metavar="WHEN", help="Runs after it; now otherwise.")
+@click.option("--count", type=click.IntRange(1, MOST), default=COUNT, show_default=True)
+@click.option(
+    "--lang",
+    type=click.Choice([one.value for one in Language]),
+    default="en",
+    help="Language of the words.",
+)
+@gateway_options()
+def command(
+    line: Line,
+    what: str,
+    tz: str | None,
+    other_tz: str | None,
+    begin: str | None,
+    count: int,
+    lang: str,
+) -> None:
+    """What a schedule means, in plain words, and what may surprise about it.
+
+    JOB is an id, a config key or an exact name. EXPR is a cron expression (quote it), or as in
+    "every 30m" and "at 2026-12-01T09:00"; it needs neither gateway nor config.
+    """
+    host = line.place.zone
+    if is_expression(what):
+        told = _of_expression(what, tz or host, other_tz, begin, count, Language(lang), host)
+    else:
+        from engine.cli.at_rest import looked
+
+        params = {"id": what, "otherTz": other_tz or tz or host, "from": begin, "lang": lang}
+        given = {key: value for key, value in params.items() if value is not None}
+        told = looked(line, "cron.explain", {**given, "count": count})
+    line.show(told, lambda answer: "\n".join(lines(answer)))
+
+
+def _of_expression(
+    expr: str,
+    tz: str,
+    other_tz: str | None,
+    begin: str | None,
+    count: int,
+    language: Language,
+    host: str,
+) -> dict[str, Any]:
+    now = SystemClock().now()
+    zone(tz)
+    other = other_tz or (host if tz != host else "UTC")
+    zone(other)
+    question = Question(
+        after=now if begin is None else parse_at(begin, now=now, tz=tz),
+        tz=tz,
+        other_tz=other,
+        count=count,
+        language=language,
+    )
+    schedule = schedule_of(expr, now=now, tz=tz)
+    return {"expr": expr, **explain(schedule, question).to_json()}
+
+
+# -- in words ------------------------------------------------------------------------------------
+
+
+def lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """Say an explanation, line by line."""
+    language = Language(told["lang"])
+    if "name" in told:
+        yield f"{told['name']} ({told['jobId']})"
+    yield told["sentence"]
+    if told["fields"]:
+        yield ""
+        yield from _columns(
+            ["", field["name"], field["text"], field["means"]] for field in told["fields"]
+        )
+    yield ""
+    if told["occurrences"]:
+        yield from _slots(told, language)
+    else:
+        yield label("nothing", language)
+    yield from _figures(told, language)
+    if told["notes"]:
+        yield ""
+        yield f"{label('notes', language)}:"
+        yield from (f"  - {note['text']}" for note in told["notes"])
+
+
+def _slots(told: Mapping[str, Any], language: Language) -> Iterator[str]:
+    days = SPEECHES[language].DAYS
+    head = [label("next", language), told["tz"], told["otherTz"], ""]
+    rows = [
+        [
+            "",
+            _local(slot["local"], slot["offset"], days),
+            _local(slot["other"], slot["otherOffset"], days),
+            f"({slot['note']})" if slot.get("note") else "",
+        ]
+        for slot in told["occurrences"]
+    ]
+    if told["tz"] == told["otherTz"]:
+        head, rows = [head[0], head[1], ""], [[row[0], row[1], row[3]] for row in rows]
+    yield from _columns([head, *rows])
+
+
+def _local(wall: str, offset: str, days: Any) -> str:
+    name = days[datetime.fromisoformat(wall).weekday()]
+    return f"{name[:3] if name.isascii() else name} {wall.replace('T', ' ')} {offset}"
+
+
+def _columns(rows: Any) -> Iterator[str]:
+    found = [list(row) for row in rows]
+    widths = [max(map(cells, column)) for column in zip(*found, strict=True)]
+    for row in found:
+        yield "  ".join(pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _figures(told: Mapping[str, Any], language: Language) -> Iterator[str]:
+    rate, cost = told["runsPerDay"], told["cost"]
+    if rate is not None:
+        yield ""
+        yield label("rate", language, mean=_figure(rate["mean"]), most=rate["max"])
+    if cost is not None and cost["usdPerDay"] is not None:
+        day, month, one = (_figure(cost[key]) for key in ("usdPerDay", "usdPerMonth", "usdPerRun"))
+        yield label("cost", language, day=day, month=month, one=one, runs=cost["runs"])
+    elif cost is not None:
+        day, one = _figure(cost["tokensPerDay"]), _figure(cost["tokensPerRun"])
+        yield label("tokens", language, day=day, one=one, runs=cost["runs"])
+
+
+def _figure(value: float) -> str:
+    """Say a number as people do: whole ones whole, small ones with what matters."""
+    if value >= 100 or value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.1f}".removesuffix(".0") if value >= 10 else f"{value:.3g}"
+
+
+# -- `engine cron next` of a job -----------------------------------------------------------------
+
+
+def coming(
+    line: Line,
+    ref: str,
+    *,
+    begin: str | None,
+    until: str | None,
+    count: str | None,
+    tz: str | None,
+) -> None:
+    """Print the coming slots of a job, as `engine cron next` prints those of an expression."""
+    from engine.cli.at_rest import looked
+
+    if tz is not None:
+        raise UsageError(
+            f"--tz {tz} was refused", why="a job has its zone", fix=f"engine cron explain {ref}"
+        )
+    asked = COUNT if until is None else MOST
+    if count is not None:
+        asked = int(count) if count.isdecimal() else 0
+        if not 1 <= asked <= MOST:
+            raise UsageError(
+                f"--count {count} was refused",
+                why=f"it must be from 1 to {MOST}",
+                fix="engine cron next --help",
+            )
+    params: dict[str, Any] = {"id": ref, "count": asked}
+    if begin is not None:
+        params["from"] = begin
+    told = looked(line, "cron.explain", params)
+    slots = told["occurrences"]
+    if until is not None:
+        last = parse_at(until, now=SystemClock().now(), tz=told["tz"])
+        slots = [slot for slot in slots if at(slot["atMs"]) <= last]
+    line.show({"slots": [slot["utc"] for slot in slots]}, lambda _: "\n".join(map(_line, slots)))
+    if not slots:
+        sys.stderr.write("No slot in that time.\n")
+
+
+def _line(slot: Mapping[str, Any]) -> str:
+    local = datetime.fromisoformat(slot["local"])
+    note = f"  ({slot['note']})" if slot.get("note") else ""
+    wall = slot["local"].replace("T", " ")
+    return f"{wall} {slot['offset']} {local:%a}  {slot['utc']}{note}"
