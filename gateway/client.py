@@ -328,10 +328,14 @@ def _dial(url: str, deadline: _Deadline, hold: ExitStack) -> ClientConnection:
 def _closed(url: str, gone: Exception) -> EngineError:
     """Translate an unexpected end of the connection (protocol.md §6)."""
     received = getattr(gone, "rcvd", None)
-    code = 1006 if received is None else received.code
-    reason = "no close frame" if received is None else received.reason or "no reason given"
-    why = f"{url} closed with {code}: {reason}"
-    if code == 1008:
+    if received is None:  # a gateway that ends by itself says so: this one was killed
+        return GatewayDown(
+            "the gateway went away without a word",
+            why=f"{url} hung up: it was killed or its machine lost; what it had accepted is kept",
+            fix="engine gateway, which goes on with it, then engine heartbeat last",
+        )
+    why = f"{url} closed with {received.code}: {received.reason or 'it told nothing more'}"
+    if received.code == 1008:
         return AccessRefused("the gateway closed the connection", why=why, fix=STATUS)
     return GatewayDown("the connection was lost", why=why, fix=STATUS)
 

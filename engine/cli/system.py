@@ -44,7 +44,7 @@ def group() -> None:
     help="Wake the agent at once, or let its next beat see the event.",
 )
 @click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
-@click.option("--no-wait", is_flag=True, help="With --mode now: do not wait for the outcome.")
+@click.option("--wait/--no-wait", default=True, help="With --mode now: wait for the outcome.")
 @gateway_options(timeout_ms=WAIT_MS)
 def event(
     line: Line,
@@ -52,14 +52,14 @@ def event(
     flag_text: str | None,
     mode: str,
     agent_id: str | None,
-    no_wait: bool,
+    wait: bool,
 ) -> int:
     """Queue words for an agent; with --mode now wait, and say what it did with them.
 
     Exit status 0 once the event is accepted, 5 when the wait ran out.
     """
     words = _words(text, flag_text)
-    wait = mode == "now" and not no_wait
+    wait = wait and mode == "now"
     params: dict[str, Any] = {"text": words, "mode": mode, "idempotencyKey": str(uuid4())}
     if agent_id:
         params["agentId"] = agent_id

@@ -13,6 +13,7 @@ import pytest
 
 from engine.testing.telegram import TelegramStandIn
 from jobs.crash import POINTS
+from jobs.errors import GatewayDown
 from tests.acceptance.test_story import telegram_config
 from tests.fakes.gateway_process import GatewayProcess, gateway
 
@@ -111,7 +112,7 @@ async def test_an_event_that_asked_for_a_beat_asks_again(tmp_path: Path) -> None
     )
     async with gateway(tmp_path, config) as engine:
         await engine.start(ENGINE_TESTING="1", ENGINE_CRASH_AT="after-turn")
-        with pytest.raises(Exception, match="gateway"):
+        with pytest.raises(GatewayDown, match="went away without a word"):
             await engine.tell("the kettle boils")
         assert await engine.ended() == KILLED
         await engine.start()

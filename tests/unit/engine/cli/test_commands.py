@@ -83,8 +83,13 @@ def test_an_event_waits_for_its_words_to_leave_too(engine: Engine, gateway: Port
     sent = {**RECORD, "status": "sent", "preview": "red", "target": target}
     gateway.core.wakes.outcome = {**sent, "delivery": {"state": "queued", "key": "k"}}
     gateway.core.heartbeats.record = {**sent, "delivery": {"state": "delivered", "key": "k"}}
-    told = engine("system", "event", "look", "--mode", "now")
+    told = engine("system", "event", "look", "--mode", "now", "--wait")
     assert "delivered to local → inbox" in told.out
+
+
+def test_an_event_is_not_waited_for_if_nobody_wants_to(engine: Engine, gateway: Port) -> None:
+    assert engine("system", "event", "look", "--mode", "now", "--no-wait").status == 0
+    assert gateway.core.said.of("wait") == []
 
 
 def test_an_event_whose_outcome_does_not_come_ends_with_5(engine: Engine, gateway: Port) -> None:
