@@ -61,6 +61,7 @@ class Circumstances:
     environ: Mapping[str, str]
     boot_id: str
     places: Mapping[str, Place]  # where the config declares its jobs
+    jobs_wait: tuple[str, ...] = ()  # why they are not read: those applied last go on
     read_file: ReadFile | None = None  # of checklists; None: from the agents' workspaces
     run_program: RunProgram | None = None  # of command jobs; None: as processes of this host
 
@@ -83,6 +84,7 @@ class Engine:
         self._around = circumstances
         self._settings = self._read(config)
         self._places = circumstances.places
+        self._jobs_wait = circumstances.jobs_wait
         self._poke: Callable[[], None] = _nobody
         self._retiring: set[asyncio.Task[None]] = set()
         self.vitals = Vitals()
@@ -241,6 +243,7 @@ class Engine:
         goes wrong leaves the old one in force too; the same again puts the new one in.
         """
         before = self._settings, self._places
+        self._jobs_wait = ()  # what is put in force now was read whole
         settings, agents = self._read(config), self._factory(config)
         self._settings, self._places = settings, places
         try:
@@ -258,7 +261,10 @@ class Engine:
 
     async def _sync(self) -> None:
         # The jobs first: they may be refused, and then the beats stay as they were.
-        await self.scheduling.reconcile(self.config.cron.jobs, places=self._places)
+        if self._jobs_wait:
+            self.scheduling.file_told(self._jobs_wait)
+        else:
+            await self.scheduling.reconcile(self.config.cron.jobs, places=self._places)
         await self.beat_jobs.plan()
 
     async def _retire(self, old: AgentFactory) -> None:

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,13 +22,14 @@ from engine.clock import SystemClock
 from engine.clockwork import Clockwork
 from engine.config import effective
 from engine.config.load import Loaded
-from engine.config.paths import host_zone
+from engine.config.paths import host_zone, unknown_variables
 from engine.core import Circumstances, Engine, installation_id
 from engine.housekeeping import Housekeeping
 from engine.log import Redactor, set_up
 from engine.vitals import Vitals, keep
 from gateway import settings
 from gateway.auth.gatekeeper import Gatekeeper
+from gateway.auth.policy import Policy
 from gateway.channels import configured
 from gateway.channels.base import Channel
 from gateway.connection import Door, Limits
@@ -40,7 +41,7 @@ from gateway.lock import Lock, Owner
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, METHODS
 from gateway.reloading import WATCH, InForce, Reloader
-from gateway.rpc.desk import new_desk
+from gateway.rpc.desk import Desk, new_desk
 from gateway.rpc.presence import Presence, SelfEntry
 from gateway.runtime import settle
 from gateway.sender import Sender
@@ -66,15 +67,19 @@ async def serve(options: settings.RunOptions) -> int:
     """
     environ = dict(os.environ)
     paths = options.paths
-    loaded = settings.load_config(paths, environ)
+    loaded = settings.load_config(paths, environ, jobs_may_wait=True)
     settings.refuse_unready(loaded.config, options)
     paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     token = settings.token(options, loaded.config, environ)
     redact = set_up(paths.logs, verbose=options.verbose, secrets=(*loaded.secrets, token))
+    for warning in unknown_variables(environ):
+        log.warning(warning)
+    for line in loaded.jobs_wait:
+        log.error("the jobs applied last keep running", extra={"because": line})
     for note in loaded.notes:
         if note.level == "warning":
             log.warning(note.message, extra={"path": note.path})
-    gateway = Gateway(options, loaded, environ, token, redact)
+    gateway = Gateway(options, loaded, environ, redact)
     try:
         return await gateway.run()
     except EngineError:
@@ -96,13 +101,11 @@ class Gateway:
         options: settings.RunOptions,
         loaded: Loaded,
         environ: Mapping[str, str],
-        token: str,
         redact: Redactor,
     ) -> None:
         self._options = options
         self._force = InForce(loaded)
         self._environ = environ
-        self._token = token
         self._redact = redact
         self._clock = SystemClock()
         self._started = self._clock.monotonic()
@@ -157,6 +160,7 @@ class Gateway:
                 environ=self._environ,
                 boot_id=self._boot_id,
                 places=self._loaded.job_places(),
+                jobs_wait=self._loaded.jobs_wait,
             ),
         )
         channels = configured.channels(config, database, self._environ, clock=clock, bus=engine.bus)
@@ -185,7 +189,7 @@ class Gateway:
         own = SelfEntry(host=socket.gethostname(), ip="127.0.0.1", version=__version__)
         desk = new_desk(front, clock, Presence(own), fanout.publish)
         stack.callback(engine.bus.listen(fanout.on_bus))
-        gatekeeper = Gatekeeper(settings.auth(config, self._token))
+        gatekeeper = Gatekeeper(self._policy_of(self._loaded))
 
         def hello(session: Session) -> Mapping[str, Any]:
             return hello_ok(
@@ -215,7 +219,7 @@ class Gateway:
             clock=clock,
             hello=hello,
             phase=lambda: self._phase,
-            limits=Limits(),
+            limits=Limits(handshake=settings.handshake_timeout(config, self._environ)),
         )
         clockwork = Clockwork(engine.loop, clock=clock, vitals=engine.vitals)
         engine.on_change(clockwork.poke)
@@ -229,7 +233,22 @@ class Gateway:
         clockwork.chore("health", desk.health.refresh, every=HEALTH)
         clockwork.chore("reminders", engine.waking.remind, every=REMINDERS)
         clockwork.chore("housekeeping", housekeeping.clean, every=HOUSEKEEPING)
-        return _Parts(engine, channels, sender, reception, desk, fanout, door, server, clockwork)
+        return _Parts(
+            engine=engine,
+            channels=channels,
+            sender=sender,
+            reception=reception,
+            desk=desk,
+            gatekeeper=gatekeeper,
+            fanout=fanout,
+            door=door,
+            server=server,
+            clockwork=clockwork,
+        )
+
+    def _policy_of(self, loaded: Loaded) -> Policy:
+        token = settings.token(self._options, loaded.config, self._environ)
+        return settings.auth(loaded.config, token)
 
     # -- start and stop ------------------------------------------------------------------
 
@@ -274,6 +293,8 @@ class Gateway:
             redact=self._redact,
             engine=parts.engine,
             channels=parts.channels,
+            gatekeeper=parts.gatekeeper,
+            policy_of=self._policy_of,
             connect=lambda channel: self._connect(channel, parts.reception),
             poke=parts.sender.poke,
         )
@@ -335,20 +356,21 @@ class Gateway:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
     engine: Engine
     channels: dict[str, Channel]
     sender: Sender
     reception: Reception
-    desk: Any
+    desk: Desk
+    gatekeeper: Gatekeeper
     fanout: Fanout
     door: Door
     server: Server
     clockwork: Clockwork
 
 
-def _told(fanout: Fanout, clock: SystemClock) -> Any:
+def _told(fanout: Fanout, clock: SystemClock) -> Callable[[], Awaitable[None]]:
     async def tick() -> None:
         fanout.publish("tick", {"ts": ms(clock.now())})
 

@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,10 @@ from engine.config.load import Loaded, load
 from engine.config.paths import Paths, host_zone
 from engine.config.schema import Config
 from gateway.auth.policy import Mode, Policy
+from gateway.protocol.handshake import TIMEOUT
 from jobs.errors import ConfigInvalid, OwnershipRefused
 from jobs.store.db import Database
+from jobs.wallclock import MILLISECOND
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +43,24 @@ class RunOptions:
     allow_unconfigured: bool = False
 
 
-def load_config(paths: Paths, environ: Mapping[str, str]) -> Loaded:
-    """The config with its secrets, and its jobs judged as the scheduler will."""
+def load_config(paths: Paths, environ: Mapping[str, str], *, jobs_may_wait: bool = False) -> Loaded:
+    """The config with its secrets, and its jobs judged as the scheduler will.
+
+    At a start ``jobs_may_wait``: a broken file of `cron.jobsDir` keeps nothing else from
+    running, and the jobs applied last go on (cron.md §13).
+    """
 
     def judged(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
         return [*jobs.judge(config, SystemClock().now(), host_zone(environ), paths.config.parent)]
 
-    return load(paths.config, environ, state=paths.state, resolve_secrets=True, jobs_check=judged)
+    return load(
+        paths.config,
+        environ,
+        state=paths.state,
+        resolve_secrets=True,
+        jobs_check=judged,
+        jobs_may_wait=jobs_may_wait,
+    )
 
 
 def refuse_unready(config: Config, options: RunOptions) -> None:
@@ -158,12 +172,24 @@ def auth(config: Config, token: str) -> Policy:
             why="gateway.auth.mode trusted-proxy is not served by this release",
             fix="engine config set gateway.auth.mode token",
         )
+    limit = auth.rate_limit
     return Policy(
         mode=Mode(mode),
         token=token,
         password=auth.password.reveal() if auth.password else None,
-        allowed_origins=tuple(config.gateway.control_ui.allowed_origins or ()),
+        allowed_origins=config.gateway.control_ui.allowed_origins,
+        max_failures=limit.max_attempts,
+        window=limit.window_ms * MILLISECOND,
+        lockout=limit.lockout_ms * MILLISECOND,
+        exempt_loopback=limit.exempt_loopback,
     )
+
+
+def handshake_timeout(config: Config, environ: Mapping[str, str]) -> timedelta:
+    """How long a client may take to say hello: environment, config, the protocol (§6)."""
+    given = environ.get("ENGINE_HANDSHAKE_TIMEOUT_MS", "").strip()
+    wish = int(given) if given.isdecimal() else config.gateway.handshake_timeout_ms
+    return wish * MILLISECOND if wish else TIMEOUT
 
 
 async def open_database(config: Config, paths: Paths) -> Database:

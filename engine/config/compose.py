@@ -30,13 +30,14 @@ class Composer:
 
     def compose(self, path: Path, raw: bytes | None = None) -> Node | None:
         """The tree of a file with its includes merged; None when it cannot be read."""
-        document = self._document(path, raw)
+        document = self.document(path, raw)
         if document is None:
             return None
         return self._resolved(document.root, path, (path.resolve(),))
 
-    def _document(self, path: Path, raw: bytes | None = None) -> Document | None:
-        name = self._name(path)
+    def document(self, path: Path, raw: bytes | None = None) -> Document | None:
+        """Read one file; what is wrong with it is collected, and it is None."""
+        name = self.name(path)
         try:
             text = decode(self.read(path) if raw is None else raw)
             document = parse(text, name)
@@ -46,23 +47,25 @@ class Composer:
             return None
         except OSError as error:
             reason = error.strerror or str(error)
-            self._refuse("", f"cannot read {name}: {reason}", "unreadable", Place(name, 1, 1))
+            self.refuse("", f"cannot read {name}: {reason}", "unreadable", Place(name, 1, 1))
             return None
         self.files.append(path)
         for twice in document.duplicates:
             first, second = twice.first.line, twice.second.line
             lines = f"line {first}" if first == second else f"lines {first} and {second}"
             message = f'duplicate key "{twice.key}" ({lines}): keep one of them'
-            self._refuse(join(twice.path, twice.key), message, "duplicate", twice.second)
+            self.refuse(join(twice.path, twice.key), message, "duplicate", twice.second)
         return document
 
-    def _name(self, path: Path) -> str:
+    def name(self, path: Path) -> str:
+        """Return how messages name a file: as seen from the config's directory."""
         try:
             return str(path.relative_to(self.root))
         except ValueError:
             return str(path)
 
-    def _refuse(self, path: str, message: str, code: str, place: Place) -> None:
+    def refuse(self, path: str, message: str, code: str, place: Place) -> None:
+        """Collect one thing that is wrong."""
         self.issues.append(Issue(path=path, message=message, code=code, place=place))
 
     def _resolved(self, node: Node, path: Path, chain: tuple[Path, ...]) -> Node:
@@ -93,7 +96,7 @@ class Composer:
         names = [value] if isinstance(value, str) else value
         if isinstance(names, list) and names and all(isinstance(n, str) for n in names):
             return names
-        self._refuse(INCLUDE, "expected a file name or a list of file names", "include", wish.place)
+        self.refuse(INCLUDE, "expected a file name or a list of file names", "include", wish.place)
         return []
 
     def _included(
@@ -102,9 +105,9 @@ class Composer:
         target = (path.parent / name).resolve()
         problem = self._objection(target, name, chain)
         if problem:
-            self._refuse(INCLUDE, problem, "include", wish.node.place)
+            self.refuse(INCLUDE, problem, "include", wish.node.place)
             return None
-        document = self._document(target)
+        document = self.document(target)
         if document is None:
             return None
         return self._resolved(document.root, target, (*chain, target))

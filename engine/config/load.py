@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from engine.config import checks
 from engine.config.compose import Composer, digest, substitute
 from engine.config.issues import Issue, Note, refuse
+from engine.config.jobs_dir import with_jobs
 from engine.config.json5 import Node, Place, locate
 from engine.config.keypath import Key, dotted
 from engine.config.resolve import Resolver
@@ -37,6 +38,7 @@ class Loaded:
     origins: Mapping[str, str] = field(default_factory=dict)  # variable -> where it came from
     root: Node | None = None  # the authored tree, includes merged, `${NAME}` as written
     secrets: tuple[str, ...] = ()  # every secret value, for the redactor
+    jobs_wait: tuple[str, ...] = ()  # why the jobs are not those of the files: a line each
 
     def place(self, *key: str | int) -> Place | None:
         """Where a key stands in the files, for messages that name file and line."""
@@ -93,10 +95,14 @@ def load(
     raw: bytes | None = None,
     resolve_secrets: bool = False,
     jobs_check: JobsCheck | None = None,
+    jobs_may_wait: bool = False,
+    jobs_dir: bool = True,
 ) -> Loaded:
     """Read, compose, validate. A missing file is the built-in defaults.
 
-    ``raw`` stands in for the file's bytes (to judge a change before it is written).
+    ``raw`` stands in for the file's bytes (to judge a change before it is written). With
+    ``jobs_may_wait`` files of `cron.jobsDir` that are broken refuse nothing else: they are
+    told in `Loaded.jobs_wait`. Without ``jobs_dir`` that directory is not looked at.
     Raises `ConfigInvalid` whose text is the block of operations.md §2.6.
     """
     exists = path.exists() or raw is not None
@@ -106,6 +112,7 @@ def load(
     root = composer.compose(path, data)
     if root is None:
         raise refuse(path, composer.issues, home=home)
+    root, job_files = with_jobs(root, composer) if jobs_dir else (root, frozenset[str]())
     block = _env_block(root)
     env, origins = environment(environ, state=state or path.parent, cwd=cwd, block=block)
     issues = composer.issues
@@ -121,6 +128,13 @@ def load(
         notes += found.notes
         if jobs_check is not None and not partial:
             issues += [_job_issue(pruned, key, text) for key, text in jobs_check(config)]
+    if issues and jobs_may_wait and all(_stands_in(issue, job_files) for issue in issues):
+        rest = load(
+            path, environ, state=state, cwd=cwd, home=home, raw=raw,
+            resolve_secrets=resolve_secrets, jobs_check=jobs_check, jobs_dir=False,
+        )  # fmt: skip
+        told = tuple(_line(issue) for issue in issues)
+        return replace(rest, jobs_wait=told, files=tuple(composer.files))
     if issues or config is None:
         raise refuse(path, issues, home=home)
     return Loaded(
@@ -164,6 +178,15 @@ def _env_block(root: Node) -> dict[str, str]:
 def _unused(path: str) -> Note:
     message = "secret reference not resolved: what it belongs to is switched off"
     return Note(code="SECRETS_REF_IGNORED_INACTIVE_SURFACE", path=path, message=message)
+
+
+def _stands_in(issue: Issue, files: frozenset[str]) -> bool:
+    return issue.place is not None and issue.place.file in files
+
+
+def _line(issue: Issue) -> str:
+    where = "" if issue.place is None else f"{issue.place.file}:{issue.place.line}: "
+    return f"{where}{issue.path}: {issue.message}" if issue.path else f"{where}{issue.message}"
 
 
 def _job_issue(root: Node, key: Key, text: str) -> Issue:
