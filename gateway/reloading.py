@@ -19,6 +19,8 @@ from engine.config.paths import Paths
 from engine.core import Engine
 from engine.log import Redactor
 from gateway import settings
+from gateway.auth.gatekeeper import Gatekeeper
+from gateway.auth.policy import Policy
 from gateway.channels import configured
 from gateway.channels.base import Channel
 from jobs.errors import ConfigInvalid, EngineError, StoreUnavailable
@@ -45,6 +47,8 @@ class Reloader:
     redact: Redactor
     engine: Engine
     channels: dict[str, Channel]  # shared with the sender and the front
+    gatekeeper: Gatekeeper
+    policy_of: Callable[[Loaded], Policy]  # who may connect, by a config
     connect: Callable[[Channel], Awaitable[None]]
     poke: Callable[[], None]  # the sender looks again
 
@@ -94,7 +98,9 @@ class Reloader:
             clock=self.engine.clock,
             bus=self.engine.bus,
         )
+        policy = self.policy_of(fresh)
         await self.engine.apply(fresh.config, fresh.job_places())
+        self.gatekeeper.adopt(policy)
         self.force.loaded = fresh
         changed = [change.dotted for change in plan.changes]
         if any(path.startswith("channels.") for path in changed):

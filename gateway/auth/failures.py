@@ -14,7 +14,7 @@ class Failures:
     MAX_KEYS: Final = 10_000
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+        self.policy = policy
         self._at: dict[str, list[datetime]] = {}
         self._locked: dict[str, datetime] = {}
 
@@ -24,17 +24,17 @@ class Failures:
         if until is not None and now < until:
             return until - now
         if key not in self._at and len(self._at) >= self.MAX_KEYS:
-            return self._policy.window
+            return self.policy.window
         return None
 
     def add(self, key: str, now: datetime) -> None:
         """Remember one failure; the tenth in the window locks."""
         self._locked.pop(key, None)
-        recent = [at for at in self._at.get(key, ()) if now - at < self._policy.window]
+        recent = [at for at in self._at.get(key, ()) if now - at < self.policy.window]
         recent.append(now)
         self._at[key] = recent
-        if len(recent) >= self._policy.max_failures:
-            self._locked[key] = now + self._policy.lockout
+        if len(recent) >= self.policy.max_failures:
+            self._locked[key] = now + self.policy.lockout
             del self._at[key]
 
     def forget(self, key: str) -> None:

@@ -26,6 +26,11 @@ class Gatekeeper:
         self.policy = policy
         self._failures = Failures(policy)
 
+    def adopt(self, policy: Policy) -> None:
+        """Judge by another policy from now on. Who is in stays in, who is locked out too."""
+        self.policy = policy
+        self._failures.policy = policy
+
     def judge(self, connect: Connect, nonce: str, now: datetime, peer: Peer) -> Granted | Refused:
         """Decide one `connect`."""
         if (refused := self._origin(connect, peer)) is not None:

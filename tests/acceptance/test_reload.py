@@ -5,12 +5,15 @@ operations.md §4.1.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from engine.testing.telegram import TelegramStandIn
+from gateway.client import call
+from jobs.errors import AccessRefused
 from tests.fakes.gateway_process import gateway, saved
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(60)]
@@ -42,7 +45,7 @@ async def test_a_channel_comes_and_changes_without_a_restart(tmp_path: Path) -> 
         assert (await telegram.next_sent()).chat_id == 43
         saved(file, config(None))
         await engine.says("config reloaded", 3)
-        assert (await engine.call("channels.status"))["channelOrder"] == ["local"]
+        assert "telegram" not in (await engine.call("channels.status"))["channelOrder"]
         assert await engine.stop() == 0
         assert len(telegram.sent) == 2
     assert telegram.token not in engine.said.decode()
@@ -69,3 +72,19 @@ async def test_a_file_that_is_no_text_is_refused_like_any_bad_edit(tmp_path: Pat
         await engine.says("config was not reloaded")
         saved(file, config(None)[:-1] + ', "cron": {"enabled": false}}')
         await engine.says("config reloaded")
+
+
+async def test_a_changed_token_is_asked_for_at_once(tmp_path: Path) -> None:
+    def guarded(token: str) -> str:
+        quick = {"mode": "local", "reload": {"debounceMs": 20}, "auth": {"token": token}}
+        return json.dumps({"gateway": quick})
+
+    async with gateway(tmp_path, guarded("the-token-of-today")) as engine:
+        await engine.start(ENGINE_GATEWAY_PROT="1")
+        await engine.says("ENGINE_GATEWAY_PROT has no meaning; did you mean ENGINE_GATEWAY_PORT?")
+        saved(tmp_path / "engine.json", guarded("the-token-of-tomorrow"))
+        await engine.says("config reloaded")
+        health = asyncio.to_thread(call, "health", url=engine.url, token="the-token-of-tomorrow")
+        assert (await health)["ok"]
+        with pytest.raises(AccessRefused):
+            await asyncio.to_thread(call, "health", url=engine.url, token="the-token-of-today")

@@ -147,7 +147,7 @@ class Gateway(Section):
     http: Http = section(Http, "HTTP.")
     control_ui: ControlUi = section(ControlUi, "The status page.")
     handshake_timeout_ms: Positive | None = key(
-        None, "Limit of the handshake; 10000 when unset.", unit="ms"
+        None, "Limit of the handshake; 15000 when unset.", unit="ms"
     )
     drain_timeout_ms: Count = key(25_000, "How long a stop waits for running turns.", unit="ms")
     config_recovery: ConfigRecovery = section(ConfigRecovery, "Invalid files.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from engine.config.paths import resolve
 from engine.config.schema import Config
 from gateway import settings
+from gateway.protocol.handshake import TIMEOUT
 from gateway.settings import RunOptions
 from jobs.errors import ConfigInvalid
 
@@ -54,3 +56,19 @@ def test_a_token_file_that_cannot_be_read_stops_the_start_in_words(
     with pytest.raises(ConfigInvalid, match=r"gateway\.token: .+Fix: ") as refused:
         token(tmp_path)
     assert refused.value.exit_status == 78
+
+
+def test_the_lockout_is_that_of_the_config() -> None:
+    limit = {"maxAttempts": 3, "windowMs": 1000, "lockoutMs": 2000, "exemptLoopback": False}
+    config = Config.model_validate({"gateway": {"auth": {"rateLimit": limit}}})
+    policy = settings.auth(config, "token")
+    assert (policy.max_failures, policy.exempt_loopback) == (3, False)
+    assert (policy.window, policy.lockout) == (timedelta(seconds=1), timedelta(seconds=2))
+
+
+def test_the_handshake_lasts_as_long_as_environment_config_or_protocol_say() -> None:
+    config = Config.model_validate({"gateway": {"handshakeTimeoutMs": 30_000}})
+    variable = {"ENGINE_HANDSHAKE_TIMEOUT_MS": "60000"}
+    assert settings.handshake_timeout(config, variable) == timedelta(seconds=60)
+    assert settings.handshake_timeout(config, {}) == timedelta(seconds=30)
+    assert settings.handshake_timeout(Config(), {"ENGINE_HANDSHAKE_TIMEOUT_MS": "soon"}) == TIMEOUT

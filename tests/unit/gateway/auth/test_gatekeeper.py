@@ -143,6 +143,14 @@ def test_ten_failures_lock_a_remote_address_and_a_local_one_never() -> None:
     assert isinstance(keeper.judge(connect(), "n", later, FAR), Granted)
 
 
+def test_a_changed_secret_holds_from_the_next_connect_on() -> None:
+    keeper = Gatekeeper(TOKEN)
+    keeper.adopt(Policy(mode=Mode.TOKEN, token="new"))
+    assert code(keeper.judge(connect(), "n", NOW, NEAR)) == "AUTH_TOKEN_MISMATCH"
+    fresh = connect(auth={"token": "new"})
+    assert isinstance(keeper.judge(fresh, "n", NOW, NEAR), Granted)
+
+
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 RAW = KEY.public_key().public_bytes_raw()
 
