@@ -94,6 +94,7 @@ class Settings:
             tz=self.config.cron.tz or self.roster.default_zone.key,
             default_agent=self.roster.default_id,
             most_at_once=self.config.cron.max_concurrent_runs,
+            calendars=self.calendars,
             hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
         )
 

@@ -100,6 +100,7 @@ class JobAudit:
     doubled: tuple[datetime, ...] = ()
     strays: int = 0  # rows for slots that the schedule does not name
     strayed: tuple[datetime, ...] = ()
+    moved: int = 0  # rows of slots that a calendar brought forward: those it names are skips
     unfinished: int = 0  # rows of slots that have no end yet
     waiting: int = 0  # slots that nothing has looked at yet: the gateway is down, or paused it
 
@@ -130,6 +131,7 @@ class JobAudit:
             "duplicateSlotsMs": [ms(slot) for slot in self.doubled],
             "strays": self.strays,
             "straySlotsMs": [ms(slot) for slot in self.strayed],
+            "moved": self.moved,
             "unfinished": self.unfinished,
             "waiting": self.waiting,
         }
@@ -248,6 +250,9 @@ def audit(
         told = _once(stored, stored.job.schedule, found, rows)
     else:
         told = _Comparison(stored.job.schedule, found).told(rows)
+    rule = stored.job.policies.calendars
+    if rule is not None and rule.on_excluded == "previous-allowed":
+        told |= {"moved": told["strays"], "strays": 0, "strayed": ()}
     return JobAudit(**identity, stretch=found, waiting=behind, **told)
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Final
 
-from jobs.calendar import Calendar, moved
+from jobs.calendar import Calendar, judge, moved
 from jobs.duration import format_duration
 from jobs.ledger import SkipReason, Trigger
 from jobs.model import Job, Misfire
@@ -129,6 +129,32 @@ def brought_forward(
             earliest = at
         slot = None if isinstance(job.schedule, At) else job.schedule.next_after(slot)
     return earliest
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A slot on a day that a calendar excludes: why, and when it runs instead, if it does."""
+
+    because: str
+    instead: datetime | None
+
+
+def excluded(
+    job: Job, slot: datetime, calendars: Mapping[str, Calendar], tz: str
+) -> Excluded | None:
+    """Return what the job's calendars make of a slot; None if they let it be (row 7).
+
+    ``tz`` is the zone of jobs without one. A calendar nobody knows any more decides nothing.
+    """
+    rule = job.policies.calendars
+    if rule is None or any(name not in calendars for name in rule.names):
+        return None
+    asked = [calendars[name] for name in rule.names]
+    verdict = judge(asked, slot)
+    if verdict.allowed:
+        return None
+    zone = job.schedule.tz if isinstance(job.schedule, Cron) else tz
+    return Excluded(verdict.because, moved(asked, slot, tz=zone, on_excluded=rule.on_excluded))
 
 
 @lru_cache(maxsize=512)  # jobs with one expression come due together, and are owed the same

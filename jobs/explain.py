@@ -7,15 +7,17 @@ the remarks in `jobs.remarks`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, pairwise
 from typing import Any, Final
 
 from jobs import remarks
+from jobs.calendar import Calendar
 from jobs.cron import never_fires
-from jobs.model import StoredJob
+from jobs.due import excluded
+from jobs.model import Job, StoredJob
 from jobs.remarks import Note
 from jobs.schedule import (
     At,
@@ -57,6 +59,7 @@ class Question:
     count: int = 5
     language: Language = Language.ENGLISH
     spent: Spent | None = None
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ def schedule_of(text: str, *, now: datetime, tz: str) -> Schedule:
 
 def explain(schedule: Schedule, question: Question) -> Explanation:
     """Explain a schedule that belongs to no job."""
-    return _explained(schedule, question, until=None, more=())
+    return _explained(schedule, question)
 
 
 def explain_job(stored: StoredJob, question: Question) -> Explanation:
@@ -204,11 +207,17 @@ def explain_job(stored: StoredJob, question: Question) -> Explanation:
     schedule = stored.job.schedule
     tz = schedule.tz if isinstance(schedule, Cron) else question.tz
     more = tuple(remarks.of_job(stored, tz, question.language))
-    return _explained(schedule, question, until=stored.job.policies.until, more=more)
+    found = _explained(schedule, question, until=stored.job.policies.until, more=more)
+    told = [_with_calendar(stored.job, slot, tz, question) for slot in found.slots]
+    return replace(found, slots=tuple(told))
 
 
 def _explained(
-    schedule: Schedule, question: Question, *, until: datetime | None, more: tuple[Note, ...]
+    schedule: Schedule,
+    question: Question,
+    *,
+    until: datetime | None = None,
+    more: tuple[Note, ...] = (),
 ) -> Explanation:
     tz = schedule.tz if isinstance(schedule, Cron) else question.tz
     shape = shape_of(schedule.fields, schedule.hash_id) if isinstance(schedule, Cron) else None
@@ -284,6 +293,20 @@ def _slots(
             _dst_words(slot, question.language),
         )
         slot = None if isinstance(schedule, At) else schedule.occurrence_after(slot.instant)
+
+
+def _with_calendar(job: Job, slot: Slot, tz: str, question: Question) -> Slot:
+    """Say of a slot whose day is excluded why, and when it runs instead, if it does."""
+    away = excluded(job, slot.occurrence.instant, question.calendars, tz)
+    if away is None:
+        return slot
+    if away.instead is None:
+        words = note("slot-excluded", question.language, because=away.because)
+    else:
+        local = away.instead.astimezone(zone(tz))
+        at = f"{SPEECHES[question.language].day(local.date())} {local:%H:%M}"
+        words = note("slot-moved", question.language, at=at, because=away.because)
+    return replace(slot, note="; ".join(filter(None, (slot.note, words))))
 
 
 def _dst_words(slot: Occurrence, language: Language) -> str:

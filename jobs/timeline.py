@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from jobs.calendar import Calendar
+from jobs.due import excluded
 from jobs.model import HeartbeatBeat, StoredJob
 from jobs.schedule import At
 from jobs.wallclock import at as instant_at, ms
@@ -21,6 +23,7 @@ MOST: Final = 500  # slots of one job that are named one by one
 MOST_HOT: Final = 100
 _MS: Final = timedelta(milliseconds=1)
 _MINUTE: Final = 60_000
+_MOST_JUDGED: Final = 50_000  # slots that calendars are asked about; beyond it they stay put
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +119,17 @@ def timeline(
     hours: Mapping[str, tuple[Open, ...]],
     default_agent: str = "main",
     after: datetime | None = None,
+    calendars: Mapping[str, Calendar] | None = None,
+    tz: str = "UTC",
 ) -> Timeline:
     """Lay out the slots after ``start`` (or ``after``) up to ``until`` of jobs switched on.
 
+    A slot that a calendar excludes is where the calendar puts it, if anywhere (row 7); ``tz``
+    is the zone of jobs without one.
+
     Beats are not limited by how many jobs may run at once (design.md §1).
     """
-    span = _Span(start, after or start, until)
+    span = _Span(start, after or start, until, calendars or {}, tz)
     rows = []
     due: dict[int, list[str]] = defaultdict(list)  # of each minute, jobs that count
     shared: dict[int, int] = defaultdict(int)
@@ -158,6 +166,8 @@ class _Span:
     start: datetime  # of the first cell
     after: datetime  # slots after this instant count
     until: datetime
+    calendars: Mapping[str, Calendar]
+    tz: str
 
 
 def _row(
@@ -175,7 +185,7 @@ def _row(
     minutes: set[int] = set()
     total = 0
     waits = _mind_hours(stored) and windows is not None
-    for at in _instants(stored, span.after, span.until):
+    for at in _instants(stored, span):
         total += 1
         minutes.add(at // _MINUTE)
         index = min((at - first) // width, len(cells) - 1)
@@ -200,21 +210,42 @@ def _row(
     return row, minutes
 
 
-def _instants(stored: StoredJob, after: datetime, until: datetime) -> Iterator[int]:
+def _instants(stored: StoredJob, span: _Span) -> Iterator[int]:
     """Yield the slots to come, in ms: none while paused, none that are left out once."""
     if stored.state.paused is not None:
         return
     schedule, ends = stored.job.schedule, stored.job.policies.until
-    last = until if ends is None else min(until, ends)
+    last = span.until if ends is None else min(span.until, ends)
     if isinstance(schedule, At):
         due = stored.state.next_run_at
-        if due is not None and after < due <= last:
+        if due is not None and span.after < due <= last:
             yield ms(due)
         return
     left_out = stored.state.skips
-    for at in schedule.instants(after, last):
+    if stored.job.policies.calendars is not None:
+        yield from _placed(stored, span, last)
+        return
+    for at in schedule.instants(span.after, last):
         if str(at) not in left_out:
             yield at
+
+
+def _placed(stored: StoredJob, span: _Span, last: datetime) -> list[int]:
+    """Return the slots where calendars put them; some come from outside the timeline."""
+    schedule, rule = stored.job.schedule, stored.job.policies.calendars
+    if isinstance(schedule, At) or rule is None:
+        return []
+    around = timedelta() if rule.on_excluded == "skip" else LONGEST
+    if schedule.count(span.after - around, last + around) > _MOST_JUDGED:
+        return list(schedule.instants(span.after, last))
+    found = set()
+    for at in schedule.instants(span.after - around, last + around):
+        slot = instant_at(at)
+        away = excluded(stored.job, slot, span.calendars, span.tz)
+        runs = slot if away is None else away.instead
+        if runs is not None and span.after < runs <= last and str(at) not in stored.state.skips:
+            found.add(ms(runs))
+    return sorted(found)
 
 
 def _mind_hours(stored: StoredJob) -> bool:

@@ -80,10 +80,13 @@ async def _with(place: Place, config: Loaded, ask: Callable[[Database], Awaitabl
 
 
 def _outlook(place: Place, config: Loaded, database: Database) -> Outlook:
+    from engine.config.calendars import calendars
     from engine.profiles import roster_of
     from engine.scheduling import Outlook
     from engine.settings import Settings
 
     roster = roster_of(config.config, place.paths, place.zone)
-    settings = Settings(config=config.config, roster=roster, environ=place.environ)
-    return Outlook(database=database, clock=SystemClock(), sight=settings.outlook)
+    clock = SystemClock()
+    found = calendars(config.config, place.paths.config.parent, clock.now(), place.zone)
+    settings = Settings(config=config.config, roster=roster, environ=place.environ, calendars=found)
+    return Outlook(database=database, clock=clock, sight=settings.outlook)

@@ -136,6 +136,8 @@ def _told(job: JobAudit, where: ZoneInfo) -> Iterator[str]:
             f"  ASTRAY     {job.name}: {_many(job.strays, 'row')} for times its schedule does not"
             f" name, first at {at}"
         )
+    if job.moved:
+        yield f"  moved      {job.name}: {_many(job.moved, 'slot')} that a calendar brought forward"
     if job.unfinished:
         yield f"  unfinished {job.name}: {_many(job.unfinished, 'row')} without an end"
     if job.waiting:

@@ -6,13 +6,14 @@ Reads and never writes. The gateway asks it, and the command line where no gatew
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine.active_hours import ActiveHours
 from engine.clock import Clock
 from engine.scheduling import reading
+from jobs.calendar import Calendar
 from jobs.errors import InvalidInput
 from jobs.explain import MOST, Question, Spent, explain, explain_job, schedule_of
 from jobs.model import StoredJob
@@ -40,6 +41,7 @@ class Sight:
     default_agent: str
     most_at_once: int
     hours_of: Callable[[str | None], ActiveHours | None]
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
 class Outlook:
@@ -67,7 +69,7 @@ class Outlook:
         others = {**params, "tz": None, "otherTz": params.get("otherTz") or params.get("tz")}
         schedule = stored.job.schedule
         tz = schedule.tz if isinstance(schedule, Cron) else sight.tz
-        question = replace(asked(others, now, tz), spent=spent)
+        question = replace(asked(others, now, tz), spent=spent, calendars=sight.calendars)
         identity = {"jobId": stored.job.id, "name": stored.job.name}
         return {**identity, **explain_job(stored, question).to_json()}
 
@@ -91,6 +93,8 @@ class Outlook:
             hours=_windows(sight, sorted(agents), start, start + span),
             default_agent=sight.default_agent,
             after=max(start, now) if start <= now < start + span else start,
+            calendars=sight.calendars,
+            tz=sight.tz,
         )
         return {**found.to_json(), "tz": sight.tz, "unreadable": list(page.unreadable)}
 

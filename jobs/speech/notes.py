@@ -121,6 +121,11 @@ NOTES: Final[Mapping[str, Mapping[Language, str]]] = {
         _EN: "the second of two: the clocks go back",
         _ZH: "两次中的第二次：时钟拨回",
     },
+    "slot-excluded": {_EN: "left out: {because}", _ZH: "不运行：{because}"},
+    "slot-moved": {
+        _EN: "runs on {at} instead: {because}",
+        _ZH: "改在 {at} 运行：{because}",
+    },
     # the job
     "disabled": {
         _EN: "The job is switched off: none of these runs happens until it is enabled.",

@@ -18,7 +18,7 @@ from jobs.audit import (
     stretch,
 )
 from jobs.model import AgentTurn, Job, JobState, StoredJob
-from jobs.policies import Policies
+from jobs.policies import CalendarRule, Policies
 from jobs.schedule import At, Cron, Every, Schedule
 from jobs.wallclock import EPOCH
 
@@ -270,6 +270,16 @@ def test_a_window_before_a_job_holds_nothing_of_it() -> None:
     stored = job(state=JobState(schedule_activated_at=NOW + timedelta(days=1)))
     assert stretch(stored, WEEK, FOREVER, NOTHING) is None
     assert audited(stored, []).clean
+
+
+def test_a_slot_that_a_calendar_brought_forward_is_not_astray() -> None:
+    rule = CalendarRule(names=("workdays",), on_excluded="previous-allowed")
+    rows = rows_of(HOURLY)
+    forward = Recorded(rows[4].slot + 1000)
+    stored = job(policies=Policies(calendars=rule))
+    found = audited(stored, [*rows[:5], forward, *rows[5:]])
+    assert found.clean
+    assert found.moved == 1
 
 
 # -- the whole -----------------------------------------------------------------------------------

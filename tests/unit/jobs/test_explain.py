@@ -5,6 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
+from jobs.calendar import Calendar
 from jobs.errors import InvalidSchedule
 from jobs.explain import Explanation, Question, Spent, explain, explain_job, schedule_of
 from jobs.model import AgentTurn, Job, JobState, StoredJob
@@ -389,6 +390,32 @@ def test_a_job_says_what_else_decides_whether_it_runs() -> None:
         "It runs only after fetch has succeeded.",
         "There is no run after that.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("on_excluded", "language", "told"),
+    [
+        ("skip", Language.ENGLISH, "left out: workdays is closed on Sat 2026-03-07"),
+        (
+            "next-allowed",
+            Language.ENGLISH,
+            "runs on Monday 9 March 2026 09:00 instead: workdays is closed on Sat 2026-03-07",
+        ),
+        ("previous-allowed", Language.CHINESE, "改在 2026年3月6日（周五） 09:00 运行：workdays"),
+    ],
+)
+def test_a_slot_of_an_excluded_day_says_why_and_when_it_runs_instead(
+    on_excluded: str, language: Language, told: str
+) -> None:
+    workdays = Calendar(name="workdays", weekdays=frozenset(range(5)), tz="UTC")
+    rule = CalendarRule(names=("workdays",), on_excluded=on_excluded)
+    stored = StoredJob(
+        job=replace(JOB, policies=Policies(calendars=rule)), state=JobState(), revision="r"
+    )
+    asked = replace(ASK, count=7, language=language, calendars={"workdays": workdays})
+    notes_of = [slot.note for slot in explain_job(stored, asked).slots]
+    assert notes_of[:5] == [""] * 5
+    assert notes_of[5].startswith(told)
 
 
 @pytest.mark.parametrize("excluded", ["skip", "next-allowed", "previous-allowed"])

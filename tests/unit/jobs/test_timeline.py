@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from jobs.calendar import Calendar
 from jobs.model import AgentTurn, HeartbeatBeat, Job, JobState, StoredJob
-from jobs.policies import Policies
+from jobs.policies import CalendarRule, Policies
 from jobs.schedule import At, Cron, Every, Schedule
 from jobs.timeline import MOST, Open, Timeline, timeline
 
@@ -111,6 +114,43 @@ def test_a_slot_that_is_left_out_once_or_lies_beyond_the_end_is_no_slot() -> Non
     ends = job("ends", Every(HOUR, START), policies=Policies(until=START + 3 * HOUR))
     found = laid(skipped, ends)
     assert {row.name: row.total for row in found.rows} == {"skipped": 23, "ends": 3}
+
+
+WORKDAYS = Calendar(name="workdays", weekdays=frozenset(range(5)), tz="UTC")
+
+
+@pytest.mark.parametrize(
+    ("on_excluded", "days"),
+    [
+        ("skip", [2, 3, 4, 5, 6, 9]),
+        ("next-allowed", [2, 3, 4, 5, 6, 9]),
+        ("previous-allowed", [2, 3, 4, 5, 6, 9]),
+    ],
+)
+def test_a_slot_of_an_excluded_day_is_where_the_calendar_puts_it(
+    on_excluded: str, days: list[int]
+) -> None:
+    rule = Policies(calendars=CalendarRule(names=("workdays",), on_excluded=on_excluded))
+    daily = job("daily", Cron("0 9 * * *", "UTC"), policies=rule)
+    weekly = job("weekly", Cron("0 10 * * 6", "UTC"), policies=rule)
+    found = timeline(
+        [daily, weekly],
+        start=START,
+        until=START + 8 * DAY,
+        cell=HOUR,
+        most_at_once=4,
+        hours={},
+        calendars={"workdays": WORKDAYS},
+    )
+    rows = {row.name: [slot.day for slot in row.slots] for row in found.rows}
+    assert rows["daily"] == days
+    moved = {"skip": [], "next-allowed": [2, 9], "previous-allowed": [6]}
+    assert rows["weekly"] == moved[on_excluded]
+
+
+def test_a_calendar_nobody_knows_moves_nothing() -> None:
+    rule = Policies(calendars=CalendarRule(names=("gone",)))
+    assert laid(job("daily", Cron("0 9 * * *", "UTC"), policies=rule)).rows[0].total == 1
 
 
 def test_the_first_cell_may_have_begun() -> None:
