@@ -17,7 +17,7 @@ import click
 from engine.cli.ending import guarded, refuse, version
 from engine.cli.place import Place, place
 from engine.cli.words import split
-from jobs.errors import EngineError, UsageError
+from jobs.errors import EngineError, StoreUnavailable, UsageError
 
 _HELP: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -123,6 +123,10 @@ def _run(options: Mapping[str, str], rest: list[str]) -> int:
         return refuse(_usage(error), as_json=as_json)
     except click.Abort:
         raise KeyboardInterrupt from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return refuse(_no_disk(error), as_json=as_json)
 
 
 def _called(options: Mapping[str, str], rest: list[str]) -> int:
@@ -135,6 +139,16 @@ def _called(options: Mapping[str, str], rest: list[str]) -> int:
         sys.stderr.write(f"{here.paths.notice}\n")
     status = cli.main(args=rest, prog_name="engine", standalone_mode=False, obj=here)
     return status if isinstance(status, int) else 0
+
+
+def _no_disk(error: OSError) -> StoreUnavailable:
+    """What the disk refuses is a fact to be told, wherever it was met."""
+    place = os.fsdecode(error.filename)
+    return StoreUnavailable(
+        f"{place} cannot be used",
+        why=error.strerror or str(error),
+        fix=f"ls -ld {os.path.dirname(place) or place}",  # noqa: PTH120 - a text to paste
+    )
 
 
 def _usage(error: click.ClickException) -> UsageError:

@@ -105,10 +105,18 @@ def get(ctx: click.Context, /, path: str, as_json: bool, with_default: bool) -> 
     at = here(ctx)
     value = fast.get(at.values, path)
     if value is fast.MISSING:
+        _refuse_unreadable(at)
         return _unset(at, path, with_default=with_default)
     name = next((part for part in reversed(parse_path(path)) if isinstance(part, str)), "")
     click.echo(_printed(masked(value, name), as_json))
     return 0
+
+
+def _refuse_unreadable(at: Place) -> None:
+    """Of a file nobody can read it is not known what it sets."""
+    from engine.config import json5, writing
+
+    writing.applied(at.paths.config, lambda text: json5.parse(text or "{}").source.text, _text(at))
 
 
 def _printed(value: Any, as_json: bool) -> str:
@@ -178,7 +186,7 @@ def set_value(
     dry_run: bool,
 ) -> int:
     """Change one key; comments and everything else stay as they are."""
-    from engine.config import edit
+    from engine.config import edit, writing
 
     at = here(ctx)
     wish = edit.value_of(value, strict=strict)
@@ -186,7 +194,8 @@ def set_value(
         _refuse_drops(at, path, wish)
 
     def changed(text: str, chosen: Any) -> str:
-        return (edit.merge_text if merge else edit.set_text)(text, path, chosen)
+        how = edit.merge_text if merge else edit.set_text
+        return writing.applied(at.paths.config, lambda old: how(old, path, chosen), text)
 
     chosen = wish if strict else _fitting(at, wish, value, changed)
     return _write(at, path, lambda text: changed(text, chosen), replace=replace, dry_run=dry_run)
@@ -243,11 +252,13 @@ def _entries(value: Any) -> set[str]:
 @click.pass_context
 def unset(ctx: click.Context, /, path: str, replace: bool, dry_run: bool) -> int:
     """Take one key out; its default holds again."""
-    from engine.config import edit
+    from engine.config import edit, writing
 
     at = here(ctx)
     try:
-        edited = edit.unset_text(_text(at), path)
+        edited = writing.applied(
+            at.paths.config, lambda text: edit.unset_text(text, path), _text(at)
+        )
     except NotFound as missing:
         click.echo(f"{missing.what}: nothing changed", err=True)
         return 1
@@ -260,7 +271,11 @@ def _write(
     from engine.config import writing
 
     if dry_run:
-        check(at, edited(_text(at)).encode())
+        new = edited(_text(at))
+        try:
+            check(at, new.encode())
+        except ConfigInvalid as error:
+            raise writing.unwritten(at.paths.config, error) from error
         click.echo("valid; nothing was written", err=True)
         return 0
     written = writing.write(

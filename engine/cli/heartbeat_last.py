@@ -22,7 +22,7 @@ from engine.cli.offline import Beat, database, known_agents, newest, under_way
 from engine.cli.words import joined
 from engine.clock import SystemClock
 from engine.config import fast
-from engine.config.paths import Paths, host_zone, resolve
+from engine.config.paths import Paths, host_zone, refuse_no_folder, resolve
 from engine.explain import record_words, sentence
 from engine.outbox import Delivery
 from gateway import lock
@@ -53,6 +53,7 @@ def _run(argv: Sequence[str], options: Mapping[str, str]) -> int:
     wish = understood(argv)
     try:
         paths = resolve(os.environ, profile=options.get("profile"), dev="dev" in options)
+        refuse_no_folder(paths)
         file = database(paths)
         if wish is None or file is None or os.environ.get("ENGINE_GATEWAY_URL", "").strip():
             from engine.cli.app import run as long_way

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from engine.config import fast
 from engine.config.masks import is_marker
-from engine.config.paths import Paths, host_zone, resolve
+from engine.config.paths import Paths, host_zone, refuse_no_folder, resolve
 from engine.config.variables import expand
 from gateway import lock
 from gateway.protocol.address import host_of, is_loopback
@@ -146,9 +146,11 @@ class Place:
 def place(
     *, profile: str | None = None, dev: bool = False, environ: Mapping[str, str] | None = None
 ) -> Place:
-    """The place of this command; a bad profile is a `UsageError`."""
+    """The place of this command; a bad profile is a `UsageError`, a home must be a folder."""
     env = dict(os.environ) if environ is None else environ
-    return Place(paths=resolve(env, profile=profile, dev=dev), environ=env)
+    paths = resolve(env, profile=profile, dev=dev)
+    refuse_no_folder(paths)
+    return Place(paths=paths, environ=env)
 
 
 def shown(path: Path, paths: Paths) -> str:

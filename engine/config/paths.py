@@ -1,6 +1,6 @@
 """Where everything of ours lies: profile, state directory, config file (operations.md §2.1).
 
-Pure but for `host_zone`, which reads one symlink.
+Pure but for `host_zone`, which reads one symlink, and `refuse_no_folder`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from jobs.errors import UsageError
+from jobs.errors import StoreUnavailable, UsageError
 
 PORT: Final = 18789
 DEV_PORT: Final = 19001
@@ -127,6 +127,19 @@ def resolve(
     port = DEV_PORT if name == "dev" else PORT
     return Paths(
         os_home=home, profile=name, state=state, config=config, default_port=port, notice=notice
+    )
+
+
+def refuse_no_folder(paths: Paths) -> None:
+    """A home that is something else than a folder holds nothing, and never will."""
+    above = (paths.state, *paths.state.parents)
+    there = next((path for path in above if path.exists()), None)
+    if there is None or there.is_dir():
+        return
+    raise StoreUnavailable(
+        f"{paths.state} cannot be the home of an engine",
+        why=f"{there} is not a folder",
+        fix="set ENGINE_STATE_DIR to a folder, or leave it unset",
     )
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from engine.config.compose import INCLUDE, digest
 from engine.config.edit import find, set_text
 from engine.config.issues import Issue, refuse
 from engine.config.json5 import Json5Error, Node, Place, parse
-from jobs.errors import Conflict, EngineError, InvalidInput, StoreUnavailable
+from jobs.errors import ConfigInvalid, Conflict, EngineError, InvalidInput, StoreUnavailable
 
 BACKUPS: Final = 5
 KEEP_REJECTED: Final = 10
@@ -65,11 +65,7 @@ def write(
             currentHash=before,
         )
     text = old.decode("utf-8")
-    try:
-        new_text = edit(text)
-    except Json5Error as error:
-        place = Place(path.name, error.line, error.column)
-        raise refuse(path, [Issue(path="", message=error.message, place=place)]) from error
+    new_text = applied(path, edit, text)
     if new_text == text and path.exists():
         return Written(changed=False, line="No change", text=text, old_hash=before, new_hash=before)
     if version is not None:
@@ -79,10 +75,46 @@ def write(
         if not replace:
             _refuse_loss(old, new)
         validate(new)
+    except ConfigInvalid as error:
+        raise unwritten(path, error, kept=_reject(path, new, now)) from error
     except EngineError:
         _reject(path, new, now)
         raise
     return _commit(path, old, new, before)
+
+
+def applied(path: Path, edit: Edit, text: str) -> str:
+    """The text after the edit; a file that cannot be read is refused with its line."""
+    try:
+        return edit(text)
+    except Json5Error as error:
+        place = Place(path.name, error.line, error.column)
+        raise refuse(path, [Issue(path="", message=error.message, place=place)]) from error
+
+
+def unwritten(path: Path, error: ConfigInvalid, *, kept: Path | None = None) -> ConfigInvalid:
+    """Say of a change that it is invalid, not of the file; its lines are those of ``kept``."""
+    found = error.detail.get("issues")
+    issues = [_elsewhere(one, path, kept) for one in found] if isinstance(found, list) else []
+    lines = [f"{path} was not changed: the change would make it invalid"]
+    lines += [f"  × {_said(one)}" for one in issues]
+    if kept is not None:
+        lines.append(f"The refused text is in {kept}")
+    return ConfigInvalid("\n".join(lines), issues=issues, path=str(path), type="config_invalid")
+
+
+def _elsewhere(issue: dict[str, Any], path: Path, kept: Path | None) -> dict[str, Any]:
+    if issue.get("file") != path.name:
+        return issue
+    if kept is not None:
+        return {**issue, "file": kept.name}
+    return {key: value for key, value in issue.items() if key not in ("file", "line", "column")}
+
+
+def _said(issue: dict[str, Any]) -> str:
+    message = str(issue["message"])
+    path = str(issue["path"])
+    return message if not path or message.startswith(path) else f"{path}: {message}"
 
 
 def _commit(path: Path, old: bytes, new: bytes, before: str) -> Written:
@@ -129,13 +161,15 @@ def _rotate(path: Path) -> None:
             newer.replace(older)
 
 
-def _reject(path: Path, raw: bytes, now: datetime) -> None:
+def _reject(path: Path, raw: bytes, now: datetime) -> Path:
     stamp = now.strftime("%Y%m%dT%H%M%SZ")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    put(path.with_name(f"{path.name}.rejected.{stamp}"), raw)
+    rejected = path.with_name(f"{path.name}.rejected.{stamp}")
+    put(rejected, raw)
     kept = sorted(path.parent.glob(f"{path.name}.rejected.*"))
     for stale in kept[:-KEEP_REJECTED]:
         stale.unlink(missing_ok=True)
+    return rejected
 
 
 def _refuse_loss(old: bytes, new: bytes) -> None:

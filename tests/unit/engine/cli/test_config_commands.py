@@ -149,3 +149,54 @@ def test_a_note_names_its_place_once(engine: Engine, file: Path) -> None:
     )
     told = engine("config", "validate").err
     assert "warning: channels.telegram: multiple accounts are configured" in told
+
+
+@pytest.mark.parametrize(
+    "words", [("get", "gateway.mode"), ("set", "a.b", "1"), ("unset", "gateway.mode")]
+)
+def test_a_file_nobody_can_read_is_named_with_its_line_whatever_is_asked_of_it(
+    engine: Engine, home: Path, words: tuple[str, ...]
+) -> None:
+    (home / ".engine" / "engine.json").write_text('{ gateway: { mode: "local"  bad')
+    told = engine("config", *words)
+    assert told.status == 78
+    assert "engine.json:1:" in told.err
+    assert "not set" not in told.err
+
+
+def test_a_refused_change_is_not_said_of_the_file_and_tells_where_its_text_lies(
+    engine: Engine, file: Path
+) -> None:
+    told = engine("config", "set", "gateway.port", "99999999")
+    (kept,) = file.parent.glob("engine.json.rejected.*")
+    assert told.status == 78
+    assert "engine config is invalid" not in told.err
+    assert "was not changed: the change would make it invalid" in told.err
+    assert f"The refused text is in {kept}" in told.err
+    dry = engine("config", "set", "gateway.port", "99999999", "--dry-run")
+    assert "was not changed" in dry.err
+    assert "The refused text" not in dry.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("setup",), ("status",), ("config", "set", "gateway.port", "1"), ("cron", "list")],
+)
+def test_a_home_that_is_a_file_is_refused_in_words(
+    engine: Engine, home: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    state = home / "state"
+    state.write_text("")
+    monkeypatch.setenv("ENGINE_STATE_DIR", str(state))
+    told = engine(*words)
+    assert (told.status, told.out) == (1, "")
+    assert f"{state} cannot be the home of an engine: {state} is not a folder" in told.err
+
+
+def test_a_home_the_disk_refuses_is_a_sentence(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    told = engine("setup")
+    assert told.status == 1
+    assert told.err.startswith("/proc/nowhere")
