@@ -47,20 +47,30 @@ def count_unseen(tx: Tx) -> int:
 
 
 def page(
-    tx: Tx, *, limit: int = 50, unseen: bool = False, after: str | None = None
+    tx: Tx,
+    *,
+    limit: int = 50,
+    unseen: bool = False,
+    agent_id: str | None = None,
+    after: str | None = None,
 ) -> tuple[list[Letter], int]:
-    """Return the newest messages, newest first, and how many there are."""
-    where = "WHERE seen_at IS NULL" if unseen else ""
-    total = tx.exec_driver_sql(f"SELECT count(*) FROM inbox {where}").scalar_one()
-    rows = tx.exec_driver_sql(
-        f"SELECT {_READ} FROM inbox {where} ORDER BY seq DESC LIMIT ?",
-        (limit,),
-    )
-    letters = [_letter(row) for row in rows]
+    """Return the newest messages, newest first, and how many there are.
+
+    ``agent_id``: of one agent; ``after``: only those that came later than that one.
+    """
+    where, given = "WHERE TRUE", list[Any]()
+    if unseen:
+        where += " AND seen_at IS NULL"
+    if agent_id is not None:
+        where, given = f"{where} AND agent_id = ?", [*given, agent_id]
     if after is not None:
-        ids = [letter.id for letter in letters]
-        letters = letters[: ids.index(after)] if after in ids else letters
-    return letters, int(total)
+        later = "coalesce((SELECT seq FROM inbox WHERE id = ?), 0)"
+        where, given = f"{where} AND seq > {later}", [*given, after]
+    total = tx.exec_driver_sql(f"SELECT count(*) FROM inbox {where}", tuple(given)).scalar_one()
+    rows = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM inbox {where} ORDER BY seq DESC LIMIT ?", (*given, limit)
+    )
+    return [_letter(row) for row in rows], int(total)
 
 
 def ack(tx: Tx, ids: Sequence[str] | None, now: datetime) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from engine.core import Engine
 from engine.store import inbox
 from jobs.store.db import Tx
 from jobs.wallclock import ms
+
+PAGE: Final = 50
 
 
 class FrontInbox:
@@ -19,11 +21,16 @@ class FrontInbox:
 
     async def listing(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`inbox.list`, newest first."""
-        limit = max(1, min(int(params.get("limit") or 50), 500))
-        unseen_only = bool(params.get("unseen"))
 
         def work(tx: Tx) -> tuple[Any, int]:
-            return inbox.page(tx, limit=limit, unseen=unseen_only), inbox.count_unseen(tx)
+            found = inbox.page(
+                tx,
+                limit=int(params.get("limit") or PAGE),
+                unseen=bool(params.get("unseen")),
+                agent_id=params.get("agentId"),
+                after=params.get("after"),
+            )
+            return found, inbox.count_unseen(tx)
 
         (letters, total), unseen = await self._engine.database.read(work)
         return {

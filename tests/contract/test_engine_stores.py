@@ -524,11 +524,11 @@ async def test_ended_messages_are_pruned_and_open_ones_kept(store: Database) -> 
 # -- inbox ---------------------------------------------------------------------------------
 
 
-async def drop(store: Database, *keys: str) -> None:
+async def drop(store: Database, *keys: str, agent_id: str = "main") -> None:
     for key in keys:
         await store.write(
             partial(
-                inbox.add, key=key, agent_id="main", inbox="me", kind="cron", text=key, now=NOON
+                inbox.add, key=key, agent_id=agent_id, inbox="me", kind="cron", text=key, now=NOON
             )
         )
 
@@ -541,6 +541,16 @@ async def letters(store: Database, **query: Any) -> list[str]:
 async def test_a_letter_arrives_once_per_key_newest_first(store: Database) -> None:
     await drop(store, "a", "b", "a")
     assert await letters(store) == ["b", "a"]
+
+
+async def test_letters_of_one_agent_and_those_after_a_letter(store: Database) -> None:
+    await drop(store, "a", "b")
+    await drop(store, "x", agent_id="ops")
+    await drop(store, "c")
+    assert await letters(store, agent_id="main") == ["c", "b", "a"]
+    assert await letters(store, agent_id="main", after="a", limit=1) == ["c"]
+    assert await letters(store, after="b") == ["c", "x"]
+    assert await letters(store, after="of another home") == ["c", "x", "b", "a"]
 
 
 async def test_letters_are_seen_one_by_one_or_all(store: Database) -> None:
