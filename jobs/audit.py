@@ -194,8 +194,8 @@ def stretch(stored: StoredJob, window: Window, retention: Retention, kept: Kept)
     """Return where every slot of a job must have its row; None if nowhere.
 
     Nothing is expected from before its schedule was activated, from before rows are kept,
-    nor after what the scheduler has yet to look at. Of a job that is switched off it is not
-    known since when: it is audited up to its newest row.
+    nor after what the scheduler has yet to look at. Of a job that is switched off, or has had
+    all its runs, it is not known since when: it is audited up to its newest row.
     """
     first, bound = window.since, Bound.SINCE
     activated = stored.state.schedule_activated_at or stored.job.created_at
@@ -205,7 +205,7 @@ def stretch(stored: StoredJob, window: Window, retention: Retention, kept: Kept)
     if kept_since > first:
         first, bound = kept_since, Bound.KEPT
     last = window.until
-    if not stored.job.enabled:
+    if not stored.job.enabled or _has_had_all(stored):
         if kept.newest is None:
             return None
         last = min(last, kept.newest)
@@ -214,6 +214,11 @@ def stretch(stored: StoredJob, window: Window, retention: Retention, kept: Kept)
     if stored.job.policies.until is not None:
         last = min(last, stored.job.policies.until)
     return Stretch(first, last, bound) if first <= last else None
+
+
+def _has_had_all(stored: StoredJob) -> bool:
+    """Whether a job has ended by the number of its runs. Any other without a next run is lost."""
+    return stored.job.policies.max_runs is not None and stored.state.next_run_at is None
 
 
 def _kept_since(retention: Retention, kept: Kept) -> datetime:

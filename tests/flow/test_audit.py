@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from engine.scheduling import Chosen
 from engine.testing import Simulation
 from jobs.audit import Audit, Retention, Window
 from jobs.store import slots
@@ -52,17 +53,49 @@ async def test_days_with_a_change_of_clocks_and_an_outage_leave_no_hole() -> Non
 async def test_jobs_that_change_meanwhile_are_audited_from_their_change() -> None:
     start = "2026-03-02 00:00"
     async with Simulation(config(), start=start, zone="UTC", checklist="- look") as sim:
-        await sim.until("2026-03-03 10:10")
+        await sim.until("2026-03-02 08:10")
         changed = config("20m", brief={**JOBS["brief"], "schedule": "*/10 8 * * *"})
         del changed["cron"]["jobs"]["hourly"]
         await sim.apply(changed)
-        await sim.until("2026-03-04 10:10")
+        await sim.until("2026-03-02 14:10")
         await sim.apply(config("45m"))
-        await sim.until("2026-03-05 10:10")
-        await sim.restart(down_for=timedelta(days=2), config=config("50m"))
-        await sim.until("2026-03-08 00:00")
+        await sim.until("2026-03-02 20:10")
+        await sim.restart(down_for=timedelta(hours=20), config=config("50m"))
+        await sim.until("2026-03-04 00:00")
         found = await audited(sim)
         assert found.clean, named(found)
+
+
+async def test_what_an_operator_and_calendars_do_leaves_no_hole() -> None:
+    every = {"message": "look"}
+    jobs = {
+        "back": {**every, "schedule": "0 9 * * 6", "calendars": _on("previous-allowed")},
+        "forth": {**every, "schedule": "0 9 * * 0,3", "calendars": _on("next-allowed")},
+        "closed": {**every, "schedule": "0 */3 * * *", "calendars": _on("skip")},
+        "paused": {**every, "schedule": "0 */2 * * *", "jitter": "2m"},
+        "few": {**every, "schedule": "30 * * * *", "maxRuns": 3},
+        "daily": {**every, "schedule": "45 */2 * * *", "maxRunsPerDay": 2},
+        "all": {**every, "schedule": "every 97m", "misfire": {"policy": "run-all"}},
+    }
+    given = {"cron": {"calendars": {"workdays": {"weekdays": ["mon-fri"]}}, "jobs": jobs}}
+    async with Simulation(given, start="2026-03-05 00:00", zone="UTC", checklist="- look") as sim:
+        control = sim.engine.control
+        await sim.until("2026-03-05 10:10")
+        await control.pause(Chosen(ref="paused"), by="test")
+        await control.skip("all", by="test", count=2)
+        await sim.until("2026-03-06 10:10")
+        await control.resume(Chosen(ref="paused"), by="test")
+        since = sim.now() - timedelta(hours=30)
+        await control.backfill("daily", since=since, until=sim.now(), by="test")
+        await sim.restart(down_for=timedelta(hours=20))
+        await sim.until("2026-03-09 12:00")
+        found = await audited(sim)
+        assert found.clean, named(found)
+        assert {job.job_id: job.moved for job in found.jobs}["cfg:back"] == 1
+
+
+def _on(excluded: str) -> dict[str, Any]:
+    return {"names": ["workdays"], "onExcluded": excluded}
 
 
 async def test_a_row_deleted_by_hand_is_a_hole() -> None:

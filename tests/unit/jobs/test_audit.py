@@ -239,6 +239,17 @@ def test_a_job_that_is_switched_off_is_audited_up_to_its_newest_row() -> None:
     assert audited(job(enabled=False), []).stretch is None
 
 
+def test_a_job_that_has_had_all_its_runs_is_audited_up_to_its_newest_row() -> None:
+    rows = rows_of(HOURLY)[:5]
+    kept = Kept(rows=5, oldest=None, newest=EPOCH + timedelta(milliseconds=rows[-1].slot))
+    assert audited(job(policies=Policies(max_runs=5)), rows, kept).clean
+    assert audited(job(policies=Policies(max_runs=5)), rows[:2] + rows[3:], kept).missing == 1
+
+
+def test_a_job_that_lost_its_next_run_is_one_hole() -> None:
+    assert audited(job(), rows_of(HOURLY)[:5]).missing == 163
+
+
 def test_no_slot_is_expected_beyond_the_end_of_a_job() -> None:
     until = datetime(2026, 3, 4, tzinfo=UTC)
     stored = job(policies=Policies(until=until))
