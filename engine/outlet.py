@@ -48,9 +48,7 @@ class Outlet:
         )
         found = await find_route(self._database, roster, wish, agent_id=agent)
         if isinstance(found, NoRoute):
-            raise InvalidInput(
-                "the message was not accepted", why=found.because, fix=found.reason.fix
-            )
+            raise InvalidInput("the message was not accepted", why=found.because, fix=found.fix)
         now = self._clock.now()
         delivery = Delivery(
             key=message.key,

@@ -69,6 +69,12 @@ class NoRoute:
 
     reason: SkipReason
     because: str
+    own_fix: str = ""  # what to do in this very case; '' when the reason's remedy says it
+
+    @property
+    def fix(self) -> str:
+        """What a person can do about it."""
+        return self.own_fix or self.reason.fix
 
 
 def resolve(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
@@ -104,13 +110,35 @@ def _last(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
         return _explicit(named, wish, facts)
     base = _origin(facts)
     if isinstance(base, NoRoute) or base.channel == LOCAL:
-        return base
+        return base if wish.to is None else _bare(wish.to, wish, facts)
     channel = facts.channels.get(base.channel, ChannelFacts(id=base.channel))
     account = _account(channel, wish.account_id or base.account_id)
     if isinstance(account, NoRoute):
         return account
     route = replace(base, account_id=account[0])
     return route if wish.to is None else _to(route, wish.to)
+
+
+def _bare(to: str, wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
+    """Return the way to a recipient of no named channel where no conversation names one either.
+
+    The only channel there is must be meant (the inbox of this machine is none): a recipient
+    somebody wrote down is never thrown away.
+    """
+    outside = sorted(name for name in facts.channels if name != LOCAL)
+    if len(outside) == 1:
+        return _explicit(outside[0], wish, facts)
+    if outside:
+        return NoRoute(
+            SkipReason.TARGET_INVALID,
+            f"recipient {to!r} names no channel, and there are several ({', '.join(outside)})",
+            f"name the channel before it, as in {outside[0]}:{to}",
+        )
+    return NoRoute(
+        SkipReason.TARGET_INVALID,
+        f"recipient {to!r} names no channel, and there is none but the inbox of this machine",
+        f"engine setup --channel telegram; or write local:{to} for an inbox of that name",
+    )
 
 
 def _origin(facts: RouteFacts) -> Route | NoRoute:

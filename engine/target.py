@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from jobs.errors import InvalidInput
 
@@ -89,6 +90,8 @@ PREFIXES: Final[Mapping[str, str]] = {
     "webhook": "webhook",
     "apprise": "apprise",
 }
+SERVED: Final = ("local", "telegram", "webhook")  # channels that exist; the others do not yet
+WORDS: Final = ("last", "owner", "none")  # targets that name no channel
 
 
 def split_target(text: str) -> tuple[str | None, str]:
@@ -115,6 +118,34 @@ def parse_target(channel: str, text: str) -> Peer:
             return _qq(text, rest)
         case _:
             return Peer(to=rest, chat_type=ChatType.DIRECT)
+
+
+def channel_fault(word: str) -> str:
+    """Return why no message can go by a channel of that name, or ''."""
+    channel = PREFIXES.get(word.strip().lower())
+    if channel in SERVED:
+        return ""
+    known = ", ".join(SERVED)
+    if channel is not None:
+        return f"channel {channel} does not exist yet: use last, {known}"
+    near = get_close_matches(word.strip().lower(), [*PREFIXES, *WORDS], 1)
+    hint = f'did you mean "{near[0]}"?' if near else f"use last, {known}"
+    return f'unknown channel "{word}" — {hint}'
+
+
+def place_fault(place: Mapping[str, Any]) -> str:
+    """Return what is wrong with a place as people write it, ``{channel, to}``, or ''."""
+    channel = str(place.get("channel") or "last")
+    if channel.strip().lower() in WORDS:
+        return ""
+    if fault := channel_fault(channel):
+        return fault
+    try:
+        if place.get("to"):
+            parse_target(PREFIXES[channel.strip().lower()], str(place["to"]))
+    except InvalidInput as error:
+        return str(error)
+    return ""
 
 
 def _telegram(text: str, rest: str) -> Peer:

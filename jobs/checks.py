@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from jobs.model import HeartbeatBeat, Job, Misfire, SystemEvent, WakeMode
 from jobs.normal import object_of, refuse, short_delivery, text_or_none, unknown_key
+from jobs.policies import FailureAlert
 
 CHAT_KEYS: Final = frozenset({"channel", "to", "accountId", "threadId"})
 THINKING: Final = ("off", "minimal", "low", "medium", "high", "xhigh", "adaptive", "max", "ultra")
@@ -47,19 +49,51 @@ _PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
     ),
 }
 _PREFIXES: Final = frozenset({"telegram", "qqbot", "local", "apprise"})
+_INBOX: Final = "local"  # the inbox of this machine: no channel a recipient could be on
 _POLICIES: Final = ("run-once", "skip", "run-all")
 _TOPICS: Final = "-1001234567890, -1001234567890:topic:42 or -1001234567890:42"
+
+PlaceFault = Callable[[Mapping[str, Any]], str]  # {channel, to} → what is wrong with it, or ''
 
 
 # -- the whole -----------------------------------------------------------------------------------
 
 
-def judged(job: Job, default_agent: str, agents: Sequence[str], channels: Sequence[str]) -> Job:
-    """Return the job if its parts fit together, else raise `InvalidJob`."""
+def judged(
+    job: Job,
+    default_agent: str,
+    agents: Sequence[str],
+    channels: Sequence[str] | None,
+    place_fault: PlaceFault | None = None,
+) -> Job:
+    """Return the job if its parts fit together, its channel spelt out, else raise `InvalidJob`.
+
+    ``channels`` are the configured ones, None where nobody knows them; ``place_fault`` tells
+    what is wrong with a place of words, or ''.
+    """
     _agent(job, default_agent, agents)
     _target_and_payload(job)
-    _delivery_and_target(job, channels)
+    job = _delivery_and_target(job, channels)
+    if place_fault is not None:
+        for what, place in places(job):
+            if text := place_fault(place):
+                raise refuse(f"the {what} was refused", why=text, fix="name another with --channel")
     return job
+
+
+def places(job: Job) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Return every chat a job names for words of its own, and the key in which it stands."""
+    spec = job.delivery
+    if spec.mode == "announce":
+        yield "delivery", {"channel": spec.channel, "to": spec.to}
+    for key in ("also", "failureDestination", "completionDestination"):
+        more = spec.extra.get(key) or ()
+        for place in [more] if isinstance(more, Mapping) else more:
+            if place.get("mode", "announce") == "announce":
+                yield "delivery", place
+    alert = job.policies.failure_alert
+    if isinstance(alert, FailureAlert) and alert.mode != "webhook":
+        yield "failureAlert", {"channel": alert.channel, "to": alert.to}
 
 
 def _agent(job: Job, default_agent: str, agents: Sequence[str]) -> None:
@@ -85,7 +119,7 @@ def _target_and_payload(job: Job) -> None:
         raise refuse('isolated cron jobs require payload.kind="agentTurn" (or "command")')
 
 
-def _delivery_and_target(job: Job, channels: Sequence[str]) -> None:
+def _delivery_and_target(job: Job, channels: Sequence[str] | None) -> Job:
     delivery = job.delivery
     main = job.session_target == "main"
     if main and delivery.mode == "announce":
@@ -100,13 +134,24 @@ def _delivery_and_target(job: Job, channels: Sequence[str]) -> None:
         )
     if delivery.mode == "webhook":
         _url(delivery.to)
-    unnamed = delivery.mode == "announce" and delivery.channel is None
-    if unnamed and len(channels) > 1 and not (job.session_key or delivery.best_effort):
+    if delivery.mode != "announce" or delivery.channel is not None or channels is None:
+        return job
+    outside = sorted(set(channels) - {_INBOX})
+    if len(outside) > 1 and not (job.session_key or delivery.best_effort):
         raise refuse(
             "explicit channel required when multiple channels are configured"
-            f" ({', '.join(sorted(channels))})",
-            fix="set delivery.channel to one of them, or to last",
+            f" ({', '.join(outside)})",
+            fix=f"name one: --channel {outside[0]} (in JSON delivery.channel); or --channel last",
         )
+    if delivery.to is None or len(outside) > 1:
+        return job
+    if not outside:
+        raise refuse(
+            f"recipient {delivery.to!r} names no channel",
+            why="none is configured but the inbox of this machine",
+            fix="engine setup --channel telegram; or --channel local for an inbox of that name",
+        )
+    return replace(job, delivery=replace(delivery, channel=outside[0]))
 
 
 def _url(to: str | None) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from jobs import checks, codec, policies, policy_checks
-from jobs.checks import CHAT_KEYS
+from jobs.checks import CHAT_KEYS, PlaceFault
 from jobs.cron import never_fires
 from jobs.errors import InvalidJob, InvalidSchedule
 from jobs.model import Command, Job, Misfire, Payload, Source, SystemEvent
@@ -38,7 +38,8 @@ class Rules:
     default_tz: str = "UTC"
     default_agent: str = "main"
     agents: tuple[str, ...] = ()  # empty: any
-    channels: tuple[str, ...] = ()  # configured chat channels
+    channels: tuple[str, ...] | None = None  # configured ones; None: nobody knows
+    place_fault: PlaceFault | None = None  # what is wrong with a chat; None: nobody judges
     misfire: Misfire = _PLAIN
     past: bool = False  # True: an instant that has passed is accepted (cron.md §13)
     calendars: tuple[str, ...] | None = None  # configured ones; None: any
@@ -89,7 +90,7 @@ def create(
         updated_at=whole_ms(rules.now),
         extra={key: given[key] for key in EXTRA if given.get(key) is not None},
     )
-    return checks.judged(job, rules.default_agent, rules.agents, rules.channels)
+    return _judged(job, rules)
 
 
 def patch(job: Job, changes: Mapping[str, Any], rules: Rules) -> Job:
@@ -118,7 +119,19 @@ def patch(job: Job, changes: Mapping[str, Any], rules: Rules) -> Job:
         asked = _policies(given, made.policies, made.schedule, made.payload, rules)
         made = replace(made, policies=asked)
     made = replace(_relabelled(made, given), updated_at=whole_ms(rules.now))
-    return checks.judged(made, rules.default_agent, rules.agents, rules.channels)
+    if _spoken(made) == _spoken(job):
+        # What was accepted once does not keep a job from being renamed or switched off.
+        rules = replace(rules, channels=None, place_fault=None)
+    return _judged(made, rules)
+
+
+def _spoken(job: Job) -> tuple[Any, ...]:
+    """Return all that decides where a job's words go."""
+    return (job.session_key, job.session_target, job.delivery, list(checks.places(job)))
+
+
+def _judged(job: Job, rules: Rules) -> Job:
+    return checks.judged(job, rules.default_agent, rules.agents, rules.channels, rules.place_fault)
 
 
 def same(one: Job, other: Job) -> bool:

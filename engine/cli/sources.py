@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.cli.progress import Progress
-from engine.target import PREFIXES
+from engine.target import PREFIXES, SERVED
 from jobs.errors import UnreadableSource, UsageError
 from jobs.importing import crontab, documents, nanobot, openclaw, own, systemd, units
 from jobs.importing.report import Entry, Notes, Report, Weight, unique
@@ -21,6 +21,7 @@ from jobs.importing.report import Entry, Notes, Report, Weight, unique
 LARGEST: Final = 64 * 1024 * 1024  # bytes of one file
 KINDS: Final = (crontab.KIND, systemd.KIND, openclaw.KIND, nanobot.KIND, own.KIND)
 _IN_CRON_D: Final = re.compile(r"[A-Za-z0-9_-]+")  # other names cron does not read
+_CHANNELS: Final = {word: name for word, name in PREFIXES.items() if name in SERVED}
 _UNIT: Final = re.compile(r"^\s*Unit\s*=\s*(\S+)", re.MULTILINE)
 
 
@@ -222,7 +223,7 @@ def _unit(source: Source, file: Path) -> list[str]:
 
 
 def _openclaw(source: Source) -> Report:
-    how = openclaw.Reading(now=source.now, channels=PREFIXES)
+    how = openclaw.Reading(now=source.now, channels=_CHANNELS)
     if source.path == "-":
         return openclaw.read(_json(source), how, what="standard input")
     file = _first(source.file, ("state/openclaw.sqlite", "cron/jobs.json", "jobs.json"))
@@ -259,7 +260,7 @@ def _nanobot(source: Source) -> Report:
         store, what = _json(source, file), str(file)
         actions = _beside(file.with_name("action.jsonl"))
     return nanobot.read(
-        store, now=source.now, zone=source.zone, channels=PREFIXES, actions=actions, what=what
+        store, now=source.now, zone=source.zone, channels=_CHANNELS, actions=actions, what=what
     )
 
 

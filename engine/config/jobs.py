@@ -6,20 +6,20 @@ A target nobody can read is told here, with its line, and not when the first mes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from engine.config import effective
 from engine.config.calendars import calendars
 from engine.config.schema import Config
-from engine.target import PREFIXES, parse_target
+from engine.target import place_fault
 from jobs import declared
+from jobs.checks import places
 from jobs.edit import Rules
-from jobs.errors import ConfigInvalid, InvalidInput
-from jobs.model import DeliverySpec, Misfire
+from jobs.errors import ConfigInvalid
+from jobs.model import Misfire
 
 
 def judge(
@@ -39,10 +39,15 @@ def judge(
     ]
     for each in jobs:
         entry = config.cron.jobs[each.key]
-        if text := _dangling(entry) or target_fault(each.job.delivery):
-            names = [name for name in ("deliver", "delivery") if _has(entry, name)]
-            found.append((("cron", "jobs", each.key, *names[:1]), text))
-    return found
+        if text := _dangling(entry):
+            found.append((("cron", "jobs", each.key, "deliver"), text))
+            continue
+        found += [
+            (("cron", "jobs", each.key, *_written(entry, what)), text)
+            for what, place in places(each.job)
+            if (text := place_fault(place))
+        ]
+    return [*found, *_for_all_jobs(config)]
 
 
 def rules_of(config: Config, now: datetime, host_zone: str) -> Rules:
@@ -69,26 +74,20 @@ def _dangling(entry: Any) -> str:
     return ""
 
 
-def target_fault(delivery: DeliverySpec) -> str:
-    """Return what is wrong with where a job's words should go, or ''."""
-    if delivery.mode != "announce":
-        return ""
-    named = (delivery.channel or "last").strip().lower()
-    if named in ("last", "owner", "none"):
-        return ""
-    channel = PREFIXES.get(named)
-    if channel is None:
-        known = sorted(dict.fromkeys(PREFIXES.values()))
-        near = get_close_matches(named, [*known, "last"], 1)
-        hint = f'did you mean "{near[0]}"?' if near else f"use last, {', '.join(known)}"
-        return f'unknown channel "{delivery.channel}" — {hint}'
-    try:
-        if delivery.to:
-            parse_target(channel, delivery.to)
-    except InvalidInput as error:
-        return str(error)
-    return ""
+def _written(entry: Any, what: str) -> tuple[str, ...]:
+    """Return the key of an entry in which a place of words stands."""
+    names = ("deliver", "delivery") if what == "delivery" else (what,)
+    given = entry if isinstance(entry, Mapping) else {}
+    return tuple(name for name in names if name in given)[:1]
 
 
-def _has(entry: Any, name: str) -> bool:
-    return isinstance(entry, Mapping) and name in entry
+def _for_all_jobs(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Places the config names for the failures of any job."""
+    for name, place in (
+        ("failureAlert", config.cron.failure_alert),
+        ("failureDestination", config.cron.failure_destination),
+    ):
+        if place is None or place.mode == "webhook":
+            continue
+        if text := place_fault({"channel": place.channel, "to": place.to}):
+            yield ("cron", name, "channel"), text

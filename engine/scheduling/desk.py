@@ -20,6 +20,7 @@ from engine.events import Bus, Event
 from engine.scheduling import reading, writing
 from engine.scheduling.importing import Imports
 from engine.store import audit
+from engine.target import place_fault
 from jobs import declared, edit, pages
 from jobs.calendar import Calendar
 from jobs.codec import ms, revision
@@ -48,7 +49,7 @@ class SchedulingSettings:
     enabled: bool = True  # cron.enabled and ENGINE_SKIP_CRON
     default_agent: str = "main"
     agents: tuple[str, ...] = ()  # empty: any
-    channels: tuple[str, ...] = ()  # configured ones
+    channels: tuple[str, ...] | None = None  # configured ones; None: nobody knows
     misfire: Misfire = field(default_factory=Misfire)
     config_removal: str = "disable"  # disable | delete
     orphan_retention: timedelta = timedelta(days=30)
@@ -136,7 +137,7 @@ class Scheduling:
         The same key again converges: the job it names takes the new definition.
         """
         now = self._clock.now()
-        rules, calendars = self._rules(now), self._settings().calendars
+        rules, calendars = self._strict(now), self._settings().calendars
         key = writing.declaration_key(params)
         new = str(uuid4())
 
@@ -171,7 +172,7 @@ class Scheduling:
     ) -> dict[str, Any]:
         """`cron.update`: the job as it stands now. A patch that changes nothing writes nothing."""
         now = self._clock.now()
-        rules, calendars = self._rules(now), self._settings().calendars
+        rules, calendars = self._strict(now), self._settings().calendars
 
         def work(tx: Tx) -> tuple[StoredJob, str | None]:
             current = reading.find(tx, ref)
@@ -427,6 +428,10 @@ class Scheduling:
             wake={"source": "manual", "by": by},
             boot_id=self._boot_id,
         )
+
+    def _strict(self, now: datetime) -> edit.Rules:
+        """Return the rules for a definition somebody writes now, who can name another chat."""
+        return replace(self._rules(now), place_fault=place_fault)
 
     def _rules(self, now: datetime) -> edit.Rules:
         settings = self._settings()

@@ -67,9 +67,7 @@ class FrontConversation:
             return found
         if order.best_effort:
             return None
-        raise InvalidInput(
-            "the answer cannot be delivered", why=found.because, fix=found.reason.fix
-        )
+        raise InvalidInput("the answer cannot be delivered", why=found.because, fix=found.fix)
 
     async def abort(self, session_key: str, run_id: str | None = None) -> Sequence[str]:
         """Cancel turns of a session."""

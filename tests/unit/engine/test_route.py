@@ -142,6 +142,40 @@ def test_last_with_a_channel_before_the_recipient_goes_to_that_channel() -> None
     assert (route.channel, route.to) == ("local", "inbox")
 
 
+LOCAL = ChannelFacts(id="local", accounts=(AccountFacts(id="default"),))
+ONE = ChannelFacts(id="telegram", accounts=(AccountFacts(id="default"),))
+
+
+def test_a_bare_recipient_goes_out_by_the_only_channel_and_the_inbox_counts_as_none() -> None:
+    wish = replace(TO_LAST, to="123456")
+    facts = RouteFacts(agent_id="main", channels={"local": LOCAL, "telegram": ONE})
+    assert (_route(wish, facts).channel, _route(wish, facts).to) == ("telegram", "123456")
+    fallback = replace(facts, local_fallback=True)
+    assert _route(wish, fallback).channel == "telegram"
+
+
+@pytest.mark.parametrize(
+    ("channels", "because", "fix"),
+    [
+        ({"local": LOCAL}, "none but the inbox of this machine", "engine setup --channel telegram"),
+        (
+            {"local": LOCAL, "telegram": ONE, "webhook": ChannelFacts(id="webhook")},
+            "there are several (telegram, webhook)",
+            "telegram:123456",
+        ),
+    ],
+)
+def test_a_bare_recipient_is_never_thrown_away(
+    channels: dict[str, ChannelFacts], because: str, fix: str
+) -> None:
+    facts = RouteFacts(agent_id="main", channels=channels, local_fallback=True)
+    found = resolve(replace(TO_LAST, to="123456"), facts)
+    assert isinstance(found, NoRoute)
+    assert found.reason is SkipReason.TARGET_INVALID
+    assert because in found.because
+    assert fix in found.fix
+
+
 def test_a_named_channel_takes_the_recipient_of_its_own_conversation_only() -> None:
     assert _route(TargetWish(target="telegram")).to == "42"
     elsewhere = replace(FACTS, last=replace(LAST, channel="qqbot", to="c2c:x"))

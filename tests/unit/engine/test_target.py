@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.target import ChatType, parse_target, split_target
+from engine.target import ChatType, parse_target, place_fault, split_target
 from jobs.errors import InvalidInput
 
 
@@ -44,3 +44,21 @@ def test_a_target_that_cannot_be_meant_is_refused_with_the_valid_forms(
 def test_a_prefix_selects_the_channel() -> None:
     assert split_target("tg:5") == ("telegram", "5")
     assert split_target("-100:topic:5") == (None, "-100:topic:5")
+
+
+@pytest.mark.parametrize(
+    ("channel", "to", "words"),
+    [
+        ("telegrm", "1", 'unknown channel "telegrm" — did you mean "telegram"?'),
+        ("slack", "1", 'unknown channel "slack" — use last, local, telegram, webhook'),
+        ("qq", "c2c:x", "channel qqbot does not exist yet: use last, local, telegram, webhook"),
+        ("telegram", "abc", "it is no chat id or @name"),
+    ],
+)
+def test_a_place_no_message_can_reach_is_told(channel: str, to: str, words: str) -> None:
+    assert words in place_fault({"channel": channel, "to": to})
+
+
+@pytest.mark.parametrize("channel", [None, "last", "owner", "tg", "local", "webhook"])
+def test_a_place_a_message_can_reach_is_no_fault(channel: str | None) -> None:
+    assert place_fault({"channel": channel}) == ""

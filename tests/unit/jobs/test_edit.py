@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -287,6 +288,54 @@ def test_two_channels_need_a_name_unless_the_job_knows_where_it_came_from() -> N
         {"delivery": {"mode": "none"}},
     ):
         assert create({**TURN, **more}, rules, job_id="j").id == "j"
+
+
+BARE = {"delivery": {"mode": "announce", "to": "123456"}}
+
+
+def test_the_inbox_of_this_machine_is_no_second_channel() -> None:
+    rules = replace(RULES, channels=("telegram", "local"))
+    assert create(TURN, rules, job_id="j").delivery.channel is None
+    job = create({**TURN, **BARE}, rules, job_id="j")
+    assert (job.delivery.channel, job.delivery.to) == ("telegram", "123456")
+
+
+def test_a_recipient_of_no_channel_is_refused_and_never_thrown_away() -> None:
+    with pytest.raises(EngineError, match="recipient '123456' names no channel") as refusal:
+        create({**TURN, **BARE}, replace(RULES, channels=("local",)), job_id="j")
+    assert "engine setup --channel telegram" in refusal.value.fix
+    with pytest.raises(EngineError, match="multiple channels") as refusal:
+        create({**TURN, **BARE}, replace(RULES, channels=("local", "b", "a")), job_id="j")
+    assert "--channel a" in refusal.value.fix
+    named = {"delivery": {"channel": "local", "to": "mine"}}
+    assert create({**TURN, **named}, replace(RULES, channels=("local",)), job_id="j").delivery.to
+
+
+def nowhere(place: Mapping[str, Any]) -> str:
+    return "" if place.get("channel") in (None, "last", "telegram") else "no such channel"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"delivery": {"channel": "telegrm", "to": "1"}},
+        {"delivery": {"channel": "telegram", "to": "1", "also": ["pigeon:1"]}},
+        {"delivery": {"failureDestination": {"channel": "pigeon", "to": "1"}}},
+        {"failureAlert": {"channel": "pigeon", "to": "1"}},
+    ],
+)
+def test_every_chat_a_job_names_is_judged_when_it_is_written(more: dict[str, Any]) -> None:
+    strict = replace(RULES, place_fault=nowhere)
+    with pytest.raises(EngineError, match="no such channel"):
+        create({**TURN, **more}, strict, job_id="j")
+
+
+def test_a_job_whose_chat_is_gone_can_still_be_switched_off() -> None:
+    job = made(TURN, delivery={"channel": "pigeon", "to": "1"})
+    strict = replace(RULES, place_fault=nowhere, channels=("local",))
+    assert not patch(job, {"enabled": False}, strict).enabled
+    with pytest.raises(EngineError, match="no such channel"):
+        patch(job, {"delivery": {"to": "2"}}, strict)
 
 
 def test_an_instant_the_clocks_skip_is_refused_with_its_neighbours() -> None:

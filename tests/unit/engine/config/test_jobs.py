@@ -45,6 +45,31 @@ def test_a_target_nobody_can_read_is_told_at_its_key(target: str, words: str) ->
     assert words in text
 
 
+@pytest.mark.parametrize(
+    ("job", "key"),
+    [
+        ({"deliver": "qqbot:c2c:AB"}, "deliver"),
+        ({"delivery": {"also": ["apprise:all"]}}, "delivery"),
+        ({"failureAlert": {"channel": "qq", "to": "c2c:AB"}}, "failureAlert"),
+    ],
+)
+def test_a_channel_that_does_not_exist_yet_is_refused_at_its_key(
+    job: dict[str, Any], key: str
+) -> None:
+    ((found, text),) = judged(**job)
+    assert found == ("cron", "jobs", "brief", key)
+    assert "does not exist yet" in text
+
+
+def test_the_places_of_failures_are_judged_as_well() -> None:
+    cron = {"failureDestination": {"channel": "telegrm"}, "failureAlert": {"channel": "qqbot"}}
+    found = judge(Config.model_validate({"cron": cron}), NOON, "UTC", Path("nowhere"))
+    assert [key for key, _ in found] == [
+        ("cron", "failureAlert", "channel"),
+        ("cron", "failureDestination", "channel"),
+    ]
+
+
 def test_what_the_scheduler_refuses_is_told_at_the_job() -> None:
     ((key, text),) = judged(schedule="0 0 31 2 *")
     assert key == ("cron", "jobs", "brief")
