@@ -81,22 +81,28 @@ class Outlook:
         span = min((params.get("hours") or HOURS) * _HOUR, LONGEST)
         minutes = params.get("cellMinutes")
         cell = _CELL if minutes is None else timedelta(minutes=minutes)
-        query = JobQuery(kinds=_KINDS, enabled=True)
-        page = await self._database.read(lambda tx: job_rows.select(tx, query))
-        agents = {stored.job.agent_id or sight.default_agent for stored in page.jobs}
-        found = timeline(
-            page.jobs,
-            start=start,
-            until=start + span,
-            cell=cell,
-            most_at_once=sight.most_at_once,
-            hours=_windows(sight, sorted(agents), start, start + span),
-            default_agent=sight.default_agent,
-            after=max(start, now) if start <= now < start + span else start,
-            calendars=sight.calendars,
-            tz=sight.tz,
-        )
-        return {**found.to_json(), "tz": sight.tz, "unreadable": list(page.unreadable)}
+        # With the reading, not on the event loop: many jobs have many slots.
+        return await self._database.read(lambda tx: _laid_out(tx, sight, now, start, span, cell))
+
+
+def _laid_out(
+    tx: Tx, sight: Sight, now: datetime, start: datetime, span: timedelta, cell: timedelta
+) -> dict[str, Any]:
+    page = job_rows.select(tx, JobQuery(kinds=_KINDS, enabled=True))
+    agents = {stored.job.agent_id or sight.default_agent for stored in page.jobs}
+    found = timeline(
+        page.jobs,
+        start=start,
+        until=start + span,
+        cell=cell,
+        most_at_once=sight.most_at_once,
+        hours=_windows(sight, sorted(agents), start, start + span),
+        default_agent=sight.default_agent,
+        after=max(start, now) if start <= now < start + span else start,
+        calendars=sight.calendars,
+        tz=sight.tz,
+    )
+    return {**found.to_json(), "tz": sight.tz, "unreadable": list(page.unreadable)}
 
 
 def asked(params: Mapping[str, Any], now: datetime, tz: str) -> Question:
