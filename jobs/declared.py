@@ -104,9 +104,13 @@ def plan(
     id of a declared job is a problem for `collisions` to tell before.
     """
     mine = {each.job.id: each for each in stored if each.job.source is Source.CONFIG}
+    entries = tuple(declared)
+    taken_over = adopted(entries, stored)
     changes = []
     wanted = set()
-    for entry in sorted(declared, key=lambda each: each.key):
+    for entry in sorted(entries, key=lambda each: each.key):
+        if entry.key in taken_over:
+            continue
         wanted.add(entry.job.id)
         current = mine.get(entry.job.id)
         change = _added(entry, now) if current is None else _changed(entry, current, now)
@@ -119,21 +123,35 @@ def plan(
     return Plan(changes=tuple(changes))
 
 
+def adopted(declared: Iterable[Declared], stored: Sequence[StoredJob]) -> frozenset[str]:
+    """Return the keys whose job was taken over at run time: their entries do nothing any more."""
+    ours = {
+        each.job.id: each.job.declaration_key
+        for each in stored
+        if each.job.source is Source.RUNTIME
+    }
+    return frozenset(
+        entry.key for entry in declared if ours.get(entry.job.id, "") == entry.job.declaration_key
+    )
+
+
 def collisions(declared: Iterable[Declared], stored: Sequence[StoredJob]) -> tuple[Problem, ...]:
     """Return the declared keys whose job id or declaration key another job already has."""
+    entries = tuple(declared)
+    taken_over = {f"cfg:{key}" for key in adopted(entries, stored)}
     taken = {
         name: each.job.source
         for each in stored
-        if each.job.source is not Source.CONFIG
+        if each.job.source is not Source.CONFIG and each.job.id not in taken_over
         for name in (each.job.id, each.job.declaration_key)
         if name is not None
     }
     return tuple(
         Problem(
             key=entry.key,
-            text=f"a {taken[name]} job already has the id {name}; remove it, or use another key",
+            text=f"another job ({taken[name]}) has the id {name}; remove it, or use another key",
         )
-        for entry in declared
+        for entry in entries
         for name in (entry.job.id, entry.job.declaration_key)
         if name in taken
     )

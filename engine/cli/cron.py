@@ -11,12 +11,14 @@ import click
 
 from engine.cli import (
     cron_audit,
+    cron_config,
     cron_control,
     cron_explain,
     cron_flags,
     cron_import,
     cron_remarks,
     cron_timeline,
+    simulate,
 )
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
@@ -26,7 +28,7 @@ from engine.cli.render import duration, facts, show_table
 from engine.clock import SystemClock
 from gateway.client import Client
 from jobs.duration import parse_duration
-from jobs.errors import EngineError, NotFound, TimedOut, UsageError
+from jobs.errors import EngineError, NotFound, TimedOut
 from jobs.wallclock import zone
 
 PAGE: Final = 200
@@ -34,30 +36,7 @@ _HIDDEN: Final = "note: `engine cron list` hides it; `engine cron list --all` sh
 _RAN: Final = frozenset({"ok", "succeeded"})
 
 
-# Commands of cron.md §16 that come later, and what does their work until then.
-_LATER: Final = {
-    "adopt": "edit its entry under cron.jobs in the config",
-    "eject": "engine cron get, and write the job under cron.jobs in the config",
-    "plan": "engine config validate",
-    "simulate": "engine simulate",
-}
-
-
-class _Jobs(Group):
-    """The group; a command that is promised and not there yet is no misspelling."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command, or say that it comes later and what to do meanwhile."""
-        if args[0] in _LATER and self.get_command(ctx, args[0]) is None:
-            raise UsageError(
-                f"{ctx.command_path} {args[0]} is not in this version", fix=_LATER[args[0]]
-            )
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Jobs, name="cron", epilog='Example: engine cron add "0 7 * * *" "Good morning"')
+@click.group(cls=Group, name="cron", epilog='Example: engine cron add "0 7 * * *" "Good morning"')
 def group() -> None:
     """Scheduled jobs and their runs."""
 
@@ -186,10 +165,12 @@ def _awaited(
 
 for _command in (
     *cron_control.COMMANDS,
+    *cron_config.COMMANDS,
     *cron_import.COMMANDS,
     cron_explain.command,
     cron_timeline.command,
     cron_audit.command,
+    simulate.command,
 ):
     group.add_command(_command)
 

@@ -21,7 +21,7 @@ from jobs.due import Passed, owed
 from jobs.errors import InvalidInput, JobNotFound
 from jobs.ids import new_id
 from jobs.ledger import SCHEDULED_FOR, Run, RunStatus, SkipReason, Trigger
-from jobs.model import HeartbeatBeat, Job, StoredJob
+from jobs.model import HeartbeatBeat, Job, Source, StoredJob
 from jobs.schedule import At, Cron, Occurrence
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
@@ -116,6 +116,7 @@ class Control:
         columns: dict[str, Any] = {"paused": None, "auto_disabled": None}
         if state.auto_disabled is not None:
             columns |= {"consecutive_errors": 0, "retry_at": None, "enabled": True}
+            columns["schedule_activated_at"] = now  # while it was off no slot was expected
             columns["next_run_at"] = job.schedule.next_after(now)
         elif state.next_run_at is not None and state.next_run_at <= now:
             until = job.policies.until
@@ -171,6 +172,32 @@ class Control:
         self._bus.publish("cron", {"action": "updated", "jobId": stored.job.id})
         told = [ms(slot) for slot in slots]
         return {"ok": True, "jobId": stored.job.id, "restored" if undo else "skipped": told}
+
+    # -- taking over ---------------------------------------------------------------------
+
+    async def adopt(self, ref: str, *, by: str) -> dict[str, Any]:
+        """`cron.adopt`: a job of the config becomes one of the run time, with all its state.
+
+        Its entry does nothing any more, and `cron.status` says so until it is removed.
+        """
+        now = self._clock.now()
+
+        def work(tx: Tx) -> StoredJob:
+            stored = _own(reading.find(tx, ref))
+            if stored.job.source is not Source.CONFIG:
+                raise InvalidInput(
+                    f"job {stored.job.name} was not adopted",
+                    why="it is no job of the config",
+                    fix="engine cron edit changes it as it is",
+                )
+            job = replace(stored.job, source=Source.RUNTIME, updated_at=now)
+            coming = stored.state.next_run_at
+            writing.note(tx, now, by, "cron.adopt", stored)
+            return job_rows.update(tx, job, next_run_at=coming, now=now, orphaned_at=None)
+
+        stored = await self._database.write(work)
+        self._bus.publish("cron", {"action": "updated", "jobId": stored.job.id})
+        return {"ok": True, "jobId": stored.job.id, "name": stored.job.name}
 
     # -- runs ----------------------------------------------------------------------------
 

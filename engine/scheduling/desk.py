@@ -274,8 +274,12 @@ class Scheduling:
         found = places or {}
         self._refuse_problems(problems, found)
 
+        conflicts: list[str] = []
+
         def plan(stored: Sequence[StoredJob]) -> Plan:
             self._refuse_problems(declared.collisions(jobs, stored), found)
+            keys = sorted(declared.adopted(jobs, stored))
+            conflicts[:] = [_problem_line(_taken_over(key), found.get(key)) for key in keys]
             return declared.plan(
                 jobs,
                 stored,
@@ -288,7 +292,7 @@ class Scheduling:
             lambda tx: writing.apply(tx, jobs, plan, now, settings.calendars)
         )
         self._places = found
-        self._config_errors = ()
+        self._config_errors = tuple(conflicts)
         self._config_revision = pages.snapshot((d.key, revision(d.job)) for d in jobs)
         counts = {act.value: len(made.of(act)) for act in Act}
         if told:
@@ -388,8 +392,9 @@ class Scheduling:
         where = "the config" if place is None else f"{place.file}:{place.line}"
         path = f"cron.jobs.{key}"
         return ConfigOwned(
-            f'job "{key}" is defined in {where} ({path}); edit the config',
-            fix=f"edit {path} in {where}",
+            f'job "{key}" is defined in {where} ({path}); edit the config, or run'
+            f" 'engine cron adopt {key}' to take it over at runtime",
+            fix=f"edit {path} in {where}, or: engine cron adopt {key}",
             file="" if place is None else place.file,
             line=0 if place is None else place.line,
             key=path,
@@ -455,6 +460,11 @@ class Scheduling:
 
 def _following(job: Job, slot: datetime) -> datetime | None:
     return None if isinstance(job.schedule, At) else job.schedule.next_after(slot)
+
+
+def _taken_over(key: str) -> Problem:
+    text = f"it was taken over at run time (engine cron adopt {key}); remove it from the config"
+    return Problem(key=key, text=text)
 
 
 def _problem_line(problem: Problem, place: Place | None) -> str:

@@ -85,6 +85,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("cron.pause", _ADMIN, cron.CronPauseParams),
         Method("cron.resume", _ADMIN, cron.CronChosenParams),
         Method("cron.skip", _ADMIN, cron.CronSkipParams),
+        Method("cron.adopt", _ADMIN, cron.JobRef),
         Method("cron.cancel", _ADMIN, cron.CronCancelParams),
         Method("cron.backfill", _ADMIN, cron.CronBackfillParams),
         Method("agent", _WRITE, params.AgentParams),

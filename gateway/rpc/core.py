@@ -76,6 +76,9 @@ class Control(Protocol):
     ) -> Answer:
         """`cron.skip`."""
 
+    async def adopt(self, ref: str, *, by: str) -> Answer:
+        """`cron.adopt`."""
+
     async def cancel(self, run_id: str, *, by: str) -> Answer:
         """`cron.cancel`."""
 

@@ -99,6 +99,11 @@ async def skip(desk: Desk, call: Call, params: CronSkipParams) -> object:
     )
 
 
+async def adopt(desk: Desk, call: Call, params: JobRef) -> object:
+    """`cron.adopt`."""
+    return await desk.core.control.adopt(params.ref, by=call.by)
+
+
 async def cancel(desk: Desk, call: Call, params: CronCancelParams) -> object:
     """`cron.cancel`."""
     return await desk.core.control.cancel(params.run_id, by=call.by)

@@ -34,6 +34,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "cron.pause": cron.pause,
     "cron.resume": cron.resume,
     "cron.skip": cron.skip,
+    "cron.adopt": cron.adopt,
     "cron.cancel": cron.cancel,
     "cron.backfill": cron.backfill,
     "agent": agent.agent,

@@ -42,6 +42,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "cron.pause": {"id": "a", "note": "holiday", "untilMs": 1_790_000_000_000},
     "cron.resume": {"all": True},
     "cron.skip": {"id": "a", "count": 2},
+    "cron.adopt": {"id": "a"},
     "cron.cancel": {"runId": "r-1"},
     "cron.backfill": {"id": "a", "fromMs": 1, "toMs": 2, "dryRun": True},
     "agent": {"message": "hi", "idempotencyKey": "k-agent"},

@@ -150,6 +150,9 @@ class FakeControl:
     async def skip(self, ref: str, **how: Any) -> dict[str, Any]:
         return self._told("skip", ref, how)
 
+    async def adopt(self, ref: str, **how: Any) -> dict[str, Any]:
+        return self._told("adopt", ref, how)
+
     async def cancel(self, run_id: str, **how: Any) -> dict[str, Any]:
         return self._told("cancel", run_id, how)
 

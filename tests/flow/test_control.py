@@ -11,7 +11,7 @@ from engine.agents.base import FailureClass
 from engine.pytest_plugin import EngineSim
 from engine.scheduling import Chosen
 from engine.testing import ScriptedAgent, Simulation
-from jobs.errors import InvalidInput, JobNotFound
+from jobs.errors import ConfigOwned, InvalidInput, JobNotFound
 from jobs.ledger import Trigger
 
 MINUTE = timedelta(minutes=1)
@@ -290,3 +290,30 @@ async def test_a_slot_that_is_not_done_by_its_deadline_is_told(
     texts = set(await told(sim)) - {"Done."}
     wanted = 'Cron job "job" was not done by 2026-06-01 01:20Z\nSlot: 2026-06-01 01:00Z (running)'
     assert [text.startswith(wanted) for text in texts] == ([True] if alarmed else [])
+
+
+# -- taking over ---------------------------------------------------------------------------------
+
+
+async def test_an_adopted_job_keeps_its_state_and_its_entry_does_nothing_any_more(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(declaring(job=hourly(), other=hourly()), start=START, zone="UTC")
+    await sim.until("2026-06-01 01:30")
+    with pytest.raises(ConfigOwned, match="engine cron adopt job"):
+        await sim.engine.scheduling.update("job", {"name": "mine"}, by="ana")
+    await sim.engine.control.adopt("job", by="ana")
+    await sim.engine.scheduling.update("job", {"description": "mine"}, by="ana")
+    await sim.restart()
+    await sim.apply(declaring(job=hourly(message="changed"), other=hourly()))
+    job = await job_of(sim)
+    assert (job["source"], job["description"], job["state"]["okCount"]) == ("runtime", "mine", 1)
+    assert job["payload"]["message"] == "look"
+    (line,) = (await sim.engine.scheduling.status())["configErrors"]
+    assert "it was taken over at run time (engine cron adopt job)" in line
+    await sim.apply(declaring(other=hourly()))
+    assert (await sim.engine.scheduling.status())["configErrors"] == []
+    report = await sim.until("2026-06-01 02:30")
+    assert [len(report.runs(name)) for name in ("job", "other")] == [2, 2]
+    with pytest.raises(InvalidInput, match="no job of the config"):
+        await sim.engine.control.adopt("job", by="ana")

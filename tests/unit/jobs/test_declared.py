@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.codec import revision
-from jobs.declared import Act, Change, Declared, Plan, collisions, expand, key_of, plan
+from jobs.declared import Act, Change, Declared, Plan, adopted, collisions, expand, key_of, plan
 from jobs.edit import Rules
 from jobs.model import Command, DeliverySpec, Job, JobState, Misfire, Source, StoredJob
 from jobs.schedule import At, Cron, Every
@@ -223,9 +223,18 @@ def test_switching_off_in_the_config_takes_the_slot_away_and_on_gives_a_new_one(
 
 def test_jobs_of_others_are_left_alone_but_may_be_in_the_way() -> None:
     [mine] = applied(brief=BRIEF)
-    theirs = replace(mine, job=replace(mine.job, source=Source.RUNTIME))
+    theirs = replace(mine, job=replace(mine.job, source=Source.IMPORT))
     assert plan([], [theirs], now=LATER) == Plan()
     found = collisions(expanded(brief=BRIEF), [theirs])
     assert found[0].key == "brief"
-    assert "a runtime job already has the id cfg:brief" in found[0].text
+    assert "another job (import) has the id cfg:brief" in found[0].text
     assert collisions(expanded(brief=BRIEF), [mine]) == ()
+
+
+def test_a_job_that_was_taken_over_at_run_time_is_no_collision_and_no_change() -> None:
+    [mine] = applied(brief=BRIEF)
+    ours = replace(mine, job=replace(mine.job, source=Source.RUNTIME))
+    entries = expanded(brief={**BRIEF, "message": "changed"})
+    assert adopted(entries, [ours]) == {"brief"}
+    assert collisions(entries, [ours]) == ()
+    assert plan(entries, [ours], now=LATER) == Plan()

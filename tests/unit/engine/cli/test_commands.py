@@ -35,13 +35,6 @@ def test_a_job_is_added_shown_changed_and_removed(engine: Engine, gateway: Port)
     assert engine("cron", "list").out == "No cron jobs.\n"
 
 
-def test_a_command_that_comes_later_is_no_misspelling(engine: Engine) -> None:
-    told = engine("cron", "adopt", "brief")
-    assert told.status == 2
-    assert "engine cron adopt is not in this version" in told.err
-    assert "did you mean" not in told.err
-
-
 def test_json_stays_alone_on_standard_output(engine: Engine, gateway: Port) -> None:
     told = engine("cron", "add", "every 1m", "look", "--agent", "main")
     json.loads(told.out)

@@ -1,0 +1,149 @@
+"""`engine cron plan`, `adopt`, `eject`: jobs of the config, before they are applied and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from engine.cli.ask import Line, gateway_options
+from engine.cli.ending import dumped
+from engine.cli.render import show_table, stamp
+from engine.clock import SystemClock
+from jobs.errors import ConfigInvalid
+from jobs.wallclock import ms, zone
+
+if TYPE_CHECKING:
+    from engine.config.load import Loaded
+    from jobs.declared import Change
+    from jobs.model import Job
+    from jobs.store.db import Tx
+
+_COMING: Final = 3
+_SIGNS: Final = {"add": "+", "update": "~", "revive": "+", "disable": "-", "delete": "-"}
+
+
+@click.command(epilog="Example: engine cron plan --config new.json --check")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Instead of the home's.")
+@click.option("--check", is_flag=True, help="Status 1 if anything would change.")
+@gateway_options()
+def plan(line: Line, file: Path | None, check: bool) -> int:
+    """What the config would change about the stored jobs, and when they would run.
+
+    Nothing is changed; no gateway is needed.
+    """
+    from engine.cli.at_rest import read
+
+    now = SystemClock().now()
+    other = _other(line, file)
+    told = read(line.place, lambda tx, config: _planned(tx, other or config, line, now))
+    line.show(told, lambda answer: _words(answer, line))
+    return 1 if check and told["changes"] else 0
+
+
+def _other(line: Line, file: Path | None) -> Loaded | None:
+    if file is None:
+        return None
+    from engine.config.load import load
+
+    return load(file, line.place.environ, state=line.place.paths.state)
+
+
+def _planned(tx: Tx, config: Loaded, line: Line, now: datetime) -> dict[str, Any]:
+    from engine.config import jobs
+    from jobs import declared
+    from jobs.model import Source
+    from jobs.store import jobs as rows
+    from jobs.store.base import JobQuery
+
+    cron = config.config.cron
+    rules = jobs.rules_of(config.config, now, line.place.zone)
+    entries, problems = declared.expand(cron.jobs, rules)
+    stored = rows.select(tx, JobQuery(enabled=None)).jobs
+    problems = (*problems, *declared.collisions(entries, stored))
+    if problems:
+        raise ConfigInvalid(
+            "the jobs of the config cannot be applied",
+            why="; ".join(f"cron.jobs.{each.key}: {each.text}" for each in problems),
+            fix="correct them, then: engine config validate",
+        )
+    made = declared.plan(
+        entries,
+        stored,
+        now=now,
+        removal=cron.config_removal,
+        orphan_retention=cron.orphan_retention,
+    )
+    kept = sum(one.job.source is Source.CONFIG for one in stored)
+    return {
+        "file": str(config.path),
+        "changes": [_change(change, now) for change in made.changes],
+        "unchanged": max(0, kept - len([c for c in made.changes if c.act.value != "add"])),
+        "adopted": sorted(declared.adopted(entries, stored)),
+    }
+
+
+def _change(change: Change, now: datetime) -> dict[str, Any]:
+    from jobs.declared import key_of
+
+    return {
+        "act": change.act.value,
+        "key": key_of(change.job),
+        "id": change.job.id,
+        "name": change.job.name,
+        "next": [] if change.next_run_at is None else _coming(change.job, change.next_run_at, now),
+    }
+
+
+def _coming(job: Job, first: datetime, now: datetime) -> list[int]:
+    slots = [first]
+    while len(slots) < _COMING and (slot := job.schedule.next_after(max(slots[-1], now))):
+        slots.append(slot)
+    return [ms(slot) for slot in slots]
+
+
+def _words(told: Mapping[str, Any], line: Line) -> str:
+    changes = told["changes"]
+    for key in told["adopted"]:
+        click.echo(f"note: cron.jobs.{key} was adopted at run time; remove it", err=True)
+    if not changes:
+        return f"No changes; {told['unchanged']} jobs stay as they are."
+    where = zone(line.place.zone)
+    rows = [
+        [
+            f"{_SIGNS[change['act']]} {change['act']}",
+            change["key"],
+            ", ".join(stamp(at, where) for at in change["next"]) or "-",
+        ]
+        for change in changes
+    ]
+    show_table(("CHANGE", "JOB", f"NEXT ({where.key})"), rows, keep=1)
+    return f"{len(changes)} changes; {told['unchanged']} jobs stay as they are."
+
+
+@click.command(epilog="Example: engine cron adopt morning")
+@click.argument("key")
+@gateway_options()
+def adopt(line: Line, key: str) -> None:
+    """Take a job of the config over at run time, with its history; then it can be edited."""
+    answer = line.call("cron.adopt", {"id": key})
+    line.show(answer, lambda told: f"Adopted {told['name']}. Now remove it from the config.")
+
+
+@click.command(epilog="Example: engine cron eject report >> jobs.json5")
+@click.argument("job")
+@gateway_options()
+def eject(line: Line, job: str) -> None:
+    """Print a job as the entry that declares it in the config."""
+    from engine.config import json5
+    from jobs.exporting import config
+
+    stored = line.call("cron.get", {"id": job})
+    entry = {"cron": {"jobs": config.entries([stored])}}
+    click.echo(dumped(entry) if line.as_json else json5.render(entry))
+
+
+COMMANDS: Final = (plan, adopt, eject)
