@@ -21,6 +21,7 @@ PIPED_WIDTH: Final = 100
 NOTHING: Final = "-"
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 _GAP: Final = "  "
+_INDENT: Final = "    "
 _LEAST: Final = 6  # a column is never squeezed below this
 
 
@@ -148,6 +149,33 @@ def table(
         _GAP.join(pad(cut(c, w), w) for c, w in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def noted(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence[str], *, room: int
+) -> str:
+    """A table whose rows have a sentence each, whole, on lines of its own below the row."""
+    head, *lines = table(headers, rows, room=room).split("\n")
+    told = [head]
+    for line, note in zip(lines, notes, strict=True):
+        told.append(line)
+        told += _wrapped(one_line(note), room - len(_INDENT))
+    return "\n".join(told)
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """The text broken between words, by cells; a word that is too long is broken itself."""
+    lines, line = [], ""
+    for word in text.split():
+        if line and cells(line) + 1 + cells(word) > room:
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}" if line else word
+        while cells(line) > room:
+            head = cut(line, room).removesuffix("…")
+            lines.append(head)
+            line = line[len(head) :]
+    return [f"{_INDENT}{one}" for one in (*lines, line) if one]
 
 
 def _fitting(lines: list[list[str]], room: int, spare: Sequence[str]) -> list[list[str]]:

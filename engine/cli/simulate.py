@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from engine.cli import offline
 from engine.cli.app import here
 from engine.cli.ending import dumped
-from engine.cli.place import Place
-from engine.cli.render import NOTHING, one_line, show_table
+from engine.cli.place import Place, shown
+from engine.cli.render import noted, one_line, width
 from engine.clock import SystemClock
 from jobs.errors import UsageError
 from jobs.wallclock import zone
@@ -21,6 +24,7 @@ from jobs.written import parse_at
 
 if TYPE_CHECKING:
     from engine.testing import Report
+    from engine.testing.home import Copied
 
 FIRST: Final = 12  # lines of the timeline shown
 LONGEST: Final = 366
@@ -53,17 +57,22 @@ def command(
     """What would happen in the coming days, and why.
 
     The real engine on a clock that runs ahead: nothing is sent, no model is asked, no
-    command is run. Checklists are read from the agents' workspaces.
+    command is run. Checklists are read from the agents' workspaces. It goes on from a copy of
+    this home's store: its routes, its jobs, its pauses; with another config from nothing.
     """
     place = here(ctx)
     wanted = [_expectation(text) for text in expect]
     begin = SystemClock().now()
     if start is not None:
         begin = parse_at(start, now=begin, tz=place.zone)
-    report = asyncio.run(_simulated(place, config, begin, timedelta(days=days)))
+    if config is not None and Path(config).resolve() == place.paths.config.resolve():
+        config = None
+    wish = _Wish(config=config, start=begin, anew=start is not None, span=timedelta(days=days))
+    report, origin = asyncio.run(_simulated(place, wish))
+    sys.stderr.write(f"{origin}\n")
     wrong = _wrong(report, wanted)
     if as_json:
-        sys.stdout.write(f"{dumped(_told(report, wrong))}\n")
+        sys.stdout.write(f"{dumped({**_told(report, wrong), 'startsFrom': origin})}\n")
     else:
         _show(report)
     for line in wrong:
@@ -71,18 +80,60 @@ def command(
     return NOT_AS_EXPECTED if wrong else 0
 
 
-async def _simulated(place: Place, config: str | None, start: datetime, span: timedelta) -> Report:
-    from engine.testing import Simulation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    config: str | None
+    start: datetime
+    anew: bool  # at another time than now
+    span: timedelta
 
-    own = config is None
-    async with Simulation(
-        config or place.paths.config,
-        start=start,
-        zone=None,
-        environ=place.environ,
-        paths=place.paths if own else None,
-    ) as sim:
-        return await sim.until(start + span, on_step=_progress(start, span))
+
+async def _simulated(place: Place, wish: _Wish) -> tuple[Report, str]:
+    """The report, and what the simulation went on from, in words."""
+    from engine.testing import Simulation
+    from engine.testing.simulation import SEED
+
+    own = wish.config is None
+    state, origin = await _state(place, wish) if own else (None, _foreign(wish, place))
+    try:
+        async with Simulation(
+            wish.config or place.paths.config,
+            start=wish.start,
+            zone=None,
+            environ=place.environ,
+            paths=place.paths if own else None,
+            database=state.database if state else None,
+            seed=(state.seed if state else None) or SEED,
+        ) as sim:
+            end = wish.start + wish.span
+            return await sim.until(end, on_step=_progress(wish.start, wish.span)), origin
+    finally:
+        if state is not None:
+            await state.database.close()
+
+
+def _foreign(wish: _Wish, place: Place) -> str:
+    home = shown(place.paths.state, place.paths)
+    return (
+        f"Starts from nothing: {wish.config} is not the config of {home}. No last route is known,"
+        " no job was added, and when beats come first may differ."
+    )
+
+
+async def _state(place: Place, wish: _Wish) -> tuple[Copied | None, str]:
+    """A copy of what this home knows; it is never written to."""
+    from engine.testing.home import copied
+
+    file = offline.database(place.paths)
+    if file is None:
+        return None, "Starts from nothing: the store of this home is on a server."
+    where = shown(file, place.paths)
+    if not file.is_file():
+        return None, f"Starts from nothing: {where} does not exist, no gateway has run yet."
+    state = await copied(file, anew_from=wish.start if wish.anew else None)
+    what = f"{_many(state.jobs, 'job')} added with cron add, {_many(state.routes, 'last route')}"
+    history = " without what happened so far" if wish.anew else ""
+    return state, f"Starts from a copy of {where}{history}: {what}."
 
 
 def _progress(start: datetime, span: timedelta) -> Callable[[datetime], None] | None:
@@ -114,32 +165,31 @@ def _show(report: Report) -> None:
         sys.stdout.write("Nothing would happen. Next: engine heartbeat list, engine cron list\n")
         return
     sys.stdout.write("\n")
-    show_table(
-        ["job", "result", "count", "first", "why"],
+    summary = report.summary()
+    _print(
+        ["job", "result", "count", "first"],
         [
             [
                 row["job"],
-                _result(row),
+                _result(row["result"], row["reason"]),
                 str(row["count"]),
                 _minute(datetime.fromisoformat(row["first"])),
-                row["because"] or NOTHING,
             ]
-            for row in report.summary()
+            for row in summary
         ],
+        [row["because"] or "" for row in summary],
     )
+    first = report.rows[:FIRST]
     sys.stdout.write(f"\nFirst of {_many(len(report.rows), 'row')} (all of them: --json):\n\n")
-    show_table(
-        ["when", "job", "result", "what"],
-        [
-            [
-                _minute(row.local_at),
-                row.job,
-                f"{row.status} ({row.reason})" if row.reason else row.outcome or row.status,
-                row.text or row.because or NOTHING,
-            ]
-            for row in report.rows[:FIRST]
-        ],
+    _print(
+        ["when", "job", "result"],
+        [[_minute(row.local_at), row.job, _result(row.result, row.reason)] for row in first],
+        [row.text or row.because for row in first],
     )
+
+
+def _print(head: list[str], rows: list[list[str]], notes: list[str]) -> None:
+    sys.stdout.write(f"{noted(head, rows, notes, room=width())}\n")
 
 
 def _told(report: Report, wrong: Sequence[str]) -> dict[str, Any]:
@@ -165,8 +215,8 @@ def _told(report: Report, wrong: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _result(row: dict[str, Any]) -> str:
-    return f"{row['result']} ({row['reason']})" if row["reason"] else str(row["result"])
+def _result(what: str, reason: str | None) -> str:
+    return f"{what} ({reason})" if reason else what
 
 
 def _day(at: datetime, where: Any) -> str:
@@ -198,12 +248,13 @@ def _expectation(text: str) -> tuple[str, int]:
 def _wrong(report: Report, wanted: Sequence[tuple[str, int]]) -> list[str]:
     wrong = []
     for job, count in wanted:
+        if not report.knows(job):
+            names = one_line(", ".join(report.names)) or "none"
+            wrong.append(f"{job}: there is no such job (there is: {names})")
+            continue
         ran = len(report.runs(job))
         if ran != count:
             skipped = len(report.skips(job))
             also = f", {skipped} slots came to nothing" if skipped else ""
-            known = (
-                "" if ran or skipped else f" (jobs with rows: {one_line(', '.join(report.jobs))})"
-            )
-            wrong.append(f"{job}: expected {_many(count, 'run')}, there are {ran}{also}{known}")
+            wrong.append(f"{job}: expected {_many(count, 'run')}, there are {ran}{also}")
     return wrong

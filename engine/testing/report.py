@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine.outbox import Delivery
+from jobs.errors import JobNotFound
 from jobs.ledger import Run, RunStatus, SkipReason
+from jobs.model import Job
 
 _RAN: Final = frozenset({RunStatus.OK, RunStatus.FAILED, RunStatus.RUNNING})
 _DECLARED: Final = "cfg:"
@@ -69,6 +72,11 @@ class SimulatedRun:
     def outcome(self) -> str | None:
         """What the agent's answer amounted to: acknowledged, empty, alert, failed."""
         return self.row.outcome.value if self.row.outcome else None
+
+    @property
+    def result(self) -> str:
+        """In one word what came of it: the outcome of a turn that ended well, else the status."""
+        return self.outcome if self.status == "ok" and self.outcome else self.status
 
     @property
     def reason(self) -> str | None:
@@ -133,7 +141,7 @@ class Beats:
         return tuple(row.text for row in self.rows if row.outcome == "alert")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Everything since the simulation began, oldest first."""
 
@@ -142,6 +150,12 @@ class Report:
     zone: ZoneInfo
     rows: tuple[SimulatedRun, ...]
     deliveries: tuple[Delivered, ...]
+    known: tuple[Job, ...] = ()  # at the end, whether they have a row or not
+
+    def __repr__(self) -> str:
+        """Short: what it covers and how much there is."""
+        span = f"{self.start:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"
+        return f"<Report {span}: {len(self.rows)} rows, {len(self.deliveries)} messages>"
 
     @cached_property
     def beats(self) -> Beats:
@@ -153,7 +167,10 @@ class Report:
         return Beats(tuple(row for row in self.beats.rows if row.row.agent_id == agent_id))
 
     def runs(self, job: str) -> list[SimulatedRun]:
-        """The runs of a job that began: by its name, its id, or its key in the config."""
+        """The runs of a job that began: by its name, its id, or its key in the config.
+
+        A job nobody has heard of is refused: no test passes because of a typing error.
+        """
         return [row for row in self._of(job) if row.ran]
 
     def skips(self, job: str) -> list[SimulatedRun]:
@@ -161,7 +178,26 @@ class Report:
         return [row for row in self._of(job) if not row.ran]
 
     def _of(self, job: str) -> list[SimulatedRun]:
-        return [row for row in self.rows if row.named(job)]
+        found = [row for row in self.rows if row.named(job)]
+        if not found and not self.knows(job):
+            near = get_close_matches(job, self.names, 1)
+            raise JobNotFound(
+                f'the simulation has no job "{job}"',
+                why=f"it has {', '.join(self.names) or 'none'}",
+                fix=f'ask for "{near[0]}"' if near else "ask for one of them",
+            )
+        return found
+
+    def knows(self, job: str) -> bool:
+        """Whether there is or was such a job, by name, by id, or by its key in the config."""
+        defined = any(job in (one.id, one.name, _key(one.id)) for one in self.known)
+        return defined or any(row.named(job) for row in self.rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `runs` can be asked for."""
+        defined = (_key(one.id) or one.name for one in self.known)
+        return tuple(sorted({*defined, *(_key(row.row.job_id) or row.job for row in self.rows)}))
 
     @property
     def jobs(self) -> tuple[str, ...]:
@@ -176,8 +212,7 @@ class Report:
         """Return how often each job ended in each way: status, reason, count, first time."""
         groups: dict[tuple[str, str, str], list[SimulatedRun]] = {}
         for row in self.rows:
-            what = row.outcome if row.status == "ok" and row.outcome else row.status
-            groups.setdefault((row.job, what, row.reason or ""), []).append(row)
+            groups.setdefault((row.job, row.result, row.reason or ""), []).append(row)
         return [
             {
                 "job": job,
@@ -191,6 +226,11 @@ class Report:
         ]
 
 
+def _key(job_id: str) -> str | None:
+    """The key in the config a declared job has its id from."""
+    return job_id.removeprefix(_DECLARED) if job_id.startswith(_DECLARED) else None
+
+
 def report_of(
     runs: Iterable[Run],
     deliveries: Sequence[Delivery],
@@ -198,6 +238,7 @@ def report_of(
     start: datetime,
     until: datetime,
     zone: ZoneInfo,
+    known: Sequence[Job] = (),
 ) -> Report:
     """Put a report together from the rows of a store."""
     by_key = {delivery.key: delivery for delivery in deliveries}
@@ -210,6 +251,7 @@ def report_of(
         zone=zone,
         rows=tuple(rows),
         deliveries=tuple(_delivered(one, zone) for one in sent),
+        known=tuple(known),
     )
 
 

@@ -35,10 +35,11 @@ from jobs import wallclock
 from jobs.errors import InvalidInput
 from jobs.ids import new_id
 from jobs.store import jobs as job_rows, runs as run_rows
-from jobs.store.base import RunQuery
+from jobs.store.base import JobQuery, RunQuery
 from jobs.store.db import Database
 
 SEED: Final = "simulation"
+ALL_JOBS: Final = JobQuery(kinds=("cron", "heartbeat"), enabled=None)
 _CALM: Final = 12  # turns of the event loop without any sign of work: everybody waits
 _NAP: Final = timedelta(seconds=30)  # for what stays due although it was served
 
@@ -50,7 +51,8 @@ class Simulation:
     ``zone``, or now. ``zone`` is also the host's. ``agent`` answers every turn: an `Agent` or
     a function from the request to a text; without one the offline rules do. ``checklist``
     stands in for HEARTBEAT.md, of all agents or by agent id. Commands are not run: ``commands``
-    says what they print, or how they end.
+    says what they print, or how they end. A ``database`` with a history is gone on from, and
+    stays the caller's to close.
     """
 
     def __init__(
@@ -339,13 +341,19 @@ class Simulation:
     # -- what came of it -----------------------------------------------------------------
 
     async def report(self) -> Report:
-        """Everything on record so far."""
+        """Everything on record since the simulation began."""
         await self.open()
-        query = RunQuery(descending=False, limit=1_000_000)
+        query = RunQuery(descending=False, limit=1_000_000, since=self.start)
         found = await self.database.read(lambda tx: run_rows.page(tx, query))
         sent = await self.database.read(lambda tx: outbox.page(tx, limit=1_000_000))
+        known = await self.database.read(lambda tx: job_rows.select(tx, ALL_JOBS))
         return report_of(
-            found.entries, sent[0], start=self.start, until=self.clock.now(), zone=self.zone
+            found.entries,
+            [one for one in sent[0] if one.created_at >= self.start],
+            start=self.start,
+            until=self.clock.now(),
+            zone=self.zone,
+            known=[stored.job for stored in known.jobs],
         )
 
     async def _read_file(self, workspace: Path) -> FileRead:

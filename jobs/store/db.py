@@ -82,6 +82,30 @@ class Database:
         create_all(engine)
         return cls(_Inline(engine))
 
+    @classmethod
+    async def copy_of(cls, path: Path) -> Self:
+        """Open a copy in memory of the file at ``path``; the file is only read.
+
+        A copy of an older schema is brought up to this engine's.
+        """
+        from jobs.store.migrate import upgrade
+
+        source = await asyncio.to_thread(_engine, path, "ro", pool=1)
+        engine = sa.create_engine(
+            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+        try:
+            with _faults(path):
+                _copy(source, engine)
+                _prepare(engine, "PRAGMA foreign_keys=ON", begin="BEGIN")
+                upgrade(engine, None)
+        except BaseException:
+            engine.dispose()
+            raise
+        finally:
+            source.dispose()
+        return cls(_Inline(engine))
+
     async def write(self, work: Work[T]) -> T:
         """Run ``work`` in the writer's next transaction; return after its commit.
 
@@ -374,6 +398,15 @@ def _opened(path: Path, read_only: bool) -> _Threads:
         for engine in engines:
             engine.dispose()
         raise
+
+
+def _copy(source: sa.Engine, target: sa.Engine) -> None:
+    read, written = source.raw_connection(), target.raw_connection()
+    try:
+        read.driver_connection.backup(written.driver_connection)  # type: ignore[union-attr]  # SQLite's own connections
+    finally:
+        read.close()
+        written.close()
 
 
 def _make_private(path: Path) -> None:

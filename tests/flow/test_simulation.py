@@ -13,7 +13,7 @@ from freezegun import freeze_time
 
 from engine.pytest_plugin import EngineSim
 from engine.testing import ManualClock, ScriptedAgent, simulate
-from jobs.errors import ConfigInvalid, InvalidInput, InvalidSchedule
+from jobs.errors import ConfigInvalid, InvalidInput, InvalidSchedule, JobNotFound
 
 CONFIG = {"agents": {"defaults": {"heartbeat": {"every": "30m", "target": "last"}}}}
 BRIEF = {"cron": {"jobs": {"brief": {"schedule": "0 7 * * *", "message": "Summarise"}}}}
@@ -129,3 +129,20 @@ def test_a_plugin_that_is_not_used_imports_nothing_of_the_engine() -> None:
     probe = f"import sys, engine.pytest_plugin; print([m for m in {heavy!r} if m in sys.modules])"
     told = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+async def test_a_job_that_does_not_exist_is_no_job_that_never_ran(engine_sim: EngineSim) -> None:
+    sim = engine_sim(BRIEF, start="2026-06-01 00:00", zone="UTC")
+    report = await sim.until("2026-06-01 01:00")
+    assert report.runs("brief") == []
+    with pytest.raises(JobNotFound, match=r'no job "breif": it has brief, .*ask for "brief"'):
+        report.runs("breif")
+    with pytest.raises(JobNotFound):
+        report.skips("breif")
+
+
+async def test_a_report_is_short_when_a_test_prints_it(engine_sim: EngineSim) -> None:
+    sim = engine_sim(CONFIG | BRIEF, start="2026-06-01 00:00", zone="UTC")
+    report = await sim.until("2026-06-08 00:00")
+    assert repr(report).startswith("<Report 2026-06-01 00:00 to 2026-06-08 00:00 UTC: ")
+    assert len(repr(report)) < 100
