@@ -23,6 +23,19 @@ _OVERDUE: Final = timedelta(minutes=1)
 _SHOWN: Final = 64  # characters of a recipient or preview in a sentence
 
 
+# What is stored for each word of `wire_status`.
+WIRE: Final[Mapping[str, tuple[RunStatus, ...]]] = {
+    "sent": (RunStatus.OK,),
+    "ok-token": (RunStatus.OK,),
+    "ok-empty": (RunStatus.OK,),
+    "skipped": (RunStatus.SKIPPED, RunStatus.MISSED, RunStatus.OK),
+    "failed": (RunStatus.FAILED, RunStatus.OK),
+    "claimed": (RunStatus.CLAIMED,),
+    "running": (RunStatus.RUNNING,),
+    "deferred": (RunStatus.DEFERRED,),
+}
+
+
 def wire_status(run: Run, delivery: Delivery | None) -> str:
     """Return the older product's word for a beat (design.md §5)."""
     match run.status:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engine.explain import record_words, sentence
+from engine.explain import WIRE, record_words, sentence, wire_status
 from engine.outbox import Delivery
 from engine.store import outbox
+from jobs import pages
 from jobs.errors import InvalidInput
-from jobs.ledger import Run
+from jobs.ledger import Run, SkipReason
 from jobs.store import runs as run_rows
 from jobs.store.base import RunQuery
 from jobs.store.db import Database, Tx
 from jobs.wallclock import EPOCH
 
-PAGE_MOST: Final = 200
+PAGE_MOST: Final = 1000
+_SCAN: Final = 500
+_SCAN_MOST: Final = 20_000  # rows a filter outside SQL looks at
 
 
 class History:
@@ -39,21 +43,15 @@ class History:
         return None if found is None else self.told(*found)
 
     async def page(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return records, newest first: ``{entries, total, offset, limit, hasMore}``."""
-        query = RunQuery(
-            kind="heartbeat",
-            agent_id=params.get("agentId"),
-            statuses=tuple(params.get("statuses") or ()),
-            reasons=tuple(
-                params.get("reasons") or ([params["reason"]] if params.get("reason") else ())
-            ),
-            since=_instant(params.get("sinceMs")),
-            until=_instant(params.get("untilMs")),
-            limit=max(1, min(int(params.get("limit") or 50), PAGE_MOST)),
-            offset=max(0, int(params.get("offset") or 0)),
-        )
+        """Return records, newest first: ``{entries, total, offset, limit, hasMore}``.
+
+        Raises `InvalidInput` with the closed list for a status or reason there is not.
+        """
+        query, status = _query(params), params.get("status")
 
         def work(tx: Tx) -> tuple[list[tuple[Run, Delivery | None]], int]:
+            if status is not None:
+                return _sifted(tx, query, str(status))
             found = run_rows.page(tx, query)
             return [with_delivery(tx, run) for run in found.entries], found.total
 
@@ -70,6 +68,35 @@ class History:
         """Return a record with its sentence."""
         zone = self._zone_of(run.agent_id)
         return {**record_words(run, delivery), "explain": sentence(run, delivery, zone=zone)}
+
+
+def _query(params: Mapping[str, Any]) -> RunQuery:
+    status, reason = params.get("status"), params.get("reason")
+    return RunQuery(
+        kind="heartbeat",
+        agent_id=params.get("agentId"),
+        statuses=() if status is None else WIRE[pages.listed(str(status), WIRE, "status")],
+        reasons=() if reason is None else (pages.listed(str(reason), SkipReason, "reason"),),
+        since=_instant(params.get("sinceMs")),
+        until=_instant(params.get("untilMs")),
+        limit=max(1, min(int(params.get("limit") or 50), PAGE_MOST)),
+        offset=max(0, int(params.get("offset") or 0)),
+    )
+
+
+def _sifted(tx: Tx, query: RunQuery, status: str) -> tuple[list[tuple[Run, Delivery | None]], int]:
+    """Return one page of beats with a status, and how many of the newest have it.
+
+    What became of the message decides it too, which no column of a run can tell.
+    """
+    found: list[tuple[Run, Delivery | None]] = []
+    for offset in range(0, _SCAN_MOST, _SCAN):
+        batch = run_rows.page(tx, replace(query, limit=_SCAN, offset=offset)).entries
+        rows = (with_delivery(tx, run) for run in batch)
+        found.extend(row for row in rows if wire_status(*row) == status)
+        if len(batch) < _SCAN:
+            break
+    return found[query.offset : query.offset + query.limit], len(found)
 
 
 def with_delivery(tx: Tx, run: Run) -> tuple[Run, Delivery | None]:

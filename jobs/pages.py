@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Any, Final
 
 from jobs.codec import ms, stored_to_wire
+from jobs.errors import InvalidInput
 from jobs.ledger import Outcome, Run, RunStatus
 from jobs.model import DeliverySpec, StoredJob
 
@@ -44,6 +46,19 @@ def page(
         "hasMore": more,
         "nextOffset": end if more else None,
     }
+
+
+def listed(word: str, known: Iterable[str], what: str) -> str:
+    """Return a word out of a closed list; one that is not in it is refused with the list."""
+    words = sorted(known)
+    if word in words:
+        return word
+    near = get_close_matches(word, words, 1)
+    raise InvalidInput(
+        f"{what} {word!r} is not known",
+        why=f'did you mean "{near[0]}"?' if near else "",
+        fix=f"use one of: {', '.join(words)}",
+    )
 
 
 def snapshot(revisions: Iterable[tuple[str, str]]) -> str:

@@ -11,7 +11,7 @@ from engine.store import outbox
 from jobs import pages
 from jobs.codec import ms
 from jobs.errors import InvalidInput, JobNotFound
-from jobs.ledger import Run, RunStatus
+from jobs.ledger import Run, RunStatus, SkipReason
 from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
@@ -152,7 +152,7 @@ def _run_query(params: Mapping[str, Any], job_id: str | None) -> RunQuery:
         kind="cron" if job_id is None else None,
         agent_id=params.get("agentId"),
         statuses=statuses,
-        reasons=() if reason is None else (str(reason),),
+        reasons=() if reason is None else (pages.listed(str(reason), SkipReason, "reason"),),
         since=instant(params.get("sinceMs")),
         until=instant(params.get("untilMs")),
         text=params.get("query"),
@@ -164,16 +164,8 @@ def _run_query(params: Mapping[str, Any], job_id: str | None) -> RunQuery:
 
 def _statuses(word: str) -> tuple[RunStatus, ...]:
     """Return what is stored for the older product's word, or for one of ours."""
-    if word in pages.STATUSES:
-        return pages.STATUSES[word]
-    try:
-        return (RunStatus(word),)
-    except ValueError:
-        known = sorted({*pages.STATUSES, *RunStatus})
-        raise InvalidInput(
-            f"status {word!r} is not known",
-            fix=f"use one of: {', '.join(known)}",
-        ) from None
+    pages.listed(word, {*pages.STATUSES, *RunStatus}, "status")
+    return pages.STATUSES.get(word) or (RunStatus(word),)
 
 
 def _words(params: Mapping[str, Any], one: str, many: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.explain import record_words, sentence, wire_status
+from engine.explain import WIRE, record_words, sentence, wire_status
 from engine.outbox import Delivery, State
 from engine.target import Route
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
@@ -70,6 +70,16 @@ def test_an_acknowledgement_has_the_keys_and_words_of_the_seed() -> None:
     assert "hasMedia" not in words
     assert words["tokens"] == 912
     json.dumps(words)
+
+
+@pytest.mark.parametrize("status", RunStatus)
+@pytest.mark.parametrize("state", [None, *State])
+@pytest.mark.parametrize("outcome", [None, *Outcome])
+def test_what_is_stored_for_a_word_is_where_it_is_looked_for(
+    status: RunStatus, outcome: Outcome | None, state: State | None
+) -> None:
+    run = replace(ACK, status=status, outcome=outcome)
+    assert status in WIRE[wire_status(run, None if state is None else _sent(state))]
 
 
 def test_a_sent_alert_tells_where_and_has_no_reason() -> None:
