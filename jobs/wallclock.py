@@ -44,11 +44,13 @@ class Segment:
 
 
 @overload
-def ms(instant: datetime) -> int: ...
+def ms(instant: datetime) -> int:
+    """Of an instant that is there."""
 
 
 @overload
-def ms(instant: datetime | None) -> int | None: ...
+def ms(instant: datetime | None) -> int | None:
+    """Of one that may be missing."""
 
 
 def ms(instant: datetime | None) -> int | None:
