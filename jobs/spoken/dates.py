@@ -69,10 +69,7 @@ def later(wish: Wish, now: datetime, tz: str) -> dict[str, Any]:
         return once(wish, now, tz)
     if repeats(wish) or _names_days(wish) or wish.said or wish.part or wish.window:
         raise Doubt("mixed", read=pieces(wish))
-    try:
-        return _at(now + delay, now)
-    except OverflowError:
-        raise Doubt("no-day", piece=wish.read[0]) from None
+    return _at(now + delay, now)
 
 
 def once(wish: Wish, now: datetime, tz: str) -> dict[str, Any]:

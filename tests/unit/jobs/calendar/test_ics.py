@@ -81,6 +81,8 @@ def test_an_event_lies_on_the_days_it_touches(lines: list[str], on: list[str]) -
             ["DTSTART:20260130", "RRULE:FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;COUNT=2"],
             "01-30 02-27",
         ),
+        (["DTSTART:20260107", "RRULE:FREQ=WEEKLY;BYDAY=MO,WE;BYSETPOS=-1;COUNT=2"], "01-07 01-14"),
+        (["DTSTART:20260105", "RRULE:FREQ=DAILY;BYDAY=MO;BYSETPOS=1;COUNT=2"], "01-05 01-12"),
         (["DTSTART:20251230", "DTEND:20260103", "RRULE:FREQ=YEARLY"], "01-01 01-02 12-30 12-31"),
         (["DTSTART:20260101", "RDATE;VALUE=DATE:20260301,20260302"], "01-01 03-01 03-02"),
         (

@@ -106,6 +106,7 @@ PHRASES = [
     ("second of the month at 09:00", "0 9 2 * *"),
     ("twenty-second of every month at 09:00", "0 9 22 * *"),
     ("every hour on the hour", "0 * * * *"),
+    ("every hour at quarter past the hour", "15 * * * *"),
     ("every hour at :15", "15 * * * *"),
     ("every hour at 15 minutes past", "15 * * * *"),
     ("every hour at half past the hour", "30 * * * *"),
