@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
+from engine.claiming import ALONE, IDLE, Standing
 from engine.clock import Clock
 from engine.cron_gates import Go, Place
 from engine.record import Recorder, broken
@@ -26,7 +27,6 @@ from jobs.store.db import Database
 
 log = logging.getLogger(__name__)
 
-ALONE: Final = Go()
 Begun = Finish | Coroutine[Any, Any, None]
 
 
@@ -69,25 +69,21 @@ class Running:
 
     # -- looking -------------------------------------------------------------------------
 
-    def of(self, job_id: str) -> tuple[str, ...]:
-        """Return the runs of a job that go on, oldest first."""
-        return tuple(self._active.get(job_id, ()))
+    def standing(self, job_id: str) -> Standing:
+        """Return what goes on of a job."""
+        going, behind = self._active.get(job_id), self._behind.get(job_id)
+        last_end = self._ended.get(job_id)
+        if not going and not behind and last_end is None:
+            return IDLE
+        return Standing(tuple(going or ()), len(behind or ()), last_end)
 
     def active(self, job_id: str) -> str | None:
         """Return the oldest run of a job that goes on, if one does."""
         return next(iter(self._active.get(job_id, ())), None)
 
-    def waiting(self, job_id: str) -> int:
-        """Return how many runs wait behind them."""
-        return len(self._behind.get(job_id, ()))
-
     def jobs(self) -> tuple[str, ...]:
         """Ids of the jobs performed now."""
         return tuple(self._active)
-
-    def last_end(self, job_id: str) -> datetime | None:
-        """Return when a cron job's last run ended, if that is still remembered."""
-        return self._ended.get(job_id)
 
     def forget_ends(self, before: datetime | None = None) -> None:
         """Forget ends before an instant, or all of them: the clock told them wrong."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from engine.alarms import AlertRules
+from engine.claiming import LoopSettings
 from engine.config import effective
 from engine.config.schema import Config
-from engine.cron_look import LoopSettings
 from engine.cron_run import CronSettings
 from engine.roster import Roster
 from engine.scheduling import SchedulingSettings, Sight

@@ -16,13 +16,13 @@ from engine.clock import Clock
 from engine.events import Bus
 from engine.scheduling import reading, writing
 from engine.scheduling.watching import next_watch
+from jobs.claims import claimed, passed_over
 from jobs.codec import ms
 from jobs.due import Passed, owed
 from jobs.errors import InvalidInput, JobNotFound
-from jobs.ids import new_id
 from jobs.ledger import SCHEDULED_FOR, Run, RunStatus, SkipReason, Trigger
 from jobs.model import HeartbeatBeat, Job, Source, StoredJob
-from jobs.schedule import At, Cron, Occurrence
+from jobs.schedule import At, Occurrence
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
 from jobs.store.db import Database, Tx
@@ -130,18 +130,8 @@ class Control:
         job_rows.set_state(tx, job.id, **columns, watch_at=next_watch(job, resumed, now))
 
     def _left(self, job: Job, passed: Passed, because: str, now: datetime) -> Run:
-        return replace(
-            self._row(job, now, Trigger.SCHEDULE),
-            status=RunStatus.SKIPPED,
-            reason=SkipReason.PAUSED,
-            because=because,
-            slot=passed.occurrence.instant,
-            nominal_local=passed.occurrence.nominal_local,
-            dst=passed.occurrence.dst,
-            slot_to=passed.slot_to,
-            count=passed.count,
-            ended_at=now,
-        )
+        left = replace(passed, reason=SkipReason.PAUSED, because=because)
+        return passed_over(job, "cron", left, now, self._boot_id)
 
     # -- leaving out ---------------------------------------------------------------------
 
@@ -262,9 +252,9 @@ class Control:
 
     def _standing_for(self, job: Job, slot: Occurrence, now: datetime, by: str) -> Run:
         return replace(
-            self._row(job, now, Trigger.BACKFILL),
-            nominal_local=slot.nominal_local,
-            dst=slot.dst,
+            claimed(job, "cron", Trigger.BACKFILL, now, self._boot_id, slot),
+            slot=None,  # the slot has its row: this one stands for it
+            requested_at=now,
             wake={"source": "backfill", "by": by},
             facts={SCHEDULED_FOR: ms(slot.instant)},
         )
@@ -281,21 +271,6 @@ class Control:
         return len(over)
 
     # -- parts ---------------------------------------------------------------------------
-
-    def _row(self, job: Job, now: datetime, trigger: Trigger) -> Run:
-        return Run(
-            id=new_id(now),
-            job_id=job.id,
-            kind="cron",
-            agent_id=job.agent_id,
-            trigger=trigger,
-            status=RunStatus.CLAIMED,
-            tz=job.schedule.tz if isinstance(job.schedule, Cron) else None,
-            job_name=job.name,
-            requested_at=now,
-            claimed_at=now,
-            boot_id=self._boot_id,
-        )
 
     async def _told(
         self, jobs: Sequence[StoredJob], action: str, overlay: Mapping[str, Any]

@@ -23,12 +23,12 @@ from engine.store import audit
 from engine.target import place_fault
 from jobs import declared, edit, pages
 from jobs.calendar import Calendar
+from jobs.claims import claimed
 from jobs.codec import ms, revision
 from jobs.declared import Act, Plan, Problem
 from jobs.due import first_run
 from jobs.errors import ConfigInvalid, ConfigOwned, Conflict, InvalidInput, InvalidJob
-from jobs.ids import new_id
-from jobs.ledger import Run, RunStatus, Trigger
+from jobs.ledger import Run, Trigger
 from jobs.model import HeartbeatBeat, Job, Misfire, Source, StoredJob
 from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
@@ -420,19 +420,8 @@ class Scheduling:
         return None
 
     def _manual_run(self, job: Job, now: datetime, by: str) -> Run:
-        return Run(
-            id=new_id(now),
-            job_id=job.id,
-            kind="cron",
-            agent_id=job.agent_id,
-            trigger=Trigger.MANUAL,
-            status=RunStatus.CLAIMED,
-            job_name=job.name,
-            requested_at=now,
-            claimed_at=now,
-            wake={"source": "manual", "by": by},
-            boot_id=self._boot_id,
-        )
+        run = claimed(job, "cron", Trigger.MANUAL, now, self._boot_id)
+        return replace(run, wake={"source": "manual", "by": by})
 
     def _strict(self, now: datetime) -> edit.Rules:
         """Return the rules for a definition somebody writes now, who can name another chat."""

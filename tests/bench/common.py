@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from engine.claiming import LoopSettings
 from engine.clock import Clock
-from engine.cron_look import LoopSettings
 from engine.events import Bus
 from engine.loop import Loop
 from engine.record import Recorder

@@ -1,0 +1,234 @@
+"""From a due job to its claim: which slots are owed, and what its gates say to each. Pure.
+
+One claim is one step of a job: its next instant, and the rows of the slots in between
+(design.md P1, P2). A beat's gates are asked later, when its agent is free (heartbeat.md §7).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final, NamedTuple
+
+from engine.active_hours import ActiveHours
+from engine.cron_gates import CHEAPER, START_AT, CronSnapshot, Go, Spent, decide
+from engine.gates import Defer, Skip
+from jobs import stagger, wallclock
+from jobs.calendar import Calendar, judge, moved
+from jobs.claims import claimed, passed_over
+from jobs.due import brought_forward, owed
+from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.model import Job
+from jobs.policies import PLAIN, Budget, Overlap
+from jobs.schedule import At, Cron
+from jobs.store.base import Claim, DueJob
+from jobs.store.rows import ms
+
+ALONE: Final = Go()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """What the config says to the loop."""
+
+    cron_enabled: bool = True
+    refire_gap: timedelta = timedelta(seconds=2)  # cron.md §3.2
+    overlap: Overlap = field(default_factory=Overlap)
+    budget: Budget | None = None  # of all jobs together
+    zone: tzinfo = UTC  # whose days count for jobs without a zone of their own
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    hours_of: Callable[[str | None], ActiveHours | None] = field(default=lambda _agent: None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the ledger knows of a job that has limits."""
+
+    runs: int = 0
+    runs_today: int = 0
+    spent: Spent = field(default_factory=Spent)
+    spent_by_all: Spent = field(default_factory=Spent)
+
+
+NOTHING: Final = Known()
+
+
+class Standing(NamedTuple):
+    """What goes on of a job in this process."""
+
+    running: tuple[str, ...] = ()  # run ids, oldest first
+    waiting: int = 0  # behind them
+    last_end: datetime | None = None  # while it is remembered
+
+
+IDLE: Final = Standing()
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass of the loop knows of every job."""
+
+    now: datetime
+    settings: LoopSettings
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A job's step, and the runs that begin once it is claimed."""
+
+    job: Job
+    claim: Claim
+    to_run: list[tuple[Run, Go]]
+
+
+def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) -> Planned:
+    """Return the step of a job that is due."""
+    now, boot_id = one.now, one.boot_id
+    # A recurring job's backoff may end on one of its slots: that is a slot, not a retry.
+    if isinstance(job.schedule, At) and row.retry_at == row.next_run_at:
+        run = claimed(job, row.kind, Trigger.RETRY, now, boot_id)
+        run = replace(run, attempt=row.consecutive_errors + 1)
+        kept, to_run = _asked(job, row, [run], one, known, standing)
+        return Planned(job, Claim(row.id, row.next_run_at, None, tuple(kept)), to_run)
+    until = job.policies.until
+    decided = owed(job.schedule, row.next_run_at, now, misfire=job.misfire, until=until)
+    following = brought_forward(job, decided.next_run_at, now, one.settings.calendars)
+    runs = [claimed(job, row.kind, decided.trigger, now, boot_id, slot) for slot in decided.runs]
+    if job.policies.jitter:
+        runs = [_jittered(job, run, following) for run in runs]
+    kept, to_run = _asked(job, row, runs, one, known, standing)
+    passed = [passed_over(job, row.kind, slot, now, boot_id) for slot in decided.passed]
+    return Planned(job, Claim(row.id, row.next_run_at, following, (*kept, *passed)), to_run)
+
+
+def _asked(
+    job: Job, row: DueJob, runs: Sequence[Run], one: Pass, known: Known, standing: Standing
+) -> tuple[Sequence[Run], list[tuple[Run, Go]]]:
+    """Ask the gates about each run; one that may not begin is a skip with its reason."""
+    if row.kind == "heartbeat" or _free(job, row, one.settings, standing):
+        return runs, [(run, ALONE) for run in runs]
+    kept: list[Run] = []
+    to_run: list[tuple[Run, Go]] = []
+    for run in runs:
+        before = replace(
+            known, runs=known.runs + len(to_run), runs_today=known.runs_today + len(to_run)
+        )
+        match decide(_snapshot(job, row, run.slot, one.settings, before, standing), one.now):
+            case Skip(reason, because):
+                kept.append(run.skipped(reason, because, one.now))
+            case Defer(reason, because, retry_at):
+                kept.append(_deferred(run, reason, because, retry_at or one.now))
+                to_run.append((kept[-1], ALONE))
+            case Go() as go:
+                kept.append(_with_model(run, go))
+                to_run.append((kept[-1], go))
+    return kept, to_run
+
+
+def _free(job: Job, row: DueJob, settings: LoopSettings, standing: Standing) -> bool:
+    """Whether nothing at all stands in the way of a job; most jobs of most passes."""
+    return (
+        job.policies is PLAIN
+        and settings.cron_enabled
+        and row.retry_at is None
+        and row.skips is None
+        and settings.budget is None
+        and standing is IDLE
+    )
+
+
+def _snapshot(
+    job: Job,
+    row: DueJob,
+    slot: datetime | None,
+    settings: LoopSettings,
+    known: Known,
+    standing: Standing,
+) -> CronSnapshot:
+    """Return the facts about one run; what is granted before it in this pass counts as known."""
+    asked = job.policies
+    is_cron = isinstance(job.schedule, Cron)
+    gap = settings.refire_gap if asked.refire_gap is None else asked.refire_gap
+    excluded, allowed_at = _excluded(job, slot, settings)
+    return CronSnapshot(
+        policies=asked,
+        slot=slot,
+        zone=zone_of(job, settings),
+        cron_enabled=settings.cron_enabled,
+        retry_at=row.retry_at,
+        failures=row.consecutive_errors,
+        skipped_once=_left_out(row.skips, slot),
+        excluded=excluded,
+        allowed_at=allowed_at,
+        runs=known.runs,
+        runs_today=known.runs_today,
+        active_hours=None if asked.active_hours is None else settings.hours_of(job.agent_id),
+        spent=known.spent,
+        spent_by_all=known.spent_by_all,
+        budget_of_all=settings.budget,
+        overlap=asked.overlap or settings.overlap,
+        running=standing.running,
+        waiting=standing.waiting,
+        last_end=standing.last_end if is_cron else None,
+        refire_gap=gap,
+    )
+
+
+def _excluded(
+    job: Job, slot: datetime | None, settings: LoopSettings
+) -> tuple[str | None, datetime | None]:
+    """Return why a slot's day is excluded, if it is, and when the slot may run instead."""
+    rule = job.policies.calendars
+    if rule is None or slot is None:
+        return None, None
+    if missing := [name for name in rule.names if name not in settings.calendars]:
+        return f"calendar {missing[0]} is not in the config any more (cron.calendars)", None
+    asked = [settings.calendars[name] for name in rule.names]
+    verdict = judge(asked, slot)
+    if verdict.allowed:
+        return None, None
+    if rule.on_excluded != "next-allowed":
+        return verdict.because, None
+    tz = job.schedule.tz if isinstance(job.schedule, Cron) else str(settings.zone)
+    return verdict.because, moved(asked, slot, tz=tz, on_excluded=rule.on_excluded)
+
+
+def zone_of(job: Job, settings: LoopSettings) -> tzinfo:
+    """Return the zone whose days a job counts in."""
+    return wallclock.zone(job.schedule.tz) if isinstance(job.schedule, Cron) else settings.zone
+
+
+def _left_out(skips: str | None, slot: datetime | None) -> str | None:
+    if skips is None or slot is None:
+        return None
+    told: Mapping[str, str] = json.loads(skips)
+    return told.get(str(ms(slot)))
+
+
+def _jittered(job: Job, run: Run, following: datetime | None) -> Run:
+    """Start a slot a little late, by chance: its row says when (cron.md §22 row 6)."""
+    if run.slot is None or run.trigger is not Trigger.SCHEDULE:
+        return run  # late enough
+    late = stagger.jitter(job.id, run.slot, job.policies.jitter, following)
+    return replace(run, facts={**run.facts, START_AT: ms(run.slot + late)})
+
+
+def _deferred(run: Run, reason: SkipReason, because: str, until: datetime) -> Run:
+    """Keep a run until a later instant: its row waits, and says why and until when."""
+    return replace(
+        run,
+        status=RunStatus.DEFERRED,
+        reason=reason,
+        because=because,
+        deferrals=run.deferrals + 1,
+        facts={**run.facts, START_AT: ms(until)},
+    )
+
+
+def _with_model(run: Run, go: Go) -> Run:
+    if go.model is None:
+        return run
+    return replace(run, because=go.because, facts={**run.facts, CHEAPER: go.model})

@@ -1,0 +1,56 @@
+"""Rows of the ledger as they are claimed: a run, and a slot that is passed over. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from jobs.due import Passed
+from jobs.ids import new_id
+from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.model import Job
+from jobs.schedule import Cron, Occurrence
+
+_MISSED: Final = frozenset({SkipReason.MISSED_DOWNTIME, SkipReason.MISSED_GRACE_EXCEEDED})
+
+
+def claimed(
+    job: Job,
+    kind: str,
+    trigger: Trigger,
+    now: datetime,
+    boot_id: str,
+    slot: Occurrence | None = None,
+) -> Run:
+    """Return the row of a run that is to begin; a retry and one by hand have no ``slot``."""
+    return Run(
+        id=new_id(now),
+        job_id=job.id,
+        kind=kind,
+        agent_id=job.agent_id,
+        trigger=trigger,
+        status=RunStatus.CLAIMED,
+        slot=None if slot is None else slot.instant,
+        nominal_local=None if slot is None else slot.nominal_local,
+        tz=None if slot is None or not isinstance(job.schedule, Cron) else job.schedule.tz,
+        dst=None if slot is None else slot.dst,
+        job_name=job.name,
+        requested_at=now if slot is None else slot.instant,
+        claimed_at=now,
+        boot_id=boot_id,
+    )
+
+
+def passed_over(job: Job, kind: str, passed: Passed, now: datetime, boot_id: str) -> Run:
+    """Return the row of a slot that will not run, or of many that share one."""
+    row = claimed(job, kind, Trigger.SCHEDULE, now, boot_id, passed.occurrence)
+    return replace(
+        row,
+        status=RunStatus.MISSED if passed.reason in _MISSED else RunStatus.SKIPPED,
+        reason=passed.reason,
+        because=passed.because,
+        slot_to=passed.slot_to,
+        count=passed.count,
+        ended_at=now,
+    )
