@@ -17,6 +17,7 @@ from engine.cli import (
     cron_flags,
     cron_import,
     cron_remarks,
+    cron_spoken,
     cron_timeline,
     simulate,
 )
@@ -52,9 +53,12 @@ def group() -> None:
 def add(line: Line, schedule: str | None, message_text: str | None, **given: Any) -> None:
     """Add a job: a schedule, and what to do.
 
-    SCHEDULE is a cron expression, `every 10m`, `20m` or an instant.
+    SCHEDULE is a cron expression, `every 10m`, `20m` or an instant; or words, English or
+    Chinese: "every weekday at 9", "工作日早上9点". What was understood is said back.
     """
-    job = cron_flags.new_job(given, schedule, message_text)
+    tz = given.get("tz") or line.place.zone
+    when = None if schedule is None else cron_spoken.schedule(schedule, SystemClock().now(), tz)
+    job = cron_flags.new_job(given, when, message_text)
     _warn_of_shell(job["payload"])
     with line.open() as client:
         stored = client.call("cron.add", job, timeout=line.timeout)

@@ -166,7 +166,9 @@ def _with(command: Callable[..., Any], flags: Sequence[Decorator]) -> Callable[.
 # -- the job the flags describe ----------------------------------------------------------------
 
 
-def new_job(given: Given, schedule: str | None, message: str | None) -> dict[str, Any]:
+def new_job(
+    given: Given, schedule: str | Mapping[str, Any] | None, message: str | None
+) -> dict[str, Any]:
     """The params of `cron.add`; ``schedule`` and ``message`` are the positional ones."""
     check(given)
     if schedule is not None and _named(given, _SCHEDULES):
@@ -250,10 +252,11 @@ def _labels(given: Given) -> dict[str, Any]:
     return job
 
 
-def _positional(text: str, given: Given) -> dict[str, Any]:
+def _positional(wish: str | Mapping[str, Any], given: Given) -> dict[str, Any]:
     from jobs.written import parse_schedule
 
-    return {**parse_schedule(text), **_beside(given)}
+    wire = parse_schedule(wish) if isinstance(wish, str) else wish
+    return {**wire, **_beside(given)}
 
 
 def _schedule(given: Given) -> dict[str, Any]:

@@ -1,0 +1,53 @@
+"""A schedule in people's words: understood, and said back before it is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from engine.cli.render import stamp
+from jobs.errors import InvalidSchedule
+from jobs.wallclock import ms, zone
+
+SLOTS: Final = 3
+
+
+def schedule(text: str, now: datetime, tz: str) -> dict[str, Any]:
+    """Return what a text means: written as cron, `every` or an instant, else in words.
+
+    What was understood of words is told on standard error, with the next slots. Whatever looks
+    written is the gateway's to judge. Raises `InvalidSchedule`.
+    """
+    from jobs.explain import schedule_of
+    from jobs.spoken import is_spoken, understand
+    from jobs.written import parse_schedule
+
+    try:
+        schedule_of(text, now=now, tz=tz)
+        written = True
+    except InvalidSchedule:
+        written = not is_spoken(text) or _fields(text)
+    if written:
+        return parse_schedule(text)
+    spoken = understand(text, now=now, tz=tz, slots=SLOTS)
+    where = zone(str(spoken.schedule.get("tz") or tz))
+    slots = [stamp(ms(slot.occurrence.instant), where) for slot in spoken.explanation.slots]
+    click.echo(f"understood: {spoken.understood}", err=True)
+    told = f"{_words(spoken.schedule)}; next: {', '.join(slots)} ({where.key})"
+    click.echo(f"that is {told}", err=True)
+    return dict(spoken.schedule)
+
+
+def _fields(text: str) -> bool:
+    """Whether it is a cron expression that only has a mistake in it."""
+    words = text.split()
+    return len(words) in (5, 6, 7) and any(sign in words[0] for sign in "*/0123456789")
+
+
+def _words(wire: Mapping[str, Any]) -> str:
+    from engine.cli.cron_words import schedule_words
+
+    return schedule_words(wire)

@@ -1,0 +1,60 @@
+"""Schedules in words on the command line: said back, with the next slots, before they are saved."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from engine.cli.cron_spoken import schedule
+from jobs.errors import InvalidSchedule
+from tests.fakes.gateway_port import Port
+from tests.unit.engine.cli.conftest import Engine
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "wire"),
+    [
+        ("0 7 * * *", {"kind": "cron", "expr": "0 7 * * *"}),
+        ("H 7 * * *", {"kind": "cron", "expr": "H 7 * * *"}),
+        ("0 25 * * *", {"kind": "cron", "expr": "0 25 * * *"}),  # the gateway refuses it
+        ("every 10m", {"kind": "every", "everyMs": "10m"}),
+        ("20m", {"kind": "at", "at": "20m"}),
+    ],
+)
+def test_what_is_written_stays_as_it_is(
+    text: str, wire: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert schedule(text, NOON, "UTC") == wire
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expr", "told"),
+    [
+        ("every weekday at 9", "0 9 * * 1-5", "2026-11-23 09:00:00"),
+        ("工作日早上9点", "0 9 * * 1-5", "2026-11-23 09:00:00"),
+    ],
+)
+def test_words_are_said_back_with_the_next_slots(
+    text: str, expr: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire = schedule(text, NOON, "Asia/Shanghai")
+    assert (wire["kind"], wire["expr"], wire["tz"]) == ("cron", expr, "Asia/Shanghai")
+    said = capsys.readouterr().err
+    assert said.startswith("understood: ")
+    assert f"cron {expr} @ Asia/Shanghai; next: {told}, " in said
+
+
+def test_words_nobody_understands_are_refused_with_examples() -> None:
+    with pytest.raises(InvalidSchedule, match="was not understood"):
+        schedule("when the moon is full", NOON, "UTC")
+
+
+def test_a_job_is_added_in_words(engine: Engine, gateway: Port) -> None:
+    told = engine("cron", "add", "every weekday at 9", "Good morning", "--tz", "Asia/Shanghai")
+    assert json.loads(told.out)["schedule"]["expr"] == "0 9 * * 1-5"
+    assert "understood: " in told.err
