@@ -102,6 +102,12 @@ class GatewayProcess:
             self._process.send_signal(number)
         return await self.ended()
 
+    async def cut(self) -> None:
+        """Kill it, ready or not, without waiting for its last words."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.kill()
+
     async def call(self, method: str, params: Mapping[str, Any] | None = None) -> Any:
         """One RPC call as the command line makes it."""
         return await asyncio.to_thread(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from engine.process import Ended
 from engine.scheduling import Chosen
 from engine.testing import Simulation
 from jobs.audit import Audit, Retention, Window
@@ -114,3 +115,39 @@ async def test_a_row_deleted_by_hand_is_a_hole() -> None:
         assert found.missing == 2
         holed = sorted(job.job_id for job in found.jobs if job.missing)
         assert holed == ["cfg:probe", "heartbeat:main"]
+
+
+async def test_a_job_that_switched_itself_off_is_audited_from_when_it_went_on() -> None:
+    config = {
+        "agents": {"defaults": {"heartbeat": {"every": "0m"}}},
+        "cron": {
+            "autoDisableAfter": 2,
+            "jobs": {
+                "probe": {
+                    "schedule": "every 10m",
+                    "command": ["false"],
+                    "retry": {"backoffMs": [0]},
+                }
+            },
+        },
+    }
+    failing = Ended(code=1, out=b"", err=b"")
+    sim = Simulation(config, start="2026-03-02 00:00", zone="UTC", commands=lambda _argv: failing)
+    async with sim:
+        await sim.until("2026-03-02 03:05")
+        assert not (await sim.engine.scheduling.get("probe"))["enabled"]
+        await sim.engine.control.resume(Chosen(ref="probe"), by="ana")
+        await sim.until("2026-03-02 03:15")
+        found = await audited(sim)
+        assert found.clean, named(found)
+
+
+async def test_a_job_with_so_many_runs_is_whole_when_it_has_had_them() -> None:
+    limited = {"schedule": "every 10m", "message": "look", "maxRuns": 5}
+    start = "2026-03-02 00:00"
+    async with Simulation(config(limited=limited), start=start, zone="UTC") as sim:
+        await sim.until("2026-03-02 06:00")
+        found = await audited(sim)
+        assert found.clean, named(found)
+        (mine,) = [job for job in found.jobs if job.job_id == "cfg:limited"]
+        assert mine.expected == 5
