@@ -61,6 +61,7 @@ _HINTS: Final[Mapping[FaultClass, str]] = {
     FaultClass.NOT_MEMBER: "add the bot to the group again",
     FaultClass.MUTED: "give the bot the right to write there",
     FaultClass.NOT_FOUND: "correct `to`: no such chat, or nobody has written from it yet",
+    FaultClass.CONFLICT: "end the other program that polls this bot",
     FaultClass.CONTENT_REJECTED: "word it otherwise: the platform refuses this text",
     FaultClass.NETWORK_AMBIGUOUS: "look into the chat: it may have been delivered",
     FaultClass.PROACTIVE_DENIED: "allow messages of the bot, or write to it",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from engine.cli.place import Place
 from engine.cli.render import one_line, relative, show_table
 from engine.clock import SystemClock
 from engine.config import fast
+from engine.fault import FaultClass
 from jobs.errors import GatewayDown
 
 DOWN: Final = "configured (gateway down)"
@@ -63,6 +65,8 @@ def account_rows(answer: Mapping[str, Any], now: datetime) -> Iterator[list[str]
     accounts = answer.get("channelAccounts") or {}
     for name in answer.get("channelOrder") or [*channels]:
         whole = channels.get(name) or {}
+        if not accounts.get(name) and whole.get("configured") is False:
+            continue
         for account in accounts.get(name) or [{**whole, "accountId": "-"}]:
             yield [
                 str(name),
@@ -82,9 +86,31 @@ def state_word(account: Mapping[str, Any]) -> str:
         return "not configured"
     if account.get("connected"):
         return "connected"
+    if account.get("runtime"):
+        return str(account["runtime"])
     if account.get("running"):
         return "running" if account.get("connected") is None else "connecting"
     return "configured" if account.get("running") is None else "stopped"
+
+
+def broken(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Accounts that are switched on and do not work, each with the reason and the way out."""
+    found = {}
+    for name, accounts in (answer.get("channelAccounts") or {}).items():
+        for account in accounts:
+            on = account.get("enabled") is not False and account.get("configured") is not False
+            if on and not account.get("connected") and (why := account.get("lastError")):
+                found[f"{name}/{account.get('accountId')}"] = f"{why} Fix: {_way_out(str(why))}"
+    return found
+
+
+def _way_out(why: str) -> str:
+    fault = why.partition(":")[0]
+    if fault.startswith("network"):
+        return "see that this machine reaches the platform, and that apiRoot is right"
+    with suppress(ValueError):
+        return FaultClass(fault).hint
+    return "engine channels status"
 
 
 def configured(place: Place) -> list[list[str]]:

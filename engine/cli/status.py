@@ -12,7 +12,7 @@ import click
 
 from engine.cli import offline
 from engine.cli.ask import Line, gateway_options
-from engine.cli.channels import DOWN, account_rows, configured
+from engine.cli.channels import DOWN, account_rows, broken, configured
 from engine.cli.ending import dumped
 from engine.cli.heartbeat import every_words, next_beat
 from engine.cli.place import Place, shown
@@ -141,7 +141,8 @@ def failing_parts(view: View) -> Mapping[str, str]:
         for name, answer in view.answers.items()
         if isinstance(answer, Mapping) and set(answer) == {"error"}
     }
-    return {**(_part(view, "health").get("failing") or {}), **refused}
+    accounts = broken(_part(view, "channels"))
+    return {**(_part(view, "health").get("failing") or {}), **accounts, **refused}
 
 
 def _part(view: View, name: str) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ def objects(channels: Mapping[str, Channel]) -> dict[str, Any]:
 
 def _object(accounts: tuple[AccountStatus, ...]) -> dict[str, Any]:
     return {
-        "configured": True,
+        "configured": bool(accounts),  # one without accounts serves addresses of jobs only
         "running": any(one.runtime != "stopped" for one in accounts),
         "lastError": next((one.last_error for one in accounts if one.last_error), None),
     }

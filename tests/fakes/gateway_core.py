@@ -231,6 +231,7 @@ class FakeCore:
         self.sessions = FakeSessions()
         self.inbox = FakeInbox()
         self.failing: dict[str, str] = {}
+        self.accounts: dict[str, dict[str, Any]] = {}  # of Telegram, by id
         self.config: dict[str, Any] = {"gateway": {"auth": {"token": "s3cret-value"}}}
 
     async def health(self) -> dict[str, Any]:
@@ -268,4 +269,7 @@ class FakeCore:
     async def channels_status(
         self, *, probe: bool = False, channel: str | None = None
     ) -> dict[str, Any]:
+        if self.accounts:
+            rows = [{"accountId": ident, **facts} for ident, facts in self.accounts.items()]
+            return {"channelOrder": ["telegram"], "channelAccounts": {"telegram": rows}}
         return {"channelOrder": ["local"], "channels": {"local": {"configured": True}}}

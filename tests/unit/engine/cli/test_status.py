@@ -55,3 +55,30 @@ def test_what_does_not_answer_is_not_told_as_nothing(
     assert "none yet" not in told.out
     assert "Last beat: unknown (it did not answer)" in told.out
     assert "Failing:   last: the state database cannot be reached" in told.out
+
+
+@pytest.mark.parametrize(
+    ("runtime", "error", "fix"),
+    [
+        ("auth-failed", "auth: 401 Unauthorized", "replace the credential"),
+        ("backoff", "network-presend: ConnectError refused", "see that this machine reaches"),
+        ("conflict", "conflict: 409 other getUpdates", "end the other program"),
+    ],
+)
+def test_an_account_that_does_not_work_is_no_green_light(
+    engine: Engine, gateway: Port, runtime: str, error: str, fix: str
+) -> None:
+    account = {"enabled": True, "configured": True, "connected": False, "runtime": runtime}
+    gateway.core.accounts = {"work": {**account, "lastError": error}}
+    told = engine("status")
+    assert told.status == 1
+    first = told.out.splitlines()[0]
+    assert first.startswith(f"Verdict:   telegram/work does not work: {error}. Fix: {fix}")
+    assert f"telegram/work {runtime}" in told.out
+
+
+def test_an_account_that_is_switched_off_is_no_fault(engine: Engine, gateway: Port) -> None:
+    gateway.core.accounts = {"work": {"enabled": False, "lastError": "auth: 401"}}
+    told = engine("status")
+    assert told.status == 0
+    assert "telegram/work disabled" in told.out

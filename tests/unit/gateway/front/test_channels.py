@@ -9,6 +9,7 @@ import pytest
 
 from engine.testing.clock import ManualClock
 from gateway.channels.base import AccountStatus
+from gateway.channels.webhook.channel import WebhookChannel
 from gateway.front import channels
 from tests.fakes.scripted_channel import ScriptedChannel
 
@@ -41,3 +42,8 @@ def test_a_channel_shows_the_first_error_of_its_accounts() -> None:
     assert channels.summary({"telegram": channel}) == ["telegram: default connected"]
     channel.runtime = "stopped"
     assert channels.objects({"telegram": channel})["telegram"]["running"] is False
+
+
+def test_a_channel_without_accounts_is_not_said_to_be_configured() -> None:
+    channel = WebhookChannel((), clock=ManualClock(NOON))
+    assert channels.objects({"webhook": channel})["webhook"]["configured"] is False
