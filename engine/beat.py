@@ -98,6 +98,7 @@ class Beats:
         self._replan = replan
         self._one_at_a_time: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._complained: dict[str, str] = {}  # agent → the file that was complained about
         lanes.on_idle(self._agent_is_free)
 
     # -- the two ways in -----------------------------------------------------------------
@@ -155,6 +156,7 @@ class Beats:
                 if pending.wake is not wake:
                     continue  # merged while we looked: what it is about was not seen yet
                 pending.moved = view.moved
+                self._complain(view)
                 decision = overtaken(wake, view) or bounded(
                     decide(view.snapshot, now), wake, view, now - since
                 )
@@ -168,6 +170,17 @@ class Beats:
                     case Defer():
                         await self._note_deferral(pending, view, decision)
             await self._wait(pending, decision, now, since + view.agent.beat.max_deferral)
+
+    def _complain(self, view: View) -> None:
+        """Log what is wrong with a checklist, once for each change of the file."""
+        agent_id, file = view.agent.agent_id, view.file
+        if self._complained.get(agent_id) != file.sha256:
+            self._complained[agent_id] = file.sha256
+            for warning in file.warnings:
+                log.warning(
+                    "HEARTBEAT.md was not understood throughout",
+                    extra={"agent": agent_id, "because": warning},
+                )
 
     async def broke(self, pending: Pending, error: Exception) -> Run:
         """End the row of a wake that met a bug of ours; the event stays queued."""

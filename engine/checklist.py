@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Final
 
 from jobs.duration import parse_duration
@@ -171,7 +172,7 @@ def _settled(drafts: Sequence[_Draft]) -> tuple[tuple[Task, ...], list[str]]:
     warnings = []
     for draft in drafts:
         where, fields = f"HEARTBEAT.md line {draft.line}", draft.fields
-        warnings += [f"{where}: unknown key {key!r}" for key in fields if key not in _KNOWN]
+        warnings += [f"{where}: {_unknown(key)}" for key in fields if key not in _KNOWN]
         name, prompt = fields.get("name", "").strip(), fields.get("prompt", "")
         interval = fields.get("interval") or fields.get("every") or ""
         missing = [
@@ -191,6 +192,11 @@ def _settled(drafts: Sequence[_Draft]) -> tuple[tuple[Task, ...], list[str]]:
                 continue
             tasks[name] = Task(name=name, interval=every, prompt=prompt)
     return tuple(tasks.values()), warnings
+
+
+def _unknown(key: str) -> str:
+    near = get_close_matches(key, sorted(_KNOWN), 1)
+    return f"unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else "")
 
 
 def is_due(

@@ -116,6 +116,7 @@ def _our_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
         "wakeReason": _wake_reason(run),
         "outsideActiveHours": run.facts.get("outsideActiveHours"),
         "target": target or None,
+        "file": {"warnings": list(run.facts["warnings"])} if run.facts.get("warnings") else None,
         "delivered": delivery.state is State.DELIVERED if delivery else None,
         "delivery": None
         if delivery is None
@@ -163,17 +164,38 @@ def _indicator(run: Run, status: str) -> str | None:
 
 
 def sentence(
-    run: Run, delivery: Delivery | None, *, zone: ZoneInfo, now: datetime | None = None
+    run: Run,
+    delivery: Delivery | None,
+    *,
+    zone: ZoneInfo,
+    now: datetime | None = None,
+    off: str | None = None,
 ) -> str:
-    """Say in words what a beat was: when, whose, what it did, why, and what comes next."""
+    """Say in words what a beat was: when, whose, what it did, why, and what comes next.
+
+    ``off`` says that no next one comes, and why.
+    """
     at = (run.ended_at or run.started_at or run.claimed_at or EPOCH).astimezone(zone)
     same_day = now is not None and now.astimezone(zone).date() == at.date()
     stamp = f"{at:%H:%M:%S}" if same_day else f"{at:%Y-%m-%d %H:%M:%S}"
     parts = [f"{stamp} {run.agent_id or 'main'}: {_what(run, delivery, zone)}"]
-    if run.next_due_at is not None:
+    if complaint := _checklist(run):
+        parts.append(complaint)
+    if off is not None:
+        parts.append(off)
+    elif run.next_due_at is not None:
         today = (now or at).astimezone(zone).date()
         parts.append(_following(run.next_due_at, zone, now, today=today))
     return " ".join(parts)
+
+
+def _checklist(run: Run) -> str:
+    """Say what in HEARTBEAT.md was not understood (heartbeat.md §11.2: never silence)."""
+    warnings = run.facts.get("warnings") or ()
+    if not warnings:
+        return ""
+    more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
+    return f"{warnings[0]}{more}."
 
 
 def _following(due: datetime, zone: ZoneInfo, now: datetime | None, *, today: date) -> str:

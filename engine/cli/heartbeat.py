@@ -141,6 +141,9 @@ def listing(line: Line) -> None:
     now = SystemClock().now()
     rows = [_beat_row(beat, now) for beat in beats]
     show_table(("AGENT", "EVERY", "NEXT", "TARGET", "LAST", "STATE"), rows, keep=1)
+    for beat in beats:
+        for warning in ((beat.get("last") or {}).get("file") or {}).get("warnings") or ():
+            click.echo(f"{beat.get('agentId')}: {one_line(warning)}")
 
 
 def _beat_row(beat: Mapping[str, Any], now: datetime) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine.cli.ending import dumped, guarded, refuse
-from engine.cli.offline import Beat, database, known_agents, newest, under_way
+from engine.cli.offline import Beat, database, known_agents, newest, switched_off, under_way
 from engine.cli.words import joined
 from engine.clock import SystemClock
 from engine.config import fast
@@ -38,6 +38,23 @@ class Wish:
 
     agent_id: str | None = None
     as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What holds for every beat that is told."""
+
+    values: Mapping[str, Any]  # of the config
+    now: datetime
+    off: frozenset[str]  # agents whose beats were switched off; ``*`` for all
+
+    def why_none(self, agent_id: str | None) -> str | None:
+        """Say that no beat comes next, if they were switched off."""
+        if "*" in self.off:
+            return "Beats are switched off: engine heartbeat enable."
+        if agent_id is not None and agent_id.lower() in self.off:
+            return f"Its beats are switched off: engine heartbeat enable {agent_id}."
+        return None
 
 
 def run(argv: Sequence[str], options: Mapping[str, str] = _NO_OPTIONS) -> int:
@@ -84,8 +101,7 @@ def understood(argv: Sequence[str]) -> Wish | None:
 
 def answer(paths: Paths, file: Path, wish: Wish) -> int:
     """Print the last beat: a sentence first, then who else beats, then where this is from."""
-    now = SystemClock().now()
-    values = fast.read(paths.config)
+    seen = _Seen(values=fast.read(paths.config), now=SystemClock().now(), off=switched_off(file))
     beats = newest(file, wish.agent_id)
     unfinished = under_way(file, wish.agent_id)
     owner = lock.read(paths.state)
@@ -96,31 +112,29 @@ def answer(paths: Paths, file: Path, wish: Wish) -> int:
             fix="engine heartbeat list",
         )
     if wish.as_json:
-        _print_json(beats, unfinished, owner, values, now)
+        _print_json(beats, unfinished, owner, seen)
         return 0
-    lines = _lines(beats, values, now, alone=wish.agent_id is not None)
-    begun = [_begun(run, values, now, running=owner is not None) for run in unfinished]
+    lines = _lines(beats, seen, alone=wish.agent_id is not None)
+    begun = [_begun(run, seen, running=owner is not None) for run in unfinished]
     if begun and not beats:
         lines = ["No heartbeat has ended yet."]
     sys.stdout.write("\n".join([*lines, *begun, _source(owner, file)]) + "\n")
     return 0
 
 
-def _lines(
-    beats: Sequence[Beat], values: Mapping[str, Any], now: datetime, *, alone: bool
-) -> list[str]:
+def _lines(beats: Sequence[Beat], seen: _Seen, *, alone: bool) -> list[str]:
     if not beats:
         return ["No heartbeat has run yet. Next: engine heartbeat list"]
-    lines = [_told(beat, values, now) for beat in beats]
+    lines = [_told(beat, seen) for beat in beats]
     if alone or len(beats) == 1:
         return lines[:1]
     which = f"Agents: {len(beats)}; the line above is the one that ended last."
     return [lines[0], "", which, *(f"  {line}" for line in lines)]
 
 
-def _begun(run: Run, values: Mapping[str, Any], now: datetime, *, running: bool) -> str:
+def _begun(run: Run, seen: _Seen, *, running: bool) -> str:
     """What is under way; with the gateway gone, what became of it and what the next start does."""
-    told = _sentence(run, None, values, now)
+    told = _sentence(run, None, seen)
     if running:
         return f"Under way: {told}"
     if run.status is RunStatus.DEFERRED:
@@ -131,21 +145,21 @@ def _begun(run: Run, values: Mapping[str, Any], now: datetime, *, running: bool)
     )
 
 
-def _told(beat: Beat, values: Mapping[str, Any], now: datetime) -> str:
-    return _sentence(beat.run, beat.delivery, values, now)
+def _told(beat: Beat, seen: _Seen) -> str:
+    return _sentence(beat.run, beat.delivery, seen)
 
 
-def _sentence(run: Run, delivery: Delivery | None, values: Mapping[str, Any], now: datetime) -> str:
+def _sentence(run: Run, delivery: Delivery | None, seen: _Seen) -> str:
     """The sentence of a beat in its person's time: the zone of its agent, else the host's."""
     places = (f"agents.list[id={run.agent_id}].userTimezone", "agents.defaults.userTimezone")
     zone = ZoneInfo(host_zone(os.environ))
     for place in places:
-        name = fast.get(values, place)
+        name = fast.get(seen.values, place)
         if isinstance(name, str) and name.strip():
             with suppress(KeyError, ValueError, OSError):  # config validate names it
                 zone = ZoneInfo(name.strip())
                 break
-    return sentence(run, delivery, zone=zone, now=now)
+    return sentence(run, delivery, zone=zone, now=seen.now, off=seen.why_none(run.agent_id))
 
 
 def _source(owner: lock.Owner | None, file: Path) -> str:
@@ -158,15 +172,16 @@ def _print_json(
     beats: Sequence[Beat],
     unfinished: Sequence[Run],
     owner: lock.Owner | None,
-    values: Mapping[str, Any],
-    now: datetime,
+    seen: _Seen,
 ) -> None:
     """The newest record: the seed's keys and ours; null when nothing has run (§9.1)."""
     record: dict[str, Any] | None = None
     if beats:
         first = beats[0]
         record = record_words(first.run, first.delivery)
-        record["explain"] = _told(first, values, now)
+        if seen.why_none(first.run.agent_id):
+            record.pop("nextDueAt", None)
+        record["explain"] = _told(first, seen)
         record["gateway"] = {"running": owner is not None}
         if len(beats) > 1:
             record["agents"] = [_shortly(beat.run, beat.delivery) for beat in beats]

@@ -116,6 +116,20 @@ def known_agents(file: Path) -> list[str]:
             raise _unreadable(file, error) from error
 
 
+def switched_off(file: Path) -> frozenset[str]:
+    """Whose beats were switched off: agents, and ``*`` for all of them (`engine.look.SWITCH`)."""
+    if not file.is_file():
+        return frozenset()
+    with closing(_opened(file)) as db:
+        try:
+            rows = db.execute(
+                "SELECT key FROM meta WHERE key LIKE 'heartbeat.enabled%' AND value = 'off'"
+            )
+            return frozenset(str(row[0]).partition(":")[2] or "*" for row in rows)
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(file, error) from error
+
+
 def _opened(file: Path) -> sqlite3.Connection:
     try:
         return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=2)

@@ -102,7 +102,7 @@ async def test_a_restart_does_not_move_the_cadence(tmp_path: Path) -> None:
     async with Simulation(
         config, start="2026-06-01 02:10", zone="UTC", checklist=LOOK, database=database
     ) as sim:
-        after = (await sim.until("2026-06-01 04:00")).beats.rows[len(before) :]
+        after = (await sim.until("2026-06-01 04:00")).beats.rows
     await database.close()
     assert (after[0].at - before[0].at) % HALF_HOUR == timedelta()
     assert len(after) in (3, 4)
@@ -249,3 +249,23 @@ async def test_every_slot_of_a_week_is_in_the_ledger_exactly_once(
     assert len(slots) >= 24 * 7 - 1  # the first lies at the start itself
     assert all(row.row.status.final for row in report.rows)
     assert all(row.reason for row in report.rows if not row.ran)
+
+
+WRONG = ("tasks:\n- name: a\n  intervl: 30m\n  prompt: A\n", "- look \ufffd\n")
+
+
+@pytest.mark.parametrize("text", WRONG)
+async def test_what_is_wrong_in_a_checklist_is_told_with_every_beat_and_logged_once(
+    engine_sim: EngineSim, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    sim = engine_sim(beating(), start="2026-06-01 00:00", zone="UTC", checklist=text)
+    await sim.until("2026-06-01 06:00")
+    told = await sim.engine.history.page({})
+    assert len(told["entries"]) == 12
+    for record in told["entries"]:
+        assert record["file"]["warnings"]
+        assert record["file"]["warnings"][0] in record["explain"]
+    logged = [one for one in caplog.records if "was not understood" in one.getMessage()]
+    assert len(logged) == len(told["entries"][0]["file"]["warnings"])
+    (listed,) = await sim.engine.beat_jobs.listing()
+    assert listed["last"]["file"]["warnings"]

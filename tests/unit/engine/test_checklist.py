@@ -121,3 +121,10 @@ def test_only_due_tasks_are_chosen() -> None:
     ).tasks
     last = {"a": SLOT - HALF_HOUR, "b": SLOT - HALF_HOUR}
     assert [task.name for task in due_tasks(tasks, last, SLOT)] == ["a"]
+
+
+def test_an_unknown_key_names_the_one_that_was_meant() -> None:
+    told = parse(b"tasks:\n- name: a\n  intervl: 30m\n  promt: A\n").warnings
+    assert "HEARTBEAT.md line 2: unknown key 'intervl', did you mean 'interval'?" in told
+    assert "HEARTBEAT.md line 2: unknown key 'promt', did you mean 'prompt'?" in told
+    assert any("has no interval and no prompt; it is skipped" in line for line in told)

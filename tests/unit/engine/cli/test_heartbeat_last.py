@@ -14,7 +14,7 @@ import pytest
 
 from engine.cli import heartbeat_last
 from engine.outbox import Delivery, State
-from engine.store import outbox
+from engine.store import meta, outbox
 from engine.target import Route
 from gateway.lock import Lock, Owner
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
@@ -287,3 +287,17 @@ def test_the_quick_commands_import_nothing_heavy(home: Path, words: tuple[str, .
     assert "engine.cli.main" in loaded
     assert not {name for name in loaded if name.partition(".")[0] in BANNED}
     assert done.stdout
+
+
+@pytest.mark.parametrize("key", ["heartbeat.enabled", "heartbeat.enabled:main"])
+async def test_no_next_beat_is_told_while_they_are_switched_off(
+    home: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    await stored(home, [beat(1)])
+    database = await Database.open(home / ".engine" / "state.db")
+    await database.write(lambda tx: meta.put(tx, key, "off"))
+    await database.close()
+    told = last(capsys)[1]
+    assert "switched off: engine heartbeat enable" in told
+    assert "next was due" not in told
+    assert "nextDueAt" not in json.loads(last(capsys, "--json")[1])
