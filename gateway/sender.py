@@ -35,7 +35,7 @@ from engine.outbox import (
 from engine.store import outbox, sessions
 from engine.target import Route
 from engine.vitals import Insist, Vitals, keep
-from gateway.channels.attempts import attempt_of, planned, refusal, smaller
+from gateway.channels.attempts import attempt_of, planned, refusal, smaller, trouble
 from gateway.channels.base import Channel, ChannelError, Sent
 from gateway.channels.traffic import Traffic
 from jobs.crash import crash_point
@@ -285,6 +285,9 @@ class Sender:
             await self._move(delivery, Event.REJECTED, reason=reason, last_error=error)
             return
         self._traffic.rest(delivery.lane, min(now + LONGEST_NAP, delivery.expires_at))
+        error = trouble(delivery.route, channel)
+        if error is not None and error != delivery.last_error:
+            await self._db.write(lambda tx: outbox.note_wait(tx, delivery.key, error))
 
     async def _move(
         self, delivery: Delivery, event: Event, *, spoil: bool = False, **changes: Any

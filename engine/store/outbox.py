@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -93,6 +93,14 @@ def move(tx: Tx, key: str, event: Event, now: datetime, **changes: Any) -> Deliv
     if state in _UNSAID:
         sent.forget(tx, moved.lane, moved.text)
     return moved
+
+
+def note_wait(tx: Tx, key: str, error: Mapping[str, Any]) -> None:
+    """Note on a message that waits what it waits for; one that moved on keeps what it has."""
+    tx.exec_driver_sql(
+        "UPDATE outbox SET last_error = ? WHERE key = ? AND state = 'queued'",
+        (text_of(error), key),
+    )
 
 
 def ready(tx: Tx, now: datetime, limit: int) -> list[Delivery]:

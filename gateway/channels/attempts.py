@@ -55,3 +55,13 @@ def refusal(route: Route, channel: Channel | None) -> str:
     if account is None:
         return "unknown-account"
     return "" if account.enabled else "account-disabled"
+
+
+def trouble(route: Route, channel: Channel | None) -> dict[str, str] | None:
+    """Return what keeps an account from sending, as a message that waits for it records it."""
+    accounts = channel.status() if channel is not None else ()
+    for account in accounts:
+        if account.account_id == route.account_id and account.last_error:
+            kind, _, detail = account.last_error.partition(": ")
+            return {"class": kind, "code": "", "detail": detail}
+    return None

@@ -33,6 +33,7 @@ class ScriptedChannel:
         self.attempts: list[tuple[datetime, Attempt]] = []
         self.script: defaultdict[str, deque[Fault | Exception | asyncio.Event]] = defaultdict(deque)
         self.runtime = "connected"
+        self.last_error: str | None = None
         self.enabled = True
         self._idempotent = idempotent
 
@@ -72,7 +73,11 @@ class ScriptedChannel:
     def status(self) -> tuple[AccountStatus, ...]:
         return (
             AccountStatus(
-                account_id="default", configured=True, enabled=self.enabled, runtime=self.runtime
+                account_id="default",
+                configured=True,
+                enabled=self.enabled,
+                runtime=self.runtime,
+                last_error=self.last_error,
             ),
         )
 

@@ -264,6 +264,20 @@ async def test_a_channel_that_is_not_connected_is_waited_for(bench: Bench) -> No
     assert (await bench.stored("a")).state is State.DELIVERED
 
 
+async def test_a_message_that_waits_for_a_channel_says_what_for(bench: Bench) -> None:
+    bench.channel.runtime, bench.channel.last_error = "auth-failed", "auth: 401 Unauthorized"
+    await bench.put(message("a"))
+    await bench.sender.start()
+    await bench.settle(S)
+    waiting = await bench.stored("a")
+    assert (waiting.state, waiting.attempts) == (State.QUEUED, 0)
+    assert waiting.last_error == {"class": "auth", "code": "", "detail": "401 Unauthorized"}
+    bench.channel.runtime, bench.channel.last_error = "connected", None
+    await bench.settle(timedelta(minutes=1))
+    done = await bench.stored("a")
+    assert (done.state, done.last_error) == (State.DELIVERED, None)
+
+
 async def test_a_channel_that_never_comes_lets_it_expire(bench: Bench) -> None:
     bench.channel.runtime = "auth-failed"
     await bench.put(message("a"))
