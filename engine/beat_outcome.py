@@ -34,7 +34,9 @@ def overtaken(wake: Wake, view: View) -> Skip | None:
     waiting = {event.id for event in view.events}
     if not wake.event_ids or not waiting.isdisjoint(wake.event_ids):
         return None
-    return Skip(SkipReason.NO_PENDING_EVENT, "another turn has taken its events up")
+    takers = dict.fromkeys(one.run_id for one in view.taken if one.id in wake.event_ids)
+    who = f"a message to the agent (run {', '.join(takers)})" if takers else "another beat"
+    return Skip(SkipReason.NO_PENDING_EVENT, f"{who} has taken its events up")
 
 
 def bounded(decision: Decision, wake: Wake, view: View, waited: timedelta) -> Decision:

@@ -256,7 +256,7 @@ def _settle(
     remember(tx, result)
     session_rows.turn_taken(tx, result.order.run_id)
     if result.reply is not None and event_ids:
-        event_rows.consume(tx, event_ids, result.ended_at)
+        event_rows.consume(tx, event_ids, result.ended_at, run_id=result.order.run_id)
     return outbox_rows.add(tx, delivery) if delivery is not None else None
 
 

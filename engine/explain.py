@@ -179,6 +179,8 @@ def sentence(
     same_day = now is not None and now.astimezone(zone).date() == at.date()
     stamp = f"{at:%H:%M:%S}" if same_day else f"{at:%Y-%m-%d %H:%M:%S}"
     parts = [f"{stamp} {run.agent_id or 'main'}: {_what(run, delivery, zone)}"]
+    if taken := _taken(run, zone):
+        parts.append(taken)
     if complaint := _checklist(run):
         parts.append(complaint)
     if off is not None:
@@ -187,6 +189,17 @@ def sentence(
         today = (now or at).astimezone(zone).date()
         parts.append(_following(run.next_due_at, zone, now, today=today))
     return " ".join(parts)
+
+
+def _taken(run: Run, zone: ZoneInfo) -> str:
+    """Say which turn saw the events that a beat was to see (heartbeat.md §15)."""
+    taken = run.facts.get("eventsTaken") or ()
+    if not taken or run.reason is SkipReason.NO_PENDING_EVENT:
+        return ""
+    newest = taken[-1]
+    at = (EPOCH + newest["atMs"] * _MS).astimezone(zone)
+    what = "An event" if len(taken) == 1 else f"{len(taken)} events"
+    return f"{what} went to a message to the agent at {at:%H:%M} (run {newest['runId']})."
 
 
 def _checklist(run: Run) -> str:

@@ -24,11 +24,12 @@ from engine.sessions import beat_key, isolated_key
 from engine.store import events as event_rows, meta, sessions as session_rows, tasks as task_rows
 from engine.target import LastRoute, Route
 from engine.view import Shown, View
-from engine.wake import FLOOD_WINDOW, Intent, QueuedEvent, Wake, guard
+from engine.wake import FLOOD_WINDOW, Intent, QueuedEvent, TakenEvent, Wake, guard
 from jobs.ledger import Run, SkipReason
 from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.db import Database, Tx
+from jobs.wallclock import EPOCH
 
 SWITCH: Final = "heartbeat.enabled"  # meta key; with ":<agent>" one agent's
 FILE: Final = "HEARTBEAT.md"
@@ -106,6 +107,7 @@ class Lookout:
             shown=shown,
             failures=known.failures,
             next_due_at=_next_of(cadence, agent, now),
+            taken=known.taken,
             moved=cadence is not None
             and known.stored is not None
             and known.stored.job.schedule != cadence.schedule,
@@ -139,8 +141,10 @@ class Lookout:
 
     def _known(self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime) -> _Known:
         stored = job_rows.get(tx, heartbeat.job_id(agent.agent_id))
+        before = stored.state.last_run_at if stored else None
         return _Known(
             events=event_rows.pending(tx, agent.agent_id, session_key, now),
+            taken=event_rows.taken_by_turns(tx, agent.agent_id, session_key, before or EPOCH),
             tasks=task_rows.last_slots(tx, agent.agent_id),
             last=session_rows.last_route(tx, agent.agent_id, session_key),
             starts=run_rows.starts_since(tx, agent.agent_id, now - 2 * FLOOD_WINDOW),
@@ -203,6 +207,7 @@ class _Known:
     """What the store knows about an agent, read at once."""
 
     events: list[QueuedEvent]
+    taken: tuple[TakenEvent, ...]  # since the last beat, by other turns
     tasks: dict[str, datetime]
     last: LastRoute | None
     starts: list[tuple[str, datetime]]

@@ -15,7 +15,7 @@ from engine.gates import BeatSnapshot
 from engine.roster import AgentProfile
 from engine.route import NoRoute, found_words
 from engine.target import Route
-from engine.wake import Intent, QueuedEvent, Wake
+from engine.wake import Intent, QueuedEvent, TakenEvent, Wake
 from jobs.store.rows import ms
 
 
@@ -42,6 +42,7 @@ class View:
     shown: Shown
     failures: int
     next_due_at: datetime | None
+    taken: tuple[TakenEvent, ...] = ()  # events that other turns took up since the last beat
     moved: bool = False  # the beats lie elsewhere than the store has them: plan them anew
 
     @property
@@ -84,6 +85,10 @@ def facts_of(view: View, wake: Wake) -> dict[str, Any]:
             "indicator": view.shown.indicator,
         },
     }
+    if view.taken:
+        facts["eventsTaken"] = [
+            {"id": one.id, "runId": one.run_id, "atMs": ms(one.at)} for one in view.taken
+        ]
     if view.file.warnings:
         facts["warnings"] = list(view.file.warnings)
     if beat.active_hours is not None:

@@ -89,6 +89,15 @@ class QueuedEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakenEvent:
+    """An event that a person's conversation took along before a beat could (§15)."""
+
+    id: str
+    run_id: str  # of the turn whose prompt it was in
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wake:
     """A request that an agent take a turn."""
 

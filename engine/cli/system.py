@@ -41,7 +41,7 @@ def group() -> None:
     type=click.Choice(["now", "next-heartbeat"]),
     default="next-heartbeat",
     show_default=True,
-    help="Wake the agent at once, or let its next beat see the event.",
+    help="Wake the agent at once, or let its next turn see the event.",
 )
 @click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
 @click.option("--wait/--no-wait", default=True, help="With --mode now: wait for the outcome.")
@@ -113,7 +113,7 @@ def _told(answer: Mapping[str, Any], line: Line, mode: str) -> str:
     after = (
         f"The agent is being woken: {line.place.program} heartbeat last"
         if mode == "now"
-        else "The next beat will see it."
+        else "The next beat takes it up, or a message to the agent before that."
     )
     return f"Queued ({answer.get('eventId', 'no id')}). {after}"
 

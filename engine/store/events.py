@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from engine.store.routes import route_of, route_text
-from engine.wake import NOW, NewEvent, QueuedEvent
+from engine.wake import NOW, NewEvent, QueuedEvent, TakenEvent
 from jobs.ids import new_id
 from jobs.store.db import Tx
 from jobs.store.rows import at, instant, ms
@@ -126,6 +126,23 @@ def consume(tx: Tx, event_ids: Sequence[str], now: datetime, *, run_id: str | No
             " WHERE id = ? AND consumed_at IS NULL",
             rows,
         )
+
+
+def taken_by_turns(
+    tx: Tx, agent_id: str, session_key: str, since: datetime
+) -> tuple[TakenEvent, ...]:
+    """Return which events of a session a turn other than a beat took up since, oldest first.
+
+    Only the newest events are looked at: this is asked at every beat.
+    """
+    rows = tx.exec_driver_sql(
+        "SELECT id, seen_by_run, consumed_at FROM"
+        " (SELECT * FROM system_events ORDER BY seq DESC LIMIT ?) AS newest"
+        " WHERE agent_id = ? AND session_key = ? AND consumed_at >= ? AND seen_by_run IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = seen_by_run) ORDER BY seq",
+        (MOST, agent_id, session_key, ms(since)),
+    )
+    return tuple(TakenEvent(id=row[0], run_id=row[1], at=at(row[2])) for row in rows)
 
 
 def count(tx: Tx) -> int:

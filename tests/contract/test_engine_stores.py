@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,8 +15,8 @@ from engine.repetition import Sent
 from engine.sessions import Message
 from engine.store import audit, events, inbox, meta, outbox, sent, sessions, tasks
 from engine.target import ChatType, LastRoute, Route
-from engine.wake import NewEvent, QueuedEvent
-from jobs.store.db import Database
+from engine.wake import NewEvent, QueuedEvent, TakenEvent
+from jobs.store.db import Database, Tx
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -101,6 +101,22 @@ async def test_with_a_context_a_repetition_is_found_anywhere(store: Database) ->
     await tell(store, "b")
     assert await tell(store, "a", context_key="NODE:1") == first
     assert await tell(store, "a", context_key="node:1", route=ADA) != first
+
+
+async def test_it_is_known_which_turn_took_an_event_up_before_a_beat_could(store: Database) -> None:
+    early, late, other, _ = [
+        await tell(store, text) or "" for text in ("early", "late", "other", "waits")
+    ]
+    for event, at, run in ((early, NOON, "chat-1"), (late, NOON + SECOND, "chat-2")):
+        await store.write(partial(events.consume, event_ids=[event], now=at, run_id=run))
+    await store.write(lambda tx: events.consume(tx, [other], NOON + SECOND))  # dropped
+
+    def since(at: datetime) -> Callable[[Tx], tuple[TakenEvent, ...]]:
+        return partial(events.taken_by_turns, agent_id="main", session_key=MAIN, since=at)
+
+    both = await store.read(since(NOON))
+    assert [(one.id, one.run_id) for one in both] == [(early, "chat-1"), (late, "chat-2")]
+    assert [one.run_id for one in await store.read(since(NOON + SECOND))] == ["chat-2"]
 
 
 async def test_a_consumed_event_is_gone_and_may_come_again(store: Database) -> None:

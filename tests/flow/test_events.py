@@ -75,6 +75,31 @@ async def test_an_event_for_the_next_heartbeat_waits_for_its_slot(engine_sim: En
     assert "look at the builds" in request.prompt  # the slot asks for the checklist as well
 
 
+async def test_a_message_that_takes_an_event_first_is_on_record_at_the_next_beat(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC", checklist=LOOK)
+    await sim.event("The tide is out.", mode="next-heartbeat")
+    answer = await (await sim.say("hello"))
+    report = await sim.until("2026-06-01 01:00")
+    first, second = report.beats.rows
+    (taken,) = first.row.facts["eventsTaken"]
+    assert taken["runId"] == answer.run_id
+    assert "eventsTaken" not in second.row.facts  # told once
+
+
+async def test_an_event_is_kept_while_beats_are_off(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent()
+    sim = engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC", agent=agent, checklist=LOOK)
+    await sim.open()
+    await sim.engine.beat_jobs.set_enabled(False, by="test")
+    await sim.event("The tide is out.")
+    assert {row.reason for row in (await sim.report()).beats.rows} == {"disabled"}
+    await sim.engine.beat_jobs.set_enabled(True, by="test")
+    await sim.until("2026-06-01 00:30")
+    assert "The tide is out." in agent.requests[-1].prompt
+
+
 async def test_an_event_asks_again_after_a_restart(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent(takes=timedelta(hours=1))
     sim = engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC", agent=agent, checklist=LOOK)

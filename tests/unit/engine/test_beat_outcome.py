@@ -30,7 +30,7 @@ from engine.roster import AgentProfile, BeatProfile
 from engine.route import NoRoute
 from engine.target import Route
 from engine.view import Shown, View
-from engine.wake import Intent, QueuedEvent, Wake
+from engine.wake import Intent, QueuedEvent, TakenEvent, Wake
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -122,9 +122,15 @@ def test_a_wake_goes_on_while_one_of_its_events_waits(
 
 
 def test_a_wake_whose_events_were_taken_up_is_over() -> None:
-    stop = overtaken(replace(WAKE, event_ids=("e0",)), view(events=(EVENT,)))
+    wake = replace(WAKE, event_ids=("e0",))
+    stop = overtaken(wake, view(events=(EVENT,)))
     assert stop is not None
     assert stop.reason is SkipReason.NO_PENDING_EVENT
+    assert stop.because == "another beat has taken its events up"
+    taken = (TakenEvent(id="e0", run_id="in-7", at=NOON),)
+    stop = overtaken(wake, view(taken=taken))
+    assert stop is not None
+    assert stop.because == "a message to the agent (run in-7) has taken its events up"
 
 
 def test_a_slot_gives_up_in_the_end_and_keeps_its_reason() -> None:

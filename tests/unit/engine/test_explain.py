@@ -82,6 +82,14 @@ def test_what_is_stored_for_a_word_is_where_it_is_looked_for(
     assert status in WIRE[wire_status(run, None if state is None else _sent(state))]
 
 
+def test_an_event_that_a_message_took_first_is_told_by_the_beat_that_missed_it() -> None:
+    gone = [{"id": "e1", "runId": "in-7", "atMs": 1773726180000}]
+    told = sentence(replace(ACK, facts={"eventsTaken": gone}), None, zone=SHANGHAI)
+    assert "An event went to a message to the agent at 13:43 (run in-7)." in told
+    two = sentence(replace(ACK, facts={"eventsTaken": gone * 2}), None, zone=SHANGHAI)
+    assert "2 events went to" in two
+
+
 def test_a_sent_alert_tells_where_and_has_no_reason() -> None:
     words = record_words(ALERT, _sent(State.DELIVERED))
     assert (words["status"], words["to"]) == ("sent", "c2c:989e60")

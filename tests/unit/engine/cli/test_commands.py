@@ -95,7 +95,7 @@ def test_an_event_whose_outcome_does_not_come_ends_with_5(engine: Engine, gatewa
 def test_an_event_for_the_next_beat_does_not_wait(engine: Engine, gateway: Port) -> None:
     told = engine("system", "event", "look")
     assert told.status == 0
-    assert "The next beat will see it." in told.out
+    assert "The next beat takes it up, or a message to the agent before that." in told.out
     assert gateway.core.said.of("wait") == []
 
 
