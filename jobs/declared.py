@@ -23,6 +23,7 @@ from jobs.normal import object_of, refuse, short_delivery
 from jobs.schedule import At, Every
 from jobs.written import is_relative, parse_schedule
 
+_FLAG: Final = re.compile(r"--([a-z]+)((?:-[a-z]+)*)")
 KEY: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SHORT: Final = {"agent": "agentId", "session": "sessionTarget", "wake": "wakeMode"}
 
@@ -86,7 +87,7 @@ def expand(
         try:
             made.append(_declared(key, entries[key], rules))
         except EngineError as error:
-            problems.append(Problem(key=key, text=str(error)))
+            problems.append(Problem(key=key, text=_in_the_file(error)))
     return tuple(made), tuple(problems)
 
 
@@ -163,6 +164,18 @@ def key_of(job: Job) -> str:
 
 
 # -- one entry -----------------------------------------------------------------------------------
+
+
+def _in_the_file(error: EngineError) -> str:
+    """A refusal in the words of the file: it has keys, and no flags."""
+    command = error.fix.startswith("engine ")
+    fix = error.fix if command else _without_flags(error.fix)
+    return str(EngineError(_without_flags(error.what), why=_without_flags(error.why), fix=fix))
+
+
+def _without_flags(text: str) -> str:
+    text = text.replace("--at, --every, or --cron", "schedule, every, or cron")
+    return _FLAG.sub(lambda found: found[1] + found[2].title().replace("-", ""), text)
 
 
 def _declared(key: str, entry: Any, rules: Rules) -> Declared:

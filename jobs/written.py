@@ -86,6 +86,8 @@ def parse_schedule(text: str) -> dict[str, Any]:
             return {"kind": "at", "at": " ".join(words[1:])}
         case first if first.startswith("@") or (len(words) in (5, 6, 7) and first != "in"):
             return {"kind": "cron", "expr": " ".join(words)}
+        case _ if any("*" in word for word in words):  # too few fields, and said so
+            return {"kind": "cron", "expr": " ".join(words)}
         case _:
             return {"kind": "at", "at": text.strip()}
 
@@ -98,6 +100,7 @@ def is_relative(wish: object) -> bool:
 
 def parse_every(value: Any) -> int:
     """Return a period in whole milliseconds; texts need a unit unless they are digits."""
+    why = ""
     try:
         if isinstance(value, bool) or value is None:
             raise TypeError
@@ -105,10 +108,14 @@ def parse_every(value: Any) -> int:
             every = parse_duration(value) // timedelta(milliseconds=1)
         else:
             every = int(value)
-    except (InvalidSchedule, TypeError, ValueError, OverflowError):
+    except InvalidSchedule as error:
+        every, why = 0, error.what
+    except (TypeError, ValueError, OverflowError):
         every = 0
     if not 0 < every <= timedelta(days=366 * 100) // timedelta(milliseconds=1):
-        raise InvalidSchedule(f"Invalid --every. {_SPANS} Got {value!r}", fix="for example: 30m")
+        raise InvalidSchedule(
+            f"Invalid --every. {_SPANS} Got {value!r}", why=why, fix="for example: 30m"
+        )
     return every
 
 

@@ -126,6 +126,15 @@ def _down(down: GatewayDown, place: Place, address: Address) -> GatewayDown:
 
 def _refused(refused: AccessRefused, address: Address, sent: Credentials) -> AccessRefused:
     """An address given by hand gets no credential by itself: that must be said."""
+    if sent.source == "option" and _is_mismatch(refused):
+        name = "--token" if sent.token else "--password"
+        other = "on this machine it is found by itself" if address.loopback else "ask its owner"
+        return AccessRefused(
+            refused.what,
+            why=refused.why,
+            fix=f"correct {name}, or leave it out: {other}",
+            **refused.detail,
+        )
     if address.source != "--url" or sent.source != "none":
         return refused
     return AccessRefused(

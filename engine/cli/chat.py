@@ -144,6 +144,8 @@ def text_of(content: object) -> str:
 @gateway_options(timeout_ms=TURN_MS)
 def agent(line: Line, message: str, deliver: bool, **given: str | None) -> int:
     """One turn of an agent; waits for its end and prints what it said."""
+    if not message.strip():
+        raise UsageError("there is nothing to say", fix='engine agent --message "Hello"')
     names = {"agent_id": "agentId", "session_key": "sessionKey", "account_id": "accountId"}
     params: dict[str, Any] = {
         "message": message,

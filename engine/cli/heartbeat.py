@@ -16,6 +16,7 @@ from engine.cli.record import record_sentence
 from engine.cli.render import duration, one_line, relative, show_table, stamp
 from engine.clock import SystemClock
 from jobs.duration import parse_duration
+from jobs.errors import InvalidSchedule, UsageError
 from jobs.wallclock import ms, zone
 from jobs.written import parse_at
 
@@ -82,10 +83,17 @@ def history(
 
 def since_ms(text: str, now: datetime, zone_name: str) -> int:
     """`24h` back from now, or an instant, as milliseconds."""
-    if text[:1].isdigit() and text[-1:].isalpha() and "T" not in text.upper():
-        begin = now - parse_duration(text)
-    else:
-        begin = parse_at(text, now=now, tz=zone_name)
+    try:
+        if text[:1].isdigit() and text[-1:].isalpha() and "T" not in text.upper():
+            begin = now - parse_duration(text)
+        else:
+            begin = parse_at(text, now=now, tz=zone_name)
+    except InvalidSchedule as error:
+        raise UsageError(
+            f"--since {text} cannot be read",
+            why="it is a duration back from now, or an instant",
+            fix="--since 24h, or --since 2026-03-28T09:00",
+        ) from error
     return ms(begin)
 
 

@@ -18,7 +18,7 @@ from engine.cli.ending import dumped
 from engine.cli.place import Place, shown
 from engine.cli.render import noted, one_line, width
 from engine.clock import SystemClock
-from jobs.errors import UsageError
+from jobs.errors import InvalidSchedule, UsageError
 from jobs.wallclock import zone
 from jobs.written import parse_at
 
@@ -64,7 +64,7 @@ def command(
     wanted = [_expectation(text) for text in expect]
     begin = SystemClock().now()
     if start is not None:
-        begin = parse_at(start, now=begin, tz=place.zone)
+        begin = _begin(start, begin, place)
     if config is not None and Path(config).resolve() == place.paths.config.resolve():
         config = None
     wish = _Wish(config=config, start=begin, anew=start is not None, span=timedelta(days=days))
@@ -78,6 +78,15 @@ def command(
     for line in wrong:
         sys.stderr.write(f"{line}\n")
     return NOT_AS_EXPECTED if wrong else 0
+
+
+def _begin(text: str, now: datetime, place: Place) -> datetime:
+    try:
+        return parse_at(text, now=now, tz=place.zone)
+    except InvalidSchedule as error:
+        raise UsageError(
+            f"--from {text} cannot be read", why="it is an instant", fix="--from 2026-03-28T09:00"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

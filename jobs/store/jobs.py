@@ -54,6 +54,7 @@ _INSTANTS: Final = (
     "orphaned_at",
     "watch_at",
 )
+_NAMESAKES: Final = 5  # shown of those that have one name
 _SETTABLE: Final = frozenset({*_STATE, "enabled"})
 _WAITING: Final = (
     "enabled = 1 AND paused IS NULL AND held IS NULL AND next_run_at IS NOT NULL"  # `jobs_due`
@@ -119,12 +120,16 @@ def find(tx: Tx, ref: str) -> StoredJob:
         ).first()
         if row is not None:
             return _stored(row)
-    rows = tx.exec_driver_sql(f"SELECT {_READ} FROM jobs WHERE name = ? LIMIT 2", (ref,)).all()
+    rows = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM jobs WHERE name = ? ORDER BY seq LIMIT {_NAMESAKES + 1}", (ref,)
+    ).all()
     if len(rows) > 1:
+        ids = [_stored(row).job.id for row in rows[:_NAMESAKES]]
+        more = ", …" if len(rows) > _NAMESAKES else ""
         raise Conflict(
             f"job {ref!r} is not one job",
-            why="several have that name",
-            fix="engine cron list --all",
+            why=f"several have that name: {', '.join(ids)}{more}",
+            fix=f"name one by its id, for example: engine cron show {ids[0]}",
         )
     if not rows:
         raise JobNotFound(f"cron job not found: {ref}", fix="engine cron list --all")

@@ -151,7 +151,7 @@ async def test_jobs_that_could_never_work_are_refused_with_their_lines(tmp_path:
     for line, key, words in (
         (2, "cron.jobs.zone", "'Asia/Beijin' is not in the tz database"),
         (3, "cron.jobs.never", "would never fire"),
-        (4, "cron.jobs.backwards", "Invalid --every"),
+        (4, "cron.jobs.backwards", "Invalid every"),
         (5, "cron.jobs.nobody.deliver", "names no recipient: write telegram:<id>"),
     ):
         assert re.search(rf"engine\.json:{line}:\d+\s+{key}: .*{re.escape(words)}", told), told

@@ -238,3 +238,18 @@ def test_a_job_that_was_taken_over_at_run_time_is_no_collision_and_no_change() -
     assert adopted(entries, [ours]) == {"brief"}
     assert collisions(entries, [ours]) == ()
     assert plan(entries, [ours], now=LATER) == Plan()
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"schedule": "0 7 * *", "message": "x"}, "it has 4 fields"),
+        ({"schedule": "every 5q", "message": "x"}, "Invalid duration (cannot read '5q')"),
+        ({"schedule": "0 7 * * *"}, "exactly one payload: message (agentTurn), systemEvent, or"),
+        ({"message": "x"}, "exactly one schedule: schedule, every, or cron"),
+    ],
+)
+def test_a_refusal_is_in_the_words_of_the_file(entry: dict[str, Any], words: str) -> None:
+    _, (problem,) = expand({"brief": entry}, RULES)
+    assert words in problem.text
+    assert "--" not in problem.text

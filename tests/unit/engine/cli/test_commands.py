@@ -184,3 +184,23 @@ def test_forcing_the_port_is_refused_for_now(engine: Engine) -> None:
     told = engine("gateway", "--force")
     assert told.status == 2
     assert "--force is not supported yet" in told.err
+
+
+def test_what_nobody_can_read_is_refused_in_the_words_of_its_flag(
+    engine: Engine, gateway: Port
+) -> None:
+    told = engine("heartbeat", "history", "--since", "foo")
+    assert told.status == 2
+    assert told.err.startswith("--since foo cannot be read: it is a duration back")
+    told = engine("agent", "--message", " ")
+    assert told.status == 2
+    assert "there is nothing to say" in told.err
+
+
+def test_a_wrong_token_on_the_command_line_is_not_blamed_on_the_environment(
+    engine: Engine, gateway: Port
+) -> None:
+    told = engine("cron", "status", "--token", "wrong")
+    assert told.status == 4
+    assert "Fix: correct --token, or leave it out" in told.err
+    assert "ENGINE_GATEWAY_TOKEN" not in told.err

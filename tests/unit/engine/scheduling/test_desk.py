@@ -259,10 +259,10 @@ async def test_an_unknown_job_is_named_in_the_refusal(house: House) -> None:
 
 
 async def test_a_name_that_fits_several_jobs_names_none(house: House) -> None:
-    await house.add()
-    await house.add()
-    with pytest.raises(Conflict, match="not one job"):
+    first, second = await house.add(), await house.add()
+    with pytest.raises(Conflict, match="not one job") as told:
         await house.desk.remove("brief", by="ops")
+    assert f"{first['id']}, {second['id']}" in told.value.why
 
 
 # -- removing ------------------------------------------------------------------------------------
