@@ -691,7 +691,10 @@ async def test_a_runtime_job_with_the_id_of_an_entry_stops_the_whole_set(house: 
 
 async def test_a_declared_job_is_changed_in_the_config_only(house: House) -> None:
     await house.desk.reconcile(DECLARED, places=PLACES)
-    words = 'job "brief" is defined in engine.json:12 (cron.jobs.brief); edit the config'
+    words = (
+        'job "brief" is defined in engine.json:12 (cron.jobs.brief); edit the config, or run'
+        " 'engine cron adopt brief' to take it over at runtime"
+    )
     for patch in ({"name": "x"}, {"enabled": False}, {"enabled": True}):
         with pytest.raises(ConfigOwned) as refused:
             await house.desk.update("brief", patch, by="ops")
