@@ -152,6 +152,7 @@ def run_entry(run: Run, *, delivery: Mapping[str, Any] | None = None) -> dict[st
         "attempt": run.attempt,
         "retryOf": run.retry_of,
         "skipReason": None if failed or run.reason is None else run.reason.value,
+        "eventId": run.reply.get("eventId"),  # its words are those of the beat that takes it up
         "latenessMs": _took(run.slot, run.started_at),
         "costUsd": None if run.usage is None else run.usage.cost_usd,
     }

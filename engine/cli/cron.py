@@ -23,7 +23,15 @@ from engine.cli import (
 )
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
-from engine.cli.cron_words import JOB_HEAD, JOB_SPARE, RUN_HEAD, job_facts, job_row, run_row
+from engine.cli.cron_words import (
+    JOB_HEAD,
+    JOB_SPARE,
+    RUN_HEAD,
+    job_facts,
+    job_row,
+    run_row,
+    status_facts,
+)
 from engine.cli.ending import dumped
 from engine.cli.render import duration, facts, show_table
 from engine.clock import SystemClock
@@ -285,11 +293,16 @@ def runs(line: Line, job: str | None, flag_job: str | None, human: bool, **given
     show_table(RUN_HEAD, [run_row(entry, where, now) for entry in entries], keep=1)
 
 
-@group.command(epilog="Example: engine cron status")
+@group.command(epilog="Example: engine cron status --human")
+@click.option("--human", is_flag=True, help="Words instead of JSON.")
 @gateway_options()
-def status(line: Line) -> None:
-    """The scheduler: on or off, how many jobs, the next one."""
-    click.echo(dumped(line.call("cron.status")))
+def status(line: Line, human: bool) -> None:
+    """The scheduler: on or off, how many jobs, the next one. JSON unless --human."""
+    told = line.call("cron.status")
+    if line.as_json or not human:
+        click.echo(dumped(told))
+        return
+    click.echo(facts(status_facts(told, zone(line.place.zone), SystemClock().now())))
 
 
 @group.command(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine.cli import cron_remarks
 from engine.cli.render import duration, one_line, relative, stamp
+from jobs.duration import format_duration
 from jobs.policies import KEYS
 
 _HUMP: Final = re.compile(r"[A-Z]")
@@ -24,7 +25,7 @@ JOB_HEAD: Final = (
     "DELIVERY",
     "AGENT",
 )
-JOB_SPARE: Final = ("AGENT", "TARGET", "DELIVERY")  # the first to go where room is short
+JOB_SPARE: Final = ("AGENT", "TARGET", "DELIVERY", "LAST")  # the first to go where room is short
 RUN_HEAD: Final = ("WHEN", "JOB", "STATUS", "TOOK", "DELIVERY", "SUMMARY")
 
 
@@ -52,14 +53,40 @@ def schedule_words(schedule: Mapping[str, Any]) -> str:
             at = str(schedule.get("at"))
             return f"at {at[:16].replace('T', ' ')}Z" if at.endswith("Z") else f"at {at}"
         case "every":
-            return f"every {duration(schedule.get('everyMs'))}"
+            return f"every {_span(schedule.get('everyMs'))}"
         case "cron":
             where = f" @ {schedule['tz']}" if schedule.get("tz") else ""
             spread = schedule.get("staggerMs")
-            stagger = f" (stagger {duration(spread)})" if spread else ""
+            stagger = f" (stagger {_span(spread)})" if spread else ""
             return f"cron {schedule.get('expr')}{where}{stagger}"
         case other:
             return str(other or "-")
+
+
+def _span(ms: Any) -> str:
+    """A span as it may be written in a schedule, exactly."""
+    return format_duration(timedelta(milliseconds=ms)) if isinstance(ms, int) else duration(ms)
+
+
+def status_facts(told: Mapping[str, Any], where: ZoneInfo, now: datetime) -> dict[str, object]:
+    """The scheduler, fact by fact; what is not known is left out."""
+    rows: dict[str, object] = {
+        "scheduler": "on" if told.get("enabled", True) else "off (cron.enabled)",
+        "jobs": told.get("jobs"),
+        "running": told.get("running"),
+        "queued": told.get("queued"),
+        "next job": _when(told.get("nextRunAtMs"), where, now),
+        "last 24 h": f"{told.get('missed24h', 0)} missed, {told.get('errors24h', 0)} failed",
+        "zone": told.get("tz"),
+        "store": told.get("storePath"),
+        "config": "; ".join(str(one) for one in told.get("configErrors") or ()),
+        "set aside": ", ".join(_job_id(one) for one in told.get("quarantined") or ()),
+    }
+    return {key: value for key, value in rows.items() if value not in (None, "")}
+
+
+def _job_id(one: Any) -> str:
+    return str(one.get("id") or one) if isinstance(one, Mapping) else str(one)
 
 
 def _spread_words(job: Mapping[str, Any]) -> str:
@@ -163,6 +190,14 @@ def _delivery_words(delivery: Mapping[str, Any]) -> str:
     return f"{mode} -> {delivery.get('to') if mode == 'webhook' else where}"
 
 
+def _arrival(entry: Mapping[str, Any]) -> str:
+    """What became of a run's words; an event has none of its own, the beat it woke speaks."""
+    word = str(entry.get("deliveryStatus") or "-")
+    if word != "not-requested":
+        return word
+    return "by its beat" if entry.get("eventId") else "-"
+
+
 def run_row(entry: Mapping[str, Any], where: ZoneInfo, now: datetime) -> list[str]:
     """One run as a row of `RUN_HEAD`."""
     status = str(entry.get("status") or entry.get("action"))
@@ -173,6 +208,6 @@ def run_row(entry: Mapping[str, Any], where: ZoneInfo, now: datetime) -> list[st
         str(entry.get("jobName") or entry.get("jobId") or "-"),
         status,
         duration(entry.get("durationMs")),
-        str(entry.get("deliveryStatus") or "-"),
+        _arrival(entry),
         one_line(entry.get("error") or entry.get("summary") or "-"),
     ]

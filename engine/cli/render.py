@@ -20,6 +20,8 @@ from jobs.wallclock import at
 PIPED_WIDTH: Final = 100
 NOTHING: Final = "-"
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+_MINUTE: Final = 60
+_UNCUT: Final = 1_000_000  # cells: a program that reads a table wants all of it
 _GAP: Final = "  "
 _INDENT: Final = "    "
 _LEAST: Final = 6  # a column is never squeezed below this
@@ -50,14 +52,14 @@ def _coarse(seconds: int) -> str:
 
 
 def relative(at_ms: int | None, now: datetime) -> str:
-    """`in 5m`, `2h ago`, `now`, `-` (cron.md §16)."""
+    """`in 5m`, `in 1h59m`, `2h ago`, `now`, `-` (cron.md §16)."""
     if at_ms is None:
         return NOTHING
     seconds = (at(at_ms) - now).total_seconds()
-    size = next((s for s in _UNITS if abs(seconds) >= s[0]), None)
-    if size is None:
+    whole = int(abs(seconds))
+    if not whole:
         return "now"
-    count = f"{int(abs(seconds) // size[0])}{size[1]}"
+    count = _coarse(whole if whole < _MINUTE else whole // _MINUTE * _MINUTE)
     return f"in {count}" if seconds > 0 else f"{count} ago"
 
 
@@ -210,8 +212,9 @@ def show_table(
     keep: int = 0,
     spare: Sequence[str] = (),
 ) -> None:
-    """Print a table: with a bold head on a terminal with colours, plain text otherwise."""
-    text = table(headers, rows, keep=keep, spare=spare)
+    """Print a table: with a bold head on a terminal with colours; piped, nothing is cut."""
+    room = None if sys.stdout.isatty() else _UNCUT
+    text = table(headers, rows, room=room, keep=keep, spare=spare)
     if not colours():
         sys.stdout.write(f"{text}\n")
         return

@@ -10,13 +10,16 @@ import pytest
 
 from engine.cli.cron_words import (
     JOB_HEAD,
+    JOB_SPARE,
     RUN_HEAD,
     job_facts,
     job_row,
     run_row,
     schedule_words,
+    status_facts,
     status_word,
 )
+from engine.cli.render import table
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LONDON = ZoneInfo("Europe/London")
@@ -43,6 +46,7 @@ JOB: dict[str, Any] = {
         ({"kind": "at", "at": "2026-12-01T09:00:00Z"}, "at 2026-12-01 09:00Z"),
         ({"kind": "at", "at": "2026-12-01T09:00:00+01:00"}, "at 2026-12-01T09:00:00+01:00"),
         ({"kind": "every", "everyMs": 1_800_000}, "every 30m"),
+        ({"kind": "every", "everyMs": 5_000}, "every 5s"),
         (JOB["schedule"], "cron 0 7 * * * @ Asia/Shanghai"),
         (
             {"kind": "cron", "expr": "0 * * * *", "staggerMs": 300_000},
@@ -124,3 +128,25 @@ def test_what_a_job_asks_of_its_scheduler_is_told() -> None:
     told = job_facts({**JOB, **asks, "jitterMs": 5000}, LONDON, NOW)
     assert (told["max runs per day"], told["tags"], told["jitter"]) == ("2", "a b", "5000")
     assert told["after"] == "job x, within 2h"
+
+
+def test_an_event_has_no_words_of_its_own_to_deliver() -> None:
+    entry = {"ts": ms(timedelta()), "status": "ok", "deliveryStatus": "not-requested"}
+    column = RUN_HEAD.index("DELIVERY")
+    assert run_row(entry, LONDON, NOW)[column] == "-"
+    assert run_row({**entry, "eventId": "e-1"}, LONDON, NOW)[column] == "by its beat"
+
+
+def test_the_scheduler_is_told_in_words() -> None:
+    told = {"enabled": False, "jobs": 2, "nextRunAtMs": ms(timedelta(hours=2)), "missed24h": 1}
+    rows = status_facts(told, LONDON, NOW)
+    assert rows["scheduler"] == "off (cron.enabled)"
+    assert rows["next job"] == "2026-11-20 14:00:00 Europe/London (in 2h)"
+    assert rows["last 24 h"] == "1 missed, 0 failed"
+
+
+def test_the_id_of_a_job_can_be_pasted_from_eighty_columns() -> None:
+    job = {**JOB, "id": "8f93348d-b8cc-4238-a039-ad5341abc2bd", "name": "water the plants"}
+    text = table(JOB_HEAD, [job_row(job, {}, NOW)], room=80, keep=1, spare=JOB_SPARE)
+    assert job["id"] in text
+    assert max(map(len, text.splitlines())) <= 80

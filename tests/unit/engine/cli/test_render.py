@@ -18,9 +18,19 @@ def test_durations_read_like_words(ms: int | None, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(300, "in 5m"), (-7_300, "2h ago"), (0, "now"), (200_000, "in 2d")]
+    ("seconds", "words"),
+    [
+        (300, "in 5m"),
+        (-7_200, "2h ago"),
+        (0, "now"),
+        (200_000, "in 2d7h"),
+        (7_199, "in 1h59m"),
+        (59, "in 59s"),
+        (0.4, "now"),
+        (-312, "5m ago"),
+    ],
 )
-def test_instants_are_told_from_now(seconds: int, words: str) -> None:
+def test_instants_are_told_from_now(seconds: float, words: str) -> None:
     at = NOW + timedelta(seconds=seconds)
     assert render.relative(int(at.timestamp() * 1000), NOW) == words
 
@@ -52,3 +62,10 @@ def test_columns_that_can_be_spared_go_before_others_are_cut() -> None:
 
 def test_words_from_elsewhere_cannot_steer_the_terminal() -> None:
     assert render.plain("a\x1b[2Jb\x07c\nd") == "a[2Jbc\nd"
+
+
+def test_nothing_is_cut_for_a_program_that_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    render.show_table(("ID", "TEXT"), [("1", "word " * 60)], spare=("TEXT",))
+    told = capsys.readouterr().out
+    assert "…" not in told
+    assert told.count("word") == 60
