@@ -21,8 +21,14 @@ from engine.outlet import find_route
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, TargetWish, found_words, resolve
 from engine.sessions import beat_key, isolated_key
-from engine.store import events as event_rows, meta, sessions as session_rows, tasks as task_rows
-from engine.target import LastRoute, Route
+from engine.store import (
+    audit,
+    events as event_rows,
+    meta,
+    sessions as session_rows,
+    tasks as task_rows,
+)
+from engine.target import LastRoute, Route, Stranger
 from engine.view import Shown, View
 from engine.wake import FLOOD_WINDOW, Intent, QueuedEvent, TakenEvent, Wake, guard
 from jobs.ledger import Run, SkipReason
@@ -82,6 +88,7 @@ class Lookout:
                 agent.agent_id,
                 known.last,
                 event=next((e.route for e in reversed(events) if e.route is not None), None),
+                stranger=known.stranger,
             ),
         )
         place = (found.channel, found.account_id) if isinstance(found, Route) else (None, None)
@@ -142,11 +149,13 @@ class Lookout:
     def _known(self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime) -> _Known:
         stored = job_rows.get(tx, heartbeat.job_id(agent.agent_id))
         before = stored.state.last_run_at if stored else None
+        last = session_rows.last_route(tx, agent.agent_id, session_key)
         return _Known(
             events=event_rows.pending(tx, agent.agent_id, session_key, now),
             taken=event_rows.taken_by_turns(tx, agent.agent_id, session_key, before or EPOCH),
             tasks=task_rows.last_slots(tx, agent.agent_id),
-            last=session_rows.last_route(tx, agent.agent_id, session_key),
+            last=last,
+            stranger=audit.last_stranger(tx) if last is None else None,
             starts=run_rows.starts_since(tx, agent.agent_id, now - 2 * FLOOD_WINDOW),
             poll_at=run_rows.last_poll(tx, agent.agent_id),
             enabled=switched_on(tx, agent.agent_id),
@@ -210,6 +219,7 @@ class _Known:
     taken: tuple[TakenEvent, ...]  # since the last beat, by other turns
     tasks: dict[str, datetime]
     last: LastRoute | None
+    stranger: Stranger | None
     starts: list[tuple[str, datetime]]
     poll_at: datetime | None
     enabled: bool

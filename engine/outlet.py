@@ -11,10 +11,10 @@ from engine.outbox import Delivery, NewMessage, Priority, expiry, receipt
 from engine.roster import Roster
 from engine.route import NoRoute, TargetWish, resolve
 from engine.sessions import main_key
-from engine.store import outbox, sessions
-from engine.target import Route, split_target
+from engine.store import audit, outbox, sessions
+from engine.target import LastRoute, Route, Stranger, split_target
 from jobs.errors import InvalidInput
-from jobs.store.db import Database
+from jobs.store.db import Database, Tx
 
 
 class Outlet:
@@ -88,5 +88,10 @@ async def find_route(
 ) -> Route | NoRoute:
     """Return where words of an agent would go now; ``last`` is its main session's by default."""
     key = session_key or main_key(agent_id, main=roster.main_key)
-    known = await database.read(lambda tx: sessions.last_route(tx, agent_id, key))
-    return resolve(wish, roster.route_facts(agent_id, known))
+
+    def work(tx: Tx) -> tuple[LastRoute | None, Stranger | None]:
+        known = sessions.last_route(tx, agent_id, key)
+        return known, audit.last_stranger(tx) if known is None else None
+
+    last, stranger = await database.read(work)
+    return resolve(wish, roster.route_facts(agent_id, last, stranger=stranger))

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from engine.active_hours import ActiveHours
 from engine.prefix import Answered, rendered
 from engine.route import ChannelFacts, RouteFacts, TargetWish
-from engine.target import LastRoute, Route
+from engine.target import LastRoute, Route, Stranger
 from jobs.errors import InvalidInput
 
 LONGEST_BEAT: Final = timedelta(minutes=10)
@@ -118,7 +118,12 @@ class Roster:
         }
 
     def route_facts(
-        self, agent_id: str, last: LastRoute | None, *, event: Route | None = None
+        self,
+        agent_id: str,
+        last: LastRoute | None,
+        *,
+        event: Route | None = None,
+        stranger: Stranger | None = None,
     ) -> RouteFacts:
         """Return what resolving a route of one agent may look at."""
         return RouteFacts(
@@ -126,6 +131,7 @@ class Roster:
             channels=self.channels(agent_id),
             last=last,
             event=event,
+            stranger=stranger,
             owners=self.owners,
             local_fallback=self.local_fallback,
         )

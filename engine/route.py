@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from engine.target import ChatType, LastRoute, Route, parse_target, split_target
+from engine.target import ChatType, LastRoute, Route, Stranger, parse_target, split_target
 from jobs.errors import InvalidInput
 from jobs.ledger import SkipReason
 from jobs.store.rows import ms
@@ -49,6 +49,7 @@ class RouteFacts:
     event: Route | None = None  # where the event that caused the turn came from
     owners: tuple[Route, ...] = ()  # direct chats of the owners, in configured order
     local_fallback: bool = False  # no external account is enabled, or the config asks for it
+    stranger: Stranger | None = None  # who wrote last and was not let in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +167,8 @@ def _origin(facts: RouteFacts) -> Route | NoRoute:
         )
     return NoRoute(
         SkipReason.NO_ROUTE,
-        f"agent {facts.agent_id} has had no conversation on a channel yet, so last leads nowhere",
+        f"agent {facts.agent_id} has had no conversation on a channel yet, so last leads nowhere"
+        + (f"; {facts.stranger.words}" if facts.stranger is not None else ""),
     )
 
 

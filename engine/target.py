@@ -70,6 +70,24 @@ class LastRoute:
     unusable: str | None = None  # reason, until the next inbound from it
 
 
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Who wrote in person and was not let in: often the owner, before the first set-up is done."""
+
+    channel: str
+    account_id: str
+    sender_id: str
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """What happened, and how to let them in."""
+        return (
+            f"{self.sender_id} wrote on {self.channel} and was not let in ({self.reason}):"
+            f' to change that, add "{self.sender_id}" to channels.{self.channel}.allowFrom'
+        )
+
+
 # -- the grammar of targets (channels.md §4, cron.md §10.2) ----------------------------------
 
 _TELEGRAM = re.compile(r"(?P<chat>-?\d+|@[A-Za-z]\w{3,31})(?::(?:topic:)?(?P<topic>\d+))?")

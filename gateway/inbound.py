@@ -93,6 +93,7 @@ class Reception:
                 "account": message.account_id,
                 "message_id": message.message_id,
                 "reason": admission.reason or "admitted",
+                **({"sender": message.sender_id} if verdict.reason else {}),
             },
         )
         if not admission.reason:
@@ -170,7 +171,7 @@ def commit(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Adm
             tx,
             now=now,
             actor=f"{message.channel}:{message.sender_id}",
-            action="inbound.refused",
+            action=audit.REFUSED,
             subject=f"{message.channel}|{message.account_id}|{message.peer.to}",
             detail={"reason": admission.reason, "messageId": message.message_id},
         )

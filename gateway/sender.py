@@ -285,9 +285,9 @@ class Sender:
             await self._move(delivery, Event.REJECTED, reason=reason, last_error=error)
             return
         self._traffic.rest(delivery.lane, min(now + LONGEST_NAP, delivery.expires_at))
-        error = trouble(delivery.route, channel)
-        if error is not None and error != delivery.last_error:
-            await self._db.write(lambda tx: outbox.note_wait(tx, delivery.key, error))
+        why = trouble(delivery.route, channel)
+        if why is not None and why != delivery.last_error:
+            await self._db.write(lambda tx: outbox.note_wait(tx, delivery.key, why))
 
     async def _move(
         self, delivery: Delivery, event: Event, *, spoil: bool = False, **changes: Any

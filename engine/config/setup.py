@@ -6,9 +6,10 @@ from __future__ import annotations
 def minimal_config_text(*, channel: str | None = None) -> str:
     """A file that starts a gateway and beats every half hour to the last conversation."""
     telegram = (
-        '    telegram: { botToken: "${TELEGRAM_BOT_TOKEN}" },'
+        '    telegram: { botToken: "${TELEGRAM_BOT_TOKEN}", allowFrom: [] }, // your numeric id'
         if channel == "telegram"
-        else '    // telegram: { botToken: "${TELEGRAM_BOT_TOKEN}" },  // put the token into .env'
+        else '    // telegram: { botToken: "${TELEGRAM_BOT_TOKEN}", allowFrom: ["YOUR_ID"] },'
+        "  // put the token into .env"
     )
     return f"""{{
   // Every key: engine config schema. Changes are applied live where they can be.

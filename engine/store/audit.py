@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from engine.target import Stranger
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, ms, text_of
 
@@ -28,10 +29,32 @@ def note(
     )
 
 
+REFUSED: Final = "inbound.refused"  # somebody wrote and was not let in
+_LOOKED_AT: Final = 500  # lines: nobody waits for a search through years
+_IN_PERSON: Final = frozenset({"pairing-required", "blocked", "dm-disabled"})
+
+
+def last_stranger(tx: Tx) -> Stranger | None:
+    """Return who wrote last in person and was not let in, unless that was long ago."""
+    rows = tx.exec_driver_sql(
+        "SELECT actor, subject, detail FROM (SELECT * FROM audit ORDER BY id DESC LIMIT ?)"
+        " AS newest WHERE action = ? ORDER BY id DESC",
+        (_LOOKED_AT, REFUSED),
+    )
+    for actor, subject, detail in rows:
+        reason = mapping_of(detail).get("reason")
+        if reason in _IN_PERSON:
+            channel, account_id, _ = str(subject).split("|", 2)
+            sender = str(actor).removeprefix(f"{channel}:")
+            return Stranger(channel, account_id, sender, str(reason))
+    return None
+
+
 def newest(tx: Tx, limit: int = 50) -> list[dict[str, Any]]:
     """Return the newest lines, newest first."""
     rows = tx.exec_driver_sql(f"SELECT {_COLUMNS} FROM audit ORDER BY id DESC LIMIT ?", (limit,))
-    return [
-        {"at": r[0], "actor": r[1], "action": r[2], "subject": r[3], "detail": mapping_of(r[4])}
-        for r in rows
-    ]
+    return [_line(row) for row in rows]
+
+
+def _line(r: Sequence[Any]) -> dict[str, Any]:
+    return {"at": r[0], "actor": r[1], "action": r[2], "subject": r[3], "detail": mapping_of(r[4])}

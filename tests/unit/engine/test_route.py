@@ -15,7 +15,7 @@ from engine.route import (
     TargetWish,
     resolve,
 )
-from engine.target import ChatType, LastRoute, Route
+from engine.target import ChatType, LastRoute, Route, Stranger
 from jobs.ledger import SkipReason
 
 NOON = datetime(2026, 3, 17, 12, 0, tzinfo=UTC)
@@ -268,3 +268,13 @@ def test_no_account_is_guessed_without_a_word(
     facts = RouteFacts(agent_id="main", channels={"telegram": channel}, last=last)
     route = _route(TargetWish(target="telegram", to="42"), facts)
     assert (route.account_id, route.warning is not None) == (account, warned)
+
+
+def test_who_wrote_and_was_not_let_in_is_named_with_the_way_to_let_them_in() -> None:
+    stranger = Stranger("telegram", "default", "4711", "pairing-required")
+    found = resolve(TO_LAST, replace(FACTS, last=None, stranger=stranger))
+    assert isinstance(found, NoRoute)
+    assert found.because.endswith(
+        "so last leads nowhere; 4711 wrote on telegram and was not let in (pairing-required):"
+        ' to change that, add "4711" to channels.telegram.allowFrom'
+    )

@@ -127,6 +127,9 @@ async def test_a_stranger_is_recorded_with_the_reason(bench: Bench) -> None:
     await bench.reception.admit(replace(DM, sender_id="666"))
     (line,) = await bench.db.read(audit.newest)
     assert (line["actor"], line["action"]) == ("telegram:666", "inbound.refused")
+    stranger = await bench.db.read(audit.last_stranger)
+    assert stranger is not None
+    assert (stranger.channel, stranger.sender_id) == ("telegram", "666")
     assert line["detail"]["reason"] == "pairing-required"
 
 
