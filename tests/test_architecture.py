@@ -24,8 +24,8 @@ SOURCES = sorted(
     path for floor in ("jobs", "engine", "gateway") for path in (ROOT / floor).rglob("*.py")
 )
 TESTS = sorted(
-    path for path in (ROOT / "tests").rglob("*.py") if "bench" not in path.parts
-)  # a bench waits on purpose
+    path for path in (ROOT / "tests").rglob("*.py") if not {"bench", "soak"} & set(path.parts)
+)  # a bench and a soak wait on purpose
 CLOCKS = {
     "engine/clock.py",
     "gateway/client.py",  # how long the command line still waits for one answer
