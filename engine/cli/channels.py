@@ -100,7 +100,7 @@ def broken(answer: Mapping[str, Any]) -> dict[str, str]:
         for account in accounts:
             on = account.get("enabled") is not False and account.get("configured") is not False
             if on and not account.get("connected") and (why := account.get("lastError")):
-                found[f"{name}/{account.get('accountId')}"] = f"{why} Fix: {_way_out(str(why))}"
+                found[f"{name}/{account.get('accountId')}"] = f"{why}. Fix: {_way_out(str(why))}"
     return found
 
 
