@@ -25,7 +25,7 @@ from engine.roster import (
     Roster,
 )
 from engine.route import AccountFacts, ChannelFacts, TargetWish
-from engine.target import PREFIXES, ChatType, Route, parse_target
+from engine.target import PREFIXES, ChatType, Route, parse_target, split_target
 from jobs import wallclock
 from jobs.errors import InvalidInput
 
@@ -193,13 +193,7 @@ def _beat(
         enrolled=enrolment.enrolled,
         phase=None if block.phase == "auto" else time.fromisoformat(block.phase),
         active_hours=_hours(block, zone, host_zone),
-        wish=TargetWish(
-            target=PREFIXES.get(block.target or "", block.target or "none"),
-            to=block.to,
-            account_id=block.account_id,
-            source="default" if block.target is None else "config",
-            direct_policy=block.direct_policy,
-        ),
+        wish=_wish(block),
         prompt=(block.prompt or "").strip() or None,
         ack_max_chars=block.ack_max_chars,
         model=primary,
@@ -213,6 +207,19 @@ def _beat(
         dedupe_window=None if block.dedupe == "off" else block.dedupe_window or DEDUPE_WINDOW,
         catch_up=block.catch_up == "one",
         expiry=min(cadence, HEARTBEAT_EXPIRY),
+    )
+
+
+def _wish(block: Heartbeat) -> TargetWish:
+    """Where alerts go; `telegram:123` names the channel and the recipient at once."""
+    channel, behind = split_target(block.target or "none")
+    target = behind.strip() if channel is None else channel
+    return TargetWish(
+        target=PREFIXES.get(target.lower(), target),
+        to=block.to if channel is None else behind,
+        account_id=block.account_id,
+        source="default" if block.target is None else "config",
+        direct_policy=block.direct_policy,
     )
 
 

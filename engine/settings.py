@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from engine.alarms import AlertRules
 from engine.claiming import LoopSettings
 from engine.config import effective
+from engine.config.jobs import name_faults
 from engine.config.schema import Config
 from engine.cron_run import CronSettings
 from engine.roster import Roster
@@ -80,6 +82,7 @@ class Settings:
             default_agent=self.roster.default_id,
             agents=tuple(self.roster.agents),
             channels=effective.configured_channels(self.config),
+            faults=partial(name_faults, self.config),
             misfire=Misfire(
                 policy=cron.misfire.policy, grace=grace, max_catch_up=cron.misfire.max_catch_up
             ),

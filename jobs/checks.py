@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from jobs.model import HeartbeatBeat, Job, Misfire, SystemEvent, WakeMode
+from jobs.model import AgentTurn, HeartbeatBeat, Job, Misfire, SystemEvent, WakeMode
 from jobs.normal import object_of, refuse, short_delivery, text_or_none, unknown_key
 from jobs.policies import FailureAlert
 
@@ -50,10 +50,15 @@ _PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
 }
 _PREFIXES: Final = frozenset({"telegram", "qqbot", "local", "apprise"})
 _INBOX: Final = "local"  # the inbox of this machine: no channel a recipient could be on
+_FLAGS: Final = {
+    "delivery": "--channel",
+    "failureAlert": "--failure-alert-channel",
+    "model": "--model",
+}
 _POLICIES: Final = ("run-once", "skip", "run-all")
 _TOPICS: Final = "-1001234567890, -1001234567890:topic:42 or -1001234567890:42"
 
-PlaceFault = Callable[[Mapping[str, Any]], str]  # {channel, to} → what is wrong with it, or ''
+Faults = Callable[[Job], Iterable[tuple[str, str]]]  # → (key of the job, what is wrong there)
 
 
 # -- the whole -----------------------------------------------------------------------------------
@@ -64,20 +69,18 @@ def judged(
     default_agent: str,
     agents: Sequence[str],
     channels: Sequence[str] | None,
-    place_fault: PlaceFault | None = None,
+    faults: Faults | None = None,
 ) -> Job:
     """Return the job if its parts fit together, its channel spelt out, else raise `InvalidJob`.
 
-    ``channels`` are the configured ones, None where nobody knows them; ``place_fault`` tells
-    what is wrong with a place of words, or ''.
+    ``channels`` are the configured ones, None where nobody knows them; ``faults`` tells which
+    of the chats and models it names there are not.
     """
     _agent(job, default_agent, agents)
     _target_and_payload(job)
     job = _delivery_and_target(job, channels)
-    if place_fault is not None:
-        for what, place in places(job):
-            if text := place_fault(place):
-                raise refuse(f"the {what} was refused", why=text, fix="name another with --channel")
+    for what, text in faults(job) if faults is not None else ():
+        raise refuse(f"the {what} was refused", why=text, fix=f"name another with {_FLAGS[what]}")
     return job
 
 
@@ -94,6 +97,14 @@ def places(job: Job) -> Iterator[tuple[str, Mapping[str, Any]]]:
     alert = job.policies.failure_alert
     if isinstance(alert, FailureAlert) and alert.mode != "webhook":
         yield "failureAlert", {"channel": alert.channel, "to": alert.to}
+
+
+def models(job: Job) -> tuple[str, ...]:
+    """Return every model a job names."""
+    turn = job.payload
+    named = (turn.model, *(turn.fallbacks or ())) if isinstance(turn, AgentTurn) else ()
+    budget = job.policies.budget
+    return tuple(ref for ref in (*named, budget.fallback_model if budget else None) if ref)
 
 
 def _agent(job: Job, default_agent: str, agents: Sequence[str]) -> None:

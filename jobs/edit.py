@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from jobs import checks, codec, policies, policy_checks
-from jobs.checks import CHAT_KEYS, PlaceFault
+from jobs.checks import CHAT_KEYS, Faults
 from jobs.cron import never_fires
 from jobs.errors import InvalidJob, InvalidSchedule
 from jobs.model import Command, Job, Misfire, Payload, Source, SystemEvent
@@ -39,7 +39,7 @@ class Rules:
     default_agent: str = "main"
     agents: tuple[str, ...] = ()  # empty: any
     channels: tuple[str, ...] | None = None  # configured ones; None: nobody knows
-    place_fault: PlaceFault | None = None  # what is wrong with a chat; None: nobody judges
+    faults: Faults | None = None  # which chats and models there are not; None: nobody judges
     misfire: Misfire = _PLAIN
     past: bool = False  # True: an instant that has passed is accepted (cron.md §13)
     calendars: tuple[str, ...] | None = None  # configured ones; None: any
@@ -119,19 +119,20 @@ def patch(job: Job, changes: Mapping[str, Any], rules: Rules) -> Job:
         asked = _policies(given, made.policies, made.schedule, made.payload, rules)
         made = replace(made, policies=asked)
     made = replace(_relabelled(made, given), updated_at=whole_ms(rules.now))
-    if _spoken(made) == _spoken(job):
+    if _names(made) == _names(job):
         # What was accepted once does not keep a job from being renamed or switched off.
-        rules = replace(rules, channels=None, place_fault=None)
+        rules = replace(rules, channels=None, faults=None)
     return _judged(made, rules)
 
 
-def _spoken(job: Job) -> tuple[Any, ...]:
-    """Return all that decides where a job's words go."""
-    return (job.session_key, job.session_target, job.delivery, list(checks.places(job)))
+def _names(job: Job) -> tuple[Any, ...]:
+    """Return all a job says about where its words go and which models it asks."""
+    places = list(checks.places(job))
+    return (job.session_key, job.session_target, job.delivery, places, checks.models(job))
 
 
 def _judged(job: Job, rules: Rules) -> Job:
-    return checks.judged(job, rules.default_agent, rules.agents, rules.channels, rules.place_fault)
+    return checks.judged(job, rules.default_agent, rules.agents, rules.channels, rules.faults)
 
 
 def same(one: Job, other: Job) -> bool:

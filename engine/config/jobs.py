@@ -13,13 +13,14 @@ from typing import Any
 
 from engine.config import effective
 from engine.config.calendars import calendars
+from engine.config.models import ref_fault
 from engine.config.schema import Config
 from engine.target import place_fault
 from jobs import declared
-from jobs.checks import places
+from jobs.checks import models as models_of, places
 from jobs.edit import Rules
 from jobs.errors import ConfigInvalid
-from jobs.model import Misfire
+from jobs.model import Job, Misfire
 
 
 def judge(
@@ -44,10 +45,19 @@ def judge(
             continue
         found += [
             (("cron", "jobs", each.key, *_written(entry, what)), text)
-            for what, place in places(each.job)
-            if (text := place_fault(place))
+            for what, text in name_faults(config, each.job)
         ]
     return [*found, *_for_all_jobs(config)]
+
+
+def name_faults(config: Config, job: Job) -> Iterator[tuple[str, str]]:
+    """Return the chats and models a job names and there are not, each with its key."""
+    for what, place in places(job):
+        if text := place_fault(place):
+            yield what, text
+    for ref in models_of(job):
+        if text := ref_fault(ref, config):
+            yield "model", text
 
 
 def rules_of(config: Config, now: datetime, host_zone: str) -> Rules:

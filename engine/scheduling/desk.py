@@ -20,9 +20,9 @@ from engine.events import Bus, Event
 from engine.scheduling import reading, writing
 from engine.scheduling.importing import Imports
 from engine.store import audit
-from engine.target import place_fault
 from jobs import declared, edit, pages
 from jobs.calendar import Calendar
+from jobs.checks import Faults
 from jobs.claims import claimed
 from jobs.codec import ms, revision
 from jobs.declared import Act, Plan, Problem
@@ -50,6 +50,7 @@ class SchedulingSettings:
     default_agent: str = "main"
     agents: tuple[str, ...] = ()  # empty: any
     channels: tuple[str, ...] | None = None  # configured ones; None: nobody knows
+    faults: Faults | None = None  # which chats and models of a job there are not
     misfire: Misfire = field(default_factory=Misfire)
     config_removal: str = "disable"  # disable | delete
     orphan_retention: timedelta = timedelta(days=30)
@@ -424,8 +425,8 @@ class Scheduling:
         return replace(run, wake={"source": "manual", "by": by})
 
     def _strict(self, now: datetime) -> edit.Rules:
-        """Return the rules for a definition somebody writes now, who can name another chat."""
-        return replace(self._rules(now), place_fault=place_fault)
+        """Return the rules for a definition somebody writes now, who can name something else."""
+        return replace(self._rules(now), faults=self._settings().faults)
 
     def _rules(self, now: datetime) -> edit.Rules:
         settings = self._settings()

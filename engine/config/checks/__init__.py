@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engine.config import effective
-from engine.config.checks import channels, heartbeats
+from engine.config.checks import channels, heartbeats, models
 from engine.config.checks.findings import Check
 from engine.config.json5 import Node
 from engine.config.schema import Config
@@ -77,7 +77,9 @@ _STEPS: Final[tuple[Callable[[Check], None], ...]] = (
     heartbeats.zones,
     _agents,
     heartbeats.blocks,
+    heartbeats.recipients,
     heartbeats.shadows,
+    models.refs,
     _bindings,
     channels.accounts,
     _gateway,

@@ -17,11 +17,11 @@ from engine.config.paths import is_zone
 from engine.config.schema import Config
 from engine.config.schema.agents import ActiveHours, Agent, Heartbeat
 from engine.config.schema.base import ZERO
-from engine.target import PREFIXES, parse_target
+from engine.target import PREFIXES, SERVED, WORDS, channel_fault, parse_target
 from jobs.errors import InvalidInput
 
 _PHASE: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
-_WORDS: Final = ("none", "last", "owner")
+_LOCAL: Final = "local"
 _DEFAULTS: Final[Key] = ("agents", "defaults", "heartbeat")
 
 
@@ -104,24 +104,20 @@ def _recipient(check: Check, key: Key, channel: str, to: str | None) -> None:
 
 def _target(check: Check, key: Key, block: Heartbeat) -> None:
     wish = (block.target or "none").strip()
-    head = wish.partition(":")[0].lower()
-    if head in _WORDS:
-        if head == "owner" and not _has_owner(check.config):
-            check.warn(
-                (*key, "target"),
-                "heartbeat.no_owner",
-                "neither commands.ownerAllowFrom nor an allowFrom names a person, so alerts have"
-                " nowhere to go",
-            )
+    head, _, behind = wish.partition(":")
+    if head.lower() in WORDS:
+        if head.lower() == "owner":
+            _owner(check, key)
         return
-    channel = PREFIXES.get(head)
-    if channel is None:
-        allowed = (*_WORDS, *dict.fromkeys(PREFIXES.values()))
-        near = get_close_matches(head, allowed, 1)
-        hint = f' — did you mean "{near[0]}"?' if near else f" (use {', '.join(allowed)})"
-        check.refuse((*key, "target"), f'unknown channel "{wish}"{hint}', "target", *allowed)
+    channel = PREFIXES.get(head.lower())
+    if channel not in SERVED:
+        text = channel_fault(head).replace("use last,", "use none, last, owner,")
+        check.refuse((*key, "target"), text, "target", *WORDS, *SERVED)
         return
-    _recipient(check, key, channel, block.to)
+    if behind and block.to:
+        check.refuse((*key, "to"), f'target "{wish}" already names the recipient', "target")
+        return
+    _recipient(check, key, channel, behind or block.to)
     ids = effective.account_ids(check.config, channel)
     if not ids:
         check.warn(
@@ -136,6 +132,50 @@ def _target(check: Check, key: Key, block: Heartbeat) -> None:
             f'channels.{channel} has no account "{block.account_id}" (it has {", ".join(ids)});'
             " alerts are not sent",
         )
+
+
+def _owner(check: Check, key: Key) -> None:
+    if not _has_owner(check.config):
+        check.warn(
+            (*key, "target"),
+            "heartbeat.no_owner",
+            "neither commands.ownerAllowFrom nor an allowFrom names a person, so alerts have"
+            " nowhere to go",
+        )
+
+
+def recipients(check: Check) -> None:
+    """What an agent's block and the defaults name together: a channel and somebody there."""
+    told: set[Key] = set()
+    for n, agent in enumerate(effective.agents(check.config)):
+        block = effective.heartbeat(check.config, agent)
+        found = _unaddressed(check.config, block)
+        if found is None:
+            continue
+        name, code, text = found
+        own = agent.heartbeat is not None and name in agent.heartbeat.model_fields_set
+        key = (*(("agents", "list", n, "heartbeat") if own else _DEFAULTS), name)
+        if key not in told:
+            told.add(key)
+            check.warn(key, code, text)
+
+
+def _unaddressed(config: Config, block: Heartbeat) -> tuple[str, str, str] | None:
+    """Return the key, code and words for a target without recipient, or the other way round."""
+    wish = (block.target or "none").strip().lower()
+    if wish == "none" and block.to:
+        why = "is none" if block.target else "is not set, which means none"
+        return "to", "heartbeat.to_unused", f"it has no effect: target {why}"
+    channel = PREFIXES.get(wish)  # `telegram:123` names its recipient
+    if channel in (None, _LOCAL) or block.to or not effective.account_ids(config, channel or ""):
+        return None
+    if getattr(getattr(config.channels, channel or ""), "default_to", None):
+        return None
+    text = (
+        f"{channel} names nobody: until somebody has written to the agent there, alerts have"
+        f" nowhere to go; set to, or channels.{channel}.defaultTo"
+    )
+    return "target", "heartbeat.no_recipient", text
 
 
 def _has_owner(config: Config) -> bool:

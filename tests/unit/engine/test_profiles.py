@@ -130,3 +130,13 @@ def test_the_nearest_prefix_stands_before_the_words_of_an_agent(tmp_path: Path) 
 def test_an_agent_is_told_the_name_it_shows() -> None:
     assert "You are Molty (agent main)," in system("main", "chat", name="Molty")
     assert "You are main," in system("main", "chat", name="Main")
+
+
+def test_a_target_with_its_recipient_is_read_as_both(tmp_path: Path) -> None:
+    block = {"target": "TG:-100:topic:7"}
+    config = {
+        "agents": {"defaults": {"heartbeat": block}},
+        "channels": {"telegram": TELEGRAM | {"allowFrom": ["7"]}},
+    }
+    wish = roster(tmp_path, config).agent(None).beat.wish
+    assert (wish.target, wish.to) == ("telegram", "-100:topic:7")

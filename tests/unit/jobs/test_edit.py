@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from jobs.checks import models, places
 from jobs.codec import job_to_json
 from jobs.edit import Rules, create, patch, same
 from jobs.errors import EngineError
@@ -311,8 +312,13 @@ def test_a_recipient_of_no_channel_is_refused_and_never_thrown_away() -> None:
     assert create({**TURN, **named}, replace(RULES, channels=("local",)), job_id="j").delivery.to
 
 
-def nowhere(place: Mapping[str, Any]) -> str:
-    return "" if place.get("channel") in (None, "last", "telegram") else "no such channel"
+def nowhere(job: Job) -> Iterator[tuple[str, str]]:
+    for what, place in places(job):
+        if place.get("channel") not in (None, "last", "telegram"):
+            yield what, "no such channel"
+    for ref in models(job):
+        if ref != "ours":
+            yield "model", f"no such model: {ref}"
 
 
 @pytest.mark.parametrize(
@@ -325,14 +331,27 @@ def nowhere(place: Mapping[str, Any]) -> str:
     ],
 )
 def test_every_chat_a_job_names_is_judged_when_it_is_written(more: dict[str, Any]) -> None:
-    strict = replace(RULES, place_fault=nowhere)
+    strict = replace(RULES, faults=nowhere)
     with pytest.raises(EngineError, match="no such channel"):
         create({**TURN, **more}, strict, job_id="j")
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"payload": {"message": "x", "model": "theirs"}},
+        {"payload": {"message": "x", "model": "ours", "fallbacks": ["theirs"]}},
+        {"budget": {"runsPerDay": 2, "fallbackModel": "theirs"}},
+    ],
+)
+def test_every_model_a_job_names_is_judged_when_it_is_written(more: dict[str, Any]) -> None:
+    with pytest.raises(EngineError, match="no such model: theirs"):
+        create({**TURN, **more}, replace(RULES, faults=nowhere), job_id="j")
+
+
 def test_a_job_whose_chat_is_gone_can_still_be_switched_off() -> None:
     job = made(TURN, delivery={"channel": "pigeon", "to": "1"})
-    strict = replace(RULES, place_fault=nowhere, channels=("local",))
+    strict = replace(RULES, faults=nowhere, channels=("local",))
     assert not patch(job, {"enabled": False}, strict).enabled
     with pytest.raises(EngineError, match="no such channel"):
         patch(job, {"delivery": {"to": "2"}}, strict)

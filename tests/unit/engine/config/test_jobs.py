@@ -81,3 +81,9 @@ def test_a_calendar_that_cannot_be_read_is_told_with_its_key() -> None:
     ((key, text),) = judge(Config.model_validate(config), NOON, "UTC", Path("nowhere"))
     assert key == ("cron", "calendars")
     assert "gone.ics was not read" in text
+
+
+def test_a_model_nobody_has_is_told_at_the_job() -> None:
+    ((key, text),) = judged(model="lcoal/qwen3")
+    assert key[:3] == ("cron", "jobs", "brief")
+    assert 'unknown provider "lcoal"' in text or 'models.providers has no "lcoal"' in text
