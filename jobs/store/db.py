@@ -204,13 +204,16 @@ class _Inline:
             return work(self._tx)
 
     async def read(self, work: Work[T]) -> T:
-        self._raw.execute("PRAGMA query_only=ON")
-        try:
-            with _faults(None):
-                return work(self._tx)
-        finally:
-            self._tx.rollback()
-            self._raw.execute("PRAGMA query_only=OFF")
+        # Any PRAGMA that forbids writing makes SQLite forget every statement it has prepared.
+        before = self._raw.total_changes
+        with _faults(None):
+            try:
+                found = work(self._tx)
+            finally:
+                self._tx.rollback()
+            if self._raw.total_changes != before:
+                raise sqlite3.OperationalError("attempt to write a readonly database")
+        return found
 
     async def close(self) -> None:
         self._tx.close()
