@@ -37,7 +37,7 @@ from engine.record import Recorder
 from engine.recovery import Recovery
 from engine.roster import Roster
 from engine.running import Running
-from engine.scheduling import AgentJobs, Control, Outlook, Scheduling
+from engine.scheduling import Control, Outlook, Scheduling
 from engine.settings import Settings
 from engine.store import meta
 from engine.toolbox import Toolbox
@@ -108,9 +108,7 @@ class Engine:
         self.outlet = Outlet(
             database=database, clock=clock, bus=self.bus, roster=lambda: self.roster
         )
-        self.toolbox = Toolbox(
-            jobs=AgentJobs(self.scheduling), outlet=self.outlet, roster=lambda: self.roster
-        )
+        self.toolbox = Toolbox(jobs=self.scheduling, outlet=self.outlet, roster=lambda: self.roster)
         self.lookout = Lookout(
             database=database,
             lanes=self.lanes,

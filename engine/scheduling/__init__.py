@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from engine.scheduling.agents import AgentJobs
 from engine.scheduling.control import Chosen, Control
 from engine.scheduling.desk import Scheduling, SchedulingSettings
 from engine.scheduling.outlook import Outlook, Sight

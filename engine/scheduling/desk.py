@@ -18,18 +18,19 @@ from engine.clock import Clock
 from engine.config.json5 import Place
 from engine.events import Bus, Event
 from engine.scheduling import reading, writing
+from engine.scheduling.config_jobs import ConfigJobs
 from engine.scheduling.importing import Imports
 from engine.store import audit
-from jobs import declared, edit, pages
+from jobs import edit, pages
 from jobs.calendar import Calendar
 from jobs.checks import Faults
 from jobs.claims import claimed
-from jobs.codec import ms, revision
-from jobs.declared import Act, Plan, Problem
+from jobs.codec import ms
+from jobs.declared import Act, Plan
 from jobs.due import first_run
-from jobs.errors import ConfigInvalid, ConfigOwned, Conflict, InvalidInput, InvalidJob
+from jobs.errors import Conflict, InvalidInput, InvalidJob
 from jobs.ledger import Run, Trigger
-from jobs.model import HeartbeatBeat, Job, Misfire, Source, StoredJob
+from jobs.model import HeartbeatBeat, Job, Misfire, StoredJob
 from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Claim, JobQuery
@@ -83,16 +84,14 @@ class Scheduling:
         self._active = active
         self._poke = poke
         self._boot_id = boot_id
-        self._places: Mapping[str, Place] = {}
-        self._config_revision: str | None = None
-        self._config_errors: tuple[str, ...] = ()
+        self._config_jobs = ConfigJobs()
         self._starting: set[str] = set()  # manual runs between the question and the dispatch
         self._counted: tuple[datetime, dict[str, Any]] | None = None
         self._imports = Imports(
             database=database,
             clock=clock,
             rules=self._rules,
-            refuse_owned=self._refuse_owned,
+            refuse_owned=self._config_jobs.refuse_owned,
             tell=self._tell_all,
         )
         bus.listen(self._noticed)
@@ -111,8 +110,7 @@ class Scheduling:
             "storePath": "" if where is None else str(where),
             "storage": "sqlite",
             "tz": settings.tz,
-            "configRevision": self._config_revision,
-            "configErrors": list(self._config_errors),
+            **self._config_jobs.status(),
             **self._counted[1],
         }
 
@@ -149,7 +147,7 @@ class Scheduling:
                 stored = job_rows.insert(tx, job, next_run_at=first_run(job, now), now=now)
                 writing.note(tx, now, by, "cron.add", stored)
                 return writing.planned(tx, stored, now, calendars), "added"
-            self._refuse_owned(current)
+            self._config_jobs.refuse_owned(current)
             wish = edit.create({**params, "id": current.job.id}, rules, job_id=current.job.id)
             job = writing.converged(current.job, wish, params)
             return writing.changed(tx, current, job, now=now, by=by, calendars=calendars)
@@ -177,7 +175,7 @@ class Scheduling:
 
         def work(tx: Tx) -> tuple[StoredJob, str | None]:
             current = reading.find(tx, ref)
-            self._refuse_owned(current)
+            self._config_jobs.refuse_owned(current)
             if expected_revision is not None and expected_revision != current.revision:
                 raise Conflict(
                     f"job {current.job.id} was not changed",
@@ -206,7 +204,7 @@ class Scheduling:
                     raise
                 audit.note(tx, now=now, actor=by, action="cron.remove", subject=ref)
                 return ref
-            self._refuse_owned(current, removal=True)
+            self._config_jobs.refuse_owned(current, removal=True)
             job_rows.delete(tx, current.job.id)
             writing.note(tx, now, by, "cron.remove", current)
             return current.job.id
@@ -270,19 +268,12 @@ class Scheduling:
         one bad entry raises `ConfigInvalid` and the previous set keeps running.
         """
         now = self._clock.now()
-        settings = self._settings()
-        jobs, problems = declared.expand(entries, self._rules(now))
-        found = places or {}
-        self._refuse_problems(problems, found)
-
-        conflicts: list[str] = []
+        settings, config_jobs = self._settings(), self._config_jobs
+        wish = config_jobs.judged(entries, places or {}, self._rules(now))
 
         def plan(stored: Sequence[StoredJob]) -> Plan:
-            self._refuse_problems(declared.collisions(jobs, stored), found)
-            keys = sorted(declared.adopted(jobs, stored))
-            conflicts[:] = [_problem_line(_taken_over(key), found.get(key)) for key in keys]
-            return declared.plan(
-                jobs,
+            return config_jobs.plan(
+                wish,
                 stored,
                 now=now,
                 removal=settings.config_removal,
@@ -290,35 +281,19 @@ class Scheduling:
             )
 
         made, told = await self._database.write(
-            lambda tx: writing.apply(tx, jobs, plan, now, settings.calendars)
+            lambda tx: writing.apply(tx, wish.jobs, plan, now, settings.calendars)
         )
-        self._places = found
-        self._config_errors = tuple(conflicts)
-        self._config_revision = pages.snapshot((d.key, revision(d.job)) for d in jobs)
+        config_jobs.applied(wish)
         counts = {act.value: len(made.of(act)) for act in Act}
         if told:
-            for stored, action in told:
-                self._tell(stored, action)
+            self._tell_all(told)
             self._bus.publish("cron", {"action": "configApplied", **counts})
             log.info("jobs of the config applied", extra=counts)
-            self._poke()
         return counts
 
     def file_told(self, problems: Sequence[str]) -> None:
         """Keep for `cron.status` why the file on disk is not in force; nothing: it is."""
-        self._config_errors = tuple(problems)
-
-    def _refuse_problems(self, problems: Sequence[Problem], places: Mapping[str, Place]) -> None:
-        if not problems:
-            return
-        lines = tuple(_problem_line(problem, places.get(problem.key)) for problem in problems)
-        self._config_errors = lines
-        raise ConfigInvalid(
-            "the jobs of the config were not applied; the previous ones keep running",
-            why="; ".join(lines),
-            fix="correct them, then: engine config validate",
-            problems=lines,
-        )
+        self._config_jobs.file_told(problems)
 
     # -- the system's own jobs -----------------------------------------------------------
 
@@ -366,40 +341,6 @@ class Scheduling:
             self._tell(stored, action)
         if told:
             self._poke()
-
-    def _refuse_owned(self, stored: StoredJob, *, removal: bool = False) -> None:
-        job = stored.job
-        if job.source is Source.SYSTEM or isinstance(job.payload, HeartbeatBeat):
-            raise InvalidJob(
-                f"job {job.id} was not changed",
-                why="it is the system's",
-                fix="change the agent's heartbeat block in the config",
-            )
-        if job.source is Source.CONFIG and stored.state.orphaned_at is None:
-            raise self._owned_by_config(job)
-        if job.source is Source.CONFIG and not removal:
-            key = declared.key_of(job)
-            raise ConfigOwned(
-                f'job "{key}" was taken out of the config (cron.jobs.{key})',
-                fix=f"put it back there, or remove it for good: engine cron rm {job.id}",
-                file="",
-                line=0,
-                key=f"cron.jobs.{key}",
-            )
-
-    def _owned_by_config(self, job: Job) -> ConfigOwned:
-        key = declared.key_of(job)
-        place = self._places.get(key)
-        where = "the config" if place is None else f"{place.file}:{place.line}"
-        path = f"cron.jobs.{key}"
-        return ConfigOwned(
-            f'job "{key}" is defined in {where} ({path}); edit the config, or run'
-            f" 'engine cron adopt {key}' to take it over at runtime",
-            fix=f"edit {path} in {where}, or: engine cron adopt {key}",
-            file="" if place is None else place.file,
-            line=0 if place is None else place.line,
-            key=path,
-        )
 
     def _not_now(self, stored: StoredJob, mode: str, now: datetime) -> str | None:
         """Return why a manual run is not started (cron.md §8)."""
@@ -450,13 +391,3 @@ class Scheduling:
 
 def _following(job: Job, slot: datetime) -> datetime | None:
     return None if isinstance(job.schedule, At) else job.schedule.next_after(slot)
-
-
-def _taken_over(key: str) -> Problem:
-    text = f"it was taken over at run time (engine cron adopt {key}); remove it from the config"
-    return Problem(key=key, text=text)
-
-
-def _problem_line(problem: Problem, place: Place | None) -> str:
-    where = "" if place is None else f"{place.file}:{place.line}: "
-    return f"{where}cron.jobs.{problem.key}: {problem.text}"

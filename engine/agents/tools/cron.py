@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from engine.agents.base import Tool, ToolRefused
 from jobs.errors import EngineError
+from jobs.pages import LIMIT_MOST
 
 _FORBIDDEN_PAYLOADS: Final = frozenset({"command", "script", "heartbeat"})
 _FIXED: Final = ("agentId", "source", "declarationKey", "id")  # never the agent's to choose
@@ -67,26 +68,27 @@ _PARAMETERS: Final[Mapping[str, Any]] = {
 
 
 class JobsDesk(Protocol):
-    """Keeps the jobs. Answers and takes wire shapes (cron.md §14); refuses with `EngineError`."""
+    """Keeps the jobs: `engine.scheduling.Scheduling`. Wire shapes (cron.md §14) in and out.
 
-    async def list_jobs(self, *, agent_id: str) -> Mapping[str, Any]:
-        """Jobs of one agent."""
+    Refuses with `EngineError`. ``ref`` is an id, a config key or an exact unique name.
+    """
 
-    async def get_job(self, job_id: str) -> Mapping[str, Any]:
+    async def list(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One page of jobs."""
+
+    async def get(self, ref: str) -> Mapping[str, Any]:
         """One job."""
 
-    async def add_job(self, job: Mapping[str, Any], *, by: str) -> Mapping[str, Any]:
+    async def add(self, params: Mapping[str, Any], *, by: str) -> Mapping[str, Any]:
         """Create a job."""
 
-    async def update_job(
-        self, job_id: str, patch: Mapping[str, Any], *, by: str
-    ) -> Mapping[str, Any]:
+    async def update(self, ref: str, patch: Mapping[str, Any], *, by: str) -> Mapping[str, Any]:
         """Change a job."""
 
-    async def remove_job(self, job_id: str, *, by: str) -> Mapping[str, Any]:
+    async def remove(self, ref: str, *, by: str) -> Mapping[str, Any]:
         """Delete a job."""
 
-    async def run_job(self, job_id: str, *, by: str) -> Mapping[str, Any]:
+    async def run(self, ref: str, *, by: str) -> Mapping[str, Any]:
         """Run a job now; returns before it has run."""
 
 
@@ -142,10 +144,12 @@ class _OwnJobs:
             wish.pop(name, None)
         wish["agentId"] = self._agent_id
         wish["sessionKey"] = self._session_key
-        return await self._desk.add_job(wish, by=self._by)
+        return await self._desk.add(wish, by=self._by)
 
     async def listing(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        return await self._desk.list_jobs(agent_id=self._agent_id)
+        return await self._desk.list(
+            {"agentId": self._agent_id, "includeDisabled": True, "limit": LIMIT_MOST}
+        )
 
     async def one(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         return await self._owned(arguments)
@@ -158,21 +162,21 @@ class _OwnJobs:
         if refused := [name for name in (*_FIXED, "sessionKey") if name in patch]:
             raise ToolRefused(f"{', '.join(refused)} cannot be changed by an agent")
         job = await self._owned(arguments)
-        return await self._desk.update_job(str(job["id"]), dict(patch), by=self._by)
+        return await self._desk.update(str(job["id"]), dict(patch), by=self._by)
 
     async def remove(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         job = await self._owned(arguments)
-        return await self._desk.remove_job(str(job["id"]), by=self._by)
+        return await self._desk.remove(str(job["id"]), by=self._by)
 
     async def run(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         job = await self._owned(arguments)
-        return await self._desk.run_job(str(job["id"]), by=self._by)
+        return await self._desk.run(str(job["id"]), by=self._by)
 
     async def _owned(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         wish = arguments.get("jobId") or arguments.get("id")
         if not isinstance(wish, str) or not wish.strip():
             raise ToolRefused("jobId must name the job; see action list")
-        job = await self._desk.get_job(wish.strip())
+        job = await self._desk.get(wish.strip())
         if (job.get("agentId") or self._default_agent) != self._agent_id:
             # The same words as for a job that does not exist: other agents' jobs are not shown.
             raise ToolRefused(f"you have no job {wish!r}; see action list")

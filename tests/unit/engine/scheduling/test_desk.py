@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from engine.agents.tools.cron import cron_tool
 from engine.config.json5 import Place
 from engine.events import Bus, Event
-from engine.scheduling import AgentJobs, Scheduling, SchedulingSettings
+from engine.scheduling import Scheduling, SchedulingSettings
 from engine.store import audit
 from engine.testing.clock import ManualClock
 from jobs.errors import (
@@ -582,14 +584,17 @@ async def test_an_agent_that_no_longer_beats_keeps_its_row_disabled(house: House
 
 
 async def test_the_tool_works_at_the_same_desk(house: House) -> None:
-    desk = AgentJobs(house.desk)
-    job = await desk.add_job({**BRIEF, "agentId": "ops"}, by="agent:ops")
-    assert await desk.get_job(job["id"]) == job
-    assert (await desk.list_jobs(agent_id="ops"))["total"] == 1
-    assert (await desk.list_jobs(agent_id="main"))["total"] == 0
-    await desk.update_job(job["id"], {"name": "x"}, by="agent:ops")
-    assert (await desk.run_job(job["id"], by="agent:ops"))["enqueued"]
-    assert (await desk.remove_job(job["id"], by="agent:ops"))["removed"]
+    tool = cron_tool(house.desk, agent_id="ops", session_key="agent:ops:main")
+
+    async def asked(action: str, **arguments: Any) -> Any:
+        return json.loads(await tool.call({"action": action, **arguments}))
+
+    job = await asked("add", job=BRIEF)
+    assert await asked("get", jobId=job["id"]) == job
+    assert (await asked("list"))["total"] == 1
+    await asked("update", jobId=job["id"], patch={"name": "x"})
+    assert (await asked("run", jobId=job["id"]))["enqueued"]
+    assert (await asked("remove", jobId=job["id"]))["removed"]
 
 
 # -- jobs of the config (cron.md §13) --------------------------------------------------------------

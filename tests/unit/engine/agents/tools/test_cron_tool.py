@@ -21,32 +21,31 @@ class Desk:
         self.jobs = {str(job["id"]): dict(job) for job in jobs}
         self.asked: list[tuple[Any, ...]] = []
 
-    async def list_jobs(self, *, agent_id: str) -> Mapping[str, Any]:
-        return {"jobs": [job for job in self.jobs.values() if job.get("agentId") == agent_id]}
+    async def list(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        mine = [job for job in self.jobs.values() if job.get("agentId") == params["agentId"]]
+        return {"jobs": mine}
 
-    async def get_job(self, job_id: str) -> Mapping[str, Any]:
-        if job_id not in self.jobs:
-            raise JobNotFound(f"no job {job_id}")
-        return self.jobs[job_id]
+    async def get(self, ref: str) -> Mapping[str, Any]:
+        if ref not in self.jobs:
+            raise JobNotFound(f"no job {ref}")
+        return self.jobs[ref]
 
-    async def add_job(self, job: Mapping[str, Any], *, by: str) -> Mapping[str, Any]:
-        self.asked.append(("add", dict(job), by))
-        return {"id": "new", **job}
+    async def add(self, params: Mapping[str, Any], *, by: str) -> Mapping[str, Any]:
+        self.asked.append(("add", dict(params), by))
+        return {"id": "new", **params}
 
-    async def update_job(
-        self, job_id: str, patch: Mapping[str, Any], *, by: str
-    ) -> Mapping[str, Any]:
-        self.asked.append(("update", job_id, dict(patch), by))
-        return {"id": job_id}
+    async def update(self, ref: str, patch: Mapping[str, Any], *, by: str) -> Mapping[str, Any]:
+        self.asked.append(("update", ref, dict(patch), by))
+        return {"id": ref}
 
-    async def remove_job(self, job_id: str, *, by: str) -> Mapping[str, Any]:
-        if job_id.startswith("cfg:"):
-            raise ConfigOwned(f"{job_id} was not removed", fix="edit engine.json:3")
-        self.asked.append(("remove", job_id, by))
+    async def remove(self, ref: str, *, by: str) -> Mapping[str, Any]:
+        if ref.startswith("cfg:"):
+            raise ConfigOwned(f"{ref} was not removed", fix="edit engine.json:3")
+        self.asked.append(("remove", ref, by))
         return {"removed": True}
 
-    async def run_job(self, job_id: str, *, by: str) -> Mapping[str, Any]:
-        self.asked.append(("run", job_id, by))
+    async def run(self, ref: str, *, by: str) -> Mapping[str, Any]:
+        self.asked.append(("run", ref, by))
         return {"enqueued": True}
 
 
