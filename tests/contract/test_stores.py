@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.errors import Conflict, InvalidJob, JobNotFound, StoreUnavailable
+from jobs.ids import first_id
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
 from jobs.model import AgentTurn, HeartbeatBeat, Job, StoredJob
 from jobs.schedule import Every
@@ -760,3 +761,76 @@ async def test_a_closed_store_says_so(store: Database) -> None:
         await store.read(jobs.next_due)
     with pytest.raises(StoreUnavailable):
         await put(store, job())
+
+
+# -- limits and looks ----------------------------------------------------------------------
+
+
+def made(ref: str, at: datetime, **more: Any) -> Run:
+    """A run whose id says when it was made, as those of the engine do."""
+    return run(f"{first_id(at)}{ref:0>12}", claimed_at=at, **more)
+
+
+async def test_runs_of_a_day_are_counted_and_what_was_passed_over_is_not(store: Database) -> None:
+    usage = Usage(input_tokens=10, output_tokens=5, cost_usd=0.5)
+    rows = [
+        made("a", NOON - HOUR, status=RunStatus.OK, usage=usage),
+        made("b", NOON, status=RunStatus.OK, usage=usage),
+        made("c", NOON + HOUR, status=RunStatus.FAILED, usage=replace(usage, cost_usd=None)),
+        made("d", NOON + HOUR, status=RunStatus.SKIPPED),
+        made("e", NOON + HOUR, job_id="other", status=RunStatus.RUNNING, usage=usage),
+        made("f", NOON + HOUR, job_id="heartbeat:main", kind="heartbeat", usage=usage),
+    ]
+    await store.write(lambda tx: runs.insert(tx, rows))
+    brief = await store.read(lambda tx: runs.ran_since(tx, NOON, job_id="brief"))
+    assert (brief, await store.read(lambda tx: runs.ran_since(tx, NOON))) == (2, 3)
+    spent = await store.read(lambda tx: runs.used_since(tx, NOON, job_id="brief"))
+    assert spent == (30, 0.5)
+    assert await store.read(lambda tx: runs.used_since(tx, NOON)) == (45, 1.0)
+
+
+async def test_runs_of_a_whole_life_are_counted_whatever_is_kept_of_them(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    await finish(store, ended())
+    assert await store.read(lambda tx: runs.ran_ever(tx, "brief")) == 1
+    assert await store.read(lambda tx: runs.ran_ever(tx, "nobody")) == 0
+
+
+async def test_a_slot_that_has_its_row_keeps_it(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    late = [run("r2", slot=NOON, status=RunStatus.SKIPPED), run("r3", slot=NOON + HOUR)]
+    await store.write(lambda tx: runs.insert_slots(tx, late))
+    assert ids((await page(store)).entries) == ["r3", "r1"]
+
+
+async def test_a_job_that_wants_a_look_is_found_when_its_time_has_come(store: Database) -> None:
+    await put(store, job("a"), job("b"), job("c"))
+    await store.write(lambda tx: jobs.set_state(tx, "a", watch_at=NOON + HOUR))
+    await store.write(lambda tx: jobs.set_state(tx, "b", watch_at=NOON))
+
+    async def wanted(at: datetime) -> list[str]:
+        found = await store.write(lambda tx: jobs.to_watch(tx, at))
+        return [one.job.id for one in found]
+
+    assert await store.read(jobs.next_watch) == NOON
+    assert await wanted(NOON) == ["b"]
+    assert await wanted(NOON + HOUR) == ["b", "a"]
+    await store.write(lambda tx: jobs.set_state(tx, "b", watch_at=None))
+    assert await store.read(jobs.next_watch) == NOON + HOUR
+
+
+async def test_what_lies_over_a_job_comes_back(store: Database) -> None:
+    await put(store, job())
+    overlay = {"by": "ana", "note": "on holiday", "untilMs": 1}
+    columns = {"paused": overlay, "skips": {"1772366400000": "by ana"}, "alarm": {"openMs": 5}}
+    await store.write(lambda tx: jobs.set_state(tx, "brief", **columns))
+    found = await state(store)
+    assert (found.paused, found.skips, found.alarm) == tuple(columns.values())
+    assert await due(store) == []  # it is held
+    await store.write(lambda tx: jobs.set_state(tx, "brief", paused=None, skips=None, alarm=None))
+    found = await state(store)
+    assert (found.paused, found.skips, found.alarm) == (None, {}, {})
+    (row_,) = await store.read(lambda tx: jobs.due(tx, NOON))
+    assert row_.skips is None
