@@ -41,13 +41,12 @@ _COLUMNS: Final = (
     "notes",
 )
 _READ: Final = ", ".join(_COLUMNS)
-_ADD: Final = sa.text(
-    f"INSERT INTO outbox ({_READ}) VALUES ({', '.join(f':{c}' for c in _COLUMNS)})"
+_ADD: Final = (
+    f"INSERT INTO outbox ({_READ}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
     " ON CONFLICT (key) DO NOTHING"
 )
-_MOVE: Final = sa.text(
-    f"UPDATE outbox SET {', '.join(f'{c} = :{c}' for c in _COLUMNS if c != 'key')}"
-    " WHERE key = :key AND state = :was"
+_MOVE: Final = (
+    f"UPDATE outbox SET {', '.join(f'{c} = ?' for c in _COLUMNS)} WHERE key = ? AND state = ?"
 )
 _RECEIVE: Final = "INSERT INTO receipts (delivery_key, chunk, message_id, at) VALUES (?, ?, ?, ?)"
 _OPEN: Final = "('queued', 'sending', 'held')"
@@ -59,7 +58,7 @@ _UNSAID: Final = frozenset({State.FAILED, State.EXPIRED, State.CANCELLED})
 
 def add(tx: Tx, delivery: Delivery) -> Delivery:
     """Accept a message. The same key twice is the first message (channels.md §11)."""
-    if tx.execute(_ADD, _row(delivery)).rowcount:
+    if tx.exec_driver_sql(_ADD, _row(delivery)).rowcount:
         _receive(tx, delivery, (), delivery.created_at)
         return delivery
     known = get(tx, delivery.key)
@@ -86,7 +85,7 @@ def move(tx: Tx, key: str, event: Event, now: datetime, **changes: Any) -> Deliv
     if event is Event.ATTEMPT and current.first_attempt_at is None:
         changes.setdefault("first_attempt_at", now)
     moved = replace(current, state=state, **changes)
-    done = tx.execute(_MOVE, {**_row(moved), "was": current.state.value})
+    done = tx.exec_driver_sql(_MOVE, (*_row(moved), key, current.state.value))
     if not done.rowcount:
         return None
     _receive(tx, moved, current.message_ids, now)
@@ -247,30 +246,31 @@ def _message_ids(tx: Tx, key: str) -> tuple[str, ...]:
     return tuple(row[0] for row in rows)
 
 
-def _row(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "key": delivery.key,
-        "lane": delivery.lane,
-        "state": delivery.state.value,
-        "kind": delivery.kind,
-        "agent_id": delivery.agent_id,
-        "run_id": delivery.run_id,
-        "job_id": delivery.job_id,
-        "route": route_text(delivery.route),
-        "text": delivery.text,
-        "priority": int(delivery.priority),
-        "reason": delivery.reason,
-        "chunks": json.dumps(delivery.chunks) if delivery.chunks else None,
-        "cursor_at": delivery.cursor,
-        "attempts": delivery.attempts,
-        "created_at": ms(delivery.created_at),
-        "expires_at": ms(delivery.expires_at),
-        "next_attempt_at": ms(delivery.next_attempt_at),
-        "first_attempt_at": ms(delivery.first_attempt_at),
-        "ended_at": ms(delivery.ended_at),
-        "last_error": text_of(delivery.last_error),
-        "notes": text_of(delivery.notes),
-    }
+def _row(delivery: Delivery) -> tuple[Any, ...]:
+    """Return the values of `_COLUMNS`, in their order."""
+    return (
+        delivery.key,
+        delivery.lane,
+        delivery.state.value,
+        delivery.kind,
+        delivery.agent_id,
+        delivery.run_id,
+        delivery.job_id,
+        route_text(delivery.route),
+        delivery.text,
+        int(delivery.priority),
+        delivery.reason,
+        json.dumps(delivery.chunks) if delivery.chunks else None,
+        delivery.cursor,
+        delivery.attempts,
+        ms(delivery.created_at),
+        ms(delivery.expires_at),
+        ms(delivery.next_attempt_at),
+        ms(delivery.first_attempt_at),
+        ms(delivery.ended_at),
+        text_of(delivery.last_error),
+        text_of(delivery.notes),
+    )
 
 
 def _delivery(tx: Tx, row: Sequence[Any]) -> Delivery:

@@ -365,7 +365,7 @@ def _plain(value: Any) -> Any:
 def _stored(row: Sequence[Any]) -> StoredJob:
     """Return the job of a row. Raises `InvalidJob` for whatever in it cannot be understood."""
     try:
-        job = codec.job_from_json(json.loads(row[1]))
+        job = codec.job_from_text(row[1])
         # What changes without a new definition stands in columns of its own.
         job = replace(
             job, enabled=bool(row[3]), created_at=instant(row[4]), updated_at=instant(row[5])
