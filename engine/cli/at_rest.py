@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from engine.cli.ask import Line
 from engine.cli.place import Place, shown
@@ -66,9 +68,85 @@ def looked(line: Line, method: str, params: Mapping[str, Any]) -> dict[str, Any]
         return await answer(params)
 
     found = asyncio.run(_with(place, config, ask))
+    _say_so(place)
+    return found
+
+
+class Asked(Protocol):
+    """Who answers a method: the gateway, or its store while it is down."""
+
+    def call(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: timedelta | None = None,
+    ) -> Any:
+        """Return the answer."""
+
+
+class Store:
+    """Answers what is only read, from what was committed last (design.md §5)."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._config = loaded(place)
+
+    def call(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: timedelta | None = None,  # noqa: ARG002 - as a gateway is asked
+    ) -> Any:
+        """Return what the gateway would answer."""
+        return asyncio.run(
+            _with(self._place, self._config, lambda db: self._answer(db, method, params or {}))
+        )
+
+    async def _answer(self, database: Database, method: str, params: Mapping[str, Any]) -> Any:
+        from engine.config import effective
+        from engine.history import History
+        from engine.profiles import roster_of
+        from engine.scheduling import reading
+        from jobs import pages
+        from jobs.store import jobs as job_rows
+
+        default = effective.default_agent(self._config.config)
+        match method:
+            case "cron.list":
+                return await database.read(lambda tx: reading.listing(tx, params, default))
+            case "cron.runs":
+                reading.check_log(params)
+                return await database.read(lambda tx: reading.run_log(tx, params))
+            case "cron.get":
+                stored = await database.read(lambda tx: job_rows.find(tx, str(params["id"])))
+                return pages.wire_job(stored, default_agent=default)
+            case "heartbeat.history":
+                roster = roster_of(self._config.config, self._place.paths, self._place.zone)
+                history = History(database, zone_of=lambda agent: roster.agent(agent).zone)
+                return await history.page(params)
+            case _:
+                raise AssertionError(f"{method} is not answered from the store")
+
+
+@contextmanager
+def reading(line: Line) -> Iterator[Asked]:
+    """The gateway, for reading; where none runs on this home, its store, and that is said."""
+    with ExitStack() as hold:
+        try:
+            asked: Asked = hold.enter_context(line.open())
+        except GatewayDown:
+            if not line.at_home or not line.place.paths.database.exists():
+                raise
+            asked = Store(line.place)
+            _say_so(line.place)
+        yield asked
+
+
+def _say_so(place: Place) -> None:
     where = shown(place.paths.database, place.paths)
     sys.stderr.write(f"The gateway is not running; answered from the store ({where}).\n")
-    return found
 
 
 async def _with(place: Place, config: Loaded, ask: Callable[[Database], Awaitable[T]]) -> T:

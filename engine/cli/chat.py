@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
+from threading import Event as Pause
 from typing import Any, Final
 from uuid import uuid4
 
@@ -237,7 +239,7 @@ def inbox(
             click.echo("Nothing unseen." if unseen else "The inbox is empty.")
         _ack(client, letters, wanted=ack)
         if follow:
-            _follow(client, line, params, letters, ack=ack)
+            _Follower(line, params, letters, ack=ack).go_on(client)
 
 
 def _show(line: Line, letters: list[Mapping[str, Any]]) -> None:
@@ -264,27 +266,47 @@ def _ack(client: Client, letters: list[Mapping[str, Any]], *, wanted: bool) -> N
         client.call("inbox.ack", {"ids": ids})
 
 
-def _follow(
-    client: Client,
-    line: Line,
-    params: dict[str, Any],
-    letters: list[Mapping[str, Any]],
-    *,
-    ack: bool,
-) -> None:
-    """Print what arrives until the person has had enough or the gateway leaves."""
-    printed = {letter["id"] for letter in letters}
-    newest = letters[-1]["id"] if letters else None
-    while True:
-        next(client.events(_STIRS, timeout=_LOOK), None)
-        asked = {**params, "after": newest} if newest is not None else params
+class _Follower:
+    """Prints what arrives until the person has had enough, whatever becomes of the gateway."""
+
+    def __init__(
+        self,
+        line: Line,
+        params: Mapping[str, Any],
+        letters: list[Mapping[str, Any]],
+        *,
+        ack: bool,
+    ) -> None:
+        self._line = line
+        self._params = params
+        self._ack = ack
+        self._printed = {letter["id"] for letter in letters}
+        self._newest = letters[-1]["id"] if letters else None
+
+    def go_on(self, client: Client) -> None:
+        """Follow over this connection, and over a new one each time the gateway comes back."""
+        self._until_it_leaves(client)
+        while True:
+            Pause().wait(_LOOK.total_seconds())
+            self._line.place.__dict__.pop("owner", None)  # the next one may have another port
+            with suppress(GatewayDown), self._line.open() as again:
+                sys.stderr.write("The gateway is back.\n")
+                self._until_it_leaves(again)
+
+    def _until_it_leaves(self, client: Client) -> None:
         try:
-            answer = client.call("inbox.list", asked)
+            while True:
+                next(client.events(_STIRS, timeout=_LOOK), None)
+                self._look(client)
         except GatewayDown as down:
-            raise GatewayDown("the gateway has left", why=down.why, fix=down.fix) from down
-        fresh = [m for m in reversed(answer.get("messages") or ()) if m["id"] not in printed]
-        _show(line, fresh)
+            sys.stderr.write(f"The gateway has left; waiting for it ({down.why or down.what}).\n")
+
+    def _look(self, client: Client) -> None:
+        after = {} if self._newest is None else {"after": self._newest}
+        answer = client.call("inbox.list", {**self._params, **after})
+        fresh = [m for m in reversed(answer.get("messages") or ()) if m["id"] not in self._printed]
+        _show(self._line, fresh)
         sys.stdout.flush()
-        _ack(client, fresh, wanted=ack)
-        printed |= {letter["id"] for letter in fresh}
-        newest = fresh[-1]["id"] if fresh else newest
+        _ack(client, fresh, wanted=self._ack)
+        self._printed |= {letter["id"] for letter in fresh}
+        self._newest = fresh[-1]["id"] if fresh else self._newest

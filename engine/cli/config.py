@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from engine import __version__
+from engine.cli import complete
 from engine.cli.app import Group, here
 from engine.cli.ending import dumped
 from engine.cli.place import Place, shown
@@ -96,7 +97,7 @@ def _jobs_check(at: Place) -> JobsCheck:
 
 
 @group.command(epilog="Example: engine config get agents.defaults.heartbeat.every --default")
-@click.argument("path")
+@click.argument("path", shell_complete=complete.config_keys)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for plain values too.")
 @click.option("--default", "with_default", is_flag=True, help="The default, when it is not set.")
 @click.pass_context
@@ -145,7 +146,7 @@ def _unset(at: Place, path: str, *, with_default: bool) -> int:
 
 
 @group.command(epilog="Example: engine config schema agents.defaults.heartbeat.every")
-@click.argument("path", required=False)
+@click.argument("path", required=False, shell_complete=complete.config_keys)
 @click.pass_context
 def schema(ctx: click.Context, /, path: str | None) -> None:
     """JSON Schema of the file, or what is known about one key."""
@@ -168,7 +169,7 @@ def schema(ctx: click.Context, /, path: str | None) -> None:
 
 
 @group.command("set", epilog="Example: engine config set agents.defaults.heartbeat.target last")
-@click.argument("path")
+@click.argument("path", shell_complete=complete.config_keys)
 @click.argument("value")
 @click.option("--strict-json", "--json", "strict", is_flag=True, help="VALUE must be JSON5.")
 @click.option("--merge", is_flag=True, help="Merge an object into the one that is there.")
@@ -246,7 +247,7 @@ def _entries(value: Any) -> set[str]:
 
 
 @group.command(epilog="Example: engine config unset agents.defaults.heartbeat.target")
-@click.argument("path")
+@click.argument("path", shell_complete=complete.config_keys)
 @click.option("--replace", is_flag=True, help="Allow it to drop entries.")
 @click.option("--dry-run", is_flag=True, help="Check and write nothing.")
 @click.pass_context

@@ -10,6 +10,8 @@ from typing import Any, Final
 import click
 
 from engine.cli import (
+    at_rest,
+    complete,
     cron_audit,
     cron_config,
     cron_control,
@@ -71,14 +73,16 @@ def add(line: Line, schedule: str | None, message_text: str | None, **given: Any
     with line.open() as client:
         stored = client.call("cron.add", job, timeout=line.timeout)
         click.echo(dumped(stored))
-        _remarks(client, stored.get("job", stored), asked=job)
+        added = stored.get("job", stored)
+        _remarks(client, added, asked=job)
+        _remark_on_name(client, added)
 
 
 group.add_command(add, "create")
 
 
 @group.command(epilog="Example: engine cron edit morning --cron '0 8 * * *' --tz Europe/Berlin")
-@click.argument("job")
+@click.argument("job", shell_complete=complete.jobs)
 @cron_flags.edit_flags
 @gateway_options()
 def edit(line: Line, job: str, **given: Any) -> None:
@@ -92,7 +96,7 @@ def edit(line: Line, job: str, **given: Any) -> None:
 
 
 @group.command(epilog="Example: engine cron enable morning")
-@click.argument("job")
+@click.argument("job", shell_complete=complete.jobs)
 @gateway_options()
 def enable(line: Line, job: str) -> None:
     """Switch a job on."""
@@ -100,7 +104,7 @@ def enable(line: Line, job: str) -> None:
 
 
 @group.command(epilog="Example: engine cron disable morning")
-@click.argument("job")
+@click.argument("job", shell_complete=complete.jobs)
 @gateway_options()
 def disable(line: Line, job: str) -> None:
     """Switch a job off; it keeps its history."""
@@ -117,7 +121,7 @@ def _switch(line: Line, job: str, *, on: bool) -> None:
 
 
 @group.command("rm", epilog="Example: engine cron rm morning")
-@click.argument("job")
+@click.argument("job", shell_complete=complete.jobs)
 @gateway_options()
 def remove(line: Line, job: str) -> int:
     """Remove a job; its runs stay on record."""
@@ -132,7 +136,7 @@ group.add_command(remove, "delete")
 
 
 @group.command(epilog="Example: engine cron run morning --wait")
-@click.argument("job")
+@click.argument("job", shell_complete=complete.jobs)
 @click.option("--due", is_flag=True, help="Only if it is due.")
 @click.option("--wait", is_flag=True, help="Wait for the end; status 0 only if it succeeded.")
 @click.option("--wait-timeout", metavar="SPAN", default="10m", show_default=True)
@@ -201,7 +205,7 @@ def listing(line: Line, everything: bool, agent_id: str | None) -> None:
         params["includeSystem"] = True
     if agent_id:
         params["agentId"] = agent_id
-    with line.open() as client:
+    with at_rest.reading(line) as client:
         answer = _whole_list(client, params)
     if line.as_json:
         click.echo(dumped(answer))
@@ -217,7 +221,7 @@ def listing(line: Line, everything: bool, agent_id: str | None) -> None:
     show_table(JOB_HEAD, rows, keep=1, spare=JOB_SPARE)
 
 
-def _whole_list(client: Client, params: Mapping[str, Any]) -> dict[str, Any]:
+def _whole_list(client: at_rest.Asked, params: Mapping[str, Any]) -> dict[str, Any]:
     """All pages as one; a list that changes meanwhile is still each job once."""
     jobs: dict[str, Any] = {}
     previews: dict[str, Any] = {}
@@ -239,27 +243,27 @@ def _whole_list(client: Client, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @group.command(epilog="Example: engine cron show morning")
-@click.argument("job")
+@click.argument("job", shell_complete=complete.jobs)
 @gateway_options()
 def show(line: Line, job: str) -> None:
     """One job in words; an exact name does too."""
-    with line.open() as client:
+    with at_rest.reading(line) as client:
         stored = _find(client, job)
     now, where = SystemClock().now(), zone(line.place.zone)
     line.show(stored, lambda told: facts(job_facts(told, where, now)))
 
 
 @group.command(epilog="Example: engine cron get morning")
-@click.argument("job")
+@click.argument("job", shell_complete=complete.jobs)
 @gateway_options()
 def get(line: Line, job: str) -> None:
     """One job as stored, in JSON."""
-    with line.open() as client:
+    with at_rest.reading(line) as client:
         click.echo(dumped(_find(client, job)))
 
 
 @group.command(epilog="Example: engine cron runs morning --limit 5")
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=complete.jobs)
 @click.option("--id", "flag_job", metavar="JOB", help="The same as the argument.")
 @click.option("--run-id", metavar="ID", help="One run.")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
@@ -279,7 +283,7 @@ def runs(line: Line, job: str | None, flag_job: str | None, human: bool, **given
         "sort_dir": "sortDir",
     }
     params = {spelled.get(k, k): v for k, v in given.items() if v is not None}
-    with line.open() as client:
+    with at_rest.reading(line) as client:
         params |= {"id": _log_id(client, ref)} if ref else {"scope": "all"}
         answer = client.call("cron.runs", params, timeout=line.timeout)
     if line.as_json or not human:
@@ -349,17 +353,17 @@ def coming(
 # -- parts -----------------------------------------------------------------------------------
 
 
-def _id(client: Client, ref: str) -> str:
+def _id(client: at_rest.Asked, ref: str) -> str:
     """The id behind an id, a config key or an exact name; the gateway knows all three."""
     return str(_find(client, ref)["id"])
 
 
-def _find(client: Client, ref: str) -> Mapping[str, Any]:
+def _find(client: at_rest.Asked, ref: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = client.call("cron.get", {"id": ref})
     return found
 
 
-def _log_id(client: Client, ref: str) -> str:
+def _log_id(client: at_rest.Asked, ref: str) -> str:
     """As `_id`; a removed job still has a log under its id."""
     try:
         return _id(client, ref)
@@ -375,6 +379,13 @@ def _warn_of_shell(payload: Mapping[str, Any]) -> None:
 def _remarks(client: Client, job: Mapping[str, Any], *, asked: Mapping[str, Any]) -> None:
     status = _quietly(lambda: client.call("cron.status"), default={})
     for remark in cron_remarks.of_job(job, asked, status, SystemClock().now()):
+        click.echo(remark, err=True)
+
+
+def _remark_on_name(client: Client, added: Mapping[str, Any]) -> None:
+    params = {"query": added.get("name"), "includeDisabled": True, "compact": True}
+    page = _quietly(lambda: client.call("cron.list", params), default={})
+    for remark in cron_remarks.of_name(added, page.get("jobs") or ()):
         click.echo(remark, err=True)
 
 

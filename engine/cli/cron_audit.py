@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from engine.cli import complete
 from engine.cli.app import here
 from engine.cli.ending import dumped
 from engine.cli.progress import Progress
@@ -32,7 +33,7 @@ _WHY: Final = {
 
 
 @click.command("audit", epilog="Example: engine cron audit --since 30d")
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=complete.jobs)
 @click.option(
     "--since", metavar="WHEN", default="7d", show_default=True, help="An instant, or how long ago."
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from engine.cli import complete
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.render import show_table, stamp
@@ -134,7 +135,7 @@ def adopt(line: Line, key: str) -> None:
 
 
 @click.command(epilog="Example: engine cron eject report >> jobs.json5")
-@click.argument("job")
+@click.argument("job", shell_complete=complete.jobs)
 @gateway_options()
 def eject(line: Line, job: str) -> None:
     """Print a job as the entry that declares it in the config."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from engine.cli import complete
 from engine.cli.ask import Line, gateway_options
 from engine.cli.render import stamp
 from engine.clock import SystemClock
@@ -35,7 +36,7 @@ def _instant(text: str, line: Line, now: datetime) -> int:
 
 
 @click.command(epilog="Example: engine cron pause morning --until 2026-12-27 --note holidays")
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=complete.jobs)
 @click.option("--tag", metavar="TAG", help="All jobs with this tag.")
 @click.option("--all", "everything", is_flag=True, help="All jobs.")
 @click.option("--note", metavar="TEXT", help="Why; it stands in the list and on the slots.")
@@ -60,7 +61,7 @@ def pause(
 
 
 @click.command(epilog="Example: engine cron resume morning")
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=complete.jobs)
 @click.option("--tag", metavar="TAG", help="All jobs with this tag.")
 @click.option("--all", "everything", is_flag=True, help="All jobs.")
 @gateway_options()
@@ -76,7 +77,7 @@ def _names(what: str, told: Mapping[str, Any], nothing: str) -> str:
 
 
 @click.command(epilog="Example: engine cron skip morning --note 'public holiday'")
-@click.argument("job")
+@click.argument("job", shell_complete=complete.jobs)
 @click.option("--count", type=click.IntRange(1, 100), default=1, show_default=True)
 @click.option("--note", metavar="TEXT", help="Why; it stands on the slot.")
 @click.option("--undo", is_flag=True, help="Leave nothing out after all.")
@@ -113,7 +114,7 @@ def _cancelled(told: Mapping[str, Any]) -> str:
 
 
 @click.command(epilog="Example: engine cron backfill report --from 2026-11-01 --to 2026-11-07")
-@click.argument("job")
+@click.argument("job", shell_complete=complete.jobs)
 @click.option("--from", "begin", metavar="WHEN", required=True, help="First instant.")
 @click.option("--to", "end", metavar="WHEN", help="Last instant; now otherwise.")
 @click.option("--policy", type=click.Choice(["missing", "all"]), default="missing")

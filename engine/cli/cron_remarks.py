@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -44,6 +44,14 @@ def of_job(
             yield f"warning: that is {turns} agent turns a day"
     if not status.get("enabled", True):
         yield _OFF
+
+
+def of_name(job: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Say that a name does not name one job any more."""
+    name = job.get("name")
+    same = [str(one["id"]) for one in others if one.get("name") == name and one["id"] != job["id"]]
+    if same:
+        yield f'note: there is another job named "{name}": {", ".join(same)}; name them by id'
 
 
 def _of_schedule(job: Mapping[str, Any], wish: Mapping[str, Any], tz: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from engine.cli import heartbeat_last, offline
+from engine.cli import at_rest, heartbeat_last, offline
 from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.record import record_sentence
@@ -77,7 +77,8 @@ def history(
     params |= {key: value for key, value in given.items() if value}
     if since is not None:
         params["sinceMs"] = since_ms(since, now, line.place.zone)
-    answer = line.call("heartbeat.history", params)
+    with at_rest.reading(line) as asked:
+        answer = asked.call("heartbeat.history", params, timeout=line.timeout)
     line.show(answer, lambda told: _history_words(told, zone(line.place.zone), now))
 
 

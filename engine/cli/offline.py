@@ -116,6 +116,21 @@ def known_agents(file: Path) -> list[str]:
             raise _unreadable(file, error) from error
 
 
+def job_names(file: Path) -> list[str]:
+    """What cron jobs can be called by: a name of their own, else the id."""
+    if not file.is_file():
+        return []
+    with closing(_opened(file)) as db:
+        try:
+            rows = db.execute(
+                "SELECT CASE count(*) WHEN 1 THEN name ELSE group_concat(id, char(10)) END"
+                " FROM jobs WHERE kind = 'cron' GROUP BY name ORDER BY name"
+            )
+            return [name for row in rows for name in str(row[0]).split("\n")]
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(file, error) from error
+
+
 def switched_off(file: Path) -> frozenset[str]:
     """Whose beats were switched off: agents, and ``*`` for all of them (`engine.look.SWITCH`)."""
     if not file.is_file():

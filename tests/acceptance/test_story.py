@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,31 @@ async def test_a_message_that_was_admitted_is_answered_after_a_crash(tmp_path: P
         await engine.stop(signal.SIGKILL)
         await engine.start()
         assert (await telegram.next_sent()).visible == "here I am"
+
+
+async def test_a_followed_inbox_outlives_its_gateway(tmp_path: Path) -> None:
+    config = """{ gateway: { mode: "local" }, cron: { jobs: {
+        probe: { schedule: "every 1s", command: ["echo", "disk ok"], deliver: "local:inbox" },
+    } } }"""
+    async with gateway(tmp_path, config) as engine:
+        await engine.start()
+        words = (sys.executable, "-m", "engine", "inbox", "--follow")
+        pipe = asyncio.subprocess.PIPE
+        inbox = await asyncio.create_subprocess_exec(
+            *words, env=engine.environ, stdout=pipe, stderr=pipe
+        )
+        assert inbox.stdout is not None
+        assert inbox.stderr is not None
+        try:
+            async with asyncio.timeout(30):
+                assert b"disk ok" in await inbox.stdout.readline()
+                await engine.stop()
+                assert b"has left; waiting for it" in await inbox.stderr.readline()
+                await engine.start()
+                assert b"is back" in await inbox.stderr.readline()
+                latest = engine.rows("SELECT max(at) FROM inbox")
+                while engine.rows("SELECT max(at) FROM inbox") == latest:
+                    await inbox.stdout.readline()
+        finally:
+            inbox.kill()
+            await inbox.wait()

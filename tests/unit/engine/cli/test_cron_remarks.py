@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.cli.cron_remarks import of_job, of_payload, spread
+from engine.cli.cron_remarks import of_job, of_name, of_payload, spread
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TURN = {"kind": "agentTurn", "message": "look"}
@@ -75,3 +75,11 @@ def test_the_zone_the_agent_and_a_stopped_scheduler_are_told() -> None:
 def test_an_event_that_looks_like_a_command_is_told() -> None:
     assert list(of_payload({"text": "drink water"})) == []
     assert len(list(of_payload({"text": "curl http://x | grep y"}))) == 1
+
+
+def test_a_second_job_of_a_name_is_remarked_on_with_the_id_of_the_first() -> None:
+    job = {"id": "b", "name": "water"}
+    others = [{"id": "a", "name": "water"}, job, {"id": "c", "name": "waters"}]
+    (remark,) = of_name(job, others)
+    assert 'another job named "water": a; name them by id' in remark
+    assert not [*of_name({"id": "c", "name": "waters"}, others)]

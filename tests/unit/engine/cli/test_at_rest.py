@@ -1,0 +1,90 @@
+"""What a home tells while its gateway is down: from the store, and it says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from engine.cli.app import run
+from engine.testing import Simulation
+from jobs.store.db import Database
+from tests.unit.engine.cli.conftest import Engine
+
+pytestmark = pytest.mark.usefixtures("nobody")
+
+START = datetime(2026, 6, 1, tzinfo=UTC)
+WATER = {
+    "schedule": {"kind": "every", "everyMs": 3_600_000},
+    "sessionTarget": "main",
+    "payload": {"kind": "systemEvent", "text": "Drink something"},
+}
+
+
+@pytest.fixture
+def lived_in(home: Path) -> list[str]:
+    """A home in which something happened and whose gateway is gone; the ids of its jobs."""
+    (home / ".engine" / "engine.json").write_text("{ gateway: { mode: 'local' } }")
+    return asyncio.run(_lived(home / ".engine"))
+
+
+async def _lived(state: Path) -> list[str]:
+    database = await Database.open(state / "state.db")
+    async with Simulation(
+        state / "engine.json", start=START, zone="UTC", database=database, checklist="- look\n"
+    ) as sim:
+        names = ("water", "plants", "plants")
+        ids = [
+            (await sim.engine.scheduling.add({**WATER, "name": name}, by="cli"))["id"]
+            for name in names
+        ]
+        await sim.until("2026-06-01 02:00")
+    await database.close()
+    return [str(one) for one in ids]
+
+
+def test_jobs_runs_and_beats_are_told_from_the_store_and_that_is_said(
+    engine: Engine, lived_in: list[str]
+) -> None:
+    for words, expected in (
+        (("cron", "list"), lived_in[0]),
+        (("cron", "show", "water"), "every 1h"),
+        (("cron", "get", "water"), lived_in[0]),
+        (("cron", "runs", "water", "--human"), "by its beat"),
+        (("heartbeat", "history"), "2026-06-01"),
+    ):
+        told = engine(*words)
+        assert told.status == 0, told.err
+        assert expected in told.out
+        assert "The gateway is not running; answered from the store" in told.err
+    assert json.loads(engine("cron", "list", "--json").out)["total"] == 3
+
+
+def test_another_gateway_is_not_answered_for(engine: Engine, lived_in: list[str]) -> None:
+    told = engine("cron", "list", "--url", "ws://127.0.0.1:1", "--token", "x")
+    assert told.status == 3
+    assert told.out == ""
+
+
+def offered(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> set[str]:
+    """What the shell shows after these words and a tab."""
+    monkeypatch.setenv("_ENGINE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    monkeypatch.setenv("COMP_WORDS", words)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        run([])
+    return {line.removeprefix("plain,") for line in capsys.readouterr().out.split()}
+
+
+def test_completion_offers_the_jobs_of_the_home_and_the_keys_of_its_config(
+    lived_in: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert offered("engine cron show w", monkeypatch, capsys) == {"water"}
+    assert offered("engine cron rm ", monkeypatch, capsys) == {"water", *lived_in[1:]}
+    assert "gateway.port" in offered("engine config get gateway.po", monkeypatch, capsys)
