@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.agents.base import Sleep
 from engine.agents.command import CommandBackend
@@ -12,6 +13,7 @@ from engine.agents.factory import OFFLINE, AgentFactory
 from engine.agents.offline import ScriptEntry, read_script
 from engine.agents.provider import Price, Provider
 from engine.config import json5
+from engine.config.models import aliases
 from jobs.errors import InvalidInput
 
 if TYPE_CHECKING:  # the schema is slow to import, and only its shape is needed
@@ -31,7 +33,7 @@ def factory_of(config: Config, *, sleep: Sleep, folder: Path) -> AgentFactory:
     )
     return AgentFactory(
         providers={
-            name: provider_of(name, values)
+            name: provider_of(name, values, config.agents.defaults.models)
             for name, values in config.models.providers.items()
             if name != OFFLINE or values.base_url
         },
@@ -40,6 +42,7 @@ def factory_of(config: Config, *, sleep: Sleep, folder: Path) -> AgentFactory:
             for name, values in config.agents.defaults.cli_backends.items()
         },
         script=script,
+        aliases=aliases(config),
         sleep=sleep,
     )
 
@@ -63,8 +66,10 @@ def load_script(path: Path) -> tuple[ScriptEntry, ...]:
     return read_script(document.root.plain(), origin=path.name)
 
 
-def provider_of(name: str, values: models.Provider) -> Provider:
-    """Return one provider's values."""
+def provider_of(
+    name: str, values: models.Provider, asked: Mapping[str, agents.ModelEntry] | None = None
+) -> Provider:
+    """Return one provider's values; ``asked`` is what the agents want of models, by ref."""
     limits = {one.id: one.max_tokens or values.max_tokens for one in values.models}
     return Provider(
         id=name,
@@ -83,7 +88,28 @@ def provider_of(name: str, values: models.Provider) -> Provider:
         },
         max_tokens={model: limit for model, limit in limits.items() if limit},
         require_finish_reason=values.require_finish_reason,
+        headers={header: value.reveal() for header, value in values.headers.items()},
+        params=values.params,
+        timeout=timedelta(seconds=values.timeout_seconds) if values.timeout_seconds else None,
+        own=_own(name, values, asked or {}),
     )
+
+
+def _own(
+    name: str, values: models.Provider, asked: Mapping[str, agents.ModelEntry]
+) -> dict[str, dict[str, Any]]:
+    """What single models say otherwise than their provider; what an agent asks for goes first."""
+    own: dict[str, dict[str, Any]] = {}
+    for one in values.models:
+        said = {"api": one.api, "base_url": one.base_url, "headers": one.headers}
+        own[one.id] = {key: value for key, value in said.items() if value}
+        own[one.id]["params"] = one.params
+    for ref, entry in asked.items():
+        provider, _, model = ref.partition("/")
+        if provider == name and entry.params:
+            mine = own.setdefault(model, {})
+            mine["params"] = {**mine.get("params", {}), **entry.params}
+    return own
 
 
 def backend_of(name: str, values: agents.CliBackend) -> CommandBackend:

@@ -38,8 +38,10 @@ class AgentFactory:
         providers: Mapping[str, Provider],
         backends: Mapping[str, CommandBackend],
         script: Sequence[ScriptEntry] = (),
+        aliases: Mapping[str, str] | None = None,  # short names of refs
         sleep: Sleep,
     ) -> None:
+        self._aliases = aliases or {}
         self._providers = providers
         self._backends = backends
         self._sleep = sleep
@@ -79,7 +81,8 @@ class AgentFactory:
         return agent
 
     def _part(self, ref: str) -> Agent | Candidate:
-        name, _, model = ref.strip().partition("/")
+        ref = ref.strip()
+        name, _, model = self._aliases.get(ref, ref).partition("/")
         # The built-in answers unless the operator gave the name to a real server.
         if name == OFFLINE and not model:
             return self._offline
@@ -87,7 +90,7 @@ class AgentFactory:
             return CommandAgent(backend, model=model or None, lock=self._locks[name])
         if provider := self._providers.get(name):
             if model:
-                return Candidate(provider=provider, model=model)
+                return Candidate(provider=provider.serving(model), model=model)
             raise _unknown(ref, "it names a provider and no model", f"write {name}/<model>")
         known = ", ".join(sorted({*self._providers, *self._backends, OFFLINE}))
         raise _unknown(

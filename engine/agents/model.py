@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from engine.agents.base import AgentFailure, FailureClass, Sleep, TurnReply, TurnRequest
 from engine.agents.envelope import completed
 from engine.agents.model_turn import Library, ModelTurn
-from engine.agents.provider import Candidate, Provider
+from engine.agents.provider import ANTHROPIC, APIS, RESPONSES, Candidate, Provider
 
 SDK_RETRIES: Final = 2
 _EFFORTS: Final = frozenset({"minimal", "low", "medium", "high", "xhigh", "max"})
@@ -90,6 +90,13 @@ class ModelAgent:
         settings: dict[str, Any] = {"max_retries": self._sdk_retries if last else 0}
         if limit := candidate.provider.max_tokens.get(candidate.model):
             settings["max_tokens"] = limit
+        provider = candidate.provider
+        if provider.timeout is not None:
+            settings["timeout"] = provider.timeout.total_seconds()
+        if provider.headers:
+            settings["extra_headers"] = dict(provider.headers)
+        if provider.params:
+            settings["extra_body"] = dict(provider.params)
         if request.thinking == "off":
             settings["thinking"] = False
         elif request.thinking == "ultra":
@@ -111,16 +118,26 @@ class ModelAgent:
 
 
 def _is_anthropic(provider: Provider) -> bool:
-    return provider.api.startswith("anthropic")
+    return provider.api == ANTHROPIC
 
 
 def _build(library: Library, candidate: Candidate) -> Any:
     """Build the library's model; in a thread, as it imports the provider's SDK."""
-    if _is_anthropic(candidate.provider):
+    provider = candidate.provider
+    if provider.api not in APIS:
+        raise AgentFailure(
+            FailureClass.INVALID,
+            f"{candidate.ref}: api {provider.api!r} is not spoken here. Fix: set api of"
+            f" models.providers.{provider.id} to {', '.join(APIS[:-1])} or {APIS[-1]}",
+        )
+    if _is_anthropic(provider):
         return _anthropic(candidate)
+    if provider.api == RESPONSES:
+        from pydantic_ai.models.openai import OpenAIResponsesModel
+
+        return OpenAIResponsesModel(candidate.model, provider=_openai_access(provider))
     from pydantic_ai.models.openai import OpenAIChatModel
 
-    provider = candidate.provider
     access = _openai_access(provider)
     profile = library.profiles.merge_profile(
         access.model_profile(candidate.model),

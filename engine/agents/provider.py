@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
 
 from jobs.ledger import Usage
+
+COMPLETIONS: Final = "openai-completions"
+RESPONSES: Final = "openai-responses"
+ANTHROPIC: Final = "anthropic-messages"
+APIS: Final = (COMPLETIONS, RESPONSES, ANTHROPIC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +40,23 @@ class Provider:
     """One entry of ``models.providers``, as values."""
 
     id: str
-    api: str = "openai-completions"  # openai-completions | anthropic-messages
+    api: str = "openai-completions"  # one of `APIS`
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     prices: Mapping[str, Price] = field(default_factory=dict)  # by model name
     max_tokens: Mapping[str, int] = field(default_factory=dict)  # by model name
     require_finish_reason: bool = True  # the opt-out of libraries.md's first trap
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a credential
+    params: Mapping[str, Any] = field(default_factory=dict)  # put into the body as they are
+    timeout: timedelta | None = None  # of one request
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)  # by model name
+
+    def serving(self, model: str) -> Provider:
+        """Return the provider as this model of it wants to be asked."""
+        own = dict(self.own.get(model, {}))
+        for name in ("headers", "params"):
+            own[name] = {**getattr(self, name), **own.get(name, {})}
+        return replace(self, own={}, **own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

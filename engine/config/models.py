@@ -22,6 +22,8 @@ class Fault:
 
 def fault(ref: str, config: Config) -> Fault | None:
     """Return what is wrong with `provider/model`, a CLI backend's id or `offline`."""
+    if ref.strip() in aliases(config):
+        return None
     provider, slash, model = ref.strip().partition("/")
     providers, backends = config.models.providers, config.agents.defaults.cli_backends
     if provider in backends or (provider == OFFLINE and not model):
@@ -40,6 +42,12 @@ def fault(ref: str, config: Config) -> Fault | None:
     return Fault(
         f'models.providers has no "{provider}" ({there}); add models.providers.{provider}', False
     )
+
+
+def aliases(config: Config) -> dict[str, str]:
+    """Return the short names of models: `agents.defaults.models.<ref>.alias`."""
+    entries = config.agents.defaults.models.items()
+    return {entry.alias: ref for ref, entry in entries if entry.alias}
 
 
 def ref_fault(ref: str, config: Config) -> str:

@@ -79,6 +79,7 @@ _STEPS: Final[tuple[Callable[[Check], None], ...]] = (
     heartbeats.blocks,
     heartbeats.recipients,
     heartbeats.shadows,
+    models.apis,
     models.refs,
     _bindings,
     channels.accounts,

@@ -88,3 +88,45 @@ def test_a_script_that_cannot_be_read_is_named(tmp_path: Path, text: str | None,
         path.write_text(text)
     with pytest.raises(InvalidInput, match=told):
         load_script(path)
+
+
+def test_a_model_is_asked_as_it_its_provider_and_the_agents_say() -> None:
+    found = config(
+        models={
+            "providers": {
+                "lab": {
+                    "baseUrl": "http://127.0.0.1:9/v1",
+                    "headers": {"X-Team": "ops", "X-Zone": "a"},
+                    "params": {"top_p": 0.5, "seed": 1},
+                    "timeoutSeconds": 40,
+                    "models": [
+                        {
+                            "id": "big",
+                            "api": "openai-responses",
+                            "baseUrl": "http://127.0.0.1:10/v1",
+                            "headers": {"X-Zone": "b"},
+                            "params": {"seed": 2},
+                        }
+                    ],
+                }
+            }
+        },
+        agents={"defaults": {"models": {"lab/big": {"params": {"temperature": 0.2}}}}},
+    )
+    provider = provider_of("lab", found.models.providers["lab"], found.agents.defaults.models)
+    big, other = provider.serving("big"), provider.serving("other")
+    assert (big.api, big.base_url) == ("openai-responses", "http://127.0.0.1:10/v1")
+    assert big.headers == {"X-Team": "ops", "X-Zone": "b"}
+    assert big.params == {"top_p": 0.5, "seed": 2, "temperature": 0.2}
+    assert big.timeout == timedelta(seconds=40)
+    assert (other.api, other.base_url) == ("openai-completions", "http://127.0.0.1:9/v1")
+    assert other.headers == {"X-Team": "ops", "X-Zone": "a"}
+    assert other.params == {"top_p": 0.5, "seed": 1}
+
+
+def test_a_short_name_is_its_model(tmp_path: Path) -> None:
+    agents = {"defaults": {"models": {"local/big": {"alias": "gx"}}}}
+    factory = factory_of(config(models=MODELS, agents=agents), sleep=at_once, folder=tmp_path)
+    agent = factory.build("gx")
+    assert isinstance(agent, ModelAgent)
+    assert [one.ref for one in agent.candidates] == ["local/big"]

@@ -445,6 +445,39 @@ async def test_the_output_limit_is_sent() -> None:
     assert body.get("max_completion_tokens", body.get("max_tokens")) == 500
 
 
+async def test_headers_and_parameters_of_the_config_are_sent() -> None:
+    async with (
+        OpenAIServer() as server,
+        agent_on(server, headers={"X-Team": "ops"}, params={"top_p": 0.5}) as agent,
+    ):
+        await agent.answer(turn())
+    (asked,) = server.requests
+    assert asked["headers"]["x-team"] == "ops"
+    assert asked["body"]["top_p"] == 0.5
+
+
+async def test_a_provider_may_speak_responses() -> None:
+    said = {"type": "output_text", "text": "hello", "annotations": []}
+    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed"}
+    body = {
+        "id": "r", "object": "response", "created_at": 1, "model": "m0", "status": "completed",
+        "output": [{**message, "content": [said]}], "tools": [], "tool_choice": "auto",
+        "parallel_tool_calls": True,
+    }  # fmt: skip
+    async with (
+        OpenAIServer(Plan(body=body)) as server,
+        agent_on(server, api="openai-responses") as agent,
+    ):
+        assert (await agent.answer(turn())).payloads == ("hello",)
+    assert server.requests[0]["path"].endswith("/responses")
+
+
+async def test_an_api_nobody_speaks_is_refused_in_words() -> None:
+    failure = await failure_of(api="ollama")
+    assert failure.failure is FailureClass.INVALID
+    assert failure.message.startswith("p0/m0: api 'ollama' is not spoken here. Fix: set api of")
+
+
 async def test_a_missing_extra_names_the_command_that_mends_it() -> None:
     def load() -> Library:
         raise ImportError("No module named 'pydantic_ai'", name="pydantic_ai")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from engine.agents import provider
+from engine.config.checks import models
 from engine.config.load import Loaded, load
 from engine.config.models import fault
 from engine.config.schema import Config
@@ -81,3 +83,39 @@ def test_a_provider_that_is_missing_is_a_warning_for_a_config_from_elsewhere_loa
     (note,) = loaded(tmp_path, {"defaults": {"model": "anthropic/claude"}}).notes
     assert (note.code, note.level) == ("runner.model_unknown", "warning")
     assert "add models.providers.anthropic" in note.message
+
+
+# -- short names and dialects ----------------------------------------------------------------
+
+LAB = {"baseUrl": "http://127.0.0.1:9/v1"}
+
+
+def with_lab(tmp_path: Path, lab: dict[str, Any], **defaults: Any) -> Loaded:
+    values = {"models": {"providers": {"lab": {**LAB, **lab}}}, "agents": {"defaults": defaults}}
+    return load(tmp_path / "engine.json", {}, raw=json.dumps(values).encode())
+
+
+def test_a_short_name_names_its_model(tmp_path: Path) -> None:
+    entries = {"lab/gpt-x": {"alias": "gx"}}
+    assert with_lab(tmp_path, {}, model={"primary": "gx"}, models=entries).notes == ()
+    with pytest.raises(ConfigInvalid):
+        with_lab(tmp_path, {}, model={"primary": "gy"}, models=entries)
+
+
+@pytest.mark.parametrize("api", provider.APIS)
+def test_what_is_spoken_is_no_note(tmp_path: Path, api: str) -> None:
+    assert with_lab(tmp_path, {"api": api}).notes == ()
+
+
+def test_what_only_the_reference_speaks_is_told(tmp_path: Path) -> None:
+    (note,) = with_lab(tmp_path, {"models": [{"id": "x", "api": "ollama"}]}).notes
+    assert (note.code, note.path) == ("runner.api_unknown", "models.providers.lab.models[0].api")
+
+
+def test_what_nobody_speaks_is_refused_with_what_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match='did you mean "openai-completions"'):
+        with_lab(tmp_path, {"api": "openai-completion"})
+
+
+def test_the_check_and_the_agents_speak_the_same() -> None:
+    assert models.APIS == provider.APIS
