@@ -228,6 +228,9 @@ def _pause_before_retry(failure: AgentFailure) -> timedelta | None:
     return asked if asked <= RETRY_AFTER_MOST else None
 
 
+_NO_END: Final = frozenset({"incomplete", "in_progress", "queued"})
+
+
 def _why_cut(response: Any) -> str | None:
     match response.finish_reason:
         case "length":
@@ -238,7 +241,9 @@ def _why_cut(response: Any) -> str | None:
         case "content_filter":
             return "the provider's content filter stopped the answer"
         case _:
-            return None
+            told = (response.provider_details or {}).get("finish_reason")
+            # What `openai-responses` says of an answer that has no end, and no reason given.
+            return "the server says that the answer is not complete" if told in _NO_END else None
 
 
 def _usage(used: Any, candidate: Candidate) -> Usage:

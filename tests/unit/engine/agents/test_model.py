@@ -456,7 +456,8 @@ async def test_headers_and_parameters_of_the_config_are_sent() -> None:
     assert asked["body"]["top_p"] == 0.5
 
 
-async def test_a_provider_may_speak_responses() -> None:
+def response(**facts: Any) -> Plan:
+    """An answer of `openai-responses`."""
     said = {"type": "output_text", "text": "hello", "annotations": []}
     message = {"type": "message", "id": "m", "role": "assistant", "status": "completed"}
     body = {
@@ -464,12 +465,30 @@ async def test_a_provider_may_speak_responses() -> None:
         "output": [{**message, "content": [said]}], "tools": [], "tool_choice": "auto",
         "parallel_tool_calls": True,
     }  # fmt: skip
+    return Plan(body={**body, **facts})
+
+
+async def test_a_provider_may_speak_responses() -> None:
     async with (
-        OpenAIServer(Plan(body=body)) as server,
+        OpenAIServer(response()) as server,
         agent_on(server, api="openai-responses") as agent,
     ):
         assert (await agent.answer(turn())).payloads == ("hello",)
     assert server.requests[0]["path"].endswith("/responses")
+
+
+async def test_a_cut_response_is_never_passed_off_as_complete() -> None:
+    cut = response(status="incomplete", incomplete_details={"reason": "max_output_tokens"})
+    failure = await failure_of(cut, api="openai-responses")
+    assert failure.failure is FailureClass.INVALID
+    assert "cut at the output limit" in failure.message
+
+
+@pytest.mark.parametrize("status", ["incomplete", "in_progress"])
+async def test_a_response_without_an_end_is_no_answer(status: str) -> None:
+    failure = await failure_of(response(status=status), api="openai-responses")
+    assert failure.failure is FailureClass.INVALID
+    assert "not complete" in failure.message
 
 
 async def test_an_api_nobody_speaks_is_refused_in_words() -> None:
