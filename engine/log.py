@@ -139,6 +139,8 @@ def set_up(folder: Path, *, verbose: bool, secrets: Collection[str] = ()) -> Red
     root = logging.getLogger()
     root.handlers[:] = [file, console]
     root.setLevel(logging.INFO)
+    for own in ("engine", "gateway", "jobs"):
+        logging.getLogger(own).setLevel(logging.DEBUG if verbose else logging.INFO)
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return redact

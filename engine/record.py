@@ -7,6 +7,7 @@ until it takes the row: what happened is known nowhere else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from jobs.store import runs
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx, Work
 from jobs.store.rows import ms
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Also = Callable[[Tx], None]
@@ -104,7 +107,21 @@ class Recorder:
     def tell(self, run: Run) -> None:
         """Publish the end of a cron run; beats are told by the beat room."""
         if run.kind == "cron":
+            _log_failure(run)
             self._bus.publish("cron", finished(run))
+
+
+def _log_failure(run: Run) -> None:
+    if run.status is RunStatus.FAILED:
+        error = run.error or {}
+        log.warning(
+            "a cron run failed",
+            extra={
+                "job": run.job_name or run.job_id,
+                "run_id": run.id,
+                "because": error.get("message") or run.because,
+            },
+        )
 
 
 def broken(run: Run, error: Exception, at: datetime) -> Run:

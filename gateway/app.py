@@ -46,6 +46,7 @@ from gateway.rpc.presence import Presence, SelfEntry
 from gateway.runtime import settle
 from gateway.sender import Sender
 from gateway.server import Server, bind
+from jobs.duration import format_duration
 from jobs.errors import EngineError
 from jobs.ids import new_id
 from jobs.store.db import Database
@@ -307,6 +308,7 @@ class Gateway:
         self._watch.cancel()
         await asyncio.gather(self._watch, return_exceptions=True)
         end = self._clock.monotonic() + grace
+        _tell_wait(parts.engine, grace)
 
         def left(least: timedelta = timedelta()) -> timedelta:
             return max(end - self._clock.monotonic(), least)
@@ -375,6 +377,21 @@ def _told(fanout: Fanout, clock: SystemClock) -> Callable[[], Awaitable[None]]:
         fanout.publish("tick", {"ts": ms(clock.now())})
 
     return tick
+
+
+def _tell_wait(engine: Engine, grace: timedelta) -> None:
+    """Whoever stops a gateway that is at work learns at once what it waits for, and how long."""
+    turns = [f"{one.kind} of {one.agent_id}" for one in engine.lanes.busy()]
+    jobs = [job for job in engine.running.jobs() if not job.startswith("heartbeat")]
+    if turns or jobs:
+        log.info(
+            "stopping; waiting for what runs (once more to stop at once)",
+            extra={
+                "turns": ", ".join(turns) or "none",
+                "jobs": ", ".join(jobs) or "none",
+                "at_most": format_duration(grace),
+            },
+        )
 
 
 async def _done(part: str, stopping: Awaitable[object]) -> None:

@@ -181,7 +181,7 @@ class Door:
         return session
 
     async def _talk(self, session: Session, wire: Wire, peer: Peer, receive: Receive) -> None:
-        log.info("client connected", extra={"client": session.name, "conn_id": session.conn_id})
+        log.debug("client connected", extra={"client": session.name, "conn_id": session.conn_id})
         if self.desk.presence.connected(session, peer.host, self.clock.now()):
             self.desk.announce_presence()
         line = _Line(self, session, wire)
@@ -192,7 +192,7 @@ class Door:
             self.fanout.leave(session)
             if self.desk.presence.disconnected(session, self.clock.now()):
                 self.desk.announce_presence()
-            log.info("client left", extra={"client": session.name, "conn_id": session.conn_id})
+            log.debug("client left", extra={"client": session.name, "conn_id": session.conn_id})
 
 
 @dataclass(slots=True)

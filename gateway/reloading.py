@@ -35,6 +35,7 @@ class InForce:
     """The config everybody reads; replaced as a whole."""
 
     loaded: Loaded
+    refused: bool = False  # what the file says now is not in force
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +68,14 @@ class Reloader:
         """Put the file in force: what is wrong with it is told, what is wrong with us raised."""
         try:
             await self.reload()
+            if self.force.refused:
+                self.force.refused = False
+                log.info("the config is valid again")
         except StoreUnavailable:
             raise  # the edit may be good: it is tried again until the disk takes it
         except EngineError as refusal:
             self.engine.scheduling.file_told(problems(refusal))
+            self.force.refused = True
             log.error(  # noqa: TRY400 - a refusal is no traceback
                 "config was not reloaded; the previous one stays in force",
                 extra={"because": str(refusal)},

@@ -44,6 +44,8 @@ from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
 
+_LOST: Final = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN})
+
 HEADS: Final = 1000  # lanes looked at in one pass
 GRACE: Final = timedelta(seconds=10)
 _COUNTERS: Final = frozenset({"failures", "rateLimited"})  # of one chunk, not of the message
@@ -314,6 +316,7 @@ class Sender:
             moved = await self._insist(lambda: self._db.write(work))
         if moved is not None:
             self._bus.publish("outbox", {"key": moved.key, **receipt(moved), "state": moved.state})
+            _log_loss(moved)
         return moved
 
     # -- after a restart -------------------------------------------------------------------
@@ -334,3 +337,20 @@ class Sender:
             )
             error = {"class": "interrupted", "code": "", "detail": detail}
             await self._apply(delivery, step, error)
+
+
+def _log_loss(moved: Delivery) -> None:
+    """Whoever watches the console sees words that did not arrive, and why."""
+    if moved.state in _LOST:
+        error = moved.last_error or {}
+        why = " ".join(str(error.get(key) or "") for key in ("class", "code", "detail")).split()
+        log.warning(
+            "words may not have arrived"
+            if moved.state is State.UNKNOWN
+            else "words were not delivered",
+            extra={
+                "delivery_key": moved.key,
+                "to": f"{moved.route.channel}:{moved.route.to}",
+                "because": " ".join(why) or moved.reason,
+            },
+        )

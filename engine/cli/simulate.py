@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ def command(
         begin = _begin(start, begin, place)
     if config is not None and Path(config).resolve() == place.paths.config.resolve():
         config = None
+    logging.getLogger().addHandler(logging.NullHandler())  # the report tells it, not the log
     wish = _Wish(config=config, start=begin, anew=start is not None, span=timedelta(days=days))
     report, origin = asyncio.run(_simulated(place, wish))
     sys.stderr.write(f"{origin}\n")

@@ -70,6 +70,10 @@ async def test_a_file_that_is_no_text_is_refused_like_any_bad_edit(tmp_path: Pat
         await engine.start()
         file.write_bytes(b"\xff\xfe\x00{")
         await engine.says("config was not reloaded")
+        saved(file, config(None))
+        await engine.says("the config is valid again")
+        file.write_bytes(b"\xff\xfe\x00{")
+        await engine.says("config was not reloaded", times=2)
         saved(file, config(None)[:-1] + ', "cron": {"enabled": false}}')
         await engine.says("config reloaded")
 

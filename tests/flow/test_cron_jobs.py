@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.agents.base import FailureClass
+from engine.process import Ended
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent
 from jobs.errors import ConfigInvalid
@@ -261,3 +262,18 @@ async def test_a_place_that_is_no_place_is_refused_by_name(engine_sim: EngineSim
     job = {"schedule": "0 7 * * *", "message": "Summarise", "delivery": deliver}
     with pytest.raises(ConfigInvalid, match=r"valid http\(s\) URL"):
         await engine_sim(declaring(job=job), start="2026-06-01 06:00").open()
+
+
+async def test_a_run_that_failed_is_one_line_of_the_log(
+    engine_sim: EngineSim, caplog: pytest.LogCaptureFixture
+) -> None:
+    probe = {"schedule": "0 * * * *", "command": ["df"], "name": "disk"}
+    sim = engine_sim(
+        declaring(probe=probe),
+        start="2026-06-01 00:30",
+        commands=lambda _: Ended(code=3, out=b"", err=b"no such disk"),
+    )
+    await sim.advance(timedelta(hours=1))
+    (line,) = [one for one in caplog.records if one.getMessage() == "a cron run failed"]
+    assert line.__dict__["job"] == "disk"
+    assert "no such disk" in line.__dict__["because"]

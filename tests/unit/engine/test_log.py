@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.log import DayFile
+from engine.log import DayFile, set_up
 
 
 def record(words: str) -> logging.LogRecord:
@@ -31,3 +31,21 @@ def test_a_disk_that_refuses_the_log_is_told_once_and_stops_nobody(
     file.emit(record("kept"))
     assert in_the_way.read_text() == "kept\n"
     file.close()
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_is_of_interest_to_developers_is_told_when_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verbose: bool
+) -> None:
+    root = logging.getLogger()
+    before, own = root.handlers[:], [logging.getLogger(n) for n in ("engine", "gateway", "jobs")]
+    try:
+        set_up(tmp_path, verbose=verbose)
+        logging.getLogger("gateway.connection").debug("client connected")
+        assert ("client connected" in capsys.readouterr().err) is verbose
+    finally:
+        for handler in (*root.handlers,):
+            handler.close()
+        root.handlers[:] = before
+        for logger in own:
+            logger.setLevel(logging.NOTSET)

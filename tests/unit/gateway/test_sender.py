@@ -163,7 +163,11 @@ async def test_a_long_message_arrives_in_parts_each_once(bench: Bench) -> None:
     ],
 )
 async def test_a_permanent_fault_ends_it_with_its_reason(
-    bench: Bench, fault: FaultClass, state: State, reason: str | None
+    bench: Bench,
+    fault: FaultClass,
+    state: State,
+    reason: str | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     bench.channel.script["42"].append(Fault(fault=fault, code="1", detail="said so"))
     await bench.put(message("a"))
@@ -172,6 +176,9 @@ async def test_a_permanent_fault_ends_it_with_its_reason(
     done = await bench.stored("a")
     assert (done.state, done.reason or None) == (state, reason)
     assert len(bench.channel.attempts) == 1
+    lost = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert len(lost) == (state is not State.DELIVERED)  # one line for whoever watches
+    assert all("said so" in one.__dict__["because"] for one in lost)
 
 
 async def test_a_person_who_blocked_us_spoils_the_route(bench: Bench) -> None:
