@@ -14,15 +14,13 @@ from typing import Any, Final
 
 from engine.agents.secrets import redacted
 from engine.route import TargetWish
-from jobs.codec import ms
 from jobs.duration import format_duration
 from jobs.ledger import Run, RunStatus
 from jobs.model import Job, JobState
 from jobs.policies import FailureAlert
-from jobs.wallclock import EPOCH
+from jobs.wallclock import EPOCH, MILLISECOND, ms
 
 ERROR_MOST: Final = 200  # characters of an error in a chat
-_MS: Final = timedelta(milliseconds=1)
 _PLAIN: Final = FailureAlert()
 
 
@@ -89,7 +87,7 @@ def overdue(job: Job, state: JobState, now: datetime, since: datetime) -> Alarm:
     """Return the dead man's alarm: no success for as long as the job may do without."""
     within = format_duration(job.policies.expect_within or timedelta())
     last = state.alarm.get("lastOkMs")
-    told = f"{EPOCH + last * _MS:%Y-%m-%d %H:%MZ}" if last is not None else "never"
+    told = f"{EPOCH + last * MILLISECOND:%Y-%m-%d %H:%MZ}" if last is not None else "never"
     text = (
         f'Cron job "{job.name}" has not succeeded for {within}\nLast success: {told}\n'
         f"See: engine cron runs {job.id}"
@@ -151,7 +149,7 @@ def _succeeded(
     kept = {"lastOkMs": ms(now)} if watched else {}
     if not told:
         return kept, None
-    since = EPOCH + int(told) * _MS
+    since = EPOCH + int(told) * MILLISECOND
     return kept, f'Cron job "{job.name}" recovered (in trouble since {since:%Y-%m-%d %H:%MZ})'
 
 
@@ -181,4 +179,4 @@ def _opened(alarm: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 def _cooling(alarm: Mapping[str, Any], rule: FailureAlert, now: datetime) -> bool:
     last = alarm.get("lastMs") if alarm.get("openMs") else None
-    return last is not None and now < EPOCH + int(last) * _MS + rule.cooldown
+    return last is not None and now < EPOCH + int(last) * MILLISECOND + rule.cooldown

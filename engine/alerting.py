@@ -28,11 +28,11 @@ from jobs.policies import FailureAlert
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import RunQuery
 from jobs.store.db import Database, Tx
+from jobs.wallclock import MILLISECOND
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN: Final = timedelta(seconds=1)
-_MOMENT: Final = timedelta(milliseconds=1)
 _RUN_ACTIONS: Final = frozenset({"started", "finished", "skipped", "missed"})
 
 
@@ -167,7 +167,7 @@ def _raised(tx: Tx, stored: StoredJob, now: datetime) -> list[Alarm]:
         if by <= now:
             found.append(alarms.overdue(job, state, now, by))
     if job.policies.must_finish_by is not None:
-        since = (state.watch_at or now) - _MOMENT
+        since = (state.watch_at or now) - MILLISECOND
         slot = watching.last_deadline(job, now, since=since)
         if slot is not None and (what := _not_done(tx, job, slot)):
             found.append(alarms.late(job, state, slot, watching.deadline_of(job, slot), what))

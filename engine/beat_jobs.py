@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from engine.clock import Clock
@@ -19,7 +18,7 @@ from engine.scheduling import Scheduling
 from engine.store import audit, meta
 from jobs.model import HeartbeatBeat, Job, Misfire, Source
 from jobs.store.db import Database, Tx
-from jobs.store.rows import ms
+from jobs.wallclock import MILLISECOND, ms
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ class BeatJobs:
         on = await self._database.read(lambda tx: switched_on(tx, agent.agent_id))
         beat = agent.beat
         cadence = self._lookout.cadence(agent, now)
-        period = None if beat.period is None else beat.period // timedelta(milliseconds=1)
+        period = None if beat.period is None else beat.period // MILLISECOND
         return {
             "agentId": agent.agent_id,
             "isDefault": agent.is_default,

@@ -8,7 +8,7 @@ from typing import Any
 from engine.clock import Clock
 from engine.events import Bus
 from engine.outbox import Delivery
-from jobs.store.rows import ms
+from jobs.wallclock import ms
 
 
 class ChatEvents:

@@ -24,7 +24,7 @@ from jobs.model import Job
 from jobs.policies import PLAIN, Budget, Overlap
 from jobs.schedule import At, Cron
 from jobs.store.base import Claim, DueJob
-from jobs.store.rows import ms
+from jobs.wallclock import ms
 
 ALONE: Final = Go()
 

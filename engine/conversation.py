@@ -29,6 +29,7 @@ from engine.toolbox import Toolbox
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from jobs.store.db import Database, Tx
+from jobs.wallclock import MILLISECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,4 +316,4 @@ def _meta(result: TurnResult | None) -> dict[str, Any]:
                 "output": usage.output_tokens,
                 "total": usage.total_tokens,
             }
-    return {"durationMs": round(result.took / timedelta(milliseconds=1)), "agentMeta": agent}
+    return {"durationMs": round(result.took / MILLISECOND), "agentMeta": agent}

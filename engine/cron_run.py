@@ -51,7 +51,7 @@ from jobs.retry import RetryPolicy
 from jobs.store import jobs as job_rows
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
-from jobs.store.rows import instant
+from jobs.wallclock import instant
 
 TURN_TIMEOUT: Final = timedelta(minutes=60)  # cron.md §8
 COMMAND_TIMEOUT: Final = timedelta(minutes=10)

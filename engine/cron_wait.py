@@ -30,7 +30,7 @@ from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import RunQuery
 from jobs.store.db import Database, Tx
-from jobs.store.rows import instant
+from jobs.wallclock import instant
 
 LOOK_AGAIN: Final = timedelta(seconds=30)
 HANDED_MOST: Final = 8000  # characters of one job's or gate's output in a prompt

@@ -14,10 +14,8 @@ from zoneinfo import ZoneInfo
 from engine.fault import FaultClass
 from engine.outbox import Delivery, State
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
-from jobs.store.rows import ms
-from jobs.wallclock import EPOCH, zone as zone_of
+from jobs.wallclock import EPOCH, MILLISECOND, ms, zone as zone_of
 
-_MS: Final = timedelta(milliseconds=1)
 _NOT_DELIVERED: Final = frozenset({State.FAILED, State.EXPIRED})
 _OVERDUE: Final = timedelta(minutes=1)
 _SHOWN: Final = 64  # characters of a recipient or preview in a sentence
@@ -75,7 +73,7 @@ def record_words(
     silent = status in ("ok-empty", "ok-token") and delivery is None
     ended = run.ended_at or run.started_at or run.claimed_at
     began = run.claimed_at or run.started_at
-    took = (ended - began) // _MS if ended is not None and began is not None else 0
+    took = (ended - began) // MILLISECOND if ended is not None and began is not None else 0
     words: dict[str, Any] = {
         "ts": ms(ended),
         "status": status,
@@ -197,7 +195,7 @@ def _taken(run: Run, zone: ZoneInfo) -> str:
     if not taken or run.reason is SkipReason.NO_PENDING_EVENT:
         return ""
     newest = taken[-1]
-    at = (EPOCH + newest["atMs"] * _MS).astimezone(zone)
+    at = (EPOCH + newest["atMs"] * MILLISECOND).astimezone(zone)
     what = "An event" if len(taken) == 1 else f"{len(taken)} events"
     return f"{what} went to a message to the agent at {at:%H:%M} (run {newest['runId']})."
 

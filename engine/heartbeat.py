@@ -11,13 +11,12 @@ from zoneinfo import ZoneInfo
 
 from engine.active_hours import ActiveHours
 from jobs.schedule import Cron, Every
-from jobs.wallclock import EPOCH
+from jobs.wallclock import EPOCH, MILLISECOND
 
 DEFAULT_EVERY: Final = timedelta(minutes=30)
 SEEK: Final = timedelta(days=14)
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
-_MS: Final = timedelta(milliseconds=1)
 
 
 def job_id(agent_id: str) -> str:
@@ -30,7 +29,7 @@ def job_id(agent_id: str) -> str:
 
 def phase(seed: str, agent_id: str, period: timedelta) -> timedelta:
     """Return an agent's offset inside its interval: the same in any process (§4)."""
-    size = max(1, period // _MS)
+    size = max(1, period // MILLISECOND)
     digest = hashlib.sha256(f"{seed}:{agent_id}".encode()).digest()
     return timedelta(milliseconds=int.from_bytes(digest[:4], "big") % size)
 
@@ -126,7 +125,7 @@ def next_that_runs(
         if hours.contains(slot):
             return slot
         # No slot before the window opens can be inside it.
-        slot = schedule.next_after(max(slot, hours.opens_after(slot) - _MS))
+        slot = schedule.next_after(max(slot, hours.opens_after(slot) - MILLISECOND))
     return None
 
 

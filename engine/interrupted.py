@@ -14,7 +14,7 @@ from engine.cron_gates import START_AT
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import StoredJob
 from jobs.schedule import At
-from jobs.store.rows import instant
+from jobs.wallclock import instant
 
 
 @dataclass(frozen=True, slots=True)

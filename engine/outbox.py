@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from engine.fault import Fault, FaultClass
 from engine.target import Route
-from jobs.store.rows import ms
+from jobs.wallclock import MILLISECOND, ms
 
 
 class State(StrEnum):
@@ -297,7 +297,6 @@ _RECEIPT_NOTES: Final = (
     "truncated",
     "warning",
 )
-_MS: Final = timedelta(milliseconds=1)
 
 
 def receipt(delivery: Delivery) -> dict[str, Any]:
@@ -319,7 +318,9 @@ def receipt(delivery: Delivery) -> dict[str, Any]:
         "enqueuedAt": ms(delivery.created_at),
         "firstAttemptAt": ms(first),
         "deliveredAt": ms(delivered),
-        "latencyMs": None if delivered is None else (delivered - delivery.created_at) // _MS,
+        "latencyMs": None
+        if delivered is None
+        else (delivered - delivery.created_at) // MILLISECOND,
         "reason": delivery.reason or None,
         "class": error.get("class"),
         "code": error.get("code"),

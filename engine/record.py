@@ -21,7 +21,7 @@ from jobs.ledger import Outcome, Run, RunStatus
 from jobs.store import runs
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx, Work
-from jobs.store.rows import ms
+from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from engine.target import ChatType, LastRoute, Route, Stranger, parse_target, split_target
 from jobs.errors import InvalidInput
 from jobs.ledger import SkipReason
-from jobs.store.rows import ms
+from jobs.wallclock import ms
 
 LOCAL: Final = "local"
 LOCAL_ACCOUNT: Final = "default"

@@ -16,7 +16,7 @@ from engine.roster import AgentProfile
 from engine.route import NoRoute, found_words
 from engine.target import Route
 from engine.wake import Intent, QueuedEvent, TakenEvent, Wake
-from jobs.store.rows import ms
+from jobs.wallclock import ms
 
 
 @dataclass(frozen=True, slots=True)

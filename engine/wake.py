@@ -13,13 +13,13 @@ from typing import Final
 
 from engine.target import Route
 from jobs.ledger import SkipReason
+from jobs.wallclock import MILLISECOND
 
 NOW: Final = "now"  # the mode of an event that also wakes its agent
 NEXT_HEARTBEAT: Final = "next-heartbeat"  # the mode of one that waits for the next beat
 MIN_SPACING: Final = timedelta(seconds=30)
 FLOOD_WINDOW: Final = timedelta(seconds=60)
 FLOOD_MOST: Final = 5
-_MS: Final = timedelta(milliseconds=1)
 _PEOPLE: Final = frozenset({"cli", "rpc", "wake", "system-event"})  # sources: somebody waits
 _KINDS: Final = frozenset({"cron", "exec"})
 
@@ -196,6 +196,6 @@ def guard(
         return Deferral(
             SkipReason.FLOOD,
             f"{len(recent)} runs within the last minute",
-            None if intent is Intent.SCHEDULED else oldest + FLOOD_WINDOW + _MS,
+            None if intent is Intent.SCHEDULED else oldest + FLOOD_WINDOW + MILLISECOND,
         )
     return None

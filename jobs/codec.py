@@ -31,7 +31,7 @@ from jobs.model import (
     WakeMode,
 )
 from jobs.schedule import schedule_from_json, schedule_to_json
-from jobs.wallclock import EPOCH, MILLISECOND, ms as ms
+from jobs.wallclock import EPOCH, MILLISECOND, ms
 
 _UNREADABLE: Final = "engine cron rm with its id, then engine cron add makes it anew"
 _NOT_DEFINITION: Final = ("createdAtMs", "updatedAtMs")

@@ -21,6 +21,7 @@ from jobs.model import Command, Job, Misfire, Payload, Source, SystemEvent
 from jobs.normal import EXTRA, ONE_PAYLOAD, ONE_SCHEDULE, first_line, normalise, object_of, refuse
 from jobs.schedule import At, Cron, Every, Schedule, schedule_from_json, schedule_to_json
 from jobs.stagger import default_window
+from jobs.wallclock import ms
 from jobs.written import JUST_NOW, check_at, parse_at, parse_every, span_ms, whole_ms
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -321,7 +322,7 @@ def _every(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> E
     every = parse_every(period)
     anchor = wish.get("anchorMs")
     if isinstance(anchor, str) and not anchor.strip().isdecimal():
-        anchor = codec.ms(parse_at(anchor, now=rules.now, tz=rules.default_tz))
+        anchor = ms(parse_at(anchor, now=rules.now, tz=rules.default_tz))
     made = schedule_from_json(
         {"kind": "every", "everyMs": every, "anchorMs": anchor},
         default_tz=rules.default_tz,

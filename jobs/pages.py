@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Final
 
-from jobs.codec import ms, stored_to_wire
+from jobs.codec import stored_to_wire
 from jobs.errors import InvalidInput
 from jobs.ledger import Outcome, Run, RunStatus
 from jobs.model import DeliverySpec, StoredJob
+from jobs.wallclock import ms
 
 LIMIT_MOST: Final = 200
 LIMIT_USUAL: Final = 50

@@ -14,9 +14,8 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.render import stamp
 from engine.clock import SystemClock
 from gateway.client import Client
-from jobs.codec import ms
 from jobs.errors import UsageError
-from jobs.wallclock import zone
+from jobs.wallclock import ms, zone
 from jobs.written import parse_at
 
 _POLL_SECONDS: Final = 0.5

@@ -22,7 +22,8 @@ from engine.outbox import Delivery, State
 from engine.store.routes import route_of
 from jobs.errors import StoreUnavailable
 from jobs.ledger import Run
-from jobs.store.rows import RUN_COLUMNS, at, instant, run_of
+from jobs.store.rows import RUN_COLUMNS, run_of
+from jobs.wallclock import at, instant
 
 _FINAL: Final = "('ok', 'failed', 'skipped', 'missed')"
 _RUN: Final = ", ".join(RUN_COLUMNS)

@@ -11,7 +11,7 @@ from engine.explain import sentence
 from engine.outbox import Delivery, State
 from engine.target import Route
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
-from jobs.store.rows import at, instant
+from jobs.wallclock import at, instant
 
 
 def record_sentence(record: Mapping[str, Any], *, zone: ZoneInfo, now: datetime) -> str:

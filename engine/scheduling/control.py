@@ -17,7 +17,6 @@ from engine.events import Bus
 from engine.scheduling import reading, writing
 from engine.scheduling.watching import next_watch
 from jobs.claims import claimed, passed_over
-from jobs.codec import ms
 from jobs.due import Passed, owed
 from jobs.errors import InvalidInput, JobNotFound
 from jobs.ledger import SCHEDULED_FOR, Run, RunStatus, SkipReason, Trigger
@@ -26,12 +25,11 @@ from jobs.schedule import At, Occurrence
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
 from jobs.store.db import Database, Tx
-from jobs.wallclock import EPOCH
+from jobs.wallclock import EPOCH, MILLISECOND, ms
 
 MOST_SLOTS: Final = 1000  # of one backfill
 _RAN: Final = frozenset({RunStatus.OK, RunStatus.RUNNING, RunStatus.CLAIMED, RunStatus.DEFERRED})
 _MOMENT: Final = timedelta(microseconds=1)
-_MS: Final = timedelta(milliseconds=1)
 
 
 class Runs(Protocol):
@@ -151,12 +149,12 @@ class Control:
                     fix="engine cron show, to see why",
                 )
             left = stored.state.skips
-            kept = {key: who for key, who in left.items() if EPOCH + int(key) * _MS > now}
+            kept = {key: who for key, who in left.items() if EPOCH + int(key) * MILLISECOND > now}
             told = f"by {by}" + (f": {note}" if note else "")
             made = {} if undo else {**kept, **{str(ms(slot)): told for slot in slots}}
             job_rows.set_state(tx, stored.job.id, skips=made or None)
             writing.note(tx, now, by, "cron.skip", stored, note=note)
-            return stored, slots or [EPOCH + int(key) * _MS for key in kept]
+            return stored, slots or [EPOCH + int(key) * MILLISECOND for key in kept]
 
         stored, slots = await self._database.write(work)
         self._bus.publish("cron", {"action": "updated", "jobId": stored.job.id})
@@ -320,7 +318,7 @@ def _stopped(stored: StoredJob) -> bool:
 
 def _is_over(stored: StoredJob, now: datetime) -> bool:
     until = (stored.state.paused or {}).get("untilMs")
-    return until is not None and EPOCH + until * _MS <= now
+    return until is not None and EPOCH + until * MILLISECOND <= now
 
 
 def _coming(stored: StoredJob, now: datetime, count: int) -> list[datetime]:
@@ -364,7 +362,7 @@ def _ran(tx: Tx, job: Job, since: datetime) -> set[datetime]:
         if run.status not in _RAN:
             continue
         stands_for = run.facts.get(SCHEDULED_FOR)
-        slot = run.slot if stands_for is None else EPOCH + stands_for * _MS
+        slot = run.slot if stands_for is None else EPOCH + stands_for * MILLISECOND
         if slot is not None:
             found.add(slot)
     return found

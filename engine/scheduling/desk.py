@@ -25,7 +25,6 @@ from jobs import edit, pages
 from jobs.calendar import Calendar
 from jobs.checks import Faults
 from jobs.claims import claimed
-from jobs.codec import ms
 from jobs.declared import Act, Plan
 from jobs.due import first_run
 from jobs.errors import Conflict, InvalidInput, InvalidJob
@@ -35,6 +34,7 @@ from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Claim, JobQuery
 from jobs.store.db import Database, Tx
+from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
 

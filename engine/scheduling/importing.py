@@ -17,7 +17,7 @@ from typing import Any, Final
 from engine.clock import Clock
 from engine.scheduling import writing
 from jobs import edit
-from jobs.codec import ms, revision
+from jobs.codec import revision
 from jobs.due import first_run
 from jobs.errors import Conflict, EngineError, InvalidInput, InvalidJob
 from jobs.importing import past
@@ -25,6 +25,7 @@ from jobs.ledger import Run
 from jobs.model import Job, Source, StoredJob
 from jobs.store import imported, jobs as job_rows
 from jobs.store.db import Database, Tx
+from jobs.wallclock import ms
 
 MOST: Final = 100_000  # entries of one call
 _ACTS: Final = ("add", "update", "unchanged", "refused")

@@ -9,14 +9,13 @@ from typing import Any, Final
 
 from engine.store import outbox
 from jobs import pages
-from jobs.codec import ms
 from jobs.errors import InvalidInput, JobNotFound
 from jobs.ledger import Run, RunStatus, SkipReason
 from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
 from jobs.store.db import Tx
-from jobs.store.rows import instant
+from jobs.wallclock import instant, ms
 
 _DAY: Final = timedelta(days=1)
 _SCAN: Final = 500

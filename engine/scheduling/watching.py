@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from jobs import wallclock
-from jobs.duration import format_duration
 from jobs.model import Job, JobState
 from jobs.schedule import At, Cron
-from jobs.wallclock import EPOCH
+from jobs.wallclock import EPOCH, MILLISECOND
 
-_MS: Final = timedelta(milliseconds=1)
 _DAY: Final = timedelta(days=1)
 _LOOK_BACK: Final = 400  # slots whose deadline may still be to come
 
@@ -21,7 +19,7 @@ def next_watch(job: Job, state: JobState, now: datetime) -> datetime | None:
     """Return the next instant at which the job wants a look; None if it wants none."""
     if state.paused is not None:
         until = state.paused.get("untilMs")
-        return None if until is None else EPOCH + until * _MS
+        return None if until is None else EPOCH + until * MILLISECOND
     if not job.enabled:
         return None
     asked = job.policies
@@ -43,7 +41,7 @@ def expected_by(job: Job, state: JobState, now: datetime) -> datetime:
     """Return when the job's next success is due at the latest (row 18)."""
     within = job.policies.expect_within or timedelta()
     last = state.alarm.get("lastOkMs")
-    since = EPOCH + last * _MS if last is not None else state.schedule_activated_at or now
+    since = EPOCH + last * MILLISECOND if last is not None else state.schedule_activated_at or now
     return since + within
 
 
@@ -88,11 +86,3 @@ def last_deadline(job: Job, now: datetime, *, since: datetime) -> datetime | Non
             break
         newest, following = following[0], next_deadline(job, following[1])
     return newest
-
-
-def deadline_words(job: Job) -> str:
-    """Say a job's deadline: `by 08:30`, `within 45m`."""
-    by = job.policies.must_finish_by
-    if isinstance(by, time):
-        return f"by {by:%H:%M}"
-    return f"within {format_duration(by)}" if by is not None else "at any time"

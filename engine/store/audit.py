@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from engine.target import Stranger
 from jobs.store.db import Tx
-from jobs.store.rows import mapping_of, ms, text_of
+from jobs.store.rows import mapping_of, text_of
+from jobs.wallclock import ms
 
 _COLUMNS: Final = "at, actor, action, subject, detail"
 

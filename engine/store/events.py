@@ -10,7 +10,7 @@ from engine.store.routes import route_of, route_text
 from engine.wake import NOW, NewEvent, QueuedEvent, TakenEvent
 from jobs.ids import new_id
 from jobs.store.db import Tx
-from jobs.store.rows import at, instant, ms
+from jobs.wallclock import at, instant, ms
 
 MOST: Final = 200  # waiting events of one session; beyond it the oldest make room
 _DROPPED: Final = "dropped"

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.store.db import Tx
-from jobs.store.rows import at, instant, ms
+from jobs.wallclock import at, instant, ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

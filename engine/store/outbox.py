@@ -15,7 +15,8 @@ from engine.repetition import uncounted
 from engine.store import sent
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
-from jobs.store.rows import at, instant, mapping_of, ms, text_of
+from jobs.store.rows import mapping_of, text_of
+from jobs.wallclock import MILLISECOND, at, instant, ms
 
 _COLUMNS: Final = (
     "key",
@@ -179,7 +180,7 @@ def sooner(tx: Tx, now: datetime, by: timedelta) -> None:
     tx.exec_driver_sql(
         "UPDATE outbox SET next_attempt_at = next_attempt_at - ?"
         " WHERE state = 'queued' AND next_attempt_at > ?",
-        (by // timedelta(milliseconds=1), ms(now)),
+        (by // MILLISECOND, ms(now)),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from engine.target import ChatType, Route
-from jobs.store.rows import instant, ms
+from jobs.wallclock import instant, ms
 
 
 def route_text(route: Route) -> str:

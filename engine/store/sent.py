@@ -7,7 +7,7 @@ from datetime import datetime
 
 from engine.repetition import Sent, uncounted
 from jobs.store.db import Tx
-from jobs.store.rows import at, ms
+from jobs.wallclock import at, ms
 
 
 def last(tx: Tx, lane: str, text: str) -> Sent | None:

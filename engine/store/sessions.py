@@ -12,7 +12,7 @@ from engine.sessions import Message
 from engine.target import ChatType, LastRoute, Route
 from jobs.ids import new_id
 from jobs.store.db import Tx
-from jobs.store.rows import at, ms
+from jobs.wallclock import at, ms
 
 SEEN_FOR: Final = timedelta(hours=24)
 SEEN_MOST: Final = 50_000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from jobs.store.db import Tx
-from jobs.store.rows import at, ms
+from jobs.wallclock import MILLISECOND, at, ms
 
 
 def last_slots(tx: Tx, agent_id: str) -> dict[str, datetime]:
@@ -28,7 +28,7 @@ def served(
 ) -> None:
     """Note that tasks, as (name, interval), were served in a slot."""
     rows = [
-        (agent_id, name, every // timedelta(milliseconds=1), ms(slot), status, ms(slot + every))
+        (agent_id, name, every // MILLISECOND, ms(slot), status, ms(slot + every))
         for name, every in tasks
     ]
     if rows:

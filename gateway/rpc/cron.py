@@ -23,7 +23,7 @@ from gateway.protocol.cron_params import (
 from gateway.protocol.params import Nothing
 from gateway.rpc.desk import Call, Desk
 from jobs.errors import JobNotFound
-from jobs.store.rows import at, instant
+from jobs.wallclock import at, instant
 
 
 async def status(desk: Desk, _call: Call, _params: Nothing) -> object:

@@ -16,7 +16,8 @@ from jobs.ledger import SkipReason
 from jobs.model import HeartbeatBeat, Job, JobState, StoredJob
 from jobs.store.base import DueJob, JobPage, JobQuery
 from jobs.store.db import Tx
-from jobs.store.rows import at, containing, instant, mapping_of, ms, text_of
+from jobs.store.rows import containing, mapping_of, text_of
+from jobs.wallclock import at, instant, ms
 
 _STATE: Final = (
     "next_run_at",

@@ -6,9 +6,8 @@ from datetime import datetime
 
 from jobs.store import set_back
 from jobs.store.db import Tx
-from jobs.store.rows import ms
 from jobs.store.set_back import Planned
-from jobs.wallclock import EPOCH
+from jobs.wallclock import EPOCH, ms
 
 
 def end_open(tx: Tx) -> None:

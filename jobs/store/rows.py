@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
-from jobs.wallclock import at as at, instant as instant, ms as ms
+from jobs.wallclock import instant, ms
 
 # What a fresh claim says; everything else has the table's defaults until the run ends.
 CLAIM_COLUMNS: Final = (

@@ -18,11 +18,8 @@ from jobs.store.jobs import set_states
 from jobs.store.rows import (
     CLAIM_COLUMNS,
     RUN_COLUMNS,
-    at,
     claim_rows,
     containing,
-    instant,
-    ms,
     plain,
     run_of,
     run_row,
@@ -30,6 +27,7 @@ from jobs.store.rows import (
     usage_of,
     usage_text,
 )
+from jobs.wallclock import at, instant, ms
 
 _COLUMNS: Final = ", ".join(RUN_COLUMNS)
 _OPEN: Final = "status IN ('claimed', 'running', 'deferred')"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from jobs.store.db import Tx
-from jobs.store.rows import at, instant, ms
+from jobs.wallclock import at, instant, ms
 
 _WAITING: Final = "enabled = 1 AND paused IS NULL AND held IS NULL AND next_run_at > ?"
 

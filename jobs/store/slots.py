@@ -11,7 +11,8 @@ from jobs.explain import Spent
 from jobs.store import jobs as job_rows
 from jobs.store.base import JobQuery
 from jobs.store.db import Tx
-from jobs.store.rows import instant, ms, usage_of
+from jobs.store.rows import usage_of
+from jobs.wallclock import instant, ms
 
 PAGE: Final = 10_000
 _KINDS: Final = ("cron", "heartbeat")
