@@ -104,6 +104,15 @@ def late(job: Job, state: JobState, slot: datetime, by: datetime, what: str) -> 
     return Alarm(text=text, state={**state.alarm, "lateSlotMs": ms(slot)})
 
 
+def overspent(job: Job, because: str, *, own: bool) -> str:
+    """Return the notice of a budget that is used up; what comes after it today is skipped."""
+    whose = f'Cron job "{job.name}"' if own else "Cron jobs"
+    return (
+        f"{whose} will not run any more today: the budget is used up\n{because}\n"
+        f"Raise {'budget of the job' if own else 'cron.budget'}, or set its fallbackModel"
+    )
+
+
 def wishes(job: Job, rule: FailureAlert | None, rules: AlertRules) -> list[Mapping[str, Any]]:
     """Return where an alarm may go, best first: ``{mode, channel, to, accountId}`` (§10.4)."""
     own: Mapping[str, Any] = {}

@@ -20,7 +20,7 @@ from engine.outlet import find_route
 from engine.roster import Roster
 from engine.route import NoRoute, webhook_route
 from engine.scheduling import watching
-from engine.store import outbox
+from engine.store import meta, outbox
 from engine.target import Route
 from jobs.ledger import Run, RunStatus
 from jobs.model import Job, StoredJob
@@ -112,6 +112,29 @@ class Alerting:
                 await self._look_after(stored, now)
             self._next = await self._database.read(job_rows.next_watch)
         return self._next
+
+    async def overspent(self, job: Job, run: Run) -> None:
+        """Tell once a day that a budget is used up: a job's own, or that of all jobs (row 14)."""
+        now = run.ended_at or run.claimed_at
+        if now is None:
+            raise AssertionError(f"run {run.id} was skipped at no time")
+        own = job.policies.budget is not None
+        key = f"budget:{job.id}" if own else "budget"
+        day = f"{now.astimezone(self._roster().default_zone):%Y-%m-%d}"
+        if await self._database.read(lambda tx: meta.get(tx, key)) == day:
+            return
+        text = alarms.overspent(job, run.because, own=own)
+        told = await self.message(job, text, f"alarm:{key}:{day}", now)
+
+        def work(tx: Tx) -> None:
+            meta.put(tx, key, day)
+            if told.delivery is not None:
+                outbox.add(tx, told.delivery)
+
+        await self._database.write(work)
+        if told.delivery is not None:
+            state = told.delivery.state.value
+            self._bus.publish("outbox", {"key": told.delivery.key, "state": state})
 
     async def _look_after(self, stored: StoredJob, now: datetime) -> None:
         raised = await self._database.read(lambda tx: _raised(tx, stored, now))

@@ -176,6 +176,7 @@ class Engine:
             boot_id=circumstances.boot_id,
             vitals=self.vitals,
             look_after=self.alerting.look,
+            overspent=self.alerting.overspent,
         )
         self.control = Control(
             database=database,

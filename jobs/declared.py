@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from jobs import codec
+from jobs import chains, codec
 from jobs.due import first_run
 from jobs.edit import Rules, create
 from jobs.errors import EngineError
@@ -88,6 +88,11 @@ def expand(
             made.append(_declared(key, entries[key], rules))
         except EngineError as error:
             problems.append(Problem(key=key, text=_in_the_file(error)))
+    find = chains.among(entry.job for entry in made)
+    for entry in made:
+        if names := chains.circle(entry.job, find):
+            text = f"after goes round in a circle: {chains.circle_words(names)}"
+            problems.append(Problem(key=entry.key, text=text))
     return tuple(made), tuple(problems)
 
 

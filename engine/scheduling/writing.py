@@ -9,6 +9,7 @@ from typing import Any, Final, assert_never
 
 from engine.scheduling.watching import next_watch
 from engine.store import audit
+from jobs import chains
 from jobs.calendar import Calendar
 from jobs.codec import revision
 from jobs.declared import Act, Change, Declared, Plan
@@ -172,10 +173,29 @@ def changed(
     return planned(tx, stored, now, calendars), "updated"
 
 
+def _refuse_circle(tx: Tx, job: Job) -> None:
+    def find(ref: str) -> Job | None:
+        try:
+            return job_rows.find(tx, ref).job
+        except (JobNotFound, Conflict):
+            return None
+
+    if names := chains.circle(job, find):
+        raise InvalidJob(
+            f"job {job.name} was not saved",
+            why=f"after goes round in a circle: {chains.circle_words(names)}",
+            fix="leave after out of one of them",
+        )
+
+
 def planned(
     tx: Tx, stored: StoredJob, now: datetime, calendars: Mapping[str, Calendar] = NO_CALENDARS
 ) -> StoredJob:
-    """Note when a job wants a look, and whether a calendar brings its next slot forward."""
+    """Note when a job wants a look, and whether a calendar brings its next slot forward.
+
+    Raises `InvalidJob` for one that would wait for itself.
+    """
+    _refuse_circle(tx, stored.job)
     state = stored.state
     coming = brought_forward(stored.job, state.next_run_at, now, calendars)
     wanted = replace(state, next_run_at=coming, watch_at=next_watch(stored.job, state, now))

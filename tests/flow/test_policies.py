@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from engine.agents.base import FailureClass, TurnReply
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent
-from jobs.errors import ConfigInvalid
+from jobs.errors import ConfigInvalid, InvalidJob
 from jobs.ledger import RunStatus, Usage
 
 MINUTE = timedelta(minutes=1)
@@ -354,6 +355,17 @@ async def test_a_spent_budget_skips_until_the_next_day(engine_sim: EngineSim) ->
     assert "1200 of 1000 tokens of today are spent" in report.rows[2].because
 
 
+async def test_a_spent_budget_is_told_once_a_day(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then=replace(costly(600), payloads=("NO_REPLY",)))
+    job = hourly(tz="UTC", budget={"tokensPerDay": 500})
+    sim = engine_sim(declaring(job=job), start="2026-06-01 20:30", zone="UTC", agent=agent)
+    report = await sim.advance(5 * HOUR)
+    (notice, *more) = [one.text for one in report.deliveries]
+    assert notice.startswith('Cron job "job" will not run any more today: the budget is used up')
+    assert "600 of 500 tokens" in notice
+    assert len(more) == 1  # the next day
+
+
 async def test_a_spent_budget_may_have_a_cheaper_model_answer(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent(then=costly(600))
     budget = {"costPerDay": 1, "fallbackModel": "offline"}
@@ -443,3 +455,26 @@ async def test_a_calendar_may_stand_in_a_file_beside_the_config(
     report = await sim.until("2026-06-03 00:00")
     assert [row.status for row in report.rows] == ["ok", "skipped"]
     assert "Fete" in report.rows[1].because
+
+
+# -- circles -------------------------------------------------------------------------------------
+
+
+async def test_jobs_that_wait_for_each_other_are_refused(engine_sim: EngineSim) -> None:
+    jobs = {"a": hourly(after="b"), "b": hourly(after="cfg:c"), "c": hourly(after="a")}
+    with pytest.raises(ConfigInvalid, match="a waits for b, b waits for c, c waits for a"):
+        await engine_sim(declaring(None, **jobs), start=START).open()
+
+
+async def test_a_job_added_or_edited_cannot_close_a_circle(engine_sim: EngineSim) -> None:
+    sim = engine_sim(OFF, start=START)
+    await sim.open()
+    desk = sim.engine.scheduling
+    for name, after in (("a", "b"), ("b", "c")):
+        await desk.add({"name": name, **hourly(after=after)}, by="ana")
+    with pytest.raises(InvalidJob, match="c waits for a, a waits for b, b waits for c"):
+        await desk.add({"name": "c", **hourly(after="a")}, by="ana")
+    await desk.add({"name": "c", **hourly()}, by="ana")
+    with pytest.raises(InvalidJob, match="after goes round in a circle"):
+        await desk.update("c", {"after": "c"}, by="ana")
+    assert (await desk.get("c")).get("after") is None
