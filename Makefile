@@ -36,6 +36,7 @@ check: $(STAMP) ## format, lint, types, contracts, then all tests
 	$(call STEP,tests,$(BIN)/python -m pytest -q -n auto)
 
 bench: $(STAMP) ## speed against peers in the same run; writes tests/bench/results/
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	@$(BIN)/python -m tests.bench
 
 clean: ## forget the virtual environment and all caches

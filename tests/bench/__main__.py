@@ -17,16 +17,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import burst, idle, last, slots, steady
+from tests.bench import burst, desk, idle, last, scale, slots, steady, year
 from tests.bench.common import Measured, say
 
 ROWS: dict[str, Callable[[], list[Measured]]] = {
     "burst": burst.measure,
     "steady": steady.measure,
     "idle": idle.measure,
+    "desk": desk.measure,
     "slots": slots.measure,
+    "scale": scale.measure,
     "last": last.measure,
+    "year": year.measure,
 }
+LONG = ("year",)  # only if asked for by name
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -34,7 +38,7 @@ def main() -> int:
     """Measure what was asked for, print it, keep it."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=ROWS, help="one row; may be repeated")
-    wanted = parser.parse_args().only or list(ROWS)
+    wanted = parser.parse_args().only or [name for name in ROWS if name not in LONG]
     began = time.monotonic()
     rows: list[Measured] = []
     for name in wanted:
@@ -67,7 +71,9 @@ def keep(rows: list[Measured], took: float) -> None:
     machine = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "cores": os.cpu_count(),
+        "load": [round(one, 2) for one in os.getloadavg()],  # of others too, if it was above 1
     }
     kept = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -76,6 +82,15 @@ def keep(rows: list[Measured], took: float) -> None:
         "rows": [asdict(row) for row in rows],
     }
     (RESULTS / "latest.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def processor() -> str:
+    """Return what the machine calls its processor."""
+    told = Path("/proc/cpuinfo")
+    if not told.exists():
+        return platform.processor()
+    lines = told.read_text("utf-8").splitlines()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":
