@@ -21,11 +21,12 @@ from engine.agents.base import (
     use_tool,
 )
 from engine.agents.faults import STUMBLED, classify, told
-from engine.agents.provider import Candidate
+from engine.agents.provider import ANTHROPIC, Candidate
 from engine.agents.secrets import redacted
 from jobs.ledger import Usage
 
 ROUNDS_MOST: Final = 24  # requests of one turn: a model that calls tools in circles is stopped
+CIRCLES: Final = 3  # the same call with the same result so often: no more tools
 RETRY_AFTER: Final = timedelta(seconds=2)
 RETRY_AFTER_MOST: Final = timedelta(seconds=30)  # a longer wait is the schedule's business
 
@@ -93,11 +94,21 @@ class ModelTurn:
             self._take_in(response, candidate)
             if not await self._use_tools(response):
                 return self._reply(candidate)
+            if self._in_circles():
+                # Without tools it has to answer; small models get out of it in no other way.
+                self._parameters = self._library.models.ModelRequestParameters()
         raise AgentFailure(
             FailureClass.INVALID,
             f"the model asked for tools {ROUNDS_MOST} times without an answer",
             attempts=tuple(self._attempts),
         )
+
+    def _in_circles(self) -> bool:
+        """Whether the same call brought the same result, over and over."""
+        if any(one.provider.api == ANTHROPIC for one in self._models.candidates):
+            return False  # it refuses a history with tools in a request without
+        newest = self._calls[-CIRCLES:]
+        return len(newest) == CIRCLES and all(call == newest[0] for call in newest)
 
     async def _ask(self) -> tuple[Any, Candidate]:
         """Try every candidate; once more, after a pause, if the trouble looks passing."""

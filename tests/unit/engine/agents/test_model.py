@@ -18,7 +18,7 @@ from engine.agents.base import (
     TurnRequest,
 )
 from engine.agents.model import ModelAgent
-from engine.agents.model_turn import RETRY_AFTER, ROUNDS_MOST, Library
+from engine.agents.model_turn import CIRCLES, RETRY_AFTER, ROUNDS_MOST, Library
 from engine.agents.provider import Candidate, Price, Provider
 from engine.agents.tools.heartbeat import heartbeat_tool
 from jobs.ledger import Usage
@@ -436,6 +436,20 @@ async def test_a_model_that_only_calls_tools_is_stopped() -> None:
         with pytest.raises(AgentFailure, match="without an answer"):
             await agent.answer(turn(tools=[Echo().tool()]))
     assert len(server.requests) == ROUNDS_MOST
+
+
+async def test_a_model_in_circles_has_to_answer_without_tools() -> None:
+    asks = Plan(text=None, tool_calls=[("echo", {"x": "again"})])
+    reply, server = await conversation(asks, asks, asks, Plan(text="well"), tools=[Echo().tool()])
+    assert reply.payloads == ("well",)
+    assert len(reply.tool_calls) == CIRCLES
+    assert ["tools" in request["body"] for request in server.requests] == [True, True, True, False]
+
+
+async def test_different_calls_are_no_circle() -> None:
+    asks = [Plan(text=None, tool_calls=[("echo", {"x": word})]) for word in "abcd"]
+    _, server = await conversation(*asks, Plan(text="well"), tools=[Echo().tool()])
+    assert all("tools" in request["body"] for request in server.requests)
 
 
 async def test_the_output_limit_is_sent() -> None:
