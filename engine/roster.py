@@ -13,7 +13,7 @@ from engine.active_hours import ActiveHours
 from engine.prefix import Answered, rendered
 from engine.route import ChannelFacts, RouteFacts, TargetWish
 from engine.target import LastRoute, Route, Stranger
-from jobs.errors import InvalidInput
+from jobs.errors import NotFound
 
 LONGEST_BEAT: Final = timedelta(minutes=10)
 LONGEST_DEFERRAL: Final = timedelta(minutes=30)
@@ -89,13 +89,14 @@ class Roster:
         return agent_id.lower() in self.agents
 
     def refuse_stranger(self, agent_id: str, what: str) -> None:
-        """Raise `InvalidInput` for an agent nobody has configured; ``what`` did not happen."""
+        """Raise `NotFound` for an agent nobody has configured; ``what`` did not happen."""
         if not self.knows(agent_id):
             have = ", ".join(sorted(self.agents))
-            raise InvalidInput(
+            raise NotFound(
                 what,
                 why=f"agent {agent_id!r} is not configured (have: {have})",
                 fix="name one of them",
+                agent_id=agent_id,
             )
 
     def prefix(self, agent_id: str, reply: Answered, route: Route | None = None) -> str:
@@ -112,7 +113,6 @@ class Roster:
                 accounts=facts.accounts,
                 default_account=facts.default_account,
                 bound_accounts=self._bound.get((agent_id, name), ()),
-                default_to=facts.default_to,
             )
             for name, facts in self._channels.items()
         }

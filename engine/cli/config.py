@@ -34,10 +34,12 @@ def group() -> None:
 
 
 @group.command(epilog="Example: engine config file")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def file(ctx: click.Context, /) -> None:
+def file(ctx: click.Context, /, as_json: bool) -> None:
     """Where the config file is."""
-    click.echo(str(here(ctx).paths.config))
+    path = here(ctx).paths.config
+    click.echo(dumped({"path": str(path), "exists": path.exists()}) if as_json else str(path))
 
 
 @group.command(epilog="Example: engine config validate --json")
@@ -147,8 +149,9 @@ def _unset(at: Place, path: str, *, with_default: bool) -> int:
 
 @group.command(epilog="Example: engine config schema agents.defaults.heartbeat.every")
 @click.argument("path", required=False, shell_complete=complete.config_keys)
+@click.option("--json", "_as_json", is_flag=True, help="It is JSON with or without.")
 @click.pass_context
-def schema(ctx: click.Context, /, path: str | None) -> None:
+def schema(ctx: click.Context, /, path: str | None, _as_json: bool) -> None:
     """JSON Schema of the file, or what is known about one key."""
     if path is None:
         from engine.config.schema import Config

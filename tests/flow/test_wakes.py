@@ -7,10 +7,14 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from engine.agents.base import AgentFailure, FailureClass
 from engine.look import FileRead
+from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, Simulation
 from engine.wake import Intent, NewEvent
+from jobs.errors import NotFound
 from jobs.store.db import Database
 
 FEW_MINUTES = timedelta(minutes=5)
@@ -130,3 +134,12 @@ async def test_an_event_of_the_night_is_no_more_urgent_after_a_restart(tmp_path:
         assert agent.requests == []
         report = await sim.until("2026-06-01 08:10")
         assert [one.local for one in report.deliveries][:1] == ["08:00"]
+
+
+async def test_an_agent_nobody_configured_does_not_exist(engine_sim: EngineSim) -> None:
+    sim = engine_sim({}, start="2026-06-01 00:00", zone="UTC")
+    with pytest.raises(NotFound, match="have: main") as told:
+        await sim.event("look", agent="nobody")
+    assert told.value.exit_status == 6
+    with pytest.raises(NotFound):
+        await sim.engine.beat_jobs.set_enabled(True, agent_id="nobody", by="cli")

@@ -204,3 +204,12 @@ def test_a_wrong_token_on_the_command_line_is_not_blamed_on_the_environment(
     assert told.status == 4
     assert "Fix: correct --token, or leave it out" in told.err
     assert "ENGINE_GATEWAY_TOKEN" not in told.err
+
+
+@pytest.mark.usefixtures("home")
+def test_where_the_config_is_and_what_it_may_say_are_json_too(engine: Engine) -> None:
+    told = json.loads(engine("config", "file", "--json").out)
+    assert told["exists"] is False
+    assert told["path"].endswith("engine.json")
+    known = json.loads(engine("config", "schema", "gateway.port", "--json").out)
+    assert known["path"] == "gateway.port"
