@@ -22,6 +22,7 @@ from engine.route import NoRoute, webhook_route
 from engine.scheduling import watching
 from engine.store import meta, outbox
 from engine.target import Route
+from jobs.crash import crash_point
 from jobs.ledger import Run, RunStatus
 from jobs.model import Job, StoredJob
 from jobs.policies import FailureAlert
@@ -155,6 +156,8 @@ class Alerting:
             job_rows.set_state(tx, stored.job.id, alarm=state.alarm or None, watch_at=watch_at)
 
         await self._database.write(work)
+        if messages:
+            crash_point("after-alarm")
         for message in messages:
             self._bus.publish("outbox", {"key": message.key, "state": message.state.value})
 

@@ -13,6 +13,11 @@ POINTS = (
     "after-outbox-commit",  # row written, nothing sent
     "mid-send",  # `sending` committed, the request is about to leave
     "after-send",  # the platform accepted, the receipt is not written
+    "mid-apply",  # some jobs of the config are written, others not
+    "mid-pause",  # one job of several is paused
+    "mid-resume",  # one job of several goes on, its slots are recorded
+    "after-backfill",  # rows written, nothing run
+    "after-alarm",  # a dead man's alarm is written, nobody was told of it
     "mid-migration",  # some statements of a migration have run
 )
 

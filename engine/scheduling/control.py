@@ -17,6 +17,7 @@ from engine.events import Bus
 from engine.scheduling import reading, writing
 from engine.scheduling.watching import next_watch
 from jobs.claims import claimed, passed_over
+from jobs.crash import crash_point
 from jobs.due import Passed, owed
 from jobs.errors import InvalidInput, JobNotFound
 from jobs.ledger import SCHEDULED_FOR, Run, RunStatus, SkipReason, Trigger
@@ -92,6 +93,7 @@ class Control:
                 watch = next_watch(stored.job, replace(stored.state, paused=overlay), now)
                 job_rows.set_state(tx, stored.job.id, paused=overlay, watch_at=watch)
                 writing.note(tx, now, by, "cron.pause", stored, note=note)
+                crash_point("mid-pause")
             return jobs
 
         return await self._told(await self._database.write(work), "paused", overlay)
@@ -105,6 +107,7 @@ class Control:
             for stored in jobs:
                 self._resume_one(tx, stored, now)
                 writing.note(tx, now, by, "cron.resume", stored)
+                crash_point("mid-resume")
             return jobs
 
         return await self._told(await self._database.write(work), "resumed", {"by": by})
@@ -238,6 +241,7 @@ class Control:
             return stored, slots, runs
 
         stored, slots, runs = await self._database.write(work)
+        crash_point("after-backfill")
         for run in runs:
             self._runs.dispatch(stored.job, run)
         return {

@@ -12,6 +12,7 @@ from engine.store import audit
 from jobs import chains
 from jobs.calendar import Calendar
 from jobs.codec import revision
+from jobs.crash import crash_point
 from jobs.declared import Act, Change, Declared, Plan
 from jobs.due import brought_forward, first_run
 from jobs.errors import Conflict, InvalidJob, JobNotFound
@@ -121,6 +122,7 @@ def apply(
         stored = _step(tx, change, now, calendars)
         note(tx, now, "config", f"cron.config.{change.act}", stored)
         told.append((stored, _EVENT.get(change.act, "updated")))
+        crash_point("mid-apply")
     return made, told
 
 

@@ -121,6 +121,86 @@ async def test_an_event_that_asked_for_a_beat_asks_again(tmp_path: Path) -> None
     assert engine.rows("SELECT text FROM inbox") == [("Reminder: the kettle boils",)]
 
 
+MORE = """{ gateway: { mode: "local" }, cron: { jobs: {
+    probe: { schedule: "every 1s", command: ["echo", "ok"], deliver: "local:inbox" },
+    other: { schedule: "every 1s", command: ["true"] },
+} } }"""
+
+
+async def test_jobs_of_a_config_are_applied_all_or_none(tmp_path: Path) -> None:
+    async with gateway(tmp_path, MORE) as engine:
+        died = await engine.start(ENGINE_TESTING="1", ENGINE_CRASH_AT="mid-apply")
+        assert died == KILLED
+        assert engine.rows("SELECT id FROM jobs WHERE kind = 'cron'") == []
+        assert engine.rows("SELECT id FROM audit WHERE subject LIKE 'cfg:%'") == []
+        assert await engine.start() is None
+        await until_inbox(engine, 1)
+    assert len(engine.rows("SELECT id FROM jobs WHERE kind = 'cron'")) == 2
+
+
+async def test_all_jobs_are_paused_or_none(tmp_path: Path) -> None:
+    async with gateway(tmp_path, MORE) as engine:
+        await engine.start(ENGINE_TESTING="1", ENGINE_CRASH_AT="mid-pause")
+        with pytest.raises(GatewayDown):
+            await engine.call("cron.pause", {"all": True})
+        assert await engine.ended() == KILLED
+    assert engine.rows("SELECT id FROM jobs WHERE paused IS NOT NULL") == []
+
+
+async def test_all_jobs_go_on_or_none_and_their_slots_are_told_once(tmp_path: Path) -> None:
+    async with gateway(tmp_path, MORE) as engine:
+        await engine.start(ENGINE_TESTING="1", ENGINE_CRASH_AT="mid-resume")
+        await engine.call("cron.pause", {"all": True})
+        with pytest.raises(GatewayDown):
+            await engine.call("cron.resume", {"all": True})
+        assert await engine.ended() == KILLED
+        assert len(engine.rows("SELECT id FROM jobs WHERE paused IS NOT NULL")) == 2
+        await engine.start()
+        await engine.call("cron.resume", {"all": True})
+        await until_inbox(engine, 1)
+        await engine.stop()
+    slots = engine.rows("SELECT job_id, slot, count(*) FROM runs GROUP BY 1, 2")
+    assert all(count == 1 for _, _, count in slots)
+
+
+async def test_slots_that_are_backfilled_begin_after_a_restart(tmp_path: Path) -> None:
+    async with gateway(tmp_path, MORE) as engine:
+        await engine.start(ENGINE_TESTING="1", ENGINE_CRASH_AT="after-backfill")
+        await until_inbox(engine, 1)
+        to = engine.rows("SELECT max(slot) FROM runs WHERE job_id = 'cfg:probe'")[0][0]
+        span = {"fromMs": to - 2000, "toMs": to, "policy": "all"}
+        with pytest.raises(GatewayDown):
+            await engine.call("cron.backfill", {"id": "cfg:probe", **span})
+        assert await engine.ended() == KILLED
+        asked = engine.rows("SELECT id FROM runs WHERE trigger_kind = 'backfill'")
+        assert asked
+        await engine.start()
+        letters: list[str] = []
+        while not all(any(run_id in letter for letter in letters) for (run_id,) in asked):
+            letters = await until_inbox(engine, len(letters) + 1)
+        await engine.stop()
+    ended = engine.rows("SELECT status FROM runs WHERE trigger_kind = 'backfill'")
+    assert ended == [("ok",)] * len(asked)
+
+
+WATCHED = """{ gateway: { mode: "local" }, cron: { jobs: {
+    probe: { schedule: "0 0 1 1 *", command: ["true"], expectWithin: "1s",
+             failureAlert: { channel: "local", to: "inbox" } },
+} } }"""
+
+
+async def test_a_dead_mans_alarm_arrives_once(tmp_path: Path) -> None:
+    async with gateway(tmp_path, WATCHED) as engine:
+        await crash(engine, "after-alarm")
+        assert len(engine.rows("SELECT key FROM outbox")) == 1
+        await engine.start()
+        await until_inbox(engine, 1)
+        await engine.stop()
+    texts = engine.rows("SELECT text FROM inbox")
+    assert len(texts) == 1
+    assert "has not succeeded for 1s" in texts[0][0]
+
+
 async def test_a_migration_that_was_cut_starts_over(tmp_path: Path) -> None:
     async with gateway(tmp_path, JOB) as engine:
         assert await engine.start(ENGINE_TESTING="1", ENGINE_CRASH_AT="mid-migration") == KILLED
@@ -131,6 +211,6 @@ async def test_a_migration_that_was_cut_starts_over(tmp_path: Path) -> None:
 def test_every_point_is_tried() -> None:
     tried = {
         "after-claim", "after-turn", "after-outbox-commit", "mid-send", "after-send",
-        "mid-migration",
+        "mid-migration", "mid-apply", "mid-pause", "mid-resume", "after-backfill", "after-alarm",
     }  # fmt: skip
     assert tried == set(POINTS)
