@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from engine.clock import Clock
@@ -48,7 +49,8 @@ class Outlet:
         )
         found = await find_route(self._database, roster, wish, agent_id=agent)
         if isinstance(found, NoRoute):
-            raise InvalidInput("the message was not accepted", why=found.because, fix=found.fix)
+            fix = _other_channel(wish, roster, agent) or found.fix
+            raise InvalidInput("the message was not accepted", why=found.because, fix=fix)
         now = self._clock.now()
         delivery = Delivery(
             key=message.key,
@@ -69,6 +71,15 @@ class Outlet:
             "state": stored.state.value,
             "receipt": receipt(stored),
         }
+
+
+def _other_channel(wish: TargetWish, roster: Roster, agent_id: str) -> str:
+    """What to say to somebody who named a channel there is not: the nearest, or all of them."""
+    known = sorted({*roster.channels(agent_id), "local"})
+    if wish.target in ("last", *known):
+        return ""
+    near = get_close_matches(wish.target, known, 1)
+    return f"did you mean {near[0]}?" if near else f"name one of: {', '.join(known)}"
 
 
 def _channel_of(message: NewMessage) -> str:

@@ -16,7 +16,7 @@ from engine.store import sessions as session_rows
 from engine.store.sessions import Session
 from engine.target import Route
 from gateway.rpc.core import ChatOrder
-from jobs.errors import InvalidInput
+from jobs.errors import InvalidInput, NotFound
 from jobs.store.db import Tx
 from jobs.wallclock import ms
 
@@ -158,6 +158,9 @@ def session_words(session: Session) -> dict[str, Any]:
 def _refuse_unknown(roster: Roster, agent_id: str) -> None:
     if not roster.knows(agent_id):
         have = ", ".join(sorted(roster.agents))
-        raise InvalidInput(
-            f"unknown agent id: {agent_id}", why=f"have: {have}", fix="name one of these"
+        raise NotFound(
+            f"unknown agent id: {agent_id}",
+            why=f"have: {have}",
+            fix="name one of these",
+            agent_id=agent_id,
         )
