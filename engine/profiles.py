@@ -238,22 +238,11 @@ def _hours(block: Heartbeat, zone: ZoneInfo, host_zone: str) -> ActiveHours | No
 
 
 def _channel(config: Config, name: str) -> ChannelFacts:
-    match name:
-        case "telegram":
-            accounts = effective.telegram_accounts(config)
-            enabled = {ident: account.enabled for ident, account in accounts.items()}
-        case "qqbot":
-            enabled = {k: account.enabled for k, account in effective.qq_accounts(config).items()}
-        case _:
-            enabled = dict.fromkeys(effective.account_ids(config, name), True)
+    accounts = {
+        ident: AccountFacts(id=ident, enabled=one.enabled is not False, default_to=one.default_to)
+        for ident, one in _people(config, name).items()
+    } or {ident: AccountFacts(id=ident) for ident in effective.account_ids(config, name)}
     chosen = effective.default_account_of(config, name)
-    if chosen is None and effective.DEFAULT_ACCOUNT in enabled:
+    if chosen is None and effective.DEFAULT_ACCOUNT in accounts:
         chosen = effective.DEFAULT_ACCOUNT
-    return ChannelFacts(
-        id=name,
-        accounts=tuple(
-            AccountFacts(id=ident, enabled=on is not False) for ident, on in enabled.items()
-        ),
-        default_account=chosen,
-        default_to=getattr(getattr(config.channels, name), "default_to", None),
-    )
+    return ChannelFacts(id=name, accounts=tuple(accounts.values()), default_account=chosen)

@@ -26,6 +26,7 @@ class AccountFacts:
 
     id: str
     enabled: bool = True
+    default_to: str | None = None  # whom it writes to when nobody is named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,6 @@ class ChannelFacts:
     accounts: tuple[AccountFacts, ...] = ()
     default_account: str | None = None  # configured, or `default`; None: nobody chose
     bound_accounts: tuple[str, ...] = ()  # of the agent that speaks
-    default_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,15 +218,16 @@ def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | N
             SkipReason.TARGET_INVALID, f"channel {channel_id!r} is not configured (have: {have})"
         )
     last = facts.last if facts.last is not None and facts.last.channel == channel_id else None
-    to = wish.to or (last.to if last else None) or channel.default_to
-    if to is None:
-        return NoRoute(
-            SkipReason.NO_TARGET, f"channel {channel_id} has no recipient: to is not set"
-        )
     account = _account(channel, wish.account_id, last)
     if isinstance(account, NoRoute):
         return account
     account_id, warning = account
+    own = next((one.default_to for one in channel.accounts if one.id == account_id), None)
+    to = wish.to or (last.to if last else None) or own
+    if to is None:
+        return NoRoute(
+            SkipReason.NO_TARGET, f"channel {channel_id} has no recipient: to is not set"
+        )
     route = Route(channel=channel_id, account_id=account_id, to="", warning=warning)
     resolved = _to(route, to)
     if isinstance(resolved, NoRoute):

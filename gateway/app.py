@@ -77,9 +77,7 @@ async def serve(options: settings.RunOptions) -> int:
         log.warning(warning)
     for line in loaded.jobs_wait:
         log.error("the jobs applied last keep running", extra={"because": line})
-    for note in loaded.notes:
-        if note.level == "warning":
-            log.warning(note.message, extra={"path": note.path})
+    settings.tell(loaded)
     gateway = Gateway(options, loaded, environ, redact)
     try:
         return await gateway.run()

@@ -107,6 +107,7 @@ class Reloader:
         await self.engine.apply(fresh.config, fresh.job_places())
         self.gatekeeper.adopt(policy)
         self.force.loaded = fresh
+        settings.tell(fresh, before)
         changed = [change.dotted for change in plan.changes]
         if any(path.startswith("channels.") for path in changed):
             await self._exchange(made)

@@ -63,6 +63,21 @@ def load_config(paths: Paths, environ: Mapping[str, str], *, jobs_may_wait: bool
     )
 
 
+def tell(loaded: Loaded, before: Loaded | None = None) -> None:
+    """Log what is worth knowing about a config: a warning each, one line for keys in vain.
+
+    After an edit only what ``before`` did not have is told.
+    """
+    known = {(note.code, note.path) for note in before.notes} if before is not None else set()
+    notes = [note for note in loaded.notes if (note.code, note.path) not in known]
+    for note in notes:
+        if note.level == "warning":
+            log.warning(note.message, extra={"path": note.path})
+    inert = [note.path for note in notes if note.code.startswith("config.inert")]
+    if inert:
+        log.info("keys without effect: engine config validate", extra={"keys": ", ".join(inert)})
+
+
 def refuse_unready(config: Config, options: RunOptions) -> None:
     """A gateway starts only where somebody said it shall (operations.md)."""
     if config.gateway.mode == "local" or options.allow_unconfigured:

@@ -100,7 +100,7 @@ def _section(model: type[BaseModel], path: str) -> Iterator[tuple[str, str, str,
     for name, info in model.model_fields.items():
         here = join(path, info.alias or name)
         yield here, _type(_annotation(info)), _default(info), _sentence(info)
-        inner, tail = _inside(_annotation(info))
+        inner, tail = inside(info)
         if inner is not None:
             yield from _section(inner, here + tail)
 
@@ -108,6 +108,11 @@ def _section(model: type[BaseModel], path: str) -> Iterator[tuple[str, str, str,
 def _annotation(info: FieldInfo) -> Any:
     named = [kind for kind, _ in _NAMED if get_args(kind)[1] in info.metadata]
     return named[0] if named else info.annotation
+
+
+def inside(info: FieldInfo) -> tuple[type[BaseModel] | None, str]:
+    """The section a key holds, if it holds one, and how the path goes on to it."""
+    return _inside(_annotation(info))
 
 
 def _inside(annotation: Any) -> tuple[type[BaseModel] | None, str]:
@@ -161,7 +166,9 @@ def _sentence(info: FieldInfo) -> str:
     extra = info.json_schema_extra
     unit = extra.get("unit") if isinstance(extra, dict) else None
     text = info.description or ""
-    return f"{text} ({unit})" if unit else text
+    told = f"{text} ({unit})" if unit else text
+    inert = base.inert_words(info)
+    return f"{told} {inert[0].upper()}{inert[1:]}." if inert else told
 
 
 def readme(text: str) -> str:

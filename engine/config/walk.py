@@ -16,6 +16,7 @@ from engine.config.json5 import Member, Node
 from engine.config.keypath import Key, join
 from engine.config.reference import children, knows
 from engine.config.schema import Config
+from engine.config.schema.base import inert_words
 from engine.config.schema.channels import Channels
 from engine.config.schema.process import Env
 from engine.config.secrets import Secret
@@ -108,7 +109,11 @@ class Walker:
             below = step(here, member.key)
             deeper, name = (*key, member.key), join(path, member.key)
             if below is not None:
+                told = len(self.notes)
                 kept.append(replace(member, node=self._node(member.node, below, deeper, name)))
+                if words := _inert_of(here, member.key):
+                    del self.notes[told:]  # that goes without saying
+                    self._tell(member, deeper, name, words)
             else:
                 self._foreign(member, here, deeper, path)
         return replace(node, members=tuple(kept))
@@ -134,7 +139,7 @@ class Walker:
                 self._channel(member, name)
                 return
         elif knows(key):
-            self._inert(member, key, name)
+            self._tell(member, key, name, "no effect here")
             return
         self.issues.append(_unknown(member, own, key, path))
 
@@ -147,11 +152,23 @@ class Walker:
             Note(code="config.inert_section", path=name, message=message, place=member.place)
         )
 
-    def _inert(self, member: Member, key: Key, name: str) -> None:
+    def _tell(self, member: Member, key: Key, name: str, words: str) -> None:
         code = "config.inert_section" if len(key) == 1 else "config.inert_key"
         self.notes.append(
-            Note(code=code, path=name, message="accepted, no effect here", place=member.place)
+            Note(code=code, path=name, message=f"accepted, {words}", place=member.place)
         )
+
+
+def _inert_of(here: Shape, name: str) -> str:
+    """Why a typed key has no effect; '' for one that has."""
+    return inert_keys(here.model).get(name, "") if here.model is not None else ""
+
+
+@cache
+def inert_keys(model: type[BaseModel]) -> dict[str, str]:
+    """Keys of a section that are known and have no effect, each with the reason."""
+    found = {f.alias or name: inert_words(f) for name, f in model.model_fields.items()}
+    return {name: words for name, words in found.items() if words}
 
 
 def _unknown(member: Member, own: tuple[str, ...], key: Key, path: str) -> Issue:

@@ -169,7 +169,9 @@ def _unaddressed(config: Config, block: Heartbeat) -> tuple[str, str, str] | Non
     channel = PREFIXES.get(wish)  # `telegram:123` names its recipient
     if channel in (None, _LOCAL) or block.to or not effective.account_ids(config, channel or ""):
         return None
-    if getattr(getattr(config.channels, channel or ""), "default_to", None):
+    if channel == "telegram" and any(
+        one.default_to for one in effective.telegram_accounts(config).values()
+    ):
         return None
     text = (
         f"{channel} names nobody: until somebody has written to the agent there, alerts have"

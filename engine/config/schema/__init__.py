@@ -10,7 +10,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from engine.config.schema.agents import Agents
-from engine.config.schema.base import Section, key, section
+from engine.config.schema.base import YET, Section, key, section
 from engine.config.schema.channels import Channels
 from engine.config.schema.conversations import Binding, Commands, Messages, Session
 from engine.config.schema.cron import Cron
@@ -33,14 +33,14 @@ class Config(Section):
     channels: Channels = section(Channels, "Chat channels.")
     commands: Commands = section(Commands, "Commands in chats and signals.")
     cron: Cron = section(Cron, "Scheduled jobs.")
-    discovery: Discovery = section(Discovery, "Being found.")
+    discovery: Discovery = section(Discovery, "Being found.", inert=YET)
     gateway: Gateway = section(Gateway, "The one port.")
-    hooks: Hooks = section(Hooks, "Requests from outside.")
-    logging: Logging = section(Logging, "Logs.")
+    hooks: Hooks = section(Hooks, "Requests from outside.", inert=YET)
+    logging: Logging = section(Logging, "Logs.", inert=YET)
     messages: Messages = section(Messages, "Messages in general.")
     models: Models = section(Models, "Where answers come from.")
-    plugins: Plugins = section(Plugins, "Plugins.")
+    plugins: Plugins = section(Plugins, "Plugins.", inert=YET)
     secrets: Secrets = section(Secrets, "Where secrets are kept.")
     session: Session = section(Session, "Conversations.")
     store: Store = section(Store, "The state database.")
-    tools: Tools = section(Tools, "Tools of agents.")
+    tools: Tools = section(Tools, "Tools of agents.", inert=YET)

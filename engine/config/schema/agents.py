@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from engine.config.schema.base import (
+    YET,
     Count,
     Every,
     Names,
@@ -40,7 +41,7 @@ class ModelChoice(Section):
 
     primary: str | None = key(None, "`provider/model`, a CLI backend id, or `offline`.")
     fallbacks: Names | None = key(None, "Models asked in this order when the primary fails.")
-    timeout_ms: Positive | None = key(None, "Limit of one model call.", unit="ms")
+    timeout_ms: Positive | None = key(None, "Limit of one model call.", unit="ms", inert=YET)
 
 
 def _model(value: Any) -> Any:
@@ -96,7 +97,7 @@ class Heartbeat(Section):
     )
     prompt: str | None = key(None, "Replaces the built-in prompt; blank keeps it.")
     include_system_prompt_section: bool = key(
-        True, "Tell the agent about its heartbeat in normal chats as well."
+        True, "Tell the agent about its heartbeat in normal chats as well.", inert=YET
     )
     include_reasoning: bool = key(False, "Also deliver the model's reasoning.")
     ack_max_chars: Count = key(
@@ -104,31 +105,37 @@ class Heartbeat(Section):
         "A reply with HEARTBEAT_OK and at most this much more is an acknowledgement.",
         unit="chars",
     )
-    suppress_tool_error_warnings: bool = key(False, "Leave warnings of failed tools out of alerts.")
+    suppress_tool_error_warnings: bool = key(
+        False, "Leave warnings of failed tools out of alerts.", inert=YET
+    )
     timeout_seconds: Positive | None = key(
         None, "Limit of one beat; agents.defaults.timeoutSeconds, else min(every, 600).", unit="s"
     )
-    light_context: bool = key(False, "Give the agent only HEARTBEAT.md of its workspace files.")
+    light_context: bool = key(
+        False, "Give the agent only HEARTBEAT.md of its workspace files.", inert=YET
+    )
     isolated_session: bool = key(False, "Start every beat in a fresh session.")
-    skip_when_busy: bool = key(False, "Also wait for sub-agents of the same agent.")
+    skip_when_busy: bool = key(False, "Also wait for sub-agents of the same agent.", inert=YET)
     phase: str = key("auto", "Offset of the beat inside its interval: `auto` or HH:MM[:SS].")
     after_wake: Literal["keep-grid", "restart-interval"] = key(
-        "keep-grid", "Whether a wake between beats moves the next beat."
+        "keep-grid", "Whether a wake between beats moves the next beat.", inert=YET
     )
     catch_up: Literal["none", "one"] = key("one", "Whether one missed beat is made up at start.")
     dedupe_window: Span | None = key(None, "Same alert to the same place is sent once; 24h unset.")
     dedupe: Literal["text", "normalized", "off"] = key("text", "How two alerts are compared.")
-    backoff: BackoffKeys = section(BackoffKeys, "Spacing of beats after failures.")
-    budget: Budget | None = key(None, "Limits per day.")
+    backoff: BackoffKeys = section(BackoffKeys, "Spacing of beats after failures.", inert=YET)
+    budget: Budget | None = key(None, "Limits per day.", inert=YET)
     idle_pause_after: Span | None = key(
-        None, "Pause when no person has written for this long; never when unset."
+        None, "Pause when no person has written for this long; never when unset.", inert=YET
     )
     tools_allow: Names | None = key(None, "Only these tools in a beat; all when unset.")
-    on_failure: OnFailure | None = key(None, "Notice when beats keep failing.")
+    on_failure: OnFailure | None = key(None, "Notice when beats keep failing.", inert=YET)
     max_deferral: Span | None = key(
         None, "Longest wait for a busy agent before the beat is skipped."
     )
-    agent_id: str | None = key(None, "Agent that owns the ambient heartbeat (defaults only).")
+    agent_id: str | None = key(
+        None, "Agent that owns the ambient heartbeat (defaults only).", inert=YET
+    )
     agents: Literal["explicit", "all"] = key(
         "explicit",
         "`all`: an agent with a block of its own does not silence the others (defaults only).",
@@ -169,9 +176,9 @@ class Identity(Section):
     """How an agent shows itself."""
 
     name: str | None = key(None, "Name.")
-    emoji: str | None = key(None, "Emoji.")
-    theme: str | None = key(None, "Theme.")
-    avatar: str | None = key(None, "Avatar.")
+    emoji: str | None = key(None, "Emoji.", inert=YET)
+    theme: str | None = key(None, "Theme.", inert=YET)
+    avatar: str | None = key(None, "Avatar.", inert=YET)
 
 
 Thinking = Literal["off", "minimal", "low", "medium", "high", "xhigh", "adaptive", "max", "ultra"]
@@ -184,9 +191,9 @@ class AgentDefaults(Section):
     workspace: str | None = key(None, "Workspace directory; <state>/workspace when unset.")
     user_timezone: str | None = key(None, "IANA zone of the person; the host's zone when unset.")
     envelope_timezone: str | None = key(
-        None, "Zone of event timestamps: utc, local, user or an IANA name."
+        None, "Zone of event timestamps: utc, local, user or an IANA name.", inert=YET
     )
-    time_format: Literal["auto", "12", "24"] = key("auto", "Clock shown to the agent.")
+    time_format: Literal["auto", "12", "24"] = key("auto", "Clock shown to the agent.", inert=YET)
     model: Model = section(ModelChoice, "Model of every agent; `offline` when none is set.")
     models: dict[str, ModelEntry] = table("Settings per model, by `provider/model`.")
     thinking_default: Thinking | None = key(None, "How much the model thinks.")
@@ -195,8 +202,8 @@ class AgentDefaults(Section):
         None, "Limit of one agent turn; 600 when unset.", unit="s"
     )
     cli_backends: dict[str, CliBackend] = table("Commands that answer turns, by id.")
-    typing_mode: TypingMode | None = key(None, "When a typing indicator is shown.")
-    typing_interval_seconds: Positive = key(6, "How often typing is repeated.", unit="s")
+    typing_mode: TypingMode | None = key(None, "When a typing indicator is shown.", inert=YET)
+    typing_interval_seconds: Positive = key(6, "How often typing is repeated.", unit="s", inert=YET)
     heartbeat: Heartbeat | None = key(None, "Heartbeat of all agents, under their own blocks.")
 
 
@@ -218,7 +225,7 @@ class Agent(Section):
     model: Model | None = key(None, "Model of this agent.")
     thinking_default: Thinking | None = key(None, "How much the model thinks.")
     heartbeat: Heartbeat | None = key(None, "Heartbeat of this agent, over the defaults.")
-    group_chat: GroupChat = section(GroupChat, "Groups.")
+    group_chat: GroupChat = section(GroupChat, "Groups.", inert=YET)
     identity: Identity | None = key(None, "How the agent shows itself.")
     tools: AgentTools = section(AgentTools, "Tools of this agent.")
 

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import WithJsonSchema
 
 ZERO: Final = timedelta(0)
+YET: Final = "no effect yet"  # of a key that is known and not built
 DURATION_HELP: Final = "use 500ms, 30s, 30m, 2h, 1d, or a sum such as 1h30m"
 
 
@@ -24,21 +26,33 @@ class Section(BaseModel):
     )
 
 
-def key(default: Any, text: str, *, unit: str | None = None, **limits: Any) -> Any:
-    """One typed key: default, one sentence, unit where a bare number has one."""
-    if unit:
-        limits["json_schema_extra"] = {"unit": unit}
-    return Field(default, description=text, **limits)
+def key(default: Any, text: str, *, unit: str | None = None, inert: str = "", **limits: Any) -> Any:
+    """One typed key: default, one sentence, unit where a bare number has one.
+
+    ``inert`` says that nothing comes of it yet; whoever writes it is told (operations.md §2).
+    """
+    return Field(default, description=text, json_schema_extra=_extra(unit, inert), **limits)
 
 
-def section(kind: type[BaseModel], text: str) -> Any:
+def section(kind: type[BaseModel], text: str, *, inert: str = "") -> Any:
     """A nested object that is there with its defaults when the file does not name it."""
-    return Field(default_factory=kind, description=text)
+    return Field(default_factory=kind, description=text, json_schema_extra=_extra(None, inert))
 
 
-def table(text: str) -> Any:
+def table(text: str, *, inert: str = "") -> Any:
     """A map keyed by ids, empty by default."""
-    return Field(default_factory=dict, description=text)
+    return Field(default_factory=dict, description=text, json_schema_extra=_extra(None, inert))
+
+
+def _extra(unit: str | None, inert: str) -> Any:
+    found = {"unit": unit, "inert": inert}
+    return {name: text for name, text in found.items() if text} or None
+
+
+def inert_words(info: FieldInfo) -> str:
+    """Why a key has no effect yet; '' for one that has."""
+    extra = info.json_schema_extra
+    return str(extra.get("inert", "")) if isinstance(extra, dict) else ""
 
 
 def _duration(value: object, *, default_unit: str | None, narrow: bool) -> timedelta:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from engine.config.schema.base import (
+    YET,
     Count,
     DmPolicy,
     GroupPolicy,
@@ -18,6 +19,8 @@ from engine.config.schema.base import (
     table,
 )
 from engine.config.secrets import Secret
+
+_NOT_THERE: Final = f"{YET}: the channel does not exist"
 
 
 class Visibility(Section):
@@ -41,11 +44,11 @@ class Group(Section):
     """One group, or `*` for any."""
 
     enabled: bool = key(True, "False: messages in this group are ignored.")
-    group_policy: GroupPolicy | None = key(None, "Overrides the channel's groupPolicy.")
+    group_policy: GroupPolicy | None = key(None, "Overrides the channel's groupPolicy.", inert=YET)
     require_mention: bool | None = key(None, "Answer only when mentioned; true when unset.")
     allow_from: Texts | None = key(None, "Who may speak in this group.")
-    ignore_other_mentions: bool = key(False, "Drop messages that mention somebody else.")
-    topics: dict[str, Topic] = table("Topics by number.")
+    ignore_other_mentions: bool = key(False, "Drop messages that mention somebody else.", inert=YET)
+    topics: dict[str, Topic] = table("Topics by number.", inert=YET)
 
 
 class AccountKeys(Section):
@@ -62,12 +65,12 @@ class AccountKeys(Section):
     group_allow_from: Texts | None = key(None, "Who may speak in groups; allowFrom when unset.")
     groups: dict[str, Group] | None = key(None, "Groups by id; `*` is any group.")
     history_limit: Count | None = key(
-        None, "Unmentioned messages kept as context; 50 when unset, 0 = none."
+        None, "Unmentioned messages kept as context; 50 when unset, 0 = none.", inert=YET
     )
     default_to: Text | None = key(None, "Recipient when a delivery names only the channel.")
     response_prefix: str | None = key(None, "Put before every message sent.")
     text_chunk_limit: Positive | None = key(
-        None, "Longest message; the platform's limit when unset.", unit="chars"
+        None, "Longest message; the platform's limit when unset.", unit="chars", inert=YET
     )
     heartbeat: Visibility | None = key(None, "What of heartbeats is shown here.")
     heartbeat_visibility: Visibility | None = key(None, "Newer spelling of `heartbeat`.")
@@ -89,7 +92,7 @@ class TelegramAccount(AccountKeys):
     api_root: str | None = key(
         None, "Bot API server without `/bot<token>`; https://api.telegram.org when unset."
     )
-    timeout_seconds: Positive | None = key(None, "Limit of one API call.", unit="s")
+    timeout_seconds: Positive | None = key(None, "Limit of one API call.", unit="s", inert=YET)
 
 
 class Telegram(TelegramAccount):
@@ -132,7 +135,7 @@ class WebhookAccount(Section):
     """One place that takes HTTP POST."""
 
     enabled: bool = key(True, "False: nothing is sent.")
-    name: str | None = key(None, "Name shown to people.")
+    name: str | None = key(None, "Name shown to people.", inert=YET)
     url: Secret | None = key(None, "Where messages are posted; may hold a secret.")
     secret: Secret | None = key(None, "Signs each request (HMAC SHA-256).")
     format: Literal["text", "markdown", "html"] = key("text", "How the text is rendered.")
@@ -182,6 +185,6 @@ class Channels(Section):
     defaults: ChannelDefaults = section(ChannelDefaults, "What holds for every channel.")
     local: Local = section(Local, "The local inbox.")
     telegram: Telegram | None = key(None, "Telegram.")
-    qqbot: Qqbot | None = key(None, "QQ official bot.")
+    qqbot: Qqbot | None = key(None, "QQ official bot.", inert=_NOT_THERE)
     webhook: Webhook | None = key(None, "HTTP POST to anything.")
-    apprise: Apprise | None = key(None, "Many services through apprise.")
+    apprise: Apprise | None = key(None, "Many services through apprise.", inert=_NOT_THERE)

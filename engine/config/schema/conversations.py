@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from engine.config.schema.agents import GroupChat, TypingMode
-from engine.config.schema.base import Positive, Section, Text, Texts, key, section
+from engine.config.schema.base import YET, Positive, Section, Text, Texts, key, section
+
+_PASSED_OVER: Final = f"{YET}: a binding of one chat is passed over"
 
 
 class Session(Section):
     """Conversations."""
 
-    scope: Literal["per-sender", "global"] = key("per-sender", "One conversation each, or one.")
+    scope: Literal["per-sender", "global"] = key(
+        "per-sender", "One conversation each, or one.", inert=YET
+    )
     main_key: str = key("main", "Name of an agent's main session.")
     dm_scope: Literal["main", "per-peer", "per-channel-peer", "per-account-channel-peer"] = key(
         "main", "Which direct chats share a session."
     )
-    typing_mode: TypingMode | None = key(None, "When a typing indicator is shown.")
-    typing_interval_seconds: Positive | None = key(None, "How often typing is repeated.", unit="s")
+    typing_mode: TypingMode | None = key(None, "When a typing indicator is shown.", inert=YET)
+    typing_interval_seconds: Positive | None = key(
+        None, "How often typing is repeated.", unit="s", inert=YET
+    )
 
 
 class BindingPeer(Section):
@@ -32,7 +38,7 @@ class BindingMatch(Section):
 
     channel: str = key(..., "Channel id.")
     account_id: str | None = key(None, "Account; the default account when unset, `*` is any.")
-    peer: BindingPeer | None = key(None, "One chat.")
+    peer: BindingPeer | None = key(None, "One chat.", inert=_PASSED_OVER)
 
 
 class Binding(Section):
@@ -40,7 +46,7 @@ class Binding(Section):
 
     agent_id: str = key(..., "The agent.")
     match: BindingMatch = key(..., "What it fits.")
-    type: Literal["route", "acp"] = key("route", "Kind of binding.")
+    type: Literal["route", "acp"] = key("route", "Kind of binding.", inert=YET)
     comment: str | None = key(None, "For people.")
 
 
@@ -49,14 +55,16 @@ class Messages(Section):
 
     response_prefix: str | None = key(None, "Put before every message sent.")
     visible_replies: Literal["automatic", "message_tool"] | bool = key(
-        "automatic", "`message_tool`: only what the agent sends itself is shown."
+        "automatic", "`message_tool`: only what the agent sends itself is shown.", inert=YET
     )
-    group_chat: GroupChat = section(GroupChat, "Groups.")
-    suppress_tool_errors: bool = key(False, "Leave warnings of failed tools out of replies.")
+    group_chat: GroupChat = section(GroupChat, "Groups.", inert=YET)
+    suppress_tool_errors: bool = key(
+        False, "Leave warnings of failed tools out of replies.", inert=YET
+    )
 
 
 class Commands(Section):
     """Commands in chats and signals."""
 
     owner_allow_from: Texts = key((), "People who may give owner commands; `*` is not one.")
-    restart: bool = key(False, "SIGUSR1 and /restart may restart the gateway.")
+    restart: bool = key(False, "SIGUSR1 and /restart may restart the gateway.", inert=YET)

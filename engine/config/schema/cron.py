@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from engine.config.schema.agents import Budget
 from engine.config.schema.base import (
+    YET,
     Bytes,
     Count,
     Names,
@@ -24,6 +25,9 @@ from engine.config.secrets import Secret
 
 Transient = Literal["rate_limit", "overloaded", "network", "timeout", "server_error"]
 DeliveryMode = Literal["announce", "webhook"]
+
+
+_INSTEAD: Final = "no effect: give the jobs a delivery of mode webhook"
 
 
 class CronRetry(Section):
@@ -63,7 +67,7 @@ class FailureDestination(Section):
 class RunLog(Section):
     """How much of the run history is kept."""
 
-    max_bytes: Bytes = key(2_000_000, "Largest history of one job.", unit="bytes")
+    max_bytes: Bytes = key(2_000_000, "Largest history of one job.", unit="bytes", inert=YET)
     keep_lines: Positive = key(2000, "Runs kept per job.")
 
 
@@ -101,7 +105,7 @@ class Cron(Section):
         timedelta(hours=24), "How long sessions of runs are kept; false = always.", unit="h"
     )
     run_log: RunLog = section(RunLog, "Run history.")
-    webhook: str | None = key(None, "Deprecated: URL told about finished runs.")
+    webhook: str | None = key(None, "Deprecated: URL told about finished runs.", inert=_INSTEAD)
     webhook_token: Secret | None = key(None, "Bearer token and signing secret of job webhooks.")
     webhook_ssrf_policy: SsrfPolicy = section(SsrfPolicy, "Addresses webhooks may reach.")
     misfire: MisfireKeys = section(MisfireKeys, "Missed slots.")
@@ -110,7 +114,7 @@ class Cron(Section):
     budget: Budget | None = key(None, "Limits per day of all jobs together.")
     auto_disable_after: Count = key(10, "Failures in a row that switch a job off; 0 = never.")
     min_refire_gap_ms: Count = key(2000, "Shortest time between two runs of a job.", unit="ms")
-    allow_agent_commands: bool = key(False, "Agents may schedule commands.")
+    allow_agent_commands: bool = key(False, "Agents may schedule commands.", inert=YET)
     jobs: dict[str, Open] = table("Jobs declared here, by key (cron.md §13).")
     jobs_dir: str | None = key(None, "Directory with one job per file; the file's stem is the key.")
     config_removal: Literal["disable", "delete"] = key(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.config.schema.base import Count, Names, Port, Positive, Section, key, section
+from engine.config.schema.base import YET, Count, Names, Port, Positive, Section, key, section
 from engine.config.secrets import Secret
 
 
@@ -35,8 +35,8 @@ class GatewayAuth(Section):
     token: Secret | None = key(None, "Shared token; <state>/gateway.token when unset.")
     password: Secret | None = key(None, "Shared password.")
     rate_limit: RateLimit = section(RateLimit, "Failed logins.")
-    trusted_proxy: TrustedProxy | None = key(None, "Identity from a reverse proxy.")
-    allow_tailscale: bool = key(False, "Accept identities of the tailnet.")
+    trusted_proxy: TrustedProxy | None = key(None, "Identity from a reverse proxy.", inert=YET)
+    allow_tailscale: bool = key(False, "Accept identities of the tailnet.", inert=YET)
 
 
 class Reload(Section):
@@ -54,11 +54,11 @@ class Remote(Section):
     url: str | None = key(None, "WebSocket address.")
     token: Secret | None = key(None, "Its token.")
     password: Secret | None = key(None, "Its password.")
-    transport: Literal["direct", "ssh"] = key("direct", "How it is reached.")
-    remote_port: Port | None = key(None, "Port of the gateway on the far host.")
-    ssh_target: str | None = key(None, "user@host of the tunnel.")
-    ssh_identity: str | None = key(None, "Key file of the tunnel.")
-    tls_fingerprint: str | None = key(None, "SHA-256 of its certificate.")
+    transport: Literal["direct", "ssh"] = key("direct", "How it is reached.", inert=YET)
+    remote_port: Port | None = key(None, "Port of the gateway on the far host.", inert=YET)
+    ssh_target: str | None = key(None, "user@host of the tunnel.", inert=YET)
+    ssh_identity: str | None = key(None, "Key file of the tunnel.", inert=YET)
+    tls_fingerprint: str | None = key(None, "SHA-256 of its certificate.", inert=YET)
 
 
 class Switch(Section):
@@ -90,7 +90,7 @@ class Http(Section):
 class ControlUi(Section):
     """The status page."""
 
-    enabled: bool = key(True, "Serve the status page.")
+    enabled: bool = key(True, "Serve the status page.", inert=YET)
     allowed_origins: Names = key((), "Browser origins allowed besides the gateway's own.")
 
 
@@ -140,27 +140,33 @@ class Gateway(Section):
     )
     custom_bind_host: str | None = key(None, "Address of `bind: custom`.")
     auth: GatewayAuth = section(GatewayAuth, "Who may connect.")
-    trusted_proxies: Names = key((), "Addresses whose forwarded headers are believed.")
-    allow_real_ip_fallback: bool = key(False, "Believe X-Real-IP when X-Forwarded-For is missing.")
+    trusted_proxies: Names = key((), "Addresses whose forwarded headers are believed.", inert=YET)
+    allow_real_ip_fallback: bool = key(
+        False, "Believe X-Real-IP when X-Forwarded-For is missing.", inert=YET
+    )
     reload: Reload = section(Reload, "Edits of the file.")
     remote: Remote = section(Remote, "The gateway of `mode: remote`.")
-    http: Http = section(Http, "HTTP.")
+    http: Http = section(Http, "HTTP.", inert=YET)
     control_ui: ControlUi = section(ControlUi, "The status page.")
     handshake_timeout_ms: Positive | None = key(
         None, "Limit of the handshake; 15000 when unset.", unit="ms"
     )
     drain_timeout_ms: Count = key(25_000, "How long a stop waits for running turns.", unit="ms")
-    config_recovery: ConfigRecovery = section(ConfigRecovery, "Invalid files.")
-    control_plane: ControlPlane = section(ControlPlane, "Methods that change the gateway.")
-    tailscale: Tailscale = section(Tailscale, "Tailscale.")
-    nodes: GatewayNodes = section(GatewayNodes, "Remote nodes.")
+    config_recovery: ConfigRecovery = section(ConfigRecovery, "Invalid files.", inert=YET)
+    control_plane: ControlPlane = section(
+        ControlPlane, "Methods that change the gateway.", inert=YET
+    )
+    tailscale: Tailscale = section(Tailscale, "Tailscale.", inert=YET)
+    nodes: GatewayNodes = section(GatewayNodes, "Remote nodes.", inert=YET)
     channel_health_check_minutes: Count = key(
-        5, "How often channels are checked; 0 = never.", unit="min"
+        5, "How often channels are checked; 0 = never.", unit="min", inert=YET
     )
     channel_stale_event_threshold_minutes: Positive = key(
-        30, "A connected channel that is silent this long is restarted.", unit="min"
+        30, "A connected channel that is silent this long is restarted.", unit="min", inert=YET
     )
-    channel_max_restarts_per_hour: Count = key(10, "Most restarts of one account in an hour.")
+    channel_max_restarts_per_hour: Count = key(
+        10, "Most restarts of one account in an hour.", inert=YET
+    )
 
 
 class Mdns(Section):

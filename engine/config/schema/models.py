@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.config.schema.base import Names, Open, Positive, Section, key, table
+from engine.config.schema.base import YET, Names, Open, Positive, Section, key, table
 from engine.config.secrets import Secret
 
 
@@ -24,10 +24,10 @@ class ModelSpec(Section):
     name: str | None = key(None, "Name shown to people.")
     api: str | None = key(None, "Overrides the provider's api.")
     base_url: str | None = key(None, "Overrides the provider's baseUrl.")
-    reasoning: bool = key(False, "It thinks before it answers.")
-    input: Names = key(("text",), "Kinds of input it takes.")
+    reasoning: bool = key(False, "It thinks before it answers.", inert=YET)
+    input: Names = key(("text",), "Kinds of input it takes.", inert=YET)
     cost: ModelCost | None = key(None, "Prices.")
-    context_window: Positive | None = key(None, "Context window.", unit="tokens")
+    context_window: Positive | None = key(None, "Context window.", unit="tokens", inert=YET)
     max_tokens: Positive | None = key(None, "Longest answer.", unit="tokens")
     headers: dict[str, str] = table("HTTP headers.")
     params: Open = table("Request parameters passed through.")
@@ -41,13 +41,17 @@ class Provider(Section):
     api: str = key(
         "openai-completions", "openai-completions, openai-responses or anthropic-messages."
     )
-    auth: Literal["api-key", "aws-sdk", "oauth", "token"] | None = key(None, "Kind of credential.")
+    auth: Literal["api-key", "aws-sdk", "oauth", "token"] | None = key(
+        None, "Kind of credential.", inert=YET
+    )
     headers: dict[str, Secret] = table("HTTP headers.")
     models: tuple[ModelSpec, ...] = key((), "Models it offers.")
     params: Open = table("Request parameters passed through.")
     timeout_seconds: Positive | None = key(None, "Limit of one request.", unit="s")
     max_tokens: Positive | None = key(None, "Longest answer of its models.", unit="tokens")
-    context_window: Positive | None = key(None, "Context window of its models.", unit="tokens")
+    context_window: Positive | None = key(
+        None, "Context window of its models.", unit="tokens", inert=YET
+    )
     require_finish_reason: bool = key(
         True, "A cut stream is an error (openai-completions without it passes for complete)."
     )
@@ -57,5 +61,7 @@ class Provider(Section):
 class Models(Section):
     """Where answers come from."""
 
-    mode: Literal["merge", "replace"] = key("merge", "Providers here add to or replace the known.")
+    mode: Literal["merge", "replace"] = key(
+        "merge", "Providers here add to or replace the known.", inert=YET
+    )
     providers: dict[str, Provider] = table("Providers by id; a model is `<provider>/<model id>`.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.config.schema.base import Names, Positive, Section, key, section, table
+from engine.config.schema.base import YET, Names, Positive, Section, key, section, table
 
 
 class SecretProvider(Section):
@@ -21,10 +21,12 @@ class SecretProvider(Section):
     args: Names = key((), "exec: arguments.")
     env: dict[str, str] = table("exec: environment.")
     pass_env: Names = key((), "exec: variables passed on.")
-    no_output_timeout_ms: Positive | None = key(None, "exec: limit of silence.", unit="ms")
-    max_output_bytes: Positive = key(1_048_576, "exec: largest answer.", unit="bytes")
+    no_output_timeout_ms: Positive | None = key(
+        None, "exec: limit of silence.", unit="ms", inert=YET
+    )
+    max_output_bytes: Positive = key(1_048_576, "exec: largest answer.", unit="bytes", inert=YET)
     json_only: bool = key(True, "exec: the answer is JSON; false: the text is the secret.")
-    trusted_dirs: Names = key((), "exec: directories the program may lie in.")
+    trusted_dirs: Names = key((), "exec: directories the program may lie in.", inert=YET)
     allow_symlink_command: bool = key(False, "exec: the program may be a symlink.")
 
 
@@ -49,4 +51,4 @@ class Secrets(Section):
 
     providers: dict[str, SecretProvider] = table("Places by alias.")
     defaults: SecretDefaults = section(SecretDefaults, "Provider when a reference names none.")
-    resolution: SecretResolution = section(SecretResolution, "Limits.")
+    resolution: SecretResolution = section(SecretResolution, "Limits.", inert=YET)

@@ -140,3 +140,11 @@ def test_a_target_with_its_recipient_is_read_as_both(tmp_path: Path) -> None:
     }
     wish = roster(tmp_path, config).agent(None).beat.wish
     assert (wish.target, wish.to) == ("telegram", "-100:topic:7")
+
+
+def test_an_account_knows_whom_it_writes_to_when_nobody_is_named(tmp_path: Path) -> None:
+    accounts = {"home": {"botToken": "2:b"}, "work": {"botToken": "3:c", "defaultTo": "9"}}
+    telegram = {"allowFrom": ["7"], "defaultTo": "7", "defaultAccount": "home"}
+    found = roster(tmp_path, {"channels": {"telegram": telegram | {"accounts": accounts}}})
+    known = {one.id: one.default_to for one in found.channels("main")["telegram"].accounts}
+    assert known == {"home": "7", "work": "9"}

@@ -180,9 +180,10 @@ def test_a_named_channel_takes_the_recipient_of_its_own_conversation_only() -> N
     assert _route(TargetWish(target="telegram")).to == "42"
     elsewhere = replace(FACTS, last=replace(LAST, channel="qqbot", to="c2c:x"))
     assert _reason(TargetWish(target="telegram"), elsewhere) is SkipReason.NO_TARGET
-    with_default = replace(TELEGRAM, default_to="9")
-    facts = replace(elsewhere, channels={"telegram": with_default})
+    accounts = (AccountFacts(id="a", default_to="9"), AccountFacts(id="b", default_to="10"))
+    facts = replace(elsewhere, channels={"telegram": replace(TELEGRAM, accounts=accounts)})
     assert _route(TargetWish(target="telegram"), facts).to == "9"
+    assert _route(TargetWish(target="telegram", account_id="b"), facts).to == "10"
 
 
 def test_the_topic_of_a_group_is_kept_only_for_that_group() -> None:

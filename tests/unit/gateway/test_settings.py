@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.config.load import Loaded, load
 from engine.config.paths import resolve
 from engine.config.schema import Config
 from gateway import settings
@@ -72,3 +73,22 @@ def test_the_handshake_lasts_as_long_as_environment_config_or_protocol_say() -> 
     assert settings.handshake_timeout(config, variable) == timedelta(seconds=60)
     assert settings.handshake_timeout(config, {}) == timedelta(seconds=30)
     assert settings.handshake_timeout(Config(), {"ENGINE_HANDSHAKE_TIMEOUT_MS": "soon"}) == TIMEOUT
+
+
+def test_what_is_worth_knowing_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    def told(text: str, before: Loaded | None = None) -> tuple[Loaded, list[str]]:
+        caplog.clear()
+        loaded = load(tmp_path / "engine.json", {}, raw=text.encode())
+        settings.tell(loaded, before)
+        return loaded, [f"{one.levelname} {one.__dict__.get('keys', '')}" for one in caplog.records]
+
+    hooks = 'hooks: { path: "/x" }, tools: { deny: ["exec"] }'
+    before, lines = told(f"{{ {hooks} }}")
+    assert lines == ["INFO hooks, tools"]
+    assert told(f"{{ {hooks} }}", before)[1] == []
+    beat = 'agents: { defaults: { heartbeat: { every: "30s" } } }'
+    assert told(f"{{ {hooks}, {beat} }}", before)[1] == ["WARNING "]
