@@ -46,7 +46,7 @@ def say(words: str) -> None:
     print(f"  {words}", file=sys.stderr, flush=True)
 
 
-def probe(module: str, *arguments: object) -> dict[str, Any]:
+def probe(module: str, *arguments: object, most: float = 150) -> dict[str, Any]:
     """Run one measurement in a fresh process; it prints its figures as JSON on its last line.
 
     What a peer complains about when it is stopped is shown only if there are no figures.
@@ -57,7 +57,7 @@ def probe(module: str, *arguments: object) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=most,
         env=plain_environ(),
     )
     if done.returncode != 0:
