@@ -1,4 +1,4 @@
-"""The shell of one beat: look, decide, take the turn, settle it in one transaction.
+"""The shell of one beat until its turn: look, decide, wait, or go.
 
 A beat is a slot of an agent's grid or a wake. It ends in exactly one row: ran, skipped or
 failed, with the gate facts that decided it. While something is in the way that will pass
@@ -15,42 +15,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine import explain, heartbeat, prompt
-from engine.beat_outcome import (
-    Alert,
-    answered,
-    backoff,
-    bounded,
-    overtaken,
-    spoken,
-    unanswered,
-    unusable,
-    verdict_on,
-)
+from engine import heartbeat
+from engine.beat_outcome import bounded, overtaken
+from engine.beat_turn import BeatTurn
 from engine.clock import Clock
-from engine.events import Bus
 from engine.gates import Defer, Run as Go, Skip, decide
 from engine.lanes import Lanes
 from engine.look import Lookout
-from engine.outbox import Delivery
-from engine.outcome import Verdict
-from engine.record import Also, Recorder, broken
-from engine.repetition import Sent
+from engine.record import Recorder, broken
 from engine.roster import Roster
-from engine.route import NoRoute
 from engine.sessions import main_key
-from engine.store import events as event_rows, outbox, sent, tasks as task_rows
-from engine.target import Route
-from engine.toolbox import Toolbox
-from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.view import View, facts_of, target_words, wake_words
-from engine.wake import Intent, QueuedEvent, Wake
-from jobs.crash import crash_point
+from engine.wake import Intent, Wake
 from jobs.ids import new_id
-from jobs.ledger import Outcome, Run, RunStatus, Trigger
+from jobs.ledger import Run, RunStatus, Trigger
 from jobs.model import Job
 from jobs.store.base import Finish
-from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
 
@@ -74,26 +54,20 @@ class Beats:
     def __init__(
         self,
         *,
-        database: Database,
         clock: Clock,
-        bus: Bus,
         recorder: Recorder,
-        turns: Turns,
         lanes: Lanes,
         roster: Callable[[], Roster],
         lookout: Lookout,
-        toolbox: Toolbox,
+        turn: BeatTurn,
         boot_id: str,
         replan: Callable[[], Awaitable[None]],
     ) -> None:
-        self._database = database
         self._clock = clock
-        self._bus = bus
         self._recorder = recorder
-        self._turns = turns
         self._roster = roster
         self._lookout = lookout
-        self._toolbox = toolbox
+        self._turn = turn
         self._boot_id = boot_id
         self._replan = replan
         self._one_at_a_time: dict[str, asyncio.Lock] = {}
@@ -187,7 +161,7 @@ class Beats:
         log.error("beat broke", exc_info=error, extra={"run_id": pending.run.id})
         run = broken(pending.run, error, self._clock.now())
         await self._recorder.ended(Finish(run=run))
-        self._tell(run, None)
+        self._turn.tell(run)
         return run
 
     # -- waiting -------------------------------------------------------------------------
@@ -245,7 +219,7 @@ class Beats:
         run = self._framed(pending, view).skipped(skip.reason, skip.because, now)
         # A skip says nothing about the model: it must not end a series of failures.
         await self._recorder.ended(Finish(run=run, counts=not view.failures))
-        self._tell(run, None)
+        self._turn.tell(run)
         return run
 
     def _framed(self, pending: Pending, view: View) -> Run:
@@ -260,7 +234,6 @@ class Beats:
         )
 
     async def _take(self, pending: Pending, view: View, go: Go, now: datetime) -> Run:
-        agent = view.agent
         run = replace(
             self._framed(pending, view),
             status=RunStatus.RUNNING,
@@ -270,131 +243,4 @@ class Beats:
         )
         if go.outside_active_hours:
             run = replace(run, facts={**run.facts, "outsideActiveHours": True})
-        await self._recorder.began(run)
-        ended: list[Run] = []
-
-        async def settle(result: TurnResult) -> None:
-            crash_point("after-turn")
-            ended.append(await self._settle(run, view, result))
-
-        await self._turns.take(self._order(run, view, now), settle=settle)
-        log.info(
-            "beat ran",
-            extra={"agent": agent.agent_id, "run_id": run.id, "outcome": ended[-1].outcome},
-        )
-        return ended[-1]
-
-    def _order(self, run: Run, view: View, now: datetime) -> TurnOrder:
-        agent = view.agent
-        text = prompt.build(
-            prompt.PromptFacts(
-                now=now,
-                zone=agent.zone,
-                checklist=view.file.text,
-                missing=view.file.missing,
-                tasks=tuple((task.name, task.prompt) for task in view.due),
-                prose=view.file.prose,
-                events=tuple(_event_facts(event) for event in view.events),
-                poll=view.polls,
-                relay=isinstance(view.found, Route),
-                custom=agent.beat.prompt,
-            )
-        )
-        tools = self._toolbox.for_turn(
-            agent,
-            run_id=run.id,
-            session_key=view.session_key,
-            kind="heartbeat",
-            allow=agent.beat.tools_allow,
-        )
-        return TurnOrder(
-            run_id=run.id,
-            agent_id=agent.agent_id,
-            session_key=view.session_key,
-            kind="heartbeat",
-            prompt=text,
-            system_prompt=prompt.system(agent.agent_id, "heartbeat", name=agent.name),
-            tools=tools,
-            model=agent.beat.model,
-            fallbacks=agent.beat.fallbacks,
-            thinking=agent.thinking,
-            workspace=agent.workspace,
-            timeout=agent.beat.timeout,
-            history=not agent.beat.isolated,
-            transcript=prompt.MARKER,
-            facts={
-                "checklist": view.file.text if view.polls or not view.events else "",
-                "events": [event.text for event in view.events],
-            },
-        )
-
-    async def _settle(self, run: Run, view: View, result: TurnResult) -> Run:
-        """The one transaction of a beat: row, session, task times, events, outbox."""
-        now = result.ended_at
-        if (failure := result.failure) is not None:
-            return await self._failed(
-                unanswered(run, failure, now), view, failure.retry_after_seconds
-            )
-        if (reply := result.reply) is None:
-            raise AssertionError("a turn without failure has a reply")
-        route = view.found if isinstance(view.found, Route) else None
-        prefix = self._roster().prefix(view.agent.agent_id, reply, route)
-        verdict = verdict_on(reply, view, response_prefix=prefix)
-        if verdict.outcome is Outcome.FAILED:
-            return await self._failed(unusable(run, verdict, now), view, None)
-        said = await self._said(view, verdict)
-        out = spoken(answered(run, reply, verdict, now), view, verdict, said, now)
-        also: list[Also] = [
-            lambda tx: remember(tx, result, acknowledged=verdict.outcome is not Outcome.ALERT),
-            lambda tx: event_rows.consume(
-                tx, [event.id for event in view.events], now, run_id=run.id
-            ),
-            lambda tx: task_rows.served(
-                tx,
-                view.agent.agent_id,
-                [(task.name, task.interval) for task in view.due],
-                run.slot or now,
-                status=verdict.outcome.value,
-            ),
-        ]
-        if (alert := out.alert) is not None:
-            also.append(lambda tx: _note(tx, alert, now))
-        end = Finish(run=out.run, job_columns={"retry_at": None})
-        await self._recorder.ended(end, deliveries=out.deliveries, also=also)
-        self._tell(out.run, out.deliveries[-1] if out.deliveries else None)
-        return out.run
-
-    async def _said(self, view: View, verdict: Verdict) -> Sent | None:
-        """Return when an alert last went where it would go now."""
-        route = view.found
-        if verdict.outcome is not Outcome.ALERT or isinstance(route, NoRoute):
-            return None
-        return await self._database.read(lambda tx: _sent(tx, route.lane, verdict.text))
-
-    async def _failed(self, run: Run, view: View, retry_after: float | None) -> Run:
-        retry_at = backoff(view, retry_after, run.ended_at or self._clock.now())
-        await self._recorder.ended(Finish(run=run, job_columns={"retry_at": retry_at}))
-        self._tell(run, None)
-        return run
-
-    def _tell(self, run: Run, delivery: Delivery | None) -> None:
-        zone = self._roster().agent(run.agent_id).zone
-        self._bus.publish("heartbeat", explain.record_words(run, delivery, zone=zone))
-
-
-def _sent(tx: Tx, lane: str, text: str) -> Sent | None:
-    """Return when a text went out to a place; one that still waits there gives way to the new."""
-    return None if outbox.still_waits(tx, lane, text) else sent.last(tx, lane, text)
-
-
-def _note(tx: Tx, alert: Alert, now: datetime) -> None:
-    if alert.sent:
-        sent.note(tx, alert.lane, alert.text, now)
-    else:
-        sent.suppress(tx, alert.lane, alert.text)
-
-
-def _event_facts(event: QueuedEvent) -> prompt.EventFacts:
-    return prompt.EventFacts(
-        text=event.text, at=event.created_at, trusted=event.trusted, kind=event.kind
-    )
+        return await self._turn.take(run, view, now)

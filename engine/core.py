@@ -18,12 +18,14 @@ from engine.agents.factory import AgentFactory
 from engine.alerting import Alerting
 from engine.beat import Beats
 from engine.beat_jobs import BeatJobs
+from engine.beat_turn import BeatTurn
 from engine.clock import Clock
 from engine.config.calendars import calendars
 from engine.config.json5 import Place
 from engine.config.paths import Paths
 from engine.config.schema import Config
 from engine.conversation import Conversation
+from engine.cron_end import CronEnd
 from engine.cron_run import CronRuns
 from engine.events import Bus
 from engine.history import History
@@ -126,15 +128,20 @@ class Engine:
             history=self.history,
         )
         self.beats = Beats(
-            database=database,
             clock=clock,
-            bus=self.bus,
             recorder=self.recorder,
-            turns=self.turns,
             lanes=self.lanes,
             roster=lambda: self.roster,
             lookout=self.lookout,
-            toolbox=self.toolbox,
+            turn=BeatTurn(
+                database=database,
+                clock=clock,
+                bus=self.bus,
+                recorder=self.recorder,
+                turns=self.turns,
+                roster=lambda: self.roster,
+                toolbox=self.toolbox,
+            ),
             boot_id=circumstances.boot_id,
             replan=self.beat_jobs.plan,
         )
@@ -148,6 +155,14 @@ class Engine:
             rules=lambda: self._settings.alerts(),
             end_pauses=lambda: self.control.end_pauses(),
         )
+        self.cron_end = CronEnd(
+            database=database,
+            clock=clock,
+            recorder=self.recorder,
+            roster=lambda: self.roster,
+            alerting=self.alerting,
+            retry=lambda: self._settings.cron_runs().retry,
+        )
         self.cron_runs = CronRuns(
             database=database,
             clock=clock,
@@ -157,7 +172,7 @@ class Engine:
             roster=lambda: self.roster,
             settings=lambda: self._settings.cron_runs(),
             toolbox=self.toolbox,
-            alerting=self.alerting,
+            end=self.cron_end,
             run_program=circumstances.run_program,
             insist=insist,
         )

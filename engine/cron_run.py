@@ -1,44 +1,29 @@
 """The shell of one scheduled job: an event queued, a turn taken, or a command run.
 
-What its work amounts to, where that goes and what it means for the job is decided in
-`engine.cron_outcome`; here it is done and written down.
+What its work amounts to is decided in `engine.cron_outcome`; how it ends is `engine.cron_end`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from engine import alarms, process, prompt, sessions as keys
+from engine import process, prompt, sessions as keys
 from engine.agents.base import FailureClass
-from engine.alerting import Alerting, noted
 from engine.clock import Clock
+from engine.cron_end import CronEnd
 from engine.cron_gates import CHEAPER
-from engine.cron_outcome import (
-    Consequences,
-    Done,
-    Fate,
-    answered,
-    consequences,
-    failed,
-    more_places,
-    printed,
-    spoken,
-    unanswered,
-)
+from engine.cron_outcome import Done, answered, failed, printed, unanswered
 from engine.cron_wait import Cleared, Threshold, handed, quoted, remember_gate
 from engine.lanes import Places
-from engine.outbox import Delivery
-from engine.outlet import find_route
 from engine.process import RunProgram
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute, webhook_route
-from engine.scheduling.watching import next_watch
+from engine.route import NoRoute
 from engine.target import Route
 from engine.toolbox import Toolbox
 from engine.turn import TurnOrder, TurnResult, Turns, remember
@@ -46,11 +31,9 @@ from engine.vitals import Insist
 from engine.wake import NEXT_HEARTBEAT, NOW, Intent, NewEvent
 from jobs.crash import crash_point
 from jobs.ledger import SCHEDULED_FOR, Outcome, Run, RunStatus, SkipReason
-from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, JobState, SystemEvent, WakeMode
+from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, SystemEvent, WakeMode
 from jobs.retry import RetryPolicy
-from jobs.store import jobs as job_rows
-from jobs.store.base import Finish
-from jobs.store.db import Database, Tx
+from jobs.store.db import Database
 from jobs.wallclock import instant
 
 TURN_TIMEOUT: Final = timedelta(minutes=60)  # cron.md §8
@@ -88,7 +71,7 @@ class CronRuns:
         roster: Callable[[], Roster],
         settings: Callable[[], CronSettings],
         toolbox: Toolbox,
-        alerting: Alerting,
+        end: CronEnd,
         run_program: RunProgram | None = None,
         insist: Insist,
     ) -> None:
@@ -101,7 +84,7 @@ class CronRuns:
         self._roster = roster
         self._settings = settings
         self._toolbox = toolbox
-        self._alerting = alerting
+        self._end = end
         self._run_program: RunProgram = run_program or process.run
         self._places = Places(lambda: settings().max_concurrent_runs)
         self._threshold = Threshold(
@@ -118,14 +101,14 @@ class CronRuns:
     async def _perform(self, job: Job, run: Run) -> None:
         run = await self._threshold.waited(job, run)
         if run.status.final:
-            await self._end(job, run)
+            await self._end.end(job, run)
             return
         async with self._places:
             run = replace(run, status=RunStatus.RUNNING, reason=None, started_at=self._clock.now())
             await self._recorder.began(run)
             cleared = await self._threshold.asked(job, run)
             if cleared.run.status.final:
-                await self._end(job, cleared.run, failure=cleared.failure)
+                await self._end.end(job, cleared.run, failure=cleared.failure)
                 return
             await self._work(job, cleared)
 
@@ -146,7 +129,7 @@ class CronRuns:
         now = self._clock.now()
         if not text.strip():
             words = "main job requires non-empty systemEvent text"
-            await self._end(job, run.skipped(SkipReason.EMPTY_EVENT, words, now))
+            await self._end.end(job, run.skipped(SkipReason.EMPTY_EVENT, words, now))
             return
         agent = self._roster().agent(job.agent_id)
         event = NewEvent(
@@ -171,7 +154,7 @@ class CronRuns:
             },
             ended_at=self._clock.now(),
         )
-        await self._end(job, ended)
+        await self._end.end(job, ended)
 
     # -- isolated: a turn ----------------------------------------------------------------
 
@@ -185,9 +168,10 @@ class CronRuns:
 
         async def settle(result: TurnResult) -> None:
             crash_point("after-turn")
-            done = _turn_done(run, result, await self._prefix(job, agent, result))
+            found = await self._end.route(job, agent)
+            done = self._turn_done(run, result, found)
             also = [lambda tx: remember(tx, result), *_kept(job, cleared, done)]
-            await self._settle(job, agent, done, also=also)
+            await self._end.settle(job, agent, done, found, also=also)
 
         await self._turns.take(order, settle=settle)
 
@@ -227,6 +211,13 @@ class CronRuns:
             transcript=payload.message,
         )
 
+    def _turn_done(self, run: Run, result: TurnResult, found: Route | NoRoute) -> Done:
+        if result.reply is None:
+            return unanswered(run, result.failure, result.ended_at)
+        route = found if isinstance(found, Route) else None
+        prefix = self._roster().prefix(result.order.agent_id, result.reply, route)
+        return answered(run, result.reply, result.ended_at, response_prefix=prefix)
+
     # -- a command -----------------------------------------------------------------------
 
     async def _command(self, job: Job, cleared: Cleared, payload: Command) -> None:
@@ -253,124 +244,8 @@ class CronRuns:
         else:
             done = _command_done(run, end, self._clock.now())
         crash_point("after-turn")
-        await self._settle(job, agent, done, also=_kept(job, cleared, done))
-
-    # -- the end -------------------------------------------------------------------------
-
-    async def _prefix(self, job: Job, agent: AgentProfile, result: TurnResult) -> str:
-        """What stands before the words where they go."""
-        if result.reply is None:
-            return ""
-        found = await self._route(job, agent)
-        route = found if isinstance(found, Route) else None
-        return self._roster().prefix(agent.agent_id, result.reply, route)
-
-    async def _settle(
-        self, job: Job, agent: AgentProfile, done: Done, *, also: Sequence[Also] = ()
-    ) -> None:
-        """One transaction: run row, session, outbox, and what it means for the job."""
-        found = await self._route(job, agent)
-        others = [
-            (place, await self._way(job, agent, place)) for place in more_places(job.delivery)
-        ]
-        run, deliveries = spoken(job, done, found, self._clock.now(), others=others)
-        await self._end(job, run, deliveries=deliveries, also=also, failure=done.failure)
-
-    async def _route(self, job: Job, agent: AgentProfile) -> Route | NoRoute:
-        spec = job.delivery
-        if spec.mode == "none":
-            return NoRoute(SkipReason.TARGET_NONE, "delivery is none")
-        place = {
-            "mode": spec.mode,
-            "channel": spec.channel,
-            "to": spec.to,
-            "accountId": spec.account_id,
-            "threadId": spec.thread_id,
-        }
-        return await self._way(job, agent, place)
-
-    async def _way(
-        self, job: Job, agent: AgentProfile, place: Mapping[str, Any]
-    ) -> Route | NoRoute:
-        """Return where words for a place would go now."""
-        if place.get("mode") == "webhook":
-            return webhook_route(str(place.get("to") or ""))
-        return await find_route(
-            self._database,
-            self._roster(),
-            alarms.target_of(place),
-            agent_id=agent.agent_id,
-            session_key=job.session_key,
-        )
-
-    async def _end(
-        self,
-        job: Job,
-        run: Run,
-        *,
-        deliveries: Sequence[Delivery] = (),
-        also: Sequence[Also] = (),
-        failure: str = "",
-    ) -> None:
-        now = run.ended_at or self._clock.now()
-        following = job.schedule.next_after(now)
-        run = replace(run, next_due_at=following)
-        stored = await self._database.read(lambda tx: job_rows.get(tx, job.id))
-        before = stored.state if stored else JobState()
-        after = consequences(job, run, failure, before, now, self._settings().retry)
-        columns, message = await self._alarm(job, run, before, after, failure, now)
-        await self._recorder.ended(
-            Finish(run=run, job_columns={**after.columns, **columns}),
-            deliveries=[*deliveries, *message],
-            also=[*also, lambda tx: _meet(tx, job, after.fate, now)],
-        )
-
-    async def _alarm(
-        self,
-        job: Job,
-        run: Run,
-        before: JobState,
-        after: Consequences,
-        failure: str,
-        now: datetime,
-    ) -> tuple[dict[str, Any], list[Delivery]]:
-        """Return what the run's end changes about the job's alarms, and the message it makes."""
-        state, text = alarms.after_run(
-            job,
-            before,
-            run,
-            now,
-            rule=self._alerting.rule_of(job),
-            failure=failure,
-            switched_off=after.fate is Fate.SWITCHED_OFF,
-        )
-        messages: list[Delivery] = []
-        if state is not None and text is not None:
-            told = await self._alerting.message(job, text, f"alarm:{run.id}", now)
-            state = noted(state, told)
-            messages = [told.delivery] if told.delivery is not None else []
-        columns: dict[str, Any] = {} if state is None else {"alarm": state or None}
-        if job.policies.watched:
-            then = before if state is None else replace(before, alarm=state)
-            columns["watch_at"] = next_watch(job, then, now)
-            self._alerting.look_again()
-        return columns, messages
-
-
-def _meet(tx: Tx, job: Job, fate: Fate, now: datetime) -> None:
-    match fate:
-        case Fate.KEPT:
-            return
-        case Fate.SWITCHED_OFF:
-            job_rows.switch_off(tx, job.id, now)
-        case Fate.REMOVED:
-            job_rows.delete(tx, job.id)
-
-
-def _turn_done(run: Run, result: TurnResult, response_prefix: str) -> Done:
-    if result.reply is None:
-        return unanswered(run, result.failure, result.ended_at)
-    return answered(run, result.reply, result.ended_at, response_prefix=response_prefix)
+        found = await self._end.route(job, agent)
+        await self._end.settle(job, agent, done, found, also=_kept(job, cleared, done))
 
 
 def _command_done(run: Run, end: process.Ended, at: datetime) -> Done:

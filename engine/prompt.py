@@ -14,6 +14,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.checklist import ACK_TOKEN as TOKEN
+from engine.wake import QueuedEvent
 
 MARKER: Final = "[heartbeat]"  # what the session keeps in place of the prompt
 EVENT_MOST: Final = 8000  # characters of one event shown
@@ -21,16 +22,6 @@ _CURRENT_TIME: Final = "Current time:"
 _NOISE: Final = ("reason periodic", "heartbeat poll", "heartbeat wake")
 _NOISE_START: Final = "read heartbeat.md"
 _LAST_INPUT: Final = re.compile(r"\s*· last input [^·\n]*?(?=\s*(?:·|$))", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventFacts:
-    """One event a beat is about."""
-
-    text: str
-    at: datetime
-    trusted: bool = True
-    kind: str = "note"  # note | cron | exec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +35,7 @@ class PromptFacts:
     missing: bool = False
     tasks: Sequence[tuple[str, str]] = ()  # due tasks as (name, prompt)
     prose: str = ""
-    events: Sequence[EventFacts] = ()
+    events: Sequence[QueuedEvent] = ()
     poll: bool = False  # events waited for a slot: the checklist is asked as well
     relay: bool = True  # somebody will read the answer
     custom: str | None = None  # replaces the built-in poll text
@@ -118,27 +109,28 @@ def _events(facts: PromptFacts) -> str:
     return "\n".join(lines)
 
 
-def _event(event: EventFacts, zone: ZoneInfo) -> str:
+def _event(event: QueuedEvent, zone: ZoneInfo) -> str:
     mark = "" if event.trusted else " (untrusted)"
     text = event.text
     if len(text) > EVENT_MOST:
         text = f"{text[:EVENT_MOST]} [cut: {len(event.text) - EVENT_MOST} more characters]"
-    stamp = f"[{event.at.astimezone(zone):%Y-%m-%d %H:%M}]"
+    stamp = f"[{event.created_at.astimezone(zone):%Y-%m-%d %H:%M}]"
     return "\n".join(f"System{mark}: {stamp} {line}" for line in text.splitlines())
 
 
-def preamble(text: str, *, at: datetime, trusted: bool = True) -> tuple[str, ...]:
+def preamble(event: QueuedEvent) -> tuple[str, ...]:
     """Return the lines an event puts before a chat message; none for noise (heartbeat.md §15).
 
     Every physical line carries the prefix, so that an event cannot pose as the user.
     """
+    text = event.text
     folded = text.casefold()
     if any(noise in folded for noise in _NOISE) or folded.startswith(_NOISE_START):
         return ()
     if text.startswith("Node:"):
         text = _LAST_INPUT.sub("", text)
-    prefix = "System:" if trusted else "System (untrusted):"
-    stamp = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    prefix = "System:" if event.trusted else "System (untrusted):"
+    stamp = f"{event.created_at:%Y-%m-%d %H:%M:%S} UTC"
     return tuple(f"{prefix} [{stamp}] {line}" for line in text.strip().splitlines() if line.strip())
 
 

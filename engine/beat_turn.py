@@ -1,0 +1,181 @@
+"""The turn of a beat: taken, then settled in one transaction.
+
+What it comes to is decided in `engine.beat_outcome`; here it is done and written down.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from engine import explain, prompt
+from engine.beat_outcome import Alert, answered, backoff, spoken, unanswered, unusable, verdict_on
+from engine.clock import Clock
+from engine.events import Bus
+from engine.outbox import Delivery
+from engine.outcome import Verdict
+from engine.record import Also, Recorder
+from engine.repetition import Sent
+from engine.roster import Roster
+from engine.route import NoRoute
+from engine.store import events as event_rows, outbox, sent, tasks as task_rows
+from engine.target import Route
+from engine.toolbox import Toolbox
+from engine.turn import TurnOrder, TurnResult, Turns, remember
+from engine.view import View
+from jobs.crash import crash_point
+from jobs.ledger import Outcome, Run
+from jobs.store.base import Finish
+from jobs.store.db import Database, Tx
+
+log = logging.getLogger(__name__)
+
+
+class BeatTurn:
+    """Takes the turns of beats that may run."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        bus: Bus,
+        recorder: Recorder,
+        turns: Turns,
+        roster: Callable[[], Roster],
+        toolbox: Toolbox,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._bus = bus
+        self._recorder = recorder
+        self._turns = turns
+        self._roster = roster
+        self._toolbox = toolbox
+
+    async def take(self, run: Run, view: View, now: datetime) -> Run:
+        """Take the turn of a beat that goes ahead; returns its final row."""
+        await self._recorder.began(run)
+        ended: list[Run] = []
+
+        async def settle(result: TurnResult) -> None:
+            crash_point("after-turn")
+            ended.append(await self._settle(run, view, result))
+
+        await self._turns.take(self._order(run, view, now), settle=settle)
+        log.info(
+            "beat ran",
+            extra={"agent": run.agent_id, "run_id": run.id, "outcome": ended[-1].outcome},
+        )
+        return ended[-1]
+
+    def tell(self, run: Run, delivery: Delivery | None = None) -> None:
+        """Publish how a beat ended."""
+        zone = self._roster().agent(run.agent_id).zone
+        self._bus.publish("heartbeat", explain.record_words(run, delivery, zone=zone))
+
+    def _order(self, run: Run, view: View, now: datetime) -> TurnOrder:
+        agent = view.agent
+        text = prompt.build(
+            prompt.PromptFacts(
+                now=now,
+                zone=agent.zone,
+                checklist=view.file.text,
+                missing=view.file.missing,
+                tasks=tuple((task.name, task.prompt) for task in view.due),
+                prose=view.file.prose,
+                events=view.events,
+                poll=view.polls,
+                relay=isinstance(view.found, Route),
+                custom=agent.beat.prompt,
+            )
+        )
+        tools = self._toolbox.for_turn(
+            agent,
+            run_id=run.id,
+            session_key=view.session_key,
+            kind="heartbeat",
+            allow=agent.beat.tools_allow,
+        )
+        return TurnOrder(
+            run_id=run.id,
+            agent_id=agent.agent_id,
+            session_key=view.session_key,
+            kind="heartbeat",
+            prompt=text,
+            system_prompt=prompt.system(agent.agent_id, "heartbeat", name=agent.name),
+            tools=tools,
+            model=agent.beat.model,
+            fallbacks=agent.beat.fallbacks,
+            thinking=agent.thinking,
+            workspace=agent.workspace,
+            timeout=agent.beat.timeout,
+            history=not agent.beat.isolated,
+            transcript=prompt.MARKER,
+            facts={
+                "checklist": view.file.text if view.polls or not view.events else "",
+                "events": [event.text for event in view.events],
+            },
+        )
+
+    async def _settle(self, run: Run, view: View, result: TurnResult) -> Run:
+        """The one transaction of a beat: row, session, task times, events, outbox."""
+        now = result.ended_at
+        if (failure := result.failure) is not None:
+            return await self._failed(
+                unanswered(run, failure, now), view, failure.retry_after_seconds
+            )
+        if (reply := result.reply) is None:
+            raise AssertionError("a turn without failure has a reply")
+        route = view.found if isinstance(view.found, Route) else None
+        prefix = self._roster().prefix(view.agent.agent_id, reply, route)
+        verdict = verdict_on(reply, view, response_prefix=prefix)
+        if verdict.outcome is Outcome.FAILED:
+            return await self._failed(unusable(run, verdict, now), view, None)
+        said = await self._said(view, verdict)
+        out = spoken(answered(run, reply, verdict, now), view, verdict, said, now)
+        also: list[Also] = [
+            lambda tx: remember(tx, result, acknowledged=verdict.outcome is not Outcome.ALERT),
+            lambda tx: event_rows.consume(
+                tx, [event.id for event in view.events], now, run_id=run.id
+            ),
+            lambda tx: task_rows.served(
+                tx,
+                view.agent.agent_id,
+                [(task.name, task.interval) for task in view.due],
+                run.slot or now,
+                status=verdict.outcome.value,
+            ),
+        ]
+        if (alert := out.alert) is not None:
+            also.append(lambda tx: _note(tx, alert, now))
+        end = Finish(run=out.run, job_columns={"retry_at": None})
+        await self._recorder.ended(end, deliveries=out.deliveries, also=also)
+        self.tell(out.run, out.deliveries[-1] if out.deliveries else None)
+        return out.run
+
+    async def _said(self, view: View, verdict: Verdict) -> Sent | None:
+        """Return when an alert last went where it would go now."""
+        route = view.found
+        if verdict.outcome is not Outcome.ALERT or isinstance(route, NoRoute):
+            return None
+        return await self._database.read(lambda tx: _sent(tx, route.lane, verdict.text))
+
+    async def _failed(self, run: Run, view: View, retry_after: float | None) -> Run:
+        retry_at = backoff(view, retry_after, run.ended_at or self._clock.now())
+        await self._recorder.ended(Finish(run=run, job_columns={"retry_at": retry_at}))
+        self.tell(run)
+        return run
+
+
+def _sent(tx: Tx, lane: str, text: str) -> Sent | None:
+    """Return when a text went out to a place; one that still waits there gives way to the new."""
+    return None if outbox.still_waits(tx, lane, text) else sent.last(tx, lane, text)
+
+
+def _note(tx: Tx, alert: Alert, now: datetime) -> None:
+    if alert.sent:
+        sent.note(tx, alert.lane, alert.text, now)
+    else:
+        sent.suppress(tx, alert.lane, alert.text)
