@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engine.explain import WIRE, record_words, sentence, wire_status
+from engine.explain import WIRE, record_words, wire_status
 from engine.outbox import Delivery
 from engine.store import outbox
 from jobs import pages
@@ -66,8 +66,7 @@ class History:
 
     def told(self, run: Run, delivery: Delivery | None) -> dict[str, Any]:
         """Return a record with its sentence."""
-        zone = self._zone_of(run.agent_id)
-        return {**record_words(run, delivery), "explain": sentence(run, delivery, zone=zone)}
+        return record_words(run, delivery, zone=self._zone_of(run.agent_id))
 
 
 def _query(params: Mapping[str, Any]) -> RunQuery:

@@ -182,6 +182,8 @@ def _print_json(
         if seen.why_none(first.run.agent_id):
             record.pop("nextDueAt", None)
         record["explain"] = _told(first, seen)
+        if "message" in record:
+            record["message"] = record["explain"]
         record["gateway"] = {"running": owner is not None}
         if len(beats) > 1:
             record["agents"] = [_shortly(beat.run, beat.delivery) for beat in beats]

@@ -64,3 +64,15 @@ async def test_a_word_that_is_on_no_list_is_refused_with_the_list(
     with pytest.raises(InvalidInput) as refusal:
         await page(wish)
     assert words in str(refusal.value)
+
+
+async def test_words_that_went_nowhere_are_told_in_the_time_of_their_person() -> None:
+    """Also the older product's own field for them: it told UTC."""
+    config = {"agents": {"defaults": {"heartbeat": {"every": "30m"}, "userTimezone": "Asia/Tokyo"}}}
+    agent = ScriptedAgent(then="The build is red.")
+    async with Simulation(config, start="2026-06-01 07:00", agent=agent, checklist="- a\n") as sim:
+        await sim.advance(timedelta(hours=1))
+        record = await sim.engine.history.last()
+    assert record is not None
+    assert record["skipReason"] == "target-none"
+    assert record["message"] == record["explain"]
