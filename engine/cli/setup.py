@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import click
 
+from engine import __version__
 from engine.cli.app import here
 from engine.cli.place import Place, shown
+from engine.clock import SystemClock
 from engine.config import fast
-from engine.config.setup import minimal_config_text
+from engine.config.load import load
+from engine.config.setup import TOKEN, minimal_config_text, with_telegram
 from engine.config.variables import expand
-from engine.config.writing import put
+from engine.config.writing import put, write
 
 PRIVATE: Final = 0o700
 CHECKLIST: Final = """\
@@ -34,16 +38,49 @@ def command(ctx: click.Context, /, channel: str | None) -> None:
     at = here(ctx)
     for path in (at.paths.state, at.paths.logs):
         _directory(at, path)
-    _file(at, at.paths.config, minimal_config_text(channel=channel))
-    at.__dict__.pop("values", None)  # the file may be new
+    if channel is not None and at.paths.config.exists():
+        _added(at, channel)
+    else:
+        _file(at, at.paths.config, minimal_config_text(channel=channel))
+    for known in ("values", "variables"):  # the file may be new, or another
+        at.__dict__.pop(known, None)
     if _needs_token(at):
         _file(at, at.paths.token_file, f"{secrets.token_hex(24)}\n")
     workspace = _workspace(at)
     _directory(at, workspace)
     _file(at, workspace / "HEARTBEAT.md", CHECKLIST)
-    if channel == "telegram":
-        click.echo(f"Next: put TELEGRAM_BOT_TOKEN=… into {shown(at.paths.env_file, at.paths)}")
-    click.echo(f"Next: {at.program} gateway")
+    for step in _next_steps(at):
+        click.echo(f"Next: {step}")
+
+
+def _added(at: Place, channel: str) -> None:
+    """Put a channel into a file that is there; its comments stay."""
+    # The token may be put into .env later, as a new file's may.
+    environ = {TOKEN: "0:not-there-yet", **at.variables}
+    written = write(
+        at.paths.config,
+        with_telegram,
+        validate=lambda raw: load(at.paths.config, environ, state=at.paths.state, raw=raw),
+        now=SystemClock().now(),
+        version=__version__,
+    )
+    name = shown(at.paths.config, at.paths)
+    click.echo(f"changed {name} (channels.{channel})" if written.changed else f"kept    {name}")
+
+
+def _next_steps(at: Place) -> Iterator[str]:
+    """What is still missing before the first message."""
+    telegram = fast.get(at.values, "channels.telegram")
+    if isinstance(telegram, dict):
+        if telegram.get("botToken") == f"${{{TOKEN}}}" and not at.variables.get(TOKEN):
+            yield f"put {TOKEN}=… (from @BotFather) into {shown(at.paths.env_file, at.paths)}"
+        if not telegram.get("allowFrom") and not telegram.get("accounts"):
+            path = "channels.telegram.allowFrom"
+            yield f"{at.program} config set {path} '[\"YOUR_ID\"]' (@userinfobot tells you yours)"
+    if at.owner is None:
+        yield f"{at.program} gateway"
+    elif isinstance(telegram, dict):
+        yield "start the gateway again if you changed .env: it reads that file when it starts"
 
 
 def _needs_token(at: Place) -> bool:

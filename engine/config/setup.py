@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
+from engine.config.edit import find, set_text
+from engine.config.json5 import parse
+
+TOKEN: Final = "TELEGRAM_BOT_TOKEN"
+WHO: Final = "who may write: numeric ids; @userinfobot tells you yours"
+_TELEGRAM: Final[dict[str, Any]] = {"botToken": f"${{{TOKEN}}}", "allowFrom": []}
+
 
 def minimal_config_text(*, channel: str | None = None) -> str:
     """A file that starts a gateway and beats every half hour to the last conversation."""
     telegram = (
-        '    telegram: { botToken: "${TELEGRAM_BOT_TOKEN}", allowFrom: [] }, // your numeric id'
+        f"""    telegram: {{
+      botToken: "${{{TOKEN}}}", // from @BotFather; put it into .env
+      allowFrom: [], // {WHO}
+    }},"""
         if channel == "telegram"
-        else '    // telegram: { botToken: "${TELEGRAM_BOT_TOKEN}", allowFrom: ["YOUR_ID"] },'
-        "  // put the token into .env"
+        else f'    // telegram: {{ botToken: "${{{TOKEN}}}", allowFrom: ["YOUR_ID"] }},'
+        "  // the token goes into .env"
     )
     return f"""{{
   // Every key: engine config schema. Changes are applied live where they can be.
@@ -37,3 +49,14 @@ def minimal_config_text(*, channel: str | None = None) -> str:
   }},
 }}
 """
+
+
+def with_telegram(text: str) -> str:
+    """The text of a config with Telegram in it; one that has it stays as it is."""
+    if find(parse(text if text.strip() else "{}").root, ("channels", "telegram")) is not None:
+        return text
+    made = set_text(text, "channels.telegram", _TELEGRAM)
+    listed = find(parse(made).root, ("channels", "telegram", "allowFrom"))
+    if listed is None:
+        raise AssertionError("it was written a moment ago")
+    return f"{made[: listed.end]} /* {WHO} */{made[listed.end :]}"
