@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final
 
+from engine.unheard import let_in
 from jobs.errors import InvalidInput
 
 
@@ -84,7 +85,7 @@ class Stranger:
         """What happened, and how to let them in."""
         return (
             f"{self.sender_id} wrote on {self.channel} and was not let in ({self.reason}):"
-            f' to change that, add "{self.sender_id}" to channels.{self.channel}.allowFrom'
+            f" to change that: {let_in(self.channel, self.account_id, self.sender_id)}"
         )
 
 

@@ -23,6 +23,7 @@ from engine.sessions import MAIN, chat_key
 from engine.store import audit, outbox, sessions
 from engine.store.routes import route_of, route_text
 from engine.target import ChatType, LastRoute, Route
+from engine.unheard import IN_PERSON, Unheard, let_in
 from engine.vitals import Insist, Vitals
 from gateway.channels.base import Inbound
 from gateway.channels.policy import Policy, Verdict, judge
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 MAX_AGE: Final = timedelta(hours=6)  # older messages move the route and start no turn
 # Everyday traffic that is not addressed to us: a log line each, no row.
-QUIET: Final = frozenset({"mention-required", "duplicate"})
+QUIET: Final = frozenset({Unheard.MENTION_REQUIRED, Unheard.DUPLICATE})
 
 Converse = Callable[[ChatTurn], Awaitable[object]]
 PolicyOf = Callable[[str, str], Policy]  # (channel, account)
@@ -42,12 +43,12 @@ AgentOf = Callable[[Inbound], str]  # bindings of channels.md §3.4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """What became of one message. ``reason`` is '' for one that starts a turn."""
+    """What became of one message. ``reason`` is None for one that starts a turn."""
 
     message: Inbound
     agent_id: str
     session_key: str
-    reason: str = ""
+    reason: Unheard | None = None
     route_set: bool = False
 
 
@@ -86,17 +87,8 @@ class Reception:
         verdict = judge(self._policy_of(message.channel, message.account_id), message)
         placed = self._place(message, verdict, now)
         admission = await self._db.write(lambda tx: commit(tx, placed, verdict, now))
-        log.info(
-            "a message came in",
-            extra={
-                "channel": message.channel,
-                "account": message.account_id,
-                "message_id": message.message_id,
-                "reason": admission.reason or "admitted",
-                **({"sender": message.sender_id} if verdict.reason else {}),
-            },
-        )
-        if not admission.reason:
+        _tell(admission)
+        if admission.reason is None:
             self._start(turn_of(admission))
         return admission
 
@@ -114,8 +106,8 @@ class Reception:
             main=self._main,
         )
         reason = verdict.reason
-        if not reason and now - message.at > self._max_age:
-            reason = "backlog"
+        if reason is None and now - message.at > self._max_age:
+            reason = Unheard.BACKLOG
         return Admission(message=message, agent_id=agent_id, session_key=key, reason=reason)
 
     def _start(self, turn: ChatTurn) -> None:
@@ -157,11 +149,29 @@ class Reception:
             await asyncio.gather(*late, return_exceptions=True)
 
 
+def _tell(admission: Admission) -> None:
+    """Log a message that came in; of one nobody answers, whose it is and what to do about it."""
+    message, reason = admission.message, admission.reason
+    told = {
+        "channel": message.channel,
+        "account": message.account_id,
+        "message_id": message.message_id,
+        "reason": reason or "admitted",
+    }
+    if reason is None or reason in QUIET:
+        log.info("a message came in", extra=told)
+        return
+    way = (message.channel, message.account_id, message.sender_id)
+    fix = let_in(*way) if reason in IN_PERSON else reason.fix
+    because = {"sender": message.sender_id, "because": reason.sentence, "fix": fix}
+    log.info("a message is not answered", extra=told | because)
+
+
 def commit(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Admission:
     """The one transaction of an arrival: dedupe, route, cursor (channels.md §5)."""
     message = admission.message
     if not sessions.first_seen(tx, dedupe_key(message), now):
-        admission = replace(admission, reason="duplicate")
+        admission = replace(admission, reason=Unheard.DUPLICATE)
     elif teaches_route(admission, verdict):
         route = last_route(message, admission.agent_id, admission.session_key, now)
         sessions.set_route(tx, route)

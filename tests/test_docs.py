@@ -14,6 +14,7 @@ import pytest
 from engine import checklist
 from engine.cli.app import COMMANDS, cli
 from engine.cli.main import main as run_main
+from engine.unheard import Unheard
 from gateway.protocol.methods import EVENTS, METHODS
 from jobs import errors
 from jobs.ledger import REASON_FACTS, SkipReason
@@ -158,6 +159,11 @@ def test_the_test_of_the_readme_is_the_one_that_is_run() -> None:
 def test_every_reason_is_explained_as_the_command_explains_it(reason: SkipReason) -> None:
     meaning, fix = REASON_FACTS[reason]
     assert f"| `{reason.value}` | {meaning} | {fix} |" in REASONS
+
+
+@pytest.mark.parametrize("reason", Unheard)
+def test_every_reason_for_no_answer_is_explained_as_the_log_explains_it(reason: Unheard) -> None:
+    assert f"| `{reason.value}` | {reason.sentence} | {reason.fix} |" in REASONS
 
 
 def test_every_error_code_is_explained_with_its_status() -> None:

@@ -15,7 +15,7 @@ from engine.cli.place import Place, shown
 from engine.clock import SystemClock
 from engine.config import fast
 from engine.config.load import load
-from engine.config.setup import TOKEN, minimal_config_text, with_telegram
+from engine.config.setup import VARIABLE, minimal_config_text, with_telegram
 from engine.config.variables import expand
 from engine.config.writing import put, write
 
@@ -56,7 +56,7 @@ def command(ctx: click.Context, /, channel: str | None) -> None:
 def _added(at: Place, channel: str) -> None:
     """Put a channel into a file that is there; its comments stay."""
     # The token may be put into .env later, as a new file's may.
-    environ = {TOKEN: "0:not-there-yet", **at.variables}
+    environ = {VARIABLE: "0:not-there-yet", **at.variables}
     written = write(
         at.paths.config,
         with_telegram,
@@ -72,8 +72,8 @@ def _next_steps(at: Place) -> Iterator[str]:
     """What is still missing before the first message."""
     telegram = fast.get(at.values, "channels.telegram")
     if isinstance(telegram, dict):
-        if telegram.get("botToken") == f"${{{TOKEN}}}" and not at.variables.get(TOKEN):
-            yield f"put {TOKEN}=… (from @BotFather) into {shown(at.paths.env_file, at.paths)}"
+        if telegram.get("botToken") == f"${{{VARIABLE}}}" and not at.variables.get(VARIABLE):
+            yield f"put {VARIABLE}=… (from @BotFather) into {shown(at.paths.env_file, at.paths)}"
         if not telegram.get("allowFrom") and not telegram.get("accounts"):
             path = "channels.telegram.allowFrom"
             yield f"{at.program} config set {path} '[\"YOUR_ID\"]' (@userinfobot tells you yours)"

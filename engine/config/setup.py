@@ -7,20 +7,20 @@ from typing import Any, Final
 from engine.config.edit import find, set_text
 from engine.config.json5 import parse
 
-TOKEN: Final = "TELEGRAM_BOT_TOKEN"
+VARIABLE: Final = "TELEGRAM_BOT_TOKEN"
 WHO: Final = "who may write: numeric ids; @userinfobot tells you yours"
-_TELEGRAM: Final[dict[str, Any]] = {"botToken": f"${{{TOKEN}}}", "allowFrom": []}
+_TELEGRAM: Final[dict[str, Any]] = {"botToken": f"${{{VARIABLE}}}", "allowFrom": []}
 
 
 def minimal_config_text(*, channel: str | None = None) -> str:
     """A file that starts a gateway and beats every half hour to the last conversation."""
     telegram = (
         f"""    telegram: {{
-      botToken: "${{{TOKEN}}}", // from @BotFather; put it into .env
+      botToken: "${{{VARIABLE}}}", // from @BotFather; put it into .env
       allowFrom: [], // {WHO}
     }},"""
         if channel == "telegram"
-        else f'    // telegram: {{ botToken: "${{{TOKEN}}}", allowFrom: ["YOUR_ID"] }},'
+        else f'    // telegram: {{ botToken: "${{{VARIABLE}}}", allowFrom: ["YOUR_ID"] }},'
         "  // the token goes into .env"
     )
     return f"""{{

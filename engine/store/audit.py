@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from engine.target import Stranger
+from engine.unheard import IN_PERSON
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, text_of
 from jobs.wallclock import ms
@@ -32,7 +33,6 @@ def note(
 
 REFUSED: Final = "inbound.refused"  # somebody wrote and was not let in
 _LOOKED_AT: Final = 500  # lines: nobody waits for a search through years
-_IN_PERSON: Final = frozenset({"pairing-required", "blocked", "dm-disabled"})
 
 
 def last_stranger(tx: Tx) -> Stranger | None:
@@ -44,7 +44,7 @@ def last_stranger(tx: Tx) -> Stranger | None:
     )
     for actor, subject, detail in rows:
         reason = mapping_of(detail).get("reason")
-        if reason in _IN_PERSON:
+        if reason in IN_PERSON:
             channel, account_id, _ = str(subject).split("|", 2)
             sender = str(actor).removeprefix(f"{channel}:")
             return Stranger(channel, account_id, sender, str(reason))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.target import ChatType
+from engine.unheard import Unheard
 from gateway.channels.base import Inbound
 
 ANYONE: Final = "*"
@@ -40,15 +41,15 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a message is let in; ``reason`` is the step that refused, '' if none did."""
+    """Whether a message is let in; ``reason`` is the step that refused, None if none did."""
 
-    reason: str = ""
+    reason: Unheard | None = None
     may_set_route: bool = field(default=True)  # False: let in, but not its agent's owner
 
     @property
     def admitted(self) -> bool:
         """Nothing refused it."""
-        return not self.reason
+        return self.reason is None
 
 
 def entries(allow_from: Sequence[str]) -> tuple[str, ...]:
@@ -78,16 +79,13 @@ def judge(policy: Policy, message: Inbound) -> Verdict:
     return Verdict(_group(policy, message))
 
 
-_REFUSALS: Final = {"pairing": "pairing-required", "allowlist": "blocked", "open": "blocked"}
-
-
 def _direct(policy: Policy, message: Inbound) -> Verdict:
     if policy.dm == "disabled":
-        return Verdict("dm-disabled")
+        return Verdict(Unheard.DM_DISABLED)
     known = matches(policy.allow_from, message.sender_id)
     if known or (policy.dm != "open" and matches(policy.paired, message.sender_id)):
         return Verdict(may_set_route=_is_owner(policy, message.sender_id))
-    return Verdict(_REFUSALS.get(policy.dm, "blocked"))
+    return Verdict(Unheard.PAIRING_REQUIRED if policy.dm == "pairing" else Unheard.BLOCKED)
 
 
 def _is_owner(policy: Policy, sender_id: str) -> bool:
@@ -96,17 +94,17 @@ def _is_owner(policy: Policy, sender_id: str) -> bool:
     return len(named) != 1 or named[0].lower() == sender_id.strip().lower()
 
 
-def _group(policy: Policy, message: Inbound) -> str:
+def _group(policy: Policy, message: Inbound) -> Unheard | None:
     if policy.group == "disabled":
-        return "group-disabled"
+        return Unheard.GROUP_DISABLED
     rule = _rule(policy, message.peer.to)
     if rule is None or not rule.enabled:
-        return "group-not-allowed"
+        return Unheard.GROUP_NOT_ALLOWED
     if not _group_sender_allowed(policy, rule, message.sender_id):
-        return "sender-not-allowed"
+        return Unheard.SENDER_NOT_ALLOWED
     if rule.require_mention and not message.mentioned:
-        return "mention-required"
-    return ""
+        return Unheard.MENTION_REQUIRED
+    return None
 
 
 def _rule(policy: Policy, group_id: str) -> GroupRule | None:

@@ -277,5 +277,5 @@ def test_who_wrote_and_was_not_let_in_is_named_with_the_way_to_let_them_in() -> 
     assert isinstance(found, NoRoute)
     assert found.because.endswith(
         "so last leads nowhere; 4711 wrote on telegram and was not let in (pairing-required):"
-        ' to change that, add "4711" to channels.telegram.allowFrom'
+        " to change that: engine config set 'channels.telegram.allowFrom[]' '\"4711\"'"
     )

@@ -74,6 +74,17 @@ async def bench() -> AsyncIterator[Bench]:
     await db.close()
 
 
+async def test_whoever_is_not_answered_is_named_with_the_way_to_let_them_in(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await bench.reception.admit(replace(DM, sender_id="666"))
+    told = caplog.records[-1].__dict__
+    assert (told["sender"], told["reason"]) == ("666", "pairing-required")
+    assert "the sender is not in allowFrom" in told["because"]
+    assert told["fix"] == "engine config set 'channels.telegram.allowFrom[]' '\"666\"'"
+
+
 async def test_a_known_person_starts_a_turn_that_answers_where_they_wrote(bench: Bench) -> None:
     await bench.reception.admit(DM)
     turn = await bench.turns.get()
@@ -158,7 +169,7 @@ async def test_a_guest_talks_and_does_not_become_the_route(bench: Bench) -> None
     bench.policy = Policy(allow_from=("42",), paired=("7",))
     guest = replace(DM, sender_id="7", peer=Peer(to="7", chat_type=ChatType.DIRECT))
     admission = await bench.reception.admit(guest)
-    assert (admission.reason, admission.route_set) == ("", False)
+    assert (admission.reason, admission.route_set) == (None, False)
     assert await bench.route() is None
 
 

@@ -1,0 +1,71 @@
+"""Why a message from outside starts no turn, and how to let its sender in. Pure.
+
+channels.md §3 (who may talk), §5 (what is seen twice or too late).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Unheard(StrEnum):
+    """Why nobody answers a message that came in."""
+
+    PAIRING_REQUIRED = "pairing-required"
+    BLOCKED = "blocked"
+    DM_DISABLED = "dm-disabled"
+    GROUP_DISABLED = "group-disabled"
+    GROUP_NOT_ALLOWED = "group-not-allowed"
+    SENDER_NOT_ALLOWED = "sender-not-allowed"
+    MENTION_REQUIRED = "mention-required"
+    DUPLICATE = "duplicate"
+    BACKLOG = "backlog"
+
+    @property
+    def sentence(self) -> str:
+        """What this reason means, for a person."""
+        return FACTS[self][0]
+
+    @property
+    def fix(self) -> str:
+        """What to do about it."""
+        return FACTS[self][1]
+
+
+# Somebody wrote in private and was not let in.
+IN_PERSON: Final = frozenset({Unheard.PAIRING_REQUIRED, Unheard.BLOCKED, Unheard.DM_DISABLED})
+_LIST: Final = "add the sender's id to allowFrom of the channel or account"
+FACTS: Final[Mapping[Unheard, tuple[str, str]]] = {
+    Unheard.PAIRING_REQUIRED: (
+        "dmPolicy is pairing and the sender is not in allowFrom; pairing by code is not built yet.",
+        _LIST,
+    ),
+    Unheard.BLOCKED: ("The sender is not in allowFrom.", _LIST),
+    Unheard.DM_DISABLED: ("dmPolicy is disabled: nobody is answered in private.", "set dmPolicy"),
+    Unheard.GROUP_DISABLED: ("groupPolicy is disabled: no group is heard.", "set groupPolicy"),
+    Unheard.GROUP_NOT_ALLOWED: (
+        "The group is not listed, or switched off.",
+        "add its id to groups of the channel",
+    ),
+    Unheard.SENDER_NOT_ALLOWED: (
+        "The sender may not speak in this group.",
+        "add the sender's id to groupAllowFrom, or to allowFrom of the group",
+    ),
+    Unheard.MENTION_REQUIRED: (
+        "The message does not mention the bot.",
+        "mention the bot, or set requireMention to false for the group",
+    ),
+    Unheard.DUPLICATE: ("The platform delivered the message a second time.", "nothing"),
+    Unheard.BACKLOG: (
+        "It was hours old when it came in: it only tells where its sender is.",
+        "write again",
+    ),
+}
+
+
+def let_in(channel: str, account_id: str, sender_id: str) -> str:
+    """Return the command that lets somebody in, whatever the list holds already."""
+    account = "" if account_id in ("", "default") else f"accounts.{account_id}."
+    return f"engine config set 'channels.{channel}.{account}allowFrom[]' '\"{sender_id}\"'"

@@ -1,0 +1,40 @@
+"""The command that lets somebody in does, whatever the list holds already."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from engine.config.edit import set_text, value_of
+from engine.config.effective import telegram_accounts
+from engine.config.load import load
+from engine.unheard import FACTS, Unheard, let_in
+
+
+@pytest.mark.parametrize(
+    ("telegram", "account", "listed"),
+    [
+        ('{ botToken: "1:a" }', "default", ("666",)),
+        ('{ botToken: "1:a", allowFrom: [] }', "default", ("666",)),
+        ('{ botToken: "1:a", allowFrom: ["42"] }', "default", ("42", "666")),
+        (
+            '{ defaultAccount: "b", accounts: { b: { botToken: "1:a", allowFrom: ["42"] } } }',
+            "b",
+            ("42", "666"),
+        ),
+    ],
+)
+def test_the_command_adds_to_the_list(
+    tmp_path: Path, telegram: str, account: str, listed: tuple[str, ...]
+) -> None:
+    *_, path, value = shlex.split(let_in("telegram", account, "666"))
+    text = set_text(f"{{ channels: {{ telegram: {telegram} }} }}", path, value_of(value))
+    config = load(tmp_path / "engine.json", {}, raw=text.encode()).config
+    assert telegram_accounts(config)[account].allow_from == listed
+
+
+def test_every_reason_has_words() -> None:
+    assert set(FACTS) == set(Unheard)
+    assert all(one.sentence and one.fix for one in Unheard)
