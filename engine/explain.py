@@ -6,12 +6,11 @@ heartbeat.md §9.1 (record); design.md §5 (status mapping); operations.md §16 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engine.fault import FaultClass
+from engine.fault import remedy
 from engine.outbox import Delivery, State
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.wallclock import EPOCH, MILLISECOND, ms, zone as zone_of
@@ -348,10 +347,8 @@ def _fault(delivery: Delivery) -> str:
 
 def _remedy(delivery: Delivery) -> str:
     """What a person can do about it; nothing where time mends it."""
-    with suppress(ValueError):  # some end for a reason of ours, which is no fault of a platform
-        fault = FaultClass(str((delivery.last_error or {}).get("class")))
-        return f" Fix: {fault.hint}." if fault.mendable else ""
-    return ""
+    fix = remedy((delivery.last_error or {}).get("class") or delivery.reason)
+    return f" Fix: {fix}." if fix else ""
 
 
 def _place(target: Mapping[str, Any]) -> str:

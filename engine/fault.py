@@ -43,6 +43,11 @@ class FaultClass(StrEnum):
         return self in _SPOILING
 
     @property
+    def sentence(self) -> str:
+        """What happened, for a person."""
+        return _SENTENCES[self]
+
+    @property
     def mendable(self) -> bool:
         """Waiting alone does not help: somebody has to act."""
         return self in _HINTS
@@ -53,6 +58,30 @@ class FaultClass(StrEnum):
         return _HINTS.get(self, "engine channels status, to read what the platform said")
 
 
+_SENTENCES: Final[Mapping[FaultClass, str]] = {
+    FaultClass.AUTH: "The platform refuses the credential of the account.",
+    FaultClass.BLOCKED: "The person has blocked the bot, or is gone.",
+    FaultClass.CANNOT_INITIATE: "The bot may not write first.",
+    FaultClass.NOT_MEMBER: "The bot is not in that group.",
+    FaultClass.MUTED: "The bot may not write in that chat.",
+    FaultClass.NOT_FOUND: "There is no such chat.",
+    FaultClass.MIGRATED: "The chat has another id now.",
+    FaultClass.THREAD_GONE: "The topic is gone.",
+    FaultClass.FORMAT: "The platform could not read the markup.",
+    FaultClass.TOO_LONG: "The message was too long.",
+    FaultClass.RATE_LIMITED: "The platform asked for a pause.",
+    FaultClass.QUOTA_EXHAUSTED: "The platform's quota is used up.",
+    FaultClass.PROACTIVE_DENIED: "The person takes no messages they did not ask for.",
+    FaultClass.WINDOW_EXPIRED: "The time in which an answer may be sent is over.",
+    FaultClass.DUPLICATE: "The platform had that message already.",
+    FaultClass.CONTENT_REJECTED: "The platform refuses this text.",
+    FaultClass.OFFLINE: "The bot is offline on the platform.",
+    FaultClass.SERVER: "The platform's server failed.",
+    FaultClass.NETWORK_PRESEND: "The platform could not be reached.",
+    FaultClass.NETWORK_AMBIGUOUS: "The connection broke before the platform answered.",
+    FaultClass.CONFLICT: "Another program uses the same bot.",
+    FaultClass.UNKNOWN_ERROR: "The platform said something nobody has a word for.",
+}
 _SPOILING: Final = frozenset({FaultClass.BLOCKED, FaultClass.NOT_MEMBER, FaultClass.NOT_FOUND})
 _HINTS: Final[Mapping[FaultClass, str]] = {
     FaultClass.AUTH: "replace the credential: the platform refuses it",
@@ -66,7 +95,14 @@ _HINTS: Final[Mapping[FaultClass, str]] = {
     FaultClass.NETWORK_AMBIGUOUS: "look into the chat: it may have been delivered",
     FaultClass.PROACTIVE_DENIED: "allow messages of the bot, or write to it",
     FaultClass.QUOTA_EXHAUSTED: "wait for the reset time",
+    FaultClass.UNKNOWN_ERROR: "read what the platform said; it was not tried again",
 }
+
+
+def remedy(kind: str | None) -> str:
+    """Return what a person can do about a fault of that name; '' where time mends it."""
+    found = next((one for one in FaultClass if one.value == kind), None)
+    return found.hint if found is not None and found.mendable else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

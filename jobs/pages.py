@@ -117,7 +117,10 @@ def delivery_status(run: Run, state: str | None) -> str:
 
 
 def run_entry(run: Run, *, delivery: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return one row of the run log; ``delivery`` is ``{state, error?}`` of its message."""
+    """Return one row of the run log; ``delivery`` tells of its message.
+
+    ``{state, error?, reason?, fix?}``: where it stands, and what a person can do about it.
+    """
     state = None if delivery is None else str(delivery["state"])
     status = delivery_status(run, state)
     failed = run.status is RunStatus.FAILED  # errorReason says why
@@ -134,6 +137,8 @@ def run_entry(run: Run, *, delivery: Mapping[str, Any] | None = None) -> dict[st
         "delivered": True if status == "delivered" else None,
         "deliveryStatus": status,
         "deliveryError": None if delivery is None else delivery.get("error"),
+        "deliveryReason": None if delivery is None else delivery.get("reason") or None,
+        "deliveryFix": None if delivery is None else delivery.get("fix") or None,
         "delivery": {"resolved": dict(run.target)} if run.target else None,
         "agentId": run.agent_id,
         "sessionKey": run.session_key,
@@ -153,6 +158,7 @@ def run_entry(run: Run, *, delivery: Mapping[str, Any] | None = None) -> dict[st
         "attempt": run.attempt,
         "retryOf": run.retry_of,
         "skipReason": None if failed or run.reason is None else run.reason.value,
+        "because": run.because or None,
         "eventId": run.reply.get("eventId"),  # its words are those of the beat that takes it up
         "latenessMs": _took(run.slot, run.started_at),
         "costUsd": None if run.usage is None else run.usage.cost_usd,

@@ -14,6 +14,7 @@ import pytest
 from engine import checklist
 from engine.cli.app import COMMANDS, cli
 from engine.cli.main import main as run_main
+from engine.fault import FaultClass
 from engine.unheard import Unheard
 from gateway.protocol.methods import EVENTS, METHODS
 from jobs import errors
@@ -159,6 +160,12 @@ def test_the_test_of_the_readme_is_the_one_that_is_run() -> None:
 def test_every_reason_is_explained_as_the_command_explains_it(reason: SkipReason) -> None:
     meaning, fix = REASON_FACTS[reason]
     assert f"| `{reason.value}` | {meaning} | {fix} |" in REASONS
+
+
+@pytest.mark.parametrize("fault", FaultClass)
+def test_every_way_a_message_fails_is_explained_with_the_way_out(fault: FaultClass) -> None:
+    way_out = fault.hint if fault.mendable else "nothing: it is tried again, or mended, by itself"
+    assert f"| `{fault.value}` | {fault.sentence} | {way_out} |" in REASONS
 
 
 @pytest.mark.parametrize("reason", Unheard)

@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 from engine.cli import cron_remarks
 from engine.cli.render import duration, one_line, relative, stamp
 from jobs.duration import format_duration
+from jobs.ledger import SkipReason
 from jobs.policies import KEYS
 
 _HUMP: Final = re.compile(r"[A-Z]")
+_REASONS: Final = frozenset(SkipReason)
 JOB_HEAD: Final = (
     "ID",
     "NAME",
@@ -209,5 +211,20 @@ def run_row(entry: Mapping[str, Any], where: ZoneInfo, now: datetime) -> list[st
         status,
         duration(entry.get("durationMs")),
         _arrival(entry),
-        one_line(entry.get("error") or entry.get("summary") or "-"),
+        one_line(entry.get("error") or _unheard(entry) or entry.get("summary") or "-"),
     ]
+
+
+def _unheard(entry: Mapping[str, Any]) -> str:
+    """Why nobody heard of a run, and what a person can do about it."""
+    kind = entry.get("deliveryReason")
+    if kind and entry.get("deliveryStatus") == "not-delivered":
+        said = entry.get("deliveryError")
+        why = f"{kind}: {said}" if said and said != kind else str(kind)
+        return f"{why}. Fix: {entry['deliveryFix']}" if entry.get("deliveryFix") else why
+    reason = entry.get("skipReason")
+    if reason not in _REASONS:
+        return ""
+    why = str(entry.get("because") or SkipReason(reason).sentence).rstrip(".")
+    fix = SkipReason(reason).fix
+    return why if fix.startswith("nothing") else f"{why}. Fix: {fix}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from engine.fault import remedy
 from engine.store import outbox
 from jobs import pages
 from jobs.errors import InvalidInput, JobNotFound
@@ -206,8 +207,10 @@ def _entry(tx: Tx, run: Run) -> dict[str, Any]:
     sent = None if run.delivery_key is None else outbox.get(tx, run.delivery_key)
     if sent is None:
         return pages.run_entry(run)
-    error = (sent.last_error or {}).get("detail") or sent.reason
-    return pages.run_entry(run, delivery={"state": sent.state.value, "error": error})
+    last = sent.last_error or {}
+    kind = str(last.get("class") or sent.reason or "")
+    told = {"state": sent.state.value, "error": last.get("detail") or sent.reason}
+    return pages.run_entry(run, delivery={**told, "reason": kind, "fix": remedy(kind)})
 
 
 def _logged_id(tx: Tx, ref: str) -> str:

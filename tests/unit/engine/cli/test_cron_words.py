@@ -150,3 +150,30 @@ def test_the_id_of_a_job_can_be_pasted_from_eighty_columns() -> None:
     text = table(JOB_HEAD, [job_row(job, {}, NOW)], room=80, keep=1, spare=JOB_SPARE)
     assert job["id"] in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (
+            {
+                "deliveryStatus": "not-delivered",
+                "deliveryReason": "blocked",
+                "deliveryError": "bot was blocked by the user",
+                "deliveryFix": "the person must unblock or start the bot",
+            },
+            "blocked: bot was blocked by the user. Fix: the person must unblock or start the bot",
+        ),
+        (
+            {"skipReason": "no-route", "because": "nobody wrote yet", "summary": "The news."},
+            "nobody wrote yet. Fix: send the bot one message, or set target and to",
+        ),
+        ({"skipReason": "overlap-skip"}, "The previous run was still going. Fix: "),
+        ({"skipReason": "duplicate", "because": "said before"}, "said before"),
+        ({"skipReason": "of-a-newer-gateway", "summary": "The news."}, "The news."),
+        ({"deliveryStatus": "delivered", "summary": "The news."}, "The news."),
+    ],
+)
+def test_a_run_nobody_heard_of_says_why_and_what_to_do(entry: dict[str, Any], words: str) -> None:
+    row = dict(zip(RUN_HEAD, run_row({"status": "ok", **entry}, LONDON, NOW), strict=True))
+    assert row["SUMMARY"].startswith(words)
