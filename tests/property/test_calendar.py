@@ -13,6 +13,7 @@ from jobs.calendar.days import Span, Weekdays, Yearly
 from jobs.calendar.recurrence import DAYS, Unusable
 
 FIRST = date(2023, 1, 1)
+NUMBERED = ("MONTHLY", "YEARLY")  # where a weekday may have a number
 WINDOW = [FIRST + timedelta(days=n) for n in range(3 * 366)]
 dates = st.dates(FIRST, FIRST + timedelta(days=400))
 
@@ -39,7 +40,7 @@ def rules(draw: st.DrawFn) -> tuple[str, date]:
     if by_day_of_month:
         parts.append("BYMONTHDAY=" + draw(some(st.integers(-28, 28).filter(bool), 3)))
     if draw(st.booleans()):
-        days = weekdays("DAILY" if by_day_of_month else freq)
+        days = weekdays(draw(st.booleans()) and not by_day_of_month and freq in NUMBERED)
         parts.append("BYDAY=" + draw(st.lists(days, min_size=1, max_size=3).map(",".join)))
     if len(parts) > 2 and draw(st.booleans()):
         parts.append("BYSETPOS=" + draw(some(st.sampled_from((-1, 1)), 2)))
@@ -50,8 +51,12 @@ def rules(draw: st.DrawFn) -> tuple[str, date]:
     return ";".join(parts), near
 
 
-def weekdays(freq: str) -> st.SearchStrategy[str]:
-    which = [""] if freq in ("DAILY", "WEEKLY") else ["", "", "1", "2", "+4", "-1", "-4"]
+def weekdays(numbered: bool) -> st.SearchStrategy[str]:
+    """All with a number or none: of a mixture the library takes what both parts name.
+
+    RFC 5545 §3.3.10 calls `BYDAY` a list of days; every one of them counts.
+    """
+    which = ["1", "2", "+4", "-1", "-4"] if numbered else [""]
     return st.tuples(st.sampled_from(which), st.sampled_from(DAYS)).map("".join)
 
 
