@@ -126,6 +126,15 @@ class Delivery:
         return self.route.lane
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undelivered:
+    """The newest message to somebody, which did not arrive."""
+
+    route: Route
+    kind: str  # class of the fault, or the reason of its end
+    detail: str = ""
+
+
 class Mend(StrEnum):
     """What is changed about a message before it is tried once more."""
 

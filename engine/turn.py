@@ -97,15 +97,22 @@ class Turns:
         self._at_it: dict[AgentSource, int] = {}  # how many turns each source's agents are at
         self._ended = asyncio.Event()
         self._clock = clock
+        self._failing: dict[str, AgentFailure] = {}
 
     @property
     def lanes(self) -> Lanes:
         """Who is at it."""
         return self._lanes
 
+    @property
+    def failing(self) -> Mapping[str, AgentFailure]:
+        """Agents whose last turn in this process failed, and why."""
+        return dict(self._failing)
+
     def use(self, agents: AgentSource) -> None:
         """Take agents from elsewhere from now on: the config has changed."""
         self._agents = agents
+        self._failing.clear()  # what failed was another model, or another key to it
 
     async def left(self, agents: AgentSource) -> None:
         """Return when no turn is taken by agents of ``agents`` any more."""
@@ -131,11 +138,18 @@ class Turns:
             if prepare is not None:
                 order = await prepare(order, now)
             result = await self._answered(order, now)
+            self._note(result)
             if settle is not None:
                 await settle(result)
             elif order.remember:
                 await self._database.write(lambda tx: remember(tx, result))
             return result
+
+    def _note(self, result: TurnResult) -> None:
+        if result.failure is not None:
+            self._failing[result.order.agent_id] = result.failure
+        else:
+            self._failing.pop(result.order.agent_id, None)
 
     async def _answered(self, order: TurnOrder, started_at: datetime) -> TurnResult:
         reply, failure = None, None

@@ -74,7 +74,7 @@ def account_rows(answer: Mapping[str, Any], now: datetime) -> Iterator[list[str]
                 state_word(account),
                 relative(account.get("lastInboundAt"), now),
                 relative(account.get("lastOutboundAt"), now),
-                one_line(account.get("lastError") or "-"),
+                one_line(account.get("lastError") or account.get("warning") or "-"),
             ]
 
 

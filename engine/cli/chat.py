@@ -21,6 +21,7 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.render import plain, stamp
 from engine.clock import SystemClock
+from engine.troubles import split_fix
 from gateway.client import Client
 from jobs.errors import EngineError, GatewayDown, TimedOut, UsageError
 from jobs.wallclock import zone
@@ -116,8 +117,8 @@ def _answer(client: Client, run_id: str, within: timedelta) -> dict[str, Any]:
 def _final(run_id: str, told: Mapping[str, Any]) -> dict[str, Any]:
     match told["state"]:
         case "error":
-            why = str(told.get("errorMessage") or "no reason given")
-            raise EngineError("the agent failed", why=why, fix="engine status", runId=run_id)
+            why, fix = split_fix(str(told.get("errorMessage") or "no reason given"))
+            raise EngineError("the agent failed", why=why, fix=fix or "engine status", runId=run_id)
         case "aborted":
             raise EngineError("the turn was stopped", fix="engine chat", runId=run_id)
         case _:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -58,7 +58,7 @@ def status(line: Line) -> int:
     click.echo(dumped(_status_json(view)) if line.as_json else _status_words(view, line))
     if view.down is not None:
         return view.down.exit_status
-    return 1 if view.invalid is not None or failing_parts(view) else 0
+    return 1 if view.invalid is not None or failing_parts(view) or troubles(view) else 0
 
 
 def _look(line: Line) -> View:
@@ -95,7 +95,10 @@ def config_fault(place: Place) -> EngineError | None:
 
 
 def verdict(
-    down: EngineError | None, invalid: EngineError | None, failing: Mapping[str, str]
+    down: EngineError | None,
+    invalid: EngineError | None,
+    failing: Mapping[str, str],
+    troubles: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[str, str, str]:
     """Code, sentence and command: the first thing that stands in the way."""
     if invalid is not None:
@@ -107,12 +110,14 @@ def verdict(
     for part, told in failing.items():
         why, _, fix = told.partition(" Fix: ")
         return f"{part}.failing", f"{part} does not work: {why.removesuffix('.')}", fix
+    for one in troubles:
+        return str(one.get("code")), str(one.get("message")), str(one.get("fix") or "")
     return "ok", "healthy", ""
 
 
 def _status_words(view: View, line: Line) -> str:
     failing = failing_parts(view)
-    _, said, fix = verdict(view.down, view.invalid, failing)
+    code, said, fix = verdict(view.down, view.invalid, failing, troubles(view))
     rows: dict[str, object] = {"Verdict": f"{said}. Fix: {fix}" if fix else said}
     rows["Config"] = shown(view.place.paths.config, view.place.paths) + (
         "" if view.place.paths.config.is_file() else " (not there yet: engine setup)"
@@ -129,6 +134,8 @@ def _status_words(view: View, line: Line) -> str:
     for label, words in parts:
         rows[label] = words(view)
     lines = [facts(rows)]
+    told = [one for one in troubles(view) if (one.get("code"), one.get("message")) != (code, said)]
+    lines += [f"  also: {one.get('message')}. Fix: {one.get('fix')}" for one in told]
     beats = _part(view, "heartbeats").get("heartbeats") or ()
     lines += [_heartbeat_words(beat, view.now) for beat in beats]
     return "\n".join(lines)
@@ -143,6 +150,11 @@ def failing_parts(view: View) -> Mapping[str, str]:
     }
     accounts = broken(_part(view, "channels"))
     return {**(_part(view, "health").get("failing") or {}), **accounts, **refused}
+
+
+def troubles(view: View) -> Sequence[Mapping[str, Any]]:
+    """What the record of the last turns, runs and messages says does not work."""
+    return list(_part(view, "health").get("troubles") or ())
 
 
 def _part(view: View, name: str) -> Mapping[str, Any]:
@@ -229,7 +241,7 @@ def _heartbeat_words(beat: Mapping[str, Any], now: datetime) -> str:
 
 
 def _status_json(view: View) -> dict[str, Any]:
-    code, said, fix = verdict(view.down, view.invalid, failing_parts(view))
+    code, said, fix = verdict(view.down, view.invalid, failing_parts(view), troubles(view))
     paths = view.place.paths
     answer: dict[str, Any] = {
         "schema": 1,

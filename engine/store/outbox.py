@@ -10,7 +10,16 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from engine.outbox import MOVES, TERMINAL, Delivery, Event, Priority, State, after
+from engine.outbox import (
+    MOVES,
+    TERMINAL,
+    Delivery,
+    Event,
+    Priority,
+    State,
+    Undelivered,
+    after,
+)
 from engine.repetition import uncounted
 from engine.store import sent
 from engine.store.routes import route_of, route_text
@@ -52,6 +61,7 @@ _MOVE: Final = (
 _RECEIVE: Final = "INSERT INTO receipts (delivery_key, chunk, message_id, at) VALUES (?, ?, ?, ?)"
 _OPEN: Final = "('queued', 'sending', 'held')"
 _HEADS: Final = f"SELECT min(id) FROM outbox WHERE state IN {_OPEN} GROUP BY lane"
+_LOOKED_AT: Final = 500
 MOST: Final = 1000  # waiting messages of one account
 # It did not arrive, so saying it again is no repetition (heartbeat.md §13.2).
 _UNSAID: Final = frozenset({State.FAILED, State.EXPIRED, State.CANCELLED})
@@ -147,6 +157,33 @@ def page(
         {**names, "n": limit, "o": offset},
     )
     return [_delivery(tx, row) for row in rows], int(total)
+
+
+def undelivered(tx: Tx, since: datetime) -> list[Undelivered]:
+    """Return who did not get the newest message that was for them, newest first.
+
+    Only the newest messages are looked at: this is asked every minute.
+    """
+    rows = tx.exec_driver_sql(
+        "SELECT lane, state, reason, route, last_error FROM"
+        " (SELECT * FROM outbox ORDER BY id DESC LIMIT ?) AS newest"
+        " WHERE ended_at >= ? ORDER BY id DESC",
+        (_LOOKED_AT, ms(since)),
+    )
+    newest: dict[str, Sequence[Any]] = {}
+    for row in rows:
+        newest.setdefault(row[0], row)
+    return [
+        _undelivered(*row[2:])
+        for row in newest.values()
+        if State(row[1]) in (State.FAILED, State.EXPIRED)
+    ]
+
+
+def _undelivered(reason: str | None, route: str, last_error: str | None) -> Undelivered:
+    error = mapping_of(last_error)
+    kind = str(error.get("class") or reason or "failed")
+    return Undelivered(route=route_of(route), kind=kind, detail=str(error.get("detail") or ""))
 
 
 def supersede(tx: Tx, lane: str, now: datetime, *, keep: Sequence[str]) -> list[str]:

@@ -13,11 +13,13 @@ from engine.config import effective
 from engine.config.load import Loaded
 from engine.core import Engine
 from engine.store import events as event_rows, outbox, sessions as session_rows
+from engine.troubles import nobody_may_write
 from gateway.channels.base import AccountStatus, Channel
 from gateway.front import agents, channels as channel_words
 from gateway.front.beats import FrontHeartbeats, FrontWakes
 from gateway.front.conversations import FrontConversation, FrontSessions
 from gateway.front.inbox import FrontInbox
+from gateway.front.troubles import closed, troubles
 from gateway.rpc.core import Outlet
 from jobs.store import jobs as job_rows
 from jobs.store.db import Tx
@@ -49,9 +51,11 @@ class Front:
         roster = self._engine.roster
         counted = await self._engine.database.read(_counts)
         failing = self._engine.vitals.failing
+        told = await troubles(self._engine, self._engine.config)
         return {
             "ok": not failing,
             "failing": failing,
+            "troubles": [one.to_json() for one in told],
             "channels": channel_words.objects(self._channels),
             "channelOrder": list(self._channels),
             "channelLabels": {name: name for name in self._channels},
@@ -129,6 +133,10 @@ class Front:
         for name, one in chosen.items():
             accounts[name] = [await _account(one, status, probe=probe) for status in one.status()]
         config = self._engine.config
+        for channel_id, account_id in closed(config):
+            for words in accounts.get(channel_id, ()):
+                if words["accountId"] == account_id:
+                    words["warning"] = nobody_may_write(channel_id, account_id).what
         return {
             "channelOrder": list(chosen),
             "channelLabels": {name: name for name in chosen},

@@ -232,6 +232,14 @@ def page(tx: Tx, query: RunQuery) -> RunPage:
     return RunPage(tuple(run_of(row) for row in rows), total)
 
 
+def newest(tx: Tx, kind: str, limit: int) -> list[Run]:
+    """Return the newest rows of a kind, newest first."""
+    rows = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM runs WHERE kind = ? ORDER BY seq DESC LIMIT ?", (kind, limit)
+    )
+    return [run_of(row) for row in rows]
+
+
 def last_beats(tx: Tx) -> list[Run]:
     """Return the newest final beat of every agent, newest first."""
     return [run_of(row) for row in tx.exec_driver_sql(_LAST_BEATS)]

@@ -231,6 +231,7 @@ class FakeCore:
         self.sessions = FakeSessions()
         self.inbox = FakeInbox()
         self.failing: dict[str, str] = {}
+        self.troubles: list[dict[str, str]] = []
         self.accounts: dict[str, dict[str, Any]] = {}  # of Telegram, by id
         self.config: dict[str, Any] = {"gateway": {"auth": {"token": "s3cret-value"}}}
 
@@ -239,6 +240,7 @@ class FakeCore:
         return {
             "ok": not self.failing,
             "failing": self.failing,
+            "troubles": self.troubles,
             "channels": {},
             "agents": [{"agentId": "main"}],
             "defaultAgentId": "main",

@@ -82,3 +82,16 @@ def test_an_account_that_is_switched_off_is_no_fault(engine: Engine, gateway: Po
     told = engine("status")
     assert told.status == 0
     assert "telegram/work disabled" in told.out
+
+
+def test_what_does_not_work_for_a_person_is_no_green_light(engine: Engine, gateway: Port) -> None:
+    blocked = {"code": "delivery.blocked", "message": "it did not arrive", "fix": "unblock the bot"}
+    off = {"code": "heartbeat.off", "message": "it is off", "fix": "engine heartbeat enable"}
+    gateway.core.troubles = [blocked, off]
+    told = engine("status")
+    assert told.status == 1
+    assert told.out.startswith("Verdict:   it did not arrive. Fix: unblock the bot\n")
+    assert told.out.count("it did not arrive") == 1
+    assert "  also: it is off. Fix: engine heartbeat enable" in told.out
+    answer = json.loads(engine("status", "--json").out)
+    assert (answer["ok"], answer["verdict"]["code"]) == (False, "delivery.blocked")

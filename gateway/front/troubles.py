@@ -1,0 +1,88 @@
+"""Gathers what the record tells of the last turns, runs and messages, for `engine.troubles`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from engine import heartbeat
+from engine.config import effective
+from engine.config.schema import Config
+from engine.core import Engine
+from engine.look import switched_on
+from engine.store import outbox
+from engine.troubles import ALL, Facts, Failure, LastRun, Trouble, amiss, found
+from jobs.ledger import RunStatus, SkipReason
+from jobs.store import jobs as job_rows, runs as run_rows
+from jobs.store.db import Tx
+
+_LOOKED_AT: Final = 200  # newest runs of jobs
+_NEWS: Final = timedelta(days=7)  # of whom did not get a message: longer ago is none
+
+
+async def troubles(engine: Engine, config: Config) -> tuple[Trouble, ...]:
+    """What does not work now, as far as the record tells."""
+    now = engine.clock.now()
+    agents = [one.agent_id for one in engine.roster.agents.values() if one.beat.period is not None]
+    stored = await engine.database.read(lambda tx: _stored(tx, agents, now))
+    turns = {
+        agent: Failure(kind=failure.failure.value, message=failure.message)
+        for agent, failure in engine.turns.failing.items()
+        if engine.roster.knows(agent)
+    }
+    return found(replace(stored, turns=turns, closed=tuple(closed(config))))
+
+
+def closed(config: Config) -> Iterator[tuple[str, str]]:
+    """Accounts that are switched on and let nobody write: no person, and no group."""
+    channel = config.channels.telegram
+    if channel is None or not channel.enabled:
+        return
+    for ident, account in effective.telegram_accounts(config).items():
+        asks = (account.dm_policy or "pairing") in ("pairing", "allowlist")
+        people = effective.clean(account.allow_from or ())
+        groups = account.groups or effective.clean(account.group_allow_from or ())
+        if account.enabled and asks and not people and not groups:
+            yield "telegram", ident
+
+
+def _stored(tx: Tx, agents: Sequence[str], now: datetime) -> Facts:
+    return Facts(
+        beats=dict(_beats(tx, agents)),
+        undelivered=tuple(outbox.undelivered(tx, now - _NEWS)),
+        jobs=tuple(_jobs(tx)),
+        off=_off(tx, agents),
+    )
+
+
+def _beats(tx: Tx, agents: Sequence[str]) -> Iterator[tuple[str, Failure]]:
+    for agent in agents:
+        stored = job_rows.get(tx, heartbeat.job_id(agent))
+        state = stored.state if stored is not None else None
+        if state is None or not state.consecutive_errors:
+            continue
+        if state.last_reason is not SkipReason.INTERRUPTED:  # a crash says nothing of the model
+            message = state.last_error or "no reason on record"
+            yield agent, Failure(kind="", message=message, count=state.consecutive_errors)
+
+
+def _off(tx: Tx, agents: Sequence[str]) -> tuple[str, ...]:
+    if not switched_on(tx):
+        return (ALL,) if agents else ()
+    return tuple(agent for agent in agents if not switched_on(tx, agent))
+
+
+def _jobs(tx: Tx) -> Iterator[LastRun]:
+    """The newest run of each job that ran lately and is still there to be mended."""
+    seen: set[str] = set()
+    for run in run_rows.newest(tx, "cron", _LOOKED_AT):
+        if run.job_id in seen or run.status not in (RunStatus.OK, RunStatus.FAILED):
+            continue
+        seen.add(run.job_id)
+        stored = job_rows.get(tx, run.job_id) if amiss(run) else None
+        if stored is None or not (stored.job.enabled or stored.state.auto_disabled):
+            continue  # removed, or switched off on purpose
+        failures = stored.state.consecutive_errors
+        yield LastRun(job_id=run.job_id, name=stored.job.name, run=run, failures=failures)
