@@ -16,6 +16,7 @@ _LOCAL: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?)?"
     r"(Z|z|[+-]\d{2}:?\d{2})?"
 )
+_FROM_NOW: Final = re.compile(r"^(?:\+|in\s+)", re.IGNORECASE)
 _SPANS: Final = "Use a duration like 10m, 1h, or 1d."
 _BAD_AT: Final = "Invalid --at. Use an ISO timestamp or a duration like 20m."
 
@@ -36,9 +37,8 @@ def parse_at(text: str, *, now: datetime, tz: str | None = None) -> datetime:
         return _of_ms(raw, text)
     if (found := _LOCAL.fullmatch(raw)) is not None:
         return _absolute(found, text, tz)
-    relative = re.sub(r"^(?:\+|in\s+)", "", raw, flags=re.IGNORECASE)
     try:
-        span = parse_duration(relative)
+        span = _distance(raw)
     except InvalidSchedule:
         raise _unreadable(text) from None
     if span <= timedelta():
@@ -93,9 +93,13 @@ def parse_schedule(text: str) -> dict[str, Any]:
 
 
 def is_relative(wish: object) -> bool:
-    """Tell whether an instant is told as a distance from now."""
-    text = wish.strip() if isinstance(wish, str) else ""
-    return bool(text) and not text.isdecimal() and _LOCAL.fullmatch(text) is None
+    """Tell whether an instant is told as a distance from now; what cannot be read is none."""
+    if not isinstance(wish, str) or wish.strip().isdecimal():
+        return False
+    try:
+        return bool(_distance(wish))
+    except InvalidSchedule:
+        return False
 
 
 def parse_every(value: Any) -> int:
@@ -128,6 +132,10 @@ def span_ms(value: Any, what: str) -> int:
             f"{what} was refused", why=f"{value!r} is not a duration", fix="for example: 30s"
         )
     return parse_duration(value, default_unit="ms") // timedelta(milliseconds=1)
+
+
+def _distance(text: str) -> timedelta:
+    return parse_duration(_FROM_NOW.sub("", text.strip()))
 
 
 def _absolute(found: re.Match[str], text: str, tz: str | None) -> datetime:

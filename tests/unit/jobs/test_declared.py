@@ -110,6 +110,8 @@ def test_a_declared_hourly_job_is_exact_unless_it_asks() -> None:
         ("brief", {"schedule": "0 7 * * *"}, "Choose exactly one payload"),
         ("brief", {**BRIEF, "command": ["x"]}, "Choose exactly one payload"),
         ("brief", {**BRIEF, "schedule": "at 20m"}, "a relative instant was refused"),
+        ("brief", {**BRIEF, "schedule": "in 20m"}, "a relative instant was refused"),
+        ("brief", {**BRIEF, "schedule": "tomorrowish"}, "expected ISO-8601 timestamp (got 'tomorr"),
         ("brief", {**BRIEF, "schedule": "at 2026-02-30"}, "Invalid schedule.at"),
         ("brief", {**BRIEF, "id": "x"}, "id cannot be set here"),
         ("brief", {**BRIEF, "mesage": "x"}, "unknown key 'mesage'"),
