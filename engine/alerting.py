@@ -13,15 +13,16 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine import alarms
+from engine.address import Route
 from engine.alarms import Alarm, AlertRules
+from engine.delivery import Delivery, Priority
 from engine.events import Bus, Event
-from engine.outbox import Delivery, Priority, expiry
+from engine.outbox import expiry
 from engine.outlet import find_route
 from engine.roster import Roster
 from engine.route import NoRoute, webhook_route
 from engine.scheduling import watching
 from engine.store import meta, outbox
-from engine.target import Route
 from jobs.crash import crash_point
 from jobs.ledger import Run, RunStatus
 from jobs.model import Job, StoredJob

@@ -11,14 +11,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine import heartbeat
+from engine.address import Route
 from engine.agents.base import AgentFailure, FailureClass, ToolRefused, TurnReply
 from engine.agents.tools.heartbeat import NAME as RESPOND, valid_response
+from engine.delivery import Delivery, Priority
 from engine.gates import Decision, Defer, Skip
-from engine.outbox import Delivery, Priority, expiry
+from engine.outbox import expiry
 from engine.outcome import TOKEN, Verdict, classify
 from engine.repetition import Sent
 from engine.route import NoRoute
-from engine.target import Route
 from engine.view import View
 from engine.wake import Intent, Wake
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason

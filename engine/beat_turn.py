@@ -10,17 +10,17 @@ from collections.abc import Callable
 from datetime import datetime
 
 from engine import explain, prompt
+from engine.address import Route
 from engine.beat_outcome import Alert, answered, backoff, spoken, unanswered, unusable, verdict_on
 from engine.clock import Clock
+from engine.delivery import Delivery
 from engine.events import Bus
-from engine.outbox import Delivery
 from engine.outcome import Verdict
 from engine.record import Also, Recorder
 from engine.repetition import Sent
 from engine.roster import Roster
 from engine.route import NoRoute
 from engine.store import events as event_rows, outbox, sent, tasks as task_rows
-from engine.target import Route
 from engine.toolbox import Toolbox
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.view import View

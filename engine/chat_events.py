@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.clock import Clock
+from engine.delivery import Delivery
 from engine.events import Bus
-from engine.outbox import Delivery
 from jobs.wallclock import ms
 
 

@@ -15,16 +15,17 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine import prompt
+from engine.address import Route
 from engine.agents.base import FailureClass
 from engine.chat_events import ChatEvents
 from engine.clock import Clock
+from engine.delivery import Delivery, Priority
 from engine.events import Bus
-from engine.outbox import Delivery, Priority, expiry
+from engine.outbox import expiry
 from engine.outcome import for_person
 from engine.prefix import put_before
 from engine.roster import AgentProfile, Roster
 from engine.store import events as event_rows, outbox as outbox_rows, sessions as session_rows
-from engine.target import Route
 from engine.toolbox import Toolbox
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist

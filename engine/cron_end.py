@@ -12,16 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from engine import alarms
+from engine.address import Route
 from engine.alerting import Alerting, noted
 from engine.clock import Clock
 from engine.cron_outcome import Consequences, Done, Fate, consequences, more_places, spoken
-from engine.outbox import Delivery
+from engine.delivery import Delivery
 from engine.outlet import find_route
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, webhook_route
 from engine.scheduling.watching import next_watch
-from engine.target import Route
 from jobs.ledger import Run, SkipReason
 from jobs.model import Job, JobState
 from jobs.retry import RetryPolicy

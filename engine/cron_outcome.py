@@ -13,12 +13,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from engine.address import Route
 from engine.agents.base import AgentFailure, FailureClass, TurnReply
 from engine.agents.secrets import redacted
-from engine.outbox import Delivery, Priority, expiry
+from engine.delivery import Delivery, Priority
+from engine.outbox import expiry
 from engine.outcome import Verdict, classify
 from engine.route import NoRoute, found_words
-from engine.target import Route
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import DeliverySpec, Job, JobState, Source
 from jobs.policies import Retries

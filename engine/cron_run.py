@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from engine import process, prompt, sessions as keys
+from engine.address import Route
 from engine.agents.base import FailureClass
 from engine.clock import Clock
 from engine.cron_end import CronEnd
@@ -24,7 +25,6 @@ from engine.process import RunProgram
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute
-from engine.target import Route
 from engine.toolbox import Toolbox
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist

@@ -10,8 +10,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from engine.delivery import Delivery, State
 from engine.fault import remedy
-from engine.outbox import Delivery, State
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.wallclock import EPOCH, MILLISECOND, ms, zone as zone_of
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from engine.delivery import Delivery
 from engine.explain import WIRE, record_words, wire_status
-from engine.outbox import Delivery
 from engine.store import outbox
 from jobs import pages
 from jobs.errors import InvalidInput

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine import checklist, heartbeat
+from engine.address import Route
 from engine.checklist import Checklist, Task
 from engine.gates import BeatSnapshot
 from engine.heartbeat import Cadence
@@ -28,7 +29,7 @@ from engine.store import (
     sessions as session_rows,
     tasks as task_rows,
 )
-from engine.target import LastRoute, Route, Stranger
+from engine.target import LastRoute, Stranger
 from engine.view import Shown, View
 from engine.wake import FLOOD_WINDOW, Intent, QueuedEvent, TakenEvent, Wake, guard
 from jobs.ledger import Run, SkipReason

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any, Final
 
+from engine.address import Route
+from engine.delivery import Delivery, State
 from engine.fault import Fault, FaultClass
-from engine.target import Route
 from jobs.wallclock import MILLISECOND, ms
-
-
-class State(StrEnum):
-    """Where a delivery stands."""
-
-    QUEUED = "queued"
-    SENDING = "sending"
-    HELD = "held"  # waits for the peer's next contact
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-    UNKNOWN = "unknown"  # it may have arrived; resending could repeat it
 
 
 class Event(StrEnum):
@@ -72,15 +60,6 @@ def after(state: State, event: Event) -> State:
         raise IllegalMove(f"{event} while {state}") from None
 
 
-class Priority(IntEnum):
-    """Who goes first on an account (channels.md §7). Lower is sooner."""
-
-    REPLY = 0
-    CRON = 1
-    HEARTBEAT = 2
-    BULK = 3
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
     """Words for somebody, as whoever sends them says it: an agent's tool, an operator, a client."""
@@ -92,38 +71,6 @@ class NewMessage:
     account_id: str | None = None
     thread_id: str | None = None
     agent_id: str | None = None  # who speaks; None: the default agent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """One message on its way. ``chunks`` are planned before the first send and never change."""
-
-    key: str  # idempotency key: <job or heartbeat>:<run>:<seq>
-    route: Route
-    text: str
-    kind: str  # reply | cron | event | heartbeat | message | test
-    created_at: datetime
-    expires_at: datetime
-    agent_id: str | None = None
-    run_id: str | None = None
-    job_id: str | None = None
-    priority: Priority = Priority.CRON
-    state: State = State.QUEUED
-    reason: str | None = None  # of the terminal state: superseded, overflow, operator, a class
-    chunks: tuple[str, ...] = ()
-    cursor: int = 0  # first chunk not yet accepted
-    attempts: int = 0
-    next_attempt_at: datetime | None = None
-    first_attempt_at: datetime | None = None
-    ended_at: datetime | None = None
-    message_ids: tuple[str, ...] = ()
-    last_error: Mapping[str, Any] | None = None  # {class, code, detail}
-    notes: Mapping[str, Any] = field(default_factory=dict)  # formatFallback, thread-gone, ...
-
-    @property
-    def lane(self) -> str:
-        """One in flight per lane."""
-        return self.route.lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any
 
+from engine.address import Route
 from engine.clock import Clock
+from engine.delivery import Delivery, Priority
 from engine.events import Bus
-from engine.outbox import Delivery, NewMessage, Priority, expiry, receipt
+from engine.outbox import NewMessage, expiry, receipt
 from engine.roster import Roster
 from engine.route import NoRoute, TargetWish, resolve
 from engine.sessions import main_key
 from engine.store import audit, outbox, sessions
-from engine.target import LastRoute, Route, Stranger, split_target
+from engine.target import LastRoute, Stranger, split_target
 from jobs.errors import InvalidInput
 from jobs.store.db import Database, Tx
 

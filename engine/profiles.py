@@ -9,6 +9,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.active_hours import ActiveHours, parse as parse_hours
+from engine.address import ChatType, Route
 from engine.config import effective
 from engine.config.paths import Paths
 from engine.config.schema import Config
@@ -25,7 +26,7 @@ from engine.roster import (
     Roster,
 )
 from engine.route import AccountFacts, ChannelFacts, TargetWish
-from engine.target import PREFIXES, ChatType, Route, parse_target, split_target
+from engine.target import PREFIXES, parse_target, split_target
 from jobs import wallclock
 from jobs.errors import InvalidInput
 

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from engine.agents.secrets import redacted
+from engine.delivery import Delivery
 from engine.events import Bus
-from engine.outbox import Delivery
 from engine.store import outbox
 from engine.vitals import Insist
 from jobs.ledger import Outcome, Run, RunStatus

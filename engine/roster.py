@@ -10,9 +10,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.active_hours import ActiveHours
+from engine.address import Route
 from engine.prefix import Answered, rendered
 from engine.route import ChannelFacts, RouteFacts, TargetWish
-from engine.target import LastRoute, Route, Stranger
+from engine.target import LastRoute, Stranger
 from jobs.errors import NotFound
 
 LONGEST_BEAT: Final = timedelta(minutes=10)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from engine.target import ChatType, LastRoute, Route, Stranger, parse_target, split_target
+from engine.address import ChatType, Route
+from engine.target import LastRoute, Stranger, parse_target, split_target
 from jobs.errors import InvalidInput
 from jobs.ledger import SkipReason
 from jobs.wallclock import ms

@@ -10,20 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
-from enum import StrEnum
 from typing import Any, Final
 
+from engine.address import ChatType
 from engine.unheard import let_in
 from jobs.errors import InvalidInput
-
-
-class ChatType(StrEnum):
-    """What kind of place a peer is."""
-
-    DIRECT = "direct"
-    GROUP = "group"
-    CHANNEL = "channel"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,25 +24,6 @@ class Peer:
     to: str  # canonical form, as the channel sends to it
     thread_id: str | None = None
     chat_type: ChatType = ChatType.UNKNOWN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """Where words go, resolved: channel, account, peer, thread; and how that was found."""
-
-    channel: str
-    account_id: str
-    to: str
-    thread_id: str | None = None
-    chat_type: ChatType = ChatType.UNKNOWN
-    via: str = "explicit"  # explicit | last | last-local | event | owner | reply
-    learnt_at: datetime | None = None  # for `last`
-    warning: str | None = None  # e.g. several accounts and no default
-
-    @property
-    def lane(self) -> str:
-        """Outbox lane: one delivery in flight per lane, in order (channels.md §11)."""
-        return "|".join((self.channel, self.account_id, self.to, self.thread_id or ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from engine.address import Route
 from engine.checklist import Checklist, Task
 from engine.gates import BeatSnapshot
 from engine.roster import AgentProfile
 from engine.route import NoRoute, found_words
-from engine.target import Route
 from engine.wake import Intent, QueuedEvent, TakenEvent, Wake
 from jobs.wallclock import ms
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final
 
-from engine.target import Route
+from engine.address import Route
 from jobs.ledger import SkipReason
 from jobs.wallclock import MILLISECOND
 

@@ -15,14 +15,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from engine.address import ChatType, Route
 from engine.agents.base import FailureClass
 from engine.clock import Clock
 from engine.conversation import ChatTurn, answer_to, not_answered
-from engine.outbox import Delivery
+from engine.delivery import Delivery
 from engine.sessions import MAIN, chat_key
 from engine.store import audit, outbox, sessions
 from engine.store.routes import route_of, route_text
-from engine.target import ChatType, LastRoute, Route
+from engine.target import LastRoute
 from engine.unheard import IN_PERSON, Unheard, let_in
 from engine.vitals import Insist, Vitals
 from gateway.channels.base import Inbound

@@ -15,16 +15,16 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from engine.address import Route
 from engine.clock import LONGEST_NAP, Clock
+from engine.delivery import Delivery, State
 from engine.events import Bus, Event as BusEvent
 from engine.fault import Fault, FaultClass
 from engine.outbox import (
     Again,
-    Delivery,
     End,
     Event,
     Mend,
-    State,
     Step,
     effective_route,
     next_step,
@@ -33,7 +33,6 @@ from engine.outbox import (
     recover,
 )
 from engine.store import outbox, sessions
-from engine.target import Route
 from engine.vitals import Insist, Vitals, keep
 from gateway.channels.attempts import attempt_of, planned, refusal, smaller, trouble
 from gateway.channels.base import Channel, ChannelError, Sent

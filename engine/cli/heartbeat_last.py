@@ -23,8 +23,8 @@ from engine.cli.words import joined
 from engine.clock import SystemClock
 from engine.config import fast
 from engine.config.paths import Paths, host_zone, refuse_no_folder, resolve
+from engine.delivery import Delivery
 from engine.explain import record_words, sentence
-from engine.outbox import Delivery
 from gateway import lock
 from jobs.errors import EngineError, NotFound
 from jobs.ledger import Run, RunStatus

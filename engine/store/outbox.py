@@ -10,16 +10,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from engine.outbox import (
-    MOVES,
-    TERMINAL,
-    Delivery,
-    Event,
-    Priority,
-    State,
-    Undelivered,
-    after,
-)
+from engine.delivery import Delivery, Priority, State
+from engine.outbox import MOVES, TERMINAL, Event, Undelivered, after
 from engine.repetition import uncounted
 from engine.store import sent
 from engine.store.routes import route_of, route_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from engine.target import ChatType, Route
+from engine.address import ChatType, Route
 from jobs.wallclock import instant, ms
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from engine import sessions as keys
+from engine.address import ChatType, Route
 from engine.clock import SystemClock
 from engine.config.paths import Paths, host_zone
 from engine.conversation import ChatAnswer, ChatTurn
@@ -23,7 +24,7 @@ from engine.core import Circumstances, Engine
 from engine.events import Event as BusEvent
 from engine.look import FileRead
 from engine.store import outbox, sessions
-from engine.target import ChatType, LastRoute, Route
+from engine.target import LastRoute
 from engine.testing.agent import OneAgent
 from engine.testing.clock import ManualClock
 from engine.testing.given import Config, Instant, environment, instant, places, read

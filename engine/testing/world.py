@@ -12,8 +12,9 @@ from engine.agents.configured import load_script
 from engine.agents.offline import OfflineAgent
 from engine.config.paths import Paths
 from engine.config.schema import Config
+from engine.delivery import Delivery
 from engine.look import FileRead, read_now
-from engine.outbox import Delivery, Event
+from engine.outbox import Event
 from engine.process import Ended
 from engine.roster import Roster
 from engine.store import outbox

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.outbox import Delivery
-from engine.target import Route
+from engine.address import Route
+from engine.delivery import Delivery
 from gateway.channels.base import Attempt, Channel
 from gateway.channels.text import chunk
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from engine.address import ChatType, Route
+
 # The taxonomy itself is engine.fault's; what follows a fault is decided in engine.outbox.
 from engine.fault import Fault as Fault, FaultClass as FaultClass
-from engine.target import ChatType, Peer, Route
+from engine.target import Peer
 from gateway.channels.pace import Scope
 
 

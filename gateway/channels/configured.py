@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.address import Route
 from engine.clock import Clock
 from engine.config import effective
 from engine.config.schema import Config
@@ -15,7 +16,6 @@ from engine.events import Bus
 from engine.record import finished
 from engine.route import JOB_WEBHOOKS
 from engine.store import sessions
-from engine.target import Route
 from gateway.channels.base import Channel
 from gateway.channels.local import LocalChannel
 from gateway.channels.policy import GroupRule, Policy as TalkPolicy

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+from engine.address import Route
 from engine.clock import Clock
 from engine.events import Bus
 from engine.store import inbox
-from engine.target import Route
 from gateway.channels.base import (
     AccountStatus,
     Admit,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from engine.outbox import Priority
+from engine.delivery import Priority
 
 _NOW: Final = timedelta()
 PENALTY_SPAN: Final = timedelta(seconds=60)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.target import ChatType
+from engine.address import ChatType
 from engine.unheard import Unheard
 from gateway.channels.base import Inbound
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from engine.delivery import Delivery
 from engine.fault import Fault
-from engine.outbox import Delivery, effective_route, overdue
+from engine.outbox import effective_route, overdue
 from gateway.channels.base import Channel
 from gateway.channels.pace import Fairness, Pace
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine import sessions as keys
+from engine.address import Route
 from engine.agents.factory import OFFLINE
 from engine.conversation import ChatTurn
 from engine.core import Engine
@@ -14,7 +15,6 @@ from engine.roster import Roster
 from engine.route import TargetWish
 from engine.store import sessions as session_rows
 from engine.store.sessions import Session
-from engine.target import Route
 from gateway.rpc.core import ChatOrder
 from jobs.errors import InvalidInput, NotFound
 from jobs.store.db import Tx

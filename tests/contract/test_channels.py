@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from engine.address import Route
 from engine.events import Bus
 from engine.store import inbox
-from engine.target import Route
 from engine.testing.clock import ManualClock
 from engine.testing.telegram import TelegramStandIn
 from gateway.channels.base import Attempt, Channel, Inbound

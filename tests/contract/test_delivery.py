@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from engine.address import ChatType, Route
+from engine.delivery import Delivery, State
 from engine.events import Bus, Event as BusEvent
-from engine.outbox import TERMINAL, Delivery, State, receipt
+from engine.outbox import TERMINAL, receipt
 from engine.store import outbox, sessions
-from engine.target import ChatType, LastRoute, Route
+from engine.target import LastRoute
 from engine.testing.clock import ManualClock
 from engine.testing.telegram import TelegramStandIn, Wrong
 from engine.testing.telegram.wrong import CANNOT_PARSE, THREAD_NOT_FOUND

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from engine.outbox import Delivery, Event, Priority, State
+from engine.address import ChatType, Route
+from engine.delivery import Delivery, Priority, State
+from engine.outbox import Event
 from engine.repetition import Sent
 from engine.sessions import Message
 from engine.store import audit, events, inbox, meta, outbox, sent, sessions, tasks
-from engine.target import ChatType, LastRoute, Route
+from engine.target import LastRoute
 from engine.wake import NewEvent, QueuedEvent, TakenEvent
 from jobs.store.db import Database, Tx
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.address import Route
 from engine.events import Bus, Event
-from engine.target import Route
 from engine.testing.clock import ManualClock
 from engine.testing.telegram import TelegramStandIn, Wrong
 from engine.testing.telegram.wrong import CANNOT_PARSE

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from engine.target import Route
+from engine.address import Route
 from engine.testing.clock import ManualClock
 from gateway.channels.base import (
     AccountStatus,

@@ -6,10 +6,10 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from engine.outbox import Delivery
+from engine.address import Route
+from engine.delivery import Delivery
 from engine.pytest_plugin import EngineSim
 from engine.store import outbox
-from engine.target import Route
 from engine.testing import ScriptedAgent
 from engine.testing.report import Report
 

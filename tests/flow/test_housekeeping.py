@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.address import Route
 from engine.config.schema.cron import Cron
+from engine.delivery import Delivery, State
 from engine.housekeeping import PORTION, Housekeeping
-from engine.outbox import Delivery, State
 from engine.repetition import Sent
 from engine.store import outbox, sent, sessions
-from engine.target import Route
 from engine.testing.clock import ManualClock
 from jobs.ledger import Run, RunStatus, Trigger
 from jobs.store import runs

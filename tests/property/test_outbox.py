@@ -7,21 +7,20 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, strategies as st
 
+from engine.address import Route
+from engine.delivery import Delivery, State
 from engine.fault import Fault, FaultClass
 from engine.outbox import (
     MOVES,
     TERMINAL,
     Again,
-    Delivery,
     Event,
     IllegalMove,
-    State,
     after,
     next_step,
     overdue,
     recover,
 )
-from engine.target import Route
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from engine.target import ChatType, Peer, Route
+from engine.address import ChatType, Route
+from engine.target import Peer
 from gateway.channels.base import Inbound
 from gateway.channels.pace import Scope
 

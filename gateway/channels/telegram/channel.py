@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from engine.address import Route
 from engine.clock import Clock
 from engine.events import Bus
-from engine.target import Route
 from gateway.channels.base import (
     AccountStatus,
     Admit,

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import httpx
 
+from engine.address import Route
 from engine.clock import Clock
 from engine.route import JOB_WEBHOOKS
-from engine.target import Route
 from gateway.channels.base import (
     AccountStatus,
     Admit,

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine import checklist
+from engine.address import Route
 from engine.agents.base import AgentFailure, FailureClass, ToolCall, TurnReply
 from engine.beat_outcome import (
     Alert,
@@ -23,12 +24,11 @@ from engine.beat_outcome import (
     unusable,
     verdict_on,
 )
+from engine.delivery import Priority
 from engine.gates import BeatSnapshot, Defer, Skip
-from engine.outbox import Priority
 from engine.repetition import Sent
 from engine.roster import AgentProfile, BeatProfile
 from engine.route import NoRoute
-from engine.target import Route
 from engine.view import Shown, View
 from engine.wake import Intent, QueuedEvent, TakenEvent, Wake
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger

@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine import prompt
+from engine.address import Route
 from engine.agents.base import Agent, AgentFailure, FailureClass, Tool, TurnReply, TurnRequest
 from engine.conversation import ChatTurn, Conversation
+from engine.delivery import State
 from engine.events import Bus, Event
 from engine.lanes import Lanes
-from engine.outbox import State
 from engine.roster import AgentProfile, BeatProfile, Roster
 from engine.store import events as event_rows, outbox as outbox_rows
-from engine.target import Route
 from engine.toolbox import Toolbox
 from engine.turn import Turns, recall
 from engine.wake import NewEvent

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.address import Route
 from engine.agents.base import AgentFailure, FailureClass, ToolCall, TurnReply
 from engine.cron_outcome import (
     Consequences,
@@ -19,7 +20,6 @@ from engine.cron_outcome import (
     unanswered,
 )
 from engine.route import NoRoute
-from engine.target import Route
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, DeliverySpec, Job, JobState, Source
 from jobs.policies import Policies, Retries

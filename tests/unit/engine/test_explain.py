@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from engine.address import Route
+from engine.delivery import Delivery, State
 from engine.explain import WIRE, record_words, sentence, wire_status
-from engine.outbox import Delivery, State
-from engine.target import Route
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
 
 NOON = datetime(2026, 3, 17, 5, 43, 22, tzinfo=UTC)  # 13:43:22 in Shanghai

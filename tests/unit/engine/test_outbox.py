@@ -7,17 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.address import Route
+from engine.delivery import Delivery, State
 from engine.fault import Fault, FaultClass
 from engine.outbox import (
     MOVES,
     TERMINAL,
     Again,
-    Delivery,
     End,
     Event,
     IllegalMove,
     Mend,
-    State,
     after,
     backoff,
     effective_route,
@@ -27,7 +27,6 @@ from engine.outbox import (
     receipt,
     recover,
 )
-from engine.target import Route
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DM = Route(channel="telegram", account_id="default", to="42")

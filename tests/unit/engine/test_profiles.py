@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from engine.address import Route
 from engine.agents.base import TurnReply
 from engine.config.load import load
 from engine.config.paths import resolve
 from engine.profiles import roster_of
 from engine.prompt import system
 from engine.roster import Roster
-from engine.target import Route
 
 TELEGRAM = {"botToken": "1:a", "dmPolicy": "pairing"}
 QQ = {"appId": "1", "clientSecret": "s"}

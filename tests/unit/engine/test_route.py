@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from engine.address import ChatType, Route
 from engine.route import (
     AccountFacts,
     ChannelFacts,
@@ -15,7 +16,7 @@ from engine.route import (
     TargetWish,
     resolve,
 )
-from engine.target import ChatType, LastRoute, Route, Stranger
+from engine.target import LastRoute, Stranger
 from jobs.ledger import SkipReason
 
 NOON = datetime(2026, 3, 17, 12, 0, tzinfo=UTC)

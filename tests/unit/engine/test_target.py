@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.target import ChatType, parse_target, place_fault, split_target
+from engine.address import ChatType
+from engine.target import parse_target, place_fault, split_target
 from jobs.errors import InvalidInput
 
 

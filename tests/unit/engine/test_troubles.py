@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from engine.address import Route
 from engine.outbox import Undelivered
-from engine.target import Route
 from engine.troubles import ALL, MOST, Facts, Failure, LastRun, amiss, found, split_fix
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 

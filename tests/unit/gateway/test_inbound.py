@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.address import ChatType, Route
 from engine.conversation import ChatTurn
 from engine.store import audit, outbox, sessions
-from engine.target import ChatType, LastRoute, Peer, Route
+from engine.target import LastRoute, Peer
 from engine.testing.clock import ManualClock
 from gateway.channels.base import Inbound
 from gateway.channels.policy import GroupRule, Policy

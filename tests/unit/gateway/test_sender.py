@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from engine.address import Route
+from engine.delivery import Delivery, Priority, State
 from engine.events import Bus, Event as BusEvent
-from engine.outbox import Delivery, Event, Priority, State
+from engine.outbox import Event
 from engine.store import outbox, sessions
-from engine.target import LastRoute, Route
+from engine.target import LastRoute
 from engine.testing.clock import ManualClock
 from engine.vitals import Vitals
 from gateway.channels.attempts import MAY_REPEAT

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.address import Route
 from engine.cli import heartbeat_last
-from engine.outbox import Delivery, State
+from engine.delivery import Delivery, State
 from engine.store import meta, outbox
-from engine.target import Route
 from gateway.lock import Lock, Owner
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.store import runs

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.outbox import Delivery
-from engine.target import Route
+from engine.address import Route
+from engine.delivery import Delivery
 from engine.testing.clock import ManualClock
 from gateway.channels.attempts import MAY_REPEAT, attempt_of, planned, refusal, smaller
 from tests.fakes.scripted_channel import ScriptedChannel

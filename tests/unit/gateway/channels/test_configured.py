@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from engine.address import Route
 from engine.config.schema import Config
-from engine.target import Route
 from gateway.channels import configured
 from jobs.errors import ConfigInvalid
 

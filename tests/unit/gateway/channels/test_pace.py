@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from engine.outbox import Priority
-from engine.target import Route
+from engine.address import Route
+from engine.delivery import Priority
 from gateway.channels.pace import Fairness, Pace, Scope
 from gateway.channels.telegram.account import scopes
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.target import ChatType, Peer
+from engine.address import ChatType
+from engine.target import Peer
 from gateway.channels.base import Inbound
 from gateway.channels.policy import GroupRule, Policy, entries, judge, matches
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from engine.address import Route
+from engine.delivery import Delivery, Priority
 from engine.fault import Fault, FaultClass
-from engine.outbox import Delivery, Priority
-from engine.target import Route
 from engine.testing.clock import ManualClock
 from gateway.channels.traffic import LATER, Leaving, Traffic
 from tests.fakes.scripted_channel import ScriptedChannel

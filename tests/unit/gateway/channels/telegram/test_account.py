@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from engine.target import ChatType, Route
+from engine.address import ChatType, Route
 from gateway.channels.base import Inbound
 from gateway.channels.telegram.account import (
     LONGEST_TEXT,

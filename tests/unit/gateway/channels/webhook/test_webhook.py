@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from engine.address import Route
 from engine.route import webhook_route
-from engine.target import Route
 from engine.testing.clock import ManualClock
 from gateway.channels.base import Attempt, ChannelError, FaultClass
 from gateway.channels.webhook.channel import WebhookChannel

@@ -1,0 +1,35 @@
+"""Where words go, as values. How people write it: `engine.target`. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class ChatType(StrEnum):
+    """What kind of place a peer is."""
+
+    DIRECT = "direct"
+    GROUP = "group"
+    CHANNEL = "channel"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where words go, resolved: channel, account, peer, thread; and how that was found."""
+
+    channel: str
+    account_id: str
+    to: str
+    thread_id: str | None = None
+    chat_type: ChatType = ChatType.UNKNOWN
+    via: str = "explicit"  # explicit | last | last-local | event | owner | reply
+    learnt_at: datetime | None = None  # for `last`
+    warning: str | None = None  # e.g. several accounts and no default
+
+    @property
+    def lane(self) -> str:
+        """Outbox lane: one delivery in flight per lane, in order (channels.md §11)."""
+        return "|".join((self.channel, self.account_id, self.to, self.thread_id or ""))
