@@ -15,6 +15,7 @@ from typing import Final
 
 from engine.agents.configured import factory_of
 from engine.agents.factory import AgentFactory
+from engine.agents.preflight import Preflight
 from engine.alerting import Alerting
 from engine.beat import Beats
 from engine.beat_jobs import BeatJobs
@@ -173,6 +174,7 @@ class Engine:
             settings=lambda: self._settings.cron_runs(),
             toolbox=self.toolbox,
             end=self.cron_end,
+            preflight=Preflight(clock),
             run_program=circumstances.run_program,
             insist=insist,
         )

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from engine import process, prompt, sessions as keys
 from engine.address import Route
 from engine.agents.base import FailureClass
+from engine.agents.preflight import Preflight
 from engine.clock import Clock
 from engine.cron_end import CronEnd
 from engine.cron_gates import CHEAPER
@@ -30,7 +31,7 @@ from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from engine.wake import NEXT_HEARTBEAT, NOW, Intent, NewEvent
 from jobs.crash import crash_point
-from jobs.ledger import SCHEDULED_FOR, Outcome, Run, RunStatus, SkipReason
+from jobs.ledger import SCHEDULED_FOR, Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, SystemEvent, WakeMode
 from jobs.retry import RetryPolicy
 from jobs.store.db import Database
@@ -72,6 +73,7 @@ class CronRuns:
         settings: Callable[[], CronSettings],
         toolbox: Toolbox,
         end: CronEnd,
+        preflight: Preflight,
         run_program: RunProgram | None = None,
         insist: Insist,
     ) -> None:
@@ -85,6 +87,7 @@ class CronRuns:
         self._settings = settings
         self._toolbox = toolbox
         self._end = end
+        self._preflight = preflight
         self._run_program: RunProgram = run_program or process.run
         self._places = Places(lambda: settings().max_concurrent_runs)
         self._threshold = Threshold(
@@ -163,6 +166,12 @@ class CronRuns:
         session = _session_of(job, cleared.run, agent, self._roster().main_key)
         run = replace(cleared.run, session_key=session)
         order = self._order(job, run, payload, agent, session)
+        by_hand = run.trigger is Trigger.MANUAL
+        if gone := await self._preflight.missing(self._turns.servers(order), afresh=by_hand):
+            words = f"no model server answers: {gone}"
+            now = self._clock.now()
+            await self._end.end(job, run.skipped(SkipReason.PREFLIGHT_UNREACHABLE, words, now))
+            return
         if beside := await self._handed(job, cleared):
             order = replace(order, prompt=f"{order.prompt}\n\n{beside}")
 

@@ -42,6 +42,9 @@ class AgentSource(Protocol):
     def build(self, ref: str | None, fallbacks: Sequence[str] = ()) -> Agent:
         """Return the agent of a ref, or raise `AgentFailure`."""
 
+    def servers(self, ref: str | None, fallbacks: Sequence[str] = ()) -> Sequence[str | None]:
+        """Return which servers must be there, one per ref; None: none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnOrder:
@@ -108,6 +111,10 @@ class Turns:
     def failing(self) -> Mapping[str, AgentFailure]:
         """Agents whose last turn in this process failed, and why."""
         return dict(self._failing)
+
+    def servers(self, order: TurnOrder) -> Sequence[str | None]:
+        """Return which servers the models of an order need; see `AgentSource`."""
+        return self._agents.servers(order.model, order.fallbacks)
 
     def use(self, agents: AgentSource) -> None:
         """Take agents from elsewhere from now on: the config has changed."""

@@ -61,6 +61,17 @@ class AgentFactory:
             self._built[refs] = self._make(refs)
         return self._built[refs]
 
+    def servers(self, ref: str | None, fallbacks: Sequence[str] = ()) -> Sequence[str | None]:
+        """Return the base URL behind each ref, None where no server of ours is needed.
+
+        Nothing for a ref that names nothing: the turn itself says what is wrong with it.
+        """
+        try:
+            parts = [self._part(one) for one in (ref or OFFLINE, *fallbacks)]
+        except AgentFailure:
+            return ()
+        return [part.provider.base_url if isinstance(part, Candidate) else None for part in parts]
+
     async def close(self) -> None:
         """Close the agents' connections."""
         models, self._models = self._models, []

@@ -75,6 +75,10 @@ class OneAgent:
         """Return the agent of a ref."""
         return self
 
+    def servers(self, ref: str | None, fallbacks: Sequence[str] = ()) -> Sequence[str | None]:  # noqa: ARG002 - a promise
+        """Return that none is needed: no simulation looks for a server."""
+        return ()
+
     async def answer(self, request: TurnRequest) -> TurnReply:
         """Answer, or raise `AgentFailure`."""
         self.busy += 1

@@ -99,6 +99,28 @@ async def test_a_rate_limit_delays_the_message_and_loses_nothing(tmp_path: Path)
         assert len(telegram.sent) == 1
 
 
+async def test_a_job_whose_local_model_server_is_down_is_skipped_and_says_so(
+    tmp_path: Path,
+) -> None:
+    async with OpenAIServer() as model:
+        url = model.base_url
+    config = {
+        "gateway": {"mode": "local"},
+        "models": {"providers": {"fake": {"baseUrl": url, "apiKey": KEY}}},
+        "agents": {"defaults": {"model": {"primary": "fake/tiny"}}},
+        "cron": {"jobs": {"brief": {"schedule": "0 7 * * *", "message": "brief"}}},
+    }
+    async with gateway(tmp_path, json.dumps(config)) as engine:
+        await engine.start()
+        await engine.call("cron.run", {"id": "brief"})
+        entry = {"action": "started"}
+        async with asyncio.timeout(20):
+            while entry["action"] != "finished":
+                entry = (await engine.call("cron.runs", {"id": "brief"}))["entries"][0]
+        assert (entry["status"], entry["skipReason"]) == ("skipped", "preflight-unreachable")
+        assert "nothing listens on 127.0.0.1:" in entry["because"]
+
+
 async def test_jobs_of_the_config_file_fire_and_arrive(tmp_path: Path) -> None:
     config = """{ gateway: { mode: "local" }, cron: { jobs: {
         brief: { schedule: "every 1s", message: "the brief", deliver: "local:inbox" },

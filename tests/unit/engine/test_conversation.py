@@ -83,6 +83,9 @@ class Scripted:
     def build(self, _ref: str | None, _fallbacks: Sequence[str] = ()) -> Agent:
         return self
 
+    def servers(self, _ref: str | None, _fallbacks: Sequence[str] = ()) -> Sequence[str | None]:
+        return ()
+
     async def answer(self, request: TurnRequest) -> TurnReply:
         self.asked.append(request)
         self.begun.set()

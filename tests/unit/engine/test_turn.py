@@ -44,6 +44,9 @@ class Scripted:
         self.refs.append((ref, tuple(fallbacks)))
         return self
 
+    def servers(self, ref: str | None, fallbacks: Sequence[str] = ()) -> Sequence[str | None]:
+        return ()
+
     async def answer(self, request: TurnRequest) -> TurnReply:
         self.asked.append(request)
         self.begun.set()

@@ -54,6 +54,14 @@ async def test_a_ref_finds_its_kind_of_agent() -> None:
     assert isinstance(rooms.build("cat/big"), CommandAgent)
 
 
+def test_the_servers_behind_refs_are_told_and_none_for_what_needs_none() -> None:
+    rooms = factory()
+    url = "http://127.0.0.1:9/v1"
+    assert rooms.servers("local/llama", ["offline", "cat"]) == [url, None, None]
+    assert rooms.servers(None) == [None]
+    assert rooms.servers("nobody/nothing") == ()
+
+
 async def test_an_agent_is_built_once() -> None:
     rooms = factory()
     assert rooms.build("local/llama") is rooms.build("local/llama")
