@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from jobs.model import AgentTurn, HeartbeatBeat, Job, Misfire, SystemEvent, WakeMode
 from jobs.normal import object_of, refuse, short_delivery, text_or_none, unknown_key
 from jobs.policies import FailureAlert
+from jobs.schedule import At
+from jobs.written import span_ms
 
 CHAT_KEYS: Final = frozenset({"channel", "to", "accountId", "threadId"})
 THINKING: Final = ("off", "minimal", "low", "medium", "high", "xhigh", "adaptive", "max", "ultra")
@@ -78,6 +80,7 @@ def judged(
     """
     _agent(job, default_agent, agents)
     _target_and_payload(job)
+    _pacing(job)
     job = _delivery_and_target(job, channels)
     for what, text in faults(job) if faults is not None else ():
         raise refuse(f"the {what} was refused", why=text, fix=f"name another with {_FLAGS[what]}")
@@ -128,6 +131,24 @@ def _target_and_payload(job: Job) -> None:
         raise refuse('main cron jobs require payload.kind="systemEvent"')
     if job.session_target != "main" and is_event:
         raise refuse('isolated cron jobs require payload.kind="agentTurn" (or "command")')
+
+
+def _pacing(job: Job) -> None:
+    """Refuse bounds of a next check that make none (cron.md §1); they have no effect yet."""
+    wish = job.extra.get("pacing")
+    if wish is None:
+        return
+    given = object_of(wish, "pacing")
+    _known(given, frozenset({"min", "max"}), "pacing")
+    bounds = [span_ms(given[key], f"pacing.{key}") for key in ("min", "max") if key in given]
+    if not bounds or not 0 < bounds[0] <= bounds[-1]:
+        raise refuse(
+            "pacing was refused",
+            why="it takes min, max or both, longer than nothing, and min is not above max",
+            fix='for example {"min": "5m", "max": "1h"}',
+        )
+    if isinstance(job.schedule, At):
+        raise refuse("pacing was refused", why="a job that runs once has no next check")
 
 
 def _delivery_and_target(job: Job, channels: Sequence[str] | None) -> Job:

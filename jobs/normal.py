@@ -19,7 +19,7 @@ ONE_SCHEDULE: Final = "Choose exactly one schedule: --at, --every, or --cron"
 ONE_PAYLOAD: Final = (
     "Choose exactly one payload: --message (agentTurn), --system-event, or --command"
 )
-# Kept as they came until their room is built; a wrong spelling is still an unknown key.
+# Kept as they came until their room is built (`jobs.checks` looks whether they make sense).
 EXTRA: Final = frozenset({"pacing"})
 _KEYS: Final = (
     EXTRA
@@ -44,7 +44,7 @@ _KEYS: Final = (
 )
 _SPANS: Final = {"jitter": "jitterMs", "minRefireGap": "minRefireGapMs"}
 _SHORT: Final = frozenset({"message", "systemEvent", "command", "deliver", "every", "cron", "tz"})
-# What a client read and sends back: ours to compute, ignored.
+# What a client read and sends back is ours to compute; `isolation` an older one meant. Ignored.
 _COMPUTED: Final = (
     "createdAtMs",
     "updatedAtMs",
@@ -52,6 +52,7 @@ _COMPUTED: Final = (
     "source",
     "nextRunAtMs",
     "effectiveAgentId",
+    "isolation",
 )
 _LATER: Final = {"trigger": "trigger scripts", "paused": "pausing by edit (use cron.pause)"}
 _KINDS: Final = {

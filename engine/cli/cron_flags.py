@@ -42,6 +42,9 @@ _EITHER: Final = (
     ("thread_id", "clear_thread_id"),
     ("account", "clear_account"),
     ("display_name", "clear_display_name"),
+    ("pacing_min", "clear_pacing"),
+    ("pacing_max", "clear_pacing"),
+    ("deliver", "no_deliver"),
 )
 _LABELS: Final = {
     "name": "name",
@@ -70,6 +73,16 @@ _CLEAR_JOB: Final = {
     "clear_agent": "agentId",
     "clear_session_key": "sessionKey",
     "clear_display_name": "displayName",
+    "clear_pacing": "pacing",
+}
+_PACING: Final = {"pacing_min": "min", "pacing_max": "max"}
+# Of newer clients, and not there yet: a flag nobody knows would be a worse answer.
+_LATER: Final = {
+    "on_exit": "--on-exit: schedules by event are",
+    "stream_command": "--stream-command: schedules by event are",
+    "trigger_script": "--trigger-script: scripts that decide are",
+    "trigger_once": "--trigger-once: scripts that decide are",
+    "clear_trigger": "--clear-trigger: scripts that decide are",
 }
 _CLEAR_TURN: Final = {
     "clear_model": "model",
@@ -98,13 +111,23 @@ _SHARED: Final[Sequence[Decorator]] = (
     click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one."),
     click.option("--session", metavar="WHERE", help="main, isolated, current or session:ID."),
     click.option("--session-key", metavar="KEY", help="Where `last` looks first."),
-    click.option("--wake", type=click.Choice(["now", "next-heartbeat"]), help="For main events."),
+    click.option(
+        "--wake",
+        type=click.Choice(["now", "next-heartbeat"], case_sensitive=False),
+        help="For main events.",
+    ),
     click.option("--at", metavar="WHEN", help="Once: an instant, or 20m from now."),
     click.option("--every", metavar="SPAN", help="Again and again: 10m, 1h, 1d."),
     click.option("--cron", metavar="EXPR", help='A cron expression: "0 7 * * *".'),
     click.option("--tz", metavar="ZONE", help="Zone of --cron, or of --at without offset."),
     click.option("--stagger", metavar="SPAN", help="Spread a cron job over this window."),
     _flag("--exact", "No spreading."),
+    click.option("--pacing-min", metavar="SPAN", help="Kept with the job; no effect yet."),
+    click.option("--pacing-max", metavar="SPAN", help="Kept with the job; no effect yet."),
+    click.option("--on-exit", metavar="LINE", hidden=True),
+    click.option("--stream-command", metavar="JSON", hidden=True),
+    click.option("--trigger-script", metavar="TEXT", hidden=True),
+    click.option("--trigger-once", is_flag=True, hidden=True),
     click.option("--message", metavar="TEXT", help="Prompt of an agent turn."),
     click.option("--system-event", metavar="TEXT", help="Words for the agent's main session."),
     click.option("--command", metavar="LINE", help="A shell line; no model."),
@@ -121,6 +144,7 @@ _SHARED: Final[Sequence[Decorator]] = (
     _flag("--light-context", "Without the workspace's files."),
     click.option("--tools", metavar="A,B", help="The only tools it may use."),
     _flag("--announce", "Send what it says."),
+    click.option("--deliver", is_flag=True, hidden=True),  # the older word for --announce
     _flag("--no-deliver", "Keep what it says to the run log."),
     click.option("--webhook", metavar="URL", help="Post what it says there."),
     click.option("--channel", metavar="NAME", help="Where to; `last` is where you last wrote."),
@@ -138,6 +162,7 @@ _EDIT: Final[Sequence[Decorator]] = (
         _flag(f"--{name.replace('_', '-')}", "Back to the default.")
         for name in (*_CLEAR_JOB, *_CLEAR_TURN, *_CLEAR_DELIVERY)
     ),
+    click.option("--clear-trigger", is_flag=True, hidden=True),
     _flag("--no-light-context", "With the workspace's files."),
     _flag("--no-best-effort-deliver", "A failed delivery fails the run."),
 )
@@ -209,7 +234,12 @@ def patch(given: Given) -> dict[str, Any]:
 
 
 def check(given: Given) -> None:
-    """Refuse flags that contradict each other (cron.md §17)."""
+    """Refuse flags that contradict each other (cron.md §17), or mean what is not there yet."""
+    for flag in _named(given, tuple(_LATER)):
+        raise UsageError(
+            f"{_LATER[flag]} not supported yet",
+            fix="use --at, --every or --cron; a condition: --gate",
+        )
     if len(_named(given, _SCHEDULES)) > 1:
         raise UsageError(ONE_SCHEDULE, fix="leave the others out")
     if len(_named(given, _PAYLOADS)) > 1:
@@ -219,7 +249,7 @@ def check(given: Given) -> None:
             raise UsageError(
                 f"Use {_spelled(one)} or {_spelled(other)}, not both", fix="leave one of them out"
             )
-    if given.get("webhook") and _named(given, ("announce", "no_deliver", *_DELIVERY)):
+    if given.get("webhook") and _named(given, ("announce", "deliver", "no_deliver", *_DELIVERY)):
         raise UsageError(
             "--webhook cannot be combined with chat delivery options", fix="leave one of them out"
         )
@@ -249,6 +279,8 @@ def _labels(given: Given) -> dict[str, Any]:
     job = {key: given[flag] for flag, key in _LABELS.items() if given.get(flag) is not None}
     if given.get("delete_after_run") or given.get("keep_after_run"):
         job["deleteAfterRun"] = bool(given.get("delete_after_run"))
+    if pacing := {key: given[flag] for flag, key in _PACING.items() if given.get(flag)}:
+        job["pacing"] = pacing
     return job
 
 
@@ -333,7 +365,7 @@ def _delivery(given: Given) -> dict[str, Any]:
     delivery = {key: given[flag] for flag, key in _DELIVERY.items() if given.get(flag) is not None}
     if given.get("no_deliver"):
         delivery["mode"] = "none"
-    elif given.get("announce"):
+    elif given.get("announce") or given.get("deliver"):
         delivery["mode"] = "announce"
     if given.get("best_effort_deliver") or given.get("no_best_effort_deliver"):
         delivery["bestEffort"] = bool(given.get("best_effort_deliver"))

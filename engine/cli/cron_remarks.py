@@ -42,6 +42,8 @@ def of_job(
         turns = _in_a_day(job, now)
         if turns > _OFTEN:
             yield f"warning: that is {turns} agent turns a day"
+    if asked.get("pacing"):
+        yield "note: pacing is kept with the job; it has no effect yet"
     if not status.get("enabled", True):
         yield _OFF
 

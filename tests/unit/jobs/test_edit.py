@@ -143,8 +143,34 @@ def test_a_channel_before_the_recipient_names_the_channel() -> None:
     assert delivery == DeliverySpec(mode="announce", channel="telegram", to="42", thread_id="7")
 
 
+def test_the_isolation_of_older_clients_means_nothing_any_more() -> None:
+    assert made(TURN, isolation={"postToMain": True}) == made(TURN)
+
+
 def test_keys_of_later_rooms_are_kept() -> None:
     assert made(TURN, pacing={"min": "5m"}).extra == {"pacing": {"min": "5m"}}
+
+
+@pytest.mark.parametrize(
+    ("pacing", "words"),
+    [
+        ({}, "pacing was refused"),
+        ({"min": "1h", "max": "5m"}, "min is not above max"),
+        ({"max": "0s"}, "longer than nothing"),
+        ({"min": "soon"}, "soon"),
+        ({"least": "5m"}, "unknown key 'least' in pacing"),
+        ("5m", "pacing must be an object"),
+    ],
+)
+def test_bounds_of_a_next_check_that_make_none_are_refused(pacing: object, words: str) -> None:
+    with pytest.raises(EngineError) as refused:
+        made(TURN, pacing=pacing)
+    assert words in str(refused.value)
+
+
+def test_a_job_that_runs_once_has_no_next_check_to_pace() -> None:
+    with pytest.raises(EngineError, match="runs once has no next check"):
+        made(TURN, schedule={"kind": "at", "at": "20m"}, pacing={"min": "5m"})
 
 
 def test_a_caller_may_choose_the_id() -> None:

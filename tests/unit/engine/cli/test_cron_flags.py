@@ -60,6 +60,9 @@ def test_flags_become_the_fields_of_a_job() -> None:
         ({"every": "1h", "message": "x", "webhook": "http://a", "to": "b"}, "--webhook"),
         ({"every": "30", "message": "x"}, r"Invalid --every\. Use a duration like 10m, 1h, or 1d"),
         ({"every": "1h", "system_event": "x", "timeout_seconds": 1.0}, "--timeout-seconds"),
+        ({"every": "1h", "message": "x", "on_exit": "make"}, "--on-exit: .* not supported yet"),
+        ({"every": "1h", "message": "x", "trigger_script": "1"}, "not supported yet"),
+        ({"every": "1h", "message": "x", "deliver": True, "no_deliver": True}, "--deliver or"),
         ({"every": "1h", "command_argv": "df -h"}, "--command-argv was not understood"),
         ({"every": "1h", "command": "x", "command_env": ("A",)}, "write NAME=VALUE"),
     ],
@@ -77,6 +80,14 @@ def test_a_patch_says_only_what_was_said_and_clears_with_null() -> None:
         "payload": {"model": None},
         "delivery": {"to": "42"},
     }
+
+
+def test_the_flags_of_newer_clients_are_kept_and_the_older_word_for_announce_is_understood() -> (
+    None
+):
+    job = new_job({"every": "1h", "message": "x", "pacing_min": "5m", "deliver": True}, None, None)
+    assert (job["pacing"], job["delivery"]) == ({"min": "5m"}, {"mode": "announce"})
+    assert patch({"clear_pacing": True}) == {"pacing": None}
 
 
 def test_an_empty_patch_and_a_set_with_its_clear_are_refused() -> None:
