@@ -229,7 +229,8 @@ def _near_weekday(found: _Match, wish: Wish) -> None:
 
 
 def _near_day(found: _Match, wish: Wish) -> None:
-    wish.set("days_ahead", 2 if "after" in found[0] else int("tomorrow" in found[0]))
+    later = re.search(r"day\safter\s", found[0]) is not None  # an afternoon is none
+    wish.set("days_ahead", 2 if later else int("tomorrow" in found[0]))
     if (part := re.search(PART, found[0])) is not None:
         wish.set("part", part[0])
 
