@@ -281,7 +281,7 @@ def _folder(agent: AgentProfile) -> str | None:
 def _session_of(job: Job, run: Run, agent: AgentProfile, main: str) -> str:
     target = job.session_target
     if target.startswith("session:"):
-        return keys.named_key(agent.agent_id, target.removeprefix("session:"))
+        return keys.named_key(agent.agent_id, target.removeprefix("session:"), main=main)
     if target == "current" and job.session_key:
         return job.session_key
     if target == "main":

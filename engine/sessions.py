@@ -117,9 +117,14 @@ def cron_key(agent_id: str, job_id: str, *, run_id: str | None = None) -> str:
     return f"{base}:run:{run_id}" if run_id else base
 
 
-def named_key(agent_id: str, name: str) -> str:
-    """Return the session a job names as ``session:<id>``; the id must be path-safe."""
-    return normalise(f"agent:{agent_id}:{name}", default_agent=agent_id)
+def named_key(agent_id: str, name: str, *, main: str = MAIN) -> str:
+    """Return the session a job names as ``session:<id>``; the id must be path-safe.
+
+    The id may be a full key of the agent's own: that is what `current` becomes (cron.md §1).
+    """
+    full = name == main_key(agent_id, main=main) or name.startswith(f"agent:{agent_id}:")
+    key = name if full else f"agent:{agent_id}:{name}"
+    return normalise(key, default_agent=agent_id, main=main)
 
 
 def beat_key(

@@ -120,6 +120,14 @@ def test_a_named_session_is_path_safe() -> None:
         sessions.named_key("a", "../../x")
 
 
+def test_a_job_of_the_current_session_stays_in_it() -> None:
+    for key in ("agent:a:main", "agent:a:telegram:group:-100", "agent:a:direct:Me"):
+        assert sessions.named_key("a", key) == key
+    assert sessions.named_key("a", "global", main="global") == "global"
+    assert sessions.named_key("a", "main", main="home") == "agent:a:home"
+    assert sessions.named_key("a", "agent:b:main") == "agent:a:agent:b:main"  # no other agent's
+
+
 def test_a_key_tells_its_agent_and_its_kind() -> None:
     assert sessions.agent_of("agent:a:main", default_agent="d") == "a"
     assert sessions.agent_of("global", default_agent="d") == "d"
