@@ -64,7 +64,11 @@ def answered(run: Run, reply: TurnReply, at: datetime, *, response_prefix: str =
         for call in reply.tool_calls
         if call.name == _SENT_BY_TOOL and not call.failed
     )
-    return replace(done, sent_to=sent)
+    if not sent:
+        return done
+    told_by_tool = [{"channel": channel, "to": to} for channel, to in sent]
+    kept = replace(done.run, reply={**done.run.reply, "sentTo": told_by_tool})
+    return replace(done, run=kept, sent_to=sent)
 
 
 def printed(run: Run, code: int, out: bytes, err: bytes, at: datetime, *, cut: bool) -> Done:
@@ -117,7 +121,8 @@ def spoken(
     if verdict is None or (job.delivery.mode == "none" and not others):
         return run, []  # it failed, or nobody asked for its words
     requested = job.delivery.channel or job.delivery.mode
-    run = replace(run, target={"requested": requested, **found_words(found)})
+    effort = {"bestEffort": True} if job.delivery.best_effort else {}
+    run = replace(run, target={"requested": requested, **effort, **found_words(found)})
     if others:
         told = [found_words(way) for _, way in others]
         run = replace(run, target={**run.target, "also": told})

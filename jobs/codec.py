@@ -161,12 +161,21 @@ def state_to_json(state: JobState) -> dict[str, Any]:
             "missedCount": state.missed_count,
             "retryAtMs": ms(state.retry_at),
             "orphanedAtMs": ms(state.orphaned_at),
-            "autoDisabled": None if not state.auto_disabled else {"reason": state.auto_disabled},
+            "autoDisabled": _auto_disabled(state),
             "paused": None if state.paused is None else dict(state.paused),
             "skips": dict(state.skips) or None,
             "alarm": dict(state.alarm) or None,
         }
     )
+
+
+def _auto_disabled(state: JobState) -> dict[str, Any] | None:
+    """Return why the engine switched a job off, and when: as the run ended that was too much."""
+    if not state.auto_disabled:
+        return None
+    ended = state.last_run_at and state.last_run_at + (state.last_duration or timedelta())
+    told = {"reason": state.auto_disabled, "atMs": ms(ended)}
+    return _present({**told, "consecutiveErrors": state.consecutive_errors})
 
 
 def payload_to_json(payload: Payload) -> dict[str, Any]:

@@ -109,7 +109,6 @@ class Store:
         from engine.history import History
         from engine.profiles import roster_of
         from engine.scheduling import reading
-        from jobs import pages
         from jobs.store import jobs as job_rows
 
         default = effective.default_agent(self._config.config)
@@ -120,8 +119,10 @@ class Store:
                 reading.check_log(params)
                 return await database.read(lambda tx: reading.run_log(tx, params))
             case "cron.get":
-                stored = await database.read(lambda tx: job_rows.find(tx, str(params["id"])))
-                return pages.wire_job(stored, default_agent=default)
+                ref = str(params["id"])
+                return await database.read(
+                    lambda tx: reading.wire(tx, job_rows.find(tx, ref), default)
+                )
             case "heartbeat.history":
                 roster = roster_of(self._config.config, self._place.paths, self._place.zone)
                 history = History(database, zone_of=lambda agent: roster.agent(agent).zone)

@@ -121,7 +121,8 @@ class Scheduling:
 
     async def get(self, ref: str) -> dict[str, Any]:
         """`cron.get`."""
-        return self._wire(await self._database.read(lambda tx: job_rows.find(tx, ref)))
+        agent = self._settings().default_agent
+        return await self._database.read(lambda tx: reading.wire(tx, job_rows.find(tx, ref), agent))
 
     async def runs(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`cron.runs`: one page of the run log, newest first (cron.md §11.4)."""

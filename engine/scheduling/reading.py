@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine.fault import remedy
-from engine.store import outbox
-from jobs import pages
+from engine.outbox import Delivery
+from engine.store import outbox, sessions
+from jobs import entries, pages
 from jobs.errors import InvalidInput, JobNotFound
-from jobs.ledger import Run, RunStatus, SkipReason
+from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
@@ -34,11 +35,22 @@ def find(tx: Tx, ref: str) -> StoredJob:
         ) from error
 
 
+def wire(tx: Tx, stored: StoredJob, default_agent: str) -> dict[str, Any]:
+    """Return a job as clients read it, with what became of its last run's words."""
+    told = pages.wire_job(stored, default_agent=default_agent)
+    state = stored.state
+    last = None if state.last_status is None else run_rows.last_ended(tx, stored.job.id)
+    if last is not None:
+        told["state"] |= entries.last_run(last, _sent(tx, last.delivery_key))
+    told["state"] |= entries.last_alarm(state, _sent(tx, state.alarm.get("key")))
+    return told
+
+
 def listing(tx: Tx, params: Mapping[str, Any], default_agent: str) -> dict[str, Any]:
     """Return one page of jobs (cron.md §14): enabled ones unless asked, next run first."""
     query = _job_query(params, default_agent)
     found = job_rows.select(tx, query)
-    jobs = [pages.wire_job(stored, default_agent=default_agent) for stored in found.jobs]
+    jobs = [wire(tx, stored, default_agent) for stored in found.jobs]
     if params.get("compact"):
         jobs = [pages.compact(job) for job in jobs]
     answer = pages.page("jobs", jobs, total=found.total, offset=query.offset, limit=_limit(params))
@@ -62,10 +74,10 @@ def run_log(tx: Tx, params: Mapping[str, Any]) -> dict[str, Any]:
     keep = _entry_filter(params)
     if keep is None:
         found = run_rows.page(tx, query)
-        entries, total = [_entry(tx, run) for run in found.entries], found.total
+        rows, total = [_entry(tx, run) for run in found.entries], found.total
     else:
-        entries, total = _sifted(tx, query, keep)
-    return pages.page("entries", entries, total=total, offset=query.offset, limit=query.limit)
+        rows, total = _sifted(tx, query, keep)
+    return pages.page("entries", rows, total=total, offset=query.offset, limit=query.limit)
 
 
 def check_log(params: Mapping[str, Any]) -> None:
@@ -164,8 +176,8 @@ def _run_query(params: Mapping[str, Any], job_id: str | None) -> RunQuery:
 
 def _statuses(word: str) -> tuple[RunStatus, ...]:
     """Return what is stored for the older product's word, or for one of ours."""
-    pages.listed(word, {*pages.STATUSES, *RunStatus}, "status")
-    return pages.STATUSES.get(word) or (RunStatus(word),)
+    pages.listed(word, {*entries.STATUSES, *RunStatus}, "status")
+    return entries.STATUSES.get(word) or (RunStatus(word),)
 
 
 def _words(params: Mapping[str, Any], one: str, many: str) -> tuple[str, ...]:
@@ -178,7 +190,11 @@ def _words(params: Mapping[str, Any], one: str, many: str) -> tuple[str, ...]:
 def _entry_filter(params: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool] | None:
     """Return the filter for what only the finished entry says; None if nobody asks for it."""
     deliveries = _words(params, "deliveryStatus", "deliveryStatuses")
+    for word in deliveries:
+        pages.listed(word, entries.DELIVERIES, "deliveryStatus")
     trigger = params.get("trigger")
+    if trigger is not None:
+        pages.listed(str(trigger), Trigger, "trigger")
     if not deliveries and trigger is None:
         return None
 
@@ -204,13 +220,27 @@ def _sifted(
 
 
 def _entry(tx: Tx, run: Run) -> dict[str, Any]:
-    sent = None if run.delivery_key is None else outbox.get(tx, run.delivery_key)
-    if sent is None:
-        return pages.run_entry(run)
-    last = sent.last_error or {}
-    kind = str(last.get("class") or sent.reason or "")
-    told = {"state": sent.state.value, "error": last.get("detail") or sent.reason}
-    return pages.run_entry(run, delivery={**told, "reason": kind, "fix": remedy(kind)})
+    session = sessions.get(tx, run.session_key) if run.session_key else None
+    failed = run.status is RunStatus.FAILED
+    return entries.run_entry(
+        run,
+        sent=_sent(tx, run.delivery_key),
+        alarm=_sent(tx, f"alarm:{run.id}") if failed else None,
+        session_id=session.session_id if session else None,
+    )
+
+
+def _sent(tx: Tx, key: str | None) -> entries.Sent | None:
+    found = None if key is None else outbox.get(tx, key)
+    return None if found is None else _told(found)
+
+
+def _told(delivery: Delivery) -> entries.Sent:
+    last = delivery.last_error or {}
+    kind = str(last.get("class") or delivery.reason or "")
+    error = last.get("detail") or delivery.reason
+    state = delivery.state.value
+    return entries.Sent(state=state, error=error, reason=kind, fix=remedy(kind))
 
 
 def _logged_id(tx: Tx, ref: str) -> str:

@@ -86,6 +86,10 @@ _COUNT: Final = Bulk.update(
     "id = $14",
 )
 _UNCOUNTED: Final = "UPDATE jobs SET running_since = NULL WHERE id = ?"
+_LAST_ENDED: Final = (
+    f"SELECT {_COLUMNS} FROM runs WHERE job_id = ? AND status IN ('ok', 'failed', 'skipped')"
+    " ORDER BY seq DESC LIMIT 1"
+)
 # The newest of each agent by one step into the index per agent, however long the ledger is.
 _LAST_BEATS: Final = f"""
     WITH RECURSIVE agents (name) AS (
@@ -214,6 +218,12 @@ def _plain_end(run: Run) -> tuple[Any, ...]:
 def get(tx: Tx, run_id: str) -> Run | None:
     """Return one run."""
     row = tx.exec_driver_sql(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", (run_id,)).first()
+    return None if row is None else run_of(row)
+
+
+def last_ended(tx: Tx, job_id: str) -> Run | None:
+    """Return a job's newest run that was begun or held back, as its state speaks of it."""
+    row = tx.exec_driver_sql(_LAST_ENDED, (job_id,)).first()
     return None if row is None else run_of(row)
 
 

@@ -217,7 +217,28 @@ async def test_a_job_with_a_place_for_failures_needs_no_more(engine_sim: EngineS
     sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=agent)
     report = await sim.until("2026-06-01 02:30")
     assert [one.to for one in report.deliveries] == ["nurse"]
-    assert (await job_of(sim))["state"]["alarm"]["key"].startswith("alarm:")
+    state = (await job_of(sim))["state"]
+    assert state["alarm"]["key"].startswith("alarm:")
+    assert state["lastFailureNotificationStatus"] == "delivered"
+    assert state["lastFailureAlertAtMs"] == state["alarm"]["lastMs"]
+    assert (state["lastDeliveryStatus"], state["lastDiagnosticSummary"]) == (
+        "not-requested",
+        "scripted auth",
+    )
+    newest = (await sim.engine.scheduling.runs({"id": "job"}))["entries"][0]
+    assert newest["failureNotificationDelivery"] == {"delivered": True, "status": "delivered"}
+
+
+async def test_a_job_says_of_its_last_words_whether_they_arrived(engine_sim: EngineSim) -> None:
+    sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
+    await sim.until("2026-06-01 01:30")
+    state = (await job_of(sim))["state"]
+    assert (state["lastDelivered"], state["lastDeliveryStatus"]) == (True, "delivered")
+    [listed] = (await sim.engine.scheduling.list({}))["jobs"]
+    assert listed["state"] == state
+    entry = (await sim.engine.scheduling.runs({"id": "job"}))["entries"][0]
+    assert (entry["completionStatus"], entry["delivery"]["delivered"]) == ("succeeded", True)
+    assert entry["sessionId"]
 
 
 @pytest.mark.parametrize("off", [{"failureAlert": False}, {}])

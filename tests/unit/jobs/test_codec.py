@@ -64,6 +64,8 @@ def test_state_names_a_skip_as_a_skip_and_an_error_as_an_error() -> None:
         last_duration=timedelta(seconds=1),
         paused={"by": "ops"},
         auto_disabled="consecutive-failures",
+        last_run_at=NOW,
+        consecutive_errors=10,
     )
     wire = stored_to_wire(StoredJob(job=JOB, state=state, revision="r"))
     assert wire["configRevision"] == "r"
@@ -72,7 +74,11 @@ def test_state_names_a_skip_as_a_skip_and_an_error_as_an_error() -> None:
     assert wire["state"]["nextRunAtMs"] == 1777982400000
     assert wire["state"]["lastDurationMs"] == 1000
     assert wire["state"]["paused"] == {"by": "ops"}
-    assert wire["state"]["autoDisabled"] == {"reason": "consecutive-failures"}
+    assert wire["state"]["autoDisabled"] == {
+        "reason": "consecutive-failures",
+        "atMs": wire["state"]["lastRunAtMs"] + 1000,
+        "consecutiveErrors": 10,
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs import pages
+from jobs.entries import run_entry
 from jobs.importing import past
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger, Usage
 
@@ -46,7 +46,7 @@ def test_a_run_is_told_as_it_was() -> None:
     assert run.trigger is Trigger.SCHEDULE
     assert (run.started_at, run.ended_at) == (TEN, TEN + timedelta(seconds=11))
     assert run.usage == Usage(input_tokens=3, output_tokens=1)
-    entry = pages.run_entry(run)
+    entry = run_entry(run)
     assert entry["summary"] == "Nothing new"
     assert entry["durationMs"] == 11_000
 
