@@ -35,6 +35,7 @@ class FaultClass(StrEnum):
     NETWORK_PRESEND = "network-presend"
     NETWORK_AMBIGUOUS = "network-ambiguous"
     CONFLICT = "conflict"
+    ADDRESS_REFUSED = "address-refused"
     UNKNOWN_ERROR = "unknown-error"
 
     @property
@@ -80,6 +81,7 @@ _SENTENCES: Final[Mapping[FaultClass, str]] = {
     FaultClass.NETWORK_PRESEND: "The platform could not be reached.",
     FaultClass.NETWORK_AMBIGUOUS: "The connection broke before the platform answered.",
     FaultClass.CONFLICT: "Another program uses the same bot.",
+    FaultClass.ADDRESS_REFUSED: "No webhook may go to that address; it was not called.",
     FaultClass.UNKNOWN_ERROR: "The platform said something nobody has a word for.",
 }
 _SPOILING: Final = frozenset({FaultClass.BLOCKED, FaultClass.NOT_MEMBER, FaultClass.NOT_FOUND})
@@ -91,6 +93,8 @@ _HINTS: Final[Mapping[FaultClass, str]] = {
     FaultClass.MUTED: "give the bot the right to write there",
     FaultClass.NOT_FOUND: "correct `to`: no such chat, or nobody has written from it yet",
     FaultClass.CONFLICT: "end the other program that polls this bot",
+    FaultClass.ADDRESS_REFUSED: "add the host to cron.webhookSsrfPolicy.allowedHostnames, or set"
+    " allowPrivate of the webhook account",
     FaultClass.CONTENT_REJECTED: "word it otherwise: the platform refuses this text",
     FaultClass.NETWORK_AMBIGUOUS: "look into the chat: it may have been delivered",
     FaultClass.PROACTIVE_DENIED: "allow messages of the bot, or write to it",

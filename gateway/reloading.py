@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,8 @@ from jobs.errors import ConfigInvalid, EngineError, StoreUnavailable
 log = logging.getLogger(__name__)
 
 WATCH: Final = "config watch"  # its name among the vitals
+_SETTLED: Final = frozenset({"local"})  # it has no settings
+_OF_WEBHOOKS: Final = ("cron.webhookToken", "cron.webhookSsrfPolicy")
 
 
 @dataclass(slots=True)
@@ -110,18 +112,20 @@ class Reloader:
         settings.tell(fresh, before)
         changed = [change.dotted for change in plan.changes]
         if any(path.startswith("channels.") for path in changed):
-            await self._exchange(made)
+            await self._exchange(made, leaving=_SETTLED)
+        elif any(path.startswith(_OF_WEBHOOKS) for path in changed):
+            await self._exchange(made, leaving=self.channels.keys() - {"webhook"})
         self.engine.bus.publish("config", {"paths": changed})
         log.info("config reloaded", extra={"changed": changed, "at_next_start": list(plan.pending)})
 
-    async def _exchange(self, made: Mapping[str, Channel]) -> None:
-        """Put the channels of a new config in the place of the old; `local` has no settings.
+    async def _exchange(self, made: Mapping[str, Channel], *, leaving: Set[str]) -> None:
+        """Put the channels of a new config in the place of the old, but for those left alone.
 
         The new one stands there before the old one ends: what waits is carried by the new,
         what is on its way still hears its answer.
         """
-        old = [self.channels.pop(name) for name in tuple(self.channels) if name != "local"]
-        fresh = {name: channel for name, channel in made.items() if name != "local"}
+        old = [self.channels.pop(name) for name in tuple(self.channels) if name not in leaving]
+        fresh = {name: channel for name, channel in made.items() if name not in leaving}
         self.channels.update(fresh)
         for channel in old:
             await _each(channel, channel.stop())

@@ -15,6 +15,7 @@ from engine.testing.telegram import TelegramStandIn
 from gateway.client import call
 from jobs.errors import AccessRefused
 from tests.fakes.gateway_process import gateway, saved
+from tests.fakes.hook_server import HookServer
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(60)]
 
@@ -49,6 +50,39 @@ async def test_a_channel_comes_and_changes_without_a_restart(tmp_path: Path) -> 
         assert await engine.stop() == 0
         assert len(telegram.sent) == 2
     assert telegram.token not in engine.said.decode()
+
+
+async def test_where_webhooks_may_go_and_their_secret_change_without_a_restart(
+    tmp_path: Path,
+) -> None:
+    def hooked(cron: dict[str, object]) -> str:
+        quick = {"mode": "local", "reload": {"debounceMs": 20}}
+        return json.dumps({"gateway": quick, "cron": cron})
+
+    async with HookServer() as server, gateway(tmp_path, hooked({})) as engine:
+        await engine.start()
+        job = {
+            "schedule": {"kind": "every", "everyMs": 86_400_000},
+            "payload": {"kind": "command", "argv": ["echo", "done"]},
+            "delivery": {"mode": "webhook", "to": server.url},
+            "name": "probe",
+        }
+        added = await engine.call("cron.add", job)
+        await engine.call("cron.run", {"id": added["id"]})
+        await engine.says("words were not delivered")
+        (refused,) = (await engine.call("cron.runs", {"id": added["id"]}))["entries"]
+        assert refused["deliveryReason"] == "address-refused"
+        assert "cron.webhookSsrfPolicy.allowedHostnames" in refused["deliveryFix"]
+        policy = {"allowedHostnames": ["127.0.0.1"]}
+        saved(
+            tmp_path / "engine.json",
+            hooked({"webhookToken": "sign-with-this", "webhookSsrfPolicy": policy}),
+        )
+        await engine.says("config reloaded")
+        await engine.call("cron.run", {"id": added["id"]})
+        await server.arrived.wait()
+        (hook,) = server.hooks
+        assert hook.headers["authorization"] == "Bearer sign-with-this"
 
 
 async def test_an_edit_of_an_included_file_counts(tmp_path: Path) -> None:

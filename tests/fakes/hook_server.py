@@ -32,6 +32,7 @@ class HookServer:
         self.hooks: list[Hook] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
         self.detail = "thanks"
+        self.arrived = asyncio.Event()  # set by the first request
         self._server: asyncio.Server | None = None
 
     @property
@@ -70,6 +71,7 @@ class HookServer:
             raw = await reader.readexactly(int(headers.get("content-length", 0)))
             if head[0].startswith("POST"):
                 self.hooks.append(Hook(head[0].split()[1], headers, raw))
+                self.arrived.set()
             status, more = self.answers.pop(0) if self.answers else (200, {})
             lines = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(self.detail)}"]
             lines += [f"{name}: {value}" for name, value in more.items()]

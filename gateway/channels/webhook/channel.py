@@ -182,9 +182,7 @@ class WebhookChannel:
         port = target.port or (443 if target.scheme == "https" else 80)
         addresses = await self._resolve(host, port)
         if refusal := refused_host(host, addresses, account):
-            fix = "allow it: cron.webhookSsrfPolicy, or allowPrivate of the account"
-            detail = f"{refusal}; {fix}"
-            raise ChannelError(Fault(fault=FaultClass.CONTENT_REJECTED, code="ssrf", detail=detail))
+            raise ChannelError(Fault(fault=FaultClass.ADDRESS_REFUSED, code="ssrf", detail=refusal))
         if self._client is None:
             raise AssertionError("the channel has no client")
         request = self._client.build_request(

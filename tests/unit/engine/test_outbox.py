@@ -51,6 +51,7 @@ ENDS = {
     FaultClass.QUOTA_EXHAUSTED: Event.REJECTED,
     FaultClass.PROACTIVE_DENIED: Event.REJECTED,
     FaultClass.WINDOW_EXPIRED: Event.REJECTED,
+    FaultClass.ADDRESS_REFUSED: Event.REJECTED,
     FaultClass.CONTENT_REJECTED: Event.REJECTED,
     FaultClass.UNKNOWN_ERROR: Event.REJECTED,
     FaultClass.DUPLICATE: Event.ACCEPTED,
