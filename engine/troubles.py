@@ -73,6 +73,7 @@ class Facts:
     closed: tuple[tuple[str, str], ...] = ()  # accounts nobody may write to
     undelivered: tuple[Undelivered, ...] = ()
     jobs: tuple[LastRun, ...] = ()
+    aside: tuple[tuple[str, str], ...] = ()  # jobs nobody can read, with the reason
     off: tuple[str, ...] = ()  # agents whose beats somebody switched off; `*`: all
 
 
@@ -82,6 +83,7 @@ def found(facts: Facts) -> tuple[Trouble, ...]:
         *_models(facts),
         *(nobody_may_write(*one) for one in facts.closed),
         *(_undelivered(one) for one in facts.undelivered),
+        *(_aside(*one) for one in facts.aside),
         *(trouble for one in facts.jobs if (trouble := _job(one)) is not None),
         *(_off(agent) for agent in facts.off),
     )
@@ -153,6 +155,15 @@ def _job(one: LastRun) -> Trouble | None:
         code="cron.unheard",
         what=f"nobody hears cron job {one.name}: {(run.because or reason.sentence).rstrip('.')}",
         fix=reason.fix,
+    )
+
+
+def _aside(job_id: str, why: str) -> Trouble:
+    told, _ = split_fix(why)
+    return Trouble(
+        code="cron.set_aside",
+        what=f"cron job {job_id} does not run: {told.removeprefix(f'job {job_id} ')}",
+        fix=f"restore a backup, or: engine cron rm {job_id}",
     )
 
 

@@ -14,7 +14,9 @@ from engine.core import Engine
 from engine.look import switched_on
 from engine.store import outbox
 from engine.troubles import ALL, Facts, Failure, LastRun, Trouble, amiss, found
+from jobs.errors import InvalidJob
 from jobs.ledger import RunStatus, SkipReason
+from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.db import Tx
 
@@ -53,13 +55,14 @@ def _stored(tx: Tx, agents: Sequence[str], now: datetime) -> Facts:
         beats=dict(_beats(tx, agents)),
         undelivered=tuple(outbox.undelivered(tx, now - _NEWS)),
         jobs=tuple(_jobs(tx)),
+        aside=tuple(job_rows.quarantined(tx)),
         off=_off(tx, agents),
     )
 
 
 def _beats(tx: Tx, agents: Sequence[str]) -> Iterator[tuple[str, Failure]]:
     for agent in agents:
-        stored = job_rows.get(tx, heartbeat.job_id(agent))
+        stored = _readable(tx, heartbeat.job_id(agent))
         state = stored.state if stored is not None else None
         if state is None or not state.consecutive_errors:
             continue
@@ -74,6 +77,14 @@ def _off(tx: Tx, agents: Sequence[str]) -> tuple[str, ...]:
     return tuple(agent for agent in agents if not switched_on(tx, agent))
 
 
+def _readable(tx: Tx, job_id: str) -> StoredJob | None:
+    """The job, if there is one that can be read: one bad row hides no other trouble."""
+    try:
+        return job_rows.get(tx, job_id)
+    except InvalidJob:
+        return None
+
+
 def _jobs(tx: Tx) -> Iterator[LastRun]:
     """The newest run of each job that ran lately and is still there to be mended."""
     seen: set[str] = set()
@@ -81,7 +92,7 @@ def _jobs(tx: Tx) -> Iterator[LastRun]:
         if run.job_id in seen or run.status not in (RunStatus.OK, RunStatus.FAILED):
             continue
         seen.add(run.job_id)
-        stored = job_rows.get(tx, run.job_id) if amiss(run) else None
+        stored = _readable(tx, run.job_id) if amiss(run) else None
         if stored is None or not (stored.job.enabled or stored.state.auto_disabled):
             continue  # removed, or switched off on purpose
         failures = stored.state.consecutive_errors

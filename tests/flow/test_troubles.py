@@ -98,6 +98,27 @@ async def test_a_job_whose_words_go_nowhere_is_told_and_one_that_is_off_is_not()
         assert await told(sim) == []
 
 
+async def test_a_job_nobody_can_read_hides_no_other_trouble_and_is_named_once_it_is_due() -> None:
+    jobs = {
+        "odd": {"schedule": "every 10m", "command": ["true"]},
+        "brief": {"schedule": "every 10m", "message": "What is new?", "deliver": "last"},
+    }
+    spoil = "UPDATE jobs SET {} WHERE id IN ('cfg:odd', 'heartbeat:main')"
+    async with Simulation(
+        config(jobs=jobs, **TELEGRAM), start="2026-06-01 00:01", agent=ScriptedAgent(then="news")
+    ) as sim:
+        await sim.advance(15 * MINUTE)
+        failed = "UPDATE runs SET status = 'failed', error = NULL WHERE job_id = 'cfg:odd'"
+        await sim.database.write(lambda tx: tx.exec_driver_sql(failed))
+        broken = spoil.format("last_duration_ms = 'long', definition = '{not json'")
+        await sim.database.write(lambda tx: tx.exec_driver_sql(broken))
+        assert [code for code, _ in await told(sim)] == ["cron.unheard"]
+        await sim.advance(15 * MINUTE)
+        found = await told(sim)
+    assert sorted(dict(found)) == ["cron.set_aside", "cron.unheard"]
+    assert "cron job cfg:odd does not run: Expecting" in "; ".join(what for _, what in found)
+
+
 async def test_beats_that_somebody_switched_off_are_told() -> None:
     async with Simulation(config(), start="2026-06-01 00:00", checklist=LOOK) as sim:
         await sim.engine.beat_jobs.set_enabled(False, agent_id="main", by="ops")

@@ -74,6 +74,18 @@ TOLD: list[tuple[dict[str, Any], str, str, str]] = [
         "nobody hears cron job brief: nobody wrote yet",
         "send the bot one message, or set target and to",
     ),
+    (
+        {"aside": (("j1", "job j1 cannot be read: kind 'odd' is not known. Fix: use at"),)},
+        "cron.set_aside",
+        "cron job j1 does not run: cannot be read: kind 'odd' is not known",
+        "restore a backup, or: engine cron rm j1",
+    ),
+    (
+        {"aside": (("j2", "Expecting value: line 1 column 1 (char 0)"),)},
+        "cron.set_aside",
+        "cron job j2 does not run: Expecting value: line 1 column 1 (char 0)",
+        "restore a backup, or: engine cron rm j2",
+    ),
     ({"off": (ALL,)}, "heartbeat.off", "heartbeats are switched off", "engine heartbeat enable"),
     (
         {"off": ("ops",)},
