@@ -102,6 +102,7 @@ class Engine:
             settings=lambda: self._settings.scheduling(),
             dispatch=lambda job, run: self.running.dispatch(job, run),
             active=lambda job_id: self.running.active(job_id),
+            cancel=lambda job_id, because: self.running.cancel_job(job_id, because),
             poke=lambda: self._poke(),
             boot_id=circumstances.boot_id,
         )

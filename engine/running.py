@@ -138,6 +138,12 @@ class Running:
                     return True
         return False
 
+    def cancel_job(self, job_id: str, because: str) -> None:
+        """End every run of a job: those that wait first, or they would begin."""
+        waiting = [run.id for _, run in self._behind.get(job_id, ())]
+        for run_id in (*waiting, *self._active.get(job_id, ())):
+            self.cancel(run_id, because)
+
     def _begin_now(self, job: Job, run: Run) -> Finish | None:
         try:
             begun = self._performers[run.kind].begin(job, run)

@@ -73,6 +73,7 @@ class Scheduling:
         settings: Callable[[], SchedulingSettings],
         dispatch: Callable[[Job, Run], None],
         active: Callable[[str], str | None],
+        cancel: Callable[[str, str], None],
         poke: Callable[[], None],
         boot_id: str,
     ) -> None:
@@ -82,6 +83,7 @@ class Scheduling:
         self._settings = settings
         self._dispatch = dispatch
         self._active = active
+        self._cancel = cancel
         self._poke = poke
         self._boot_id = boot_id
         self._config_jobs = ConfigJobs()
@@ -110,6 +112,7 @@ class Scheduling:
             "storePath": "" if where is None else str(where),
             "storage": "sqlite",
             "tz": settings.tz,
+            "processInstanceId": self._boot_id,
             **self._config_jobs.status(),
             **self._counted[1],
         }
@@ -193,8 +196,11 @@ class Scheduling:
         stored, _ = await self._change(work)
         return self._wire(stored)
 
-    async def remove(self, ref: str, *, by: str) -> dict[str, Any]:
-        """`cron.remove`: the job goes, its runs stay; a run that goes on ends as it will."""
+    async def remove(self, ref: str, *, by: str, force: bool = False) -> dict[str, Any]:
+        """`cron.remove`: the job goes, its runs stay on record.
+
+        A run that goes on ends as it will, or at once with ``force``.
+        """
         now = self._clock.now()
 
         def work(tx: Tx) -> str:
@@ -212,18 +218,32 @@ class Scheduling:
 
         job_id = await self._database.write(work)
         self._bus.publish("cron", {"action": "removed", "jobId": job_id})
+        if force:
+            self._cancel(job_id, f"its job was removed by {by}")
         self._poke()
         return {"ok": True, "removed": True}
 
-    async def run(self, ref: str, *, mode: str = "force", by: str) -> dict[str, Any]:
+    async def run(
+        self, ref: str, *, mode: str = "force", by: str, process: str | None = None
+    ) -> dict[str, Any]:
         """`cron.run`: ``{ok, enqueued, runId}``, or ``{ok, ran: false, reason}``.
 
         A forced run asks neither whether the job is due nor whether it is enabled, and leaves
         its next slot where it is. A run because it is due takes that slot, or the scheduler
-        would serve it as well.
+        would serve it as well. ``process`` is the one the caller means: `cron.status` names it.
         """
         now = self._clock.now()
-        stored = await self._database.read(lambda tx: reading.find(tx, ref))
+        if process is not None and process != self._boot_id:
+            raise Conflict(
+                f"job {ref} was not run",
+                why="the gateway has been restarted since",
+                fix=f"engine cron run {ref}",
+                processInstanceId=self._boot_id,
+            )
+        try:
+            stored = await self._database.read(lambda tx: reading.find(tx, ref))
+        except InvalidJob:  # its definition cannot be read: `cron.status` names it
+            return {"ok": True, "ran": False, "reason": "invalid-spec"}
         job = stored.job
         refusal = self._not_now(stored, mode, now)
         if refusal is not None:

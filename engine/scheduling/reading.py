@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from engine.delivery import Delivery
 from engine.fault import remedy
-from engine.outbox import Delivery
 from engine.store import outbox, sessions
 from jobs import entries, pages
 from jobs.errors import InvalidInput, JobNotFound

@@ -47,10 +47,10 @@ class Scheduling(Protocol):
     ) -> Answer:
         """`cron.update`."""
 
-    async def remove(self, ref: str, *, by: str) -> Answer:
+    async def remove(self, ref: str, *, by: str, force: bool = False) -> Answer:
         """`cron.remove`: ``{ok, removed}``."""
 
-    async def run(self, ref: str, *, mode: str, by: str) -> Answer:
+    async def run(self, ref: str, *, mode: str, by: str, process: str | None = None) -> Answer:
         """`cron.run`: ``{ok, enqueued, runId}`` or ``{ok, ran: false, reason}``."""
 
     async def bring_in(self, params: Mapping[str, Any], *, by: str) -> Answer:

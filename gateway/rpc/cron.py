@@ -67,7 +67,7 @@ async def update(desk: Desk, call: Call, params: CronUpdateParams) -> object:
 async def remove(desk: Desk, call: Call, params: CronRemoveParams) -> object:
     """`cron.remove`; wire 3 clients expect a calm answer for an unknown id."""
     try:
-        return await desk.core.scheduling.remove(params.ref, by=call.by)
+        return await desk.core.scheduling.remove(params.ref, by=call.by, force=bool(params.force))
     except JobNotFound:
         if call.session.protocol < 4:
             return {"ok": True, "removed": False}
@@ -76,7 +76,9 @@ async def remove(desk: Desk, call: Call, params: CronRemoveParams) -> object:
 
 async def run(desk: Desk, call: Call, params: CronRunParams) -> object:
     """`cron.run`."""
-    return await desk.core.scheduling.run(params.ref, mode=params.mode, by=call.by)
+    return await desk.core.scheduling.run(
+        params.ref, mode=params.mode, by=call.by, process=params.expected_process_instance_id
+    )
 
 
 async def pause(desk: Desk, call: Call, params: CronPauseParams) -> object:

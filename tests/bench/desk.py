@@ -97,6 +97,7 @@ async def ours(folder: Path, count: int) -> dict[str, dict[str, float]]:
         settings=lambda: SchedulingSettings(tz="Europe/Berlin"),
         dispatch=nobody,
         active=lambda _job_id: None,
+        cancel=lambda _job_id, _because: None,
         poke=lambda: None,
         boot_id="bench",
     )

@@ -68,12 +68,15 @@ class FakeScheduling:
         job.update(patch)
         return job
 
-    async def remove(self, ref: str, *, by: str) -> dict[str, Any]:
+    async def remove(self, ref: str, *, by: str, force: bool = False) -> dict[str, Any]:
+        self.said.append(("remove", {"ref": ref, "force": force}))
         await self.get(ref)
         del self.jobs[ref]
         return {"ok": True, "removed": True}
 
-    async def run(self, ref: str, *, mode: str, by: str) -> dict[str, Any]:
+    async def run(
+        self, ref: str, *, mode: str, by: str, process: str | None = None
+    ) -> dict[str, Any]:
         await self.get(ref)
         return {"ok": True, "enqueued": True, "runId": "run-1"}
 

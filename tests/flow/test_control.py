@@ -188,6 +188,23 @@ async def test_a_backfill_runs_the_slots_that_did_not(engine_sim: EngineSim) -> 
     assert again["slots"] == []
 
 
+async def test_a_job_removed_by_force_takes_its_runs_with_it(engine_sim: EngineSim) -> None:
+    job = hourly(overlap="buffer-one", timeoutSeconds=0)
+    job["schedule"] = {"kind": "cron", "expr": job["schedule"], "tz": "UTC", "staggerMs": 0}
+    agent = ScriptedAgent(then="Done.", takes=10 * HOUR)
+    sim = engine_sim(declaring(), start=START, zone="UTC", agent=agent)
+    await sim.open()
+    added = await sim.engine.scheduling.add({"name": "job", **job}, by="ana")
+    await sim.until("2026-06-01 02:30")
+    await sim.engine.scheduling.remove(added["id"], by="ana", force=True)
+    report = await sim.until("2026-06-01 05:30")
+    assert [(row.local, row.status, row.because) for row in report.rows] == [
+        ("01:00", "skipped", "its job was removed by ana"),
+        ("02:00", "skipped", "its job was removed by ana"),
+    ]
+    assert report.deliveries == ()
+
+
 # -- alarms --------------------------------------------------------------------------------------
 
 

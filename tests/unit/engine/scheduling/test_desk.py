@@ -55,6 +55,7 @@ class House:
         self.events: list[Event] = []
         self.dispatched: list[tuple[Job, Run]] = []
         self.active: dict[str, str] = {}
+        self.cancelled: list[tuple[str, str]] = []
         self.pokes = 0
         self.settings = SchedulingSettings(tz="UTC", agents=("main", "ops"))
         bus = Bus()
@@ -66,6 +67,7 @@ class House:
             settings=lambda: self.settings,
             dispatch=lambda job, run: self.dispatched.append((job, run)),
             active=self.active.get,
+            cancel=lambda job_id, because: self.cancelled.append((job_id, because)),
             poke=self._poked,
             boot_id="boot-1",
         )
@@ -279,7 +281,22 @@ async def test_a_removed_job_is_gone_and_its_runs_can_still_be_read(house: House
     assert (await house.desk.runs({"id": job["id"]}))["total"] == 1
 
 
+@pytest.mark.parametrize(("force", "cut"), [(False, 0), (True, 1)])
+async def test_a_removal_ends_what_runs_only_by_force(house: House, force: bool, cut: int) -> None:
+    job = await house.add()
+    await house.desk.remove(job["id"], by="ops", force=force)
+    assert house.cancelled == [(job["id"], "its job was removed by ops")] * cut
+
+
 # -- running -------------------------------------------------------------------------------------
+
+
+async def test_a_run_that_another_process_was_asked_for_is_refused(house: House) -> None:
+    job = await house.add()
+    process = (await house.desk.status())["processInstanceId"]
+    with pytest.raises(Conflict, match="has been restarted since"):
+        await house.desk.run(job["id"], by="ops", process="boot-0")
+    assert (await house.desk.run(job["id"], by="ops", process=process))["enqueued"]
 
 
 async def test_a_job_nobody_can_read_is_named_and_can_be_removed(house: House) -> None:
@@ -292,6 +309,8 @@ async def test_a_job_nobody_can_read_is_named_and_can_be_removed(house: House) -
     assert (await house.desk.status())["quarantined"] == [{"jobId": "bad", "reason": "x"}]
     with pytest.raises(InvalidJob, match="engine cron rm bad"):
         await house.desk.get(job["id"])
+    answer = await house.desk.run("bad", by="ops")
+    assert answer == {"ok": True, "ran": False, "reason": "invalid-spec"}
     assert await house.desk.remove("bad", by="ops") == {"ok": True, "removed": True}
     assert (await house.desk.list({"includeDisabled": True}))["total"] == 1
 
@@ -346,6 +365,7 @@ async def test_a_manual_run_that_its_slot_overtook_is_recorded_and_not_begun(hou
         settings=lambda: house.settings,
         dispatch=lambda job, run: house.dispatched.append((job, run)),
         active=lambda _: answers.pop(0),
+        cancel=lambda _job_id, _because: None,
         poke=lambda: None,
         boot_id="boot-1",
     )
