@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,8 +17,9 @@ import click
 from engine.cli.ask import Line, gateway_options
 from engine.cli.render import cells, pad
 from engine.clock import SystemClock
-from jobs.errors import UsageError
+from jobs.errors import EngineError, InvalidSchedule, UsageError
 from jobs.explain import MOST, Question, explain, schedule_of
+from jobs.schedule import schedule_from_json
 from jobs.speech import SPEECHES, Language, label
 from jobs.wallclock import at, zone
 from jobs.written import parse_at
@@ -25,6 +27,7 @@ from jobs.written import parse_at
 COUNT: Final = 5
 _FIELD: Final = re.compile(r"[\w*?/,#()+-]+", re.ASCII)
 _KEYWORDS: Final = ("every", "at", "in")
+_CHINESE: Final = ("每", "隔", "工作日")
 
 
 def is_expression(text: str) -> bool:
@@ -45,8 +48,7 @@ def is_expression(text: str) -> bool:
 @click.option(
     "--lang",
     type=click.Choice([one.value for one in Language]),
-    default="en",
-    help="Language of the words.",
+    help="Language of the words: English, or that of a phrase.",
 )
 @gateway_options()
 def command(
@@ -56,47 +58,88 @@ def command(
     other_tz: str | None,
     begin: str | None,
     count: int,
-    lang: str,
+    lang: str | None,
 ) -> None:
     """What a schedule means, in plain words, and what may surprise about it.
 
-    JOB is an id, a config key or an exact name. EXPR is a cron expression (quote it), or as in
-    "every 30m" and "at 2026-12-01T09:00"; it needs neither gateway nor config.
+    JOB is an id, a config key or an exact name. EXPR is a cron expression (quote it), as in
+    "every 30m" and "at 2026-12-01T09:00", or words: "every weekday at 9", "工作日早上9点"; it
+    needs neither gateway nor config.
     """
     host = line.place.zone
-    if is_expression(what):
-        told = _of_expression(what, tz or host, other_tz, begin, count, Language(lang), host)
-    else:
-        from engine.cli.at_rest import looked
+    language = Language(lang) if lang else None
+    asked = _Asked(tz=tz or host, other_tz=other_tz, begin=begin, count=count, host=host)
+    try:
+        if is_expression(what):
+            told = _of_expression(what, asked, language or Language.ENGLISH)
+        else:
+            from engine.cli.at_rest import looked
 
-        params = {"id": what, "otherTz": other_tz or tz or host, "from": begin, "lang": lang}
-        given = {key: value for key, value in params.items() if value is not None}
-        told = looked(line, "cron.explain", {**given, "count": count})
+            spoken = language or Language.ENGLISH
+            params = {"id": what, "otherTz": other_tz or tz or host, "from": begin, "lang": spoken}
+            given = {key: value for key, value in params.items() if value is not None}
+            told = looked(line, "cron.explain", {**given, "count": count})
+    except EngineError as refusal:
+        told = _of_phrase(what, asked, language, refusal)
     line.show(told, lambda answer: "\n".join(lines(answer)))
 
 
-def _of_expression(
-    expr: str,
-    tz: str,
-    other_tz: str | None,
-    begin: str | None,
-    count: int,
-    language: Language,
-    host: str,
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is wanted of a schedule that belongs to no job."""
+
+    tz: str
+    other_tz: str | None
+    begin: str | None
+    count: int
+    host: str
+
+    def question(self, now: datetime, language: Language) -> Question:
+        other = self.other_tz or (self.host if self.tz != self.host else "UTC")
+        zone(self.tz)
+        zone(other)
+        return Question(
+            after=now if self.begin is None else parse_at(self.begin, now=now, tz=self.tz),
+            tz=self.tz,
+            other_tz=other,
+            count=self.count,
+            language=language,
+        )
+
+
+def _of_expression(expr: str, asked: _Asked, language: Language) -> dict[str, Any]:
     now = SystemClock().now()
-    zone(tz)
-    other = other_tz or (host if tz != host else "UTC")
-    zone(other)
-    question = Question(
-        after=now if begin is None else parse_at(begin, now=now, tz=tz),
-        tz=tz,
-        other_tz=other,
-        count=count,
-        language=language,
-    )
-    schedule = schedule_of(expr, now=now, tz=tz)
+    question = asked.question(now, language)
+    schedule = schedule_of(expr, now=now, tz=asked.tz)
     return {"expr": expr, **explain(schedule, question).to_json()}
+
+
+def _of_phrase(
+    text: str, asked: _Asked, language: Language | None, refusal: EngineError
+) -> dict[str, Any]:
+    """Explain words; what is neither a job, an expression nor a phrase is refused as it was."""
+    from jobs.spoken import is_spoken, understand
+
+    fields = isinstance(refusal, InvalidSchedule) and not is_phrase(text)
+    if fields or not is_spoken(text):
+        raise refusal
+    now = SystemClock().now()
+    try:
+        spoken = understand(text, now=now, tz=asked.tz, told_in=language)
+    except InvalidSchedule as doubt:
+        raise (doubt if is_phrase(text) else refusal) from None
+    question = asked.question(now, language or spoken.language)
+    schedule = schedule_from_json(spoken.schedule, default_tz=asked.tz, job_id=None, now=now)
+    told = explain(schedule, question).to_json()
+    assumed = [{"code": "assumed", "text": words} for words in spoken.assumed]
+    notes = [*assumed, *told["notes"]]
+    return {"expr": text, "schedule": spoken.schedule, **told, "notes": notes}
+
+
+def is_phrase(text: str) -> bool:
+    """Whether somebody who writes this means words about when, not a job's name."""
+    words = text.casefold().split()
+    return bool(words) and (words[0] in (*_KEYWORDS, "each") or words[0].startswith(_CHINESE))
 
 
 # -- in words ------------------------------------------------------------------------------------

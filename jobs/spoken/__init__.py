@@ -45,19 +45,23 @@ class Spoken:
         return space.join((self.explanation.sentence + end, *self.assumed))
 
 
-def understand(text: str, *, now: datetime, tz: str, slots: int = 3) -> Spoken:
+def understand(
+    text: str, *, now: datetime, tz: str, slots: int = 3, told_in: Language | None = None
+) -> Spoken:
     """Return the schedule a phrase means, as seen at ``now`` in the zone.
 
-    The schedule is one that `schedule_from_json` reads and that has a slot to come. Raises
-    `InvalidSchedule`, which says what was understood and shows three phrases that are.
+    It is told in the phrase's own language unless asked otherwise. The schedule is one that
+    `schedule_from_json` reads and that has a slot to come. Raises `InvalidSchedule`, which says
+    what was understood and shows three phrases that are.
     """
-    language = Language.CHINESE if _CHINESE.search(text) else Language.ENGLISH
+    written_in = Language.CHINESE if _CHINESE.search(text) else Language.ENGLISH
+    language = told_in or written_in
     try:
         if not text.strip():
             raise Doubt("empty")
         if len(text) > LONGEST:
             raise Doubt("too-long", most=LONGEST)
-        wish = (chinese if language is Language.CHINESE else english).read(text)
+        wish = (chinese if written_in is Language.CHINESE else english).read(text)
         wire = plan(wish, now=now, tz=tz)
         schedule = schedule_from_json(wire, default_tz=tz, job_id=None, now=now)
     except Doubt as doubt:

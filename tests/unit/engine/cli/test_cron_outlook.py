@@ -138,6 +138,42 @@ def test_it_speaks_chinese(engine: Engine, nobody: None) -> None:
     assert answer.out.startswith("工作日（周一至周五）09:00，欧洲/柏林时间\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "more", "sentence", "note"),
+    [
+        ("every weekday at 9", (), "At 09:00 on weekdays (Monday to Friday), UTC.", "“9”"),
+        ("mondays at 6pm", (), "At 18:00 on Mondays, UTC.", ""),
+        ("工作日早上9点", (), "工作日（周一至周五）09:00，UTC时间", "工作日按周一至周五"),
+        ("工作日早上9点", ("--lang", "en"), "At 09:00 on weekdays (Monday to Friday), UTC", "need"),
+        ("every day at 9", ("--lang", "zh"), "每天09:00，UTC时间", "没有说上午或下午"),
+    ],
+)
+def test_words_are_explained_as_they_would_be_saved(
+    engine: Engine, nobody: None, text: str, more: tuple[str, ...], sentence: str, note: str
+) -> None:
+    answer = engine("cron", "explain", text, "--tz", "UTC", *more)
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.startswith(sentence)
+    assert note in answer.out
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("every weekday at 9 or so", "“or so” means nothing here"),
+        ("每天25点", "“25点”不是有效的时刻"),
+        ("mondays brief", "unknown cron job id: mondays brief"),
+        ("晨报", "unknown cron job id: 晨报"),
+    ],
+)
+def test_words_that_are_neither_a_job_nor_understood_are_refused_as_what_they_look_like(
+    engine: Engine, nobody: None, stored: Path, text: str, refusal: str
+) -> None:
+    answer = engine("cron", "explain", text)
+    assert answer.status != 0
+    assert refusal in answer.err
+
+
 def test_an_explanation_is_json_too(engine: Engine, nobody: None) -> None:
     found = told(engine("cron", "explain", "every 30m", "--json", "--count", 1))
     assert found["schedule"]["everyMs"] == 1_800_000
