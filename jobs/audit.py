@@ -67,6 +67,14 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """A job that was removed, as it was when it went."""
+
+    stored: StoredJob
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """The part of a window in which a job's slots must have rows; both ends belong to it."""
 
@@ -103,6 +111,12 @@ class JobAudit:
     moved: int = 0  # rows of slots that a calendar brought forward: those it names are skips
     unfinished: int = 0  # rows of slots that have no end yet
     waiting: int = 0  # slots that nothing has looked at yet: the gateway is down, or paused it
+    removed_at: datetime | None = None  # the job is gone since
+
+    @property
+    def title(self) -> str:
+        """Return its name, and that it is gone."""
+        return self.name if self.removed_at is None else f"{self.name} (removed)"
 
     @property
     def clean(self) -> bool:
@@ -112,6 +126,8 @@ class JobAudit:
     def to_json(self) -> dict[str, Any]:
         """Return it as `cron audit --json` prints it."""
         told: dict[str, Any] = {"jobId": self.job_id, "name": self.name, "kind": self.kind}
+        if self.removed_at is not None:
+            told["removedAtMs"] = ms(self.removed_at)
         if self.stretch is not None:
             told |= {
                 "fromMs": ms(self.stretch.first),

@@ -66,6 +66,7 @@ def _since(text: str, now: datetime, tz: str) -> datetime:
 
 def _audited(tx: Tx, config: Loaded, window: Window, job: str | None) -> Audit:
     from engine.housekeeping import KEEP_RUNS
+    from engine.scheduling import writing
     from jobs.store import slots
 
     kept_since = window.until - KEEP_RUNS
@@ -75,6 +76,7 @@ def _audited(tx: Tx, config: Loaded, window: Window, job: str | None) -> Audit:
             window,
             cron=Retention(since=kept_since, per_job=config.config.cron.run_log.keep_lines),
             beats=Retention(since=kept_since),
+            removed=writing.gone(tx, window.since),
             ref=job,
             on_job=told.step,
         )
@@ -125,25 +127,26 @@ def lines(found: Audit, where: ZoneInfo) -> Iterator[str]:
 
 def _told(job: JobAudit, where: ZoneInfo) -> Iterator[str]:
     for hole in job.holes[:_FIRST]:
-        yield f"  HOLE       {job.name}: no row for {_hole(hole, where)}"
+        yield f"  HOLE       {job.title}: no row for {_hole(hole, where)}"
     if len(job.holes) > _FIRST:
-        yield f"  HOLE       {job.name}: {len(job.holes) - _FIRST} more (all of them: --json)"
+        yield f"  HOLE       {job.title}: {len(job.holes) - _FIRST} more (all of them: --json)"
     if job.duplicates:
         at = _stamp(job.doubled[0], where)
-        yield f"  TWICE      {job.name}: {_many(job.duplicates, 'row')} too many, first at {at}"
+        yield f"  TWICE      {job.title}: {_many(job.duplicates, 'row')} too many, first at {at}"
     if job.strays:
         at = _stamp(job.strayed[0], where)
         yield (
-            f"  ASTRAY     {job.name}: {_many(job.strays, 'row')} for times its schedule does not"
+            f"  ASTRAY     {job.title}: {_many(job.strays, 'row')} for times its schedule does not"
             f" name, first at {at}"
         )
     if job.moved:
-        yield f"  moved      {job.name}: {_many(job.moved, 'slot')} that a calendar brought forward"
+        moved = _many(job.moved, "slot")
+        yield f"  moved      {job.title}: {moved} that a calendar brought forward"
     if job.unfinished:
-        yield f"  unfinished {job.name}: {_many(job.unfinished, 'row')} without an end"
+        yield f"  unfinished {job.title}: {_many(job.unfinished, 'row')} without an end"
     if job.waiting:
         yield (
-            f"  waiting    {job.name}: {_many(job.waiting, 'slot')} that nothing has looked at yet"
+            f"  waiting    {job.title}: {_many(job.waiting, 'slot')} that nothing has looked at yet"
             " (the gateway is down, or the job is paused)"
         )
 
@@ -162,7 +165,7 @@ def _limits(found: Audit, where: ZoneInfo) -> Iterator[str]:
     for job in partly[:_FIRST]:
         if job.stretch is not None:
             begin = _stamp(job.stretch.first, where)
-            yield f"  {job.name}: audited from {begin}, {_WHY[job.stretch.bound]}"
+            yield f"  {job.title}: audited from {begin}, {_WHY[job.stretch.bound]}"
     if len(partly) > _FIRST:
         yield f"  and {len(partly) - _FIRST} more jobs from later on (all of them: --json)"
     for job_id in found.unreadable:

@@ -213,7 +213,7 @@ class Scheduling:
                 return ref
             self._config_jobs.refuse_owned(current, removal=True)
             job_rows.delete(tx, current.job.id)
-            writing.note(tx, now, by, "cron.remove", current)
+            writing.removed(tx, now, by, writing.REMOVALS[0], current)
             return current.job.id
 
         job_id = await self._database.write(work)

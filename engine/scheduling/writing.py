@@ -10,8 +10,9 @@ from typing import Any, Final, assert_never
 from engine.scheduling.watching import next_watch
 from engine.store import audit
 from jobs import chains
+from jobs.audit import Gone
 from jobs.calendar import Calendar
-from jobs.codec import revision
+from jobs.codec import job_from_json, job_to_json, revision
 from jobs.crash import crash_point
 from jobs.declared import Act, Change, Declared, Plan
 from jobs.due import brought_forward, first_run
@@ -22,6 +23,7 @@ from jobs.schedule import Every
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Finish, JobQuery
 from jobs.store.db import Tx
+from jobs.wallclock import at, instant, ms
 from jobs.written import whole_ms
 
 _CLEARED: Final[Mapping[str, Any]] = {
@@ -31,6 +33,7 @@ _CLEARED: Final[Mapping[str, Any]] = {
     "schedule_errors": 0,
     "auto_disabled": None,
 }
+REMOVALS: Final = ("cron.remove", "cron.config.delete")  # what the record calls them
 NO_CALENDARS: Final[Mapping[str, Calendar]] = {}
 _EVENT: Final = {Act.ADD: "added", Act.DELETE: "removed"}
 
@@ -99,6 +102,36 @@ def note(
     audit.note(tx, now=now, actor=by, action=action, subject=stored.job.id, detail=detail)
 
 
+def removed(tx: Tx, now: datetime, by: str, action: str, stored: StoredJob) -> None:
+    """Write that a job went, with all that an audit of its slots asks for later."""
+    state = stored.state
+    detail = {
+        "name": stored.job.name,
+        "revision": stored.revision,
+        "definition": job_to_json(stored.job),
+        "activatedAtMs": ms(state.schedule_activated_at),
+        "nextRunAtMs": ms(state.next_run_at),
+    }
+    audit.note(tx, now=now, actor=by, action=action, subject=stored.job.id, detail=detail)
+
+
+def gone(tx: Tx, since: datetime) -> list[Gone]:
+    """Return the jobs that were removed after an instant, as they were when they went."""
+    found = []
+    for line in audit.of(tx, REMOVALS, since):
+        detail = line["detail"]
+        if "definition" not in detail:  # nobody could read it any more
+            continue
+        state = JobState(
+            schedule_activated_at=instant(detail.get("activatedAtMs")),
+            next_run_at=instant(detail.get("nextRunAtMs")),
+        )
+        job = job_from_json(detail["definition"])
+        stored = StoredJob(job=job, state=state, revision=str(detail["revision"]))
+        found.append(Gone(stored, at(line["at"])))
+    return found
+
+
 def apply(
     tx: Tx,
     declared: Sequence[Declared],
@@ -119,8 +152,12 @@ def apply(
     for change in made.changes:
         if change.act is Act.ADD and change.job.id in page.unreadable:
             job_rows.delete(tx, change.job.id)  # the config says it again, whole
+        before = found.get(change.job.id)
         stored = _step(tx, change, now, calendars)
-        note(tx, now, "config", f"cron.config.{change.act}", stored)
+        if change.act is Act.DELETE and before is not None:
+            removed(tx, now, "config", REMOVALS[1], before)
+        else:
+            note(tx, now, "config", f"cron.config.{change.act}", stored)
         told.append((stored, _EVENT.get(change.act, "updated")))
         crash_point("mid-apply")
     return made, told

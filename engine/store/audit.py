@@ -51,6 +51,16 @@ def last_stranger(tx: Tx) -> Stranger | None:
     return None
 
 
+def of(tx: Tx, actions: Sequence[str], since: datetime) -> list[dict[str, Any]]:
+    """Return the lines of some actions after an instant, newest first."""
+    marks = ", ".join("?" * len(actions))
+    rows = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM audit WHERE action IN ({marks}) AND at > ? ORDER BY id DESC",
+        (*actions, ms(since)),
+    )
+    return [_line(row) for row in rows]
+
+
 def newest(tx: Tx, limit: int = 50) -> list[dict[str, Any]]:
     """Return the newest lines, newest first."""
     rows = tx.exec_driver_sql(f"SELECT {_COLUMNS} FROM audit ORDER BY id DESC LIMIT ?", (limit,))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from jobs.audit import Audit, JobAudit, Kept, Recorded, Retention, Window, audit
+from jobs.audit import Audit, Gone, JobAudit, Kept, Recorded, Retention, Window, audit
+from jobs.errors import JobNotFound
 from jobs.explain import Spent
+from jobs.model import StoredJob
 from jobs.store import jobs as job_rows
 from jobs.store.base import JobQuery
 from jobs.store.db import Tx
@@ -68,25 +71,48 @@ def audited(
     *,
     cron: Retention,
     beats: Retention,
+    removed: Sequence[Gone] = (),
     ref: str | None = None,
     on_job: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Audit:
-    """Audit every job, or one; ``on_job`` is told how many of how many are done."""
+    """Audit every job, or one; ``on_job`` is told how many of how many are done.
+
+    ``removed`` are those that are not there any more: their slots until then had rows too.
+    """
     if ref is None:
         page = job_rows.select(tx, JobQuery(kinds=_KINDS, enabled=None, sort="name"))
         jobs, unreadable = page.jobs, page.unreadable
     else:
-        jobs, unreadable = (job_rows.find(tx, ref),), ()
+        removed = [one for one in removed if ref in (one.stored.job.id, one.stored.job.name)]
+        jobs, unreadable = _named(tx, ref, among=removed), ()
+    most = len(jobs) + len(removed)
     found: list[JobAudit] = []
     for stored in jobs:
-        on_job(len(found), len(jobs))
+        on_job(len(found), most)
         retention = beats if stored.job.id.startswith("heartbeat:") else cron
-        rows = recorded(tx, stored.job.id, window.since, window.until)
-        found.append(audit(stored, window, retention, kept(tx, stored.job.id), rows))
-    on_job(len(found), len(jobs))
+        found.append(_audited(tx, stored, window, retention))
+    for one in removed:
+        on_job(len(found), most)
+        until = replace(window, until=min(window.until, one.at))
+        found.append(replace(_audited(tx, one.stored, until, cron), removed_at=one.at))
+    on_job(len(found), most)
     return Audit(
         window=window, kept_since=cron.since, jobs=tuple(found), unreadable=tuple(unreadable)
     )
+
+
+def _named(tx: Tx, ref: str, *, among: Sequence[Gone]) -> tuple[StoredJob, ...]:
+    try:
+        return (job_rows.find(tx, ref),)
+    except JobNotFound:
+        if not among:
+            raise
+        return ()
+
+
+def _audited(tx: Tx, stored: StoredJob, window: Window, retention: Retention) -> JobAudit:
+    rows = recorded(tx, stored.job.id, window.since, window.until)
+    return audit(stored, window, retention, kept(tx, stored.job.id), rows)
 
 
 def spent(tx: Tx, job_id: str, *, most: int = 50) -> Spent:

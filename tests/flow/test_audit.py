@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from engine.process import Ended
-from engine.scheduling import Chosen
+from engine.scheduling import Chosen, writing
 from engine.testing import Simulation
 from jobs.audit import Audit, Retention, Window
 from jobs.store import slots
@@ -32,7 +32,11 @@ def config(every: str = "30m", **jobs: Any) -> dict[str, Any]:
 async def audited(sim: Simulation) -> Audit:
     window = Window(since=sim.start - timedelta(days=1), until=sim.now())
     kept = Retention(since=sim.start - timedelta(days=90))
-    return await sim.database.read(lambda tx: slots.audited(tx, window, cron=kept, beats=kept))
+    return await sim.database.read(
+        lambda tx: slots.audited(
+            tx, window, cron=kept, beats=kept, removed=writing.gone(tx, window.since)
+        )
+    )
 
 
 def named(audit: Audit) -> dict[str, tuple[int, int, int]]:
@@ -140,6 +144,34 @@ async def test_a_job_that_switched_itself_off_is_audited_from_when_it_went_on() 
         await sim.until("2026-03-02 03:15")
         found = await audited(sim)
         assert found.clean, named(found)
+
+
+async def test_a_job_that_was_removed_is_audited_up_to_its_removal() -> None:
+    off = {"agents": {"defaults": {"heartbeat": {"every": "0m"}}}}
+    async with Simulation(off, start="2026-03-02 00:30", zone="UTC") as sim:
+        wish = {"name": "brief", "every": "10m", "message": "look"}
+        added = await sim.engine.scheduling.add(wish, by="ana")
+        await sim.until("2026-03-02 02:05")
+        await sim.engine.scheduling.remove(added["id"], by="ana")
+        await sim.until("2026-03-02 04:00")
+        [mine] = (await audited(sim)).jobs
+        assert (mine.title, mine.expected, mine.recorded) == ("brief (removed)", 9, 9)
+        sql = "DELETE FROM runs WHERE seq = (SELECT max(seq) FROM runs)"
+        await sim.database.write(lambda tx: tx.exec_driver_sql(sql))
+        found = await audited(sim)
+        assert (found.ok, found.jobs[0].missing) == (False, 1)
+        assert "removedAtMs" in found.to_json()["jobs"][0]
+
+
+async def test_a_job_the_config_deleted_is_audited_too() -> None:
+    async with Simulation(config(), start="2026-03-02 00:30", zone="UTC") as sim:
+        await sim.until("2026-03-02 03:30")
+        less = config()
+        less["cron"] = {"jobs": {**JOBS}, "configRemoval": "delete"}
+        del less["cron"]["jobs"]["hourly"]
+        await sim.apply(less)
+        [mine] = [job for job in (await audited(sim)).jobs if job.removed_at is not None]
+        assert (mine.title, mine.expected, mine.recorded) == ("hourly (removed)", 3, 3)
 
 
 async def test_a_job_with_so_many_runs_is_whole_when_it_has_had_them() -> None:
