@@ -67,7 +67,8 @@ def add(line: Line, schedule: str | None, message_text: str | None, **given: Any
     Chinese: "every weekday at 9", "工作日早上9点". What was understood is said back.
     """
     tz = given.get("tz") or line.place.zone
-    when = None if schedule is None else cron_spoken.schedule(schedule, SystemClock().now(), tz)
+    now, asked = SystemClock().now(), given.get("tz")
+    when = None if schedule is None else cron_spoken.schedule(schedule, now, tz, asked=asked)
     job = cron_flags.new_job(given, when, message_text)
     _warn_of_shell(job["payload"])
     with line.open() as client:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -128,6 +128,7 @@ def _of_phrase(
         spoken = understand(text, now=now, tz=asked.tz, told_in=language)
     except InvalidSchedule as doubt:
         raise (doubt if is_phrase(text) else refusal) from None
+    asked = replace(asked, tz=spoken.tz)
     question = asked.question(now, language or spoken.language)
     schedule = schedule_from_json(spoken.schedule, default_tz=asked.tz, job_id=None, now=now)
     told = explain(schedule, question).to_json()

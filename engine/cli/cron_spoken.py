@@ -9,17 +9,18 @@ from typing import Any, Final
 import click
 
 from engine.cli.render import stamp
-from jobs.errors import InvalidSchedule
+from jobs.errors import InvalidSchedule, UsageError
 from jobs.wallclock import ms, zone
 
 SLOTS: Final = 3
 
 
-def schedule(text: str, now: datetime, tz: str) -> dict[str, Any]:
+def schedule(text: str, now: datetime, tz: str, *, asked: str | None = None) -> dict[str, Any]:
     """Return what a text means: written as cron, `every` or an instant, else in words.
 
     What was understood of words is told on standard error, with the next slots. Whatever looks
-    written is the gateway's to judge. Raises `InvalidSchedule`.
+    written is the gateway's to judge. ``asked`` is the zone of a flag: the words may name no
+    other. Raises `InvalidSchedule`.
     """
     from jobs.explain import schedule_of
     from jobs.spoken import is_spoken, understand
@@ -33,7 +34,13 @@ def schedule(text: str, now: datetime, tz: str) -> dict[str, Any]:
     if written:
         return parse_schedule(text)
     spoken = understand(text, now=now, tz=tz, slots=SLOTS)
-    where = zone(str(spoken.schedule.get("tz") or tz))
+    if asked is not None and zone(asked) is not zone(spoken.tz):
+        raise UsageError(
+            f"{text!r} names another zone than --tz",
+            why=f"it is {spoken.tz} in one and {asked} in the other",
+            fix="leave one of them out",
+        )
+    where = zone(spoken.tz)
     slots = [stamp(ms(slot.occurrence.instant), where) for slot in spoken.explanation.slots]
     click.echo(f"understood: {spoken.understood}", err=True)
     told = f"{_words(spoken.schedule)}; next: {', '.join(slots)} ({where.key})"

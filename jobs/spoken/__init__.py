@@ -16,7 +16,7 @@ from jobs.errors import InvalidSchedule
 from jobs.explain import Explanation, Question, explain
 from jobs.schedule import schedule_from_json
 from jobs.speech import Language
-from jobs.spoken import chinese, english, notes
+from jobs.spoken import chinese, english, notes, zones
 from jobs.spoken.plan import plan
 from jobs.spoken.wish import Doubt
 
@@ -36,6 +36,7 @@ class Spoken:
     schedule: Mapping[str, Any]  # in the wire's shape (cron.md §2)
     explanation: Explanation  # with the sentence and the next slots
     assumed: tuple[str, ...]  # what was not said, in words
+    tz: str  # the zone the phrase names, or else the one that was asked for
 
     @property
     def understood(self) -> str:
@@ -48,7 +49,7 @@ class Spoken:
 def understand(
     text: str, *, now: datetime, tz: str, slots: int = 3, told_in: Language | None = None
 ) -> Spoken:
-    """Return the schedule a phrase means, as seen at ``now`` in the zone.
+    """Return the schedule a phrase means, as seen at ``now`` in the zone it names or else ``tz``.
 
     It is told in the phrase's own language unless asked otherwise. The schedule is one that
     `schedule_from_json` reads and that has a slot to come. Raises `InvalidSchedule`, which says
@@ -61,7 +62,9 @@ def understand(
             raise Doubt("empty")
         if len(text) > LONGEST:
             raise Doubt("too-long", most=LONGEST)
-        wish = (chinese if written_in is Language.CHINESE else english).read(text)
+        bare, named = zones.taken_out(text)
+        tz = named or tz
+        wish = (chinese if written_in is Language.CHINESE else english).read(bare)
         wire = plan(wish, now=now, tz=tz)
         schedule = schedule_from_json(wire, default_tz=tz, job_id=None, now=now)
     except Doubt as doubt:
@@ -72,7 +75,7 @@ def understand(
         raise InvalidSchedule(_what(text, language), why=why, fix=fix) from None
     question = Question(after=now, tz=tz, other_tz=tz, count=slots, language=language)
     assumed = [notes.remark(one.code, language, dict(one.detail)) for one in wish.remarks]
-    return Spoken(text, language, wire, explain(schedule, question), tuple(assumed))
+    return Spoken(text, language, wire, explain(schedule, question), tuple(assumed), tz)
 
 
 def is_spoken(text: str) -> bool:

@@ -25,7 +25,7 @@ from jobs.spoken.chinese_words import (
     number,
     said,
 )
-from jobs.spoken.wish import DAY, LAST, Doubt, Patterns, Read, Wish, scan
+from jobs.spoken.wish import DAY, LAST, WORKING_DAYS, Doubt, Patterns, Read, Said, Wish, scan
 
 _Match = re.Match[str]
 
@@ -146,7 +146,9 @@ def _ends_of_month(found: _Match, wish: Wish) -> None:
     end = "初" not in found[0]
     wish.month_days |= {LAST if end else 1}
     wish.note("month-end" if end else "month-start", text=found[0])
-    if found[0][0] in "本下":
+    if found[0][0] == "每":
+        wish.repeat(1, "month")
+    elif found[0][0] in "本下":
         wish.set("months_ahead", int(found[0][0] == "下"))
 
 
@@ -227,6 +229,17 @@ def _window(found: _Match, wish: Wish) -> None:
     wish.set("window", (first, last))
 
 
+def _office_hours(_found: _Match, wish: Wish) -> None:
+    hours = (Said(text="9点", hour=9, plain=True), Said(text="17点", hour=17, plain=True))
+    wish.set("window", hours)
+    wish.weekdays |= WORKING_DAYS
+    wish.note("business-hours")
+
+
+def _half_years(_found: _Match, wish: Wish) -> None:
+    wish.repeat(6, "month")
+
+
 def _minute(found: _Match, wish: Wish) -> None:
     minute = number(found["minute"]) if found["minute"] else 0
     wish.set("minute", minute)
@@ -248,6 +261,8 @@ _TEXTS: Final[tuple[tuple[str, Read], ...]] = (
     (r"每?隔(?:一个?)?(?P<unit>天|日|周|星期|月)", _every_other),
     (rf"每个?小时的?第?(?P<minute>{NUMERAL})分钟?|每?个?(?:小时的?)?整点", _minute),
     (rf"每隔?(?P<length>{LENGTH})", _every_length),
+    (r"每隔?半年", _half_years),
+    (r"每个?月(?:底|末|初)", _ends_of_month),
     (rf"每隔?(?P<count>{NUMERAL})个?(?P<unit>月|季|年)度?", _every_months),
     (rf"(?P<every>(?:每个?|逢)(?:{WEEK}的?(?={WEEK}))?)(?P<days>{DAYS})", _weekdays),
     (r"每(?P<part>早上|早|晚上|晚)(?!间)", _every_part),
@@ -266,6 +281,7 @@ _TEXTS: Final[tuple[tuple[str, Read], ...]] = (
     (rf"{NUMERAL}月份?(?:{AND}{NUMERAL}月份?)*", _months),
     (rf"从?(?P<first>{NUMERAL})[号日]?{TO}(?P<last>{NUMERAL})[号日]", _month_day_range),
     (rf"{NUMERAL}[号日]?(?:{AND}{NUMERAL}[号日]?)*(?<=[号日])", _month_days),
+    (rf"第{NUMERAL}[天日]", _month_days),
     (rf"除了?(?P<days>{DAYS})(?:之外|以外|外)?", _except),
     (
         rf"(?P<which>下下|下|本|这)个?(?P<days>{WEEK}{WEEKDAY})",
@@ -273,11 +289,12 @@ _TEXTS: Final[tuple[tuple[str, Read], ...]] = (
     ),
     (rf"(?P<every>)(?P<days>{DAYS})", _weekdays),
     (r"今[早晚]|明[早晚]|大?后天|今[天日]|明[天日]|当天", _near_day),
+    (r"(?:工作|上班|办公)时间(?:内|里)?", _office_hours),
     (rf"从?(?P<first>{TIME}){TO}(?P<last>{TIME})(?:之间|期间|间)?", _window),
     (TIME, _times),
     (PART, _part),
     ("每", _every),
 )
 _PATTERNS: Final[Patterns] = tuple((re.compile(text), handler) for text, handler in _TEXTS)
-_FILLER: Final = re.compile(r"[的在于、,和及与跟请都各]|分别|一次|准时")
+_FILLER: Final = re.compile(r"[的在于、,和及与跟请都各按]|分别|一次|准时")
 _WORD: Final = re.compile(r"[a-z0-9]+|.", re.DOTALL)

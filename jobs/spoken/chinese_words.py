@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -26,6 +27,49 @@ PARTS: Final = {
 _SECONDS: Final = {"秒": 1, "分": 60, "刻": 900, "小": 3600, "钟": 3600, "天": 86_400, "日": 86_400}
 _SIMPLE: Final = str.maketrans(
     "週點後個鐘兩號時禮間從這隔過開與淩", "周点后个钟两号时礼间从这隔过开与凌"
+)
+
+
+def _half_day(found: re.Match[str]) -> str:
+    hour, minute, half = int(found[1]), found[2], found[3]
+    if hour == 12:
+        part = "凌晨" if half == "am" else "中午"
+    else:
+        part = "上午" if half == "am" else "下午"
+    return f"{part}{hour}{minute or '点'}"
+
+
+_WEEKDAYS_EN: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_Into = str | Callable[[re.Match[str]], str]
+_ENGLISH: Final[tuple[tuple[str, _Into], ...]] = (
+    (r"(\d{1,2})(:\d{2})?\s*([ap]m)", _half_day),
+    (r"(?:at|@)\s*(\d{1,2})(?![\d:点])", r"\1点"),
+    (r"(?:at|on)\s", " "),
+    (r"(?:week|work)days?", "工作日"),
+    (r"weekends?", "周末"),
+    (r"(?:every|each)", "每"),
+    (r"daily", "每天"),
+    (r"today", "今天"),
+    (r"tomorrow", "明天"),
+    (r"midnight", "午夜"),
+    (r"noon", "中午"),
+    (r"morning", "早上"),
+    (r"afternoon", "下午"),
+    (r"evening", "傍晚"),
+    (r"night", "晚上"),
+    (r"(?:mins?|minutes?)", "分钟"),
+    (r"(?:hrs?|hours?)", "小时"),
+    (r"(?:secs?|seconds?)", "秒"),
+    (r"days?", "天"),
+    (r"weeks?", "周"),
+    (r"months?", "月"),
+    *(
+        (rf"{name}(?:s?day|nesday|rsday|urday)?s?", f"周{sign}")
+        for name, sign in zip(_WEEKDAYS_EN, "一二三四五六日", strict=True)
+    ),
+)
+_MIXED: Final = tuple(
+    (re.compile(rf"(?<![a-z]){pattern}(?![a-z])"), into) for pattern, into in _ENGLISH
 )
 NUMERAL: Final = r"(?:\d{1,4}|[零〇一二两三四五六七八九十]{1,3})"
 WEEK: Final = r"(?:周|星期|礼拜)"
@@ -98,8 +142,13 @@ def said(text: str, wish: Wish) -> Said:
 
 
 def normal(text: str) -> str:
-    """Return the text in simplified characters and plain digits, without spaces."""
+    """Return the text in simplified characters and plain digits, without spaces.
+
+    English words that people mix in are those they stand for: `每天 9am` is `每天上午9点`.
+    """
     told = unicodedata.normalize("NFKC", text).casefold().translate(_SIMPLE)
+    for pattern, into in _MIXED:
+        told = pattern.sub(into, told)
     return re.sub(r"\s+|[。!]+$", "", told)
 
 

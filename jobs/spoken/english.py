@@ -362,7 +362,7 @@ _TEXTS: Final[tuple[tuple[str, Read], ...]] = (
         ),
         _minute,
     ),
-    (r"(?:at\s)?(?::\d{2}|minute\s\d{1,2}|\d{1,2}\sminutes?\spast)", _minute),
+    (r"(?:at\s)?(?::\d{2}|minute\s\d{1,2}|\d{1,2}(?:\sminutes?)?\spast(?!\s\d))", _minute),
     (r"on\sthe\s(?:half[\s-])?hour", _minute),
     (rf"(?:at|@)\s?(?:about\s|around\s)?(?P<times>{TIME}(?:{AND}(?:at\s)?{TIME})*)", _times),
     (rf"(?P<times>{SURE_TIME}(?:{AND}(?:at\s)?{TIME})*)", _times),

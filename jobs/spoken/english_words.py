@@ -46,13 +46,14 @@ _REWRITTEN: Final = tuple(
     (re.compile(pattern), text)
     for pattern, text in (
         (r"\b([ap])\.?\s?m\b\.?", r"\1m"),
-        (r"\s*\bo[' ]?clock\b|(?<=\d{4}-\d\d-\d\d)t(?=\d)", " "),
+        (r"\s*\bo[' ]?clock\b", " o'clock"),
         (rf"\b({_TEN})[\s-]([a-z]+)", r"\1-\2"),
         (r"(\d+)\s+and\s+a\s+half\s+(hours?|minutes?|days?|weeks?)", r"\1.5 \2"),
         (r"\ban?\s+(hour|minute|day|week)\s+and\s+a\s+half\b", r"1.5 \1"),
         (r"\b3\s+quarters\s+of\s+an\s+hour\b", "45 minutes"),
         (r"(?<!on the )\bhalf(?:\s+an?)?[\s-]hour\b", "30 minutes"),
         (r"\bhalf-?hourly\b", "every 30 minutes"),
+        (r"(?<=\d{4}-\d\d-\d\d)t(?=\d)", " "),
         (r"(?<!on the )\b(?:a\s+)?quarter(?:\s+of\s+an)?[\s-]hour\b", "15 minutes"),
         (r"\s+", " "),
     )
@@ -101,12 +102,13 @@ _OF_DAY: Final = r"(?:\sin\sthe\s(?:morning|afternoon|evening)|\sat\snight)?"
 _WORDS: Final = r"noon|midday|midnight|half\spast\s\d{1,2}|(?:a\s)?quarter\s(?:past|to)\s\d{1,2}"
 TIME: Final = (
     rf"(?:{_WORDS}|\d{{1,2}}\s(?:minutes?\s)?(?:past|to)\s\d{{1,2}}"
-    r"|(?:\d{1,2}[:.]\d{2}|\d{1,2}(?!\d|st|nd|rd|th))(?:\s?[ap]m(?!\w))?"
+    r"|(?:\d{1,2}[:.]\d{2}|\d{1,2}(?!\d|st|nd|rd|th))(?:\s?o'clock)?(?:\s?[ap]m(?!\w))?"
     rf"|[01]\d[0-5]\d|2[0-3][0-5]\d){_OF_DAY}"
 )
 # A time that can be nothing else, without `at` before it.
 SURE_TIME: Final = (
-    rf"(?:{_WORDS}|\d{{1,2}}:\d{{2}}(?:\s?[ap]m)?|\d{{1,2}}(?:\.\d{{2}})?\s?[ap]m)(?!\w){_OF_DAY}"
+    rf"(?:{_WORDS}|\d{{1,2}}:\d{{2}}(?:\s?[ap]m)?|\d{{1,2}}(?:\.\d{{2}})?\s?[ap]m"
+    rf"|\d{{1,2}}\so'clock(?:\s[ap]m)?)(?!\w){_OF_DAY}"
 )
 WORKDAYS: Final = r"(?:week\s?days?|work\s?days?|working\sdays?|business\sdays?)"
 DAYS: Final = (

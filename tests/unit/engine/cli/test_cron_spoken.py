@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.cli.cron_spoken import schedule
-from jobs.errors import InvalidSchedule
+from jobs.errors import InvalidSchedule, UsageError
 from tests.fakes.gateway_port import Port
 from tests.unit.engine.cli.conftest import Engine
 
@@ -47,6 +47,14 @@ def test_words_are_said_back_with_the_next_slots(
     said = capsys.readouterr().err
     assert said.startswith("understood: ")
     assert f"cron {expr} @ Asia/Shanghai; next: {told}, " in said
+
+
+def test_a_zone_in_words_is_kept_and_another_one_in_a_flag_is_refused() -> None:
+    wire = schedule("every day at 9am Berlin time", NOON, "Asia/Tokyo")
+    assert wire["tz"] == "Europe/Berlin"
+    with pytest.raises(UsageError, match="names another zone than --tz"):
+        schedule("every day at 9am Berlin time", NOON, "Asia/Tokyo", asked="Asia/Tokyo")
+    assert schedule("every day at 9am UTC", NOON, "UTC", asked="UTC")["tz"] == "UTC"
 
 
 def test_words_nobody_understands_are_refused_with_examples() -> None:

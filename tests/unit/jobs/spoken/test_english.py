@@ -188,6 +188,11 @@ PHRASES = [
     ("twice a month on the first and third monday at 09:00", "0 9 * * 1#1,1#3"),
     ("every other week", "every 14d"),
     ("every hour on the half hour", "30 * * * *"),
+    ("9 o'clock every day", "0 9 * * *"),
+    ("every day at 9 o'clock in the evening", "0 21 * * *"),
+    ("from 9 o'clock to 17 o'clock every hour", "0 9-17 * * *"),
+    ("hourly at 5 past", "5 * * * *"),
+    ("every day at 5 past 9", "5 9 * * *"),
 ]
 
 
