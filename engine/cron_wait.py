@@ -22,7 +22,7 @@ from engine.cron_gates import START_AT
 from engine.process import RunProgram, unstarted
 from engine.store import meta
 from jobs.duration import format_duration
-from jobs.errors import Conflict, JobNotFound
+from jobs.errors import Conflict, InvalidJob, JobNotFound
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import Job
 from jobs.policies import After
@@ -159,7 +159,7 @@ def handed(tx: Tx, job: Job) -> dict[str, str]:
     for ref in job.policies.context_from:
         try:
             other = job_rows.find(tx, ref).job
-        except (JobNotFound, Conflict) as error:
+        except (JobNotFound, Conflict, InvalidJob) as error:
             told[ref] = f"({error.what})"
             continue
         query = RunQuery(job_id=other.id, statuses=("ok",), limit=1)
@@ -205,7 +205,7 @@ def _succeeded(tx: Tx, ref: str, since: datetime) -> datetime | str | None:
         other = job_rows.find(tx, ref).job
     except JobNotFound:
         return None
-    except Conflict as error:
+    except (Conflict, InvalidJob) as error:
         return error.what
     newest = run_rows.page(tx, RunQuery(job_id=other.id, statuses=("ok",), limit=1)).entries
     ended = newest[0].ended_at if newest else None

@@ -381,6 +381,17 @@ def _remarks(client: Client, job: Mapping[str, Any], *, asked: Mapping[str, Any]
     status = _quietly(lambda: client.call("cron.status"), default={})
     for remark in cron_remarks.of_job(job, asked, status, SystemClock().now()):
         click.echo(remark, err=True)
+    missing = [ref for ref in cron_remarks.others(asked) if not _known(client, ref)]
+    for remark in cron_remarks.of_missing(asked, missing):
+        click.echo(remark, err=True)
+
+
+def _known(client: Client, ref: str) -> bool:
+    """Whether there is such a job; also where several have the name, or nobody can tell."""
+    try:
+        return bool(_find(client, ref))
+    except EngineError as error:
+        return not isinstance(error, NotFound)
 
 
 def _remark_on_name(client: Client, added: Mapping[str, Any]) -> None:

@@ -56,6 +56,23 @@ def of_name(job: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> Iter
         yield f'note: there is another job named "{name}": {", ".join(same)}; name them by id'
 
 
+def others(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the jobs that what was asked refers to."""
+    after = (asked.get("after") or {}).get("job")
+    return tuple(dict.fromkeys([*([after] if after else []), *(asked.get("contextFrom") or ())]))
+
+
+def of_missing(asked: Mapping[str, Any], missing: Iterable[str]) -> Iterator[str]:
+    """Say that what a job waits for, or reads from, is not there (cron.md §22 row 17)."""
+    gone = set(missing)
+    after = (asked.get("after") or {}).get("job")
+    if after in gone:
+        yield f"warning: there is no job {after!r}: every slot is skipped until there is one"
+    for ref in asked.get("contextFrom") or ():
+        if ref in gone:
+            yield f"warning: there is no job {ref!r}, whose output it asks for"
+
+
 def _of_schedule(job: Mapping[str, Any], wish: Mapping[str, Any], tz: str) -> Iterator[str]:
     made = job.get("schedule") or {}
     if made.get("kind") == "cron" and wish.get("expr") and not wish.get("tz") and made.get("tz"):

@@ -13,7 +13,7 @@ import pytest
 from engine.agents.base import FailureClass, TurnReply
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
-from engine.testing import ScriptedAgent
+from engine.testing import ScriptedAgent, Simulation
 from jobs.errors import ConfigInvalid, InvalidJob
 from jobs.ledger import RunStatus, Usage
 
@@ -309,6 +309,23 @@ async def test_a_job_whose_forerunner_failed_does_not_run_and_says_why(
     (row,) = (await sim.until("2026-06-01 01:30")).skips("second")
     assert (row.status, row.reason) == ("skipped", "gate-closed")
     assert "job first has not succeeded since 2026-06-01 00:45Z (last: never)" in row.because
+
+
+async def test_a_forerunner_nobody_can_read_is_a_reason_like_any_other() -> None:
+    agent = ScriptedAgent(then="Read.")
+    jobs = {
+        "first": hourly(),
+        "second": {"schedule": "5 * * * *", "message": "x", "after": "first"},
+        "third": {"schedule": "6 * * * *", "message": "x", "contextFrom": ["first"]},
+    }
+    config = declaring(None, **jobs)
+    async with Simulation(config, start="2026-06-01 00:30", zone="UTC", agent=agent) as sim:
+        spoil = "UPDATE jobs SET definition = '{' WHERE id = 'cfg:first'"
+        await sim.database.write(lambda tx: tx.exec_driver_sql(spoil))
+        report = await sim.until("2026-06-01 01:30")
+    (row,) = report.skips("second")
+    assert (row.reason, row.because) == ("gate-closed", "job cfg:first cannot be read")
+    assert "(job cfg:first cannot be read)" in agent.requests[-1].prompt
 
 
 async def test_the_latest_output_of_other_jobs_is_handed_to_the_prompt(

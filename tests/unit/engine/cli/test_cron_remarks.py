@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.cli.cron_remarks import of_job, of_name, of_payload, spread
+from engine.cli.cron_remarks import of_job, of_missing, of_name, of_payload, others, spread
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TURN = {"kind": "agentTurn", "message": "look"}
@@ -69,6 +69,17 @@ def test_the_zone_the_agent_and_a_stopped_scheduler_are_told() -> None:
         "note: the times are those of Asia/Shanghai (--tz chooses another zone)",
         "note: no --agent: the default agent ops runs it",
         "warning: the scheduler is switched off (cron.enabled): no job will run",
+    ]
+
+
+def test_a_job_that_refers_to_nobody_is_told_what_becomes_of_it() -> None:
+    asked = {"after": {"job": "backup"}, "contextFrom": ["disk", "mail"]}
+    assert others(asked) == ("backup", "disk", "mail")
+    assert others({}) == others({"after": None}) == ()
+    assert [*of_missing(asked, [])] == []
+    assert [*of_missing(asked, ["backup", "mail"])] == [
+        "warning: there is no job 'backup': every slot is skipped until there is one",
+        "warning: there is no job 'mail', whose output it asks for",
     ]
 
 

@@ -66,3 +66,11 @@ def test_a_job_is_added_in_words(engine: Engine, gateway: Port) -> None:
     told = engine("cron", "add", "every weekday at 9", "Good morning", "--tz", "Asia/Shanghai")
     assert json.loads(told.out)["schedule"]["expr"] == "0 9 * * 1-5"
     assert "understood: " in told.err
+
+
+def test_a_job_after_one_that_is_not_there_is_saved_with_a_warning(
+    engine: Engine, gateway: Port
+) -> None:
+    told = engine("cron", "add", "every 1h", "Sum up", "--after", "bakcup")
+    assert told.status == 0
+    assert "warning: there is no job 'bakcup': every slot is skipped until there is one" in told.err
