@@ -13,6 +13,7 @@ from engine.config import effective
 from engine.config.jobs import name_faults
 from engine.config.schema import Config
 from engine.cron_run import CronSettings
+from engine.housekeeping import KEEP_RUNS
 from engine.roster import Roster
 from engine.scheduling import SchedulingSettings, Sight
 from engine.view import Shown
@@ -99,6 +100,8 @@ class Settings:
             most_at_once=self.config.cron.max_concurrent_runs,
             calendars=self.calendars,
             hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
+            rows_for=KEEP_RUNS,
+            rows_of_job=self.config.cron.run_log.keep_lines,
         )
 
     def shown(self, channel: str | None, account_id: str | None) -> Shown:

@@ -35,6 +35,7 @@ from gateway.channels.base import Channel
 from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
 from gateway.front import Front
+from gateway.front.foresight import Foresight
 from gateway.http import Pages, Readiness
 from gateway.inbound import Reception
 from gateway.lock import Lock, Owner
@@ -183,7 +184,14 @@ class Gateway:
             main=config.session.main_key,
             vitals=engine.vitals,
         )
-        front = Front(engine, channels=channels, loaded=lambda: self._loaded)
+        foresight = Foresight(
+            engine,
+            paths=self._options.paths,
+            environ=self._environ,
+            read_config=lambda: settings.load_config(self._options.paths, self._environ),
+            host_zone=host_zone(self._environ),
+        )
+        front = Front(engine, channels=channels, loaded=lambda: self._loaded, foresight=foresight)
         fanout = Fanout(lambda: desk.state_version())
         own = SelfEntry(host=socket.gethostname(), ip="127.0.0.1", version=__version__)
         desk = new_desk(front, clock, Presence(own), fanout.publish)

@@ -14,7 +14,7 @@ from engine.cli.app import here
 from engine.cli.ending import dumped
 from engine.cli.progress import Progress
 from engine.clock import SystemClock
-from jobs.audit import Audit, Bound, Hole, JobAudit, Retention, Window
+from jobs.audit import Audit, Bound, Hole, JobAudit, Window
 from jobs.duration import parse_duration
 from jobs.errors import InvalidSchedule
 from jobs.wallclock import zone
@@ -66,17 +66,14 @@ def _since(text: str, now: datetime, tz: str) -> datetime:
 
 def _audited(tx: Tx, config: Loaded, window: Window, job: str | None) -> Audit:
     from engine.housekeeping import KEEP_RUNS
-    from engine.scheduling import writing
-    from jobs.store import slots
+    from engine.scheduling.outlook import audited
 
-    kept_since = window.until - KEEP_RUNS
     with _Told() as told:
-        return slots.audited(
+        return audited(
             tx,
             window,
-            cron=Retention(since=kept_since, per_job=config.config.cron.run_log.keep_lines),
-            beats=Retention(since=kept_since),
-            removed=writing.gone(tx, window.since),
+            rows_for=KEEP_RUNS,
+            rows_of_job=config.config.cron.run_log.keep_lines,
             ref=job,
             on_job=told.step,
         )

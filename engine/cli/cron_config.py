@@ -14,16 +14,12 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.render import show_table, stamp
 from engine.clock import SystemClock
-from jobs.errors import ConfigInvalid
-from jobs.wallclock import ms, zone
+from jobs.wallclock import zone
 
 if TYPE_CHECKING:
     from engine.config.load import Loaded
-    from jobs.declared import Change
-    from jobs.model import Job
     from jobs.store.db import Tx
 
-_COMING: Final = 3
 _SIGNS: Final = {"add": "+", "update": "~", "revive": "+", "disable": "-", "delete": "-"}
 
 
@@ -54,56 +50,10 @@ def _other(line: Line, file: Path | None) -> Loaded | None:
 
 
 def _planned(tx: Tx, config: Loaded, line: Line, now: datetime) -> dict[str, Any]:
-    from engine.config import jobs
-    from jobs import declared
-    from jobs.model import Source
-    from jobs.store import jobs as rows
-    from jobs.store.base import JobQuery
+    from engine.scheduling.planning import planned
 
-    cron = config.config.cron
-    rules = jobs.rules_of(config.config, now, line.place.zone)
-    entries, problems = declared.expand(cron.jobs, rules)
-    stored = rows.select(tx, JobQuery(enabled=None)).jobs
-    problems = (*problems, *declared.collisions(entries, stored))
-    if problems:
-        raise ConfigInvalid(
-            "the jobs of the config cannot be applied",
-            why="; ".join(f"cron.jobs.{each.key}: {each.text}" for each in problems),
-            fix="correct them, then: engine config validate",
-        )
-    made = declared.plan(
-        entries,
-        stored,
-        now=now,
-        removal=cron.config_removal,
-        orphan_retention=cron.orphan_retention,
-    )
-    kept = sum(one.job.source is Source.CONFIG for one in stored)
-    return {
-        "file": str(config.path),
-        "changes": [_change(change, now) for change in made.changes],
-        "unchanged": max(0, kept - len([c for c in made.changes if c.act.value != "add"])),
-        "adopted": sorted(declared.adopted(entries, stored)),
-    }
-
-
-def _change(change: Change, now: datetime) -> dict[str, Any]:
-    from jobs.declared import key_of
-
-    return {
-        "act": change.act.value,
-        "key": key_of(change.job),
-        "id": change.job.id,
-        "name": change.job.name,
-        "next": [] if change.next_run_at is None else _coming(change.job, change.next_run_at, now),
-    }
-
-
-def _coming(job: Job, first: datetime, now: datetime) -> list[int]:
-    slots = [first]
-    while len(slots) < _COMING and (slot := job.schedule.next_after(max(slots[-1], now))):
-        slots.append(slot)
-    return [ms(slot) for slot in slots]
+    told = planned(tx, config.config, now=now, host_zone=line.place.zone)
+    return {"file": str(config.path), **told}
 
 
 def _words(told: Mapping[str, Any], line: Line) -> str:

@@ -7,7 +7,6 @@ from engine.scheduling.desk import Scheduling, SchedulingSettings
 from engine.scheduling.outlook import Outlook, Sight
 
 __all__ = [
-    "AgentJobs",
     "Chosen",
     "Control",
     "Outlook",

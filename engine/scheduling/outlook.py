@@ -5,30 +5,36 @@ Reads and never writes. The gateway asks it, and the command line where no gatew
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import heapq
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from operator import itemgetter
 from typing import Any, Final
 
 from engine.active_hours import ActiveHours
 from engine.clock import Clock
-from engine.scheduling import reading
+from engine.scheduling import reading, writing
+from jobs.audit import Audit, Retention, Window
 from jobs.calendar import Calendar
 from jobs.errors import InvalidInput
 from jobs.explain import MOST, Question, Spent, explain, explain_job, schedule_of
-from jobs.model import StoredJob
+from jobs.model import Job, StoredJob
 from jobs.schedule import Cron
 from jobs.speech import Language
 from jobs.store import jobs as job_rows, slots
 from jobs.store.base import JobQuery
 from jobs.store.db import Database, Tx
 from jobs.timeline import LONGEST, Open, timeline
-from jobs.wallclock import at, zone
+from jobs.wallclock import at, ms, zone
 from jobs.written import parse_at
 
 COUNT: Final = 5
 HOURS: Final = 24
 _KINDS: Final = ("cron", "heartbeat")
+_NAMING: Final = frozenset({"expr", "jobId", "name", "tz"})
+_WEEK: Final = timedelta(days=7)
 _HOUR: Final = timedelta(hours=1)
 _CELL: Final = timedelta(minutes=15)
 
@@ -41,6 +47,8 @@ class Sight:
     default_agent: str
     most_at_once: int
     hours_of: Callable[[str | None], ActiveHours | None]
+    rows_for: timedelta = timedelta(days=90)  # rows of runs are kept so long,
+    rows_of_job: int = 2000  # and so many of one job
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
@@ -73,6 +81,33 @@ class Outlook:
         identity = {"jobId": stored.job.id, "name": stored.job.name}
         return {**identity, **explain_job(stored, question).to_json()}
 
+    async def next(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`cron.next`: ``{expr | id, tz, from, until, count}``, or ``{count}`` of all jobs."""
+        sight = self._sight()
+        if params.keys() & {"expr", "id", "jobId"}:
+            most = MOST if params.get("until") is not None else COUNT
+            told = await self.explain({**params, "count": params.get("count") or most})
+            kept = {key: told[key] for key in _NAMING & told.keys()}
+            last = _last(params, self._clock.now(), str(told["tz"]))
+            slots = [slot for slot in told["occurrences"] if last is None or slot["atMs"] <= last]
+            return {**kept, "occurrences": slots}
+        now = self._clock.now()
+        count = asked(params, now, sight.tz).count
+        return await self._database.read(lambda tx: _coming(tx, sight, now, count))
+
+    async def audit(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`cron.audit`: ``{sinceMs, id}``; whether every slot has its row (§22 row 1)."""
+        now, sight = self._clock.now(), self._sight()
+        since = params.get("sinceMs")
+        window = Window(since=now - _WEEK if since is None else at(since), until=now)
+        ref = params.get("id") or params.get("jobId")
+        found = await self._database.read(
+            lambda tx: audited(
+                tx, window, rows_for=sight.rows_for, rows_of_job=sight.rows_of_job, ref=ref
+            )
+        )
+        return found.to_json()
+
     async def timeline(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`cron.timeline`: ``{fromMs, hours, cellMinutes}``."""
         now = self._clock.now()
@@ -83,6 +118,62 @@ class Outlook:
         cell = _CELL if minutes is None else timedelta(minutes=minutes)
         # With the reading, not on the event loop: many jobs have many slots.
         return await self._database.read(lambda tx: _laid_out(tx, sight, now, start, span, cell))
+
+
+def audited(
+    tx: Tx,
+    window: Window,
+    *,
+    rows_for: timedelta,
+    rows_of_job: int,
+    ref: str | None = None,
+    on_job: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Audit:
+    """Audit every job, those that were removed too, or one; ``on_job`` is told how far it is."""
+    kept_since = window.until - rows_for
+    return slots.audited(
+        tx,
+        window,
+        cron=Retention(since=kept_since, per_job=rows_of_job),
+        beats=Retention(since=kept_since),
+        removed=writing.gone(tx, window.since),
+        ref=ref,
+        on_job=on_job,
+    )
+
+
+def _coming(tx: Tx, sight: Sight, now: datetime, count: int) -> dict[str, Any]:
+    """Return the next slots of all jobs that are waited for, soonest first."""
+    page = job_rows.select(tx, JobQuery(enabled=True))
+    waiting = [one for one in page.jobs if one.state.paused is None]
+    due = heapq.merge(*(_slots_of(one, now, count) for one in waiting), key=itemgetter(0))
+    told = []
+    for instant, job in islice(due, count):
+        local = instant.astimezone(zone(sight.tz))
+        told.append(
+            {
+                "jobId": job.id,
+                "name": job.name,
+                "agentId": job.agent_id or sight.default_agent,
+                "atMs": ms(instant),
+                "utc": f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+                "local": f"{local:%Y-%m-%dT%H:%M:%S}",
+            }
+        )
+    return {"tz": sight.tz, "occurrences": told}
+
+
+def _slots_of(stored: StoredJob, now: datetime, most: int) -> Iterator[tuple[datetime, Job]]:
+    """Yield the coming slots of a job, the one that is stored first."""
+    slot, until = stored.state.next_run_at, stored.job.policies.until
+    while slot is not None and most and (until is None or slot <= until):
+        yield slot, stored.job
+        slot, most = stored.job.schedule.next_after(max(slot, now)), most - 1
+
+
+def _last(params: Mapping[str, Any], now: datetime, tz: str) -> int | None:
+    until = params.get("until")
+    return None if until is None else ms(parse_at(str(until), now=now, tz=tz))
 
 
 def _laid_out(

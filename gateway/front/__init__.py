@@ -18,6 +18,7 @@ from gateway.channels.base import AccountStatus, Channel
 from gateway.front import agents, channels as channel_words
 from gateway.front.beats import FrontHeartbeats, FrontWakes
 from gateway.front.conversations import FrontConversation, FrontSessions
+from gateway.front.foresight import Foresight
 from gateway.front.inbox import FrontInbox
 from gateway.front.troubles import closed, troubles
 from gateway.rpc.core import Outlet
@@ -31,7 +32,12 @@ class Front:
     """One object with everything the methods call."""
 
     def __init__(
-        self, engine: Engine, *, channels: Mapping[str, Channel], loaded: ConfigOf
+        self,
+        engine: Engine,
+        *,
+        channels: Mapping[str, Channel],
+        loaded: ConfigOf,
+        foresight: Foresight,
     ) -> None:
         self._engine = engine
         self._channels = channels
@@ -39,6 +45,7 @@ class Front:
         self.scheduling = engine.scheduling
         self.control = engine.control
         self.outlook = engine.outlook
+        self.foresight = foresight
         self.heartbeats = FrontHeartbeats(engine)
         self.wakes = FrontWakes(engine)
         self.conversation = FrontConversation(engine)

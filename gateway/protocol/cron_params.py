@@ -105,6 +105,40 @@ class CronExplainParams(Params):
         return self
 
 
+class CronNextParams(Params):
+    """`cron.next` (cron.md §14): of an expression, of a job, or of all jobs."""
+
+    expr: NonEmpty | None = None
+    id: NonEmpty | None = None
+    job_id: NonEmpty | None = None
+    tz: NonEmpty | None = None
+    from_: Annotated[NonEmpty | Instant | None, Field(alias="from")] = None
+    until: NonEmpty | Instant | None = None
+    count: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _at_most_one_thing(self) -> Self:
+        if sum(one is not None for one in (self.expr, self.id, self.job_id)) > 1:
+            raise ValueError("at most one of expr and id may be given")
+        return self
+
+
+class CronAuditParams(Params):
+    """`cron.audit` (cron.md §22 row 1)."""
+
+    id: NonEmpty | None = None
+    job_id: NonEmpty | None = None
+    since_ms: Instant | None = None
+
+
+class CronSimulateParams(Params):
+    """`cron.simulate` (cron.md §22 row 9)."""
+
+    days: Annotated[float, Field(gt=0, le=31)] | None = None
+    from_ms: Instant | None = None
+    expect: dict[NonEmpty, Count] | None = None  # how often which job shall run
+
+
 class CronTimelineParams(Params):
     """`cron.timeline` (cron.md §22 row 10)."""
 

@@ -104,6 +104,22 @@ class Outlook(Protocol):
     async def timeline(self, params: Mapping[str, Any]) -> Answer:
         """`cron.timeline`: the coming hours of all jobs and beats."""
 
+    async def next(self, params: Mapping[str, Any]) -> Answer:
+        """`cron.next`: coming slots of a job, of an expression, or of all jobs."""
+
+    async def audit(self, params: Mapping[str, Any]) -> Answer:
+        """`cron.audit`: whether every slot has its row."""
+
+
+class Foresight(Protocol):
+    """What would be: cron.md §13, §22 row 9."""
+
+    async def plan(self) -> Answer:
+        """`cron.plan`: what the config file would change about the jobs."""
+
+    async def simulate(self, params: Mapping[str, Any]) -> Answer:
+        """`cron.simulate`: the coming days on a clock that runs ahead."""
+
 
 class Heartbeats(Protocol):
     """Beats as the record tells them: heartbeat.md §9."""
@@ -209,6 +225,10 @@ class Core(Protocol):
     @property
     def outlook(self) -> Outlook:
         """What is to come."""
+
+    @property
+    def foresight(self) -> Foresight:
+        """What would be."""
 
     @property
     def heartbeats(self) -> Heartbeats:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from engine.scheduling import Chosen
 from gateway.protocol.cron_params import (
     CronAddParams,
+    CronAuditParams,
     CronBackfillParams,
     CronCancelParams,
     CronChosenParams,
     CronExplainParams,
     CronImportParams,
     CronListParams,
+    CronNextParams,
     CronPauseParams,
     CronRemoveParams,
     CronRunParams,
     CronRunsParams,
+    CronSimulateParams,
     CronSkipParams,
     CronTimelineParams,
     CronUpdateParams,
@@ -131,6 +134,26 @@ async def explain(desk: Desk, _: Call, params: CronExplainParams) -> object:
 async def timeline(desk: Desk, _: Call, params: CronTimelineParams) -> object:
     """`cron.timeline`."""
     return await desk.core.outlook.timeline(params.wire())
+
+
+async def coming(desk: Desk, _: Call, params: CronNextParams) -> object:
+    """`cron.next`."""
+    return await desk.core.outlook.next(params.wire())
+
+
+async def audit(desk: Desk, _: Call, params: CronAuditParams) -> object:
+    """`cron.audit`."""
+    return await desk.core.outlook.audit(params.wire())
+
+
+async def plan(desk: Desk, _: Call, _params: Nothing) -> object:
+    """`cron.plan`."""
+    return await desk.core.foresight.plan()
+
+
+async def simulate(desk: Desk, _: Call, params: CronSimulateParams) -> object:
+    """`cron.simulate`."""
+    return await desk.core.foresight.simulate(params.wire())
 
 
 async def runs(desk: Desk, _: Call, params: CronRunsParams) -> object:

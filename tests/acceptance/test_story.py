@@ -121,6 +121,26 @@ async def test_a_job_whose_local_model_server_is_down_is_skipped_and_says_so(
         assert "nothing listens on 127.0.0.1:" in entry["because"]
 
 
+async def test_what_would_be_is_asked_of_a_running_gateway(tmp_path: Path) -> None:
+    daily = '{ gateway: { mode: "local", reload: { mode: "off" } }, cron: { tz: "UTC", jobs: {'
+    daily += ' brief: { schedule: "0 7 * * *", message: "brief" } } } }'
+    async with gateway(tmp_path, daily) as engine:
+        await engine.start()
+        same = await engine.call("cron.plan")
+        assert (same["changes"], same["unchanged"]) == ([], 1)
+        (tmp_path / "engine.json").write_text(daily.replace("brief:", "news:"))
+        plan = await engine.call("cron.plan")
+        assert [(one["act"], one["key"]) for one in plan["changes"]] == [
+            ("add", "news"),
+            ("disable", "brief"),
+        ]
+        told = await engine.call("cron.simulate", {"days": 2, "expect": {"news": 2, "brief": 0}})
+        assert (told["ok"], told["truncated"]) == (True, False)
+        assert "news" in {row["job"] for row in told["timeline"]}
+        assert (await engine.call("cron.audit"))["ok"]
+        assert len((await engine.call("cron.next", {"count": 2}))["occurrences"]) == 2
+
+
 async def test_jobs_of_the_config_file_fire_and_arrive(tmp_path: Path) -> None:
     config = """{ gateway: { mode: "local" }, cron: { jobs: {
         brief: { schedule: "every 1s", message: "the brief", deliver: "local:inbox" },

@@ -137,6 +137,22 @@ class FakeOutlook:
         self.said.append(("timeline", dict(params)))
         return {"jobs": [], "hotSpots": []}
 
+    async def next(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.said.append(("next", dict(params)))
+        return {"tz": "UTC", "occurrences": []}
+
+    async def audit(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.said.append(("audit", dict(params)))
+        return {"ok": True, "jobs": []}
+
+
+class FakeForesight:
+    async def plan(self) -> dict[str, Any]:
+        return {"file": "engine.json", "changes": [], "unchanged": 0, "adopted": []}
+
+    async def simulate(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"ok": True, "timeline": [], "truncated": False, "asked": dict(params)}
+
 
 class FakeControl:
     """Every call is kept, and answered with its name."""
@@ -227,6 +243,7 @@ class FakeCore:
         self.scheduling = FakeScheduling(self.said)
         self.control = FakeControl(self.said)
         self.outlook = FakeOutlook(self.said)
+        self.foresight = FakeForesight()
         self.heartbeats = FakeHeartbeats(self.said)
         self.wakes = FakeWakes(self.said)
         self.conversation = FakeConversation(self.said)

@@ -135,3 +135,57 @@ async def test_the_timeline_is_a_day_in_quarters_of_an_hour_unless_asked_otherwi
     told = await outlook(database).timeline({})
     assert told["untilMs"] - told["fromMs"] == 86_400_000
     assert told["cellMs"] == 900_000
+
+
+# -- next ----------------------------------------------------------------------------------------
+
+
+async def test_the_coming_slots_of_an_expression_end_where_it_is_asked(database: Database) -> None:
+    asked = {"expr": "0 9 * * *", "tz": "UTC", "until": "2026-03-03T09:00"}
+    told = await outlook(database).next(asked)
+    assert [slot["utc"] for slot in told["occurrences"]] == [
+        "2026-03-02T09:00:00Z",
+        "2026-03-03T09:00:00Z",
+    ]
+    assert (told["expr"], told["tz"]) == ("0 9 * * *", "UTC")
+
+
+async def test_the_coming_slots_of_a_job_name_it(database: Database) -> None:
+    await stored(database, job("tea", Every(timedelta(hours=2), NOON)))
+    told = await outlook(database).next({"id": "tea", "count": 2})
+    assert [slot["utc"] for slot in told["occurrences"]] == [
+        "2026-03-01T14:00:00Z",
+        "2026-03-01T16:00:00Z",
+    ]
+    assert told["jobId"] == "tea"
+
+
+async def test_the_coming_slots_of_all_jobs_come_in_their_order(database: Database) -> None:
+    await stored(
+        database,
+        job("tea", Every(timedelta(hours=2), NOON)),
+        job("news", Cron("0 13 * * *", "UTC"), agent_id="ops"),
+        job("off", Every(timedelta(minutes=1), NOON), enabled=False),
+        job("held", Every(timedelta(minutes=1), NOON)),
+    )
+    await database.write(lambda tx: job_rows.set_state(tx, "held", paused={"by": "ana"}))
+    told = await outlook(database).next({"count": 3})
+    assert [(one["jobId"], one["utc"]) for one in told["occurrences"]] == [
+        ("news", "2026-03-01T13:00:00Z"),
+        ("tea", "2026-03-01T14:00:00Z"),
+        ("tea", "2026-03-01T16:00:00Z"),
+    ]
+    assert [one["agentId"] for one in told["occurrences"]] == ["ops", "main", "main"]
+    assert told["occurrences"][0]["local"] == "2026-03-01T21:00:00"  # in Shanghai
+
+
+# -- audit ---------------------------------------------------------------------------------------
+
+
+async def test_an_audit_says_of_each_job_whether_its_slots_have_rows(database: Database) -> None:
+    await stored(database, job("tea", Every(timedelta(hours=2), NOON)))
+    told = await outlook(database).audit({})
+    assert (told["ok"], [one["jobId"] for one in told["jobs"]]) == (True, ["tea"])
+    assert told["untilMs"] - told["sinceMs"] == timedelta(days=7) // timedelta(milliseconds=1)
+    with pytest.raises(JobNotFound):
+        await outlook(database).audit({"id": "coffee"})
