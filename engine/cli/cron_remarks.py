@@ -15,6 +15,8 @@ from jobs.wallclock import zone
 from jobs.written import parse_at
 
 _OFTEN: Final = 288  # runs of a day: one in five minutes
+_WITHOUT_PAUSE: Final = 86_400  # runs of a day: one a second
+_NAMESAKES: Final = 3  # shown of those that have one name
 _SHELL_SIGNS: Final = ("/usr/bin/", "sh -c", "curl ", "&&", "| grep", "rm -")
 _OFF: Final = "warning: the scheduler is switched off (cron.enabled): no job will run"
 _WALL_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.]+)?")  # an instant without offset
@@ -38,10 +40,11 @@ def of_job(
     yield from _of_schedule(job, asked.get("schedule") or {}, str(status.get("tz") or "UTC"))
     if (asked.get("payload") or {}).get("kind") == "agentTurn" and not job.get("agentId"):
         yield f"note: no --agent: the default agent {job.get('effectiveAgentId', 'main')} runs it"
-    if (job.get("payload") or {}).get("kind") == "agentTurn":
-        turns = _in_a_day(job, now)
-        if turns > _OFTEN:
-            yield f"warning: that is {turns} agent turns a day"
+    runs = _in_a_day(job, now)
+    if (job.get("payload") or {}).get("kind") == "agentTurn" and runs > _OFTEN:
+        yield f"warning: that is {runs} agent turns a day"
+    elif runs > _WITHOUT_PAUSE:
+        yield f"warning: that is {runs} runs a day: more than one a second"
     if asked.get("pacing"):
         yield "note: pacing is kept with the job; it has no effect yet"
     if not status.get("enabled", True):
@@ -53,7 +56,9 @@ def of_name(job: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> Iter
     name = job.get("name")
     same = [str(one["id"]) for one in others if one.get("name") == name and one["id"] != job["id"]]
     if same:
-        yield f'note: there is another job named "{name}": {", ".join(same)}; name them by id'
+        more = ", …" if len(same) > _NAMESAKES else ""
+        told = ", ".join(same[:_NAMESAKES]) + more
+        yield f'note: there is another job named "{name}": {told}; name them by id'
 
 
 def others(asked: Mapping[str, Any]) -> tuple[str, ...]:
@@ -81,8 +86,21 @@ def _of_schedule(job: Mapping[str, Any], wish: Mapping[str, Any], tz: str) -> It
     if late and wish:
         yield f"note: it fires {late} after the time of its expression; --exact to disable"
     text = str(wish.get("at") or "").strip()
-    if not wish.get("tz") and tz != "UTC" and _WALL_TIME.fullmatch(text):
+    if not _WALL_TIME.fullmatch(text):
+        return
+    if wish.get("tz"):
+        yield from _both_passes(text, str(wish["tz"]))
+    elif tz != "UTC":
         yield from _both_readings(text, tz)
+
+
+def _both_passes(text: str, tz: str) -> Iterator[str]:
+    """Tell which pass of a wall time that comes twice is meant (§4.2 rule 8)."""
+    first = parse_at(text, now=datetime(1970, 1, 1, tzinfo=UTC), tz=tz).astimezone(zone(tz))
+    second = first.replace(fold=1)
+    if first.utcoffset() != second.utcoffset():
+        one, other = (each.isoformat(timespec="minutes") for each in (first, second))
+        yield f"note: {text} comes twice in {tz}: {one} is meant; for the second: --at {other}"
 
 
 def _both_readings(text: str, tz: str) -> Iterator[str]:

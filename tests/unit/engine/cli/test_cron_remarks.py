@@ -41,6 +41,22 @@ def test_many_turns_a_day_are_told_whatever_the_schedule(
     assert bool(told) is bool(turns)
 
 
+def test_a_wall_time_that_comes_twice_is_told_with_both_offsets() -> None:
+    made = {"kind": "at", "at": "2027-10-31T00:30:00Z"}
+    assert said(made, {"at": "2027-10-31T02:30", "tz": "Europe/Berlin"}) == (
+        "note: 2027-10-31T02:30 comes twice in Europe/Berlin: 2027-10-31T02:30+02:00 is meant;"
+        " for the second: --at 2027-10-31T02:30+01:00"
+    )
+    assert said(made, {"at": "2027-10-31T03:30", "tz": "Europe/Berlin"}) == ""
+    assert said(made, {"at": "20m", "tz": "Europe/Berlin"}) == ""
+
+
+def test_a_job_without_a_pause_is_told_so_whatever_it_runs() -> None:
+    quick = {"kind": "every", "everyMs": 5, "anchorMs": 0}
+    told = said(quick, {}, payload={"kind": "command", "argv": ["df"]})
+    assert told == "warning: that is 17280000 runs a day: more than one a second"
+
+
 def test_a_command_may_run_as_often_as_it_likes() -> None:
     assert said(cron("* * * * *"), {}, payload={"kind": "command", "argv": ["df"]}) == ""
 
@@ -93,4 +109,6 @@ def test_a_second_job_of_a_name_is_remarked_on_with_the_id_of_the_first() -> Non
     others = [{"id": "a", "name": "water"}, job, {"id": "c", "name": "waters"}]
     (remark,) = of_name(job, others)
     assert 'another job named "water": a; name them by id' in remark
+    crowd = [{"id": f"w{n}", "name": "water"} for n in range(9)]
+    assert 'named "water": w0, w1, w2, …;' in "".join(of_name(job, crowd))
     assert not [*of_name({"id": "c", "name": "waters"}, others)]
