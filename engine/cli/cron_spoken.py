@@ -49,8 +49,10 @@ def schedule(text: str, now: datetime, tz: str, *, asked: str | None = None) -> 
 
 
 def _fields(text: str) -> bool:
-    """Whether it is a cron expression that only has a mistake in it."""
+    """Whether it is a cron expression that only has a mistake in it, or an alias."""
     words = text.split()
+    if text.startswith("@"):
+        return True
     return len(words) in (5, 6, 7) and any(sign in words[0] for sign in "*/0123456789")
 
 

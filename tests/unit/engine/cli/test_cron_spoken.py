@@ -23,6 +23,8 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
         ("0 25 * * *", {"kind": "cron", "expr": "0 25 * * *"}),  # the gateway refuses it
         ("every 10m", {"kind": "every", "everyMs": "10m"}),
         ("20m", {"kind": "at", "at": "20m"}),
+        ("@reboot", {"kind": "cron", "expr": "@reboot"}),  # refused there with the way out
+        ("@dayly", {"kind": "cron", "expr": "@dayly"}),
     ],
 )
 def test_what_is_written_stays_as_it_is(
