@@ -35,6 +35,7 @@ from jobs.wallclock import MILLISECOND
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN: Final = timedelta(seconds=1)
+AFTER_FAILURE: Final = timedelta(minutes=1)  # one that cannot be looked after is tried again
 _RUN_ACTIONS: Final = frozenset({"started", "finished", "skipped", "missed"})
 
 
@@ -109,9 +110,7 @@ class Alerting:
         self._asked = now
         self._next = await self._database.read(job_rows.next_watch)
         if self._next is not None and self._next <= now:
-            await self._end_pauses()
-            for stored in await self._database.write(lambda tx: job_rows.to_watch(tx, now)):
-                await self._look_after(stored, now)
+            await self._look_after_all(now)
             self._next = await self._database.read(job_rows.next_watch)
         return self._next
 
@@ -138,6 +137,25 @@ class Alerting:
             state = told.delivery.state.value
             self._bus.publish("outbox", {"key": told.delivery.key, "state": state})
 
+    async def _look_after_all(self, now: datetime) -> None:
+        """Look after each job by itself: what ails one of them holds up no other and no slot."""
+        await self._end_pauses()
+        found, unreadable = await self._database.read(lambda tx: job_rows.to_watch(tx, now))
+        if unreadable:
+            aside = await self._database.write(lambda tx: job_rows.unwatch(tx, unreadable))
+            for job_id, why in aside:
+                log.error("job set aside", extra={"job_id": job_id, "because": why})
+        for stored in found:
+            try:
+                await self._look_after(stored, now)
+            except Exception:
+                log.exception("a job was not looked after", extra={"job_id": stored.job.id})
+                await self._put_off(stored.job.id, now)
+
+    async def _put_off(self, job_id: str, now: datetime) -> None:
+        later = now + AFTER_FAILURE
+        await self._database.write(lambda tx: job_rows.set_state(tx, job_id, watch_at=later))
+
     async def _look_after(self, stored: StoredJob, now: datetime) -> None:
         raised = await self._database.read(lambda tx: _raised(tx, stored, now))
         state = stored.state
@@ -150,6 +168,8 @@ class Alerting:
             if told.delivery is not None:
                 messages.append(told.delivery)
         watch_at = watching.next_watch(stored.job, state, now)
+        if watch_at is not None and watch_at <= now:  # a pause that could not be ended
+            watch_at = now + AFTER_FAILURE
 
         def work(tx: Tx) -> None:
             for message in messages:

@@ -6,6 +6,7 @@ who did it and why (cron.md §13 "runtime ops allowed", §22 rows 4, 5 and 22).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
 from jobs.store.db import Database, Tx
 from jobs.wallclock import EPOCH, MILLISECOND, ms
+
+log = logging.getLogger(__name__)
 
 MOST_SLOTS: Final = 1000  # of one backfill
 _RAN: Final = frozenset({RunStatus.OK, RunStatus.RUNNING, RunStatus.CLAIMED, RunStatus.DEFERRED})
@@ -266,11 +269,16 @@ class Control:
     async def end_pauses(self) -> int:
         """Resume the jobs whose pause has run out; returns how many."""
         now = self._clock.now()
-        due = await self._database.read(lambda tx: job_rows.to_watch(tx, now))
-        over = [one for one in due if _is_over(one, now)]
-        for stored in over:
-            await self.resume(Chosen(ref=stored.job.id), by="the end of its pause")
-        return len(over)
+        due, _ = await self._database.read(lambda tx: job_rows.to_watch(tx, now))
+        ended = 0
+        for stored in due:
+            try:
+                if _is_over(stored, now):
+                    await self.resume(Chosen(ref=stored.job.id), by="the end of its pause")
+                    ended += 1
+            except Exception:  # the next one's pause ends all the same
+                log.exception("a pause was not ended", extra={"job_id": stored.job.id})
+        return ended
 
     # -- parts ---------------------------------------------------------------------------
 

@@ -273,21 +273,36 @@ def next_run(tx: Tx) -> datetime | None:
     return instant(tx.exec_driver_sql(_NEXT_RUN).scalar())
 
 
-def to_watch(tx: Tx, now: datetime) -> list[StoredJob]:
-    """Return the jobs that want a look by now, by the partial index `jobs_watch`."""
+def to_watch(tx: Tx, now: datetime) -> tuple[list[StoredJob], list[str]]:
+    """Return the jobs that want a look by now, by the partial index `jobs_watch`.
+
+    The ids behind them are of those that cannot be read: `unwatch` takes them out.
+    """
     rows = tx.exec_driver_sql(
         f"SELECT {_READ} FROM jobs WHERE watch_at IS NOT NULL AND watch_at <= ?"
         " ORDER BY watch_at LIMIT 1000",
         (ms(now),),
     )
-    found = []
-    for row in rows.all():
+    found, unreadable = [], []
+    for row in rows:
         try:
             found.append(_stored(row))
+        except InvalidJob:
+            unreadable.append(row[0])
+    return found, unreadable
+
+
+def unwatch(tx: Tx, job_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Set jobs aside that cannot be read when they want a look; returns those, with why."""
+    aside = []
+    for job_id in job_ids:
+        try:
+            get(tx, job_id)
         except InvalidJob as error:
-            quarantine(tx, row[0], error.why)
-            set_state(tx, row[0], watch_at=None)
-    return found
+            quarantine(tx, job_id, error.why)
+            set_state(tx, job_id, watch_at=None)
+            aside.append((job_id, error.why))
+    return aside
 
 
 def next_watch(tx: Tx) -> datetime | None:

@@ -811,7 +811,7 @@ async def test_a_job_that_wants_a_look_is_found_when_its_time_has_come(store: Da
     await store.write(lambda tx: jobs.set_state(tx, "b", watch_at=NOON))
 
     async def wanted(at: datetime) -> list[str]:
-        found = await store.write(lambda tx: jobs.to_watch(tx, at))
+        found, _ = await store.read(lambda tx: jobs.to_watch(tx, at))
         return [one.job.id for one in found]
 
     assert await store.read(jobs.next_watch) == NOON
@@ -819,6 +819,20 @@ async def test_a_job_that_wants_a_look_is_found_when_its_time_has_come(store: Da
     assert await wanted(NOON + HOUR) == ["b", "a"]
     await store.write(lambda tx: jobs.set_state(tx, "b", watch_at=None))
     assert await store.read(jobs.next_watch) == NOON + HOUR
+
+
+async def test_a_watched_job_that_cannot_be_read_is_set_aside_by_a_writer(store: Database) -> None:
+    await put(store, job("bad"), job("good"))
+    for ref in ("bad", "good"):
+        await store.write(lambda tx, ref=ref: jobs.set_state(tx, ref, watch_at=NOON))  # type: ignore[misc]  # bound now
+    spoil = sa.text("UPDATE jobs SET definition = 'null' WHERE id = 'bad'")
+    await store.write(lambda tx: tx.execute(spoil))
+    found, unreadable = await store.read(lambda tx: jobs.to_watch(tx, NOON))
+    assert ([one.job.id for one in found], unreadable) == (["good"], ["bad"])
+    aside = await store.write(lambda tx: jobs.unwatch(tx, ["bad", "good"]))
+    assert aside == await store.read(jobs.quarantined)
+    assert [job_id for job_id, _ in aside] == ["bad"]
+    assert (await store.read(lambda tx: jobs.to_watch(tx, NOON)))[1] == []
 
 
 async def test_what_lies_over_a_job_comes_back(store: Database) -> None:

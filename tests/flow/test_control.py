@@ -102,6 +102,24 @@ async def test_a_pause_that_begins_just_after_a_look_ends_on_time_too(
     assert [row.status for row in report.rows] == ["ok", "skipped", "ok"]
 
 
+@pytest.mark.parametrize(
+    ("column", "words"), [("definition", "{"), ("alarm", "["), ("paused", '{"untilMs": "soon"}')]
+)
+async def test_a_job_that_cannot_be_looked_after_holds_up_nobody(
+    engine_sim: EngineSim, column: str, words: str
+) -> None:
+    jobs = {"bad": hourly(expectWithin="2h"), "good": hourly(expectWithin="150m")}
+    agent = ScriptedAgent(then=FailureClass.AUTH)
+    sim = engine_sim(declaring(**jobs), start=START, zone="UTC", agent=agent)
+    await sim.open()
+    spoil = f"UPDATE jobs SET {column} = ?, watch_at = 0 WHERE id = 'cfg:bad'"  # noqa: S608
+    await sim.database.write(lambda tx: tx.exec_driver_sql(spoil, (words,)))
+    report = await sim.until("2026-06-01 06:30")
+    assert [row.local for row in report.runs("good")] == [f"0{hour}:00" for hour in range(1, 7)]
+    assert sum('"good" has not succeeded' in sent.text for sent in report.deliveries) == 1
+    assert not sim.engine.vitals.failing
+
+
 async def test_a_pause_survives_a_restart_and_a_reload(engine_sim: EngineSim) -> None:
     sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
     await sim.open()
