@@ -208,7 +208,7 @@ def explain_job(stored: StoredJob, question: Question) -> Explanation:
     tz = schedule.tz if isinstance(schedule, Cron) else question.tz
     more = tuple(remarks.of_job(stored, tz, question.language))
     found = _explained(schedule, question, until=stored.job.policies.until, more=more)
-    told = [_with_calendar(stored.job, slot, tz, question) for slot in found.slots]
+    told = [_with_skip(stored, slot, tz, question) for slot in found.slots]
     return replace(found, slots=tuple(told))
 
 
@@ -293,6 +293,15 @@ def _slots(
             _dst_words(slot, question.language),
         )
         slot = None if isinstance(schedule, At) else schedule.occurrence_after(slot.instant)
+
+
+def _with_skip(stored: StoredJob, slot: Slot, tz: str, question: Question) -> Slot:
+    """Say of a slot that somebody left out once who it was (cron.md §22 row 22)."""
+    who = stored.state.skips.get(str(ms(slot.occurrence.instant)))
+    if who is None:
+        return _with_calendar(stored.job, slot, tz, question)
+    words = note("slot-left-out", question.language, who=who)
+    return replace(slot, note="; ".join(filter(None, (slot.note, words))))
 
 
 def _with_calendar(job: Job, slot: Slot, tz: str, question: Question) -> Slot:

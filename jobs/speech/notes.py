@@ -122,6 +122,7 @@ NOTES: Final[Mapping[str, Mapping[Language, str]]] = {
         _ZH: "两次中的第二次：时钟拨回",
     },
     "slot-excluded": {_EN: "left out: {because}", _ZH: "不运行：{because}"},
+    "slot-left-out": {_EN: "left out once, {who}", _ZH: "仅这一次不运行：{who}"},
     "slot-moved": {
         _EN: "runs on {at} instead: {because}",
         _ZH: "改在 {at} 运行：{because}",

@@ -12,6 +12,7 @@ from jobs.model import AgentTurn, Job, JobState, StoredJob
 from jobs.policies import After, CalendarRule, Gate, Policies
 from jobs.schedule import At, Cron, DstPolicy, Every
 from jobs.speech import Language
+from jobs.wallclock import ms
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ASK = Question(after=NOW, tz="Europe/Berlin", count=3)
@@ -433,3 +434,18 @@ def test_a_job_that_is_switched_off_or_paused_says_so() -> None:
     assert "disabled" in notes(explain_job(off, ASK))
     paused = StoredJob(job=JOB, state=JobState(paused={"by": "me"}), revision="r")
     assert "paused" in notes(explain_job(paused, ASK))
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        (Language.ENGLISH, "left out once, by ana: no power"),
+        (Language.CHINESE, "仅这一次不运行：by ana: no power"),
+    ],
+)
+def test_a_slot_that_is_left_out_once_says_who_did_it(language: Language, words: str) -> None:
+    asked = replace(ASK, language=language)
+    (first, *_) = explain_job(StoredJob(job=JOB, state=JobState(), revision="r"), asked).slots
+    left = {str(ms(first.occurrence.instant)): "by ana: no power"}
+    stored = StoredJob(job=JOB, state=JobState(skips=left), revision="r")
+    assert [slot.note for slot in explain_job(stored, asked).slots] == [words, "", ""]
