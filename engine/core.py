@@ -112,7 +112,21 @@ class Engine:
         self.outlet = Outlet(
             database=database, clock=clock, bus=self.bus, roster=lambda: self.roster
         )
-        self.toolbox = Toolbox(jobs=self.scheduling, outlet=self.outlet, roster=lambda: self.roster)
+        self.control = Control(
+            database=database,
+            clock=clock,
+            bus=self.bus,
+            runs=lambda: self.running,
+            poke=lambda: self._poke(),
+            boot_id=circumstances.boot_id,
+        )
+        self.toolbox = Toolbox(
+            jobs=self.scheduling,
+            holds=self.control,
+            outlet=self.outlet,
+            roster=lambda: self.roster,
+            commands=lambda: self.config.cron.allow_agent_commands,
+        )
         self.lookout = Lookout(
             database=database,
             lanes=self.lanes,
@@ -195,14 +209,6 @@ class Engine:
             vitals=self.vitals,
             look_after=self.alerting.look,
             overspent=self.alerting.overspent,
-        )
-        self.control = Control(
-            database=database,
-            clock=clock,
-            bus=self.bus,
-            runs=self.running,
-            poke=lambda: self._poke(),
-            boot_id=circumstances.boot_id,
         )
         self.outlook = Outlook(
             database=database, clock=clock, sight=lambda: self._settings.outlook()

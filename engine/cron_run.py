@@ -197,7 +197,12 @@ class CronRuns:
         now = self._clock.now()
         limit = TURN_TIMEOUT if payload.timeout is None else payload.timeout or None
         tools = self._toolbox.for_turn(
-            agent, run_id=run.id, session_key=session, kind="cron", allow=payload.tools_allow
+            agent,
+            run_id=run.id,
+            session_key=session,
+            kind="cron",
+            allow=payload.tools_allow,
+            job_id=job.id,
         )
         own_model = payload.model is not None
         fallbacks = payload.fallbacks

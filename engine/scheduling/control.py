@@ -28,6 +28,7 @@ from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
 from jobs.store.db import Database, Tx
 from jobs.wallclock import EPOCH, MILLISECOND, ms
+from jobs.written import parse_at
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Control:
         database: Database,
         clock: Clock,
         bus: Bus,
-        runs: Runs,
+        runs: Callable[[], Runs],
         poke: Callable[[], None],
         boot_id: str,
     ) -> None:
@@ -114,6 +115,17 @@ class Control:
             return jobs
 
         return await self._told(await self._database.write(work), "resumed", {"by": by})
+
+    async def pause_one(
+        self, ref: str, *, by: str, note: str = "", until: str | None = None
+    ) -> dict[str, Any]:
+        """Hold one job, ``until`` as people write it; see `engine.agents.tools.cron`."""
+        end = None if until is None else parse_at(until, now=self._clock.now())
+        return await self.pause(Chosen(ref=ref), by=by, note=note, until=end)
+
+    async def resume_one(self, ref: str, *, by: str) -> dict[str, Any]:
+        """Let one job go on."""
+        return await self.resume(Chosen(ref=ref), by=by)
 
     def _resume_one(self, tx: Tx, stored: StoredJob, now: datetime) -> None:
         job, state = stored.job, stored.state
@@ -197,7 +209,7 @@ class Control:
 
     async def cancel(self, run_id: str, *, by: str) -> dict[str, Any]:
         """`cron.cancel`: end a run that goes on or waits."""
-        if self._runs.cancel(run_id, f"cancelled by {by}"):
+        if self._runs().cancel(run_id, f"cancelled by {by}"):
             return {"ok": True, "cancelled": True, "runId": run_id}
         run = await self._database.read(lambda tx: run_rows.get(tx, run_id))
         if run is None:
@@ -246,7 +258,7 @@ class Control:
         stored, slots, runs = await self._database.write(work)
         crash_point("after-backfill")
         for run in runs:
-            self._runs.dispatch(stored.job, run)
+            self._runs().dispatch(stored.job, run)
         return {
             "ok": True,
             "jobId": stored.job.id,

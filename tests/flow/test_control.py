@@ -102,6 +102,7 @@ async def test_a_pause_that_begins_just_after_a_look_ends_on_time_too(
     assert [row.status for row in report.rows] == ["ok", "skipped", "ok"]
 
 
+<<<<<<< Updated upstream
 @pytest.mark.parametrize(
     ("column", "words"), [("definition", "{"), ("alarm", "["), ("paused", '{"untilMs": "soon"}')]
 )
@@ -118,6 +119,22 @@ async def test_a_job_that_cannot_be_looked_after_holds_up_nobody(
     assert [row.local for row in report.runs("good")] == [f"0{hour}:00" for hour in range(1, 7)]
     assert sum('"good" has not succeeded' in sent.text for sent in report.deliveries) == 1
     assert not sim.engine.vitals.failing
+=======
+async def test_an_agent_holds_the_job_whose_run_it_is(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then="Enough for now.")
+    job = hourly(misfire={"policy": "skip"})
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=agent)
+    await sim.until("2026-06-01 01:30")
+    [cron] = [tool for tool in agent.requests[0].tools if tool.name == "cron"]
+    await cron.call({"action": "pause", "note": "the fair is over", "until": "2h"})
+    paused = (await job_of(sim))["state"]["paused"]
+    assert (paused["by"], paused["note"]) == ("agent:main", "the fair is over")
+    report = await sim.until("2026-06-01 04:30")
+    assert [(row.local, row.status) for row in report.rows if row.status == "ok"] == [
+        ("01:00", "ok"),
+        ("04:00", "ok"),
+    ]
+>>>>>>> Stashed changes
 
 
 async def test_a_pause_survives_a_restart_and_a_reload(engine_sim: EngineSim) -> None:

@@ -1,7 +1,8 @@
-"""The tool `cron`: an agent schedules, looks at and ends its own jobs (cron.md §18).
+"""The tool `cron`: an agent schedules, looks at, holds and ends its own jobs (cron.md §18).
 
-It sees and changes jobs of its own agent only, and never one that runs a command: whether
-the rest is allowed is decided by whoever keeps the jobs.
+It sees and changes jobs of its own agent only, makes none that may more than the turn that
+makes it, and none that runs a command unless the config allows that: whether the rest is
+allowed is decided by whoever keeps the jobs. In a run of a job that job need not be named.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from engine.agents.base import Tool, ToolRefused
 from jobs.errors import EngineError
 from jobs.pages import LIMIT_MOST
 
-_FORBIDDEN_PAYLOADS: Final = frozenset({"command", "script", "heartbeat"})
+_COMMANDS: Final = frozenset({"command", "script"})
+_RUNS_SHOWN: Final = 20
+_STATUS: Final = ("enabled", "jobs", "nextWakeAtMs", "tz", "running", "queued")
 _FIXED: Final = ("agentId", "source", "declarationKey", "id")  # never the agent's to choose
 
 # Every object is said to be open: a server that lets its model write only what the schema
@@ -53,14 +57,26 @@ _JOB: Final[Mapping[str, Any]] = {
 _PARAMETERS: Final[Mapping[str, Any]] = {
     "type": "object",
     "properties": {
-        "action": {"type": "string", "enum": ["add", "list", "get", "update", "remove", "run"]},
+        "action": {
+            "type": "string",
+            "enum": [
+                *("add", "list", "get", "update", "remove", "run"),
+                *("pause", "resume", "runs", "status"),
+            ],
+        },
         "job": {
             **_JOB,
             "description": "For add. Example: "
             '{"name": "stand-up", "schedule": {"kind": "cron", "expr": "0 9 * * 1-5", '
             '"tz": "Europe/London"}, "payload": {"kind": "agentTurn", "message": "..."}}',
         },
-        "jobId": {"type": "string", "description": "For get, update, remove and run."},
+        "jobId": {
+            "type": "string",
+            "description": "Of every action but add, list and status; in a run of a job it is"
+            " that job if you leave it out.",
+        },
+        "note": {"type": "string", "description": "For pause: why."},
+        "until": {"type": "string", "description": "For pause: an instant, or 3d. Else for good."},
         "patch": {**_JOB, "description": "For update: only what changes."},
     },
     "required": ["action"],
@@ -91,12 +107,40 @@ class JobsDesk(Protocol):
     async def run(self, ref: str, *, by: str) -> Mapping[str, Any]:
         """Run a job now; returns before it has run."""
 
+    async def runs(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One page of a job's runs."""
 
-def cron_tool(
-    desk: JobsDesk, *, agent_id: str, session_key: str, default_agent: str | None = None
-) -> Tool:
-    """Return the tool for one turn of one agent; a job without an agent is the default one's."""
-    own = _OwnJobs(desk, agent_id, session_key, default_agent)
+    async def status(self) -> Mapping[str, Any]:
+        """The scheduler as a whole."""
+
+
+class Holds(Protocol):
+    """Holds jobs and lets them go on: `engine.scheduling.Control`."""
+
+    async def pause_one(
+        self, ref: str, *, by: str, note: str, until: str | None
+    ) -> Mapping[str, Any]:
+        """Hold a job until somebody resumes it, or until then."""
+
+    async def resume_one(self, ref: str, *, by: str) -> Mapping[str, Any]:
+        """Let a job go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Whose turn the tool is for, and what it may."""
+
+    agent_id: str
+    session_key: str
+    default_agent: str | None = None  # a job without an agent is its
+    job_id: str | None = None  # the job whose run this is
+    tools: frozenset[str] | None = None  # all the turn has, where somebody restricted them
+    commands: bool = False  # cron.allowAgentCommands
+
+
+def cron_tool(desk: JobsDesk, holds: Holds, grant: Grant) -> Tool:
+    """Return the tool for one turn of one agent."""
+    own = _OwnJobs(desk, holds, grant)
     actions: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]] = {
         "add": own.add,
         "list": own.listing,
@@ -104,6 +148,10 @@ def cron_tool(
         "update": own.update,
         "remove": own.remove,
         "run": own.run,
+        "pause": own.pause,
+        "resume": own.resume,
+        "runs": own.runs,
+        "status": own.status,
     }
 
     async def cron(arguments: Mapping[str, Any]) -> str:
@@ -125,30 +173,28 @@ def cron_tool(
 
 
 class _OwnJobs:
-    def __init__(
-        self, desk: JobsDesk, agent_id: str, session_key: str, default_agent: str | None
-    ) -> None:
+    def __init__(self, desk: JobsDesk, holds: Holds, grant: Grant) -> None:
         self._desk = desk
-        self._agent_id = agent_id
-        self._session_key = session_key
-        self._default_agent = default_agent
-        self._by = f"agent:{agent_id}"
+        self._holds = holds
+        self._grant = grant
+        self._by = f"agent:{grant.agent_id}"
 
     async def add(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         job = _object(arguments.get("job"))
         # Small models put the fields beside `action` instead of under `job`.
         wish = dict(job) if isinstance(job, Mapping) else {**arguments}
         wish.pop("action", None)
-        _refuse_payload(wish)
+        self._refuse(wish)
         for name in _FIXED:
             wish.pop(name, None)
-        wish["agentId"] = self._agent_id
-        wish["sessionKey"] = self._session_key
+        wish["agentId"] = self._grant.agent_id
+        wish["sessionKey"] = self._grant.session_key
+        self._cap(wish, {})
         return await self._desk.add(wish, by=self._by)
 
     async def listing(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         return await self._desk.list(
-            {"agentId": self._agent_id, "includeDisabled": True, "limit": LIMIT_MOST}
+            {"agentId": self._grant.agent_id, "includeDisabled": True, "limit": LIMIT_MOST}
         )
 
     async def one(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -158,11 +204,13 @@ class _OwnJobs:
         patch = _object(arguments.get("patch"))
         if not isinstance(patch, Mapping) or not patch:
             raise ToolRefused("patch must hold the fields to change")
-        _refuse_payload(patch)
+        self._refuse(patch)
         if refused := [name for name in (*_FIXED, "sessionKey") if name in patch]:
             raise ToolRefused(f"{', '.join(refused)} cannot be changed by an agent")
         job = await self._owned(arguments)
-        return await self._desk.update(str(job["id"]), dict(patch), by=self._by)
+        changes = dict(patch)
+        self._cap(changes, job)
+        return await self._desk.update(str(job["id"]), changes, by=self._by)
 
     async def remove(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         job = await self._owned(arguments)
@@ -172,18 +220,76 @@ class _OwnJobs:
         job = await self._owned(arguments)
         return await self._desk.run(str(job["id"]), by=self._by)
 
+    async def pause(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        job = await self._owned(arguments)
+        note, until = str(arguments.get("note") or ""), arguments.get("until")
+        return await self._holds.pause_one(
+            str(job["id"]), by=self._by, note=note, until=str(until) if until else None
+        )
+
+    async def resume(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        job = await self._owned(arguments)
+        return await self._holds.resume_one(str(job["id"]), by=self._by)
+
+    async def runs(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        job = await self._owned(arguments)
+        return await self._desk.runs({"id": str(job["id"]), "limit": _RUNS_SHOWN})
+
+    async def status(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        told = await self._desk.status()
+        return {key: told[key] for key in _STATUS if key in told} | {"jobId": self._grant.job_id}
+
+    # -- what it may ---------------------------------------------------------------------
+
     async def _owned(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        wish = arguments.get("jobId") or arguments.get("id")
+        wish = arguments.get("jobId") or arguments.get("id") or self._grant.job_id
         if not isinstance(wish, str) or not wish.strip():
             raise ToolRefused("jobId must name the job; see action list")
         job = await self._desk.get(wish.strip())
-        if (job.get("agentId") or self._default_agent) != self._agent_id:
+        if (job.get("agentId") or self._grant.default_agent) != self._grant.agent_id:
             # The same words as for a job that does not exist: other agents' jobs are not shown.
             raise ToolRefused(f"you have no job {wish!r}; see action list")
         payload = job.get("payload")
-        if isinstance(payload, Mapping) and payload.get("kind") in _FORBIDDEN_PAYLOADS:
+        if isinstance(payload, Mapping) and payload.get("kind") in self._forbidden:
             raise ToolRefused(f"job {wish!r} runs a command or belongs to the system")
         return job
+
+    @property
+    def _forbidden(self) -> frozenset[str]:
+        return frozenset({"heartbeat"}) if self._grant.commands else _COMMANDS | {"heartbeat"}
+
+    def _refuse(self, wish: Mapping[str, Any]) -> None:
+        """Refuse what would run a program, or speak in somebody else's conversation."""
+        payload = wish.get("payload")
+        inside: Mapping[str, Any] = payload if isinstance(payload, Mapping) else {}
+        program = "command" in wish or {"argv", "command"} & inside.keys() or wish.get("gate")
+        kind = str(inside.get("kind") or "").strip().lower()
+        # cron.md §18: a command runs as the gateway's user and needs an admin.
+        if (program and not self._grant.commands) or kind in self._forbidden:
+            raise ToolRefused("an agent cannot schedule commands; use an agentTurn or systemEvent")
+        target = str(wish.get("sessionTarget") or "").strip()
+        named = target.lower().startswith("session:")
+        if named and target.partition(":")[2] != self._grant.session_key:
+            raise ToolRefused(f"{target} is not your session; use main, isolated or current")
+
+    def _cap(self, wish: dict[str, Any], before: Mapping[str, Any]) -> None:
+        """Give a turn no more tools than the turn that writes it has; ``before`` is its job."""
+        most = self._grant.tools
+        payload = wish.get("payload")
+        held = dict(payload) if isinstance(payload, Mapping) else wish
+        if most is None or {"message", "toolsAllow"}.isdisjoint((*held, *wish)):
+            return
+        now = (before.get("payload") or {}).get("toolsAllow")
+        asked = held.get("toolsAllow", wish.get("toolsAllow"))
+        wanted = most if now is None else most & frozenset(now)
+        if asked is not None:
+            wanted = frozenset(map(str, asked))
+        if more := sorted(wanted - most):
+            raise ToolRefused(f"you cannot hand on tools you do not have: {', '.join(more)}")
+        wish.pop("toolsAllow", None)
+        held["toolsAllow"] = sorted(wanted)
+        if held is not wish:
+            wish["payload"] = held
 
 
 def _object(value: object) -> object:
@@ -192,12 +298,3 @@ def _object(value: object) -> object:
         with suppress(ValueError, RecursionError):
             return json.loads(value)
     return value
-
-
-def _refuse_payload(wish: Mapping[str, Any]) -> None:
-    payload = wish.get("payload")
-    kind = payload.get("kind") if isinstance(payload, Mapping) else None
-    hidden = "command" in wish or (isinstance(payload, Mapping) and "argv" in payload)
-    # cron.md §18: a command runs as the gateway's user and needs an admin.
-    if hidden or (isinstance(kind, str) and kind.strip().lower() in _FORBIDDEN_PAYLOADS):
-        raise ToolRefused("an agent cannot schedule commands; use an agentTurn or systemEvent")

@@ -114,7 +114,7 @@ class Cron(Section):
     budget: Budget | None = key(None, "Limits per day of all jobs together.")
     auto_disable_after: Count = key(10, "Failures in a row that switch a job off; 0 = never.")
     min_refire_gap_ms: Count = key(2000, "Shortest time between two runs of a job.", unit="ms")
-    allow_agent_commands: bool = key(False, "Agents may schedule commands.", inert=YET)
+    allow_agent_commands: bool = key(False, "Agents may schedule commands and gates.")
     jobs: dict[str, Open] = table("Jobs declared here, by key (cron.md §13).")
     jobs_dir: str | None = key(None, "Directory with one job per file; the file's stem is the key.")
     config_removal: Literal["disable", "delete"] = key(

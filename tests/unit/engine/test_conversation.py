@@ -115,7 +115,13 @@ class House:
             bus=bus,
             clock=clock,
             roster=lambda: roster,
-            toolbox=NoTools(jobs=NOBODY, outlet=NOBODY, roster=lambda: roster),
+            toolbox=NoTools(
+                jobs=NOBODY,
+                holds=NOBODY,
+                outlet=NOBODY,
+                roster=lambda: roster,
+                commands=lambda: False,
+            ),
         )
 
     async def event(self, text: str, **changes: Any) -> None:

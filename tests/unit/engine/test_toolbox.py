@@ -35,7 +35,9 @@ ROSTER = Roster(
 def names(
     agent: AgentProfile = AGENT, *, kind: str = "cron", allow: Collection[str] | None = None
 ) -> list[str]:
-    box = Toolbox(jobs=NOBODY, outlet=NOBODY, roster=lambda: ROSTER)
+    box = Toolbox(
+        jobs=NOBODY, holds=NOBODY, outlet=NOBODY, roster=lambda: ROSTER, commands=lambda: False
+    )
     tools = box.for_turn(agent, run_id="r1", session_key="agent:main:main", kind=kind, allow=allow)
     return [tool.name for tool in tools]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from engine.agents.tools.cron import cron_tool
+from engine.agents.tools.cron import Grant, cron_tool
 from engine.config.json5 import Place
 from engine.events import Bus, Event
-from engine.scheduling import Scheduling, SchedulingSettings
+from engine.scheduling import Control, Scheduling, SchedulingSettings
 from engine.store import audit
 from engine.testing.clock import ManualClock
 from jobs.errors import (
@@ -34,6 +34,7 @@ from jobs.store.db import Database
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MS = 1_000
+NOBODY: Any = None  # no run is dispatched or cancelled there
 BRIEF: Mapping[str, Any] = {
     "name": "brief",
     "schedule": {"kind": "cron", "expr": "0 7 * * *", "tz": "UTC"},
@@ -604,7 +605,16 @@ async def test_an_agent_that_no_longer_beats_keeps_its_row_disabled(house: House
 
 
 async def test_the_tool_works_at_the_same_desk(house: House) -> None:
-    tool = cron_tool(house.desk, agent_id="ops", session_key="agent:ops:main")
+    control = Control(
+        database=house.database,
+        clock=house.clock,
+        bus=Bus(),
+        runs=lambda: NOBODY,
+        poke=lambda: None,
+        boot_id="boot-1",
+    )
+    grant = Grant(agent_id="ops", session_key="agent:ops:main")
+    tool = cron_tool(house.desk, control, grant)
 
     async def asked(action: str, **arguments: Any) -> Any:
         return json.loads(await tool.call({"action": action, **arguments}))
@@ -614,6 +624,12 @@ async def test_the_tool_works_at_the_same_desk(house: House) -> None:
     assert (await asked("list"))["total"] == 1
     await asked("update", jobId=job["id"], patch={"name": "x"})
     assert (await asked("run", jobId=job["id"]))["enqueued"]
+    await asked("pause", jobId=job["id"], note="quiet", until="3d")
+    held = (await asked("get", jobId=job["id"]))["state"]["paused"]
+    assert (held["by"], held["untilMs"]) == ("agent:ops", ms(NOON + timedelta(days=3)))
+    assert (await asked("resume", jobId=job["id"]))["resumed"] == 1
+    assert (await asked("runs", jobId=job["id"]))["total"] == 1
+    assert (await asked("status"))["jobs"] == 1
     assert (await asked("remove", jobId=job["id"]))["removed"]
 
 

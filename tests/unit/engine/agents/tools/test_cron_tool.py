@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.agents.base import Tool, ToolRefused
-from engine.agents.tools.cron import cron_tool
+from engine.agents.tools.cron import Grant, cron_tool
 from jobs.errors import ConfigOwned, JobNotFound
 
 SCHEDULE = {"kind": "every", "everyMs": 60_000}
@@ -48,9 +48,123 @@ class Desk:
         self.asked.append(("run", ref, by))
         return {"enqueued": True}
 
+    async def runs(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"entries": [{"jobId": params["id"]}]}
+
+    async def status(self) -> Mapping[str, Any]:
+        return {"enabled": True, "jobs": 3, "storePath": "/somewhere"}
+
+    async def pause_one(
+        self, ref: str, *, by: str, note: str, until: str | None
+    ) -> Mapping[str, Any]:
+        self.asked.append(("pause", ref, by, note, until))
+        return {"ok": True}
+
+    async def resume_one(self, ref: str, *, by: str) -> Mapping[str, Any]:
+        self.asked.append(("resume", ref, by))
+        return {"ok": True}
+
 
 def tool(desk: Desk, **options: Any) -> Tool:
-    return cron_tool(desk, agent_id="a", session_key="agent:a:main", **options)
+    grant = Grant(agent_id="a", session_key="agent:a:main", **options)
+    return cron_tool(desk, desk, grant)
+
+
+async def told(desk: Desk, action: str, arguments: Mapping[str, Any], **options: Any) -> Any:
+    return json.loads(await tool(desk, **options).call({"action": action, **arguments}))
+
+
+async def test_a_run_of_a_job_needs_no_name_to_look_at_hold_and_end_it() -> None:
+    desk = Desk({"id": "mine", "agentId": "a"})
+    for action in ("get", "runs", "pause", "resume", "remove"):
+        await told(desk, action, {}, job_id="mine")
+    assert [what[:2] for what in desk.asked] == [
+        ("pause", "mine"),
+        ("resume", "mine"),
+        ("remove", "mine"),
+    ]
+    status = await told(desk, "status", {}, job_id="mine")
+    assert status == {"enabled": True, "jobs": 3, "jobId": "mine"}
+
+
+async def test_a_job_is_held_with_a_note_and_an_end() -> None:
+    desk = Desk({"id": "j", "agentId": "a"})
+    await told(desk, "pause", {"jobId": "j", "note": "until Ann is back", "until": "3d"})
+    assert desk.asked == [("pause", "j", "agent:a", "until Ann is back", "3d")]
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "runs"])
+async def test_jobs_of_others_are_not_its_to_hold(action: str) -> None:
+    desk = Desk({"id": "theirs", "agentId": "b"})
+    with pytest.raises(ToolRefused, match="no job"):
+        await told(desk, action, {"jobId": "theirs"})
+    assert desk.asked == []
+
+
+LIMITED = frozenset({"cron", "read"})
+
+
+@pytest.mark.parametrize(
+    ("job", "held"),
+    [
+        ({"payload": TURN}, {**TURN, "toolsAllow": ["cron", "read"]}),
+        ({"payload": {**TURN, "toolsAllow": ["read"]}}, {**TURN, "toolsAllow": ["read"]}),
+        ({"payload": TURN, "toolsAllow": ["read"]}, {**TURN, "toolsAllow": ["read"]}),
+        ({"payload": {**TURN, "toolsAllow": None}}, {**TURN, "toolsAllow": ["cron", "read"]}),
+    ],
+)
+async def test_a_job_may_no_more_than_the_turn_that_made_it(
+    job: Mapping[str, Any], held: Mapping[str, Any]
+) -> None:
+    desk = Desk()
+    await told(desk, "add", {"job": {"schedule": SCHEDULE, **job}}, tools=LIMITED)
+    assert desk.asked[0][1]["payload"] == held
+    assert "toolsAllow" not in desk.asked[0][1]
+
+
+@pytest.mark.parametrize("action", ["add", "update"])
+@pytest.mark.parametrize(
+    "wide", [{"message": "x", "toolsAllow": ["write"]}, {"payload": {"toolsAllow": ["write"]}}]
+)
+async def test_a_turn_cannot_hand_on_what_it_does_not_have(
+    action: str, wide: Mapping[str, Any]
+) -> None:
+    desk = Desk({"id": "j", "agentId": "a"})
+    with pytest.raises(ToolRefused, match="tools you do not have: write"):
+        await told(desk, action, {"job": wide, "jobId": "j", "patch": wide}, tools=LIMITED)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, ["cron", "read"]), (["read", "x"], ["read"])])
+async def test_new_words_for_a_job_that_may_more_take_that_from_it(
+    before: list[str] | None, after: list[str]
+) -> None:
+    desk = Desk({"id": "j", "agentId": "a", "payload": {**TURN, "toolsAllow": before}})
+    patch = {"payload": {"message": "do what I cannot"}}
+    await told(desk, "update", {"jobId": "j", "patch": patch}, tools=LIMITED)
+    assert desk.asked[0][2]["payload"]["toolsAllow"] == after
+    await told(desk, "update", {"jobId": "j", "patch": {"name": "n"}}, tools=LIMITED)
+    assert desk.asked[1][2] == {"name": "n"}
+
+
+@pytest.mark.parametrize("action", ["add", "update"])
+async def test_a_job_speaks_in_no_session_but_its_makers(action: str) -> None:
+    desk = Desk({"id": "j", "agentId": "a"})
+    for target, refused in (("session:agent:a:main", False), (" Session:agent:a:x", True)):
+        wish = {"sessionTarget": target, "payload": TURN}
+        arguments = {"job": wish, "jobId": "j", "patch": wish}
+        if refused:
+            with pytest.raises(ToolRefused, match="is not your session"):
+                await told(desk, action, arguments)
+        else:
+            await told(desk, action, arguments)
+
+
+async def test_an_agent_that_may_schedules_commands() -> None:
+    desk = Desk({"id": "j", "agentId": "a", "payload": {"kind": "command"}})
+    job = {"schedule": SCHEDULE, "payload": {"kind": "command", "argv": ["df"]}}
+    await told(desk, "add", {"job": job}, commands=True)
+    await told(desk, "run", {"jobId": "j"}, commands=True)
+    assert [what[0] for what in desk.asked] == ["add", "run"]
 
 
 async def test_a_new_job_belongs_to_the_agent_and_remembers_its_session() -> None:
@@ -99,6 +213,9 @@ def test_no_object_is_closed_by_what_is_not_said_of_it() -> None:
         {"payload": {"kind": "command", "argv": ["rm"]}},
         {"payload": {"kind": " Command "}},
         {"payload": {"argv": ["rm"]}},
+        {"payload": {"command": "rm"}},
+        {"payload": TURN, "gate": {"command": ["rm"]}},
+        {"payload": TURN, "gate": ["rm"]},
         {"payload": {"kind": "script"}},
         {"payload": {"kind": "heartbeat"}},
         {"command": "rm"},
