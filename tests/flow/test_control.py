@@ -102,7 +102,6 @@ async def test_a_pause_that_begins_just_after_a_look_ends_on_time_too(
     assert [row.status for row in report.rows] == ["ok", "skipped", "ok"]
 
 
-<<<<<<< Updated upstream
 @pytest.mark.parametrize(
     ("column", "words"), [("definition", "{"), ("alarm", "["), ("paused", '{"untilMs": "soon"}')]
 )
@@ -119,7 +118,8 @@ async def test_a_job_that_cannot_be_looked_after_holds_up_nobody(
     assert [row.local for row in report.runs("good")] == [f"0{hour}:00" for hour in range(1, 7)]
     assert sum('"good" has not succeeded' in sent.text for sent in report.deliveries) == 1
     assert not sim.engine.vitals.failing
-=======
+
+
 async def test_an_agent_holds_the_job_whose_run_it_is(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent(then="Enough for now.")
     job = hourly(misfire={"policy": "skip"})
@@ -134,7 +134,6 @@ async def test_an_agent_holds_the_job_whose_run_it_is(engine_sim: EngineSim) -> 
         ("01:00", "ok"),
         ("04:00", "ok"),
     ]
->>>>>>> Stashed changes
 
 
 async def test_a_pause_survives_a_restart_and_a_reload(engine_sim: EngineSim) -> None:
