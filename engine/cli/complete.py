@@ -1,4 +1,4 @@
-"""What tab completion offers besides commands: jobs and config keys of this home. Quick."""
+"""What tab completion offers besides commands: jobs, calendars, zones, config keys. Quick."""
 
 from __future__ import annotations
 
@@ -17,6 +17,21 @@ def jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[st
     except EngineError:
         return []
     return [one for one in known if one.startswith(incomplete)]
+
+
+def calendars(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's promise
+    """The names of `cron.calendars`."""
+    cron = here(ctx).values.get("cron")
+    known = cron.get("calendars") if isinstance(cron, dict) else None
+    return [one for one in known if one.startswith(incomplete)] if isinstance(known, dict) else []
+
+
+def zones(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's promise
+    """The zones of the tz database, however their letters are written."""
+    from zoneinfo import available_timezones
+
+    begun = incomplete.casefold()
+    return sorted(one for one in available_timezones() if one.casefold().startswith(begun))
 
 
 def config_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's promise

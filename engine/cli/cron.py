@@ -315,8 +315,13 @@ def status(line: Line, human: bool) -> None:
     context_settings={"ignore_unknown_options": True},
     epilog='Example: engine cron next "0 7 * * 1-5" --tz Europe/Berlin --count 3',
 )
-@click.argument("what", metavar="JOB|EXPR|-")
-@click.option("--tz", metavar="ZONE", help="Zone of the expression; the host's otherwise.")
+@click.argument("what", metavar="JOB|EXPR|-", shell_complete=complete.jobs)
+@click.option(
+    "--tz",
+    metavar="ZONE",
+    help="Zone of the expression; the host's otherwise.",
+    shell_complete=complete.zones,
+)
 @click.option("--from", "begin", metavar="WHEN", help="Slots after it; now otherwise.")
 @click.option("--until", metavar="WHEN", help="Slots up to and including it.")
 @click.option("--count", metavar="N", help="How many; 5, or all of them with --until.")

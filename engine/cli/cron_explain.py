@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+from engine.cli import complete
 from engine.cli.ask import Line, gateway_options
 from engine.cli.render import cells, pad
 from engine.clock import SystemClock
@@ -40,9 +41,19 @@ def is_expression(text: str) -> bool:
 
 
 @click.command("explain", epilog='Example: engine cron explain "30 2 * * *" --tz Europe/Berlin')
-@click.argument("what", metavar="JOB|EXPR")
-@click.option("--tz", metavar="ZONE", help="Zone of an expression; the host's otherwise.")
-@click.option("--other-tz", metavar="ZONE", help="Tell the runs in this zone as well.")
+@click.argument("what", metavar="JOB|EXPR", shell_complete=complete.jobs)
+@click.option(
+    "--tz",
+    metavar="ZONE",
+    help="Zone of an expression; the host's otherwise.",
+    shell_complete=complete.zones,
+)
+@click.option(
+    "--other-tz",
+    metavar="ZONE",
+    help="Tell the runs in this zone as well.",
+    shell_complete=complete.zones,
+)
 @click.option("--from", "begin", metavar="WHEN", help="Runs after it; now otherwise.")
 @click.option("--count", type=click.IntRange(1, MOST), default=COUNT, show_default=True)
 @click.option(

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import click
 
-from engine.cli import cron_policies
+from engine.cli import complete, cron_policies
 from jobs.errors import UsageError
 
 ONE_SCHEDULE: Final = "Choose exactly one schedule: --at, --every, or --cron"
@@ -119,7 +119,12 @@ _SHARED: Final[Sequence[Decorator]] = (
     click.option("--at", metavar="WHEN", help="Once: an instant, or 20m from now."),
     click.option("--every", metavar="SPAN", help="Again and again: 10m, 1h, 1d."),
     click.option("--cron", metavar="EXPR", help='A cron expression: "0 7 * * *".'),
-    click.option("--tz", metavar="ZONE", help="Zone of --cron, or of --at without offset."),
+    click.option(
+        "--tz",
+        metavar="ZONE",
+        help="Zone of --cron, or of --at without offset.",
+        shell_complete=complete.zones,
+    ),
     click.option("--stagger", metavar="SPAN", help="Spread a cron job over this window."),
     _flag("--exact", "No spreading."),
     click.option("--pacing-min", metavar="SPAN", help="Kept with the job; no effect yet."),

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from engine.cli import complete
 from jobs.errors import UsageError
 from jobs.policies import KEYS, OVERLAPS
 
@@ -20,7 +21,14 @@ FLAGS: Final[Sequence[Decorator]] = (
     click.option("--misfire-grace", metavar="SPAN", help="How late a missed slot may still run."),
     click.option("--overlap", type=click.Choice(OVERLAPS), help="While the run before goes on."),
     click.option("--jitter", metavar="SPAN", help="Start up to this late, by chance."),
-    click.option("--calendar", "calendars", metavar="NAME", multiple=True, help="Repeat it."),
+    click.option(
+        "--calendar",
+        "calendars",
+        metavar="NAME",
+        multiple=True,
+        help="Repeat it.",
+        shell_complete=complete.calendars,
+    ),
     click.option("--on-excluded", type=click.Choice(["skip", "next-allowed", "previous-allowed"])),
     click.option("--until", metavar="WHEN", help="No slot after this."),
     click.option("--max-runs", type=_POSITIVE, help="Over after this many runs."),
@@ -28,9 +36,20 @@ FLAGS: Final[Sequence[Decorator]] = (
     click.option("--active-hours", type=click.Choice(["skip", "defer"]), help="The agent's."),
     click.option("--gate", metavar="LINE", help="A shell line: exit 0 runs the job, 1 skips it."),
     click.option("--gate-on-change", is_flag=True, help="Only if the gate prints something new."),
-    click.option("--after", metavar="JOB", help="Only after that job has succeeded."),
+    click.option(
+        "--after",
+        metavar="JOB",
+        help="Only after that job has succeeded.",
+        shell_complete=complete.jobs,
+    ),
     click.option("--after-within", metavar="SPAN", help="How long before, and how long to wait."),
-    click.option("--context-from", metavar="JOB", multiple=True, help="Its output joins the text."),
+    click.option(
+        "--context-from",
+        metavar="JOB",
+        multiple=True,
+        help="Its output joins the text.",
+        shell_complete=complete.jobs,
+    ),
     click.option("--budget-tokens", type=_POSITIVE, help="Tokens a day."),
     click.option("--budget-cost", type=click.FloatRange(min=0), help="US dollars a day."),
     click.option("--budget-model", metavar="MODEL", help="Answers when the budget is spent."),

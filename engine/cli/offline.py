@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from jobs.store.rows import RUN_COLUMNS, run_of
 from jobs.wallclock import at, instant
 
 _FINAL: Final = "('ok', 'failed', 'skipped', 'missed')"
+_WORD: Final = re.compile(r"[\w.:@+-]+")  # what a shell takes as it stands
 _RUN: Final = ", ".join(RUN_COLUMNS)
 _SENT: Final = (
     "key, state, kind, route, text, created_at, expires_at, reason, attempts, next_attempt_at,"
@@ -118,16 +120,20 @@ def known_agents(file: Path) -> list[str]:
 
 
 def job_names(file: Path) -> list[str]:
-    """What cron jobs can be called by: a name of their own, else the id."""
+    """What cron jobs can be called by unquoted: a name of their own, in one word, else the id."""
     if not file.is_file():
         return []
     with closing(_opened(file)) as db:
         try:
             rows = db.execute(
-                "SELECT CASE count(*) WHEN 1 THEN name ELSE group_concat(id, char(10)) END"
+                "SELECT name, group_concat(id, char(10)), count(*)"
                 " FROM jobs WHERE kind = 'cron' GROUP BY name ORDER BY name"
             )
-            return [name for row in rows for name in str(row[0]).split("\n")]
+            found = [
+                [name] if many == 1 and _WORD.fullmatch(name) else ids.split("\n")
+                for name, ids, many in rows
+            ]
+            return [one for names in found for one in names]
         except sqlite3.DatabaseError as error:
             raise _unreadable(file, error) from error
 

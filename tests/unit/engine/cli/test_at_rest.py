@@ -36,7 +36,7 @@ async def _lived(state: Path) -> list[str]:
     async with Simulation(
         state / "engine.json", start=START, zone="UTC", database=database, checklist="- look\n"
     ) as sim:
-        names = ("water", "plants", "plants")
+        names = ("water", "plants", "plants", "two words")
         ids = [
             (await sim.engine.scheduling.add({**WATER, "name": name}, by="cli"))["id"]
             for name in names
@@ -60,7 +60,7 @@ def test_jobs_runs_and_beats_are_told_from_the_store_and_that_is_said(
         assert told.status == 0, told.err
         assert expected in told.out
         assert "The gateway is not running; answered from the store" in told.err
-    assert json.loads(engine("cron", "list", "--json").out)["total"] == 3
+    assert json.loads(engine("cron", "list", "--json").out)["total"] == 4
 
 
 def test_another_gateway_is_not_answered_for(engine: Engine, lived_in: list[str]) -> None:
@@ -74,7 +74,7 @@ def offered(
 ) -> set[str]:
     """What the shell shows after these words and a tab."""
     monkeypatch.setenv("_ENGINE_COMPLETE", "bash_complete")
-    monkeypatch.setenv("COMP_CWORD", "3")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
     monkeypatch.setenv("COMP_WORDS", words)
     capsys.readouterr()
     with pytest.raises(SystemExit):
@@ -87,4 +87,25 @@ def test_completion_offers_the_jobs_of_the_home_and_the_keys_of_its_config(
 ) -> None:
     assert offered("engine cron show w", monkeypatch, capsys) == {"water"}
     assert offered("engine cron rm ", monkeypatch, capsys) == {"water", *lived_in[1:]}
+    for words in ("engine cron next w", "engine cron explain w"):
+        assert offered(words, monkeypatch, capsys) == {"water"}
     assert "gateway.port" in offered("engine config get gateway.po", monkeypatch, capsys)
+
+
+def test_completion_offers_what_the_flags_of_a_job_name(
+    home: Path,
+    lived_in: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = "{ gateway: { mode: 'local' }, cron: { calendars: { holidays: {}, fairs: {} } } }"
+    (home / ".engine" / "engine.json").write_text(config)
+    for words, expected in (
+        ("engine automations add --after w", {"water"}),
+        ("engine cron edit water --context-from w", {"water"}),
+        ("engine cron add --calendar h", {"holidays"}),
+        ("engine cron add --tz europe/lond", {"Europe/London"}),
+        ("engine cron explain x --other-tz Asia/Shang", {"Asia/Shanghai"}),
+        ("engine cron ba", {"backfill"}),
+    ):
+        assert offered(words, monkeypatch, capsys) == expected
