@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
 
 from engine.active_hours import ActiveHours
-from engine.cron_gates import CHEAPER, START_AT, CronSnapshot, Go, Spent, decide
+from engine.cron_gates import CHEAPER, START_AT, CronSnapshot, Go, decide
 from engine.gates import Defer, Skip
 from jobs import stagger, wallclock
 from jobs.calendar import Calendar, judge, moved
 from jobs.claims import claimed, passed_over
 from jobs.due import brought_forward, owed
-from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import NOTHING_SPENT, Run, RunStatus, SkipReason, Spent, Trigger
 from jobs.model import Job
 from jobs.policies import PLAIN, Budget, Overlap
 from jobs.schedule import At, Cron
@@ -44,12 +44,22 @@ class LoopSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the ledger knows of a job that has limits."""
+    """What is known of the runs of a job that has limits."""
 
     runs: int = 0
     runs_today: int = 0
-    spent: Spent = field(default_factory=Spent)
-    spent_by_all: Spent = field(default_factory=Spent)
+    spent: Spent = NOTHING_SPENT
+    spent_by_all: Spent = NOTHING_SPENT
+
+    def and_granted(self, count: int) -> Known:
+        """Return what is known once that many more runs are granted."""
+        more = Spent(runs=count)
+        return Known(
+            runs=self.runs + count,
+            runs_today=self.runs_today + count,
+            spent=self.spent + more,
+            spent_by_all=self.spent_by_all + more,
+        )
 
 
 NOTHING: Final = Known()
@@ -113,9 +123,7 @@ def _asked(
     kept: list[Run] = []
     to_run: list[tuple[Run, Go]] = []
     for run in runs:
-        before = replace(
-            known, runs=known.runs + len(to_run), runs_today=known.runs_today + len(to_run)
-        )
+        before = known.and_granted(len(to_run))
         match decide(_snapshot(job, row, run.slot, one.settings, before, standing), one.now):
             case Skip(reason, because):
                 kept.append(run.skipped(reason, because, one.now))

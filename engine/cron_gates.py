@@ -16,7 +16,7 @@ from typing import Final
 from engine.active_hours import ActiveHours
 from engine.gates import Defer, Skip, Stop
 from jobs.duration import format_duration
-from jobs.ledger import SkipReason
+from jobs.ledger import NOTHING_SPENT, SkipReason, Spent
 from jobs.policies import Budget, Overlap, Policies
 
 # What the gates tell whoever performs the run, in the facts of its row.
@@ -24,15 +24,6 @@ START_AT: Final = "startAtMs"  # not before
 CHEAPER: Final = "model"  # instead of the job's own: the budget is spent
 _SKIP: Final = Overlap()
 _CANCELS: Final = frozenset({"cancel-running", "terminate-running"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """What a job's runs of today cost."""
-
-    tokens: int = 0
-    usd: float = 0.0
-    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +42,8 @@ class CronSnapshot:
     runs: int = 0  # ended ever
     runs_today: int = 0
     active_hours: ActiveHours | None = None  # of the agent
-    spent: Spent = Spent()
-    spent_by_all: Spent = Spent()
+    spent: Spent = NOTHING_SPENT
+    spent_by_all: Spent = NOTHING_SPENT
     budget_of_all: Budget | None = None  # cron.budget
     overlap: Overlap = _SKIP  # the job's, else the config's
     running: tuple[str, ...] = ()  # runs of this job that go on

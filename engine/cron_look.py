@@ -1,4 +1,4 @@
-"""What the ledger knows of jobs that have limits, read once per pass for their gates.
+"""What the ledger knows of jobs that have limits, read for their gates.
 
 A job that asks for nothing is not looked at: a burst of a thousand plain jobs reads nothing.
 """
@@ -6,31 +6,65 @@ A job that asks for nothing is not looked at: a burst of a thousand plain jobs r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
+from typing import Final
 
-from engine.claiming import Known, LoopSettings, zone_of
-from engine.cron_gates import Spent
+from engine.claiming import NOTHING, Known, LoopSettings, Planned, zone_of
+from jobs.ledger import NOTHING_SPENT, Spent
 from jobs.model import Job
 from jobs.store import runs as run_rows
-from jobs.store.db import Tx
+from jobs.store.db import Database, Tx
+
+_RUN: Final = Spent(runs=1)
 
 
-def needs_ledger(job: Job, settings: LoopSettings) -> bool:
+class Look:
+    """What one pass knows of jobs that have limits: what was spent, and what it grants itself.
+
+    Runs granted a moment ago are not in the ledger yet, but they count against the budget of
+    all jobs together (cron.md §22 row 14).
+    """
+
+    def __init__(self, database: Database, settings: LoopSettings, now: datetime) -> None:
+        self._database = database
+        self._settings = settings
+        self._now = now
+        self._known: dict[str, Known] = {}
+        self._by_all: Spent | None = None  # as it was when the pass began, and what it granted
+
+    async def read(self, jobs: Sequence[Job]) -> None:
+        """Read what the ledger knows of those of the jobs that have limits."""
+        asking = [job for job in jobs if _needs_ledger(job, self._settings)]
+        if asking:
+            self._known = await self._database.read(lambda tx: self._read(tx, asking))
+
+    def known(self, job: Job) -> Known:
+        """Return what is known of a job now."""
+        known = self._known.get(job.id, NOTHING)
+        return known if self._by_all is None else replace(known, spent_by_all=self._by_all)
+
+    def granted(self, plan: Planned) -> None:
+        """Count the runs that a job was granted."""
+        if self._by_all is not None:
+            for run, _ in plan.to_run:
+                self._by_all += _RUN if run.kind == "cron" else NOTHING_SPENT
+
+    def _read(self, tx: Tx, jobs: Sequence[Job]) -> dict[str, Known]:
+        settings = self._settings
+        if self._by_all is None and settings.budget is not None:
+            self._by_all = _spent(tx, _midnight(settings.zone, self._now))
+        return {job.id: _known(tx, job, settings, self._now) for job in jobs}
+
+
+def _needs_ledger(job: Job, settings: LoopSettings) -> bool:
     """Whether the gates of a job ask what it has done so far."""
     asked = job.policies
     limits = (asked.max_runs, asked.max_runs_per_day, asked.budget, settings.budget)
     return any(limit is not None for limit in limits)
 
 
-def read(tx: Tx, jobs: Sequence[Job], settings: LoopSettings, now: datetime) -> dict[str, Known]:
-    """Return what the ledger knows of each job."""
-    by_all = Spent()
-    if settings.budget is not None:
-        by_all = _spent(tx, _midnight(settings.zone, now))
-    return {job.id: _known(tx, job, settings, now, by_all) for job in jobs}
-
-
-def _known(tx: Tx, job: Job, settings: LoopSettings, now: datetime, by_all: Spent) -> Known:
+def _known(tx: Tx, job: Job, settings: LoopSettings, now: datetime) -> Known:
     asked = job.policies
     since = _midnight(zone_of(job, settings), now)
     return Known(
@@ -38,8 +72,7 @@ def _known(tx: Tx, job: Job, settings: LoopSettings, now: datetime, by_all: Spen
         runs_today=0
         if asked.max_runs_per_day is None
         else run_rows.ran_since(tx, since, job_id=job.id),
-        spent=Spent() if asked.budget is None else _spent(tx, since, job.id),
-        spent_by_all=by_all,
+        spent=NOTHING_SPENT if asked.budget is None else _spent(tx, since, job.id),
     )
 
 

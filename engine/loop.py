@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine import cron_look
-from engine.claiming import NOTHING, Known, LoopSettings, Pass, Planned, planned
+from engine.claiming import LoopSettings, Pass, Planned, planned
 from engine.clock import Clock
+from engine.cron_look import Look
 from engine.record import Recorder
 from engine.running import Running
 from engine.set_back import put_right
@@ -90,27 +90,29 @@ class Loop:
             await put_right(self._database, now, -jump)
         self._running.forget_ends(now - LONGEST_GAP)
         wanted = None if self._look_after is None else await self._look_after(now)
+        one = Pass(now, self._settings(), self._boot_id)
+        look = Look(self._database, one.settings, now)
         rows, later = await self._due(now)
         if len(rows) < BATCH:
-            known = await self._perform(await self._decide(rows, now)) if rows else ()
+            known = await self._perform(await self._decide(rows, one, look)) if rows else ()
         else:
-            await self._burst(rows, now)
+            await self._burst(rows, one, look)
             known = None
         if known is None:
             known = [await self._database.read(job_rows.next_due)]
             later = None
         return min((at for at in (later, wanted, *known) if at is not None), default=None)
 
-    async def _burst(self, rows: list[DueJob], now: datetime) -> None:
+    async def _burst(self, rows: list[DueJob], one: Pass, look: Look) -> None:
         """Serve more than one batch: the next is read and decided while the last is written."""
         flights: list[asyncio.Task[Any]] = []
         try:
             while rows:
-                plans = await self._decide(rows, now)
+                plans = await self._decide(rows, one, look)
                 if len(flights) >= FLIGHTS:
                     await asyncio.wait((flights[-FLIGHTS],))
                 flights.append(asyncio.create_task(self._perform(plans), name="burst"))
-                rows, _ = await self._due(now, behind=rows[-1])
+                rows, _ = await self._due(one.now, behind=rows[-1])
         finally:
             # Whatever happened here: what was claimed must begin, and its failure be heard.
             landed = await asyncio.gather(*flights, return_exceptions=True)
@@ -125,33 +127,25 @@ class Loop:
             lambda tx: job_rows.due_and_next(tx, now, BATCH, behind=behind)
         )
 
-    async def _decide(self, rows: list[DueJob], now: datetime) -> list[Planned]:
+    async def _decide(self, rows: list[DueJob], one: Pass, look: Look) -> list[Planned]:
         """Plan each job; one that cannot be read is set aside and holds up nobody."""
         plans = []
-        settings = self._settings()
         read: list[tuple[Job, DueJob]] = []
         for row in rows:
             try:
                 read.append((codec.job_from_text(row.definition), row))
             except Exception as error:
                 await self._set_aside(row, error)
-        known = await self._known([job for job, _ in read], settings, now)
-        one = Pass(now, settings, self._boot_id)
+        await look.read([job for job, _ in read])
         for job, row in read:
             standing = self._running.standing(job.id)
             try:
-                plans.append(planned(job, row, one, known.get(job.id, NOTHING), standing))
+                plan = planned(job, row, one, look.known(job), standing)
+                look.granted(plan)
+                plans.append(plan)
             except Exception as error:
                 await self._set_aside(row, error)
         return plans
-
-    async def _known(
-        self, jobs: Sequence[Job], settings: LoopSettings, now: datetime
-    ) -> dict[str, Known]:
-        asking = [job for job in jobs if cron_look.needs_ledger(job, settings)]
-        if not asking:
-            return {}
-        return await self._database.read(lambda tx: cron_look.read(tx, asking, settings, now))
 
     async def _perform(self, plans: list[Planned]) -> Sequence[datetime | None] | None:
         """Claim and begin; returns when these jobs are due next, if nobody else had a say."""

@@ -282,6 +282,26 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What runs cost together: their number, tokens, US dollars."""
+
+    runs: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        """What both cost together."""
+        return Spent(
+            runs=self.runs + other.runs,
+            tokens=self.tokens + other.tokens,
+            usd=self.usd + other.usd,
+        )
+
+
+NOTHING_SPENT: Final = Spent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One row of the ledger: a slot, a wake, a manual run or a retry (design.md §5).
 

@@ -372,6 +372,31 @@ async def test_a_spent_budget_skips_until_the_next_day(engine_sim: EngineSim) ->
     assert "1200 of 1000 tokens of today are spent" in report.rows[2].because
 
 
+async def test_jobs_that_come_due_together_share_what_is_left_of_the_budget_of_all(
+    engine_sim: EngineSim,
+) -> None:
+    jobs = {f"job{n}": hourly(tz="UTC") for n in range(6)}
+    config = declaring({"budget": {"runsPerDay": 8}}, **jobs)
+    agent = ScriptedAgent(then="Done.", takes=10 * MINUTE)  # nothing has ended when the next asks
+    sim = engine_sim(config, start=START, zone="UTC", agent=agent)
+    report = await sim.until("2026-06-01 03:30")
+    told = [[row.status for row in report.rows if row.local == f"{h:02}:00"] for h in (1, 2, 3)]
+    assert told == [["ok"] * 6, ["ok"] * 2 + ["skipped"] * 4, ["skipped"] * 6]
+    assert "8 of 8 runs of today are spent" in report.rows[-1].because
+
+
+async def test_slots_caught_up_together_share_what_is_left_of_a_budget(
+    engine_sim: EngineSim,
+) -> None:
+    catch_up = {"policy": "run-all", "grace": "1d"}
+    job = hourly(tz="UTC", budget={"runsPerDay": 3}, misfire=catch_up)
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC")
+    await sim.until("2026-06-01 01:30")
+    await sim.restart(down_for=4 * HOUR)
+    report = await sim.advance(10 * MINUTE)
+    assert [row.status for row in report.rows] == ["ok", "ok", "ok", "skipped", "skipped"]
+
+
 async def test_a_spent_budget_is_told_once_a_day(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent(then=replace(costly(600), payloads=("NO_REPLY",)))
     job = hourly(tz="UTC", budget={"tokensPerDay": 500})

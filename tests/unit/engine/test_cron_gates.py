@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.active_hours import ActiveHours
-from engine.cron_gates import PLACES, CronSnapshot, Go, Place, Spent, decide
+from engine.cron_gates import PLACES, CronSnapshot, Go, Place, decide
 from engine.gates import Defer, Skip
-from jobs.ledger import SkipReason
+from jobs.ledger import SkipReason, Spent
 from jobs.policies import OVERLAPS, PLAIN, Budget, Overlap, Policies
 
 NOW = datetime(2026, 5, 5, 7, 0, tzinfo=UTC)

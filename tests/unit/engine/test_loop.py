@@ -16,6 +16,7 @@ from engine.testing.clock import ManualClock
 from jobs.errors import StoreUnavailable
 from jobs.ledger import Run, RunStatus
 from jobs.model import AgentTurn, Job
+from jobs.policies import Budget
 from jobs.schedule import Cron
 from jobs.store import jobs, runs
 from jobs.store.base import Finish, RunQuery
@@ -70,7 +71,12 @@ async def due(database: Database, count: int) -> None:
     )
 
 
-def loop(database: Database, performer: AtOnce, recorder: Recorder | None = None) -> Loop:
+def loop(
+    database: Database,
+    performer: AtOnce,
+    recorder: Recorder | None = None,
+    settings: LoopSettings | None = None,
+) -> Loop:
     clock, recorder = ManualClock(NOON), recorder or Recorder(database, Bus())
     return Loop(
         database=database,
@@ -79,7 +85,7 @@ def loop(database: Database, performer: AtOnce, recorder: Recorder | None = None
         running=Running(
             database=database, clock=clock, recorder=recorder, performers={"cron": performer}
         ),
-        settings=LoopSettings,
+        settings=lambda: settings or LoopSettings(),
         boot_id="boot",
     )
 
@@ -96,6 +102,17 @@ async def test_every_slot_of_a_burst_runs_once(database: Database, many: int) ->
     assert await loop(database, performer).tick() == NOON + timedelta(hours=1)
     assert len(performer.begun) == len(set(performer.begun)) == many
     assert await count(database, "ok") == await count(database) == many
+
+
+async def test_a_burst_keeps_to_the_budget_of_all_although_nothing_is_written_yet(
+    database: Database,
+) -> None:
+    await due(database, 2 * BATCH + 5)
+    performer = AtOnce()
+    settings = LoopSettings(budget=Budget(runs_per_day=BATCH + 3))
+    await loop(database, performer, settings=settings).tick()
+    assert len(performer.begun) == await count(database, "ok") == BATCH + 3
+    assert await count(database, "skipped") == BATCH + 2
 
 
 async def test_a_definition_that_cannot_be_read_holds_up_nobody(database: Database) -> None:
