@@ -27,6 +27,19 @@ def missing(tx: Tx, rows: Sequence[Run]) -> list[Run]:
 
 
 def insert(tx: Tx, rows: Sequence[Run]) -> None:
-    """Write rows that are `missing`, in their order."""
+    """Write rows that are `missing`: before all that happened here, in the order of time.
+
+    The ledger is read and pruned by ``seq``, which says when a row was written. What happened
+    elsewhere is older than what happened here, so it stands at zero and below, however many
+    times more of it is brought.
+    """
+    if not rows:
+        return
     for start in range(0, len(rows), _CHUNK):
         runs.insert(tx, rows[start : start + _CHUNK])
+    before = tx.exec_driver_sql("SELECT id FROM runs WHERE seq <= 0").all()
+    order = sorted({row.id for row in rows} | {ident for (ident,) in before})  # ids tell the time
+    # Out of the way first: no two rows have one place on the way to theirs.
+    tx.exec_driver_sql("UPDATE runs SET seq = seq - ? WHERE seq <= 0", (2 * len(order),))
+    places = [(place - len(order) + 1, ident) for place, ident in enumerate(order)]
+    tx.exec_driver_sql("UPDATE runs SET seq = ? WHERE id = ?", places)

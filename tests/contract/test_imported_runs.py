@@ -41,6 +41,18 @@ async def test_rows_are_written_once_in_the_order_of_time(store: Database) -> No
     assert await told(store) == [NOON + timedelta(minutes=n) for n in (1, 2, 3)]
 
 
+async def test_history_that_is_brought_is_older_than_what_happened_here(store: Database) -> None:
+    here = replace(row(0), id="f" * 24)
+    await store.write(lambda tx: runs.insert(tx, [here]))
+    for part in ([row(30), row(50)], [row(40), row(20)]):  # of one import, or of two
+        await store.write(lambda tx, part=part: imported.insert(tx, part))  # type: ignore[misc]  # bound now
+    page = await store.read(lambda tx: runs.page(tx, RunQuery(kind="cron")))
+    assert [run.id for run in page.entries] == [here.id, *(row(n).id for n in (50, 40, 30, 20))]
+    later = replace(here, id="f" * 23 + "e")
+    await store.write(lambda tx: runs.insert(tx, [later]))
+    assert (await store.read(lambda tx: runs.newest(tx, "cron", 1)))[0].id == later.id
+
+
 async def test_more_rows_than_a_statement_takes_are_all_found_again(store: Database) -> None:
     rows = [row(n) for n in range(1203)]
     await store.write(lambda tx: imported.insert(tx, imported.missing(tx, rows)))
