@@ -133,7 +133,7 @@ def job_facts(job: Mapping[str, Any], where: ZoneInfo, now: datetime) -> dict[st
         "agent": job.get("agentId") or f"{job.get('effectiveAgentId', 'main')} (the default)",
         "source": job.get("source"),
         "orphaned": _orphaned(state.get("orphanedAtMs"), where),
-        **{_spaced(key): _told(job[key]) for key in sorted(KEYS) if key in job},
+        **{_spaced(key): _told(key, job[key], where) for key in sorted(KEYS) if key in job},
         "runs": f"{state.get('runCount', 0)} ({state.get('okCount', 0)} ok,"
         f" {state.get('errorCount', 0)} failed, {state.get('skipCount', 0)} skipped,"
         f" {state.get('missedCount', 0)} missed)",
@@ -155,13 +155,17 @@ def _paused(overlay: Mapping[str, Any], where: ZoneInfo) -> str | None:
 
 
 def _spaced(key: str) -> str:
-    """`maxRunsPerDay` as `max runs per day`; the unit goes with the value."""
+    """`maxRunsPerDay` as `max runs per day`; `Ms` goes with its value, which is told in units."""
     return _HUMP.sub(lambda found: f" {found[0].lower()}", key.removesuffix("Ms"))
 
 
-def _told(value: Any) -> str:
+def _told(key: str, value: Any, where: ZoneInfo) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_told(part)}" for key, part in value.items())
+        return ", ".join(f"{_spaced(one)} {_told(one, part, where)}" for one, part in value.items())
+    if key == "until" and isinstance(value, int):
+        return f"{stamp(value, where)} {where.key}"
+    if key.endswith("Ms") and isinstance(value, int):
+        return format_duration(timedelta(milliseconds=value))
     if isinstance(value, list | tuple):
         return " ".join(str(part) for part in value)
     return str(value)

@@ -126,8 +126,15 @@ def test_a_paused_job_says_by_whom_until_when_and_why() -> None:
 def test_what_a_job_asks_of_its_scheduler_is_told() -> None:
     asks = {"maxRunsPerDay": 2, "tags": ["a", "b"], "after": {"job": "x", "within": "2h"}}
     told = job_facts({**JOB, **asks, "jitterMs": 5000}, LONDON, NOW)
-    assert (told["max runs per day"], told["tags"], told["jitter"]) == ("2", "a b", "5000")
+    assert (told["max runs per day"], told["tags"], told["jitter"]) == ("2", "a b", "5s")
     assert told["after"] == "job x, within 2h"
+
+
+def test_instants_and_lengths_are_told_as_people_read_them() -> None:
+    alert = {"after": 2, "cooldownMs": 3_600_000}
+    told = job_facts({**JOB, "until": ms(timedelta(days=1)), "failureAlert": alert}, LONDON, NOW)
+    assert told["until"] == "2026-11-21 12:00:00 Europe/London"
+    assert told["failure alert"] == "after 2, cooldown 1h"
 
 
 def test_an_event_has_no_words_of_its_own_to_deliver() -> None:
