@@ -18,7 +18,7 @@ from engine.alarms import Alarm, AlertRules
 from engine.delivery import Delivery, Priority
 from engine.events import Bus, Event
 from engine.outbox import expiry
-from engine.outlet import find_route
+from engine.outlet import route_in
 from engine.roster import Roster
 from engine.route import NoRoute, webhook_route
 from engine.scheduling import watching
@@ -82,24 +82,27 @@ class Alerting:
 
     async def message(self, job: Job, text: str, key: str, now: datetime) -> Told:
         """Return the message of an alarm: to the first place on its list that can be reached."""
+        told = await self._database.read(lambda tx: self.message_in(tx, job, text, key, now))
+        warn_if_unsent(job, told)
+        return told
+
+    def message_in(self, tx: Tx, job: Job, text: str, key: str, now: datetime) -> Told:
+        """Return the same inside the transaction that makes the alarm."""
         agent = self._roster().agent(job.agent_id).agent_id
         because = "nobody is named for it"
         rules = self._rules()
         for place in alarms.wishes(job, alarms.rule_of(job, rules), rules):
-            found = await self._way(job, place, agent)
+            found = self._way(tx, job, place, agent)
             if isinstance(found, Route):
                 return Told(delivery=_delivery(job, found, text, key, now))
             because = found.because
-        log.warning("an alarm has nowhere to go", extra={"job_id": job.id, "because": because})
         return Told(delivery=None, because=because)
 
-    async def _way(self, job: Job, place: Mapping[str, Any], agent: str) -> Route | NoRoute:
+    def _way(self, tx: Tx, job: Job, place: Mapping[str, Any], agent: str) -> Route | NoRoute:
         if place.get("mode") == "webhook":
             return webhook_route(str(place.get("to") or ""))
         wish = alarms.target_of(place)
-        return await find_route(
-            self._database, self._roster(), wish, agent_id=agent, session_key=job.session_key
-        )
+        return route_in(tx, self._roster(), wish, agent_id=agent, session_key=job.session_key)
 
     async def look(self, now: datetime) -> datetime | None:
         """Look after every job that wants it by now; returns when the next one does."""
@@ -181,6 +184,13 @@ class Alerting:
             crash_point("after-alarm")
         for message in messages:
             self._bus.publish("outbox", {"key": message.key, "state": message.state.value})
+
+
+def warn_if_unsent(job: Job, told: Told) -> None:
+    """Say in the log that an alarm reaches nobody."""
+    if told.delivery is None:
+        extra = {"job_id": job.id, "because": told.because}
+        log.warning("an alarm has nowhere to go", extra=extra)
 
 
 def noted(state: Mapping[str, Any], told: Told) -> dict[str, Any]:

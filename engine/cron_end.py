@@ -13,17 +13,18 @@ from typing import Any
 
 from engine import alarms
 from engine.address import Route
-from engine.alerting import Alerting, noted
+from engine.alerting import Alerting, Told, noted, warn_if_unsent
 from engine.clock import Clock
 from engine.cron_outcome import Consequences, Done, Fate, consequences, more_places, spoken
 from engine.delivery import Delivery
 from engine.outlet import find_route
-from engine.record import Also, Recorder
+from engine.record import Also, Ending, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, webhook_route
 from engine.scheduling.watching import next_watch
+from jobs.errors import InvalidJob
 from jobs.ledger import Run, SkipReason
-from jobs.model import Job, JobState
+from jobs.model import Job, StoredJob
 from jobs.retry import RetryPolicy
 from jobs.store import jobs as job_rows
 from jobs.store.base import Finish
@@ -103,30 +104,47 @@ class CronEnd:
         also: Sequence[Also] = (),
         failure: str = "",
     ) -> None:
-        """Write how a run ended, with its message and what that means for its job."""
-        now = run.ended_at or self._clock.now()
-        following = job.schedule.next_after(now)
-        run = replace(run, next_due_at=following)
-        stored = await self._database.read(lambda tx: job_rows.get(tx, job.id))
-        before = stored.state if stored else JobState()
-        after = consequences(job, run, failure, before, now, self._retry())
-        columns, message = await self._alarm(job, run, before, after, failure, now)
-        await self._recorder.ended(
-            Finish(run=run, job_columns={**after.columns, **columns}),
-            deliveries=[*deliveries, *message],
-            also=[*also, lambda tx: _meet(tx, job, after.fate, now)],
-        )
+        """Write how a run ended, with its message and what that means for its job.
 
-    async def _alarm(
-        self,
-        job: Job,
-        run: Run,
-        before: JobState,
-        after: Consequences,
-        failure: str,
-        now: datetime,
-    ) -> tuple[dict[str, Any], list[Delivery]]:
-        """Return what the run's end changes about the job's alarms, and the message it makes."""
+        That is judged in the transaction that writes it, by the job as it is then: somebody
+        may have changed or removed it during the run. ``job`` is what the run went by.
+        """
+        now = run.ended_at or self._clock.now()
+        unsent: list[Told] = []
+
+        def judge(tx: Tx) -> Ending:
+            unsent.clear()  # a work may be run again
+            stored = _as_it_is(tx, job.id)
+            if stored is None:
+                end = Finish(run=replace(run, next_due_at=None))
+                return Ending(end=end, deliveries=deliveries, also=also)
+            ended = replace(run, next_due_at=stored.job.schedule.next_after(now))
+            moved = stored.job.schedule != job.schedule
+            after = consequences(
+                stored.job, ended, failure, stored.state, now, self._retry(), moved=moved
+            )
+            columns, told = self._alarm(tx, stored, ended, after, failure)
+            messages = [] if told is None or told.delivery is None else [told.delivery]
+            if told is not None and told.delivery is None:
+                unsent.append(told)
+            return Ending(
+                end=Finish(run=ended, job_columns={**after.columns, **columns}),
+                deliveries=[*deliveries, *messages],
+                also=[*also, lambda tx: _meet(tx, job.id, after.fate, now)],
+            )
+
+        await self._recorder.judged(judge)
+        for told in unsent:
+            warn_if_unsent(job, told)
+        if job.policies.watched:
+            self._alerting.look_again()
+
+    def _alarm(
+        self, tx: Tx, stored: StoredJob, run: Run, after: Consequences, failure: str
+    ) -> tuple[dict[str, Any], Told | None]:
+        """Return what the run's end changes about the job's alarms, and whom it tells."""
+        job, before = stored.job, stored.state
+        now = run.ended_at or self._clock.now()
         state, text = alarms.after_run(
             job,
             before,
@@ -136,24 +154,30 @@ class CronEnd:
             failure=failure,
             switched_off=after.fate is Fate.SWITCHED_OFF,
         )
-        messages: list[Delivery] = []
+        told: Told | None = None
         if state is not None and text is not None:
-            told = await self._alerting.message(job, text, f"alarm:{run.id}", now)
+            told = self._alerting.message_in(tx, job, text, f"alarm:{run.id}", now)
             state = noted(state, told)
-            messages = [told.delivery] if told.delivery is not None else []
         columns: dict[str, Any] = {} if state is None else {"alarm": state or None}
         if job.policies.watched:
             then = before if state is None else replace(before, alarm=state)
             columns["watch_at"] = next_watch(job, then, now)
-            self._alerting.look_again()
-        return columns, messages
+        return columns, told
 
 
-def _meet(tx: Tx, job: Job, fate: Fate, now: datetime) -> None:
+def _as_it_is(tx: Tx, job_id: str) -> StoredJob | None:
+    """Return a job as it stands now; None if it is gone, or nobody can read it any more."""
+    try:
+        return job_rows.get(tx, job_id)
+    except InvalidJob:
+        return None
+
+
+def _meet(tx: Tx, job_id: str, fate: Fate, now: datetime) -> None:
     match fate:
         case Fate.KEPT:
             return
         case Fate.SWITCHED_OFF:
-            job_rows.switch_off(tx, job.id, now)
+            job_rows.switch_off(tx, job_id, now)
         case Fate.REMOVED:
-            job_rows.delete(tx, job.id)
+            job_rows.delete(tx, job_id)

@@ -184,13 +184,26 @@ class Consequences:
 
 
 def consequences(
-    job: Job, run: Run, failure: str, before: JobState, now: datetime, policy: RetryPolicy
+    job: Job,
+    run: Run,
+    failure: str,
+    before: JobState,
+    now: datetime,
+    policy: RetryPolicy,
+    *,
+    moved: bool = False,
 ) -> Consequences:
-    """Return what a run's end changes at its job (cron.md §9); ``before`` does not count it."""
-    if _before_its_time(job, run, now):
+    """Return what a run's end changes at its job (cron.md §9); ``before`` does not count it.
+
+    ``moved``: the job got another schedule during the run. What was planned by it stands
+    (cron.md §7), for the run served the old one.
+    """
+    if _before_its_time(job, run, now) or (moved and isinstance(job.schedule, At)):
         return Consequences()
     if _was_the_last(job, run, before):
         return Consequences(columns={"retry_at": None, "next_run_at": None})
+    if moved:
+        return Consequences()
     if run.status is RunStatus.FAILED:
         failures = before.consecutive_errors + 1
         return _after_failure(job, failure, failures, now, _own(policy, job.policies.retry))
@@ -227,6 +240,8 @@ def _before_its_time(job: Job, run: Run, now: datetime) -> bool:
 def _after_failure(
     job: Job, failure: str, failures: int, now: datetime, policy: RetryPolicy
 ) -> Consequences:
+    if not job.enabled:
+        return Consequences(columns={"retry_at": None})  # somebody switched it off already
     if isinstance(job.schedule, At):
         verdict = after_one_shot(failure, failures, now, policy)
         if verdict.retry_at is None:

@@ -15,7 +15,7 @@ from engine.roster import Roster
 from engine.route import NoRoute, TargetWish, resolve
 from engine.sessions import main_key
 from engine.store import audit, outbox, sessions
-from engine.target import LastRoute, Stranger, split_target
+from engine.target import split_target
 from jobs.errors import InvalidInput
 from jobs.store.db import Database, Tx
 
@@ -100,11 +100,17 @@ async def find_route(
     session_key: str | None = None,
 ) -> Route | NoRoute:
     """Return where words of an agent would go now; ``last`` is its main session's by default."""
-    key = session_key or main_key(agent_id, main=roster.main_key)
+    return await database.read(
+        lambda tx: route_in(tx, roster, wish, agent_id=agent_id, session_key=session_key)
+    )
 
-    def work(tx: Tx) -> tuple[LastRoute | None, Stranger | None]:
-        known = sessions.last_route(tx, agent_id, key)
-        return known, audit.last_stranger(tx) if known is None else None
 
-    last, stranger = await database.read(work)
+def route_in(
+    tx: Tx, roster: Roster, wish: TargetWish, *, agent_id: str, session_key: str | None = None
+) -> Route | NoRoute:
+    """Return the same inside a transaction that goes on."""
+    last = sessions.last_route(
+        tx, agent_id, session_key or main_key(agent_id, main=roster.main_key)
+    )
+    stranger = audit.last_stranger(tx) if last is None else None
     return resolve(wish, roster.route_facts(agent_id, last, stranger=stranger))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -27,6 +28,15 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Also = Callable[[Tx], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run ends, with its messages and whatever else its end changes."""
+
+    end: Finish
+    deliveries: Sequence[Delivery] = ()
+    also: Sequence[Also] = ()
 
 
 class Recorder:
@@ -74,23 +84,24 @@ class Recorder:
         An alert of a beat takes the place of older ones that still wait in its lane
         (channels.md §11); that all is well is no reason to drop one.
         """
-        run = end.run
+        ending = Ending(end=end, deliveries=deliveries, also=also)
+        await self.judged(lambda _tx: ending)
 
-        def work(tx: Tx) -> None:
-            runs.finish(tx, [end])
-            for delivery in deliveries:
-                outbox.add(tx, delivery)
-            alert = run.outcome is Outcome.ALERT
-            if alert and deliveries and deliveries[0].kind == "heartbeat":
-                keys = [delivery.key for delivery in deliveries]
-                outbox.supersede(tx, deliveries[0].lane, deliveries[0].created_at, keep=keys)
-            for effect in also:
+    async def judged(self, judge: Callable[[Tx], Ending]) -> None:
+        """The same for an end that is judged inside the transaction, by what stands there."""
+
+        def work(tx: Tx) -> Ending:
+            ending = judge(tx)
+            runs.finish(tx, [ending.end])
+            _deliver(tx, ending)
+            for effect in ending.also:
                 effect(tx)
+            return ending
 
-        await self._write(work)
-        for delivery in deliveries:
+        ending = await self._write(work)
+        for delivery in ending.deliveries:
             self._bus.publish("outbox", {"key": delivery.key, "state": delivery.state.value})
-        self.tell(run)
+        self.tell(ending.end.run)
 
     async def all_ended(self, ends: Sequence[Finish]) -> None:
         """Write how many runs ended at once, in one transaction."""
@@ -109,6 +120,16 @@ class Recorder:
         if run.kind == "cron":
             _log_failure(run)
             self._bus.publish("cron", finished(run))
+
+
+def _deliver(tx: Tx, ending: Ending) -> None:
+    deliveries = ending.deliveries
+    for delivery in deliveries:
+        outbox.add(tx, delivery)
+    alert = ending.end.run.outcome is Outcome.ALERT
+    if alert and deliveries and deliveries[0].kind == "heartbeat":
+        keys = [delivery.key for delivery in deliveries]
+        outbox.supersede(tx, deliveries[0].lane, deliveries[0].created_at, keep=keys)
 
 
 def _log_failure(run: Run) -> None:

@@ -236,6 +236,20 @@ def test_a_job_may_have_retries_of_its_own() -> None:
     assert after == Consequences(columns={"retry_at": NOON + HOUR})
 
 
+@pytest.mark.parametrize("run", [OK, FAILED, SKIPPED])
+@pytest.mark.parametrize("job", [ONE_SHOT, RECURRING])
+def test_the_end_of_a_run_leaves_a_schedule_alone_that_is_newer(job: Job, run: Run) -> None:
+    after = consequences(job, run, "auth", failed_before(9), NOON, POLICY, moved=True)
+    assert after == Consequences()
+
+
+@pytest.mark.parametrize("job", [ONE_SHOT, RECURRING])
+def test_a_job_that_is_switched_off_already_is_neither_retried_nor_switched_off(job: Job) -> None:
+    off = replace(job, enabled=False)
+    after = consequences(off, FAILED, "timeout", failed_before(9), NOON, POLICY)
+    assert after == Consequences(columns={"retry_at": None})
+
+
 @pytest.mark.parametrize("run", [OK, FAILED])
 def test_a_job_that_has_had_all_its_runs_is_over(run: Run) -> None:
     job = replace(RECURRING, policies=Policies(max_runs=3))
