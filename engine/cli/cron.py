@@ -15,6 +15,7 @@ from engine.cli import (
     cron_audit,
     cron_config,
     cron_control,
+    cron_doctor,
     cron_explain,
     cron_flags,
     cron_import,
@@ -187,6 +188,7 @@ for _command in (
     cron_explain.command,
     cron_timeline.command,
     cron_audit.command,
+    cron_doctor.command,
     simulate.command,
 ):
     group.add_command(_command)
