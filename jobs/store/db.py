@@ -142,9 +142,10 @@ class Database:
 
 
 class _Direct(sa.Connection):
-    """Asks SQLite itself what is in SQLite's own words: a simulated week asks thousands of times.
+    """Asks SQLite itself what is in SQLite's own words.
 
     Two thirds of such a question are otherwise spent on describing columns nobody looks up.
+    Kept for good by whoever has one, it is not fetched from the pool for each transaction.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -234,11 +235,12 @@ class _Threads:
         self._writing = writing
         self._reading = reading
         self._readers = ThreadPoolExecutor(READERS, "store-read")
+        self._idle: queue.SimpleQueue[_Direct] = queue.SimpleQueue()  # between two readings
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         if writing is not None:
             self._writer = threading.Thread(
-                target=self._write_on, args=(writing,), name="store-write", daemon=True
+                target=self._write_on, args=(_Direct(writing),), name="store-write", daemon=True
             )
             self._writer.start()
 
@@ -257,8 +259,20 @@ class _Threads:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     def _read(self, work: Work[T]) -> T:
-        with _faults(self._path), self._reading.connect() as tx:
-            return work(tx)
+        with _faults(self._path):
+            tx = self._reader()
+            try:
+                with tx.begin():  # every question of a work is answered from one moment
+                    return work(tx)
+            finally:
+                self._idle.put(tx)
+
+    def _reader(self) -> _Direct:
+        """Take a connection nobody reads from; there are never more than threads that read."""
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return _Direct(self._reading)
 
     async def close(self) -> None:
         self._orders.put(None)
@@ -268,17 +282,20 @@ class _Threads:
         if self._writer is not None:
             self._writer.join()
         self._readers.shutdown()
+        while not self._idle.empty():
+            self._idle.get_nowait().close()
         self._reading.dispose()
         if self._writing is not None:
             self._writing.dispose()  # last: it folds the write-ahead log into the file
 
-    def _write_on(self, engine: sa.Engine) -> None:
+    def _write_on(self, tx: _Direct) -> None:
         """The writer thread: one group after another until told to stop."""
         stopping = False
         while not stopping:
             group, stopping = self._next_group()
             if group:
-                self._commit(engine, group)
+                self._commit(tx, group)
+        tx.close()
 
     def _next_group(self) -> tuple[list[_Order], bool]:
         """Wait for work, then take what else has arrived; whether it was the last."""
@@ -295,9 +312,9 @@ class _Threads:
                 return group, False
         return group, True
 
-    def _commit(self, engine: sa.Engine, group: list[_Order]) -> None:
+    def _commit(self, tx: _Direct, group: list[_Order]) -> None:
         try:
-            with _faults(self._path), engine.begin() as tx:
+            with _faults(self._path), tx.begin():
                 results = [order.work(tx) for order in group]
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
             if len(group) == 1:
@@ -305,8 +322,8 @@ class _Threads:
                 return
             # One of them is to blame. Halving finds it in few commits; the others go through.
             half = len(group) // 2
-            self._commit(engine, group[:half])
-            self._commit(engine, group[half:])
+            self._commit(tx, group[:half])
+            self._commit(tx, group[half:])
             return
         for order, result in zip(group, results, strict=True):
             order.answer.set_result(result)

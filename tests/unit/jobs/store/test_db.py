@@ -25,7 +25,7 @@ from jobs.model import AgentTurn, Job
 from jobs.schedule import Every
 from jobs.store import jobs, runs
 from jobs.store.base import Claim
-from jobs.store.db import Database, Tx
+from jobs.store.db import READERS, Database, Tx
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -146,6 +146,36 @@ async def test_a_reader_does_not_wait_for_an_open_write(db: Database) -> None:
     hold.go.set()
     await first
     assert await db.read(names) == ["before", "held"]
+
+
+async def test_all_questions_of_one_reading_are_answered_from_one_moment(db: Database) -> None:
+    await db.write(lambda tx: put(tx, "before"))
+    asked, go = threading.Event(), threading.Event()
+
+    def twice(tx: Tx) -> tuple[list[str], list[str]]:
+        first = names(tx)
+        asked.set()
+        go.wait(5)
+        return first, names(tx)
+
+    reading = asyncio.create_task(db.read(twice))
+    await asyncio.to_thread(asked.wait, 5)
+    await db.write(lambda tx: put(tx, "meanwhile"))
+    go.set()
+    assert await reading == (["before"], ["before"])
+    assert await db.read(names) == ["before", "meanwhile"]
+
+
+async def test_a_reading_that_fails_harms_no_later_one(db: Database) -> None:
+    def fail(tx: Tx) -> None:
+        names(tx)
+        raise RuntimeError("a bug of the caller")
+
+    for _ in range(READERS + 1):
+        with pytest.raises(RuntimeError):
+            await db.read(fail)
+    await db.write(lambda tx: put(tx, "after"))
+    assert await db.read(names) == ["after"]
 
 
 async def test_a_cancelled_caller_leaves_the_work_whole_or_undone(db: Database) -> None:
