@@ -120,8 +120,23 @@ _READ: Final = json.JSONDecoder().raw_decode
 
 def revision(job: Job) -> str:
     """Return the hash of a definition: the same words in any order give the same revision."""
-    definition = {k: v for k, v in job_to_json(job).items() if k not in _NOT_DEFINITION}
-    text = json.dumps(definition, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _revision(job_to_json(job))
+
+
+def written(job: Job) -> tuple[str, str]:
+    """Return a definition as the store keeps it, and its revision."""
+    data = job_to_json(job)
+    return _ROW(data), _revision(data)
+
+
+_ROW: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_SORTED: Final = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), sort_keys=True
+).encode  # `json.dumps` makes an encoder for every call that is not plain
+
+
+def _revision(data: Mapping[str, Any]) -> str:
+    text = _SORTED({k: v for k, v in data.items() if k not in _NOT_DEFINITION})
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

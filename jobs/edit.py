@@ -119,7 +119,7 @@ def patch(job: Job, changes: Mapping[str, Any], rules: Rules) -> Job:
     if not policies.KEYS.isdisjoint(given) or {"schedule", "payload"} & given.keys():
         asked = _policies(given, made.policies, made.schedule, made.payload, rules)
         made = replace(made, policies=asked)
-    made = replace(_relabelled(made, given), updated_at=whole_ms(rules.now))
+    made = _relabelled(made, given, rules.now)
     if _names(made) == _names(job):
         # What was accepted once does not keep a job from being renamed or switched off.
         rules = replace(rules, channels=None, faults=None)
@@ -401,7 +401,7 @@ def _redelivered(job: Job, given: Mapping[str, Any]) -> Job:
     )
 
 
-def _relabelled(job: Job, given: Mapping[str, Any]) -> Job:
+def _relabelled(job: Job, given: Mapping[str, Any], now: datetime) -> Job:
     extra = {**job.extra, **{key: given[key] for key in EXTRA if key in given}}
     return replace(
         job,
@@ -415,6 +415,7 @@ def _relabelled(job: Job, given: Mapping[str, Any]) -> Job:
             given.get("deleteAfterRun"), "deleteAfterRun", default=job.delete_after_run
         ),
         extra={key: value for key, value in extra.items() if value is not None},
+        updated_at=whole_ms(now),
     )
 
 

@@ -199,7 +199,9 @@ class Control:
             job = replace(stored.job, source=Source.RUNTIME, updated_at=now)
             coming = stored.state.next_run_at
             writing.note(tx, now, by, "cron.adopt", stored)
-            return job_rows.update(tx, job, next_run_at=coming, now=now, orphaned_at=None)
+            return job_rows.update(
+                tx, job, next_run_at=coming, now=now, current=stored, orphaned_at=None
+            )
 
         stored = await self._database.write(work)
         self._bus.publish("cron", {"action": "updated", "jobId": stored.job.id})

@@ -156,14 +156,10 @@ class Scheduling:
             job = writing.converged(current.job, wish, params)
             return writing.changed(tx, current, job, now=now, by=by, calendars=calendars)
 
-        stored, action = await self._change(work)
+        told, action = await self._change(work)
         if key is None:
-            return self._wire(stored)
-        return {
-            "created": action == "added",
-            "updated": action == "updated",
-            "job": self._wire(stored),
-        }
+            return told
+        return {"created": action == "added", "updated": action == "updated", "job": told}
 
     async def update(
         self,
@@ -193,8 +189,8 @@ class Scheduling:
                 tx, current, job, now=now, by=by, calendars=calendars, again=again
             )
 
-        stored, _ = await self._change(work)
-        return self._wire(stored)
+        told, _ = await self._change(work)
+        return told
 
     async def remove(self, ref: str, *, by: str, force: bool = False) -> dict[str, Any]:
         """`cron.remove`: the job goes, its runs stay on record.
@@ -341,18 +337,19 @@ class Scheduling:
 
     async def _change(
         self, work: Callable[[Tx], tuple[StoredJob, str | None]]
-    ) -> tuple[StoredJob, str | None]:
-        """Write, then tell: one event of what changed, and the timer."""
+    ) -> tuple[dict[str, Any], str | None]:
+        """Write, then tell: one event of what changed, and the timer; returns the job as told."""
         stored, action = await self._database.write(work)
+        wire = self._wire(stored)
         if action is not None:
-            self._tell(stored, action)
+            self._tell(stored, action, dict(wire))
             self._poke()
-        return stored, action
+        return wire, action
 
-    def _tell(self, stored: StoredJob, action: str) -> None:
+    def _tell(self, stored: StoredJob, action: str, wire: dict[str, Any] | None = None) -> None:
         payload: dict[str, Any] = {"action": action, "jobId": stored.job.id}
         if action != "removed":
-            payload["job"] = self._wire(stored)
+            payload["job"] = wire or self._wire(stored)
             if stored.job.enabled and stored.state.next_run_at is not None:
                 payload["nextRunAtMs"] = ms(stored.state.next_run_at)
         self._bus.publish("cron", payload)

@@ -57,7 +57,8 @@ def sync(tx: Tx, current: StoredJob | None, beat: Job, now: datetime) -> bool:
         return False
     anew = job.schedule != current.job.schedule or (job.enabled and not current.job.enabled)
     state: dict[str, Any] = {"schedule_activated_at": now} if anew else {}
-    job_rows.update(tx, job, next_run_at=next_run(current, job, now), now=now, **state)
+    coming = next_run(current, job, now)
+    job_rows.update(tx, job, next_run_at=coming, now=now, current=current, **state)
     return True
 
 
@@ -206,6 +207,7 @@ def changed(
         replace(job, created_at=current.job.created_at, updated_at=now),
         next_run_at=next_run(current, job, now),
         now=now,
+        current=current,
         **state,
     )
     note(tx, now, by, "cron.update", stored, previous=current.revision)

@@ -155,7 +155,12 @@ class _Direct(sa.Connection):
     def exec_driver_sql(  # type: ignore[override]  # the answer is the part stores use
         self, statement: str, parameters: Any = None, **_options: Any
     ) -> _Answer:
-        """Run one statement, once or for each of a list of parameters."""
+        """Run one statement, once or for each of a list of parameters.
+
+        One that may change something never does so outside a transaction.
+        """
+        if not (self.in_transaction() or statement.startswith("SELECT")):
+            self.begin()
         ask = self.raw.executemany if isinstance(parameters, list) else self.raw.execute
         try:
             return _Answer(ask(statement, () if parameters is None else parameters))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -55,6 +54,19 @@ _INSTANTS: Final = (
     "orphaned_at",
     "watch_at",
 )
+_DEFINED: Final = (
+    "kind",
+    "name",
+    "declaration_key",
+    "agent_id",
+    "source",
+    "definition",
+    "revision",
+    "enabled",
+    "created_at",
+)
+_ADDED: Final = (*_DEFINED, "next_run_at", "updated_at", "schedule_activated_at", "id")
+_INSERT: Final = f"INSERT INTO jobs ({', '.join(_ADDED)}) VALUES ({', '.join('?' for _ in _ADDED)})"
 _NAMESAKES: Final = 5  # shown of those that have one name
 _SETTABLE: Final = frozenset({*_STATE, "enabled"})
 _WAITING: Final = (
@@ -79,17 +91,10 @@ _LATER: Final = f"{_NEXT} AND next_run_at > ?"
 
 def insert(tx: Tx, job: Job, *, next_run_at: datetime | None, now: datetime) -> StoredJob:
     """Store a new job. Raises `Conflict` if its id or declaration key is taken."""
-    revision = codec.revision(job)
+    definition, revision = codec.written(job)
+    values = _columns(job, definition, revision)
     try:
-        tx.execute(
-            sa.text(
-                "INSERT INTO jobs (id, kind, name, declaration_key, agent_id, source, definition,"
-                " revision, enabled, next_run_at, schedule_activated_at, created_at, updated_at)"
-                " VALUES (:id, :kind, :name, :declaration_key, :agent_id, :source, :definition,"
-                " :revision, :enabled, :next_run_at, :now, :created_at, :updated_at)"
-            ),
-            {**_definition(job, revision), "next_run_at": ms(next_run_at), "now": ms(now)},
-        )
+        tx.exec_driver_sql(_INSERT, (*values, ms(next_run_at), ms(job.updated_at), ms(now), job.id))
     except sa.exc.IntegrityError as error:
         raise Conflict(
             f"job {job.id} was not added",
@@ -143,39 +148,33 @@ def update(
     *,
     next_run_at: datetime | None,
     now: datetime,
+    current: StoredJob | None = None,
     expected_revision: str | None = None,
     **state: Any,
 ) -> StoredJob:
     """Replace a job's definition; its state stays, but for what is named.
 
-    Raises `Conflict` if it changed since ``expected_revision``, `JobNotFound` if it is gone.
+    ``current`` is the job as this transaction has read it already. Raises `Conflict` if it
+    changed since ``expected_revision``, `JobNotFound` if it is gone.
     """
-    current = get(tx, job.id)
-    if current is None:
-        raise JobNotFound(f"cron job not found: {job.id}", fix="engine cron list --all")
-    if expected_revision is not None and expected_revision != current.revision:
+    current = current or get(tx, job.id)
+    if current is not None and expected_revision not in (None, current.revision):
         raise Conflict(
             f"job {job.id} was not changed",
             why="it changed since it was read",
             fix=f"read it again: engine cron get {job.id}",
             currentRevision=current.revision,
         )
-    revision = codec.revision(job)
-    tx.execute(
-        sa.text(
-            "UPDATE jobs SET kind = :kind, name = :name, declaration_key = :declaration_key,"
-            " agent_id = :agent_id, source = :source, definition = :definition,"
-            " revision = :revision, enabled = :enabled, next_run_at = :next_run_at,"
-            " created_at = :created_at, updated_at = :now WHERE id = :id"
-        ),
-        {**_definition(job, revision), "next_run_at": ms(next_run_at), "now": ms(now)},
-    )
-    if state:
-        set_state(tx, job.id, **state)
-        return find(tx, job.id)
+    definition, revision = codec.written(job)
+    names = (*_DEFINED, "next_run_at", "updated_at", *_settable(state))
+    values = (*_columns(job, definition, revision), ms(next_run_at), ms(now))
+    statement = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?"
+    changes = (*values, *map(_plain, state.values()), job.id)
+    if current is None or tx.exec_driver_sql(statement, changes).rowcount == 0:
+        raise JobNotFound(f"cron job not found: {job.id}", fix="engine cron list --all")
     return StoredJob(
         job=replace(job, updated_at=now),
-        state=replace(current.state, next_run_at=next_run_at),
+        state=replace(current.state, next_run_at=next_run_at, **_as_read(state)),
         revision=revision,
     )
 
@@ -210,7 +209,8 @@ def switch_off(tx: Tx, job_id: str, now: datetime) -> None:
     """Disable a job because of what happened to it; its definition says so from now on."""
     stored = get(tx, job_id)
     if stored is not None:
-        update(tx, replace(stored.job, enabled=False), next_run_at=None, now=now)
+        off = replace(stored.job, enabled=False)
+        update(tx, off, next_run_at=None, now=now, current=stored)
 
 
 def revisions(tx: Tx, query: JobQuery) -> list[tuple[str, str]]:
@@ -232,9 +232,7 @@ def set_states(tx: Tx, changes: Sequence[tuple[str, Mapping[str, Any]]]) -> None
         values = (*(_plain(value) for value in columns.values()), job_id)
         alike.setdefault(tuple(columns), []).append(values)
     for names, rows in alike.items():
-        if unknown := set(names) - _SETTABLE:
-            raise AssertionError(f"not state of a job: {', '.join(sorted(unknown))}")
-        if names:
+        if _settable(names):
             assigned = ", ".join(f"{name} = ?" for name in names)
             tx.exec_driver_sql(f"UPDATE jobs SET {assigned} WHERE id = ?", rows)
 
@@ -352,19 +350,33 @@ def _where(query: JobQuery) -> tuple[str, dict[str, Any]]:
     return " AND ".join(where), values
 
 
-def _definition(job: Job, revision: str) -> dict[str, Any]:
+def _columns(job: Job, definition: str, revision: str) -> tuple[Any, ...]:
+    """Return what a definition says, for the columns of `_DEFINED`."""
+    return (
+        "heartbeat" if isinstance(job.payload, HeartbeatBeat) else "cron",
+        job.name,
+        job.declaration_key,
+        job.agent_id,
+        job.source.value,
+        definition,
+        revision,
+        int(job.enabled),
+        ms(job.created_at),
+    )
+
+
+def _settable(names: Iterable[str]) -> tuple[str, ...]:
+    found = tuple(names)
+    if unknown := set(found) - _SETTABLE:
+        raise AssertionError(f"not state of a job: {', '.join(sorted(unknown))}")
+    return found
+
+
+def _as_read(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return state columns as reading them back would give them."""
     return {
-        "id": job.id,
-        "kind": "heartbeat" if isinstance(job.payload, HeartbeatBeat) else "cron",
-        "name": job.name,
-        "declaration_key": job.declaration_key,
-        "agent_id": job.agent_id,
-        "source": job.source.value,
-        "definition": json.dumps(codec.job_to_json(job), ensure_ascii=False, separators=(",", ":")),
-        "revision": revision,
-        "enabled": int(job.enabled),
-        "created_at": ms(job.created_at),
-        "updated_at": ms(job.updated_at),
+        name: instant(ms(value)) if isinstance(value, datetime) else value
+        for name, value in state.items()
     }
 
 
@@ -383,9 +395,9 @@ def _stored(row: Sequence[Any]) -> StoredJob:
     try:
         job = codec.job_from_text(row[1])
         # What changes without a new definition stands in columns of its own.
-        job = replace(
-            job, enabled=bool(row[3]), created_at=instant(row[4]), updated_at=instant(row[5])
-        )
+        enabled, created_at, updated_at = bool(row[3]), instant(row[4]), instant(row[5])
+        if (job.enabled, job.created_at, job.updated_at) != (enabled, created_at, updated_at):
+            job = replace(job, enabled=enabled, created_at=created_at, updated_at=updated_at)
         return StoredJob(job=job, state=_state(row[_FIXED:]), revision=row[2])
     except (EngineError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         why = error.why if isinstance(error, InvalidJob) else str(error)
