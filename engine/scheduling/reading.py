@@ -56,7 +56,7 @@ def listing(tx: Tx, params: Mapping[str, Any], default_agent: str) -> dict[str, 
     answer = pages.page("jobs", jobs, total=found.total, offset=query.offset, limit=_limit(params))
     if found.unreadable:
         answer["unreadable"] = list(found.unreadable)
-    answer["snapshotRevision"] = pages.snapshot(job_rows.revisions(tx, query))
+    answer["snapshotRevision"] = found.snapshot
     if params.get("includeDeliveryPreviews"):
         answer["deliveryPreviews"] = {
             stored.job.id: pages.delivery_preview(stored.job.delivery) for stored in found.jobs
@@ -104,7 +104,7 @@ def counts(tx: Tx, now: datetime) -> dict[str, Any]:
         if kind == "cron":
             by_status[status] = by_status.get(status, 0) + count
     return {
-        "jobs": job_rows.select(tx, JobQuery(enabled=None, limit=0)).total,
+        "jobs": job_rows.count(tx, JobQuery(enabled=None)),
         "nextWakeAtMs": ms(job_rows.next_due(tx)),  # of beats too
         "nextRunAtMs": ms(job_rows.next_run(tx)),
         "running": by_status.get(RunStatus.RUNNING, 0),

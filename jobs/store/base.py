@@ -73,6 +73,7 @@ class JobPage:
     jobs: tuple[StoredJob, ...]
     total: int
     unreadable: tuple[str, ...] = ()  # ids of rows whose definition cannot be understood
+    snapshot: str = ""  # of a page: changes with the ids and revisions the query matches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -67,6 +68,10 @@ _DEFINED: Final = (
 )
 _ADDED: Final = (*_DEFINED, "next_run_at", "updated_at", "schedule_activated_at", "id")
 _INSERT: Final = f"INSERT INTO jobs ({', '.join(_ADDED)}) VALUES ({', '.join('?' for _ in _ADDED)})"
+_STRUNG: Final = {  # SQLite takes them in the order in which they come
+    "sqlite": "group_concat(mark)",
+    "postgresql": "string_agg(mark, ',' ORDER BY seq)",
+}
 _NAMESAKES: Final = 5  # shown of those that have one name
 _SETTABLE: Final = frozenset({*_STATE, "enabled"})
 _WAITING: Final = (
@@ -185,24 +190,51 @@ def delete(tx: Tx, job_id: str) -> bool:
 
 
 def select(tx: Tx, query: JobQuery) -> JobPage:
-    """Return one page of jobs; rows that cannot be read harm no other and are named."""
+    """Return the jobs a query matches, or a page of them, with their number.
+
+    Rows that cannot be read harm no other and are named.
+    """
     where, values = _where(query)
     order = {"next_run_at": "next_run_at IS NULL, next_run_at", "updated_at": "updated_at"}.get(
         query.sort, "name"
     )
-    way = " DESC" if query.descending else ""
-    total = tx.execute(sa.text(f"SELECT count(*) FROM jobs WHERE {where}"), values).scalar_one()
-    sql = f"SELECT {_READ} FROM jobs WHERE {where} ORDER BY {order}{way}, seq"
+    order += f"{' DESC' if query.descending else ''}, seq"
+    total, snapshot = None, ""
     if query.limit is not None:
-        sql += " LIMIT :limit OFFSET :offset"
-        values |= {"limit": query.limit, "offset": query.offset}
+        total, snapshot = _inventory(tx, where, values)
+        # Whole rows are fetched for the page alone: sorting them all costs more than reading.
+        where = f"seq IN (SELECT seq FROM jobs WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?)"
+        values = (*values, query.limit, query.offset)
+    rows = tx.exec_driver_sql(f"SELECT {_READ} FROM jobs WHERE {where} ORDER BY {order}", values)
     found, unreadable = [], []
-    for row in tx.execute(sa.text(sql), values):
+    for row in rows:
         try:
             found.append(_stored(row))
         except InvalidJob:
             unreadable.append(row[0])
-    return JobPage(tuple(found), total, tuple(unreadable))
+    if total is None:
+        total = len(found) + len(unreadable)
+    return JobPage(tuple(found), total, tuple(unreadable), snapshot)
+
+
+def count(tx: Tx, query: JobQuery) -> int:
+    """Return how many jobs a query matches, whatever its page."""
+    where, values = _where(query)
+    found: int = tx.exec_driver_sql(f"SELECT count(*) FROM jobs WHERE {where}", values).scalar_one()
+    return found
+
+
+def _inventory(tx: Tx, where: str, values: tuple[Any, ...]) -> tuple[int, str]:
+    """Return how many jobs match, and a mark of which and in which revision (protocol.md §12).
+
+    The database strings them together: ten thousand rows cost half of what fetching them does.
+    """
+    total, marks = tx.exec_driver_sql(
+        f"SELECT count(*), {_STRUNG[tx.dialect.name]} FROM (SELECT seq, id || ' ' || revision"
+        f" AS mark FROM jobs WHERE {where} ORDER BY seq) AS matched",
+        values,
+    ).first() or (0, None)
+    return total, hashlib.sha256((marks or "").encode()).hexdigest()[:32]
 
 
 def switch_off(tx: Tx, job_id: str, now: datetime) -> None:
@@ -324,30 +356,29 @@ def quarantined(tx: Tx) -> list[tuple[str, str]]:
     return [(row[0], row[1].removeprefix("quarantined: ")) for row in rows]
 
 
-def _where(query: JobQuery) -> tuple[str, dict[str, Any]]:
-    kinds = {f"kind{n}": kind for n, kind in enumerate(query.kinds)}
-    where = [f"kind IN ({', '.join(f':{name}' for name in kinds)})"]
-    values: dict[str, Any] = dict(kinds)
+def _where(query: JobQuery) -> tuple[str, tuple[Any, ...]]:
+    where = [f"kind IN ({', '.join('?' for _ in query.kinds)})"]
+    values: list[Any] = list(query.kinds)
     if query.enabled is not None:
-        where.append("enabled = :enabled")
-        values["enabled"] = int(query.enabled)
+        where.append("enabled = ?")
+        values.append(int(query.enabled))
     if query.agent_id is not None:
-        where.append("coalesce(agent_id, :default_agent) = :agent_id")
-        values |= {"agent_id": query.agent_id, "default_agent": query.default_agent}
+        where.append("coalesce(agent_id, ?) = ?")
+        values += [query.default_agent, query.agent_id]
     if query.source is not None:
-        where.append("source = :source")
-        values["source"] = query.source
+        where.append("source = ?")
+        values.append(query.source)
     if query.schedule_kind is not None:
         # The codec writes a schedule's kind first.
-        where.append("definition LIKE :schedule")
-        values["schedule"] = f'%"schedule":{{"kind":"{query.schedule_kind}"%'
+        where.append("definition LIKE ?")
+        values.append(f'%"schedule":{{"kind":"{query.schedule_kind}"%')
     if query.last_status is not None:
-        where.append("coalesce(last_status, 'unknown') = :last_status")
-        values["last_status"] = query.last_status
+        where.append("coalesce(last_status, 'unknown') = ?")
+        values.append(query.last_status)
     if query.text:
-        where.append("(lower(name) LIKE :text ESCAPE '!' OR lower(id) LIKE :text ESCAPE '!')")
-        values["text"] = containing(query.text)
-    return " AND ".join(where), values
+        where.append("(lower(name) LIKE ? ESCAPE '!' OR lower(id) LIKE ? ESCAPE '!')")
+        values += 2 * [containing(query.text)]
+    return " AND ".join(where), tuple(values)
 
 
 def _columns(job: Job, definition: str, revision: str) -> tuple[Any, ...]:

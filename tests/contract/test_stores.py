@@ -18,7 +18,7 @@ from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
 from jobs.model import AgentTurn, HeartbeatBeat, Job, StoredJob
 from jobs.schedule import Every
 from jobs.store import jobs, runs
-from jobs.store.base import Claim, Finish, JobQuery, RunPage, RunQuery
+from jobs.store.base import Claim, Finish, JobPage, JobQuery, RunPage, RunQuery
 from jobs.store.db import Database, Tx
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -215,8 +215,6 @@ async def test_a_job_switched_off_for_good_has_no_next_run_and_a_new_revision(
     await store.write(lambda tx: jobs.switch_off(tx, "nobody", NOON))
     found = await stored(store)
     assert (found.job.enabled, found.state.next_run_at) == (False, None)
-    listed = await store.read(lambda tx: jobs.revisions(tx, JobQuery(enabled=None, limit=0)))
-    assert listed == [("brief", found.revision)]
     assert found.revision != before
 
 
@@ -239,9 +237,12 @@ async def test_state_comes_back_as_it_was_set(store: Database) -> None:
     assert found.last_reason is SkipReason.PAUSED
 
 
+async def listed(store: Database, **query: Any) -> JobPage:
+    return await store.read(lambda tx: jobs.select(tx, JobQuery(**query)))
+
+
 async def select(store: Database, **query: Any) -> list[str]:
-    found = await store.read(lambda tx: jobs.select(tx, JobQuery(**query)))
-    return [one.job.id for one in found.jobs]
+    return [one.job.id for one in (await listed(store, **query)).jobs]
 
 
 async def test_a_list_shows_enabled_cron_jobs_by_their_next_run(store: Database) -> None:
@@ -268,6 +269,41 @@ async def test_pages_of_a_list_meet_without_a_gap(store: Database) -> None:
     await put(store, *(job(f"j{n}") for n in range(5)))
     pages = [await select(store, limit=2, offset=offset) for offset in (0, 2, 4)]
     assert pages == [["j0", "j1"], ["j2", "j3"], ["j4"]]
+
+
+async def test_every_page_tells_how_many_jobs_there_are_and_bears_the_same_mark(
+    store: Database,
+) -> None:
+    await put(store, *(job(f"j{n}") for n in range(5)), job("off", enabled=False))
+    pages = [await listed(store, limit=2, offset=offset) for offset in (0, 2, 4, 6)]
+    assert {found.total for found in pages} == {5}
+    assert len({found.snapshot for found in pages}) == 1
+    assert await store.read(lambda tx: jobs.count(tx, JobQuery(enabled=None))) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "changes"),
+    [
+        (lambda tx: jobs.update(tx, job("a", name="new"), next_run_at=NOON, now=NOON), True),
+        (lambda tx: jobs.insert(tx, job("c"), next_run_at=NOON, now=NOON), True),
+        (lambda tx: jobs.delete(tx, "b"), True),
+        (lambda tx: jobs.set_state(tx, "a", enabled=False), True),  # it is listed no more
+        (lambda tx: jobs.insert(tx, job("c", enabled=False), next_run_at=None, now=NOON), False),
+        (lambda tx: jobs.set_state(tx, "a", next_run_at=NOON + HOUR, run_count=3), False),
+    ],
+    ids=["edited", "added", "removed", "switched off", "another list", "a run"],
+)
+async def test_the_mark_of_a_page_changes_with_the_jobs_it_covers_and_with_no_run(
+    store: Database, change: Any, changes: bool
+) -> None:
+    await put(store, job("a"), job("b"))
+    before = (await listed(store, limit=1)).snapshot
+    await store.write(change)
+    assert ((await listed(store, limit=1)).snapshot != before) is changes
+
+
+async def test_the_mark_of_an_empty_page_is_one_too(store: Database) -> None:
+    assert (await listed(store, limit=1)).snapshot != ""
 
 
 SPOILT = {
