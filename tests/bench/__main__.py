@@ -1,15 +1,13 @@
 """`make bench`: how fast the scheduler is, next to its peers in the same run (design.md §6).
 
-Every figure is taken in a fresh process. Prints a table and writes `results/latest.json`;
-ends with 1 if a goal does not hold.
+Every figure is taken in a fresh process. Prints a table, and what the machine was like, and
+writes both to `results/latest.json`; ends with 1 if a goal does not hold.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from tests.bench import burst, desk, idle, last, scale, slots, steady, year
 from tests.bench.common import Measured, say
+from tests.bench.machine import Machine
 
 ROWS: dict[str, Callable[[], list[Measured]]] = {
     "burst": burst.measure,
@@ -41,23 +40,26 @@ def main() -> int:
     wanted = parser.parse_args().only or [name for name in ROWS if name not in LONG]
     began = time.monotonic()
     rows: list[Measured] = []
+    machine = Machine()
+    machine.look()
     for name in wanted:
         say(f"{name} ...")
         rows += ROWS[name]()
+    machine.look()
     took = time.monotonic() - began
-    show(rows)
-    keep(rows, took)
+    show(rows, machine)
+    keep(rows, machine, took)
     missed = [row for row in rows if row.ok is False]
     print(f"{len(rows) - len(missed)} of {len(rows)} goals hold; {took:.0f} s")
     return 1 if missed else 0
 
 
-def show(rows: list[Measured]) -> None:
-    """Print the table."""
+def show(rows: list[Measured], machine: Machine) -> None:
+    """Print the table, and by what machine its figures are to be read."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("work", "measured", "goal", "peer", "ratio", "ok")
+    table = Table("work", "measured", "goal", "peer", "ratio", "ok", caption=machine.words())
     for row in rows:
         ok = {True: "yes", False: "NO", None: "-"}[row.ok]
         table.add_row(row.work, row.measured, row.goal, row.peer, row.ratio, ok)
@@ -65,32 +67,16 @@ def show(rows: list[Measured]) -> None:
     Console(width=width).print(table)
 
 
-def keep(rows: list[Measured], took: float) -> None:
+def keep(rows: list[Measured], machine: Machine, took: float) -> None:
     """Write the figures for whoever compares runs."""
     RESULTS.mkdir(exist_ok=True)
-    machine = {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "load": [round(one, 2) for one in os.getloadavg()],  # of others too, if it was above 1
-    }
     kept = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(took, 1),
-        "machine": machine,
+        "machine": machine.figures(),
         "rows": [asdict(row) for row in rows],
     }
     (RESULTS / "latest.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-
-
-def processor() -> str:
-    """Return what the machine calls its processor."""
-    told = Path("/proc/cpuinfo")
-    if not told.exists():
-        return platform.processor()
-    lines = told.read_text("utf-8").splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.claiming import LoopSettings
 from engine.clock import Clock
@@ -24,6 +25,8 @@ from jobs.model import AgentTurn, Job
 from jobs.schedule import Schedule
 from jobs.store import jobs as job_rows
 from jobs.store.db import Database, Tx
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +42,22 @@ class Measured:
     ratio: str = ""
     ok: bool | None = None  # None: no goal, for scale only
     figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What some works took, in seconds: on the clock, and of the processor."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    async def by(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do one and note what it took; the other threads of the process count as well."""
+        began, spent = time.perf_counter(), time.process_time()
+        done = await work()
+        self.wall.append(time.perf_counter() - began)
+        self.cpu.append(time.process_time() - spent)
+        return done
 
 
 def say(words: str) -> None:

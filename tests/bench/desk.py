@@ -1,24 +1,29 @@
-"""Changing a job: add, update and remove through the desk, durable, few and many jobs around."""
+"""Changing a job: add, update and remove through the desk, durable, few and many jobs around.
+
+After each change the disk is asked for one durable row without any of us: what a change takes
+beyond that is ours, what it takes of processor time is what another machine would ask too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tests.bench.burst import peer_store
-from tests.bench.common import Measured, percentile, probe, say
+from tests.bench.common import Measured, Took, percentile, probe, say
 from tests.bench.idle import fill
+from tests.bench.machine import BareCommits
 
 FEW, MANY = 1000, 100_000
-CHANGES = 500
+CHANGES = 1000
+WARM = 20
 PEER_CHANGES = 200
 WORDS = ("add", "update", "remove")
 
@@ -31,48 +36,51 @@ def measure() -> list[Measured]:
     many = probe("desk", "ours", MANY)
     say(f"APScheduler, a job among {FEW:,}")
     peers = {kind: probe("desk", kind, FEW) for kind in ("sqlite", "memory")}
-    rows = []
-    for word in WORDS:
-        peer = peers["sqlite"][word]
-        told = f"{peer['p99']:.1f} ms (APScheduler on SQLite, {FEW:,} jobs);"
-        told += f" {peers['memory'][word]['p99']:.2f} ms in memory"
-        rows.append(
-            Measured(
-                work=f"{word} a job among {MANY:,}: p99",
-                measured=f"{many[word]['p99']:.2f} ms (among {FEW:,}: {few[word]['p99']:.2f} ms)",
-                goal="< 2 ms, flat",
-                peer=told,
-                ratio=f"{peer['p99'] / many[word]['p99']:.1f} x",
-                ok=many[word]["p99"] < 2 and many[word]["p50"] < 1.5 * few[word]["p50"],
-                figures={
-                    "p99_ms": many[word]["p99"],
-                    "p50_ms": many[word]["p50"],
-                    "few_p99_ms": few[word]["p99"],
-                    "few_p50_ms": few[word]["p50"],
-                    "sync_p99_ms": many["sync"]["p99"],
-                    "apscheduler_p99_ms": peer["p99"],
-                    "apscheduler_p50_ms": peer["p50"],
-                    "apscheduler_memory_p99_ms": peers["memory"][word]["p99"],
-                },
-            )
-        )
-    return rows
+    return [_row(word, few, many, peers) for word in WORDS]
 
 
-Took = dict[str, list[float]]
+Summary = dict[str, dict[str, float]]
 
 
-def _summed(took: Took) -> dict[str, dict[str, float]]:
-    return {
-        word: {"p50": 1000 * percentile(all_of, 0.5), "p99": 1000 * percentile(all_of, 0.99)}
-        for word, all_of in took.items()
-    }
+def _row(word: str, few: Summary, many: Summary, peers: dict[str, Summary]) -> Measured:
+    ours, before, peer = many[word], few[word], peers["sqlite"][word]
+    memory, bare = peers["memory"][word], many["bare"]
+    told = f"{peer['p99']:.1f} ms (APScheduler on SQLite, {FEW:,} jobs);"
+    told += f" {memory['p99']:.2f} ms in memory"
+    parts = f"CPU {ours['cpu_p99']:.2f} ms; a bare commit {bare['p99']:.2f} ms"
+    return Measured(
+        work=f"{word} a job among {MANY:,}: p99",
+        measured=f"{ours['p99']:.2f} ms (among {FEW:,}: {before['p99']:.2f} ms; {parts})",
+        goal="< 2 ms, flat",
+        peer=told,
+        ratio=f"{peer['p99'] / ours['p99']:.1f} x",
+        ok=ours["p99"] < 2 and ours["p50"] < 1.5 * before["p50"],
+        figures={
+            "p99_ms": ours["p99"],
+            "p50_ms": ours["p50"],
+            "cpu_p99_ms": ours["cpu_p99"],
+            "cpu_p50_ms": ours["cpu_p50"],
+            "few_p99_ms": before["p99"],
+            "few_p50_ms": before["p50"],
+            "bare_commit_p99_ms": bare["p99"],
+            "bare_commit_p50_ms": bare["p50"],
+            "apscheduler_p99_ms": peer["p99"],
+            "apscheduler_p50_ms": peer["p50"],
+            "apscheduler_memory_p99_ms": memory["p99"],
+        },
+    )
+
+
+def _summed(took: Sequence[float], prefix: str = "") -> dict[str, float]:
+    """Return milliseconds."""
+    shares = (("p50", 0.5), ("p99", 0.99))
+    return {f"{prefix}{name}": 1000 * percentile(took, share) for name, share in shares}
 
 
 # -- ours ------------------------------------------------------------------------------------
 
 
-async def ours(folder: Path, count: int) -> dict[str, dict[str, float]]:
+async def ours(folder: Path, count: int) -> Summary:
     """Add, change and remove jobs, one after the other; each answer follows its commit."""
     from engine.clock import SystemClock
     from engine.events import Bus
@@ -101,45 +109,28 @@ async def ours(folder: Path, count: int) -> dict[str, dict[str, float]]:
         poke=lambda: None,
         boot_id="bench",
     )
-    took: Took = {word: [] for word in WORDS}
-    for number in range(CHANGES + 20):
-        await _one(desk, number, took if number >= 20 else {word: [] for word in WORDS})
+    took, warm = ({word: Took() for word in WORDS} for _ in range(2))
+    with BareCommits(folder) as bare:
+        for number in range(WARM + CHANGES):
+            await _one(desk, number, took if number >= WARM else warm, bare)
     await database.close()
-    return {**_summed(took), **_summed({"sync": synced(folder)})}
+    summed = {word: {**_summed(one.wall), **_summed(one.cpu, "cpu_")} for word, one in took.items()}
+    return {**summed, "bare": _summed(bare.took)}
 
 
-async def _one(desk: Any, number: int, took: Took) -> None:
+async def _one(desk: Any, number: int, took: dict[str, Took], bare: BareCommits) -> None:
     wish = {
         "name": f"Weekly {number}",
         "schedule": {"kind": "cron", "expr": f"{number % 60} {number % 24} * * 1-5"},
         "payload": {"kind": "agentTurn", "message": "Summarise what happened this week."},
     }
-    made = await _timed(lambda: desk.add(wish, by="bench"), took["add"])
+    made = await took["add"].by(lambda: desk.add(wish, by="bench"))
+    bare.one()
     patch = {"schedule": {"kind": "cron", "expr": f"{number % 60} 7 * * *"}}
-    await _timed(lambda: desk.update(made["id"], patch, by="bench"), took["update"])
-    await _timed(lambda: desk.remove(made["id"], by="bench"), took["remove"])
-
-
-async def _timed(work: Callable[[], Awaitable[Any]], took: list[float]) -> Any:
-    began = time.perf_counter()
-    done = await work()
-    took.append(time.perf_counter() - began)
-    return done
-
-
-def synced(folder: Path) -> list[float]:
-    """Return what one durable row costs on this disk, without any of us."""
-    took = []
-    with sqlite3.connect(folder / "sync.db", isolation_level=None) as raw:
-        raw.execute("PRAGMA journal_mode=WAL")
-        raw.execute("PRAGMA synchronous=FULL")
-        raw.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, text TEXT)")
-        for number in range(CHANGES):
-            began = time.perf_counter()
-            raw.execute("INSERT INTO rows VALUES (?, ?)", (number, "x" * 600))
-            took.append(time.perf_counter() - began)
-    raw.close()
-    return took
+    await took["update"].by(lambda: desk.update(made["id"], patch, by="bench"))
+    bare.one()
+    await took["remove"].by(lambda: desk.remove(made["id"], by="bench"))
+    bare.one()
 
 
 # -- APScheduler -----------------------------------------------------------------------------
@@ -149,7 +140,7 @@ def _work() -> None:
     """Be the work of APScheduler's jobs."""
 
 
-async def apscheduler(folder: Path, kind: str, count: int) -> dict[str, dict[str, float]]:
+async def apscheduler(folder: Path, kind: str, count: int) -> Summary:
     """Do the same with AsyncIOScheduler."""
     from apscheduler.jobstores.memory import MemoryJobStore
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -162,7 +153,7 @@ async def apscheduler(folder: Path, kind: str, count: int) -> dict[str, dict[str
     for n in range(count):
         trigger = CronTrigger.from_crontab("0 9 * * *", timezone="Europe/Berlin")
         scheduler.add_job(_work, trigger, id=f"job-{n}", next_run_time=later)
-    took: Took = {word: [] for word in WORDS}
+    took: dict[str, list[float]] = {word: [] for word in WORDS}
     for number in range(PEER_CHANGES):
         name, expr = f"weekly-{number}", f"{number % 60} {number % 24} * * 1-5"
         began = time.perf_counter()
@@ -177,10 +168,10 @@ async def apscheduler(folder: Path, kind: str, count: int) -> dict[str, dict[str
         took["update"].append(updated - added)
         took["remove"].append(time.perf_counter() - updated)
     scheduler.shutdown(wait=False)
-    return _summed(took)
+    return {word: _summed(all_of) for word, all_of in took.items()}
 
 
-async def main(which: str, count: int) -> dict[str, dict[str, float]]:
+async def main(which: str, count: int) -> Summary:
     """Take one measurement."""
     with tempfile.TemporaryDirectory() as place:
         if which == "ours":

@@ -23,8 +23,8 @@ def measure() -> list[Measured]:
         asyncio.run(fill(home / "state.db"))
         environ = {**plain_environ(), "ENGINE_STATE_DIR": str(home)}
         command = [sys.executable, "-m", "engine", "heartbeat", "last"]
-        ours = median(command, environ)
-        bare = median([sys.executable, "-c", "pass"], environ)
+        ours = statistics.median(started(command, environ))
+        bare = statistics.median(started([sys.executable, "-c", "pass"], environ))
     return [
         Measured(
             work="engine heartbeat last, whole process",
@@ -63,11 +63,11 @@ async def fill(path: Path) -> None:
     await database.close()
 
 
-def median(command: list[str], environ: dict[str, str]) -> float:
-    """Return milliseconds from start to end, the median of some runs after one to warm up."""
+def started(command: list[str], environ: dict[str, str]) -> list[float]:
+    """Return milliseconds from start to end of some runs, after one to warm up."""
     took = []
     for _ in range(TIMES + 1):
         began = time.perf_counter()
         subprocess.run(command, cwd=ROOT, env=environ, check=True, stdout=subprocess.DEVNULL)
         took.append(1000 * (time.perf_counter() - began))
-    return statistics.median(took[1:])
+    return took[1:]

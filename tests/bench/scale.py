@@ -1,6 +1,7 @@
 """Ten thousand jobs: what reading them, a tick with nothing due and a page of the list cost.
 
-cron.md §23 item 6.
+cron.md §23 item 6. Next to the time on the clock stands that of the processor: it tells our
+work from that of whoever else uses the machine.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
-from tests.bench.common import Measured, percentile, probe, say
+from tests.bench.common import Measured, Took, percentile, probe, say
 from tests.bench.idle import fill
 
 JOBS = 10_000
-TIMES = 60
+TIMES = 200  # fewer have no slowest one in a hundred
+PAGES = 60  # begin there, one after the other
 
 
 def measure() -> list[Measured]:
@@ -36,17 +40,17 @@ def measure() -> list[Measured]:
         ),
         Measured(
             work="  the same: a tick, nothing due",
-            measured=f"{got['tick']:.2f} ms (p99)",
+            measured=f"{got['tick']:.2f} ms (p99; CPU {got['tick_cpu']:.2f} ms)",
             goal="< 5 ms",
             ok=got["tick"] < 5,
-            figures={"tick_p99_ms": got["tick"]},
+            figures={"tick_p99_ms": got["tick"], "tick_cpu_p99_ms": got["tick_cpu"]},
         ),
         Measured(
             work="  the same: a page of the list",
-            measured=f"{got['page']:.1f} ms (p99, 200 jobs)",
+            measured=f"{got['page']:.1f} ms (p99, 200 jobs; CPU {got['page_cpu']:.1f} ms)",
             goal="< 50 ms",
             ok=got["page"] < 50,
-            figures={"page_p99_ms": got["page"]},
+            figures={"page_p99_ms": got["page"], "page_cpu_p99_ms": got["page_cpu"]},
         ),
     ]
 
@@ -68,25 +72,27 @@ async def measured(path: Path) -> dict[str, float]:
 
     began = time.perf_counter()
     database = await Database.open(path)
-    page = await database.read(lambda tx: job_rows.select(tx, JobQuery()))
+    # Counted there: ten thousand jobs let go of would be the first tick's to clear away.
+    count = await database.read(lambda tx: len(job_rows.select(tx, JobQuery()).jobs))
     load = time.perf_counter() - began
-    assert len(page.jobs) == JOBS + 1, len(page.jobs)
-    del page
+    assert count == JOBS + 1, count
     loop = loop_of(database, SystemClock(), Nobody())
-    ticks, pages = [], []
+
+    def asked(number: int) -> Callable[[], Awaitable[Any]]:
+        page = {"limit": 200, "offset": number % PAGES * 150}
+        return lambda: database.read(lambda tx: reading.listing(tx, page, "main"))
+
+    ticks, pages = Took(), Took()
     for number in range(TIMES):
-        began = time.perf_counter()
-        await loop.tick()
-        ticks.append(time.perf_counter() - began)
-        asked = {"limit": 200, "offset": number * 150}
-        began = time.perf_counter()
-        await database.read(lambda tx, asked=asked: reading.listing(tx, asked, "main"))  # type: ignore[misc]  # bound now
-        pages.append(time.perf_counter() - began)
+        await ticks.by(loop.tick)
+        await pages.by(asked(number))
     await database.close()
     return {
         "load": load,
-        "tick": 1000 * percentile(ticks, 0.99),
-        "page": 1000 * percentile(pages, 0.99),
+        "tick": 1000 * percentile(ticks.wall, 0.99),
+        "tick_cpu": 1000 * percentile(ticks.cpu, 0.99),
+        "page": 1000 * percentile(pages.wall, 0.99),
+        "page_cpu": 1000 * percentile(pages.cpu, 0.99),
     }
 
 
