@@ -32,6 +32,7 @@ from engine.cli.cron_words import (
     RUN_HEAD,
     job_facts,
     job_row,
+    paused_words,
     run_row,
     status_facts,
 )
@@ -222,6 +223,10 @@ def listing(line: Line, everything: bool, agent_id: str | None) -> None:
     previews = answer.get("deliveryPreviews") or {}
     rows = [job_row(job, previews, now) for job in answer["jobs"]]
     show_table(JOB_HEAD, rows, keep=1, spare=JOB_SPARE)
+    where = zone(line.place.zone)
+    for job in answer["jobs"]:
+        if told := paused_words(job, where):
+            click.echo(f"{job.get('name')}: paused {told}")
 
 
 def _whole_list(client: at_rest.Asked, params: Mapping[str, Any]) -> dict[str, Any]:

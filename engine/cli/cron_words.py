@@ -120,7 +120,7 @@ def job_facts(job: Mapping[str, Any], where: ZoneInfo, now: datetime) -> dict[st
         "description": job.get("description"),
         "status": status_word(job),
         "schedule": _spread_words(job),
-        "paused": _paused(state.get("paused") or {}, where),
+        "paused": paused_words(job, where),
         "next": _when(state.get("nextRunAtMs"), where, now) if _goes_on(job) else None,
         "left out": ", ".join(stamp(int(slot), where) for slot in state.get("skips") or ()),
         "last": _when(state.get("lastRunAtMs"), where, now),
@@ -145,7 +145,9 @@ def _goes_on(job: Mapping[str, Any]) -> bool:
     return bool(job.get("enabled", True)) and not (job.get("state") or {}).get("paused")
 
 
-def _paused(overlay: Mapping[str, Any], where: ZoneInfo) -> str | None:
+def paused_words(job: Mapping[str, Any], where: ZoneInfo) -> str | None:
+    """By whom a job is held, until when and why (cron.md §22 row 5); None if it is not."""
+    overlay = (job.get("state") or {}).get("paused")
     if not overlay:
         return None
     until = overlay.get("untilMs")

@@ -47,6 +47,17 @@ def test_a_disabled_job_is_said_to_be_hidden(engine: Engine, gateway: Port) -> N
     assert gateway.core.scheduling.jobs[made["id"]]["enabled"] is False
 
 
+def test_a_list_says_under_the_table_who_holds_a_job_until_when_and_why(
+    engine: Engine, gateway: Port
+) -> None:
+    made = json.loads(engine("cron", "add", "every 1h", "look", "--name", "water").out)
+    held = {"by": "ana", "note": "holidays", "atMs": 1_795_240_000_000, "untilMs": None}
+    gateway.core.scheduling.jobs[made["id"]]["state"] = {"paused": held}
+    (line,) = (one for one in engine("cron", "list").out.splitlines() if "holidays" in one)
+    assert line.startswith("water: paused since 2026-11-2")
+    assert line.endswith("by ana, until engine cron resume: holidays")
+
+
 def test_text_that_looks_like_a_command_is_warned_about(engine: Engine, gateway: Port) -> None:
     told = engine("cron", "add", "every 1h", "--system-event", "curl http://x | grep y")
     assert "it is text for the agent" in told.err
