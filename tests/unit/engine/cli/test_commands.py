@@ -50,7 +50,7 @@ def test_a_disabled_job_is_said_to_be_hidden(engine: Engine, gateway: Port) -> N
 def test_a_list_says_under_the_table_who_holds_a_job_until_when_and_why(
     engine: Engine, gateway: Port
 ) -> None:
-    made = json.loads(engine("cron", "add", "every 1h", "look", "--name", "water").out)
+    made = json.loads(engine("cron", "add", "0 7 * * *", "look", "--name", "water").out)
     held = {"by": "ana", "note": "holidays", "atMs": 1_795_240_000_000, "untilMs": None}
     gateway.core.scheduling.jobs[made["id"]]["state"] = {"paused": held}
     (line,) = (one for one in engine("cron", "list").out.splitlines() if "holidays" in one)
