@@ -39,7 +39,7 @@ class CronSnapshot:
     skipped_once: str | None = None  # who asked for this slot to be left out
     excluded: str | None = None  # which calendar excludes the slot's day, and why
     allowed_at: datetime | None = None  # when the slot may run instead (next-allowed)
-    runs: int = 0  # ended ever
+    runs: int = 0  # ever, those that go on included
     runs_today: int = 0
     active_hours: ActiveHours | None = None  # of the agent
     spent: Spent = NOTHING_SPENT
@@ -141,7 +141,7 @@ def _had_its_runs(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
     most = snapshot.policies.max_runs
     if most is None or snapshot.runs < most:
         return None
-    return Skip(SkipReason.MAX_RUNS, f"it has run {snapshot.runs} of {most} times")
+    return Skip(SkipReason.MAX_RUNS, f"it has had {snapshot.runs} of {most} runs")
 
 
 def _had_its_day(snapshot: CronSnapshot, _now: datetime) -> Stop | None:

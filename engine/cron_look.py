@@ -54,7 +54,11 @@ class Look:
         settings = self._settings
         if self._by_all is None and settings.budget is not None:
             self._by_all = _spent(tx, _midnight(settings.zone, self._now))
-        return {job.id: _known(tx, job, settings, self._now) for job in jobs}
+        had = run_rows.ran_ever(tx, [job.id for job in jobs if job.policies.max_runs is not None])
+        return {
+            job.id: replace(_today(tx, job, settings, self._now), runs=had.get(job.id, 0))
+            for job in jobs
+        }
 
 
 def _needs_ledger(job: Job, settings: LoopSettings) -> bool:
@@ -64,11 +68,10 @@ def _needs_ledger(job: Job, settings: LoopSettings) -> bool:
     return any(limit is not None for limit in limits)
 
 
-def _known(tx: Tx, job: Job, settings: LoopSettings, now: datetime) -> Known:
+def _today(tx: Tx, job: Job, settings: LoopSettings, now: datetime) -> Known:
     asked = job.policies
     since = _midnight(zone_of(job, settings), now)
     return Known(
-        runs=0 if asked.max_runs is None else run_rows.ran_ever(tx, job.id),
         runs_today=0
         if asked.max_runs_per_day is None
         else run_rows.ran_since(tx, since, job_id=job.id),

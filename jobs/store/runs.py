@@ -276,12 +276,19 @@ def last_poll(tx: Tx, agent_id: str) -> datetime | None:
     return None if row is None else instant(row[0])
 
 
-def ran_ever(tx: Tx, job_id: str) -> int:
-    """Return how many runs of a job did its work or tried to, however little is kept of them."""
-    row = tx.exec_driver_sql(
-        "SELECT ok_count + error_count FROM jobs WHERE id = ?", (job_id,)
-    ).first()
-    return 0 if row is None else int(row[0])
+def ran_ever(tx: Tx, job_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many runs each job has had, however little is kept of them.
+
+    Those that have not ended are among them. One statement: a run that ends meanwhile counts
+    once.
+    """
+    sql = (
+        "SELECT id, ok_count + error_count + coalesce(going, 0) FROM jobs LEFT JOIN"
+        f" (SELECT job_id, count(*) AS going FROM runs WHERE {_OPEN} GROUP BY job_id) AS open"
+        f" ON open.job_id = jobs.id WHERE id IN ({', '.join('?' * len(job_ids))})"
+    )
+    found = tx.exec_driver_sql(sql, tuple(job_ids)) if job_ids else ()
+    return {row[0]: int(row[1]) for row in found}
 
 
 def ran_since(tx: Tx, since: datetime, *, job_id: str | None = None) -> int:

@@ -828,9 +828,11 @@ async def test_runs_of_a_day_are_counted_and_what_was_passed_over_is_not(store: 
 async def test_runs_of_a_whole_life_are_counted_whatever_is_kept_of_them(store: Database) -> None:
     await put(store, job())
     await claim(store, step())
+    asked = ("brief", "nobody")
+    assert await store.read(lambda tx: runs.ran_ever(tx, asked)) == {"brief": 1}  # it goes on
     await finish(store, ended())
-    assert await store.read(lambda tx: runs.ran_ever(tx, "brief")) == 1
-    assert await store.read(lambda tx: runs.ran_ever(tx, "nobody")) == 0
+    assert await store.read(lambda tx: runs.ran_ever(tx, asked)) == {"brief": 1}
+    assert await store.read(lambda tx: runs.ran_ever(tx, ())) == {}
 
 
 async def test_a_slot_that_has_its_row_keeps_it(store: Database) -> None:

@@ -71,6 +71,23 @@ async def test_a_job_has_no_more_runs_than_it_may(engine_sim: EngineSim) -> None
     assert stored["nextRunAtMs"] is None
 
 
+@pytest.mark.parametrize("overlap", ["skip", "buffer-all", "allow"])
+async def test_runs_that_go_on_are_among_those_a_job_may_have(
+    engine_sim: EngineSim, overlap: str
+) -> None:
+    agent = ScriptedAgent(then="Done.", takes=150 * MINUTE)
+    jobs = {
+        "job": hourly(overlap=overlap, maxRuns=2, timeoutSeconds=0),
+        "other": hourly(overlap=overlap, maxRuns=1, timeoutSeconds=0),
+    }
+    sim = engine_sim(declaring(**jobs), start="2026-06-01 00:30", zone="UTC", agent=agent)
+    report = await sim.advance(12 * HOUR)
+    assert [row.status for row in report.rows if row.status != "skipped"] == ["ok"] * 3
+    assert len(report.runs("job")) == 2
+    told = (await sim.engine.scheduling.list({"includeDisabled": True}))["jobs"]
+    assert [job["nextRunAtMs"] for job in told] == [None, None]
+
+
 async def test_a_job_has_no_more_runs_a_day_than_it_may(engine_sim: EngineSim) -> None:
     job = hourly(tz="Asia/Shanghai", maxRunsPerDay=2)  # whose days begin at 16:00 UTC
     sim = engine_sim(declaring(job=job), start="2026-06-01 14:30", zone="UTC")

@@ -46,7 +46,7 @@ OBSTACLES: list[tuple[dict[str, Any], SkipReason, str]] = [
     (
         {"policies": Policies(max_runs=3), "runs": 3},
         SkipReason.MAX_RUNS,
-        "it has run 3 of 3 times",
+        "it has had 3 of 3 runs",
     ),
     (
         {"policies": Policies(max_runs_per_day=1), "runs_today": 1},
