@@ -10,10 +10,19 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 from engine.active_hours import ActiveHours
-from engine.cron_gates import CHEAPER, START_AT, CronSnapshot, Go, decide
+from engine.cron_gates import (
+    CHEAPER,
+    PLACES,
+    REPLACING,
+    START_AT,
+    CronSnapshot,
+    Go,
+    Place,
+    decide,
+)
 from engine.gates import Defer, Skip
 from jobs import stagger, wallclock
 from jobs.calendar import Calendar, judge, moved
@@ -72,6 +81,12 @@ class Standing(NamedTuple):
     waiting: int = 0  # behind them
     last_end: datetime | None = None  # while it is remembered
 
+    def and_begun(self, run_id: str, place: Place) -> Standing:
+        """Return what goes on once another run is begun."""
+        if self.running and place is not Place.BESIDE:
+            return self._replace(waiting=self.waiting + 1)
+        return self._replace(running=(*self.running, run_id))
+
 
 IDLE: Final = Standing()
 
@@ -118,28 +133,53 @@ def _asked(
     job: Job, row: DueJob, runs: Sequence[Run], one: Pass, known: Known, standing: Standing
 ) -> tuple[Sequence[Run], list[tuple[Run, Go]]]:
     """Ask the gates about each run; one that may not begin is a skip with its reason."""
-    if row.kind == "heartbeat" or _free(job, row, one.settings, standing):
+    if row.kind == "heartbeat" or _free(job, row, len(runs), one.settings, standing):
         return runs, [(run, ALONE) for run in runs]
+    policy = (job.policies.overlap or one.settings.overlap).policy
+    # Where a newer run takes the place of an older one, the newest is asked first.
+    newest_first = policy in REPLACING
     kept: list[Run] = []
     to_run: list[tuple[Run, Go]] = []
-    for run in runs:
+    for run in reversed(runs) if newest_first else runs:
+        if newest_first and to_run:
+            words = f"run {to_run[0][0].id} of a newer slot took its place"
+            kept.append(run.skipped(SkipReason.SUPERSEDED, words, one.now))
+            continue
         before = known.and_granted(len(to_run))
-        match decide(_snapshot(job, row, run.slot, one.settings, before, standing), one.now):
-            case Skip(reason, because):
-                kept.append(run.skipped(reason, because, one.now))
-            case Defer(reason, because, retry_at):
-                kept.append(_deferred(run, reason, because, retry_at or one.now))
-                to_run.append((kept[-1], ALONE))
+        told = decide(_snapshot(job, row, run.slot, one.settings, before, standing), one.now)
+        match told:
+            case Skip() as stop:
+                kept.append(run.skipped(stop.reason, stop.because, one.now))
+                continue
+            case Defer() as stop:
+                kept.append(_deferred(run, stop, one.now))
+                go = Go(place=Place.BEHIND if newest_first else PLACES[policy])
             case Go() as go:
                 kept.append(_with_model(run, go))
-                to_run.append((kept[-1], go))
-    return kept, to_run
+            case _:
+                assert_never(told)
+        to_run.append((kept[-1], go))
+        standing = _with_begun(standing, kept[-1], go)
+    return sorted(kept, key=lambda run: run.slot or one.now), to_run
 
 
-def _free(job: Job, row: DueJob, settings: LoopSettings, standing: Standing) -> bool:
+def _with_begun(standing: Standing, run: Run, go: Go) -> Standing:
+    """Return what goes on of a job once a run of this claim is begun, for the next of the claim.
+
+    With `skip`, whoever asks for every missed slot gets them one after the other: none is in
+    the way of the next, but for one that waits for another day.
+    """
+    if go.place is not Place.ALONE:
+        return standing.and_begun(run.id, go.place)
+    deferred = run.status is RunStatus.DEFERRED
+    return standing._replace(waiting=standing.waiting + 1) if deferred else standing
+
+
+def _free(job: Job, row: DueJob, runs: int, settings: LoopSettings, standing: Standing) -> bool:
     """Whether nothing at all stands in the way of a job; most jobs of most passes."""
     return (
         job.policies is PLAIN
+        and (runs <= 1 or settings.overlap.policy == "skip")
         and settings.cron_enabled
         and row.retry_at is None
         and row.skips is None
@@ -224,15 +264,15 @@ def _jittered(job: Job, run: Run, following: datetime | None) -> Run:
     return replace(run, facts={**run.facts, START_AT: ms(run.slot + late)})
 
 
-def _deferred(run: Run, reason: SkipReason, because: str, until: datetime) -> Run:
+def _deferred(run: Run, stop: Defer, now: datetime) -> Run:
     """Keep a run until a later instant: its row waits, and says why and until when."""
     return replace(
         run,
         status=RunStatus.DEFERRED,
-        reason=reason,
-        because=because,
+        reason=stop.reason,
+        because=stop.because,
         deferrals=run.deferrals + 1,
-        facts={**run.facts, START_AT: ms(until)},
+        facts={**run.facts, START_AT: ms(stop.retry_at or now)},
     )
 
 

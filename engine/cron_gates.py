@@ -23,7 +23,7 @@ from jobs.policies import Budget, Overlap, Policies
 START_AT: Final = "startAtMs"  # not before
 CHEAPER: Final = "model"  # instead of the job's own: the budget is spent
 _SKIP: Final = Overlap()
-_CANCELS: Final = frozenset({"cancel-running", "terminate-running"})
+REPLACING: Final = frozenset({"cancel-running", "terminate-running"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,7 @@ class Go:
     because: str = ""
 
 
+# Those whose newer run takes the place of an older one are in `REPLACING`.
 PLACES: Final[Mapping[str, Place]] = {
     "skip": Place.ALONE,
     "buffer-one": Place.BEHIND,
@@ -90,7 +91,7 @@ def decide(snapshot: CronSnapshot, now: datetime) -> Decision:
             return stop
     model, because = _cheaper(snapshot)
     policy = snapshot.overlap.policy
-    replaces = snapshot.running if policy in _CANCELS else ()
+    replaces = snapshot.running if policy in REPLACING else ()
     return Go(place=PLACES[policy], replaces=replaces, model=model, because=because)
 
 

@@ -174,7 +174,7 @@ class Loop:
         await self._database.write(lambda tx: job_rows.quarantine(tx, row.id, str(error)))
 
     def _begin(self, plan: Planned) -> list[Finish]:
-        """Begin the granted runs of a job; several, after a gap, run one after the other."""
+        """Begin the granted runs of a job; several, after a gap, as their overlap policy says."""
         ends = []
         for number, (run, go) in enumerate(plan.to_run):
             end = self._running.begin(plan.job, run, go, more=number > 0)

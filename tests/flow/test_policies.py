@@ -159,6 +159,46 @@ async def test_runs_that_wait_are_bounded(engine_sim: EngineSim) -> None:
     assert "2 runs wait already" in report.rows[-1].because
 
 
+@pytest.mark.parametrize(
+    ("overlap", "at_once", "rows"),
+    [
+        ("skip", 1, ["ok"] * 6),  # none of them began while another went on
+        ("buffer-one", 1, ["ok"] * 2 + ["overlap-skip"] * 4),
+        ("buffer-all", 1, ["ok"] * 3 + ["overlap-skip"] * 3),
+        ("cancel-running", 1, ["superseded"] * 5 + ["ok"]),
+        ("terminate-running", 1, ["superseded"] * 5 + ["ok"]),
+        ("allow", 2, ["ok"] * 2 + ["overlap-skip"] * 4),
+    ],
+)
+async def test_slots_caught_up_together_keep_to_the_overlap_policy(
+    engine_sim: EngineSim, overlap: str, at_once: int, rows: list[str]
+) -> None:
+    agent = ScriptedAgent(then="Done.", takes=10 * MINUTE)
+    job = hourly(
+        overlap={"policy": overlap, "max": 2}, misfire={"policy": "run-all", "grace": "1d"}
+    )
+    sim = engine_sim(declaring(job=job), start="2026-06-01 00:30", zone="UTC", agent=agent)
+    await sim.open()
+    await sim.restart(down_for=6 * HOUR)
+    begun = await sim.until("2026-06-01 06:33")
+    assert sum(row.status == "running" for row in begun.rows) == at_once
+    report = await sim.until("2026-06-01 07:45")
+    assert [row.reason or row.status for row in report.rows if row.local < "07:00"] == rows
+
+
+@pytest.mark.parametrize(("overlap", "ran"), [("skip", 6), ("buffer-one", 2), ("allow", 6)])
+async def test_and_so_does_a_job_that_leaves_it_to_the_config(
+    engine_sim: EngineSim, overlap: str, ran: int
+) -> None:
+    job = hourly(misfire={"policy": "run-all", "grace": "1d"})
+    config = declaring({"overlap": overlap}, job=job)
+    sim = engine_sim(config, start="2026-06-01 00:30", zone="UTC")
+    await sim.open()
+    await sim.restart(down_for=6 * HOUR)
+    report = await sim.until("2026-06-01 06:45")
+    assert len(report.runs("job")) == ran
+
+
 async def test_the_overlap_of_all_jobs_stands_in_the_config(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent(then="Done.", takes=90 * MINUTE)
     config = declaring({"overlap": "buffer-one"}, job=hourly(timeoutSeconds=0))
