@@ -22,6 +22,7 @@ from engine.set_back import put_right
 from engine.vitals import Vitals
 from jobs import codec
 from jobs.crash import crash_point
+from jobs.errors import InvalidJob
 from jobs.ledger import Run, SkipReason
 from jobs.model import Job
 from jobs.policy_checks import LONGEST_GAP
@@ -133,6 +134,8 @@ class Loop:
         read: list[tuple[Job, DueJob]] = []
         for row in rows:
             try:
+                if row.fault:
+                    raise InvalidJob(f"job {row.id} cannot be read", why=row.fault)
                 read.append((codec.job_from_text(row.definition), row))
             except Exception as error:
                 await self._set_aside(row, error)

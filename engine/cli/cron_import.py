@@ -54,7 +54,7 @@ def bring_in(
     answer = {
         **answer,
         "kind": report.kind,
-        "remarks": [remark.to_json() for remark in report.remarks],
+        "remarks": [*(one.to_json() for one in report.remarks), *answer.get("remarks", ())],
     }
     if line.as_json:
         click.echo(dumped(answer))
@@ -129,7 +129,8 @@ def _added(answer: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
         {**one, "runs": one.get("runs", 0) + more[one["key"]]} if more.get(one["key"]) else one
         for one in answer["results"]
     ]
-    return {**answer, "counts": counts, "results": results}
+    remarks = [*answer.get("remarks", ()), *told.get("remarks", ())]
+    return {**answer, "counts": counts, "results": results, "remarks": remarks}
 
 
 # -- words ---------------------------------------------------------------------------------------

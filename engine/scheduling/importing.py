@@ -21,6 +21,7 @@ from jobs.codec import revision
 from jobs.due import first_run
 from jobs.errors import Conflict, EngineError, InvalidInput, InvalidJob
 from jobs.importing import past
+from jobs.importing.report import Remark, Weight
 from jobs.ledger import Run
 from jobs.model import Job, Source, StoredJob
 from jobs.store import imported, jobs as job_rows
@@ -76,7 +77,7 @@ class Imports:
         self._tell = tell
 
     async def bring_in(self, params: Mapping[str, Any], *, by: str) -> dict[str, Any]:
-        """`cron.import`: ``{ok, dryRun, counts, results[]}``; all of it is one transaction.
+        """`cron.import`: ``{ok, dryRun, counts, results[], remarks[]}``, in one transaction.
 
         ``params`` are ``{kind, entries[], dryRun?}`` with entries as `Entry.to_json` makes them.
         """
@@ -113,6 +114,7 @@ class Imports:
             "dryRun": bool(params.get("dryRun")),
             "counts": {**counts, "runs": sum(fresh)},
             "results": results,
+            "remarks": [one.to_json() for step in steps if (one := _ahead(step, now)) is not None],
         }
 
     def _plan(self, tx: Tx, judged: Sequence[_Step], kind: str, rules: edit.Rules) -> list[_Step]:
@@ -144,7 +146,7 @@ class Imports:
                     f"there is no job {wish.key} to add history to",
                     fix="import the job itself first",
                 )
-            runs = _runs(wish, current.job, kind)
+            runs = _runs(wish, current.job, kind, rules.now)
             return replace(step, act="unchanged", job=current.job, runs=runs)
         if current is None:
             _free(tx, step.job)
@@ -192,8 +194,8 @@ def _made(wish: _Wish, kind: str, rules: edit.Rules, *, job_id: str | None = Non
     if job_id is not None:
         params["id"] = job_id
     job = edit.create(params, rules, source=_source(wish, kind))
-    job = _dated(job, given)
-    return _Step(wish=wish, act="add", job=job, runs=_runs(wish, job, kind))
+    job = _dated(job, given, rules.now)
+    return _Step(wish=wish, act="add", job=job, runs=_runs(wish, job, kind, rules.now))
 
 
 # -- one entry -----------------------------------------------------------------------------------
@@ -254,11 +256,11 @@ def _source(wish: _Wish, kind: str) -> Source:
     return Source.RUNTIME if kind == _OWN and runtime else Source.IMPORT
 
 
-def _dated(job: Job, wish: Mapping[str, Any]) -> Job:
-    """Keep when the job was made; an import is no birth."""
-    created = past.instant(wish.get("createdAtMs")) or job.created_at
+def _dated(job: Job, wish: Mapping[str, Any], now: datetime) -> Job:
+    """Keep when the job was made; an import is no birth, and nothing is made in days to come."""
+    created = past.instant(wish.get("createdAtMs")) or job.created_at or now
     updated = past.instant(wish.get("updatedAtMs")) or created
-    return replace(job, created_at=created, updated_at=updated)
+    return replace(job, created_at=min(created, now), updated_at=min(updated, now))
 
 
 def _free(tx: Tx, job: Job) -> None:
@@ -272,9 +274,16 @@ def _free(tx: Tx, job: Job) -> None:
         )
 
 
-def _runs(wish: _Wish, job: Job, kind: str) -> tuple[Run, ...]:
+def _runs(wish: _Wish, job: Job, kind: str, now: datetime) -> tuple[Run, ...]:
     rows = (
-        past.run_of(entry, job_id=job.id, job_name=job.name, agent_id=job.agent_id, source=kind)
+        past.run_of(
+            entry,
+            job_id=job.id,
+            job_name=job.name,
+            agent_id=job.agent_id,
+            source=kind,
+            now=now,
+        )
         for entry in wish.runs
     )
     return tuple(row for row in rows if row is not None)
@@ -290,7 +299,7 @@ def _done(tx: Tx, step: _Step, now: datetime, by: str) -> tuple[StoredJob, str] 
         stored, action = writing.changed(tx, step.current, step.job, now=now, by=by)
         return None if action is None else (stored, action)
     stored = job_rows.insert(tx, step.job, next_run_at=first_run(step.job, now), now=now)
-    columns = past.columns(step.wish.state)
+    columns = past.columns(step.wish.state, now)
     if columns:
         job_rows.set_state(tx, step.job.id, **columns)
         stored = job_rows.find(tx, step.job.id)
@@ -305,6 +314,19 @@ def _history(tx: Tx, steps: Sequence[_Step], *, write: bool) -> list[int]:
         imported.insert(tx, new)
     ids = {run.id for run in new}
     return [len(ids & {run.id for run in step.runs}) for step in steps]
+
+
+def _ahead(step: _Step, now: datetime) -> Remark | None:
+    """Say that an entry tells of runs to come: they are left out until they can have been."""
+    ahead = 0 if step.act == "refused" else sum(past.is_ahead(run, now) for run in step.wish.runs)
+    if not ahead:
+        return None
+    return Remark(
+        weight=Weight.LEFT_OUT,
+        where=step.wish.where,
+        why=f"{ahead} of its runs lie in the future",
+        fix="look at the clock of both machines, and import again when they have passed",
+    )
 
 
 def _result(step: _Step, runs: int, now: datetime) -> dict[str, Any]:

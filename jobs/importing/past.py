@@ -85,10 +85,10 @@ def tallied(state: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> dict
     return {**counts, **state}
 
 
-def columns(state: Mapping[str, Any]) -> dict[str, Any]:
+def columns(state: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return the state columns a new job begins with; its next slot is computed, never taken."""
     made: dict[str, Any] = {}
-    if (last := instant(state.get("lastRunAtMs"))) is not None:
+    if (last := instant(state.get("lastRunAtMs"))) is not None and last <= now:
         made["last_run_at"] = last
     status = state.get("lastRunStatus", state.get("lastStatus"))
     if isinstance(status, str) and status in _STATUSES:
@@ -109,21 +109,34 @@ def columns(state: Mapping[str, Any]) -> dict[str, Any]:
     return made | {name: value for name, value in told.items() if value}
 
 
+def is_ahead(entry: Mapping[str, Any], now: datetime) -> bool:
+    """Whether an entry of a run log tells of a time to come: no run did, by our clock."""
+    told = (instant(entry.get("runAtMs")), instant(entry.get("ts")))
+    return any(at is not None and at > now for at in told)
+
+
 def run_of(
-    entry: Mapping[str, Any], *, job_id: str, job_name: str, agent_id: str | None, source: str
+    entry: Mapping[str, Any],
+    *,
+    job_id: str,
+    job_name: str,
+    agent_id: str | None,
+    source: str,
+    now: datetime,
 ) -> Run | None:
     """Return one entry of a run log as a row of the ledger; None if it does not say how it ended.
 
-    The same entry gives the same row whenever it is read: its id is made of what it says.
+    Nothing `is_ahead` becomes a row, and no run lasts beyond ``now``. The same entry gives the
+    same row whenever it is read: its id is made of what it says.
     """
     status = _STATUSES.get(str(entry.get("status")))
     began = instant(entry.get("runAtMs"))
     ended = instant(entry.get("ts")) or began
-    if status is None or ended is None:
+    if status is None or ended is None or is_ahead(entry, now):
         return None
     took = count(entry.get("durationMs"))
     began = began or (ended - took * _MS if took is not None and took < 10**12 else ended)
-    ended = max(began, ended if took is None else began + min(took, 10**12) * _MS)
+    ended = min(now, max(began, ended if took is None else began + min(took, 10**12) * _MS))
     error = text(entry.get("error"))
     failed = status is RunStatus.FAILED
     because = text(entry.get("because")) or (error if status is RunStatus.SKIPPED else None)

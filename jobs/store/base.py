@@ -24,6 +24,7 @@ class DueJob:
     consecutive_errors: int
     seq: int = 0  # its place among those due at the same instant
     skips: str | None = None  # JSON: slots left out once
+    fault: str = ""  # why its state cannot be read; its instants say nothing then
 
 
 @dataclass(frozen=True, slots=True)

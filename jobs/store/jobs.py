@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -72,6 +72,7 @@ _STRUNG: Final = {  # SQLite takes them in the order in which they come
     "sqlite": "group_concat(mark)",
     "postgresql": "string_agg(mark, ',' ORDER BY seq)",
 }
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _NAMESAKES: Final = 5  # shown of those that have one name
 _SETTABLE: Final = frozenset({*_STATE, "enabled"})
 _WAITING: Final = (
@@ -279,10 +280,18 @@ def due(tx: Tx, now: datetime, limit: int = 1000, *, behind: DueJob | None = Non
     else:
         place = (ms(behind.next_run_at), behind.seq)
         rows = tx.exec_driver_sql(_DUE_BEHIND, (ms(now), *place, limit))
-    return [
-        DueJob(row[0], row[1], row[2], row[3], at(row[4]), instant(row[5]), row[6], row[7], row[8])
-        for row in rows
-    ]
+    return [_due(row) for row in rows]
+
+
+def _due(row: Sequence[Any]) -> DueJob:
+    """Return the job of a row; what spoils one row is told in it and spoils no other."""
+    ref, kind, definition, revision, slot, retry, errors, seq, skips = row
+    try:
+        slot, retry = at(slot), instant(retry)
+        return DueJob(ref, kind, definition, revision, slot, retry, errors, seq, skips)
+    except (TypeError, ValueError, OverflowError) as error:
+        why = f"its state cannot be read: {error}"
+        return DueJob(ref, kind, definition, revision, _LONG_AGO, None, errors, seq, skips, why)
 
 
 def due_and_next(

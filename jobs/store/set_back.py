@@ -24,8 +24,13 @@ class Planned:
 
 
 def last_claim(tx: Tx) -> datetime | None:
-    """Return when the newest run was claimed, by the clock of that moment."""
-    row = tx.exec_driver_sql("SELECT claimed_at FROM runs ORDER BY seq DESC LIMIT 1").first()
+    """Return when the newest run was claimed, by the clock of that moment.
+
+    What was imported was claimed elsewhere, by another clock: it has no boot.
+    """
+    row = tx.exec_driver_sql(
+        "SELECT claimed_at FROM runs WHERE boot_id IS NOT NULL ORDER BY seq DESC LIMIT 1"
+    ).first()
     return None if row is None else instant(row[0])
 
 
@@ -49,19 +54,18 @@ def plan_anew(tx: Tx, changes: Sequence[tuple[Planned, datetime]]) -> None:
 def take_back(tx: Tx, now: datetime, by: timedelta) -> int:
     """Forget slots called missed that have not come, and keep every wait as long as it was.
 
-    What ran stays on record, so that its slot does not run again; returns how many were
-    forgotten.
+    What ran stays on record, so that its slot does not run again; no wait ends before now.
+    Returns how many were forgotten.
     """
     gone = tx.exec_driver_sql(
         "DELETE FROM runs WHERE slot > ? AND status = 'missed'", (ms(now),)
     ).rowcount
-    back = by // timedelta(milliseconds=1)
+    back, here = by // timedelta(milliseconds=1), ms(now)
+    sooner = "CASE WHEN retry_at - ? < ? THEN ? ELSE retry_at - ? END"
+    values = (back, here, here, back, here)
     tx.exec_driver_sql(  # a one-shot that is tried again comes due when its wait is over
-        "UPDATE jobs SET next_run_at = next_run_at - ?"
-        " WHERE retry_at > ? AND next_run_at = retry_at",
-        (back, ms(now)),
+        f"UPDATE jobs SET next_run_at = {sooner} WHERE retry_at > ? AND next_run_at = retry_at",
+        values,
     )
-    tx.exec_driver_sql(
-        "UPDATE jobs SET retry_at = retry_at - ? WHERE retry_at > ?", (back, ms(now))
-    )
+    tx.exec_driver_sql(f"UPDATE jobs SET retry_at = {sooner} WHERE retry_at > ?", values)
     return gone

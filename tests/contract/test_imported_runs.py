@@ -12,12 +12,13 @@ from jobs.store.base import RunQuery
 from jobs.store.db import Database, Tx
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(days=7)
 MS = int(NOON.timestamp() * 1000)
 
 
 def row(minutes: int) -> Run:
     entry = {"status": "ok", "ts": MS + minutes * 60_000, "summary": "x"}
-    made = past.run_of(entry, job_id="a", job_name="A", agent_id=None, source="openclaw")
+    made = past.run_of(entry, job_id="a", job_name="A", agent_id=None, source="openclaw", now=LATER)
     assert made is not None
     return made
 

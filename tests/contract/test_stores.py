@@ -341,6 +341,18 @@ async def test_a_quarantined_job_is_kept_and_never_due(store: Database) -> None:
 # -- due -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("column", ["next_run_at", "retry_at"])
+async def test_a_state_that_cannot_be_read_spoils_no_other_due_job(
+    store: Database, column: str
+) -> None:
+    await put(store, job("bad"), job("good"))
+    spoil = sa.text(f"UPDATE jobs SET {column} = -300000000000000 WHERE id = 'bad'")  # noqa: S608
+    await store.write(lambda tx: tx.execute(spoil))
+    found = {row.id: row.fault for row in await store.read(lambda tx: jobs.due(tx, NOON))}
+    assert found["good"] == ""
+    assert found["bad"].startswith("its state cannot be read: ")
+
+
 async def test_due_is_what_has_come_earliest_first_then_by_creation(store: Database) -> None:
     await put(store, job("z"), job("a"))
     await put(store, job("early"), at=NOON - HOUR)

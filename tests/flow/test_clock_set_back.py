@@ -7,11 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine.address import Route
+from engine.agents.base import FailureClass
 from engine.delivery import Delivery
 from engine.pytest_plugin import EngineSim
+from engine.set_back import put_right
 from engine.store import outbox
-from engine.testing import ScriptedAgent
+from engine.testing import ScriptedAgent, Simulation
 from engine.testing.report import Report
+from jobs.importing import past
+from jobs.store import imported
+from jobs.wallclock import ms
 
 HOUR = timedelta(hours=1)
 LOOK = "- look at the builds\n"
@@ -63,6 +68,43 @@ async def test_a_clock_put_right_while_the_engine_was_down(engine_sim: EngineSim
     report = await sim.advance(3 * HOUR)
     assert len(ran(report, "heartbeat main", put_right, put_right + 3 * HOUR)) == 6
     assert len(ran(report, "report", put_right, put_right + 3 * HOUR)) == 3
+
+
+async def tries_again(engine_sim: EngineSim) -> Simulation:
+    """Return a house whose one-shot has failed and is to be tried again."""
+    agent = ScriptedAgent(then=FailureClass.NETWORK)
+    off = {"agents": {"defaults": {"heartbeat": {"every": "0m", "target": "last"}}}}
+    sim = engine_sim(off, start=START, zone="UTC", agent=agent)
+    await sim.open()
+    schedule = {"kind": "at", "at": f"{START + HOUR:%Y-%m-%dT%H:%MZ}"}
+    await sim.engine.scheduling.add({"name": "report", "schedule": schedule, **GO}, by="ana")
+    await sim.until(START + HOUR + HOUR / 3600)
+    return sim
+
+
+async def test_what_was_imported_says_nothing_of_this_clock(engine_sim: EngineSim) -> None:
+    sim = await tries_again(engine_sim)
+    later = START + 365 * 24 * HOUR
+    entry = {"status": "ok", "ts": ms(later)}
+    elsewhere = past.run_of(
+        entry, job_id="x", job_name="x", agent_id=None, source="openclaw", now=later
+    )
+    assert elsewhere is not None
+    await sim.database.write(lambda tx: imported.insert(tx, [elsewhere]))
+    before = (await sim.engine.scheduling.get("report"))["state"]
+    assert before["nextRunAtMs"] > ms(sim.now())
+    await sim.engine.loop.compare_clocks()
+    assert (await sim.engine.scheduling.get("report"))["state"] == before
+
+
+async def test_no_wait_ends_before_now_however_far_the_clock_goes_back(
+    engine_sim: EngineSim,
+) -> None:
+    sim = await tries_again(engine_sim)
+    await put_right(sim.database, sim.now(), 7000 * 365 * 24 * HOUR)
+    report = await sim.advance(HOUR / 360)
+    assert not sim.engine.vitals.failing
+    assert [row.status for row in report.rows] == ["failed", "failed"]
 
 
 async def test_no_slot_runs_twice_however_the_clock_moves(engine_sim: EngineSim) -> None:

@@ -59,9 +59,11 @@ def judged(report: Report) -> None:
     for entry in report.entries:
         with suppress(EngineError, TypeError, ValueError, KeyError, AttributeError, OverflowError):
             create(entry.job, RULES)
-        past.columns(entry.to_json().get("state", {}))
+        past.columns(entry.to_json().get("state", {}), RULES.now)
         for run in entry.runs:
-            past.run_of(run, job_id="a", job_name="A", agent_id=None, source=report.kind)
+            past.run_of(
+                run, job_id="a", job_name="A", agent_id=None, source=report.kind, now=RULES.now
+            )
     for remark in report.remarks:
         json.dumps(remark.to_json())
 

@@ -171,6 +171,21 @@ async def test_history_that_comes_later_finds_its_job(house: House) -> None:
     assert acts(answer) == ["refused"]
 
 
+async def test_a_run_of_a_time_to_come_is_left_out_until_it_has_been(house: House) -> None:
+    told = {"state": {"lastRunAtMs": MS + 60_000}, "createdAtMs": MS + 60_000}
+    ahead = entry(runs=[run(1), run(-1)], **told)
+    answer = await house.bring(ahead)
+    assert answer["counts"]["runs"] == 1
+    assert [(one["weight"], one["where"], one["why"]) for one in answer["remarks"]] == [
+        ("left-out", "a", "1 of its runs lie in the future")
+    ]
+    stored = await house.job("a")
+    assert (stored.state.last_run_at, stored.job.created_at) == (None, NOON)
+    house.clock.move_to(NOON + timedelta(minutes=2))
+    answer = await house.bring(ahead)
+    assert (answer["counts"]["runs"], answer["remarks"]) == (1, [])
+
+
 # -- what is not ---------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from jobs.importing import past
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger, Usage
 
 TEN = datetime(2026, 3, 1, 10, tzinfo=UTC)
+LATER = TEN + timedelta(days=1)
 MS = int(TEN.timestamp() * 1000)
 OK: dict[str, Any] = {
     "ts": MS + 11_000,
@@ -23,7 +24,8 @@ OK: dict[str, Any] = {
 
 
 def run_of(entry: dict[str, Any]) -> Run | None:
-    return past.run_of(entry, job_id="a", job_name="A", agent_id="main", source="openclaw")
+    known = {"job_id": "a", "job_name": "A", "agent_id": "main"}
+    return past.run_of(entry, **known, source="openclaw", now=LATER)
 
 
 def row(**more: Any) -> Run:
@@ -132,6 +134,17 @@ def test_a_duration_that_is_none_moves_no_end_before_its_start(took: Any) -> Non
     assert run.started_at <= run.ended_at
 
 
+@pytest.mark.parametrize("ahead", [{"ts": 253_370_764_700_000}, {"runAtMs": MS + 2 * 86_400_000}])
+def test_a_run_of_a_time_to_come_is_none(ahead: dict[str, Any]) -> None:
+    assert past.is_ahead(OK | ahead, LATER)
+    assert run_of(OK | ahead) is None
+    assert not past.is_ahead(OK, LATER)
+
+
+def test_no_run_lasts_beyond_now() -> None:
+    assert row(durationMs=10**14).ended_at == LATER
+
+
 def test_counters_are_kept_or_counted() -> None:
     runs: list[dict[str, Any]] = [
         OK,
@@ -140,7 +153,7 @@ def test_counters_are_kept_or_counted() -> None:
         {"status": "maybe"},
     ]
     counted = past.tallied({"consecutiveErrors": 2}, runs)
-    assert past.columns(counted) == {
+    assert past.columns(counted, LATER) == {
         "consecutive_errors": 2,
         "run_count": 3,
         "ok_count": 1,
@@ -148,7 +161,7 @@ def test_counters_are_kept_or_counted() -> None:
         "skip_count": 1,
     }
     told = past.tallied({"runCount": 9, "okCount": 9}, runs)
-    assert past.columns(told) == {"run_count": 9, "ok_count": 9}
+    assert past.columns(told, LATER) == {"run_count": 9, "ok_count": 9}
 
 
 def test_the_last_run_is_kept_and_the_next_one_is_not() -> None:
@@ -162,7 +175,7 @@ def test_the_last_run_is_kept_and_the_next_one_is_not() -> None:
         "autoDisabled": {"reason": "consecutive-failures", "atMs": 1},
         "paused": {"by": "anna", "note": "holidays"},
     }
-    assert past.columns(state) == {
+    assert past.columns(state, LATER) == {
         "last_run_at": TEN,
         "last_status": "skipped",
         "last_error": "requests-in-flight",
@@ -184,4 +197,4 @@ def test_the_last_run_is_kept_and_the_next_one_is_not() -> None:
     ],
 )
 def test_a_state_of_the_wrong_type_says_nothing(state: dict[str, Any]) -> None:
-    assert past.columns(state) == {}
+    assert past.columns(state, LATER) == {}
