@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from engine.cli.ask import Line
 from engine.cli.place import Place, shown
 from engine.clock import SystemClock
-from jobs.errors import GatewayDown
+from jobs.errors import EngineError, GatewayDown
 
 if TYPE_CHECKING:
     from engine.config.load import Loaded
+    from engine.inquiry import Inquiry
     from engine.scheduling import Outlook
+    from engine.settings import Settings
     from jobs.store.db import Database, Tx
 
 T = TypeVar("T")
@@ -28,6 +30,17 @@ def loaded(place: Place) -> Loaded:
 
     paths = place.paths
     return load(paths.config, place.environ, state=paths.state, resolve_secrets=True)
+
+
+def config_fault(place: Place) -> EngineError | None:
+    """Why the config file cannot be used, if it cannot."""
+    from engine.config.load import load
+
+    try:
+        load(place.paths.config, place.environ, state=place.paths.state)
+    except EngineError as error:
+        return error
+    return None
 
 
 async def opened(place: Place, config: Loaded) -> Database:
@@ -105,6 +118,7 @@ class Store:
         )
 
     async def _answer(self, database: Database, method: str, params: Mapping[str, Any]) -> Any:
+        from engine import why
         from engine.config import effective
         from engine.history import History
         from engine.profiles import roster_of
@@ -127,6 +141,10 @@ class Store:
                 roster = roster_of(self._config.config, self._place.paths, self._place.zone)
                 history = History(database, zone_of=lambda agent: roster.agent(agent).zone)
                 return await history.page(params)
+            case "heartbeat.explain":
+                inquiry = await _inquiry(self._place, self._config, database)
+                facts = await inquiry.facts(params.get("agentId"), SystemClock().now())
+                return why.to_json(facts)
             case _:
                 raise AssertionError(f"{method} is not answered from the store")
 
@@ -158,14 +176,58 @@ async def _with(place: Place, config: Loaded, ask: Callable[[Database], Awaitabl
         await database.close()
 
 
-def _outlook(place: Place, config: Loaded, database: Database) -> Outlook:
+def told_without_config(place: Place, agent_id: str | None) -> dict[str, Any]:
+    """`heartbeat.explain` from the store of this home alone: its config cannot be read."""
+    from engine import why
+    from engine.inquiry import stored_facts
+    from jobs.store.db import Database
+
+    now = SystemClock().now()
+
+    async def ask() -> why.Facts:
+        database = await Database.open(place.paths.database, read_only=True)
+        try:
+            return await database.read(lambda tx: stored_facts(tx, agent_id or "main", now))
+        finally:
+            await database.close()
+
+    if not place.paths.database.exists():
+        return why.to_json(why.Facts(agent_id=agent_id or "main", now=now))
+    return why.to_json(asyncio.run(ask()))
+
+
+def _settings(place: Place, config: Loaded) -> Settings:
     from engine.config.calendars import calendars
     from engine.profiles import roster_of
-    from engine.scheduling import Outlook
     from engine.settings import Settings
 
     roster = roster_of(config.config, place.paths, place.zone)
-    clock = SystemClock()
-    found = calendars(config.config, place.paths.config.parent, clock.now(), place.zone)
-    settings = Settings(config=config.config, roster=roster, environ=place.environ, calendars=found)
-    return Outlook(database=database, clock=clock, sight=settings.outlook)
+    now = SystemClock().now()
+    found = calendars(config.config, place.paths.config.parent, now, place.zone)
+    return Settings(config=config.config, roster=roster, environ=place.environ, calendars=found)
+
+
+def _outlook(place: Place, config: Loaded, database: Database) -> Outlook:
+    from engine.scheduling import Outlook
+
+    settings = _settings(place, config)
+    return Outlook(database=database, clock=SystemClock(), sight=settings.outlook)
+
+
+async def _inquiry(place: Place, config: Loaded, database: Database) -> Inquiry:
+    from engine.core import INSTALLATION
+    from engine.inquiry import Inquiry
+    from engine.lanes import Lanes
+    from engine.look import Lookout
+    from engine.store import meta
+
+    settings = _settings(place, config)
+    seed = await database.read(lambda tx: meta.get(tx, INSTALLATION))
+    lookout = Lookout(
+        database=database,
+        lanes=Lanes(1, clock=SystemClock()),
+        roster=lambda: settings.roster,
+        shown=settings.shown,
+        seed=seed or "",
+    )
+    return Inquiry(database=database, lookout=lookout, roster=settings.roster, config=config.config)

@@ -12,10 +12,11 @@ import click
 from engine import __version__
 from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
+from engine.cli.at_rest import config_fault
 from engine.cli.ending import dumped
 from engine.cli.place import Place, shown
 from engine.cli.render import duration, facts, relative
-from engine.cli.status import config_fault, health, verdict
+from engine.cli.status import health, verdict
 from engine.clock import SystemClock
 from gateway import lock
 from jobs.errors import EngineError, UsageError

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from engine.cli import at_rest, heartbeat_last, offline
+from engine.cli import at_rest, heartbeat_last, offline, why
 from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.record import record_sentence
@@ -133,6 +133,14 @@ def _folded(same: Sequence[Mapping[str, Any]], where: ZoneInfo, now: datetime) -
     if len(same) == 1:
         return told
     return f"{told} ({len(same)} times since {stamp(same[-1].get('ts'), where, now)})"
+
+
+@group.command("explain", epilog="Example: engine heartbeat explain --agent main")
+@click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
+@gateway_options()
+def explain_silence(line: Line, agent_id: str | None) -> int:
+    """Why no message came; the same as `engine why`."""
+    return why.explain(line, agent_id)
 
 
 @group.command("list", epilog="Example: engine heartbeat list")

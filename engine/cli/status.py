@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from engine.cli import offline
+from engine.cli import at_rest, offline
 from engine.cli.ask import Line, gateway_options
 from engine.cli.channels import DOWN, account_rows, broken, configured
 from engine.cli.ending import dumped
@@ -62,7 +62,7 @@ def status(line: Line) -> int:
 
 
 def _look(line: Line) -> View:
-    now, invalid = SystemClock().now(), config_fault(line.place)
+    now, invalid = SystemClock().now(), at_rest.config_fault(line.place)
     answers: dict[str, Any] = {}
     try:
         with line.open() as client:
@@ -81,17 +81,6 @@ def _asked(client: Client, method: str) -> Any:
         raise
     except EngineError as error:
         return {"error": str(error)}
-
-
-def config_fault(place: Place) -> EngineError | None:
-    """Why the config file cannot be used, if it cannot."""
-    from engine.config.load import load
-
-    try:
-        load(place.paths.config, place.environ, state=place.paths.state)
-    except EngineError as error:
-        return error
-    return None
 
 
 def verdict(

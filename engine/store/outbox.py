@@ -151,6 +151,16 @@ def page(
     return [_delivery(tx, row) for row in rows], int(total)
 
 
+def newest(tx: Tx, agent_id: str) -> Delivery | None:
+    """Return the newest message of an agent that nobody had asked for."""
+    row = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM outbox WHERE agent_id = ? AND kind <> 'reply'"
+        " ORDER BY id DESC LIMIT 1",
+        (agent_id,),
+    ).first()
+    return None if row is None else _delivery(tx, row)
+
+
 def undelivered(tx: Tx, since: datetime) -> list[Undelivered]:
     """Return who did not get the newest message that was for them, newest first.
 

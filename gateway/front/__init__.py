@@ -20,7 +20,7 @@ from gateway.front.beats import FrontHeartbeats, FrontWakes
 from gateway.front.conversations import FrontConversation, FrontSessions
 from gateway.front.foresight import Foresight
 from gateway.front.inbox import FrontInbox
-from gateway.front.troubles import closed, troubles
+from gateway.front.troubles import troubles
 from gateway.rpc.core import Outlet
 from jobs.store import jobs as job_rows
 from jobs.store.db import Tx
@@ -46,7 +46,7 @@ class Front:
         self.control = engine.control
         self.outlook = engine.outlook
         self.foresight = foresight
-        self.heartbeats = FrontHeartbeats(engine)
+        self.heartbeats = FrontHeartbeats(engine, channels)
         self.wakes = FrontWakes(engine)
         self.conversation = FrontConversation(engine)
         self.outlet: Outlet = engine.outlet
@@ -140,7 +140,7 @@ class Front:
         for name, one in chosen.items():
             accounts[name] = [await _account(one, status, probe=probe) for status in one.status()]
         config = self._engine.config
-        for channel_id, account_id in closed(config):
+        for channel_id, account_id in effective.closed_accounts(config):
             for words in accounts.get(channel_id, ()):
                 if words["accountId"] == account_id:
                     words["warning"] = nobody_may_write(channel_id, account_id).what

@@ -34,20 +34,7 @@ async def troubles(engine: Engine, config: Config) -> tuple[Trouble, ...]:
         for agent, failure in engine.turns.failing.items()
         if engine.roster.knows(agent)
     }
-    return found(replace(stored, turns=turns, closed=tuple(closed(config))))
-
-
-def closed(config: Config) -> Iterator[tuple[str, str]]:
-    """Accounts that are switched on and let nobody write: no person, and no group."""
-    channel = config.channels.telegram
-    if channel is None or not channel.enabled:
-        return
-    for ident, account in effective.telegram_accounts(config).items():
-        asks = (account.dm_policy or "pairing") in ("pairing", "allowlist")
-        people = effective.clean(account.allow_from or ())
-        groups = account.groups or effective.clean(account.group_allow_from or ())
-        if account.enabled and asks and not people and not groups:
-            yield "telegram", ident
+    return found(replace(stored, turns=turns, closed=tuple(effective.closed_accounts(config))))
 
 
 def _stored(tx: Tx, agents: Sequence[str], now: datetime) -> Facts:

@@ -95,6 +95,12 @@ class HeartbeatHistoryParams(Params):
     offset: Count = 0
 
 
+class HeartbeatExplainParams(Params):
+    """`heartbeat.explain`; the default agent unless one is named."""
+
+    agent_id: NonEmpty | None = None
+
+
 class AgentParams(Params):
     """`agent` (§10.4). Attachments and provenance are taken and not used yet."""
 

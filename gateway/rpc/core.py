@@ -133,6 +133,9 @@ class Heartbeats(Protocol):
     async def history(self, params: Mapping[str, Any]) -> Answer:
         """Records newest first: ``{entries, total}``."""
 
+    async def explain(self, agent_id: str | None = None) -> Answer:
+        """Why no message came, link by link: operations.md §10.1."""
+
     async def set_enabled(self, enabled: bool, *, agent_id: str | None = None, by: str) -> Answer:
         """Switch all heartbeats, or one agent's; ``{ok, enabled}``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.protocol.params import (
+    HeartbeatExplainParams,
     HeartbeatHistoryParams,
     LastHeartbeatParams,
     Nothing,
@@ -33,3 +34,8 @@ async def listing(desk: Desk, _call: Call, _params: Nothing) -> object:
 async def history(desk: Desk, _: Call, params: HeartbeatHistoryParams) -> object:
     """Records, newest first."""
     return await desk.core.heartbeats.history(params.model_dump(by_alias=True))
+
+
+async def explain(desk: Desk, _: Call, params: HeartbeatExplainParams) -> object:
+    """Why no message came, or when the next may."""
+    return await desk.core.heartbeats.explain(params.agent_id)

@@ -20,6 +20,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "set-heartbeats": heartbeat.set_enabled,
     "heartbeat.list": heartbeat.listing,
     "heartbeat.history": heartbeat.history,
+    "heartbeat.explain": heartbeat.explain,
     "cron.status": cron.status,
     "cron.list": cron.listing,
     "cron.get": cron.get,

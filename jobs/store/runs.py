@@ -338,6 +338,16 @@ def counts(tx: Tx, since: datetime) -> dict[tuple[str, str, str | None], int]:
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
+def skips(tx: Tx, agent_id: str, since: datetime) -> dict[str, int]:
+    """Return how many slots of an agent's beats were skipped for each reason, most first."""
+    rows = tx.exec_driver_sql(
+        "SELECT reason, sum(slots) FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"
+        " AND status = 'skipped' AND claimed_at >= ? GROUP BY reason ORDER BY 2 DESC, 1",
+        (agent_id, ms(since)),
+    )
+    return {row[0]: int(row[1]) for row in rows}
+
+
 def prune(tx: Tx, before: datetime, *, limit: int = 5000) -> int:
     """Delete final rows that ended before an instant, oldest first; call again while it deletes.
 

@@ -88,6 +88,7 @@ class FakeHeartbeats:
     def __init__(self, said: Said) -> None:
         self.said = said
         self.record: dict[str, Any] | None = None
+        self.links: list[dict[str, str]] = []
 
     async def last(self, agent_id: str | None = None) -> dict[str, Any] | None:
         return self.record
@@ -97,6 +98,9 @@ class FakeHeartbeats:
 
     async def history(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"entries": [], "total": 0, "asked": dict(params)}
+
+    async def explain(self, agent_id: str | None = None) -> dict[str, Any]:
+        return {"agentId": agent_id or "main", "links": self.links, "nextDueAtMs": None}
 
     async def set_enabled(
         self, enabled: bool, *, agent_id: str | None = None, by: str

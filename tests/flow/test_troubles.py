@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from engine.agents.base import AgentFailure, FailureClass, TurnRequest
+from engine.config.effective import closed_accounts
 from engine.outbox import Event, NewMessage
 from engine.store import outbox
 from engine.testing import ScriptedAgent, Simulation
-from gateway.front.troubles import closed, troubles
+from gateway.front.troubles import troubles
 
 MINUTE = timedelta(minutes=1)
 LOOK = "- look at the builds\n"
@@ -129,7 +130,7 @@ async def test_beats_that_somebody_switched_off_are_told() -> None:
 
 async def test_a_bot_nobody_may_write_to_is_told_and_one_for_groups_is_not() -> None:
     async with Simulation(config(botToken="1:a"), start="2026-06-01 00:00") as sim:
-        assert list(closed(sim.engine.config)) == [("telegram", "default")]
+        assert list(closed_accounts(sim.engine.config)) == [("telegram", "default")]
     grouped = config(botToken="1:a", groups={"-100": {}}, groupAllowFrom=["42"])
     async with Simulation(grouped, start="2026-06-01 00:00") as sim:
-        assert list(closed(sim.engine.config)) == []
+        assert list(closed_accounts(sim.engine.config)) == []

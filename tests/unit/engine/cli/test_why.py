@@ -1,0 +1,85 @@
+"""`engine why`: one sentence first, exit 1 if something is broken, with or without a gateway."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.fakes.gateway_port import Port
+from tests.unit.engine.cli.conftest import Engine
+
+OFF = {"code": "heartbeat.disabled", "state": "broken", "what": "it is off", "fix": "engine x"}
+DUE = {"code": "window.not-due", "state": "waiting", "what": "the next beat is due at noon"}
+
+
+def test_the_first_broken_link_is_the_first_sentence(
+    engine: Engine, gateway: Port, home: Path
+) -> None:
+    (home / ".engine" / "engine.json").write_text("{}")
+    gateway.core.heartbeats.links = [OFF, DUE]
+    told = engine("why")
+    assert told.status == 1
+    assert told.out.startswith("No proactive message of main reaches you because it is off.\n")
+    assert told.out.endswith("Fix all: engine x\n")
+    answer = json.loads(engine("why", "--json").out)
+    assert answer["cause"] == "heartbeat.disabled"
+    assert [link["code"] for link in answer["links"][:2]] == ["config", "gateway"]
+
+
+def test_when_nothing_is_broken_it_says_what_is_waited_for(
+    engine: Engine, gateway: Port, home: Path
+) -> None:
+    (home / ".engine" / "engine.json").write_text("{}")
+    gateway.core.heartbeats.links = [DUE]
+    told = engine("heartbeat", "explain", "--agent", "main")
+    assert told.status == 0
+    assert told.out.startswith("Nothing stands in the way of main: the next beat is due at noon.\n")
+    assert json.loads(engine("why", "--json").out)["cause"] is None
+
+
+def test_a_gateway_that_is_down_is_the_answer_and_the_rest_is_told_from_the_home(
+    engine: Engine, home: Path
+) -> None:
+    (home / ".engine" / "engine.json").write_text(
+        '{"agents": {"defaults": {"heartbeat": {"every": "30m"}}}}'
+    )
+    answer = json.loads(engine("why", "--json").out)
+    assert answer["cause"] == "gateway.stopped"
+    states = {link["code"]: link["state"] for link in answer["links"]}
+    assert states["target.none"] == "broken"
+    assert states["heartbeat"] == "ok"
+    assert answer["fix"] == (
+        "engine config set agents.defaults.heartbeat.target last && engine gateway"
+    )
+
+
+def test_a_token_that_is_refused_is_no_gateway_that_is_down(
+    engine: Engine, gateway: Port, home: Path
+) -> None:
+    (home / ".engine" / "engine.json").write_text("{}")
+    answer = json.loads(engine("why", "--json", "--token", "wrong").out)
+    assert answer["cause"] == "gateway.auth"
+
+
+def test_a_config_nobody_can_read_is_named_with_its_line(engine: Engine, home: Path) -> None:
+    (home / ".engine" / "engine.json").write_text('{\n  "agnets": {}\n}')
+    told = engine("why")
+    assert told.status == 1
+    first = told.out.splitlines()[0]
+    assert "cannot be used: line 2: unknown key" in first
+    answer = json.loads(engine("why", "--json").out)
+    assert answer["cause"] == "config.invalid"
+    assert {link["code"]: link["state"] for link in answer["links"]}["target"] == "unknown"
+
+
+def test_a_home_without_a_config_is_told_so_first(engine: Engine) -> None:
+    answer = json.loads(engine("why", "--json").out)
+    assert answer["cause"] == "config.missing"
+    assert answer["fix"].startswith("engine setup && ")
+
+
+def test_an_agent_nobody_knows_is_refused(engine: Engine, home: Path) -> None:
+    (home / ".engine" / "engine.json").write_text("{}")
+    told = engine("why", "--agent", "nobody")
+    assert told.status == 6
+    assert "nobody" in told.err
