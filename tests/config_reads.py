@@ -92,17 +92,23 @@ class _World:
     """All sources, and what their annotations say about sections."""
 
     def __init__(self) -> None:
-        self.trees = {
-            str(path.relative_to(ROOT)): ast.parse(path.read_text("utf-8"))
-            for floor in ("engine", "gateway", "jobs")
+        texts = {
+            str(path.relative_to(ROOT)): path.read_text("utf-8")
+            for floor in ("engine", "gateway")  # the ground floor knows no config
             for path in (ROOT / floor).rglob("*.py")
         }
-        self.known = {path: _imported(path, tree) for path, tree in self.trees.items()}
+        self.trees = {path: ast.parse(text) for path, text in texts.items()}
+        self.known = {
+            path: _imported(tree)
+            if "config.schema" in texts[path] and not _is_schema(path)
+            else _own(path)
+            for path, tree in self.trees.items()
+        }
         self.returns: dict[str, set[str]] = {}
         self.attributes: dict[str, set[str]] = {}
-        for path, tree in self.trees.items():
-            for node in ast.walk(tree):
-                self._note(node, self.known[path])
+        for path, known in self.known.items():
+            for node in ast.walk(self.trees[path]) if known else ():
+                self._note(node, known)
 
     def _note(self, node: ast.AST, known: Mapping[str, str]) -> None:
         match node:
@@ -126,10 +132,17 @@ class _World:
                         self.attributes.setdefault(target.attr, set()).update(names)
 
 
-def _imported(path: str, tree: ast.Module) -> dict[str, str]:
+def _own(path: str) -> dict[str, str]:
+    """Sections are called by their names where they are defined."""
+    return {name: name for name in _sections()} if _is_schema(path) else {}
+
+
+def _is_schema(path: str) -> bool:
+    return path.startswith("engine/config/schema/")
+
+
+def _imported(tree: ast.Module) -> dict[str, str]:
     """Return what sections are called in a module."""
-    if path.startswith("engine/config/schema/"):
-        return {name: name for name in _sections()}
     known: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
