@@ -79,7 +79,9 @@ class Foresight:
         except ValueError:
             said = end.err.decode(errors="replace").strip()
             raise InvalidInput(
-                "nothing was simulated", why=said[-500:] or f"exit status {end.code}"
+                "nothing was simulated",
+                why=said[-500:] or f"exit status {end.code}",
+                fix="engine simulate, on the gateway's machine, says more",
             ) from None
         rows = told.get("timeline") or []
         return {**told, "timeline": rows[:_ROWS_MOST], "truncated": len(rows) > _ROWS_MOST}
