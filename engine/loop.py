@@ -135,7 +135,9 @@ class Loop:
         for row in rows:
             try:
                 if row.fault:
-                    raise InvalidJob(f"job {row.id} cannot be read", why=row.fault)
+                    raise InvalidJob(
+                        f"job {row.id} cannot be read", why=row.fault, fix="engine cron status"
+                    )
                 read.append((codec.job_from_text(row.definition), row))
             except Exception as error:
                 await self._set_aside(row, error)
