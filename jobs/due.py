@@ -81,6 +81,8 @@ def owed(
     """
     if now < next_run_at:
         return Owed((), Trigger.SCHEDULE, (), next_run_at)
+    if not isinstance(schedule, At) and not_beyond(next_run_at, until) is None:
+        return Owed((), Trigger.SCHEDULE, (), None)
     if now - next_run_at <= ON_TIME:
         on_time = _on_time(schedule, next_run_at)
         if on_time.next_run_at is None or on_time.next_run_at > now:

@@ -26,7 +26,7 @@ from jobs.calendar import Calendar
 from jobs.checks import Faults
 from jobs.claims import claimed
 from jobs.declared import Act, Plan
-from jobs.due import first_run
+from jobs.due import brought_forward, first_run, not_beyond
 from jobs.errors import Conflict, InvalidInput, InvalidJob
 from jobs.ledger import Run, Trigger
 from jobs.model import HeartbeatBeat, Job, Misfire, StoredJob
@@ -247,12 +247,13 @@ class Scheduling:
         run = self._manual_run(job, now, by)
         slot = stored.state.next_run_at if mode == "due" else None
         run = replace(run, slot=slot)
+        following = None if slot is None else _following(job, slot, now, self._settings().calendars)
 
         def work(tx: Tx) -> bool:
             reading.find(tx, job.id)  # it may have been removed since
             if slot is None:
                 run_rows.insert(tx, [run])
-            elif not run_rows.claim(tx, [Claim(job.id, slot, _following(job, slot), (run,))]):
+            elif not run_rows.claim(tx, [Claim(job.id, slot, following, (run,))]):
                 return False
             writing.note(tx, now, by, "cron.run", stored, runId=run.id)
             return True
@@ -407,5 +408,9 @@ class Scheduling:
             self._counted = None
 
 
-def _following(job: Job, slot: datetime) -> datetime | None:
-    return None if isinstance(job.schedule, At) else job.schedule.next_after(slot)
+def _following(
+    job: Job, slot: datetime, now: datetime, calendars: Mapping[str, Calendar]
+) -> datetime | None:
+    """Return the slot after one that is served by hand, as the loop would."""
+    coming = None if isinstance(job.schedule, At) else job.schedule.next_after(slot)
+    return brought_forward(job, not_beyond(coming, job.policies.until), now, calendars)

@@ -118,3 +118,16 @@ async def test_a_job_run_by_hand_because_it_is_due_is_not_served_again(
     report = await sim.advance(30 * MINUTE)
     assert [(row.row.slot, row.status) for row in report.rows] == [(sim.start + MINUTE, "ok")]
     assert len(agent.requests) == 1
+
+
+async def test_a_last_slot_run_by_hand_is_the_last(engine_sim: EngineSim) -> None:
+    config = hourly()
+    config["cron"]["jobs"]["report"]["until"] = "2026-06-01T10:00Z"
+    sim = engine_sim(config, start="2026-06-01 08:59", zone="UTC")
+    await sim.until("2026-06-01 09:30")
+    sim.clock.move_to(sim.start + 61 * MINUTE)  # ten o'clock; the scheduler has not looked yet
+    answer = await sim.engine.scheduling.run("report", mode="due", by="me")
+    assert answer["ok"]
+    report = await sim.until("2026-06-01 15:00")
+    assert [row.local for row in report.rows] == ["09:00", "10:00"]
+    assert (await sim.engine.scheduling.get("report"))["state"].get("nextRunAtMs") is None

@@ -137,6 +137,13 @@ def test_the_last_slot_of_all_leaves_no_next() -> None:
     assert (len(found.runs), found.next_run_at) == (1, None)
 
 
+@pytest.mark.parametrize("late", [timedelta(), 3 * HOUR])
+def test_no_slot_is_owed_beyond_the_end_whatever_was_planned(late: timedelta) -> None:
+    ends = NOON - timedelta(seconds=1)
+    found = owed(HOURLY, NOON, NOON + late, misfire=Misfire(), until=ends)
+    assert (found.runs, found.passed, found.next_run_at) == ((), (), None)
+
+
 @pytest.mark.parametrize("schedule", [Cron("* * * * *", "UTC"), Every(MINUTE)])
 def test_in_a_long_gap_the_oldest_share_one_row(schedule: Schedule) -> None:
     found = ask(schedule, NOON + timedelta(days=30, seconds=30), grace=None)
