@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -282,12 +282,22 @@ class Engine:
         retiring.add_done_callback(self._retiring.discard)
         self._poke()
 
+    async def moved_to(self, host_zone: str) -> None:
+        """Go by another zone of the host from now on, where nobody gave one (cron.md §3.1)."""
+        if host_zone == self._around.host_zone:
+            return
+        self._around = replace(self._around, host_zone=host_zone)
+        self._settings = self._read(self.config)
+        await self._sync()
+        self._poke()
+
     async def _sync(self) -> None:
         # The jobs first: they may be refused, and then the beats stay as they were.
         if self._jobs_wait:
             self.scheduling.file_told(self._jobs_wait)
         else:
             await self.scheduling.reconcile(self.config.cron.jobs, places=self._places)
+        await self.scheduling.rezone()
         await self.beat_jobs.plan()
 
     async def _retire(self, old: AgentFactory) -> None:

@@ -83,6 +83,7 @@ _SCHEDULE_FIELDS: Final = frozenset(
         "exact",
         "dst",
         "dayMatch",
+        "tzIsDefault",
         # of the kinds on-exit and stream, which are refused by their kind
         "command",
         "cwd",

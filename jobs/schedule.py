@@ -128,7 +128,10 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A cron expression in a zone. ``hash_id`` is the job's id, if `H` or a stagger needs it."""
+    """A cron expression in a zone. ``hash_id`` is the job's id, if `H` or a stagger needs it.
+
+    Where nobody gave the zone it is the default one, and changes with it (cron.md §3.1).
+    """
 
     expr: str
     tz: str
@@ -136,6 +139,7 @@ class Cron:
     day_match: str = "or"
     dst: DstPolicy = DstPolicy()
     hash_id: str | None = None
+    tz_given: bool = field(default=True, compare=False)
     _found: _Search | None = field(default=None, init=False, repr=False, compare=False)
 
     def occurrence_after(self, after: datetime) -> Occurrence | None:
@@ -424,6 +428,8 @@ def schedule_to_json(schedule: Schedule) -> dict[str, Any]:
                 "tz": schedule.tz,
                 "staggerMs": _ms(schedule.stagger),
             }
+            if not schedule.tz_given:
+                made["tzIsDefault"] = True
             if schedule.day_match != "or":
                 made["dayMatch"] = schedule.day_match
             if schedule.dst != DstPolicy():
@@ -522,6 +528,7 @@ def _cron(
         _word("dayMatch", values.get("dayMatch") or "or", ("or", "and")),
         _dst(given) if given else _USUAL,
         job_id if needs_id else None,
+        bool(values.get("tz")) and values.get("tzIsDefault") is not True,
     )
 
 
@@ -541,11 +548,17 @@ def _stagger_ms(given: Any) -> int:
 
 @lru_cache(maxsize=1024)
 def _shared(
-    expr: str, tz: str, stagger_ms: int, day_match: str, dst: DstPolicy, hash_id: str | None
+    expr: str,
+    tz: str,
+    stagger_ms: int,
+    day_match: str,
+    dst: DstPolicy,
+    hash_id: str | None,
+    tz_given: bool,
 ) -> Cron:
     """Return one value for all jobs with the same words: they share what was found out."""
     wallclock.zone(tz)
-    made = Cron(expr, tz, timedelta(milliseconds=stagger_ms), day_match, dst, hash_id)
+    made = Cron(expr, tz, timedelta(milliseconds=stagger_ms), day_match, dst, hash_id, tz_given)
     made.fields  # noqa: B018 - read now, so that what cannot be read is refused here
     return made
 

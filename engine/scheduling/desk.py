@@ -20,7 +20,7 @@ from engine.events import Bus, Event
 from engine.scheduling import reading, writing
 from engine.scheduling.config_jobs import ConfigJobs
 from engine.scheduling.importing import Imports
-from engine.store import audit
+from engine.store import audit, meta
 from jobs import edit, pages
 from jobs.calendar import Calendar
 from jobs.checks import Faults
@@ -38,6 +38,7 @@ from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
 
+_ZONE: Final = "cron.zone"  # the default one when the scheduler ran last
 _COUNTED_FOR: Final = timedelta(seconds=5)
 _MODES: Final = ("force", "due", "if-enabled")
 
@@ -308,6 +309,30 @@ class Scheduling:
             self._bus.publish("cron", {"action": "configApplied", **counts})
             log.info("jobs of the config applied", extra=counts)
         return counts
+
+    async def rezone(self) -> int:
+        """Move the jobs whose zone nobody gave to the default one, if it is another than before.
+
+        Returns how many. The config's jobs move when they are reconciled (cron.md §3.1).
+        """
+        now, settings = self._clock.now(), self._settings()
+
+        def work(tx: Tx) -> list[tuple[StoredJob, str]]:
+            before = meta.get(tx, _ZONE)
+            if before == settings.tz:
+                return []
+            meta.put(tx, _ZONE, settings.tz)
+            # The first start of a store has nothing to move.
+            return (
+                [] if before is None else writing.rezoned(tx, settings.tz, now, settings.calendars)
+            )
+
+        moved = await self._database.write(work)
+        if moved:
+            extra = {"zone": settings.tz, "jobs": len(moved)}
+            log.warning("the default zone changed; jobs that name none follow it", extra=extra)
+            self._tell_all(moved)
+        return len(moved)
 
     def file_told(self, problems: Sequence[str]) -> None:
         """Keep for `cron.status` why the file on disk is not in force; nothing: it is."""

@@ -19,7 +19,7 @@ from jobs.due import brought_forward, first_run
 from jobs.errors import Conflict, InvalidJob, JobNotFound
 from jobs.ledger import Run, SkipReason
 from jobs.model import Job, JobState, Source, StoredJob
-from jobs.schedule import Every
+from jobs.schedule import Cron, Every
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Finish, JobQuery
 from jobs.store.db import Tx
@@ -212,6 +212,25 @@ def changed(
     )
     note(tx, now, by, "cron.update", stored, previous=current.revision)
     return planned(tx, stored, now, calendars), "updated"
+
+
+def rezoned(
+    tx: Tx, tz: str, now: datetime, calendars: Mapping[str, Calendar]
+) -> list[tuple[StoredJob, str]]:
+    """Move the jobs to a zone that name none themselves; returns what to tell of each."""
+    told = []
+    for stored in job_rows.select(tx, JobQuery(enabled=None)).jobs:
+        schedule = stored.job.schedule
+        if not isinstance(schedule, Cron) or schedule.tz_given or schedule.tz == tz:
+            continue
+        if stored.job.source is Source.CONFIG:
+            continue
+        job = replace(stored.job, schedule=replace(schedule, tz=tz))
+        moved, action = changed(
+            tx, stored, job, now=now, by="the default zone", calendars=calendars
+        )
+        told.append((moved, action or "updated"))
+    return told
 
 
 def _refuse_circle(tx: Tx, job: Job) -> None:

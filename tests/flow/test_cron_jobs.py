@@ -14,6 +14,7 @@ from engine.process import Ended
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent
 from jobs.errors import ConfigInvalid
+from jobs.store.db import Database
 
 MINUTE = timedelta(minutes=1)
 OFF: dict[str, Any] = {"agents": {"defaults": {"heartbeat": {"every": "0m", "target": "last"}}}}
@@ -45,6 +46,40 @@ async def test_a_turn_of_a_job_reaches_the_person(engine_sim: EngineSim) -> None
     sim = engine_sim(declaring(brief=brief), start="2026-06-01 00:00", zone="UTC")
     report = await sim.until("2026-06-02 00:00")
     assert [(one.local, one.text) for one in report.deliveries] == [("07:00", "Done: Summarise")]
+
+
+async def test_jobs_without_a_zone_follow_that_of_the_host(engine_sim: EngineSim) -> None:
+    declared = {"schedule": "0 7 * * *", "message": "declared"}
+    sim = engine_sim(declaring(declared=declared), start="2026-06-01 00:00", zone="UTC")
+    await sim.open()
+    desk = sim.engine.scheduling
+    for name, tz in (("follows", {}), ("stays", {"tz": "UTC"})):
+        await desk.add({"name": name, "cron": "0 7 * * *", "message": name, **tz}, by="ana")
+    await sim.until("2026-06-01 02:00")
+    await sim.engine.moved_to("Asia/Tokyo")
+    told = {job["name"]: job["schedule"]["tz"] for job in (await desk.list({}))["jobs"]}
+    assert told == {"declared": "Asia/Tokyo", "follows": "Asia/Tokyo", "stays": "UTC"}
+    report = await sim.until("2026-06-02 00:00")
+    assert [(run.job, f"{run.at:%H:%M}") for run in report.rows if run.status == "ok"] == [
+        ("stays", "07:00"),
+        ("declared", "22:00"),
+        ("follows", "22:00"),
+    ]
+
+
+async def test_a_zone_of_the_host_that_changed_while_it_was_down_is_noticed(
+    engine_sim: EngineSim,
+) -> None:
+    database = await Database.memory()
+    for zone, wanted in (("UTC", "UTC"), ("Asia/Tokyo", "Asia/Tokyo")):
+        sim = engine_sim(OFF, start="2026-06-01 00:00", zone=zone, database=database)
+        await sim.open()
+        if zone == "UTC":
+            await sim.engine.scheduling.add({"cron": "0 7 * * *", "message": "x"}, by="ana")
+        [job] = (await sim.engine.scheduling.list({}))["jobs"]
+        assert job["schedule"]["tz"] == wanted
+        await sim.close()
+    await database.close()
 
 
 async def test_a_command_needs_no_model(engine_sim: EngineSim) -> None:

@@ -54,6 +54,18 @@ def test_a_cron_job_without_a_zone_gets_the_default_one() -> None:
     assert schedule.tz == "Asia/Shanghai"
 
 
+def test_a_zone_nobody_gave_is_remembered_as_the_default_one() -> None:
+    job = made(TURN)
+    schedule = job_to_json(job)["schedule"]
+    assert (schedule["tz"], schedule["tzIsDefault"]) == ("Asia/Shanghai", True)
+    read_back = patch(job, {"schedule": {**schedule, "expr": "0 8 * * *"}}, RULES).schedule
+    assert isinstance(read_back, Cron)
+    assert not read_back.tz_given
+    pinned = patch(job, {"tz": "Asia/Shanghai"}, RULES)
+    assert "tzIsDefault" not in job_to_json(pinned)["schedule"]
+    assert "tzIsDefault" not in job_to_json(made(TURN, tz="UTC"))["schedule"]
+
+
 def test_a_top_of_the_hour_job_is_staggered_unless_it_asks_to_be_exact() -> None:
     hourly = made(TURN, schedule={"kind": "cron", "expr": "0 * * * *"}).schedule
     exact = made(TURN, schedule={"kind": "cron", "expr": "0 * * * *", "staggerMs": 0}).schedule
