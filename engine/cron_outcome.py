@@ -207,6 +207,8 @@ def consequences(
     if run.status is RunStatus.FAILED:
         failures = before.consecutive_errors + 1
         return _after_failure(job, failure, failures, now, _own(policy, job.policies.retry))
+    if run.reason is SkipReason.PAUSED and isinstance(job.schedule, At):
+        return Consequences(columns={"retry_at": now, "next_run_at": now})  # when it goes on
     fate = _served(job, run) if isinstance(job.schedule, At) else Fate.KEPT
     return Consequences(columns={"retry_at": None}, fate=fate)
 

@@ -21,6 +21,7 @@ from engine.cron_end import CronEnd
 from engine.cron_gates import CHEAPER
 from engine.cron_outcome import Done, answered, failed, printed, unanswered
 from engine.cron_wait import Cleared, Threshold, handed, quoted, remember_gate
+from engine.interrupted import withdrawn
 from engine.lanes import Places
 from engine.process import RunProgram
 from engine.record import Also, Recorder
@@ -34,12 +35,14 @@ from jobs.crash import crash_point
 from jobs.ledger import SCHEDULED_FOR, Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, SystemEvent, WakeMode
 from jobs.retry import RetryPolicy
+from jobs.store import jobs as job_rows
 from jobs.store.db import Database
 from jobs.wallclock import instant
 
 TURN_TIMEOUT: Final = timedelta(minutes=60)  # cron.md §8
 COMMAND_TIMEOUT: Final = timedelta(minutes=10)
 OUTPUT_MOST: Final = 200_000
+JUST_CLAIMED: Final = timedelta(seconds=1)  # its job is as it was read then
 TIMED_OUT: Final = "cron: job execution timed out"
 
 
@@ -54,6 +57,7 @@ class Wakes(Protocol):
 class CronSettings:
     """What the config says about running jobs."""
 
+    enabled: bool = True
     max_concurrent_runs: int = 4
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
 
@@ -107,6 +111,11 @@ class CronRuns:
             await self._end.end(job, run)
             return
         async with self._places:
+            asked, run = await self._still_wanted(job, run)
+            if run.status.final:
+                await self._end.end(job, run)
+                return
+            job = asked
             run = replace(run, status=RunStatus.RUNNING, reason=None, started_at=self._clock.now())
             await self._recorder.began(run)
             cleared = await self._threshold.asked(job, run)
@@ -114,6 +123,19 @@ class CronRuns:
                 await self._end.end(job, cleared.run, failure=cleared.failure)
                 return
             await self._work(job, cleared)
+
+    async def _still_wanted(self, job: Job, run: Run) -> tuple[Job, Run]:
+        """Return the job as it is when a wait is over, and the run: final if it may not begin.
+
+        It may have waited for its instant, for another job, behind another run, for a place.
+        """
+        now = self._clock.now()
+        if run.claimed_at is not None and timedelta() <= now - run.claimed_at < JUST_CLAIMED:
+            return job, run
+        stored = await self._database.read(lambda tx: job_rows.get(tx, job.id))
+        enabled = self._settings().enabled
+        over = withdrawn(run, stored, now, cron_enabled=enabled, then=job)
+        return job if stored is None else stored.job, over or run
 
     async def _work(self, job: Job, cleared: Cleared) -> None:
         match job.payload:

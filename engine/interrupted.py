@@ -1,4 +1,4 @@
-"""Rows another process left open: what becomes of each after a restart. Pure.
+"""Rows another process left open, and runs that waited: what becomes of each. Pure.
 
 cron.md §7 step 2, §9.1. What had begun is recorded as interrupted; a one-shot among it is
 tried again, beats and recurring jobs are not: their next slot comes. What waited with a row
@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from engine.cron_gates import START_AT
+from jobs.claims import paused_words
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
-from jobs.model import StoredJob
+from jobs.model import Job, StoredJob
 from jobs.schedule import At
-from jobs.wallclock import instant
+from jobs.wallclock import instant, ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ def called_off(
 
     None: it begins.
     """
-    if words := _switched_off(run, stored, cron_enabled=cron_enabled):
-        return run.skipped(SkipReason.DISABLED, words, now)
+    if over := withdrawn(run, stored, now, cron_enabled=cron_enabled):
+        return over
     grace = stored.job.misfire.grace if stored is not None else None
     times = (run.slot, instant(run.facts.get(START_AT)))
     due = max((at for at in times if at is not None), default=now)
@@ -57,6 +58,34 @@ def called_off(
     words = f"claimed before a crash; found {now - due} after its time"
     late = run.skipped(SkipReason.MISSED_GRACE_EXCEEDED, words, now)
     return replace(late, status=RunStatus.MISSED)
+
+
+def withdrawn(
+    run: Run,
+    stored: StoredJob | None,
+    now: datetime,
+    *,
+    cron_enabled: bool,
+    then: Job | None = None,
+) -> Run | None:
+    """Return the row of a run that nobody wants any more when its wait is over; None: it begins.
+
+    ``then`` is the job as the run was claimed for it, where that is known.
+    """
+    if stored is None:
+        return run.skipped(SkipReason.DISABLED, "the job was removed before it could begin", now)
+    if run.trigger is Trigger.MANUAL:
+        return None  # a person asked for it, enabled or not
+    if words := _switched_off(run, stored, then, cron_enabled=cron_enabled):
+        return run.skipped(SkipReason.DISABLED, words, now)
+    paused_at = (stored.state.paused or {}).get("atMs")
+    if paused_at is not None and paused_at >= (ms(run.claimed_at) or 0):
+        return run.skipped(SkipReason.PAUSED, paused_words(stored.state.paused or {}), now)
+    moved = then is not None and then.schedule != stored.job.schedule
+    if moved and run.trigger is not Trigger.BACKFILL:
+        words = "the job got another schedule before it could begin"
+        return run.skipped(SkipReason.SUPERSEDED, words, now)
+    return None
 
 
 def _never_began(run: Run) -> bool:
@@ -82,11 +111,11 @@ def _replayed(run: Run, stored: StoredJob) -> bool:
     )
 
 
-def _switched_off(run: Run, stored: StoredJob | None, *, cron_enabled: bool) -> str:
-    if stored is None:
-        return "the job was removed before it could begin"
-    if run.trigger is Trigger.MANUAL:
-        return ""  # a person asked for it, enabled or not
-    if run.kind == "cron" and not cron_enabled:
+def _switched_off(run: Run, stored: StoredJob, then: Job | None, *, cron_enabled: bool) -> str:
+    by_request = run.trigger is Trigger.BACKFILL and then is not None
+    if run.kind == "cron" and not cron_enabled and not by_request:
         return "scheduled jobs were switched off before it could begin"
-    return "" if stored.job.enabled else "the job was switched off before it could begin"
+    was_off = then is not None and not then.enabled  # a backfill may be asked for all the same
+    if stored.job.enabled or was_off:
+        return ""
+    return "the job was switched off before it could begin"

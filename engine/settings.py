@@ -55,6 +55,7 @@ class Settings:
         """What performing jobs asks of it."""
         cron = self.config.cron
         return CronSettings(
+            enabled=self.cron_enabled,
             max_concurrent_runs=cron.max_concurrent_runs,
             retry=RetryPolicy(
                 max_attempts=cron.retry.max_attempts,

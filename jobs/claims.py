@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from jobs.due import Passed
 from jobs.ids import new_id
@@ -54,3 +55,9 @@ def passed_over(job: Job, kind: str, passed: Passed, now: datetime, boot_id: str
         count=passed.count,
         ended_at=now,
     )
+
+
+def paused_words(overlay: Mapping[str, Any]) -> str:
+    """Say who paused a job, and why."""
+    note = f": {overlay['note']}" if overlay.get("note") else ""
+    return f"it was paused by {overlay.get('by', 'somebody')}{note}"

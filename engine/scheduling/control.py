@@ -17,7 +17,7 @@ from engine.clock import Clock
 from engine.events import Bus
 from engine.scheduling import reading, writing
 from engine.scheduling.watching import next_watch
-from jobs.claims import claimed, passed_over
+from jobs.claims import claimed, passed_over, paused_words
 from jobs.crash import crash_point
 from jobs.due import Passed, owed
 from jobs.errors import InvalidInput, JobNotFound
@@ -306,12 +306,6 @@ class Control:
             self._poke()
         names = [{"id": one.job.id, "name": one.job.name} for one in jobs]
         return {"ok": True, action: len(jobs), "jobs": names}
-
-
-def paused_words(overlay: Mapping[str, Any]) -> str:
-    """Say who paused a job, and why."""
-    note = f": {overlay['note']}" if overlay.get("note") else ""
-    return f"it was paused by {overlay.get('by', 'somebody')}{note}"
 
 
 def _chosen(tx: Tx, chosen: Chosen) -> list[StoredJob]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from engine.agents.base import FailureClass, TurnReply, TurnRequest
 from engine.pytest_plugin import EngineSim
+from engine.scheduling import Chosen
 from engine.testing import ScriptedAgent, Simulation
 from jobs.wallclock import ms
 
@@ -95,3 +97,152 @@ async def test_a_new_schedule_knows_no_backoff_of_the_old_one(engine_sim: Engine
         ("skipped", "overlap-skip"),
         ("ok", None),
     ]
+
+
+# -- while it waits ------------------------------------------------------------------------------
+
+HOURS: dict[str, Any] = {
+    "agents": {
+        "defaults": {
+            "userTimezone": "UTC",
+            "heartbeat": {
+                "every": "0m",
+                "target": "last",
+                "activeHours": {"start": "08:00", "end": "10:00"},
+            },
+        }
+    }
+}
+
+
+async def waiting_for_morning(sim: Simulation, **asked: Any) -> None:
+    asked = {"schedule": "30 6 * * *", **asked}
+    await add(sim, "job", respectActiveHours="defer", **asked)
+    report = await sim.until("2026-06-01 07:00")
+    assert report.rows[-1].status == "deferred"
+
+
+async def remove(sim: Simulation) -> None:
+    await sim.engine.scheduling.remove("job", by="ana")
+
+
+async def disable(sim: Simulation) -> None:
+    await sim.engine.scheduling.update("job", {"enabled": False}, by="ana")
+
+
+async def pause(sim: Simulation) -> None:
+    await sim.engine.control.pause(Chosen(ref="job"), by="ana")
+
+
+async def move(sim: Simulation) -> None:
+    await sim.engine.scheduling.update("job", {"schedule": "0 12 * * *"}, by="ana")
+
+
+async def cron_off(sim: Simulation) -> None:
+    await sim.apply(HOURS | {"cron": {"enabled": False}})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "because"),
+    [
+        (remove, "disabled", "the job was removed before it could begin"),
+        (disable, "disabled", "the job was switched off before it could begin"),
+        (pause, "paused", "it was paused by ana"),
+        (move, "superseded", "the job got another schedule before it could begin"),
+        (cron_off, "disabled", "scheduled jobs were switched off before it could begin"),
+    ],
+    ids=["removed", "switched-off", "paused", "moved", "cron-off"],
+)
+async def test_a_run_that_waits_for_its_hour_does_not_begin_if_nobody_wants_it_any_more(
+    engine_sim: EngineSim,
+    change: Callable[[Simulation], Awaitable[None]],
+    reason: str,
+    because: str,
+) -> None:
+    agent = ScriptedAgent(then="Good morning.")
+    sim = engine_sim(HOURS, start=START, zone="UTC", agent=agent)
+    await waiting_for_morning(sim)
+    await change(sim)
+    report = await sim.until("2026-06-01 09:00")
+    (row,) = report.rows
+    assert (row.status, row.reason, row.because) == ("skipped", reason, because)
+    assert agent.requests == []
+
+
+async def test_a_run_that_waits_goes_by_the_words_its_job_has_when_it_begins(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then="Good morning.")
+    sim = engine_sim(HOURS, start=START, zone="UTC", agent=agent)
+    await waiting_for_morning(sim)
+    await sim.engine.scheduling.update("job", {"message": "new words"}, by="ana")
+    report = await sim.until("2026-06-01 09:00")
+    assert [(row.local, row.status) for row in report.rows] == [("06:30", "ok")]
+    assert ["new words" in one.prompt for one in agent.requests] == [True]
+
+
+async def test_a_one_shot_that_was_paused_while_it_waited_is_made_up_when_it_goes_on(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(HOURS, start=START, zone="UTC", agent=ScriptedAgent(then="Done."))
+    await waiting_for_morning(sim, **once("2026-06-01T06:30Z"), deleteAfterRun=False)
+    await pause(sim)
+    await sim.until("2026-06-01 08:30")
+    await sim.engine.control.resume(Chosen(ref="job"), by="ana")
+    report = await sim.until("2026-06-01 09:00")
+    assert [row.status for row in report.rows] == ["skipped", "ok"]
+
+
+async def test_a_run_that_waits_for_another_job_is_over_when_its_own_is_removed(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then="Done.", takes=20 * MINUTE)
+    sim = engine_sim(OFF, start=START, zone="UTC", agent=agent)
+    await add(sim, "first", schedule="0 * * * *", exact=True)
+    await add(sim, "job", schedule="5 * * * *", exact=True, after="first")
+    await sim.until("2026-06-01 01:10")
+    await remove(sim)
+    report = await sim.until("2026-06-01 01:40")
+    assert [(row.job, row.status) for row in report.rows] == [("first", "ok"), ("job", "skipped")]
+
+
+async def test_a_run_behind_another_does_not_begin_when_its_job_is_removed(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then="Done.", takes=90 * MINUTE)
+    sim = engine_sim(OFF, start=START, zone="UTC", agent=agent)
+    await add(sim, "job", schedule="0 * * * *", exact=True, overlap="buffer-one")
+    await sim.until("2026-06-01 02:10")
+    await remove(sim)
+    report = await sim.until("2026-06-01 09:00")
+    assert [row.status for row in report.rows] == ["ok", "skipped"]
+
+
+@pytest.mark.parametrize("change", [remove, disable, pause], ids=["removed", "off", "paused"])
+async def test_a_backfill_stops_with_its_job(
+    engine_sim: EngineSim, change: Callable[[Simulation], Awaitable[None]]
+) -> None:
+    agent = ScriptedAgent(then="Done.", takes=10 * MINUTE)
+    sim = engine_sim(OFF, start=START, zone="UTC", agent=agent)
+    await add(sim, "job", schedule="0 * * * *", exact=True)
+    await backfill(sim)
+    await sim.until("2026-06-01 00:35")
+    await change(sim)
+    report = await sim.until("2026-06-01 00:59")
+    assert [row.status for row in report.rows] == ["ok", *["skipped"] * 5]
+    assert len(agent.requests) == 1
+
+
+async def test_a_job_that_is_off_may_be_backfilled_all_the_same(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then="Done.", takes=2 * MINUTE)
+    sim = engine_sim(OFF, start=START, zone="UTC", agent=agent)
+    await add(sim, "job", schedule="0 * * * *", exact=True, enabled=False)
+    await sim.apply(OFF | {"cron": {"enabled": False}})
+    await backfill(sim)
+    report = await sim.until("2026-06-01 00:59")
+    assert [row.status for row in report.rows] == ["ok"] * 6
+
+
+async def backfill(sim: Simulation) -> None:
+    since = datetime(2026, 5, 31, tzinfo=UTC)
+    await sim.engine.control.backfill("job", since=since, until=since + 5 * HOUR, by="ana")

@@ -243,6 +243,13 @@ def test_the_end_of_a_run_leaves_a_schedule_alone_that_is_newer(job: Job, run: R
     assert after == Consequences()
 
 
+def test_a_one_shot_whose_wait_a_pause_ended_comes_again_when_the_pause_ends() -> None:
+    held = RUN.skipped(SkipReason.PAUSED, "paused by ana", NOON)
+    after = consequences(ONE_SHOT, held, "", BEFORE, NOON, POLICY)
+    assert after == Consequences(columns={"retry_at": NOON, "next_run_at": NOON})
+    assert consequences(RECURRING, held, "", BEFORE, NOON, POLICY).columns == {"retry_at": None}
+
+
 @pytest.mark.parametrize("job", [ONE_SHOT, RECURRING])
 def test_a_job_that_is_switched_off_already_is_neither_retried_nor_switched_off(job: Job) -> None:
     off = replace(job, enabled=False)

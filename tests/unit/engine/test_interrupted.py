@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.interrupted import Over, called_off, settled
+from engine.interrupted import Over, called_off, settled, withdrawn
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, Job, JobState, Misfire, StoredJob
 from jobs.schedule import At, Every
@@ -139,3 +139,41 @@ def test_a_run_that_was_put_off_counts_from_its_later_instant() -> None:
     later = round((NOON + HOUR).timestamp() * 1000)
     deferred = replace(CLAIMED, status=RunStatus.DEFERRED, facts={"startAtMs": later})
     assert called_off(deferred, kept(), NOON + 2 * HOUR, cron_enabled=True) is None
+
+
+# -- is it still wanted ----------------------------------------------------------------------
+
+WAITED = replace(CLAIMED, claimed_at=NOON)
+BACKFILL = replace(WAITED, trigger=Trigger.BACKFILL, slot=None)
+OFF = replace(JOB, enabled=False)
+MOVED = replace(JOB, schedule=Every(2 * HOUR))
+
+
+def paused(at: datetime) -> StoredJob:
+    overlay = {"by": "ana", "atMs": round(at.timestamp() * 1000)}
+    return kept(state=JobState(paused=overlay))
+
+
+@pytest.mark.parametrize(
+    ("run", "stored", "enabled", "reason"),
+    [
+        (WAITED, kept(), True, None),
+        (WAITED, kept(OFF), True, SkipReason.DISABLED),
+        (WAITED, kept(), False, SkipReason.DISABLED),
+        (WAITED, paused(NOON + HOUR), True, SkipReason.PAUSED),
+        (WAITED, kept(MOVED), True, SkipReason.SUPERSEDED),
+        (BACKFILL, kept(MOVED), False, None),
+        (BACKFILL, paused(NOON - HOUR), True, None),
+        (BACKFILL, kept(OFF), True, SkipReason.DISABLED),
+        (BACKFILL, None, True, SkipReason.DISABLED),
+    ],
+)
+def test_what_waited_begins_only_if_it_is_still_wanted(
+    run: Run, stored: StoredJob | None, enabled: bool, reason: SkipReason | None
+) -> None:
+    over = withdrawn(run, stored, NOON + HOUR, cron_enabled=enabled, then=JOB)
+    assert (over and over.reason) == reason
+
+
+def test_a_job_that_was_off_when_it_was_asked_to_backfill_may_stay_off() -> None:
+    assert withdrawn(BACKFILL, kept(OFF), NOON + HOUR, cron_enabled=True, then=OFF) is None
