@@ -6,16 +6,17 @@ is drawn is the command line's business.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 from jobs.calendar import Calendar
 from jobs.due import excluded
 from jobs.model import HeartbeatBeat, StoredJob
-from jobs.schedule import At
+from jobs.schedule import At, Cron, Every
 from jobs.wallclock import at as instant_at, ms
 
 LONGEST: Final = timedelta(days=14)
@@ -23,6 +24,7 @@ MOST: Final = 500  # slots of one job that are named one by one
 MOST_HOT: Final = 100
 _MS: Final = timedelta(milliseconds=1)
 _MINUTE: Final = 60_000
+_MOST_WALKED: Final = 5000  # slots of one job that are walked; more are counted by arithmetic
 _MOST_JUDGED: Final = 50_000  # slots that calendars are asked about; beyond it they stay put
 
 
@@ -178,44 +180,114 @@ def _row(
     windows: tuple[Open, ...] | None,
 ) -> tuple[Row, set[int]]:
     """Return a job's row and the minutes in which it is due."""
-    first, width = ms(span.start), cell // _MS
-    cells = [0] * -(-(ms(span.until) - first) // width)
-    quiet = [0] * len(cells)
-    slots: list[datetime] = []
-    minutes: set[int] = set()
-    total = 0
-    waits = _mind_hours(stored) and windows is not None
-    for at in _instants(stored, span):
-        total += 1
-        minutes.add(at // _MINUTE)
-        index = min((at - first) // width, len(cells) - 1)
-        cells[index] += 1
-        if len(slots) < MOST:
-            slots.append(instant_at(at))
-        if waits and not _open(windows or (), at):
-            quiet[index] += 1
+    load = _Load(span, cell, windows if _mind_hours(stored) else None)
+    last = _last(stored, span)
+    if _has_many(stored, span, last):
+        _count(stored, span, last, load)
+    else:
+        for at in _instants(stored, span, last):
+            load.take(at)
     due = stored.state.next_run_at
     row = Row(
         job_id=stored.job.id,
         name=stored.job.display_name or stored.job.name,
         kind="heartbeat" if isinstance(stored.job.payload, HeartbeatBeat) else "cron",
         agent_id=agent,
-        slots=tuple(slots),
-        total=total,
-        cells=tuple(cells),
-        quiet=tuple(quiet),
+        slots=tuple(load.slots),
+        total=sum(load.cells),
+        cells=tuple(load.cells),
+        quiet=tuple(load.quiet),
         overdue=due is not None and due <= span.after,
         paused=stored.state.paused is not None,
     )
-    return row, minutes
+    return row, load.minutes
 
 
-def _instants(stored: StoredJob, span: _Span) -> Iterator[int]:
+class _Load:
+    """What a job puts into the timeline."""
+
+    def __init__(self, span: _Span, cell: timedelta, windows: tuple[Open, ...] | None) -> None:
+        self._start, self._width, self._windows = ms(span.start), cell // _MS, windows
+        self.cells = [0] * -(-(ms(span.until) - self._start) // self._width)
+        self.quiet = [0] * len(self.cells)
+        self.slots: list[datetime] = []
+        self.minutes: set[int] = set()
+
+    def take(self, at: int) -> None:
+        """Put in one slot."""
+        self.minutes.add(at // _MINUTE)
+        if len(self.slots) < MOST:
+            self.slots.append(instant_at(at))
+        self.add(at, 1)
+
+    def add(self, at: int, many: int) -> None:
+        """Put in so many slots at the place of one, or take them out."""
+        cell = min((at - self._start) // self._width, len(self.cells) - 1)
+        self.cells[cell] += many
+        if self._windows is not None and not _open(self._windows, at):
+            self.quiet[cell] += many
+
+    def stretches(self, after: int, last: int) -> Iterator[tuple[int, int]]:
+        """Yield ``(first, last)`` of the stretches in one cell, and in or outside the hours."""
+        ends = {last + 1, *range(self._start, last + 1, self._width)}
+        for one in self._windows or ():
+            ends |= {ms(one.opens), ms(one.closes)}
+        first = after + 1
+        for end in sorted(ends):
+            if first < end <= last + 1:
+                yield first, end - 1
+                first = end
+
+
+def _last(stored: StoredJob, span: _Span) -> datetime:
+    ends = stored.job.policies.until
+    return span.until if ends is None else min(span.until, ends)
+
+
+def _has_many(stored: StoredJob, span: _Span, last: datetime) -> bool:
+    """Whether a job has too many slots to walk: ten a second are twelve million in two weeks."""
+    schedule = stored.job.schedule
+    if isinstance(schedule, At) or stored.state.paused or stored.job.policies.calendars:
+        return False  # calendars have a bound of their own
+    return schedule.count(span.after, last) > _MOST_WALKED
+
+
+def _count(stored: StoredJob, span: _Span, last: datetime, load: _Load) -> None:
+    """Put in slots by arithmetic: what it costs grows with the cells and minutes only."""
+    schedule = stored.job.schedule
+    if isinstance(schedule, At):
+        raise AssertionError("a one-shot has one slot")
+    after, end = ms(span.after), ms(last)
+    load.slots = [instant_at(at) for at in islice(_instants(stored, span, last), MOST)]
+    for first, until in load.stretches(after, end):
+        load.add(first, schedule.count(instant_at(first - 1), instant_at(until)))
+    load.minutes = set(_minutes(schedule, span.after, last))
+    left_out = [
+        at
+        for at in map(int, stored.state.skips)
+        if after < at <= end and schedule.count(instant_at(at - 1), instant_at(at))
+    ]
+    for at in left_out:
+        load.add(at, -1)
+    for minute, gone in Counter(at // _MINUTE for at in left_out).items():
+        begin, close = max(after, minute * _MINUTE - 1), min(end, (minute + 1) * _MINUTE - 1)
+        if schedule.count(instant_at(begin), instant_at(close)) == gone:
+            load.minutes.discard(minute)
+
+
+def _minutes(schedule: Every | Cron, after: datetime, last: datetime) -> Iterator[int]:
+    at = schedule.next_after(after)
+    while at is not None and at <= last:
+        minute = ms(at) // _MINUTE
+        yield minute
+        at = schedule.next_after(instant_at((minute + 1) * _MINUTE) - _MS)
+
+
+def _instants(stored: StoredJob, span: _Span, last: datetime) -> Iterator[int]:
     """Yield the slots to come, in ms: none while paused, none that are left out once."""
     if stored.state.paused is not None:
         return
-    schedule, ends = stored.job.schedule, stored.job.policies.until
-    last = span.until if ends is None else min(span.until, ends)
+    schedule = stored.job.schedule
     if isinstance(schedule, At):
         due = stored.state.next_run_at
         if due is not None and span.after < due <= last:

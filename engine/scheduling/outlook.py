@@ -5,6 +5,7 @@ Reads and never writes. The gateway asks it, and the command line where no gatew
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from jobs.model import Job, StoredJob
 from jobs.schedule import Cron
 from jobs.speech import Language
 from jobs.store import jobs as job_rows, slots
-from jobs.store.base import JobQuery
+from jobs.store.base import JobPage, JobQuery
 from jobs.store.db import Database, Tx
 from jobs.timeline import LONGEST, Open, timeline
 from jobs.wallclock import at, ms, zone
@@ -59,6 +60,7 @@ class Outlook:
         self._database = database
         self._clock = clock
         self._sight = sight
+        self._laying_out = asyncio.Lock()
 
     async def explain(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`cron.explain`: ``{expr | id, tz, from, count, otherTz, lang}``.
@@ -116,8 +118,12 @@ class Outlook:
         span = min((params.get("hours") or HOURS) * _HOUR, LONGEST)
         minutes = params.get("cellMinutes")
         cell = _CELL if minutes is None else timedelta(minutes=minutes)
-        # With the reading, not on the event loop: many jobs have many slots.
-        return await self._database.read(lambda tx: _laid_out(tx, sight, now, start, span, cell))
+        query = JobQuery(kinds=_KINDS, enabled=True)
+        # Many jobs have many slots: neither the event loop nor a reader of the store waits for
+        # them, and however many ask, one thread is busy with it.
+        async with self._laying_out:
+            page = await self._database.read(lambda tx: job_rows.select(tx, query))
+            return await asyncio.to_thread(_laid_out, page, sight, now, start, span, cell)
 
 
 def audited(
@@ -177,9 +183,8 @@ def _last(params: Mapping[str, Any], now: datetime, tz: str) -> int | None:
 
 
 def _laid_out(
-    tx: Tx, sight: Sight, now: datetime, start: datetime, span: timedelta, cell: timedelta
+    page: JobPage, sight: Sight, now: datetime, start: datetime, span: timedelta, cell: timedelta
 ) -> dict[str, Any]:
-    page = job_rows.select(tx, JobQuery(kinds=_KINDS, enabled=True))
     agents = {stored.job.agent_id or sight.default_agent for stored in page.jobs}
     found = timeline(
         page.jobs,

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import jobs.timeline
 from jobs.calendar import Calendar
 from jobs.model import AgentTurn, HeartbeatBeat, Job, JobState, StoredJob
 from jobs.policies import CalendarRule, Policies
@@ -97,6 +98,57 @@ def test_several_slots_of_one_job_in_a_minute_count_once() -> None:
     assert (found.hot, found.shared) == (0, 0)
     assert found.rows[0].total == 8640
     assert len(found.rows[0].slots) == MOST
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Every(timedelta(milliseconds=2700), START - timedelta(milliseconds=333)),
+        Every(timedelta(seconds=11), START + 2 * HOUR),
+        Cron("*/3 * * * * *", "Europe/Berlin", stagger=timedelta(seconds=40), hash_id="job"),
+        Cron("*/2 * 8-9 29 3 *", "Europe/Berlin"),
+        Cron("* 1-3 29 3 *", "Europe/Berlin"),
+    ],
+)
+@pytest.mark.parametrize("waits", [True, False])
+def test_slots_that_are_counted_lie_where_those_that_are_walked_do(
+    monkeypatch: pytest.MonkeyPatch, schedule: Every | Cron, *, waits: bool
+) -> None:
+    start = datetime(2026, 3, 28, 12, 0, 30, tzinfo=UTC)
+    policies = Policies(until=start + 23 * HOUR, active_hours="skip" if waits else None)
+    made = job("job", schedule, policies=policies)
+    ahead = [*schedule.instants(start, start + DAY)][3:700:90]
+    left_out = {str(at): "me" for at in [*ahead, ahead[0] + 1]}
+    made = replace(made, state=replace(made.state, skips=left_out))
+    windows = tuple(Open(start + n * HOUR, start + (n + 0.7) * HOUR) for n in (2, 13, 22))
+
+    def told() -> dict[str, object]:
+        return timeline(
+            [made, job("other", Cron("7 * * * *", "UTC"))],
+            start=start - 90 * timedelta(seconds=1),
+            after=start,
+            until=start + DAY,
+            cell=timedelta(minutes=7),
+            most_at_once=0,
+            hours={"main": windows},
+        ).to_json()
+
+    monkeypatch.setattr(jobs.timeline, "_MOST_WALKED", 10**9)
+    walked = told()
+    monkeypatch.setattr(jobs.timeline, "_MOST_WALKED", 0)
+    assert told() == walked
+
+
+def test_a_job_of_many_slots_costs_its_cells_and_not_its_slots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def few(_stored: object, _span: object, _last: object) -> Iterator[int]:
+        yield from range(MOST)
+        raise AssertionError("its slots are walked")
+
+    monkeypatch.setattr(jobs.timeline, "_instants", few)
+    quick = Every(timedelta(milliseconds=100), START)
+    assert laid(job("quick", quick)).rows[0].total == 864_000
 
 
 def test_what_is_switched_off_is_left_out_and_what_is_paused_is_shown_empty() -> None:
