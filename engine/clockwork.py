@@ -2,12 +2,14 @@
 
 User jobs are never put in here. One date trigger wakes the loop at the earliest due slot,
 at most 30 s ahead (drift, suspend and clock steps are noticed then), and interval triggers
-wake the chores. Each has an explicit grace: the default of one second drops work silently.
+wake the chores. A tick that hangs and a process that stood still are noticed and told. Each
+trigger has an explicit grace: the default of one second drops work silently.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -23,8 +25,13 @@ SHORTEST_NAP = timedelta(milliseconds=4)
 # adding one each tick costs more than the tick.
 SHORT_NAP = timedelta(seconds=1)
 BEHIND = timedelta(milliseconds=500)
+# A tick at work for so long, or a timer so late, is no load any more (cron.md §6, §22 row 20).
+STUCK = timedelta(seconds=60)
 _NEVER_TOO_LATE = None  # misfire_grace_time: a late wake-up is still a wake-up
 _PLANNER = "planner"
+
+
+log = logging.getLogger(__name__)
 
 
 class Ticking(Protocol):
@@ -32,6 +39,10 @@ class Ticking(Protocol):
 
     async def tick(self) -> datetime | None:
         """Serve what is due; return the earliest instant at which something will be."""
+
+
+class Stuck(Exception):
+    """A tick does not come to its end."""
 
 
 class Clockwork:
@@ -44,11 +55,14 @@ class Clockwork:
         clock: Clock,
         vitals: Vitals | None = None,
         longest_nap: timedelta = LONGEST_NAP,
+        stuck: timedelta = STUCK,
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._vitals = vitals or Vitals()
         self._longest_nap = longest_nap
+        self._stuck = stuck
+        self._back_by: timedelta | None = None  # monotonic; the timer was set for then
         self._chores: dict[str, timedelta] = {}  # scheduler's id → every
         self._seen: tuple[datetime, timedelta] | None = None
         self._scheduler = AsyncIOScheduler(timezone=UTC)
@@ -111,16 +125,33 @@ class Clockwork:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            # Shielded: a stop waits for the tick instead of cutting it in half.
+            self._notice_standstill()
             tick = asyncio.ensure_future(self._loop.tick())
             try:
-                due = await asyncio.shield(tick)
+                due = await self._watched(tick)
             except asyncio.CancelledError:
                 await asyncio.gather(tick, return_exceptions=True)
                 raise
             self._notice_step()
             self._arm(due)
             self._vitals.well("clockwork")
+
+    async def _watched(self, tick: asyncio.Future[datetime | None]) -> datetime | None:
+        """Wait for a tick; one that hangs stands in `health` until it is through."""
+        while not tick.done():
+            # Waited for, not awaited: a stop must not cut the tick in half.
+            await asyncio.wait((tick,), timeout=self._stuck.total_seconds())
+            if not tick.done():
+                self._vitals.hurt(
+                    "clockwork", Stuck(f"a tick is at work for {self._stuck} or more")
+                )
+        return tick.result()
+
+    def _notice_standstill(self) -> None:
+        """Tell that the process got no turn for long; missed slots are the loop's to deal with."""
+        late = self._clock.monotonic() - (self._back_by or self._clock.monotonic())
+        if late > self._stuck:
+            log.warning("the engine stood still", extra={"for_seconds": late.total_seconds()})
 
     def _notice_step(self) -> None:
         """After the clock was set back the scheduler would leave the chores until it caught up."""
@@ -137,6 +168,7 @@ class Clockwork:
         at = latest if due is None else min(due, latest)
         at = max(at, now + SHORTEST_NAP)
         self._armed_for = at
+        self._back_by = self._clock.monotonic() + (at - now)
         if self._nap is not None:
             self._nap.cancel()
             self._nap = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from freezegun import freeze_time
 
 from engine.clock import SystemClock
 from engine.clockwork import SHORT_NAP, Clockwork
+from engine.vitals import Vitals
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -85,3 +87,78 @@ async def test_a_tick_that_breaks_does_not_end_the_ticking() -> None:
                 await loop.ticked.get()
     finally:
         await clockwork.stop()
+
+
+class Hanging:
+    """A loop whose ticks end when the test lets them."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.ticked = asyncio.Event()
+
+    async def tick(self) -> datetime | None:
+        await self.go_on.wait()
+        self.ticked.set()
+        return None
+
+
+class Told(Vitals):
+    """Vitals with points to wait at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hurting, self.healed = asyncio.Event(), asyncio.Event()
+
+    def hurt(self, name: str, error: BaseException) -> None:
+        super().hurt(name, error)
+        self.hurting.set()
+
+    def well(self, name: str) -> None:
+        super().well(name)
+        self.healed.set()
+
+
+async def test_a_tick_that_hangs_stands_in_health_until_it_is_through() -> None:
+    loop, vitals = Hanging(), Told()
+    clockwork = Clockwork(loop, clock=SystemClock(), vitals=vitals, stuck=timedelta(milliseconds=5))
+    clockwork.start()
+    try:
+        async with asyncio.timeout(15):
+            await vitals.hurting.wait()
+            assert "a tick is at work for" in vitals.failing["clockwork"]
+            loop.go_on.set()
+            await vitals.healed.wait()
+        assert dict(vitals.failing) == {}
+    finally:
+        await clockwork.stop()
+
+
+class Suspended(SystemClock):
+    """A machine whose process gets no turn for as long as the test says."""
+
+    away = timedelta()
+
+    def monotonic(self) -> timedelta:
+        return super().monotonic() + self.away
+
+    def now(self) -> datetime:
+        return super().now() + self.away
+
+
+@pytest.mark.parametrize(("away", "told"), [(HOUR, True), (timedelta(seconds=20), False)])
+async def test_a_process_that_stood_still_says_for_how_long(
+    away: timedelta, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop, clock, vitals = Counted(), Suspended(), Told()
+    clockwork = Clockwork(loop, clock=clock, vitals=vitals)
+    clockwork.start()
+    try:
+        async with asyncio.timeout(15):
+            await vitals.healed.wait()  # the timer is set
+            await loop.ticked.get()
+            clock.away = away
+            clockwork.poke()
+            await loop.ticked.get()
+    finally:
+        await clockwork.stop()
+    assert ("the engine stood still" in caplog.messages) is told
