@@ -19,7 +19,7 @@ from engine.scheduling import reading, writing
 from engine.scheduling.watching import next_watch
 from jobs.claims import claimed, passed_over, paused_words
 from jobs.crash import crash_point
-from jobs.due import Passed, owed
+from jobs.due import Passed, first_run, owed
 from jobs.errors import InvalidInput, JobNotFound
 from jobs.ledger import SCHEDULED_FOR, Run, RunStatus, SkipReason, Trigger
 from jobs.model import HeartbeatBeat, Job, Source, StoredJob
@@ -128,13 +128,11 @@ class Control:
         return await self.resume(Chosen(ref=ref), by=by)
 
     def _resume_one(self, tx: Tx, stored: StoredJob, now: datetime) -> None:
+        if _gave_up(stored):
+            stored = _switched_on(tx, stored, now)
         job, state = stored.job, stored.state
-        columns: dict[str, Any] = {"paused": None, "auto_disabled": None}
-        if state.auto_disabled is not None:
-            columns |= {"consecutive_errors": 0, "retry_at": None, "enabled": True}
-            columns["schedule_activated_at"] = now  # while it was off no slot was expected
-            columns["next_run_at"] = job.schedule.next_after(now)
-        elif state.next_run_at is not None and state.next_run_at <= now:
+        columns: dict[str, Any] = {"paused": None}
+        if state.next_run_at is not None and state.next_run_at <= now:
             until = job.policies.until
             decided = owed(job.schedule, state.next_run_at, now, misfire=job.misfire, until=until)
             because = paused_words(state.paused or {})
@@ -333,7 +331,30 @@ def _own(stored: StoredJob) -> StoredJob:
 
 
 def _stopped(stored: StoredJob) -> bool:
-    return stored.state.paused is not None or stored.state.auto_disabled is not None
+    return stored.state.paused is not None or _gave_up(stored)
+
+
+def _gave_up(stored: StoredJob) -> bool:
+    """Whether a job is off because it failed, and for no other reason."""
+    return stored.state.auto_disabled is not None and stored.state.orphaned_at is None
+
+
+def _switched_on(tx: Tx, stored: StoredJob, now: datetime) -> StoredJob:
+    """Switch a job on again that was switched off because it failed.
+
+    Its definition says so too: only then is there something to change for whoever wants it off.
+    """
+    job = replace(stored.job, enabled=True)
+    return job_rows.update(
+        tx,
+        job,
+        next_run_at=first_run(job, now),
+        now=now,
+        auto_disabled=None,
+        consecutive_errors=0,
+        retry_at=None,
+        schedule_activated_at=now,  # while it was off no slot was expected
+    )
 
 
 def _is_over(stored: StoredJob, now: datetime) -> bool:

@@ -185,9 +185,16 @@ class Scheduling:
                     currentRevision=current.revision,
                 )
             job = edit.patch(current.job, patch, rules)
-            again = patch.get("enabled") is True
+            asked = patch.get("enabled")
             return writing.changed(
-                tx, current, job, now=now, by=by, calendars=calendars, again=again
+                tx,
+                current,
+                job,
+                now=now,
+                by=by,
+                calendars=calendars,
+                again=asked is True,
+                off=asked is False,
             )
 
         told, _ = await self._change(work)

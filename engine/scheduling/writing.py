@@ -189,13 +189,19 @@ def changed(
     by: str,
     calendars: Mapping[str, Calendar] = NO_CALENDARS,
     again: bool = False,
+    off: bool = False,
 ) -> tuple[StoredJob, str | None]:
-    """Give a stored job a new definition; its counters and last run stay."""
-    revived = again and (not current.job.enabled or current.state.auto_disabled is not None)
-    if not revived and revision(job) == current.revision:
+    """Give a stored job a new definition; its counters and last run stay.
+
+    ``again`` and ``off``: somebody said in so many words that it shall be on, or off.
+    """
+    gave_up = current.state.auto_disabled is not None
+    revived = again and (not current.job.enabled or gave_up)
+    meant = off and gave_up  # it is off already, but from now on because somebody wants that
+    if not revived and not meant and revision(job) == current.revision:
         return current, None
     rescheduled = job.schedule != current.job.schedule
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = {"auto_disabled": None} if meant else {}
     if revived:
         state |= _CLEARED
     if rescheduled:

@@ -160,6 +160,56 @@ async def test_jobs_are_paused_by_tag_and_all_at_once(engine_sim: EngineSim) -> 
         await sim.engine.control.pause(one("a"), by="ana", until=sim.now())
 
 
+async def broken_job(sim: Simulation, **asked: Any) -> None:
+    """Add a job that is switched off because it failed."""
+    await sim.open()
+    await sim.engine.scheduling.add({"name": "job", **hourly(**asked)}, by="ana")
+    await sim.until("2026-06-01 01:30")
+    assert (await job_of(sim))["state"]["autoDisabled"] is not None
+
+
+AT_ONCE: dict[str, Any] = OFF | {"cron": {"autoDisableAfter": 1}}
+
+
+async def test_a_job_that_was_switched_off_by_failures_and_goes_on_can_be_switched_off(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(FailureClass.AUTH, then="Fine.")
+    sim = engine_sim(AT_ONCE, start=START, zone="UTC", agent=agent)
+    await broken_job(sim)
+    await sim.engine.control.resume(one(), by="ana")
+    assert (await job_of(sim))["enabled"] is True
+    await sim.engine.scheduling.update("job", {"enabled": False}, by="ana")
+    report = await sim.until("2026-06-01 03:30")
+    assert (await job_of(sim))["enabled"] is False
+    assert [row.status for row in report.rows] == ["failed"]
+
+
+async def test_resuming_all_leaves_a_job_alone_that_somebody_wants_off(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then=FailureClass.AUTH)
+    sim = engine_sim(AT_ONCE, start=START, zone="UTC", agent=agent)
+    await broken_job(sim)
+    await sim.engine.scheduling.update("job", {"enabled": False}, by="ana")
+    await sim.engine.scheduling.run("job", by="ana")  # fails once more
+    await sim.advance(MINUTE)
+    told = await sim.engine.control.resume(Chosen(everything=True), by="ana")
+    assert (told["resumed"], (await job_of(sim))["enabled"]) == (0, False)
+
+
+async def test_resuming_all_leaves_a_job_alone_that_left_the_config(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then=FailureClass.AUTH)
+    declared = declaring({"autoDisableAfter": 1}, job=hourly())
+    sim = engine_sim(declared, start=START, zone="UTC", agent=agent)
+    await sim.until("2026-06-01 01:30")
+    await sim.apply(declaring({"autoDisableAfter": 1}))
+    told = await sim.engine.control.resume(Chosen(everything=True), by="ana")
+    assert (told["resumed"], (await job_of(sim))["enabled"]) == (0, False)
+
+
 # -- leaving out, running again ------------------------------------------------------------------
 
 
