@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN: Final = timedelta(seconds=1)
 AFTER_FAILURE: Final = timedelta(minutes=1)  # one that cannot be looked after is tried again
-_RUN_ACTIONS: Final = frozenset({"started", "finished", "skipped", "missed"})
+_RUN_ACTIONS: Final = frozenset({"started", "finished", "skipped", "missed", "scheduled"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

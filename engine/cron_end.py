@@ -29,6 +29,7 @@ from jobs.retry import RetryPolicy
 from jobs.store import jobs as job_rows
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
+from jobs.wallclock import ms
 
 
 class CronEnd:
@@ -131,6 +132,7 @@ class CronEnd:
                 end=Finish(run=ended, job_columns={**after.columns, **columns}),
                 deliveries=[*deliveries, *messages],
                 also=[*also, lambda tx: _meet(tx, job.id, after.fate, now)],
+                events=_meant(stored, ended, after),
             )
 
         await self._recorder.judged(judge)
@@ -163,6 +165,23 @@ class CronEnd:
             then = before if state is None else replace(before, alarm=state)
             columns["watch_at"] = next_watch(job, then, now)
         return columns, told
+
+
+def _meant(stored: StoredJob, run: Run, after: Consequences) -> list[dict[str, Any]]:
+    """Return the event of what a run's end means for its job (cron.md §15)."""
+    told: dict[str, Any] = {"jobId": stored.job.id, "runId": run.id}
+    if after.fate is Fate.REMOVED:
+        return [{"action": "removed", **told}]
+    if reason := after.columns.get("auto_disabled"):
+        errors = stored.state.consecutive_errors + 1
+        return [{"action": "autoDisabled", **told, "reason": reason, "consecutiveErrors": errors}]
+    if after.fate is Fate.SWITCHED_OFF:
+        return [{"action": "updated", **told}]
+    coming = after.columns.get("next_run_at", stored.state.next_run_at)
+    if coming is None or not stored.job.enabled:
+        return []
+    waits = after.columns.get("retry_at")
+    return [{"action": "scheduled", **told, "nextRunAtMs": ms(max(coming, waits or coming))}]
 
 
 def _as_it_is(tx: Tx, job_id: str) -> StoredJob | None:

@@ -8,7 +8,7 @@ until it takes the row: what happened is known nowhere else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from engine.delivery import Delivery
 from engine.events import Bus
 from engine.store import outbox
 from engine.vitals import Insist
+from jobs.entries import completion, delivery_status, usage_words
 from jobs.ledger import Outcome, Run, RunStatus
 from jobs.store import runs
 from jobs.store.base import Finish
@@ -37,6 +38,7 @@ class Ending:
     end: Finish
     deliveries: Sequence[Delivery] = ()
     also: Sequence[Also] = ()
+    events: Sequence[Mapping[str, Any]] = ()  # `cron` events of what it means for its job
 
 
 class Recorder:
@@ -102,6 +104,8 @@ class Recorder:
         for delivery in ending.deliveries:
             self._bus.publish("outbox", {"key": delivery.key, "state": delivery.state.value})
         self.tell(ending.end.run)
+        for event in ending.events:
+            self._bus.publish("cron", event)
 
     async def all_ended(self, ends: Sequence[Finish]) -> None:
         """Write how many runs ended at once, in one transaction."""
@@ -171,9 +175,24 @@ def finished(run: Run) -> dict[str, Any]:
         payload["error"] = run.error.get("message", "")
     if run.started_at is not None and run.ended_at is not None:
         payload["durationMs"] = int((run.ended_at - run.started_at).total_seconds() * 1000)
+    if run.reply or run.target:
+        payload |= _words(run)
     if run.model:
-        payload |= {"model": run.model, "provider": run.provider}
+        payload |= {"model": run.model, "provider": run.provider, "usage": usage_words(run)}
     return {key: value for key, value in payload.items() if value is not None}
+
+
+def _words(run: Run) -> dict[str, Any]:
+    """Return what is known of a run's words as it ends: those on their way have not arrived."""
+    queued = None if run.delivery_key is None else "queued"
+    status = delivery_status(run, queued)
+    return {
+        "summary": run.reply.get("preview") or run.because or None,
+        "completionStatus": completion(run, status),
+        "deliveryStatus": status,
+        "delivery": {"resolved": dict(run.target)} if run.target else None,
+        "sessionKey": run.session_key,
+    }
 
 
 def wire_status(run: Run) -> str:

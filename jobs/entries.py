@@ -80,7 +80,7 @@ def run_entry(
         "runId": run.id,
         "action": "finished" if run.status.final else "started",
         "status": run_status(run),
-        "completionStatus": _completion(run, status),
+        "completionStatus": completion(run, status),
         "error": (run.error or {}).get("message"),
         "errorReason": (run.error or {}).get("class"),
         "summary": run.reply.get("preview") or run.because or None,
@@ -100,7 +100,7 @@ def run_entry(
         "nextRunAtMs": ms(run.next_due_at),
         "model": run.model,
         "provider": run.provider,
-        "usage": _usage(run),
+        "usage": usage_words(run),
         "scheduledForMs": _meant(run),
         "scheduledToMs": ms(run.slot_to),
         "count": run.count if run.count > 1 else None,
@@ -169,7 +169,7 @@ def diagnostics(run: Run, sent: Sent | None = None) -> list[dict[str, Any]]:
     return found
 
 
-def _completion(run: Run, delivery: str) -> str | None:
+def completion(run: Run, delivery: str) -> str | None:
     """Return whether all that was asked for came to pass: the work, and the words."""
     if not run.status.final:
         return None
@@ -214,7 +214,8 @@ def _meant(run: Run) -> int | None:
     return ms(run.slot) if stands_for is None else int(stands_for)
 
 
-def _usage(run: Run) -> dict[str, int] | None:
+def usage_words(run: Run) -> dict[str, int] | None:
+    """Return what a run used, in the words of the wire."""
     usage = run.usage
     if usage is None:
         return None
