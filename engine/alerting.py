@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any, Final
 
 from engine import alarms
@@ -235,7 +235,7 @@ def _not_done(tx: Tx, job: Job, slot: datetime) -> str:
     """Return what became of a slot that is not done by its deadline; nothing if it is done."""
     by = watching.deadline_of(job, slot)
     query = RunQuery(job_id=job.id, since=slot - timedelta(days=1), limit=500)
-    rows = [run for run in run_rows.page(tx, query).entries if _serves(run, slot)]
+    rows = [run for run in run_rows.page(tx, query).entries if _serves(job, run, slot)]
     if any(run.status is RunStatus.OK and run.ended_at and run.ended_at <= by for run in rows):
         return ""
     if not rows:
@@ -244,5 +244,10 @@ def _not_done(tx: Tx, job: Job, slot: datetime) -> str:
     return last.status.value + (f", {last.reason.value}" if last.reason else "")
 
 
-def _serves(run: Run, slot: datetime) -> bool:
-    return run.slot == slot or (run.slot is None and (run.claimed_at or slot) >= slot)
+def _serves(job: Job, run: Run, slot: datetime) -> bool:
+    """Whether a run does the work of a slot; of a local deadline any slot between two of them."""
+    if run.slot is None:
+        return (run.claimed_at or slot) >= slot
+    if isinstance(job.policies.must_finish_by, time):
+        return slot <= run.slot < watching.deadline_of(job, slot)
+    return run.slot == slot

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -52,12 +52,14 @@ def deadline_of(job: Job, slot: datetime) -> datetime:
         return slot + by
     if by is None:
         raise AssertionError(f"job {job.id} has no deadline")
+    today = _at_local(job, slot, by)
+    return today if today > slot else _at_local(job, slot, by, _DAY)
+
+
+def _at_local(job: Job, day: datetime, by: time, later: timedelta = timedelta()) -> datetime:
+    """Return a local time of day on the job's local day of an instant, or some days later."""
     zone = wallclock.zone(job.schedule.tz) if isinstance(job.schedule, Cron) else ZoneInfo("UTC")
-    local = slot.astimezone(zone)
-    at = datetime.combine(local.date(), by, zone).astimezone(UTC)
-    if at > slot:
-        return at
-    return datetime.combine(local.date() + _DAY, by, zone).astimezone(UTC)
+    return datetime.combine(day.astimezone(zone).date() + later, by, zone).astimezone(UTC)
 
 
 def next_deadline(job: Job, after: datetime) -> tuple[datetime, datetime] | None:
@@ -65,9 +67,7 @@ def next_deadline(job: Job, after: datetime) -> tuple[datetime, datetime] | None
     if isinstance(job.schedule, At):
         slot = job.schedule.at
         return (slot, deadline_of(job, slot)) if deadline_of(job, slot) > after else None
-    by = job.policies.must_finish_by
-    reach = by if isinstance(by, timedelta) else 2 * _DAY
-    found = job.schedule.next_after(after - (reach or _DAY))
+    found = job.schedule.next_after(_first_open(job, after) - MILLISECOND)
     for _ in range(_LOOK_BACK):
         if found is None:
             return None
@@ -75,6 +75,15 @@ def next_deadline(job: Job, after: datetime) -> tuple[datetime, datetime] | None
             return found, at
         found = job.schedule.next_after(found)
     return None
+
+
+def _first_open(job: Job, after: datetime) -> datetime:
+    """Return the instant from which on the deadline of every slot lies after another."""
+    by = job.policies.must_finish_by
+    if not isinstance(by, time):
+        return after - (by or _DAY)
+    today = _at_local(job, after, by)
+    return today if today <= after else _at_local(job, after, by, -_DAY)
 
 
 def last_deadline(job: Job, now: datetime, *, since: datetime) -> datetime | None:

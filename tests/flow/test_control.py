@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.agents.base import FailureClass
+from engine.process import Ended
 from engine.pytest_plugin import EngineSim
 from engine.scheduling import Chosen
 from engine.testing import ScriptedAgent, Simulation
@@ -412,6 +413,23 @@ async def test_a_slot_that_is_not_done_by_its_deadline_is_told(
     texts = set(await told(sim)) - {"Done."}
     wanted = 'Cron job "job" was not done by 2026-06-01 01:20Z\nSlot: 2026-06-01 01:00Z (running)'
     assert [text.startswith(wanted) for text in texts] == ([True] if alarmed else [])
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_a_frequent_job_is_late_if_nothing_of_its_day_was_done_by_the_deadline(
+    engine_sim: EngineSim, done: bool
+) -> None:
+    job = {"schedule": "* * * * *", "message": "look", "mustFinishBy": "18:00", "tz": "UTC"}
+    sim = engine_sim(
+        declaring(job=job | {"gate": ["is-there-anything"]}),
+        start="2026-06-01 08:30",
+        zone="UTC",
+        agent=ScriptedAgent(then="NO_REPLY"),
+        commands=lambda _argv: Ended(code=0 if done else 1, out=b"", err=b""),
+    )
+    await sim.until("2026-06-01 18:30")
+    texts = await told(sim)
+    assert ["was not done by 2026-06-01 18:00Z" in text for text in texts] == [True][done:]
 
 
 # -- taking over ---------------------------------------------------------------------------------
