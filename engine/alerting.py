@@ -150,7 +150,7 @@ class Alerting:
                 log.error("job set aside", extra={"job_id": job_id, "because": why})
         for stored in found:
             try:
-                await self._look_after(stored, now)
+                await self._look_after(stored.job.id, now)
             except Exception:
                 log.exception("a job was not looked after", extra={"job_id": stored.job.id})
                 await self._put_off(stored.job.id, now)
@@ -159,31 +159,35 @@ class Alerting:
         later = now + AFTER_FAILURE
         await self._database.write(lambda tx: job_rows.set_state(tx, job_id, watch_at=later))
 
-    async def _look_after(self, stored: StoredJob, now: datetime) -> None:
-        raised = await self._database.read(lambda tx: _raised(tx, stored, now))
-        state = stored.state
-        messages: list[Delivery] = []
-        for number, alarm in enumerate(raised):
-            told = await self.message(
-                stored.job, alarm.text, f"alarm:{stored.job.id}:{now:%Y%m%d%H%M%S}:{number}", now
-            )
+    async def _look_after(self, job_id: str, now: datetime) -> None:
+        """Raise what is due. One transaction, so that no success of meanwhile is overwritten."""
+        raised = await self._database.write(lambda tx: self._raise_in(tx, job_id, now))
+        sent = [told.delivery for _, told in raised if told.delivery is not None]
+        if sent:
+            crash_point("after-alarm")
+        for job, told in raised:
+            warn_if_unsent(job, told)
+        for message in sent:
+            self._bus.publish("outbox", {"key": message.key, "state": message.state.value})
+
+    def _raise_in(self, tx: Tx, job_id: str, now: datetime) -> list[tuple[Job, Told]]:
+        stored = job_rows.get(tx, job_id)
+        if stored is None or stored.state.watch_at is None or stored.state.watch_at > now:
+            return []  # it was removed or changed since it was found
+        job, state = stored.job, stored.state
+        raised = []
+        for number, alarm in enumerate(_raised(tx, stored, now)):
+            key = f"alarm:{job.id}:{now:%Y%m%d%H%M%S}:{number}"
+            told = self.message_in(tx, job, alarm.text, key, now)
             state = replace(state, alarm=noted({**state.alarm, **alarm.state}, told))
             if told.delivery is not None:
-                messages.append(told.delivery)
-        watch_at = watching.next_watch(stored.job, state, now)
+                outbox.add(tx, told.delivery)
+            raised.append((job, told))
+        watch_at = watching.next_watch(job, state, now)
         if watch_at is not None and watch_at <= now:  # a pause that could not be ended
             watch_at = now + AFTER_FAILURE
-
-        def work(tx: Tx) -> None:
-            for message in messages:
-                outbox.add(tx, message)
-            job_rows.set_state(tx, stored.job.id, alarm=state.alarm or None, watch_at=watch_at)
-
-        await self._database.write(work)
-        if messages:
-            crash_point("after-alarm")
-        for message in messages:
-            self._bus.publish("outbox", {"key": message.key, "state": message.state.value})
+        job_rows.set_state(tx, job.id, alarm=state.alarm or None, watch_at=watch_at)
+        return raised
 
 
 def warn_if_unsent(job: Job, told: Told) -> None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from engine.agents.base import FailureClass
+from engine.alarms import AlertRules
+from engine.alerting import Alerting
+from engine.events import Bus
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
 from engine.scheduling import Chosen
+from engine.store import outbox
 from engine.testing import ScriptedAgent, Simulation
 from jobs.errors import ConfigOwned, InvalidInput, JobNotFound
 from jobs.ledger import Trigger
+from jobs.store import jobs as job_rows
+from jobs.store.db import Database, Tx, Work
+from jobs.wallclock import ms
+
+T = TypeVar("T")
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -389,6 +399,44 @@ async def test_a_job_that_does_not_succeed_in_time_is_missed(engine_sim: EngineS
         "Fine.",
         "Fine.",
     ]
+
+
+class Meanwhile(Database):
+    """A store in which something else is written just before everything that is written."""
+
+    def __init__(self, inner: Database, first: Callable[[Tx], None]) -> None:
+        super().__init__(inner)
+        self._first = first
+
+    async def write(self, work: Work[T]) -> T:
+        await super().write(self._first)
+        return await super().write(work)
+
+
+async def test_a_success_while_the_dead_mans_alarm_is_raised_is_kept(
+    engine_sim: EngineSim,
+) -> None:
+    job = {"schedule": "0 0 1 1 *", "message": "back up", "expectWithin": "2h"}
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC")
+    await sim.open()
+    sim.clock.step(2 * HOUR)
+    now = sim.now()
+    succeeded = {"alarm": {"lastOkMs": ms(now)}, "watch_at": now + 2 * HOUR}
+
+    async def no_pauses() -> int:
+        return 0
+
+    alerting = Alerting(
+        database=Meanwhile(sim.database, lambda tx: job_rows.set_state(tx, "cfg:job", **succeeded)),
+        bus=Bus(),
+        roster=lambda: sim.engine.roster,
+        rules=AlertRules,
+        end_pauses=no_pauses,
+    )
+    assert await alerting.look(now) == now + 2 * HOUR
+    stored = await sim.database.read(lambda tx: job_rows.find(tx, "job"))
+    assert stored.state.alarm == {"lastOkMs": ms(now)}
+    assert await sim.database.read(outbox.page) == ([], 0)
 
 
 async def test_the_dead_mans_alarm_comes_also_when_the_gateway_was_down(
