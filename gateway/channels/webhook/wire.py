@@ -122,8 +122,8 @@ def _wait(text: str | None, now: datetime) -> float | None:
     except ValueError:
         try:
             at = parsedate_to_datetime(text)
-        except (TypeError, ValueError):
-            return None
-        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-        seconds = (at - now).total_seconds()
+            at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+            seconds = (at - now).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return None  # whatever it says, it is no date of this calendar
     return min(max(seconds, 0.0), _LONGEST_WAIT) if math.isfinite(seconds) else None
