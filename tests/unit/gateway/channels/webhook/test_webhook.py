@@ -101,6 +101,19 @@ async def test_a_refusal_keeps_what_the_server_said_and_no_secret_of_the_address
     assert "hush" not in str(refused.value)
 
 
+async def test_an_answer_is_asked_for_as_it_is_and_inflated_never() -> None:
+    async with HookServer() as server:
+        server.answers.append((400, {"Content-Encoding": "gzip"}))
+        server.detail = "no gzip at all"
+        channel = WebhookChannel([JOBS], clock=ManualClock(NOON))
+        with pytest.raises(ChannelError) as refused:
+            await channel.send(attempt(webhook_route(server.url)))
+        await channel.stop()
+    assert refused.value.fault.fault is FaultClass.CONTENT_REJECTED
+    assert refused.value.fault.detail == ""
+    assert server.hooks[0].headers["accept-encoding"] == "identity"
+
+
 async def test_a_redirect_is_not_followed() -> None:
     async with HookServer() as server:
         server.answers.append((302, {"Location": server.url}))
