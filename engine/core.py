@@ -44,6 +44,7 @@ from engine.scheduling import Control, Outlook, Scheduling
 from engine.settings import Settings
 from engine.store import meta
 from engine.toolbox import Toolbox
+from engine.trial import Trial
 from engine.turn import Turns
 from engine.vitals import Insist, Vitals
 from engine.waking import Waking
@@ -120,6 +121,7 @@ class Engine:
             poke=lambda: self._poke(),
             boot_id=circumstances.boot_id,
         )
+        self.trial = Trial(database=database, clock=clock, bus=self.bus, roster=lambda: self.roster)
         self.toolbox = Toolbox(
             jobs=self.scheduling,
             holds=self.control,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -15,11 +15,14 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.record import record_sentence
 from engine.cli.render import duration, one_line, relative, show_table, stamp
 from engine.clock import SystemClock
+from engine.fault import remedy
 from jobs.duration import parse_duration
 from jobs.errors import InvalidSchedule, UsageError
-from jobs.wallclock import ms, zone
+from jobs.wallclock import MILLISECOND, ms, zone
 from jobs.written import parse_at
 
+_ON_ITS_WAY: Final = ("queued", "sending", "held")
+_GRACE: Final = timedelta(seconds=5)
 _FROM_AFAR: Final = ("url", "port", "token", "password")
 
 
@@ -141,6 +144,50 @@ def _folded(same: Sequence[Mapping[str, Any]], where: ZoneInfo, now: datetime) -
 def explain_silence(line: Line, agent_id: str | None) -> int:
     """Why no message came; the same as `engine why`."""
     return why.explain(line, agent_id)
+
+
+@group.command(epilog="Example: engine heartbeat test --agent main")
+@click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
+@click.option("--dry-run", is_flag=True, help="Say where it would go, and send nothing.")
+@gateway_options()
+def test(line: Line, agent_id: str | None, dry_run: bool) -> int:
+    """Send a marked message to where an alert would go, and wait for its receipt.
+
+    No model is asked. Exit 1 if it goes nowhere or did not arrive, 5 if its outcome is not known
+    in time.
+    """
+    params: dict[str, Any] = {"dryRun": dry_run, "timeoutMs": line.timeout // MILLISECOND}
+    if agent_id:
+        params["agentId"] = agent_id
+    told = line.call("heartbeat.test", params, timeout=line.timeout + _GRACE)
+    line.show(told, tested_words)
+    if told["ok"]:
+        return 0
+    return 5 if (told.get("receipt") or {}).get("status") in _ON_ITS_WAY else 1
+
+
+def tested_words(told: Mapping[str, Any]) -> str:
+    """What became of a test message, and what to do about it."""
+    route, what = told["route"], told.get("receipt") or {}
+    agent = told["agentId"]
+    if not route.get("channel"):
+        why = route.get("because") or route.get("reason")
+        return f"A message of {agent} goes nowhere: {why}. Fix: {told.get('fix')}"
+    account = route.get("accountId")
+    whose = f"/{account}" if account not in (None, "", "default") else ""
+    where = f"{route['channel']}{whose} → {route.get('to')} ({route.get('via')})"
+    if not told["sent"]:
+        return f"A message of {agent} would go to {where}. Nothing was sent."
+    if told["ok"]:
+        ids = ", ".join(map(str, what.get("messageIds") or ()))
+        took = duration(what.get("latencyMs"))
+        return f"Test message of {agent} delivered to {where} in {took}, receipt {ids}."
+    kind = what.get("class") or what.get("reason")
+    detail = f" ({kind}{': ' + str(what['detail']) if what.get('detail') else ''})" if kind else ""
+    if what["status"] in _ON_ITS_WAY:
+        return f"The test message to {where} is still {what['status']}{detail}. Fix: engine why"
+    way_out = remedy(str(kind)) or "engine channels status --probe"
+    return f"The test message to {where}: {what['status']}{detail}. Fix: {way_out}"
 
 
 @group.command("list", epilog="Example: engine heartbeat list")

@@ -276,6 +276,9 @@ class Simulation:
         waiting = await self.database.read(lambda tx: outbox.ready(tx, now, 100))
         if waiting:
             await self.database.write(lambda tx: carry(tx, waiting, now))
+        for one in waiting:
+            self.engine.bus.publish("outbox", {"key": one.key, "state": "delivered"})
+        self._posted = False  # what was just told is no new message
         return bool(waiting)
 
     def _noted(self, event: BusEvent) -> None:

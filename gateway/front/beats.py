@@ -56,6 +56,12 @@ class FrontHeartbeats:
         )
         return why.to_json(facts)
 
+    async def test(
+        self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
+    ) -> dict[str, Any]:
+        """`heartbeat.test`: a marked message the way of an alert, and its receipt."""
+        return await self._engine.trial.run(agent_id, dry_run=dry_run, within=within)
+
     def _account(self, channel_id: str, account_id: str) -> why.Account | None:
         channel = self._channels.get(channel_id)
         for status in channel.status() if channel is not None else ():

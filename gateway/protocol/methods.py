@@ -72,6 +72,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("heartbeat.list", _READ, Nothing),
         Method("heartbeat.history", _READ, params.HeartbeatHistoryParams),
         Method("heartbeat.explain", _READ, params.HeartbeatExplainParams),
+        Method("heartbeat.test", _WRITE, params.HeartbeatTestParams),
         Method("cron.status", _READ, Nothing, at_once=True),
         Method("cron.list", _READ, cron.CronListParams),
         Method("cron.get", _READ, cron.JobRef),

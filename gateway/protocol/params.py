@@ -101,6 +101,14 @@ class HeartbeatExplainParams(Params):
     agent_id: NonEmpty | None = None
 
 
+class HeartbeatTestParams(Params):
+    """`heartbeat.test`; ``timeoutMs`` is how long the receipt is waited for."""
+
+    agent_id: NonEmpty | None = None
+    dry_run: bool = False
+    timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 30_000
+
+
 class AgentParams(Params):
     """`agent` (§10.4). Attachments and provenance are taken and not used yet."""
 

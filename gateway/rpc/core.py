@@ -136,6 +136,11 @@ class Heartbeats(Protocol):
     async def explain(self, agent_id: str | None = None) -> Answer:
         """Why no message came, link by link: operations.md §10.1."""
 
+    async def test(
+        self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
+    ) -> Answer:
+        """Send a marked message the way of an alert; what became of it."""
+
     async def set_enabled(self, enabled: bool, *, agent_id: str | None = None, by: str) -> Answer:
         """Switch all heartbeats, or one agent's; ``{ok, enabled}``."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from gateway.protocol.params import (
     HeartbeatExplainParams,
     HeartbeatHistoryParams,
+    HeartbeatTestParams,
     LastHeartbeatParams,
     Nothing,
     SetHeartbeatsParams,
@@ -39,3 +42,12 @@ async def history(desk: Desk, _: Call, params: HeartbeatHistoryParams) -> object
 async def explain(desk: Desk, _: Call, params: HeartbeatExplainParams) -> object:
     """Why no message came, or when the next may."""
     return await desk.core.heartbeats.explain(params.agent_id)
+
+
+async def test(desk: Desk, _: Call, params: HeartbeatTestParams) -> object:
+    """A marked message to where an alert would go, and its receipt; no model is asked."""
+    return await desk.core.heartbeats.test(
+        params.agent_id,
+        dry_run=params.dry_run,
+        within=timedelta(milliseconds=params.timeout_ms),
+    )

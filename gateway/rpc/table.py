@@ -21,6 +21,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "heartbeat.list": heartbeat.listing,
     "heartbeat.history": heartbeat.history,
     "heartbeat.explain": heartbeat.explain,
+    "heartbeat.test": heartbeat.test,
     "cron.status": cron.status,
     "cron.list": cron.listing,
     "cron.get": cron.get,

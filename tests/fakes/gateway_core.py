@@ -89,6 +89,7 @@ class FakeHeartbeats:
         self.said = said
         self.record: dict[str, Any] | None = None
         self.links: list[dict[str, str]] = []
+        self.tested: dict[str, Any] = {"ok": True, "agentId": "main", "route": {}, "sent": False}
 
     async def last(self, agent_id: str | None = None) -> dict[str, Any] | None:
         return self.record
@@ -101,6 +102,12 @@ class FakeHeartbeats:
 
     async def explain(self, agent_id: str | None = None) -> dict[str, Any]:
         return {"agentId": agent_id or "main", "links": self.links, "nextDueAtMs": None}
+
+    async def test(
+        self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
+    ) -> dict[str, Any]:
+        self.said.append(("test", (agent_id, dry_run, within)))
+        return self.tested
 
     async def set_enabled(
         self, enabled: bool, *, agent_id: str | None = None, by: str

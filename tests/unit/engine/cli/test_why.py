@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.fakes.gateway_port import Port
 from tests.unit.engine.cli.conftest import Engine
@@ -83,3 +86,45 @@ def test_an_agent_nobody_knows_is_refused(engine: Engine, home: Path) -> None:
     told = engine("why", "--agent", "nobody")
     assert told.status == 6
     assert "nobody" in told.err
+
+
+UNBLOCK = "the person must unblock or start the bot"
+ROUTE = {"channel": "telegram", "accountId": "work", "to": "42", "via": "last"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        (
+            {"ok": True, "sent": True, "receipt": {"messageIds": ["7"], "latencyMs": 120}},
+            0,
+            "Test message of main delivered to telegram/work → 42 (last) in 120 ms, receipt 7.",
+        ),
+        (
+            {"ok": True, "sent": False},
+            0,
+            "A message of main would go to telegram/work → 42 (last). Nothing was sent.",
+        ),
+        (
+            {"ok": False, "sent": True, "receipt": {"status": "failed", "class": "blocked"}},
+            1,
+            "The test message to telegram/work → 42 (last): failed (blocked). Fix: " + UNBLOCK,
+        ),
+        (
+            {"ok": False, "sent": True, "receipt": {"status": "queued"}},
+            5,
+            "The test message to telegram/work → 42 (last) is still queued. Fix: engine why",
+        ),
+        (
+            {"ok": False, "route": {"because": "target is set to none"}, "fix": "set it"},
+            1,
+            "A message of main goes nowhere: target is set to none. Fix: set it",
+        ),
+    ],
+)
+def test_a_test_message_says_what_became_of_it(
+    engine: Engine, gateway: Port, answer: dict[str, Any], status: int, said: str
+) -> None:
+    gateway.core.heartbeats.tested = {"agentId": "main", "route": ROUTE, **answer}
+    told = engine("heartbeat", "test")
+    assert (told.status, told.out) == (status, said + "\n")

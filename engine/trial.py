@@ -1,0 +1,103 @@
+"""Proves that the words of an agent arrive, without asking its model (operations.md §16 L11).
+
+A marked message takes the way of an alert: the target is resolved as a beat resolves it, the
+message stands in the outbox, the sender sends it, and the receipt is the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from engine.clock import Clock
+from engine.delivery import Delivery, Priority
+from engine.events import Bus, Event
+from engine.outbox import TERMINAL, expiry, receipt
+from engine.outlet import find_route
+from engine.roster import AgentProfile, Roster
+from engine.route import NoRoute, found_words
+from engine.store import outbox
+from jobs.ids import new_id
+from jobs.store.db import Database
+
+
+class Trial:
+    """Sends test messages, and waits for what becomes of them."""
+
+    def __init__(
+        self, *, database: Database, clock: Clock, bus: Bus, roster: Callable[[], Roster]
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._bus = bus
+        self._roster = roster
+
+    async def run(
+        self, agent_id: str | None, *, dry_run: bool, within: timedelta
+    ) -> dict[str, Any]:
+        """Send one test message to where an alert of the agent would go.
+
+        Returns ``{ok, agentId, target, route, fix?, messageId?, receipt?}``; ``receipt`` is the
+        state after ``within`` at the latest. A dry run sends nothing. Raises `NotFound` for an
+        agent nobody knows.
+        """
+        roster = self._roster()
+        if agent_id is not None:
+            roster.refuse_stranger(agent_id, "nothing was sent")
+        agent = roster.agent(agent_id)
+        wish = agent.beat.wish
+        found = await find_route(self._database, roster, wish, agent_id=agent.agent_id)
+        told = {"agentId": agent.agent_id, "target": wish.target, "route": found_words(found)}
+        if isinstance(found, NoRoute):
+            return {**told, "ok": False, "fix": found.fix}
+        if dry_run:
+            return {**told, "ok": True, "sent": False}
+        now = self._clock.now()
+        delivery = Delivery(
+            key=f"test:{agent.agent_id}:{new_id(now)}",
+            route=found,
+            text=_words(agent, now.astimezone(agent.zone).strftime("%Y-%m-%d %H:%M:%S")),
+            kind="test",
+            created_at=now,
+            expires_at=expiry("test", now),
+            agent_id=agent.agent_id,
+            priority=Priority.REPLY,
+        )
+        ended = await self._carried(delivery, within)
+        what = receipt(ended)
+        arrived = what["status"] == "delivered"
+        return {**told, "ok": arrived, "sent": True, "messageId": ended.key, "receipt": what}
+
+    async def _carried(self, delivery: Delivery, within: timedelta) -> Delivery:
+        """Put it on its way; return it as it is when it has ended, or time has run out."""
+        moved = asyncio.Event()
+
+        def heard(event: Event) -> None:
+            if event.name == "outbox" and event.payload.get("key") == delivery.key:
+                moved.set()
+
+        stop = self._bus.listen(heard)
+        try:
+            told = await self._database.write(lambda tx: outbox.add(tx, delivery))
+            self._bus.publish("outbox", {"key": told.key, "state": told.state.value})
+            async with asyncio.timeout(within.total_seconds()):
+                while told.state not in TERMINAL:
+                    await moved.wait()
+                    moved.clear()
+                    told = await self._read(delivery)
+        except TimeoutError:
+            told = await self._read(delivery)
+        finally:
+            stop()
+        return told
+
+    async def _read(self, delivery: Delivery) -> Delivery:
+        found = await self._database.read(lambda tx: outbox.get(tx, delivery.key))
+        return delivery if found is None else found
+
+
+def _words(agent: AgentProfile, at: str) -> str:
+    who = agent.name or agent.agent_id
+    return f"Test of {at}: this is where messages of {who} arrive. No model was asked."
