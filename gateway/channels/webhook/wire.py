@@ -15,6 +15,10 @@ from typing import Any, Final
 
 from gateway.channels.base import Attempt, Fault, FaultClass
 
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all that is routed (RFC 4291 §2.4)
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
 DETAIL_MOST: Final = 4096  # bytes of an answer that are kept
 _LONGEST_WAIT: Final = 3600.0
 _BY_STATUS: Final[Mapping[int, FaultClass]] = {
@@ -90,12 +94,28 @@ def refused_host(host: str, addresses: Sequence[str], account: WebhookAccount) -
     if account.allow_private or name in {each.lower() for each in account.allowed_hosts}:
         return None
     for text in addresses:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        if not address.is_global or address.is_multicast:
-            return f"{host} is a private address ({address})"
+        for address in _places(ipaddress.ip_address(text.partition("%")[0])):
+            if _is_private(address):
+                return f"{host} is a private address ({address})"
     return None
+
+
+def _places(address: _Address) -> tuple[_Address, ...]:
+    """Return where a packet to an address ends up: some IPv6 addresses have an IPv4 one in them."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return (address,)
+    if address.ipv4_mapped is not None:
+        return (address.ipv4_mapped,)
+    if address in _NAT64:  # what a network without IPv4 calls the rest of the world
+        return (ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF),)
+    inside = (address.sixtofour, *(address.teredo or ()))
+    return (address, *(one for one in inside if one is not None))
+
+
+def _is_private(address: _Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return True
+    return not address.is_global or address.is_multicast
 
 
 def fault_of(status: int, retry_after: str | None, detail: str, now: datetime) -> Fault:

@@ -127,7 +127,9 @@ async def test_a_redirect_is_not_followed() -> None:
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "192.168.0.1", "169.254.169.254", "::1", "fe80::1%eth0", "fd00::1",
-     "::ffff:127.0.0.1", "0.1.2.3", "224.0.0.1", "100.64.0.1"],
+     "::ffff:127.0.0.1", "0.1.2.3", "224.0.0.1", "100.64.0.1",
+     "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::1", "2002:7f00:1::", "2002:a00:1::1",
+     "2001:0:7f00:1::", "::7f00:1", "::ffff:0:127.0.0.1", "fec0::1", "ff0e::1"],
 )  # fmt: skip
 def test_private_addresses_are_refused(address: str) -> None:
     account = WebhookAccount(id="jobs")
@@ -136,7 +138,8 @@ def test_private_addresses_are_refused(address: str) -> None:
 
 
 def test_public_addresses_are_allowed_unless_the_host_is_blocked() -> None:
-    assert refused_host("example.com", ["93.184.216.34"], WebhookAccount(id="jobs")) is None
+    public = ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822", "2002:5db8:d822::1"]
+    assert refused_host("example.com", public, WebhookAccount(id="jobs")) is None
     blocked = WebhookAccount(id="jobs", blocked_hosts=("example.com",), allow_private=True)
     assert "blockedHostnames" in str(refused_host("EXAMPLE.com.", ["93.184.216.34"], blocked))
     mixed = ["93.184.216.34", "127.0.0.1"]
