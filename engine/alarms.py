@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from engine.agents.secrets import redacted
@@ -104,13 +104,37 @@ def late(job: Job, state: JobState, slot: datetime, by: datetime, what: str) -> 
     return Alarm(text=text, state={**state.alarm, "lateSlotMs": ms(slot)})
 
 
-def overspent(job: Job, because: str, *, own: bool) -> str:
-    """Return the notice of a budget that is used up; what comes after it today is skipped."""
-    whose = f'Cron job "{job.name}"' if own else "Cron jobs"
-    return (
-        f"{whose} will not run any more today: the budget is used up\n{because}\n"
-        f"Raise {'budget of the job' if own else 'cron.budget'}, or set its fallbackModel"
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exceeded:
+    """A budget that is used up today (cron.md §22 row 14)."""
+
+    job: Job  # one that felt it
+    because: str
+    day: date  # in the zone whose days the budget counts
+    own: bool  # the job's; else that of all jobs
+    warns: bool  # runs go on
+
+    @property
+    def key(self) -> str:
+        """Whose budget it is."""
+        return f"budget:{self.job.id}" if self.own else "budget"
+
+    @property
+    def told(self) -> str:
+        """What is remembered of having told it: once a day, and again if runs end with it."""
+        return f"{self.day:%Y-%m-%d}{':warn' if self.warns else ''}"
+
+
+def overspent(found: Exceeded) -> str:
+    """Return the notice of a budget that is used up: what comes after it today, and the way out."""
+    whose = f'Cron job "{found.job.name}"' if found.own else "Cron jobs"
+    budget = "budget of the job" if found.own else "cron.budget"
+    if found.warns:
+        has = "has" if found.own else "have"
+        head = f"{whose} {has} used up the budget of today, and will run on"
+        return f"{head}\n{found.because}\nRaise {budget}, or set its onExceed to skip"
+    head = f"{whose} will not run any more today: the budget is used up"
+    return f"{head}\n{found.because}\nRaise {budget}, or set its fallbackModel"
 
 
 def wishes(job: Job, rule: FailureAlert | None, rules: AlertRules) -> list[Mapping[str, Any]]:

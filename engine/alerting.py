@@ -7,14 +7,14 @@ its receipt on record (cron.md §10.4: alerts are awaited and recorded).
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import Any, Final
 
 from engine import alarms
 from engine.address import Route
-from engine.alarms import Alarm, AlertRules
+from engine.alarms import Alarm, AlertRules, Exceeded
 from engine.delivery import Delivery, Priority
 from engine.events import Bus, Event
 from engine.outbox import expiry
@@ -66,6 +66,7 @@ class Alerting:
         self._end_pauses = end_pauses
         self._asked: datetime | None = None
         self._next: datetime | None = None
+        self._overspent: dict[str, str] = {}  # what has been told of budgets
         bus.listen(self._noticed)
 
     def look_again(self) -> None:
@@ -117,28 +118,32 @@ class Alerting:
             self._next = await self._database.read(job_rows.next_watch)
         return self._next
 
-    async def overspent(self, job: Job, run: Run) -> None:
-        """Tell once a day that a budget is used up: a job's own, or that of all jobs (row 14)."""
-        now = run.ended_at or run.claimed_at
-        if now is None:
-            raise AssertionError(f"run {run.id} was skipped at no time")
-        own = job.policies.budget is not None
-        key = f"budget:{job.id}" if own else "budget"
-        day = f"{now.astimezone(self._roster().default_zone):%Y-%m-%d}"
-        if await self._database.read(lambda tx: meta.get(tx, key)) == day:
+    async def overspent(self, found: Sequence[Exceeded], now: datetime) -> None:
+        """Tell once a day of each budget that is used up (row 14)."""
+        news = [one for one in found if self._overspent.get(one.key) != one.told]
+        if not news:
             return
-        text = alarms.overspent(job, run.because, own=own)
-        told = await self.message(job, text, f"alarm:{key}:{day}", now)
 
-        def work(tx: Tx) -> None:
-            meta.put(tx, key, day)
+        def work(tx: Tx) -> list[tuple[Exceeded, Told]]:
+            made = []
+            for one in news:
+                if meta.get(tx, one.key) == one.told:
+                    continue
+                key = f"alarm:{one.key}:{one.told}"
+                told = self.message_in(tx, one.job, alarms.overspent(one), key, now)
+                meta.put(tx, one.key, one.told)
+                if told.delivery is not None:
+                    outbox.add(tx, told.delivery)
+                made.append((one, told))
+            return made
+
+        made = await self._database.write(work)
+        self._overspent.update({one.key: one.told for one in news})
+        for one, told in made:
+            warn_if_unsent(one.job, told)
             if told.delivery is not None:
-                outbox.add(tx, told.delivery)
-
-        await self._database.write(work)
-        if told.delivery is not None:
-            state = told.delivery.state.value
-            self._bus.publish("outbox", {"key": told.delivery.key, "state": state})
+                state = told.delivery.state.value
+                self._bus.publish("outbox", {"key": told.delivery.key, "state": state})
 
     async def _look_after_all(self, now: datetime) -> None:
         """Look after each job by itself: what ails one of them holds up no other and no slot."""

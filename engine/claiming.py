@@ -17,9 +17,11 @@ from engine.cron_gates import (
     CHEAPER,
     PLACES,
     REPLACING,
+    SPENT,
     START_AT,
     CronSnapshot,
     Go,
+    Overspent,
     Place,
     decide,
 )
@@ -149,13 +151,13 @@ def _asked(
         told = decide(_snapshot(job, row, run.slot, one.settings, before, standing), one.now)
         match told:
             case Skip() as stop:
-                kept.append(run.skipped(stop.reason, stop.because, one.now))
+                kept.append(_skipped(run, stop, one.now))
                 continue
             case Defer() as stop:
                 kept.append(_deferred(run, stop, one.now))
                 go = Go(place=Place.BEHIND if newest_first else PLACES[policy])
             case Go() as go:
-                kept.append(_with_model(run, go))
+                kept.append(_granted(run, go))
             case _:
                 assert_never(told)
         to_run.append((kept[-1], go))
@@ -276,7 +278,19 @@ def _deferred(run: Run, stop: Defer, now: datetime) -> Run:
     )
 
 
-def _with_model(run: Run, go: Go) -> Run:
-    if go.model is None:
+def _skipped(run: Run, stop: Skip, now: datetime) -> Run:
+    """Return a run that may not begin, with whose budget is spent if that is why."""
+    skipped = run.skipped(stop.reason, stop.because, now)
+    if not isinstance(stop, Overspent):
+        return skipped
+    return replace(skipped, facts={**skipped.facts, SPENT: stop.whose.value})
+
+
+def _granted(run: Run, go: Go) -> Run:
+    """Return a run that may begin, with the budget that is spent all the same."""
+    if go.spent is None:
         return run
-    return replace(run, because=go.because, facts={**run.facts, CHEAPER: go.model})
+    facts = {**run.facts, SPENT: go.spent.value}
+    if go.model is not None:
+        facts[CHEAPER] = go.model
+    return replace(run, because=go.because, facts=facts)

@@ -7,8 +7,8 @@ its row: `engine.cron_run`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final
@@ -22,6 +22,7 @@ from jobs.policies import Budget, Overlap, Policies
 # What the gates tell whoever performs the run, in the facts of its row.
 START_AT: Final = "startAtMs"  # not before
 CHEAPER: Final = "model"  # instead of the job's own: the budget is spent
+SPENT: Final = "spent"  # whose budget it is: see `Whose`
 _SKIP: Final = Overlap()
 REPLACING: Final = frozenset({"cancel-running", "terminate-running"})
 
@@ -52,6 +53,20 @@ class CronSnapshot:
     refire_gap: timedelta = timedelta()
 
 
+class Whose(StrEnum):
+    """Whose budget is spent."""
+
+    JOB = "job"  # its own
+    ALL = "all"  # cron.budget
+
+
+@dataclass(frozen=True, slots=True)
+class Overspent(Skip):
+    """Do not run: a budget is spent."""
+
+    whose: Whose = Whose.JOB
+
+
 class Place(StrEnum):
     """Where a run stands to the runs of its job that go on when it begins."""
 
@@ -67,6 +82,7 @@ class Go:
     place: Place = Place.ALONE
     replaces: tuple[str, ...] = ()  # runs that must make room
     model: str | None = None  # a cheaper one: the budget is spent
+    spent: Whose | None = None  # the budget that is spent, and stops nothing
     because: str = ""
 
 
@@ -89,10 +105,9 @@ def decide(snapshot: CronSnapshot, now: datetime) -> Decision:
         stop = gate(snapshot, now)
         if stop is not None:
             return stop
-    model, because = _cheaper(snapshot)
     policy = snapshot.overlap.policy
     replaces = snapshot.running if policy in REPLACING else ()
-    return Go(place=PLACES[policy], replaces=replaces, model=model, because=because)
+    return _within_budget(snapshot, Go(place=PLACES[policy], replaces=replaces))
 
 
 def spent_words(budget: Budget, spent: Spent) -> str | None:
@@ -164,10 +179,9 @@ def _outside_hours(snapshot: CronSnapshot, now: datetime) -> Stop | None:
 
 
 def _overspent(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
-    for budget, spent in _budgets(snapshot):
-        words = spent_words(budget, spent)
-        if words is not None and budget.fallback_model is None and not budget.warn_only:
-            return Skip(SkipReason.BUDGET_EXHAUSTED, words)
+    for whose, budget, words in _exceeded(snapshot):
+        if budget.fallback_model is None and not budget.warn_only:
+            return Overspent(SkipReason.BUDGET_EXHAUSTED, words, whose)
     return None
 
 
@@ -212,21 +226,25 @@ GATES: Final[tuple[Gate, ...]] = (
 )
 
 
-def _budgets(snapshot: CronSnapshot) -> list[tuple[Budget, Spent]]:
-    of_all = snapshot.budget_of_all
-    pairs = [] if of_all is None else [(of_all, snapshot.spent_by_all)]
-    own = snapshot.policies.budget
-    return pairs if own is None else [*pairs, (own, snapshot.spent)]
+def _exceeded(snapshot: CronSnapshot) -> Iterator[tuple[Whose, Budget, str]]:
+    """Yield every budget that is spent, that of all jobs first, with the evidence."""
+    of_all, own = snapshot.budget_of_all, snapshot.policies.budget
+    if of_all is not None and (words := spent_words(of_all, snapshot.spent_by_all)):
+        yield Whose.ALL, of_all, f"{words} by all jobs"
+    if own is not None and (words := spent_words(own, snapshot.spent)):
+        yield Whose.JOB, own, words
 
 
-def _cheaper(snapshot: CronSnapshot) -> tuple[str | None, str]:
-    for budget, spent in _budgets(snapshot):
-        words = spent_words(budget, spent)
-        if words is not None and budget.fallback_model is not None:
-            return budget.fallback_model, f"{words}: the cheaper model answers"
-        if words is not None:
-            return None, words
-    return None, ""
+def _within_budget(snapshot: CronSnapshot, go: Go) -> Go:
+    """Return how to go ahead although a budget may be spent: with a cheaper model, or warned."""
+    exceeded = list(_exceeded(snapshot))
+    for whose, budget, words in exceeded:
+        if budget.fallback_model is not None:
+            because = f"{words}: the cheaper model answers"
+            return replace(go, model=budget.fallback_model, spent=whose, because=because)
+    for whose, _, words in exceeded:
+        return replace(go, spent=whose, because=f"{words}: it only warns (onExceed)")
+    return go
 
 
 def _zone(snapshot: CronSnapshot) -> str:

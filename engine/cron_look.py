@@ -10,8 +10,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
+from engine.alarms import Exceeded
 from engine.claiming import NOTHING, Known, LoopSettings, Planned, zone_of
-from jobs.ledger import NOTHING_SPENT, Spent
+from engine.cron_gates import CHEAPER, SPENT, Whose
+from jobs.ledger import NOTHING_SPENT, Run, Spent
 from jobs.model import Job
 from jobs.store import runs as run_rows
 from jobs.store.db import Database, Tx
@@ -32,6 +34,7 @@ class Look:
         self._now = now
         self._known: dict[str, Known] = {}
         self._by_all: Spent | None = None  # as it was when the pass began, and what it granted
+        self._exceeded: dict[str, Exceeded] = {}
 
     async def read(self, jobs: Sequence[Job]) -> None:
         """Read what the ledger knows of those of the jobs that have limits."""
@@ -44,11 +47,32 @@ class Look:
         known = self._known.get(job.id, NOTHING)
         return known if self._by_all is None else replace(known, spent_by_all=self._by_all)
 
+    @property
+    def exceeded(self) -> list[Exceeded]:
+        """Budgets that were found to be used up, each once."""
+        return list(self._exceeded.values())
+
     def granted(self, plan: Planned) -> None:
-        """Count the runs that a job was granted."""
+        """Count the runs that a job was granted, and note which budgets are used up."""
+        if plan.job.id not in self._known:
+            return
         if self._by_all is not None:
             for run, _ in plan.to_run:
                 self._by_all += _RUN if run.kind == "cron" else NOTHING_SPENT
+        for row in plan.claim.rows:
+            if (whose := row.facts.get(SPENT)) is not None and CHEAPER not in row.facts:
+                self._note(plan.job, row, own=whose == Whose.JOB)
+
+    def _note(self, job: Job, row: Run, *, own: bool) -> None:
+        zone = zone_of(job, self._settings) if own else self._settings.zone
+        found = Exceeded(
+            job=job,
+            because=row.because,
+            day=self._now.astimezone(zone).date(),
+            own=own,
+            warns=not row.status.final,
+        )
+        self._exceeded.setdefault(found.key, found)
 
     def _read(self, tx: Tx, jobs: Sequence[Job]) -> dict[str, Known]:
         settings = self._settings

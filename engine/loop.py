@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from engine.alarms import Exceeded
 from engine.claiming import LoopSettings, Pass, Planned, planned
 from engine.clock import Clock
 from engine.cron_look import Look
@@ -23,7 +24,6 @@ from engine.vitals import Vitals
 from jobs import codec
 from jobs.crash import crash_point
 from jobs.errors import InvalidJob
-from jobs.ledger import Run, SkipReason
 from jobs.model import Job
 from jobs.policy_checks import LONGEST_GAP
 from jobs.store import jobs as job_rows, runs as run_rows, set_back
@@ -51,7 +51,7 @@ class Loop:
         boot_id: str,
         vitals: Vitals | None = None,
         look_after: Callable[[datetime], Awaitable[datetime | None]] | None = None,
-        overspent: Callable[[Job, Run], Awaitable[None]] | None = None,
+        overspent: Callable[[Sequence[Exceeded], datetime], Awaitable[None]] | None = None,
     ) -> None:
         self._vitals = vitals or Vitals()
         self._database = database
@@ -62,7 +62,7 @@ class Loop:
         self._boot_id = boot_id
         self._seen: tuple[datetime, timedelta] | None = None
         self._look_after = look_after  # jobs that want a look between their slots
-        self._overspent = overspent  # tells that a budget is used up
+        self._overspent = overspent  # tells of budgets that are used up
         self._stopping = False
 
     # -- the tick ------------------------------------------------------------------------
@@ -99,6 +99,8 @@ class Loop:
         else:
             await self._burst(rows, one, look)
             known = None
+        if self._overspent is not None and look.exceeded:
+            await self._overspent(look.exceeded, now)
         if known is None:
             known = [await self._database.read(job_rows.next_due)]
             later = None
@@ -164,11 +166,6 @@ class Loop:
                 ends.extend(self._begin(plan))
         if ends:
             await self._recorder.all_ended(ends)
-        if self._overspent is not None:
-            for plan in plans:
-                for row in plan.claim.rows:
-                    if row.reason is SkipReason.BUDGET_EXHAUSTED:
-                        await self._overspent(plan.job, row)
         if len(granted) < len(plans) or any(end.job_columns for end in ends):
             return None
         return [plan.claim.next_run_at for plan in plans]

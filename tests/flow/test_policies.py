@@ -465,6 +465,50 @@ async def test_a_spent_budget_is_told_once_a_day(engine_sim: EngineSim) -> None:
     assert len(more) == 1  # the next day
 
 
+async def test_a_spent_budget_of_all_is_told_as_that_once_whoever_feels_it(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then=replace(costly(600), payloads=("NO_REPLY",)))
+    jobs = {f"job{n}": hourly(tz="UTC", budget={"tokensPerDay": 1_000_000}) for n in range(3)}
+    config = declaring({"budget": {"tokensPerDay": 500}}, **jobs)
+    sim = engine_sim(config, start=START, zone="UTC", agent=agent)
+    report = await sim.until("2026-06-01 04:30")
+    (notice,) = [one.text for one in report.deliveries]
+    assert notice.startswith("Cron jobs will not run any more today: the budget is used up")
+    assert "1800 of 500 tokens of today are spent by all jobs" in notice
+    assert "Raise cron.budget" in notice
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_a_budget_that_only_warns_is_told_once_a_day_and_stands_in_the_rows(
+    engine_sim: EngineSim, own: bool
+) -> None:
+    agent = ScriptedAgent(then=replace(costly(600), payloads=("NO_REPLY",)))
+    budget = {"budget": {"tokensPerDay": 1000, "onExceed": "warn"}}
+    job = hourly(tz="UTC")
+    config = declaring(job=job | budget) if own else declaring(budget, job=job)
+    sim = engine_sim(config, start="2026-06-01 19:30", zone="UTC", agent=agent)
+    report = await sim.until("2026-06-02 03:30")
+    assert {row.status for row in report.rows} == {"ok"}
+    warned = [row.local for row in report.rows if "only warns" in row.row.because]
+    assert warned == ["22:00", "23:00", "02:00", "03:00"]
+    (notice, *more) = [one.text for one in report.deliveries]
+    assert notice.startswith('Cron job "job" has used' if own else "Cron jobs have used")
+    assert "1200 of 1000 tokens of today are spent" in notice
+    assert len(more) == 1  # the next day
+
+
+async def test_a_day_of_a_budget_is_that_of_the_jobs_zone_also_in_its_notice(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then=replace(costly(600), payloads=("NO_REPLY",)))
+    job = hourly(tz="Asia/Shanghai", budget={"tokensPerDay": 500})  # its days begin at 16:00 UTC
+    sim = engine_sim(declaring(job=job), start="2026-06-01 12:30", zone="UTC", agent=agent)
+    report = await sim.until("2026-06-01 18:30")
+    assert [row.local for row in report.rows if row.status == "ok"] == ["13:00", "16:00"]
+    assert len(report.deliveries) == 2
+
+
 async def test_a_spent_budget_may_have_a_cheaper_model_answer(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent(then=costly(600))
     budget = {"costPerDay": 1, "fallbackModel": "offline"}

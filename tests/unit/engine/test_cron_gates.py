@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.active_hours import ActiveHours
-from engine.cron_gates import PLACES, CronSnapshot, Go, Place, decide
+from engine.cron_gates import PLACES, CronSnapshot, Go, Place, Whose, decide
 from engine.gates import Defer, Skip
 from jobs.ledger import SkipReason, Spent
 from jobs.policies import OVERLAPS, PLAIN, Budget, Overlap, Policies
@@ -61,7 +61,7 @@ OBSTACLES: list[tuple[dict[str, Any], SkipReason, str]] = [
     (
         {"budget_of_all": Budget(cost_per_day=1), "spent_by_all": Spent(usd=1.5)},
         SkipReason.BUDGET_EXHAUSTED,
-        "$1.50 of $1.00 of today are spent",
+        "$1.50 of $1.00 of today are spent by all jobs",
     ),
     ({"running": ("r1",)}, SkipReason.OVERLAP_SKIP, "run r1 was still going"),
     (
@@ -153,6 +153,25 @@ def test_a_spent_budget_with_a_cheaper_model_goes_on_with_it() -> None:
     assert isinstance(go, Go)
     assert go.model == "local/qwen3"
     assert "10 of 10 tokens" in go.because
+
+
+def test_whose_budget_is_spent_is_said() -> None:
+    own = {"policies": Policies(budget=Budget(runs_per_day=1)), "spent": Spent(runs=1)}
+    of_all = {"budget_of_all": Budget(runs_per_day=5), "spent_by_all": Spent(runs=5)}
+    assert told(**own).whose is Whose.JOB
+    assert told(**of_all).whose is Whose.ALL
+    assert told(**own, **of_all).whose is Whose.ALL
+
+
+def test_a_budget_that_only_warns_says_so_and_one_with_a_cheaper_model_goes_before_it() -> None:
+    warns = Budget(runs_per_day=5, warn_only=True)
+    of_all = {"budget_of_all": warns, "spent_by_all": Spent(runs=5)}
+    go = told(**of_all)
+    assert (go.spent, go.model) == (Whose.ALL, None)
+    assert "it only warns" in go.because
+    cheaper = Policies(budget=Budget(runs_per_day=1, fallback_model="local/qwen3"))
+    go = told(**of_all, policies=cheaper, spent=Spent(runs=1))
+    assert (go.spent, go.model) == (Whose.JOB, "local/qwen3")
 
 
 def test_every_overlap_policy_has_its_place() -> None:
