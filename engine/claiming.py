@@ -119,7 +119,8 @@ def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) 
         run = claimed(job, row.kind, Trigger.RETRY, now, boot_id)
         run = replace(run, attempt=row.consecutive_errors + 1)
         kept, to_run = _asked(job, row, [run], one, known, standing)
-        return Planned(job, Claim(row.id, row.next_run_at, None, tuple(kept)), to_run)
+        over = not to_run
+        return Planned(job, Claim(row.id, row.next_run_at, None, tuple(kept), over), to_run)
     until = job.policies.until
     decided = owed(job.schedule, row.next_run_at, now, misfire=job.misfire, until=until)
     following = brought_forward(job, decided.next_run_at, now, one.settings.calendars)
@@ -128,7 +129,9 @@ def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) 
         runs = [_jittered(job, run, following) for run in runs]
     kept, to_run = _asked(job, row, runs, one, known, standing)
     passed = [passed_over(job, row.kind, slot, now, boot_id) for slot in decided.passed]
-    return Planned(job, Claim(row.id, row.next_run_at, following, (*kept, *passed)), to_run)
+    rows = (*kept, *passed)
+    over = isinstance(job.schedule, At) and bool(rows) and not to_run
+    return Planned(job, Claim(row.id, row.next_run_at, following, rows, over), to_run)
 
 
 def _asked(

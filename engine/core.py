@@ -200,6 +200,7 @@ class Engine:
             clock=clock,
             recorder=self.recorder,
             performers={"heartbeat": self.beats, "cron": self.cron_runs},
+            enders={"cron": self.cron_end.cut},
         )
         self.loop = Loop(
             database=database,
@@ -220,6 +221,7 @@ class Engine:
             clock=clock,
             recorder=self.recorder,
             dispatch=self.running.dispatch,
+            end=self.cron_end.cut,
             cron_enabled=lambda: self._settings.cron_enabled,
             boot_id=circumstances.boot_id,
         )

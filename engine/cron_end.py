@@ -141,6 +141,10 @@ class CronEnd:
         if job.policies.watched:
             self._alerting.look_again()
 
+    async def cut(self, job: Job, run: Run) -> None:
+        """Write how a run ended that did not end by itself: cancelled, called off, broken."""
+        await self.end(job, run, failure=str((run.error or {}).get("class", "")))
+
     def _alarm(
         self, tx: Tx, stored: StoredJob, run: Run, after: Consequences, failure: str
     ) -> tuple[dict[str, Any], Told | None]:

@@ -6,7 +6,7 @@ What becomes of each row is decided in `engine.interrupted`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from engine import interrupted
@@ -31,6 +31,7 @@ class Recovery:
         clock: Clock,
         recorder: Recorder,
         dispatch: Callable[[Job, Run], None],
+        end: Callable[[Job, Run], Awaitable[None]],
         cron_enabled: Callable[[], bool],
         boot_id: str,
     ) -> None:
@@ -38,6 +39,7 @@ class Recovery:
         self._clock = clock
         self._recorder = recorder
         self._dispatch = dispatch
+        self._end = end  # of scheduled jobs
         self._cron_enabled = cron_enabled
         self._boot_id = boot_id
         self._kept: list[Run] = []  # claimed by an earlier process, never begun
@@ -84,7 +86,9 @@ class Recovery:
         for run in kept:
             stored = await self._database.read(lambda tx, of=run.job_id: job_rows.get(tx, of))  # type: ignore[misc]  # bound now
             over = interrupted.called_off(run, stored, now, cron_enabled=self._cron_enabled())
-            if over is not None:
+            if over is not None and stored is not None and run.kind == "cron":
+                await self._end(stored.job, over)
+            elif over is not None:
                 await self._recorder.ended(Finish(run=over))
             elif stored is not None:
                 self._dispatch(stored.job, run)

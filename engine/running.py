@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -37,6 +37,9 @@ class Performer(Protocol):
         """Return how it ended, if that is known at once; else the work that will record it."""
 
 
+Ender = Callable[[Job, Run], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Cut:
     """Why a run that goes on is ended."""
@@ -55,11 +58,13 @@ class Running:
         clock: Clock,
         recorder: Recorder,
         performers: Mapping[str, Performer],
+        enders: Mapping[str, Ender] | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._recorder = recorder
         self._performers = performers
+        self._enders = enders or {}  # who ends the runs of a kind that end early
         self._active: dict[str, dict[str, asyncio.Task[None]]] = {}  # job id → run id → task
         self._behind: dict[str, deque[tuple[Job, Run]]] = {}
         self._ended: dict[str, datetime] = {}  # cron jobs, oldest end first
@@ -108,7 +113,9 @@ class Running:
             if go.place is Place.ALONE and not more:
                 # Another began while the claim was written.
                 why = f"run {next(iter(going))} was still going"
-                return Finish(run=run.skipped(SkipReason.OVERLAP_SKIP, why, self._clock.now()))
+                over = run.skipped(SkipReason.OVERLAP_SKIP, why, self._clock.now())
+                self._track(job, run, self._end(job, over))
+                return None
             self._behind.setdefault(job.id, deque()).append((job, run))
             return None
         return self._begin_now(job, run)
@@ -134,7 +141,7 @@ class Running:
                     over = run.skipped(
                         SkipReason.AGENT_RUNNER_CANCELLED, because, self._clock.now()
                     )
-                    self._track(job, run, self._recorder.ended(Finish(run=over)))
+                    self._track(job, run, self._end(job, over))
                     return True
         return False
 
@@ -148,7 +155,7 @@ class Running:
         try:
             begun = self._performers[run.kind].begin(job, run)
         except Exception as error:
-            begun = Finish(run=self._broken(run, error))
+            begun = self._end(job, self._broken(run, error))
         if isinstance(begun, Finish):
             self._note_end(job, begun.run.ended_at or self._clock.now())
             return begun
@@ -182,10 +189,10 @@ class Running:
             if cut is None:
                 self._stopping = True  # the next start tells the story
                 raise
-            await self._recorder.ended(Finish(run=await self._cut_short(run, cut)))
+            await self._end(job, await self._cut_short(run, cut))
         except Exception as error:
             # A bug of ours: the row must not stay open, and others go on.
-            await self._recorder.ended(Finish(run=self._broken(run, error)))
+            await self._end(job, self._broken(run, error))
         finally:
             self._cut.pop(run.id, None)
             going = self._active.get(job.id, {})
@@ -194,6 +201,18 @@ class Running:
                 self._active.pop(job.id, None)
             self._note_end(job, self._clock.now())
             self._begin_next(job.id)
+
+    async def _end(self, job: Job, run: Run) -> None:
+        """End a run that did not end by itself, with all that means for its job."""
+        end = self._enders.get(run.kind)
+        if end is not None:
+            try:
+                await end(job, run)
+            except Exception:  # the row must not stay open
+                log.exception("a run was not ended properly", extra={"run_id": run.id})
+            else:
+                return
+        await self._recorder.ended(Finish(run=run))
 
     def _end_early(self, job_id: str, run_id: str, cut: _Cut) -> bool:
         task = self._active.get(job_id, {}).get(run_id)

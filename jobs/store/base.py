@@ -38,6 +38,7 @@ class Claim:
     expect_next_run_at: datetime
     next_run_at: datetime | None
     rows: tuple[Run, ...]
+    switch_off: bool = False  # a one-shot that may not run: its job is over (cron.md §9.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

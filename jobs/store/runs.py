@@ -14,7 +14,7 @@ from jobs.ledger import Run, RunStatus
 from jobs.store.base import Claim, Finish, RunPage, RunQuery
 from jobs.store.bulk import Bulk
 from jobs.store.db import Tx
-from jobs.store.jobs import set_states
+from jobs.store.jobs import set_states, switch_off
 from jobs.store.rows import (
     CLAIM_COLUMNS,
     RUN_COLUMNS,
@@ -114,6 +114,9 @@ def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
     """
     moved = _ADVANCE.run(tx, [_advanced(c) for c in claims])
     won = [c for c, moved_on in zip(claims, moved, strict=True) if moved_on]
+    for over in won:
+        if over.switch_off:
+            switch_off(tx, over.job_id, over.rows[-1].ended_at or over.expect_next_run_at)
     rows = [row for c in won for row in c.rows]
     written = _write(tx, [run_row(row) for row in rows])
     if all(written):

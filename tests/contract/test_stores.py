@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from jobs import codec
 from jobs.errors import Conflict, InvalidJob, JobNotFound, StoreUnavailable
 from jobs.ids import first_id
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
@@ -404,6 +405,16 @@ async def test_a_run_may_be_claimed_and_running_at_once(store: Database) -> None
     running = run(slot=NOON, status=RunStatus.RUNNING, started_at=NOON)
     await claim(store, Claim("brief", NOON, None, (running,)))
     assert (await row(store)).started_at == NOON
+
+
+async def test_a_claim_may_be_the_last_of_its_job(store: Database) -> None:
+    await put(store, job())
+    skipped = run(slot=NOON, status=RunStatus.SKIPPED, reason=SkipReason.DISABLED, ended_at=NOON)
+    assert await claim(store, Claim("brief", NOON, None, (skipped,), switch_off=True))
+    found = await store.read(lambda tx: jobs.get(tx, "brief"))
+    assert found is not None
+    assert (found.job.enabled, found.state.next_run_at) == (False, None)
+    assert found.revision == codec.revision(found.job)
 
 
 async def test_a_slot_is_claimed_once(store: Database) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -97,6 +97,63 @@ async def test_a_new_schedule_knows_no_backoff_of_the_old_one(engine_sim: Engine
         ("skipped", "overlap-skip"),
         ("ok", None),
     ]
+
+
+# -- a one-shot that did not come to its end (cron.md §9.1) --------------------------------------
+
+
+async def stands(sim: Simulation) -> tuple[bool, Any]:
+    """Return whether the one-shot is on, and when it comes next."""
+    job = await sim.engine.scheduling.get("once")
+    return job["enabled"], job["state"].get("nextRunAtMs")
+
+
+async def test_a_one_shot_whose_run_is_cancelled_is_over(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then="Done.", takes=10 * MINUTE)
+    sim = engine_sim(OFF, start=START, zone="UTC", agent=agent)
+    await add(sim, "once", **once())
+    report = await sim.until("2026-06-01 01:05")
+    await sim.engine.control.cancel(report.rows[-1].row.id, by="ana")
+    await sim.until("2026-06-01 01:30")
+    assert await stands(sim) == (False, None)
+
+
+async def test_a_one_shot_that_is_skipped_when_it_comes_due_is_over(
+    engine_sim: EngineSim,
+) -> None:
+    spent = OFF | {"cron": {"budget": {"runsPerDay": 1}}}
+    sim = engine_sim(spent, start=START, zone="UTC", agent=ScriptedAgent(then="Done."))
+    await add(sim, "first", **once())
+    await add(sim, "once", **once("2026-06-01T02:00Z"))
+    report = await sim.until("2026-06-01 02:30")
+    assert report.rows[-1].reason == "budget-exhausted"
+    assert await stands(sim) == (False, None)
+
+
+async def test_a_one_shot_found_too_late_is_over(engine_sim: EngineSim) -> None:
+    sim = engine_sim(OFF, start=START, zone="UTC", agent=ScriptedAgent(then="Done."))
+    await add(sim, "once", **once(), misfire={"policy": "run-once", "graceMs": 60_000})
+    await sim.restart(down_for=2 * HOUR)
+    report = await sim.until("2026-06-01 03:00")
+    assert report.rows[-1].reason == "missed-grace-exceeded"
+    assert await stands(sim) == (False, None)
+
+
+async def test_a_one_shot_that_met_a_fault_of_the_engine_is_over_and_somebody_is_told(
+    engine_sim: EngineSim,
+) -> None:
+    def broken(argv: Sequence[str]) -> str:
+        raise RuntimeError("boom")
+
+    sim = engine_sim(OFF, start=START, zone="UTC", commands=broken)
+    command = {"kind": "command", "argv": ["df"]}
+    await sim.open()
+    wish = {"name": "once", "payload": command, **once(), "failureAlert": {"after": 1}}
+    await sim.engine.scheduling.add(wish, by="ana")
+    report = await sim.until("2026-06-01 01:30")
+    assert await stands(sim) == (False, None)
+    (told,) = report.deliveries
+    assert 'Cron job "once" failed once' in told.text
 
 
 # -- while it waits ------------------------------------------------------------------------------

@@ -91,6 +91,13 @@ def test_a_gate_that_says_no_leaves_a_row_and_nothing_begins() -> None:
     assert (row.status, row.reason) == (RunStatus.SKIPPED, SkipReason.DISABLED)
 
 
+def test_a_one_shot_that_may_not_run_is_over() -> None:
+    once = replace(JOB, schedule=At(NOON))
+    assert plan(once, settings=LoopSettings(cron_enabled=False)).claim.switch_off is True
+    assert plan(once).claim.switch_off is False
+    assert plan(settings=LoopSettings(cron_enabled=False)).claim.switch_off is False
+
+
 def test_a_run_that_goes_on_is_in_the_way() -> None:
     (row,) = plan(standing=Standing(running=("r0",))).claim.rows
     assert (row.reason, row.because) == (SkipReason.OVERLAP_SKIP, "run r0 was still going")
