@@ -1,13 +1,22 @@
-"""Named points at which a test may kill the process. Inert unless `ENGINE_TESTING=1`."""
+"""Named points at which a test may kill the process. Inert unless `ENGINE_TESTING=1`.
+
+`ENGINE_CRASH_AT=before-commit:7` passes the point six times and dies the seventh.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+from itertools import count
 
 _ARMED = os.environ.get("ENGINE_CRASH_AT") if os.environ.get("ENGINE_TESTING") == "1" else None
+_NAME, _, _TIME = (_ARMED or "").partition(":")
+_LAST = int(_TIME or 1)
+_passes = count(1)
 
 POINTS = (
+    "before-commit",  # a transaction of the store is whole, and not yet committed
+    "after-commit",  # it is, and nobody has heard of it
     "after-claim",  # slot claimed, nothing run
     "after-turn",  # the agent answered, nothing recorded
     "after-outbox-commit",  # row written, nothing sent
@@ -24,5 +33,5 @@ POINTS = (
 
 def crash_point(name: str) -> None:
     """Die here, without cleanup, if a test asked for it by ``ENGINE_CRASH_AT``."""
-    if _ARMED is not None and name == _ARMED:
+    if _ARMED is not None and name == _NAME and next(_passes) == _LAST:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -24,6 +24,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from jobs.crash import crash_point
 from jobs.errors import StoreUnavailable, StoreUnusable
 
 T = TypeVar("T")
@@ -321,6 +322,7 @@ class _Threads:
         try:
             with _faults(self._path), tx.begin():
                 results = [order.work(tx) for order in group]
+                crash_point("before-commit")
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
             if len(group) == 1:
                 group[0].answer.set_exception(error)
@@ -330,6 +332,7 @@ class _Threads:
             self._commit(tx, group[:half])
             self._commit(tx, group[half:])
             return
+        crash_point("after-commit")
         for order, result in zip(group, results, strict=True):
             order.answer.set_result(result)
 

@@ -208,8 +208,40 @@ async def test_a_migration_that_was_cut_starts_over(tmp_path: Path) -> None:
         await until_inbox(engine, 1)
 
 
+@pytest.mark.timeout(150)
+async def test_ten_deaths_around_commits_lose_no_slot_and_repeat_no_message(
+    tmp_path: Path,
+) -> None:
+    """cron.md §23-5: with the named points more than twenty, at the start and amid the work."""
+    async with gateway(tmp_path, JOB) as engine:
+        await engine.start()
+        await until_inbox(engine, 1)
+        await engine.stop()
+        for commit in (1, 2, 4, 6, 9):
+            for point in (f"before-commit:{commit}", f"after-commit:{commit}"):
+                died = await engine.start(ENGINE_TESTING="1", ENGINE_CRASH_AT=point)
+                assert (died if died is not None else await engine.ended()) == KILLED
+        said = len(engine.rows("SELECT id FROM inbox"))
+        await engine.start()
+        await until_inbox(engine, said + 2)
+        await engine.stop()
+        assert await engine.start("cron", "audit", "--since", "1d") == 0, engine.said.decode()
+    assert engine.rows("SELECT id, enabled FROM jobs WHERE kind = 'cron'") == [("cfg:probe", 1)]
+    twice = "SELECT job_id, slot FROM runs WHERE slot IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1"
+    assert engine.rows(twice) == []
+    assert (
+        engine.rows("SELECT id FROM runs WHERE status IN ('claimed', 'running', 'deferred')") == []
+    )
+    letters = [letter for (letter,) in engine.rows("SELECT id FROM inbox")]
+    assert len(letters) == len(set(letters))
+    heard = {run for (run,) in engine.rows("SELECT id FROM runs WHERE status = 'ok'")}
+    told = [run for run in heard for letter in letters if run in letter]
+    assert sorted(told) == sorted(set(told))
+
+
 def test_every_point_is_tried() -> None:
     tried = {
+        "before-commit", "after-commit",
         "after-claim", "after-turn", "after-outbox-commit", "mid-send", "after-send",
         "mid-migration", "mid-apply", "mid-pause", "mid-resume", "after-backfill", "after-alarm",
     }  # fmt: skip
