@@ -165,7 +165,7 @@ def _delivery_and_target(job: Job, channels: Sequence[str] | None) -> Job:
             ' unless delivery.mode="webhook"'
         )
     if delivery.mode == "webhook":
-        _url(delivery.to)
+        _url(delivery.to, "delivery")
     if delivery.mode != "announce" or delivery.channel is not None or channels is None:
         return job
     outside = sorted(set(channels) - {_INBOX})
@@ -186,17 +186,24 @@ def _delivery_and_target(job: Job, channels: Sequence[str] | None) -> Job:
     return replace(job, delivery=replace(delivery, channel=outside[0]))
 
 
-def _url(to: str | None) -> None:
+def _url(to: str | None, what: str) -> None:
+    if why := url_fault(to):
+        raise refuse(f"{what}.mode webhook requires {what}.to to be a valid http(s) URL", why=why)
+
+
+def url_fault(to: str | None) -> str:
+    """Return what is wrong with the address of a webhook; nothing if it is right (§10.1)."""
+    if not to:
+        return "there is none"
     try:
-        url = urlsplit(to or "")
-        valid = url.scheme in ("http", "https") and bool(url.hostname)
+        url = urlsplit(to)
+        valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
         secret = "@" in url.netloc
     except ValueError:
         valid = secret = False
-    if not valid:
-        raise refuse("delivery.mode webhook requires delivery.to to be a valid http(s) URL")
     if secret:
-        raise refuse("delivery.to was refused", why="a webhook URL must not carry credentials")
+        return "a webhook URL must not carry credentials"
+    return "" if valid else "it begins with http:// or https:// and names a host"
 
 
 # -- parts ---------------------------------------------------------------------------------------
@@ -327,7 +334,7 @@ def delivery(wish: Any) -> dict[str, Any]:
     if not isinstance(given.get("bestEffort") or False, bool):
         raise refuse("delivery.bestEffort must be true or false")
     if mode != "webhook":
-        _addressed(given)
+        _addressed(given, "delivery")
     for key in ("failureDestination", "completionDestination"):
         if given.get(key) is not None:
             given[key] = _place(given[key], f"delivery.{key}")
@@ -348,16 +355,22 @@ def _place(wish: Any, what: str) -> dict[str, Any]:
     """Return one more place for words, in the shape of a delivery of its own."""
     given = short_delivery(wish) if isinstance(wish, str) else object_of(wish, what)
     _known(given, CHAT_KEYS | {"mode"}, what)
-    mode = given.get("mode", "announce")
+    return {"mode": "announce", **place(given, what)}
+
+
+def place(given: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Return a chat or a webhook with every value checked; it is announced unless it says else."""
+    made = dict(given)
+    mode = made.get("mode", "announce")
     if mode not in ("announce", "webhook"):
         raise refuse(f"{what}.mode {mode!r} was refused", fix="use announce or webhook")
-    for key in CHAT_KEYS & given.keys():
-        given[key] = text_or_none(given[key], f"{what}.{key}")
+    for key in CHAT_KEYS & made.keys():
+        made[key] = text_or_none(made[key], f"{what}.{key}")
     if mode == "webhook":
-        _url(given.get("to"))
+        _url(made.get("to"), what)
     else:
-        _addressed(given)
-    return {key: value for key, value in {"mode": mode, **given}.items() if value is not None}
+        _addressed(made, what)
+    return {key: value for key, value in made.items() if value is not None}
 
 
 def unmixed(given: Mapping[str, Any]) -> None:
@@ -366,14 +379,14 @@ def unmixed(given: Mapping[str, Any]) -> None:
         raise refuse("--webhook cannot be combined with chat delivery options")
 
 
-def _addressed(given: dict[str, Any]) -> None:
+def _addressed(given: dict[str, Any], what: str) -> None:
     """Split `telegram:123`; refuse what contradicts itself or no platform knows (§10.2)."""
     to, channel = given.get("to"), given.get("channel")
     prefix, colon, rest = (to or "").partition(":")
     if colon and prefix.lower() in _PREFIXES:
         if channel not in (None, "last", prefix.lower()):
             raise refuse(
-                f"delivery.to {to!r} contradicts delivery.channel {channel!r}",
+                f"{what}.to {to!r} contradicts {what}.channel {channel!r}",
                 fix="name the channel once",
             )
         channel, to = prefix.lower(), rest

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Final
 
-from jobs import policies
+from jobs import checks, policies
 from jobs.duration import format_duration
 from jobs.errors import EngineError
 from jobs.normal import object_of, refuse, text_or_none, unknown_key
@@ -198,9 +198,9 @@ def _alert(value: Any) -> Any:
     given = object_of(value, "failureAlert")
     known = ("after", "cooldownMs", "cooldown", "includeSkipped", "mode", "channel", "to")
     _known(given, (*known, "accountId"), "failureAlert")
-    made = {key: text for key in ("channel", "to", "accountId") if (text := given.get(key))}
-    if "mode" in given:
-        made["mode"] = _one_of(given["mode"], ("announce", "webhook"), "failureAlert.mode")
+    named = ("mode", "channel", "to", "accountId")
+    where = {key: given[key] for key in named if given.get(key) is not None}
+    made = checks.place(where, "failureAlert")
     made["after"] = _count(given.get("after", policies.FailureAlert().after), "failureAlert.after")
     if (cooldown := given.get("cooldown", given.get("cooldownMs"))) is not None:
         made["cooldownMs"] = span_ms(cooldown, "failureAlert.cooldown")

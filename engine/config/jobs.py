@@ -17,7 +17,7 @@ from engine.config.models import ref_fault
 from engine.config.schema import Config
 from engine.target import place_fault
 from jobs import declared
-from jobs.checks import models as models_of, places
+from jobs.checks import models as models_of, places, url_fault
 from jobs.edit import Rules
 from jobs.errors import ConfigInvalid
 from jobs.model import Job, Misfire
@@ -97,7 +97,12 @@ def _for_all_jobs(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         ("failureAlert", config.cron.failure_alert),
         ("failureDestination", config.cron.failure_destination),
     ):
-        if place is None or place.mode == "webhook":
+        if place is None:
             continue
-        if text := place_fault({"channel": place.channel, "to": place.to}):
+        if place.mode == "webhook":
+            # A job may give the address to the mode that is the destination of all.
+            needed = place.to is not None or name == "failureAlert"
+            if needed and (why := url_fault(place.to)):
+                yield ("cron", name, "to"), f"this is no address of a webhook: {why}"
+        elif text := place_fault({"channel": place.channel, "to": place.to}):
             yield ("cron", name, "channel"), text

@@ -108,6 +108,16 @@ ASKED: list[tuple[dict[str, Any], dict[str, Any], Policies]] = [
     ),
     (
         TURN,
+        {"failureAlert": {"to": "telegram:42", "accountId": None}},
+        Policies(failure_alert=FailureAlert(channel="telegram", to="42")),
+    ),
+    (
+        TURN,
+        {"failureAlert": {"mode": "webhook", "to": "https://h/x"}},
+        Policies(failure_alert=FailureAlert(mode="webhook", to="https://h/x")),
+    ),
+    (
+        TURN,
         {"retry": {"maxAttempts": 0, "backoffMs": ["10s", 60000], "retryOn": ["network"]}},
         Policies(
             retry=Retries(
@@ -164,7 +174,18 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({**TURN, "schedule": "at 2026-06-01T08:00"}, {"expectWithin": "1h"}, "only valid for rec"),
     (TURN, {"tags": [1]}, "tags must be a list of texts"),
     (TURN, {"failureAlert": {"after": 0}}, "failureAlert.after must be a whole number"),
-    (TURN, {"failureAlert": {"mode": "none"}}, "use announce, webhook"),
+    (TURN, {"failureAlert": {"mode": "none"}}, "use announce or webhook"),
+    (TURN, {"failureAlert": {"mode": ["webhook"]}}, "use announce or webhook"),
+    (TURN, {"failureAlert": {"mode": "webhook"}}, "failureAlert.to to be a valid http(s) URL"),
+    (TURN, {"failureAlert": {"mode": "webhook", "to": "ftp://h/x"}}, "begins with http:// or"),
+    (
+        TURN,
+        {"failureAlert": {"mode": "webhook", "to": "https://u:p@h/x"}},
+        "a webhook URL must not carry credentials",
+    ),
+    (TURN, {"failureAlert": {"to": {"a": 1}}}, "failureAlert.to must be a text"),
+    (TURN, {"failureAlert": {"channel": ["x"]}}, "failureAlert.channel must be a text"),
+    (TURN, {"failureAlert": {"channel": "qq", "to": "telegram:1"}}, "contradicts failureAlert.ch"),
     (TURN, {"retry": {"maxAttempts": 11}}, "0 to 10"),
     (TURN, {"retry": {"backoffMs": []}}, "1 to 10 entries"),
     (TURN, {"retry": {"retryOn": ["auth"]}}, "retry.retryOn 'auth' was refused"),

@@ -70,6 +70,17 @@ def test_the_places_of_failures_are_judged_as_well() -> None:
     ]
 
 
+@pytest.mark.parametrize("to", ["ftp://h/x", "https://u:p@h/x", "https://"])
+def test_the_address_of_a_webhook_of_failures_is_judged(to: str) -> None:
+    place = {"mode": "webhook", "to": to}
+    for cron in ({"failureDestination": place}, {"failureAlert": place}):
+        found = judge(Config.model_validate({"cron": cron}), NOON, "UTC", Path("nowhere"))
+        assert [key for key, _ in found] == [("cron", *cron, "to")]
+    only_mode = {"failureDestination": {"mode": "webhook"}}
+    config = Config.model_validate({"cron": only_mode})
+    assert judge(config, NOON, "UTC", Path("nowhere")) == []
+
+
 def test_what_the_scheduler_refuses_is_told_at_the_job() -> None:
     ((key, text),) = judged(schedule="0 0 31 2 *")
     assert key == ("cron", "jobs", "brief")
