@@ -12,11 +12,12 @@ from engine.delivery import Delivery, Priority
 from engine.events import Bus
 from engine.outbox import NewMessage, expiry, receipt
 from engine.roster import Roster
-from engine.route import NoRoute, TargetWish, resolve
+from engine.route import NoRoute, TargetWish, found_words, resolve
 from engine.sessions import main_key
 from engine.store import audit, outbox, sessions
 from engine.target import split_target
 from jobs.errors import InvalidInput
+from jobs.model import Job
 from jobs.store.db import Database, Tx
 
 
@@ -103,6 +104,23 @@ async def find_route(
     return await database.read(
         lambda tx: route_in(tx, roster, wish, agent_id=agent_id, session_key=session_key)
     )
+
+
+def way_of(tx: Tx, roster: Roster, job: Job) -> dict[str, Any]:
+    """Return where the words of a job would go now, or why they would go nowhere, for a list."""
+    spec = job.delivery
+    agent = roster.agents.get(job.agent_id or roster.default_id)
+    if spec.mode != "announce" or agent is None:
+        return {}
+    wish = TargetWish(
+        target=spec.channel or "last",
+        to=spec.to,
+        account_id=spec.account_id,
+        thread_id=spec.thread_id,
+        source="config",
+    )
+    found = route_in(tx, roster, wish, agent_id=agent.agent_id, session_key=job.session_key)
+    return found_words(found)
 
 
 def route_in(

@@ -14,6 +14,7 @@ from engine.config.jobs import name_faults
 from engine.config.schema import Config
 from engine.cron_run import CronSettings
 from engine.housekeeping import KEEP_RUNS
+from engine.outlet import way_of
 from engine.roster import Roster
 from engine.scheduling import SchedulingSettings, Sight
 from engine.view import Shown
@@ -91,6 +92,7 @@ class Settings:
             config_removal=cron.config_removal,
             orphan_retention=cron.orphan_retention,
             calendars=self.calendars,
+            way=lambda tx, job: way_of(tx, self.roster, job),
         )
 
     def outlook(self) -> Sight:

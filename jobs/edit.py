@@ -338,7 +338,8 @@ def _every(wish: Mapping[str, Any], current: Schedule | None, rules: Rules) -> E
 def _cron(wish: Mapping[str, Any], current: Schedule | None, job_id: str, rules: Rules) -> Schedule:
     before = schedule_to_json(current) if isinstance(current, Cron) else {}
     merged: dict[str, Any] = {**before, **wish, "kind": "cron"}
-    read_back = wish.get("tzIsDefault") is True and wish.get("tz") == before.get("tz")
+    default = (before.get("tz"), rules.default_tz)
+    read_back = wish.get("tzIsDefault") is True and wish.get("tz") in default
     if "tz" in wish and not read_back:
         merged.pop("tzIsDefault", None)  # somebody gives it a zone
     expr = merged.get("expr")

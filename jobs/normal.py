@@ -52,6 +52,7 @@ _COMPUTED: Final = (
     "source",
     "nextRunAtMs",
     "effectiveAgentId",
+    "deliveryPreview",
     "isolation",
 )
 _LATER: Final = {"trigger": "trigger scripts", "paused": "pausing by edit (use cron.pause)"}

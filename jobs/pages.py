@@ -70,14 +70,19 @@ def compact(wire: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"payload": {"kind": wire["payload"]["kind"]}}
 
 
-def delivery_preview(delivery: DeliverySpec) -> dict[str, str]:
-    """Say where a job's words would go as it is configured; the run resolves it."""
+def delivery_preview(delivery: DeliverySpec, way: Mapping[str, Any]) -> dict[str, str]:
+    """Say where a job's words would go; ``way`` is where, or why nowhere, if anybody knows."""
     if delivery.mode == "none":
         return {"label": "none", "detail": "nothing is delivered"}
     if delivery.mode == "webhook":
         return {"label": f"webhook -> {delivery.to}", "detail": "explicit"}
-    channel = delivery.channel or "last"
-    place = f"{channel}:{delivery.to}" if delivery.to else channel
-    thread = f" (thread {delivery.thread_id})" if delivery.thread_id else ""
-    detail = "explicit" if channel != "last" else "the last route when it runs"
+    explicit = delivery.channel not in (None, "last")
+    found = {"to": delivery.to, "channel": delivery.channel, "threadId": delivery.thread_id}
+    detail = "explicit" if explicit else "the last route when it runs"
+    if not explicit and way.get("channel"):
+        found, detail = dict(way), f"resolved from {way.get('via') or 'last'}"
+    elif why := way.get("because"):
+        detail = str(why)
+    place = ":".join(str(part) for part in (found["channel"] or "last", found.get("to")) if part)
+    thread = f" (thread {found['threadId']})" if found.get("threadId") else ""
     return {"label": f"announce -> {place}{thread}", "detail": detail}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.config.load import Loaded
     from engine.inquiry import Inquiry
     from engine.scheduling import Outlook
+    from engine.scheduling.reading import Way
     from engine.settings import Settings
     from jobs.store.db import Database, Tx
 
@@ -117,6 +118,13 @@ class Store:
             _with(self._place, self._config, lambda db: self._answer(db, method, params or {}))
         )
 
+    def _way(self) -> Way:
+        from engine.outlet import way_of
+        from engine.profiles import roster_of
+
+        roster = roster_of(self._config.config, self._place.paths, self._place.zone)
+        return lambda tx, job: way_of(tx, roster, job)
+
     async def _answer(self, database: Database, method: str, params: Mapping[str, Any]) -> Any:
         from engine import why
         from engine.config import effective
@@ -128,15 +136,17 @@ class Store:
         default = effective.default_agent(self._config.config)
         match method:
             case "cron.list":
-                return await database.read(lambda tx: reading.listing(tx, params, default))
+                way = self._way()
+                return await database.read(lambda tx: reading.listing(tx, params, default, way))
             case "cron.runs":
                 reading.check_log(params)
                 return await database.read(lambda tx: reading.run_log(tx, params))
             case "cron.get":
-                ref = str(params["id"])
-                return await database.read(
-                    lambda tx: reading.wire(tx, job_rows.find(tx, ref), default)
-                )
+                ref, way = str(params["id"]), self._way()
+                stored = await database.read(lambda tx: job_rows.find(tx, ref))
+                told = await database.read(lambda tx: reading.wire(tx, stored, default))
+                shown = await database.read(lambda tx: reading.preview(tx, stored, way))
+                return {**told, "deliveryPreview": shown}
             case "heartbeat.history":
                 roster = roster_of(self._config.config, self._place.paths, self._place.zone)
                 history = History(database, zone_of=lambda agent: roster.agent(agent).zone)

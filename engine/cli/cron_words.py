@@ -129,7 +129,7 @@ def job_facts(job: Mapping[str, Any], where: ZoneInfo, now: datetime) -> dict[st
         "payload": _payload_words(payload),
         "model": payload.get("model"),
         "session": job.get("sessionTarget"),
-        "delivery": _delivery_words(job.get("delivery") or {}),
+        "delivery": _delivery_words(job),
         "agent": job.get("agentId") or f"{job.get('effectiveAgentId', 'main')} (the default)",
         "source": job.get("source"),
         "orphaned": _orphaned(state.get("orphanedAtMs"), where),
@@ -188,8 +188,12 @@ def _payload_words(payload: Mapping[str, Any]) -> str:
     return f"{payload.get('kind')}: {one_line(words, 80)}" if words else str(payload.get("kind"))
 
 
-def _delivery_words(delivery: Mapping[str, Any]) -> str:
+def _delivery_words(job: Mapping[str, Any]) -> str:
+    """`announce -> telegram:42 (resolved from last)` where the gateway looked, else the wish."""
+    delivery = job.get("delivery") or {}
     mode = delivery.get("mode", "none")
+    if mode == "announce" and (shown := job.get("deliveryPreview")):
+        return f"{shown['label']} ({shown['detail']})"
     if mode == "none":
         return "none"
     where = ":".join(

@@ -57,6 +57,7 @@ class SchedulingSettings:
     config_removal: str = "disable"  # disable | delete
     orphan_retention: timedelta = timedelta(days=30)
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    way: reading.Way = reading.unknown_way  # where the words of a job would go
 
 
 class Scheduling:
@@ -120,13 +121,21 @@ class Scheduling:
 
     async def list(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`cron.list`: one page, enabled jobs only unless asked, next run first."""
-        default_agent = self._settings().default_agent
-        return await self._database.read(lambda tx: reading.listing(tx, params, default_agent))
+        asked = self._settings()
+        return await self._database.read(
+            lambda tx: reading.listing(tx, params, asked.default_agent, asked.way)
+        )
 
     async def get(self, ref: str) -> dict[str, Any]:
         """`cron.get`."""
-        agent = self._settings().default_agent
-        return await self._database.read(lambda tx: reading.wire(tx, job_rows.find(tx, ref), agent))
+        asked = self._settings()
+
+        def work(tx: Tx) -> dict[str, Any]:
+            stored = job_rows.find(tx, ref)
+            told = reading.wire(tx, stored, asked.default_agent)
+            return {**told, "deliveryPreview": reading.preview(tx, stored, asked.way)}
+
+        return await self._database.read(work)
 
     async def runs(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`cron.runs`: one page of the run log, newest first (cron.md §11.4)."""
@@ -158,9 +167,11 @@ class Scheduling:
             return writing.changed(tx, current, job, now=now, by=by, calendars=calendars)
 
         told, action = await self._change(work)
+        shown = await self._shown(str(told["id"]))
         if key is None:
-            return told
-        return {"created": action == "added", "updated": action == "updated", "job": told}
+            return {**told, **shown}
+        made = {"created": action == "added", "updated": action == "updated"}
+        return {**made, "job": told, **shown}
 
     async def update(
         self,
@@ -198,7 +209,7 @@ class Scheduling:
             )
 
         told, _ = await self._change(work)
-        return told
+        return {**told, **await self._shown(str(told["id"]))}
 
     async def remove(self, ref: str, *, by: str, force: bool = False) -> dict[str, Any]:
         """`cron.remove`: the job goes, its runs stay on record.
@@ -367,6 +378,16 @@ class Scheduling:
             self._poke()
 
     # -- parts ---------------------------------------------------------------------------
+
+    async def _shown(self, job_id: str) -> dict[str, Any]:
+        """Return where the words of a job would go now; nothing if it is gone again."""
+        way = self._settings().way
+
+        def work(tx: Tx) -> dict[str, Any]:
+            stored = job_rows.get(tx, job_id)
+            return {} if stored is None else {"deliveryPreview": reading.preview(tx, stored, way)}
+
+        return await self._database.read(work)
 
     async def _change(
         self, work: Callable[[Tx], tuple[StoredJob, str | None]]

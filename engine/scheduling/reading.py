@@ -13,7 +13,7 @@ from engine.store import outbox, sessions
 from jobs import entries, pages
 from jobs.errors import InvalidInput, JobNotFound
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
-from jobs.model import StoredJob
+from jobs.model import Job, StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
 from jobs.store.db import Tx
@@ -35,6 +35,19 @@ def find(tx: Tx, ref: str) -> StoredJob:
         ) from error
 
 
+Way = Callable[[Tx, Job], Mapping[str, Any]]
+
+
+def unknown_way(_tx: Tx, _job: Job) -> Mapping[str, Any]:
+    """Nobody knows where words would go."""
+    return {}
+
+
+def preview(tx: Tx, stored: StoredJob, way: Way) -> dict[str, str]:
+    """Say where a job's words would go now (cron.md §10.2)."""
+    return pages.delivery_preview(stored.job.delivery, way(tx, stored.job))
+
+
 def wire(tx: Tx, stored: StoredJob, default_agent: str) -> dict[str, Any]:
     """Return a job as clients read it, with what became of its last run's words."""
     told = pages.wire_job(stored, default_agent=default_agent)
@@ -46,7 +59,9 @@ def wire(tx: Tx, stored: StoredJob, default_agent: str) -> dict[str, Any]:
     return told
 
 
-def listing(tx: Tx, params: Mapping[str, Any], default_agent: str) -> dict[str, Any]:
+def listing(
+    tx: Tx, params: Mapping[str, Any], default_agent: str, way: Way = unknown_way
+) -> dict[str, Any]:
     """Return one page of jobs (cron.md §14): enabled ones unless asked, next run first."""
     query = _job_query(params, default_agent)
     found = job_rows.select(tx, query)
@@ -59,7 +74,7 @@ def listing(tx: Tx, params: Mapping[str, Any], default_agent: str) -> dict[str, 
     answer["snapshotRevision"] = found.snapshot
     if params.get("includeDeliveryPreviews"):
         answer["deliveryPreviews"] = {
-            stored.job.id: pages.delivery_preview(stored.job.delivery) for stored in found.jobs
+            stored.job.id: preview(tx, stored, way) for stored in found.jobs
         }
     return answer
 

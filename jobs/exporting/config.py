@@ -12,7 +12,7 @@ from jobs.importing.report import digest
 _NOT_ENTRY: Final = frozenset(
     {
         *("id", "source", "declarationKey", "createdAtMs", "updatedAtMs", "state"),
-        *("configRevision", "nextRunAtMs", "effectiveAgentId"),
+        *("configRevision", "nextRunAtMs", "effectiveAgentId", "deliveryPreview"),
     }
 )
 _NO_KEY: Final = re.compile(r"[^a-z0-9._-]+")

@@ -9,7 +9,9 @@ from jobs.importing.own import FORMAT
 
 VERSION: Final = 1
 # What the desk computes for whoever lists jobs.
-_COMPUTED: Final = frozenset({"configRevision", "nextRunAtMs", "effectiveAgentId"})
+_COMPUTED: Final = frozenset(
+    {"configRevision", "nextRunAtMs", "effectiveAgentId", "deliveryPreview"}
+)
 # Of this process and this home, not of the job.
 _PASSING: Final = frozenset(
     {

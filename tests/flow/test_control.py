@@ -341,6 +341,17 @@ async def test_a_job_with_a_place_for_failures_needs_no_more(engine_sim: EngineS
     assert newest["failureNotificationDelivery"] == {"delivered": True, "status": "delivered"}
 
 
+async def test_a_job_says_where_its_words_would_go_now(engine_sim: EngineSim) -> None:
+    sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
+    await sim.open()
+    wanted = {"label": "announce -> local:inbox", "detail": "resolved from last-local"}
+    assert (await job_of(sim))["deliveryPreview"] == wanted
+    listed = await sim.engine.scheduling.list({"includeDeliveryPreviews": True})
+    assert listed["deliveryPreviews"] == {"cfg:job": wanted}
+    added = await sim.engine.scheduling.add({"every": "1h", "message": "x"}, by="ana")
+    assert added["deliveryPreview"] == wanted
+
+
 async def test_a_job_says_of_its_last_words_whether_they_arrived(engine_sim: EngineSim) -> None:
     sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
     await sim.until("2026-06-01 01:30")

@@ -40,4 +40,20 @@ def test_a_mark_knows_what_is_listed_and_not_in_which_order() -> None:
     ],
 )
 def test_a_preview_says_where_words_would_go(spec: DeliverySpec, label: str) -> None:
-    assert delivery_preview(spec)["label"] == label
+    assert delivery_preview(spec, {})["label"] == label
+
+
+LAST = DeliverySpec(mode="announce", channel="last")
+
+
+def test_a_preview_of_the_last_route_names_it() -> None:
+    way = {"channel": "telegram", "to": "42", "threadId": "7", "via": "last"}
+    assert delivery_preview(LAST, way) == {
+        "label": "announce -> telegram:42 (thread 7)",
+        "detail": "resolved from last",
+    }
+
+
+def test_a_preview_says_why_words_would_go_nowhere() -> None:
+    told = delivery_preview(LAST, {"reason": "no-route", "because": "nobody has written yet"})
+    assert told == {"label": "announce -> last", "detail": "nobody has written yet"}
