@@ -90,17 +90,24 @@ class Recorder:
         await self.judged(lambda _tx: ending)
 
     async def judged(self, judge: Callable[[Tx], Ending]) -> None:
-        """The same for an end that is judged inside the transaction, by what stands there."""
+        """The same for an end that is judged inside the transaction, by what stands there.
 
-        def work(tx: Tx) -> Ending:
+        A run ends once. If it has ended already, that is told: whoever wrote it may have been
+        cancelled before he could.
+        """
+
+        def work(tx: Tx) -> Ending | None:
             ending = judge(tx)
-            runs.finish(tx, [ending.end])
+            if not runs.finish(tx, [ending.end]):
+                return _as_it_ended(tx, ending.end.run.id)
             _deliver(tx, ending)
             for effect in ending.also:
                 effect(tx)
             return ending
 
         ending = await self._write(work)
+        if ending is None:
+            return
         for delivery in ending.deliveries:
             self._bus.publish("outbox", {"key": delivery.key, "state": delivery.state.value})
         self.tell(ending.end.run)
@@ -109,9 +116,10 @@ class Recorder:
 
     async def all_ended(self, ends: Sequence[Finish]) -> None:
         """Write how many runs ended at once, in one transaction."""
-        await self._write(lambda tx: runs.finish(tx, ends))
+        first = await self._write(lambda tx: runs.finish(tx, ends))
         for end in ends:
-            self.tell(end.run)
+            if end.run.id in first:
+                self.tell(end.run)
 
     async def _write(self, work: Work[T]) -> T:
         def attempt() -> Awaitable[T]:
@@ -124,6 +132,15 @@ class Recorder:
         if run.kind == "cron":
             _log_failure(run)
             self._bus.publish("cron", finished(run))
+
+
+def _as_it_ended(tx: Tx, run_id: str) -> Ending | None:
+    """Return the end of a run that stands; None: there is no such row any more."""
+    run = runs.get(tx, run_id)
+    if run is None:
+        return None
+    words = outbox.get(tx, run.delivery_key) if run.delivery_key else None
+    return Ending(end=Finish(run=run), deliveries=[] if words is None else [words])
 
 
 def _deliver(tx: Tx, ending: Ending) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from engine.claiming import ALONE, IDLE, Standing
 from engine.clock import Clock
@@ -26,6 +26,8 @@ from jobs.store.base import Finish
 from jobs.store.db import Database
 
 log = logging.getLogger(__name__)
+
+_ENDS_WITHIN: Final = 5.0  # seconds; a run that takes longer to end is not waited for
 
 Begun = Finish | Coroutine[Any, Any, None]
 
@@ -144,6 +146,15 @@ class Running:
                     self._track(job, run, self._end(job, over))
                     return True
         return False
+
+    async def cancelled(self, run_id: str, because: str) -> bool:
+        """The same, and return once the run is over; how it ended stands in its row."""
+        if not self.cancel(run_id, because):
+            return False
+        tasks = [going[run_id] for going in self._active.values() if run_id in going]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_ENDS_WITHIN)
+        return True
 
     def cancel_job(self, job_id: str, because: str) -> None:
         """End every run of a job: those that wait first, or they would begin."""

@@ -43,8 +43,8 @@ class Runs(Protocol):
     def dispatch(self, job: Job, run: Run) -> None:
         """Perform a run behind those of its job that go on."""
 
-    def cancel(self, run_id: str, because: str) -> bool:
-        """End a run; false if it neither goes on nor waits."""
+    async def cancelled(self, run_id: str, because: str) -> bool:
+        """End a run, and return once it is over; false if it neither goes on nor waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,12 +208,13 @@ class Control:
     # -- runs ----------------------------------------------------------------------------
 
     async def cancel(self, run_id: str, *, by: str) -> dict[str, Any]:
-        """`cron.cancel`: end a run that goes on or waits."""
-        if self._runs().cancel(run_id, f"cancelled by {by}"):
-            return {"ok": True, "cancelled": True, "runId": run_id}
+        """`cron.cancel`: end a run that goes on or waits, unless it ends by itself meanwhile."""
+        asked = await self._runs().cancelled(run_id, f"cancelled by {by}")
         run = await self._database.read(lambda tx: run_rows.get(tx, run_id))
         if run is None:
             raise JobNotFound(f"run {run_id} is not on record", fix="engine cron runs")
+        if asked and (not run.status.final or run.reason is SkipReason.AGENT_RUNNER_CANCELLED):
+            return {"ok": True, "cancelled": True, "runId": run_id}
         return {"ok": True, "cancelled": False, "runId": run_id, "reason": run.status.value}
 
     async def backfill(
