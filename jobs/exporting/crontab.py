@@ -87,7 +87,7 @@ def crontab(jobs: Iterable[Mapping[str, Any]]) -> Crontab:
 
 
 def _title(job: Job) -> str:
-    return first_line(job.name.replace("%", " "))
+    return first_line(job.name)
 
 
 # -- what ----------------------------------------------------------------------------------------

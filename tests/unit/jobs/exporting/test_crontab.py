@@ -150,7 +150,7 @@ def test_a_disabled_job_stays_a_comment() -> None:
 
 
 def test_an_imported_crontab_comes_back_as_it_was() -> None:
-    text = "CRON_TZ=Europe/Berlin\n\n# Mail\n5 3 * * 1 mail%Hello%\n"
+    text = "CRON_TZ=Europe/Berlin\n\n# Mail, 50% off\n5 3 * * 1 mail%Hello%\n"
     entries = read(text, Reading(zone="UTC")).entries
     jobs = [job_to_json(create(entry.job, Rules(now=NOW))) for entry in entries]
     again = read(crontab(jobs).text, Reading(zone="UTC")).entries
