@@ -146,7 +146,7 @@ _SHARED: Final[Sequence[Decorator]] = (
     click.option("--fallbacks", metavar="A,B", help="Models to try after it."),
     click.option("--thinking", metavar="LEVEL"),
     click.option("--timeout-seconds", type=click.FloatRange(min=0), help="0: no limit."),
-    _flag("--light-context", "Without the workspace's files."),
+    _flag("--light-context", "Kept; no turn is given the workspace's files."),
     click.option("--tools", metavar="A,B", help="The only tools it may use."),
     _flag("--announce", "Send what it says."),
     click.option("--deliver", is_flag=True, hidden=True),  # the older word for --announce
@@ -168,7 +168,7 @@ _EDIT: Final[Sequence[Decorator]] = (
         for name in (*_CLEAR_JOB, *_CLEAR_TURN, *_CLEAR_DELIVERY)
     ),
     click.option("--clear-trigger", is_flag=True, hidden=True),
-    _flag("--no-light-context", "With the workspace's files."),
+    _flag("--no-light-context", "Takes --light-context back."),
     _flag("--no-best-effort-deliver", "A failed delivery fails the run."),
 )
 
