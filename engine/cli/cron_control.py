@@ -38,7 +38,7 @@ def _instant(text: str, line: Line, now: datetime) -> int:
 @click.argument("job", required=False, shell_complete=complete.jobs)
 @click.option("--tag", metavar="TAG", help="All jobs with this tag.")
 @click.option("--all", "everything", is_flag=True, help="All jobs.")
-@click.option("--note", metavar="TEXT", help="Why; it stands in the list and on the slots.")
+@click.option("--note", metavar="TEXT", help="Why; it stands in `cron show` and on the slots.")
 @click.option("--until", metavar="WHEN", help="It goes on by itself then: an instant, or 3d.")
 @gateway_options()
 def pause(

@@ -164,6 +164,8 @@ def _sentence(run: Run, delivery: Delivery | None, seen: _Seen) -> str:
 
 def _source(owner: lock.Owner | None, file: Path) -> str:
     if owner is None:
+        if not file.exists():
+            return f"The gateway is not running, and there is no store yet ({file})."
         return f"The gateway is not running; answered from the store ({file})."
     return f"The gateway is running (pid {owner.pid})."
 

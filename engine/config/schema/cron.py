@@ -96,7 +96,7 @@ class Cron(Section):
     """Scheduled jobs."""
 
     enabled: bool = key(True, "False: jobs are kept, none fires; heartbeats do.")
-    tz: str | None = key(None, "IANA zone of jobs that name none; the host's when unset.")
+    tz: str | None = key(None, "IANA zone of jobs that name none; unset: userTimezone, else the host's.")
     max_concurrent_runs: Positive = key(4, "Jobs running at once.")
     retry: CronRetry = section(CronRetry, "Retries.")
     failure_alert: FailureAlert | None = key(None, "Reports of failing jobs.")
@@ -115,7 +115,7 @@ class Cron(Section):
     auto_disable_after: Count = key(10, "Failures in a row that switch a job off; 0 = never.")
     min_refire_gap_ms: Count = key(2000, "Shortest time between two runs of a job.", unit="ms")
     allow_agent_commands: bool = key(False, "Agents may schedule commands and gates.")
-    jobs: dict[str, Open] = table("Jobs declared here, by key (cron.md §13).")
+    jobs: dict[str, Open] = table("Jobs declared here, by key; what each may say: jobs/KEYS.md.")
     jobs_dir: str | None = key(None, "Directory with one job per file; the file's stem is the key.")
     config_removal: Literal["disable", "delete"] = key(
         "disable", "What happens to a job whose entry is taken out."
