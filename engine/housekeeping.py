@@ -15,7 +15,7 @@ from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
 
-KEEP_RUNS: Final = timedelta(days=90)  # heartbeat.md §9.2
+KEEP_BEATS: Final = timedelta(days=90)  # heartbeat.md §9.2
 KEEP_OUTBOX: Final = timedelta(days=30)  # channels.md §11
 KEEP_EVENTS: Final = timedelta(days=30)
 KEEP_TASKS: Final = timedelta(days=30)
@@ -36,10 +36,12 @@ class Housekeeping:
         """One round."""
         now = self._clock.now()
         gone = await self._database.write(lambda tx: self._old(tx, now))
-        gone += await self._in_portions(
-            lambda tx, most: runs.prune(tx, now - KEEP_RUNS, limit=most)
-        )
-        keep = self._settings().run_log.keep_lines
+        kept = self._settings().run_log
+        for kind, span in (("heartbeat", KEEP_BEATS), ("cron", kept.kept_for)):
+            gone += await self._in_portions(
+                lambda tx, most, kind=kind, span=span: runs.prune(tx, kind, now - span, limit=most)  # type: ignore[misc]  # bound now
+            )
+        keep = kept.kept_per_job
         for job_id in await self._database.read(lambda tx: runs.longest(tx, keep)):
             gone += await self._in_portions(
                 lambda tx, most, job=job_id: runs.prune_job(tx, job, keep, limit=most)  # type: ignore[misc]  # bound now

@@ -13,10 +13,11 @@ from engine.config import effective
 from engine.config.jobs import name_faults
 from engine.config.schema import Config
 from engine.cron_run import CronSettings
-from engine.housekeeping import KEEP_RUNS
+from engine.housekeeping import KEEP_BEATS
 from engine.outlet import way_of
 from engine.roster import Roster
 from engine.scheduling import SchedulingSettings, Sight
+from engine.scheduling.outlook import Keeping
 from engine.view import Shown
 from jobs.calendar import Calendar
 from jobs.model import Misfire
@@ -103,8 +104,11 @@ class Settings:
             most_at_once=self.config.cron.max_concurrent_runs,
             calendars=self.calendars,
             hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
-            rows_for=KEEP_RUNS,
-            rows_of_job=self.config.cron.run_log.keep_lines,
+            kept=Keeping(
+                beats=KEEP_BEATS,
+                jobs=self.config.cron.run_log.kept_for,
+                per_job=self.config.cron.run_log.kept_per_job,
+            ),
         )
 
     def shown(self, channel: str | None, account_id: str | None) -> Shown:

@@ -65,18 +65,25 @@ def _since(text: str, now: datetime, tz: str) -> datetime:
 
 
 def _audited(tx: Tx, config: Loaded, window: Window, job: str | None) -> Audit:
-    from engine.housekeeping import KEEP_RUNS
-    from engine.scheduling.outlook import audited
-
     with _Told() as told:
-        return audited(
-            tx,
-            window,
-            rows_for=KEEP_RUNS,
-            rows_of_job=config.config.cron.run_log.keep_lines,
-            ref=job,
-            on_job=told.step,
-        )
+        return audited(tx, config, window, job=job, on_job=told.step)
+
+
+def audited(
+    tx: Tx,
+    config: Loaded,
+    window: Window,
+    *,
+    job: str | None = None,
+    on_job: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Audit:
+    """Audit the store of a home by its config."""
+    from engine.housekeeping import KEEP_BEATS
+    from engine.scheduling import outlook
+
+    log = config.config.cron.run_log
+    kept = outlook.Keeping(beats=KEEP_BEATS, jobs=log.kept_for, per_job=log.kept_per_job)
+    return outlook.audited(tx, window, kept, ref=job, on_job=on_job)
 
 
 class _Told:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from engine.cli import at_rest
+from engine.cli import at_rest, cron_audit
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.clock import SystemClock
@@ -79,13 +79,8 @@ def _all_jobs(asked: at_rest.Asked) -> list[Mapping[str, Any]]:
 
 
 def _audited(tx: Tx, config: Loaded) -> Audit:
-    from engine.housekeeping import KEEP_RUNS
-    from engine.scheduling.outlook import audited
-
     now = SystemClock().now()
-    keep = config.config.cron.run_log.keep_lines
-    window = Window(since=now - _WEEK, until=now)
-    return audited(tx, window, rows_for=KEEP_RUNS, rows_of_job=keep)
+    return cron_audit.audited(tx, config, Window(since=now - _WEEK, until=now))
 
 
 # -- findings ------------------------------------------------------------------------------------

@@ -41,6 +41,15 @@ _CELL: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """How long rows of the ledger are kept, and how many of one job."""
+
+    beats: timedelta = timedelta(days=90)
+    jobs: timedelta = timedelta(days=30)
+    per_job: int = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
     """What the config says about time to come."""
 
@@ -48,8 +57,7 @@ class Sight:
     default_agent: str
     most_at_once: int
     hours_of: Callable[[str | None], ActiveHours | None]
-    rows_for: timedelta = timedelta(days=90)  # rows of runs are kept so long,
-    rows_of_job: int = 2000  # and so many of one job
+    kept: Keeping = Keeping()
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
@@ -103,11 +111,7 @@ class Outlook:
         since = params.get("sinceMs")
         window = Window(since=now - _WEEK if since is None else at(since), until=now)
         ref = params.get("id") or params.get("jobId")
-        found = await self._database.read(
-            lambda tx: audited(
-                tx, window, rows_for=sight.rows_for, rows_of_job=sight.rows_of_job, ref=ref
-            )
-        )
+        found = await self._database.read(lambda tx: audited(tx, window, sight.kept, ref=ref))
         return found.to_json()
 
     async def timeline(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,19 +133,17 @@ class Outlook:
 def audited(
     tx: Tx,
     window: Window,
+    kept: Keeping,
     *,
-    rows_for: timedelta,
-    rows_of_job: int,
     ref: str | None = None,
     on_job: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Audit:
     """Audit every job, those that were removed too, or one; ``on_job`` is told how far it is."""
-    kept_since = window.until - rows_for
     return slots.audited(
         tx,
         window,
-        cron=Retention(since=kept_since, per_job=rows_of_job),
-        beats=Retention(since=kept_since),
+        cron=Retention(since=window.until - kept.jobs, per_job=kept.per_job),
+        beats=Retention(since=window.until - kept.beats),
         removed=writing.gone(tx, window.since),
         ref=ref,
         on_job=on_job,

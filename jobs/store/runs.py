@@ -351,15 +351,15 @@ def skips(tx: Tx, agent_id: str, since: datetime) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows}
 
 
-def prune(tx: Tx, before: datetime, *, limit: int = 5000) -> int:
+def prune(tx: Tx, kind: str, before: datetime, *, limit: int = 5000) -> int:
     """Delete final rows that ended before an instant, oldest first; call again while it deletes.
 
-    Only the oldest ``limit`` rows are looked at, so that no other write waits long.
+    Only the oldest ``limit`` rows of the kind are looked at, so that no other write waits long.
     """
     return tx.exec_driver_sql(
-        "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs ORDER BY seq LIMIT ?)"
+        "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE kind = ? ORDER BY seq LIMIT ?)"
         f" AND ended_at < ? AND NOT {_OPEN}",
-        (limit, ms(before)),
+        (kind, limit, ms(before)),
     ).rowcount
 
 

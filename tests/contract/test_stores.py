@@ -764,7 +764,8 @@ async def test_pruning_takes_old_final_rows_only(store: Database) -> None:
         run("new", status=RunStatus.OK, ended_at=NOON),
     ]
     await store.write(lambda tx: runs.insert(tx, rows))
-    assert await store.write(lambda tx: runs.prune(tx, NOON)) == 1
+    assert await store.write(lambda tx: runs.prune(tx, "heartbeat", NOON)) == 0
+    assert await store.write(lambda tx: runs.prune(tx, "cron", NOON)) == 1
     assert ids((await page(store)).entries) == ["new", "open"]
 
 
@@ -772,7 +773,7 @@ async def test_pruning_stops_at_its_limit_and_goes_on_when_asked_again(store: Da
     rows = [run(f"r{n}", status=RunStatus.OK, ended_at=NOON) for n in range(5)]
     await store.write(lambda tx: runs.insert(tx, rows))
     later = NOON + HOUR
-    gone = [await store.write(lambda tx: runs.prune(tx, later, limit=2)) for _ in range(4)]
+    gone = [await store.write(lambda tx: runs.prune(tx, "cron", later, limit=2)) for _ in range(4)]
     assert gone == [2, 2, 1, 0]
 
 

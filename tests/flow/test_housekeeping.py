@@ -31,8 +31,8 @@ async def database() -> AsyncIterator[Database]:
     await store.close()
 
 
-async def clean(database: Database, *, keep: int = 2000) -> None:
-    settings = Cron.model_validate({"runLog": {"keepLines": keep}})
+async def clean(database: Database, *, keep: int = 2000, **log: int) -> None:
+    settings = Cron.model_validate({"runLog": {"keepLines": keep, **log}})
     await Housekeeping(
         database=database, clock=ManualClock(NOON), settings=lambda: settings
     ).clean()
@@ -61,6 +61,30 @@ async def test_more_old_runs_than_one_portion_go_in_one_round(database: Database
     await database.write(lambda tx: runs.insert(tx, [*old, ran(-1, NOON - DAY)]))
     await clean(database, keep=10**6)
     assert await kept(database, "report") == 1
+
+
+async def test_runs_of_jobs_are_kept_as_long_as_the_config_says_and_beats_for_a_quarter(
+    database: Database,
+) -> None:
+    for age in (5, 29, 31, 89, 91):
+        made = [
+            ran(age, NOON - age * DAY),
+            ran(age, NOON - age * DAY, job="heartbeat:main", kind="heartbeat"),
+        ]
+        await database.write(lambda tx, made=made: runs.insert(tx, made))  # type: ignore[misc]  # bound now
+    await clean(database)
+    assert (await kept(database, "report"), await kept(database, "heartbeat:main")) == (2, 4)
+    await clean(database, keepDays=7)
+    assert (await kept(database, "report"), await kept(database, "heartbeat:main")) == (1, 4)
+
+
+async def test_the_number_of_rows_kept_has_an_older_name(database: Database) -> None:
+    made = [ran(n, NOON - DAY + n * MINUTE) for n in range(30)]
+    await database.write(lambda tx: runs.insert(tx, made))
+    await clean(database, keep=20)
+    assert await kept(database, "report") == 20
+    await clean(database, keep=20, keepPerJob=10)
+    assert await kept(database, "report") == 10
 
 
 async def test_of_each_cron_job_the_newest_runs_are_kept_and_every_beat(

@@ -68,7 +68,19 @@ class RunLog(Section):
     """How much of the run history is kept."""
 
     max_bytes: Bytes = key(2_000_000, "Largest history of one job.", unit="bytes", inert=YET)
-    keep_lines: Positive = key(2000, "Runs kept per job.")
+    keep_days: Positive = key(30, "How long runs of jobs are kept.", unit="d")
+    keep_per_job: Positive | None = key(None, "Runs kept per job; keepLines when unset.")
+    keep_lines: Positive = key(2000, "The older name of keepPerJob.")
+
+    @property
+    def kept_for(self) -> timedelta:
+        """How long runs of jobs are kept."""
+        return timedelta(days=self.keep_days)
+
+    @property
+    def kept_per_job(self) -> int:
+        """How many runs of one job are kept."""
+        return self.keep_per_job or self.keep_lines
 
 
 class SsrfPolicy(Section):
