@@ -7,7 +7,7 @@ makes no sense is refused by name (cron.md §1, §22).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ ON_EXCLUDED: Final = ("skip", "next-allowed", "previous-allowed")
 HOURS: Final = ("skip", "defer")
 LONGEST_GAP: Final = timedelta(minutes=10)  # as long as ends of runs are remembered
 _MOST: Final = 10**12
+_LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 _YEAR_MS: Final = timedelta(days=366) // timedelta(milliseconds=1)
 
 
@@ -101,9 +102,17 @@ def _calendars(value: Any, known: Sequence[str] | None) -> dict[str, Any]:
 
 def _until(value: Any, now: datetime, tz: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    at = parse_at(str(value), now=now, tz=tz)
-    return (at - EPOCH) // timedelta(milliseconds=1)
+        until = value
+    else:
+        until = (parse_at(str(value), now=now, tz=tz) - EPOCH) // timedelta(milliseconds=1)
+    # An instant at the very end of the calendar has no local time and no day after it.
+    if not 0 <= until < _LATEST:
+        raise refuse(
+            "until was refused",
+            why="it lies outside the years 1970 to 9998",
+            fix="leave it out: a job without it goes on for ever",
+        )
+    return until
 
 
 def _hours(value: Any) -> str | None:

@@ -492,11 +492,18 @@ def _every(values: Mapping[str, Any], now: datetime) -> Every:
     try:
         is_text = isinstance(given, str) and not given.strip().isdecimal()
         period = parse_duration(str(given)) if is_text else timedelta(milliseconds=int(given or 0))
-        anchor = values.get("anchorMs")
-        start = EPOCH + timedelta(milliseconds=int(anchor)) if anchor is not None else now
     except (TypeError, ValueError, OverflowError):
         raise InvalidSchedule(
             "schedule.everyMs was refused", why=f"got {given!r}", fix=_A_PERIOD
+        ) from None
+    anchor = values.get("anchorMs")
+    try:
+        start = EPOCH + timedelta(milliseconds=int(anchor)) if anchor is not None else now
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidSchedule(
+            "schedule.anchorMs was refused",
+            why=f"got {anchor!r}",
+            fix="use milliseconds since 1970, or leave it out",
         ) from None
     if period < timedelta(milliseconds=1):
         raise InvalidSchedule(

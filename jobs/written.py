@@ -12,6 +12,7 @@ from jobs.wallclock import EPOCH, segment, zone
 
 JUST_NOW: Final = timedelta(minutes=1)
 FARTHEST: Final = timedelta(days=3653)
+CENTURY: Final = timedelta(days=366 * 100)  # no span anybody means is longer
 _LOCAL: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?)?"
     r"(Z|z|[+-]\d{2}:?\d{2})?"
@@ -116,7 +117,7 @@ def parse_every(value: Any) -> int:
         every, why = 0, error.what
     except (TypeError, ValueError, OverflowError):
         every = 0
-    if not 0 < every <= timedelta(days=366 * 100) // timedelta(milliseconds=1):
+    if not 0 < every <= CENTURY // timedelta(milliseconds=1):
         raise InvalidSchedule(
             f"Invalid --every. {_SPANS} Got {value!r}", why=why, fix="for example: 30m"
         )
@@ -124,14 +125,20 @@ def parse_every(value: Any) -> int:
 
 
 def span_ms(value: Any, what: str) -> int:
-    """Return milliseconds of a number (of ms) or a written duration; never below zero."""
+    """Return milliseconds of a number (of ms) or a written duration: none to a century of them."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    if not isinstance(value, str):
+        told = value
+    elif isinstance(value, str):
+        told = parse_duration(value, default_unit="ms") // timedelta(milliseconds=1)
+    else:
         raise InvalidSchedule(
             f"{what} was refused", why=f"{value!r} is not a duration", fix="for example: 30s"
         )
-    return parse_duration(value, default_unit="ms") // timedelta(milliseconds=1)
+    if told > CENTURY // timedelta(milliseconds=1):
+        raise InvalidSchedule(
+            f"{what} was refused", why="it is longer than a century", fix="for example: 30s"
+        )
+    return told
 
 
 def _distance(text: str) -> timedelta:

@@ -10,6 +10,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import WithJsonSchema
 
+from jobs.written import CENTURY
+
 ZERO: Final = timedelta(0)
 YET: Final = "no effect yet"  # of a key that is known and not built
 DURATION_HELP: Final = "use 500ms, 30s, 30m, 2h, 1d, or a sum such as 1h30m"
@@ -128,6 +130,7 @@ Texts = Annotated[tuple[Text, ...], _LISTED]
 Names = Annotated[tuple[str, ...], _LISTED]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
+Millis = Annotated[int, Field(ge=0, le=CENTURY // timedelta(milliseconds=1))]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Open = dict[str, Any]  # an object whose inside another room checks, or nobody
 

@@ -10,6 +10,7 @@ from engine.config.schema.base import (
     YET,
     Bytes,
     Count,
+    Millis,
     Names,
     Open,
     Positive,
@@ -34,7 +35,7 @@ class CronRetry(Section):
     """Retries of one-shot jobs."""
 
     max_attempts: Count = key(3, "Retries after a transient error.")
-    backoff_ms: tuple[Count, ...] = key(
+    backoff_ms: tuple[Millis, ...] = key(
         (30_000, 60_000, 300_000), "Delay before each retry; the last one repeats.", unit="ms"
     )
     retry_on: tuple[Transient, ...] | None = key(
@@ -47,7 +48,7 @@ class FailureAlert(Section):
 
     enabled: bool = key(False, "Report failing jobs.")
     after: Positive = key(2, "Failures in a row before the report.")
-    cooldown_ms: Count = key(3_600_000, "Shortest time between two reports.", unit="ms")
+    cooldown_ms: Millis = key(3_600_000, "Shortest time between two reports.", unit="ms")
     include_skipped: bool = key(False, "Count skipped runs as well.")
     mode: DeliveryMode | None = key(None, "How it is delivered; announce when unset.")
     channel: str | None = key(None, "Channel of the report.")
@@ -125,7 +126,7 @@ class Cron(Section):
     calendars: dict[str, Any] = table("Named sets of dates to include or exclude.")
     budget: Budget | None = key(None, "Limits per day of all jobs together.")
     auto_disable_after: Count = key(10, "Failures in a row that switch a job off; 0 = never.")
-    min_refire_gap_ms: Count = key(2000, "Shortest time between two runs of a job.", unit="ms")
+    min_refire_gap_ms: Millis = key(2000, "Shortest time between two runs of a job.", unit="ms")
     allow_agent_commands: bool = key(False, "Agents may schedule commands and gates.")
     jobs: dict[str, Open] = table("Jobs declared here, by key; what each may say: jobs/KEYS.md.")
     jobs_dir: str | None = key(None, "Directory with one job per file; the file's stem is the key.")

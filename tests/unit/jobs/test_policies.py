@@ -190,6 +190,21 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (TURN, {"retry": {"backoffMs": []}}, "1 to 10 entries"),
     (TURN, {"retry": {"retryOn": ["auth"]}}, "retry.retryOn 'auth' was refused"),
     (TURN, {"minRefireGap": "1s"}, "only valid for command jobs"),
+    (TURN, {"until": 10**18}, "outside the years 1970 to 9998"),
+    (TURN, {"until": -1}, "outside the years 1970 to 9998"),
+    (TURN, {"until": "9999-12-31T23:59Z"}, "leave it out"),
+    (TURN, {"jitterMs": 10**18}, "jitterMs was refused: it is longer than a century"),
+    (TURN, {"jitter": "40000d"}, "jitterMs was refused: it is longer than a century"),
+    (TURN, {"retry": {"backoffMs": 10**18}}, "retry.backoffMs was refused: it is longer than"),
+    (TURN, {"retry": {"backoffMs": ["1s", 3 * 10**14]}}, "retry.backoffMs was refused"),
+    (TURN, {"failureAlert": {"cooldown": 10**18}}, "failureAlert.cooldown was refused"),
+    (TURN, {"failureAlert": {"cooldownMs": 10**30}}, "failureAlert.cooldown was refused"),
+    (TURN, {"misfire": {"graceMs": 10**18}}, "misfire.graceMs is too large"),
+    (TURN, {"misfire": {"grace": 10**18}}, "misfire.grace was refused: it is longer than"),
+    (TURN, {"pacing": {"min": 10**18}}, "pacing.min was refused: it is longer than a century"),
+    (TURN, {"staggerMs": 10**18}, "staggerMs was refused: it is longer than a century"),
+    (TURN, {"timeoutSeconds": 10**30}, "payload.timeoutSeconds is too large"),
+    (COMMAND, {"anchorMs": 10**18}, "schedule.anchorMs was refused"),
 ]
 
 

@@ -75,6 +75,12 @@ def test_an_unknown_key_is_told_with_the_nearest_one(tmp_path: Path) -> None:
         ('{gateway: {port: "x"}}', "gateway.port", 'expected a whole number, got "x"'),
         ("{gateway: {port: 70000}}", "gateway.port", "65535"),
         ('{gateway: {bind: "0.0.0.0"}}', "gateway.bind", 'write "lan"'),
+        (
+            "{cron: {retry: {backoffMs: [1000000000000000000]}}}",
+            "cron.retry.backoffMs[0]",
+            "3162240000000",
+        ),
+        ("{cron: {minRefireGapMs: 1000000000000000000}}", "cron.minRefireGapMs", "3162240000000"),
         ("{cron: {enabled: 1}}", "cron.enabled", "expected true or false, got 1"),
         ("{agents: {list: {}}}", "agents.list", "expected a list, got an object"),
         ("{agents: {list: [{}]}}", "agents.list[0]", 'required key "id" is missing'),
