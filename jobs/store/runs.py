@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from jobs.errors import Conflict
 from jobs.ids import first_id
-from jobs.ledger import Run, RunStatus
+from jobs.ledger import Run, RunStatus, Trigger
 from jobs.store.base import Claim, Finish, RunPage, RunQuery
 from jobs.store.bulk import Bulk
 from jobs.store.db import Tx
@@ -117,7 +118,7 @@ def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
     for over in won:
         if over.switch_off:
             switch_off(tx, over.job_id, over.rows[-1].ended_at or over.expect_next_run_at)
-    rows = [row for c in won for row in c.rows]
+    rows = [_with_first(tx, row) for c in won for row in c.rows]
     written = _write(tx, [run_row(row) for row in rows])
     if all(written):
         return {c.job_id for c in won}
@@ -126,6 +127,14 @@ def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
         row.job_id for row, new in zip(rows, written, strict=True) if new and not row.status.final
     }
     return {c.job_id for c in won if c.job_id in opened or c.job_id not in taken}
+
+
+def _with_first(tx: Tx, row: Run) -> Run:
+    """Return a retry's row with the run it all began with (design.md §5), any other as it is."""
+    if row.trigger is not Trigger.RETRY:
+        return row
+    before = last_ended(tx, row.job_id)
+    return row if before is None else replace(row, retry_of=before.retry_of or before.id)
 
 
 def _write(tx: Tx, rows: list[tuple[Any, ...]]) -> list[bool]:

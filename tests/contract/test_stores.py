@@ -417,6 +417,21 @@ async def test_a_claim_may_be_the_last_of_its_job(store: Database) -> None:
     assert found.revision == codec.revision(found.job)
 
 
+async def test_a_retry_names_the_run_it_all_began_with(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    for ref, before in (("r2", "r1"), ("r3", "r2")):
+        await finish(store, ended(before, status=RunStatus.FAILED))
+        again = run(ref, trigger=Trigger.RETRY)
+        await put_off(store)
+        await claim(store, Claim("brief", NOON, None, (again,)))
+    assert [(await row(store, ref)).retry_of for ref in ("r1", "r2", "r3")] == [None, "r1", "r1"]
+
+
+async def put_off(store: Database) -> None:
+    await store.write(lambda tx: jobs.set_state(tx, "brief", next_run_at=NOON))
+
+
 async def test_a_slot_is_claimed_once(store: Database) -> None:
     await put(store, job())
     assert await claim(store, step("r1")) == {"brief"}

@@ -195,6 +195,8 @@ async def test_a_one_shot_that_met_a_passing_fault_is_tried_again(engine_sim: En
     runs = (await sim.advance(timedelta(hours=3))).runs(job["id"])
     assert [run.status for run in runs] == ["failed", "failed", "ok"]
     assert [run.row.trigger.value for run in runs] == ["schedule", "retry", "retry"]
+    first = runs[0].row.id
+    assert [run.row.retry_of for run in runs] == [None, first, first]
 
 
 async def test_a_failing_job_waits_longer_each_time_and_says_so(engine_sim: EngineSim) -> None:
