@@ -180,6 +180,7 @@ class Engine:
             roster=lambda: self.roster,
             alerting=self.alerting,
             retry=lambda: self._settings.cron_runs().retry,
+            others=lambda job_id: len(self.running.standing(job_id).running) > 1,
         )
         self.cron_runs = CronRuns(
             database=database,

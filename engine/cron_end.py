@@ -26,7 +26,7 @@ from jobs.errors import InvalidJob
 from jobs.ledger import Run, SkipReason
 from jobs.model import Job, StoredJob
 from jobs.retry import RetryPolicy
-from jobs.store import jobs as job_rows
+from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
 from jobs.wallclock import ms
@@ -44,6 +44,7 @@ class CronEnd:
         roster: Callable[[], Roster],
         alerting: Alerting,
         retry: Callable[[], RetryPolicy],
+        others: Callable[[str], bool],
     ) -> None:
         self._database = database
         self._clock = clock
@@ -51,6 +52,7 @@ class CronEnd:
         self._roster = roster
         self._alerting = alerting
         self._retry = retry
+        self._others = others  # whether more than one run of a job goes on here
 
     async def settle(
         self,
@@ -112,6 +114,8 @@ class CronEnd:
         """
         now = run.ended_at or self._clock.now()
         unsent: list[Told] = []
+        if self._others(job.id):
+            also = [*also, lambda tx: run_rows.note_running(tx, job.id)]
 
         def judge(tx: Tx) -> Ending:
             unsent.clear()  # a work may be run again

@@ -45,6 +45,10 @@ _START: Final = f"UPDATE runs SET status = 'running', started_at = ? WHERE id = 
 _RUNNING: Final = (
     "UPDATE jobs SET running_since = ? WHERE id = (SELECT job_id FROM runs WHERE id = ?)"
 )
+_STILL_RUNNING: Final = (
+    "UPDATE jobs SET running_since = (SELECT max(started_at) FROM runs"
+    f" WHERE {_OPEN} AND status = 'running' AND job_id = ?) WHERE id = ?"
+)
 _ENDED: Final = (
     "status",
     "reason",
@@ -173,6 +177,14 @@ def start(tx: Tx, run_ids: Sequence[str], at: datetime) -> None:
     _many(tx, _RUNNING, values)
 
 
+def note_running(tx: Tx, job_id: str) -> None:
+    """Note at a job since when the newest of its runs goes on, if one does.
+
+    For a job of whose runs several may go on: the end of one leaves the others.
+    """
+    tx.exec_driver_sql(_STILL_RUNNING, (job_id, job_id))
+
+
 def change(tx: Tx, run: Run) -> None:
     """Write a run as it stands now; its job is left alone."""
     _many(tx, _CHANGE, [_ended(run)])
@@ -185,7 +197,8 @@ def finish(tx: Tx, ends: Sequence[Finish]) -> set[str]:
     """
     now_final = _end(tx, ends)
     _COUNT.run(tx, [_counted(end.run) for end in now_final if end.counts])
-    _many(tx, _UNCOUNTED, [(end.run.job_id,) for end in now_final if not end.counts])
+    quiet = [(end.run.job_id,) for end in now_final if not end.counts and end.run.started_at]
+    _many(tx, _UNCOUNTED, quiet)
     set_states(tx, [(end.run.job_id, end.job_columns) for end in now_final if end.job_columns])
     return {end.run.id for end in now_final}
 

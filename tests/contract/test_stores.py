@@ -417,6 +417,23 @@ async def test_a_claim_may_be_the_last_of_its_job(store: Database) -> None:
     assert found.revision == codec.revision(found.job)
 
 
+async def test_a_run_that_never_began_leaves_it_alone_that_another_goes_on(store: Database) -> None:
+    await put(store, job())
+    await claim(store, step())
+    await store.write(lambda tx: runs.start(tx, ["r1"], NOON))
+    await store.write(lambda tx: runs.insert(tx, [run("r2")]))
+    await finish(store, ended("r2", status=RunStatus.SKIPPED, started_at=None, counts=False))
+    assert (await state(store)).running_since == NOON
+    await store.write(lambda tx: runs.insert(tx, [run("r3")]))
+    await store.write(lambda tx: runs.start(tx, ["r3"], NOON + HOUR))
+    await finish(store, ended("r3"))
+    await store.write(lambda tx: runs.note_running(tx, "brief"))
+    assert (await state(store)).running_since == NOON
+    await finish(store, ended("r1"))
+    await store.write(lambda tx: runs.note_running(tx, "brief"))
+    assert (await state(store)).running_since is None
+
+
 async def test_a_retry_names_the_run_it_all_began_with(store: Database) -> None:
     await put(store, job())
     await claim(store, step())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, Simulation
 from jobs.errors import ConfigInvalid, InvalidJob
 from jobs.ledger import RunStatus, Usage
+from jobs.wallclock import ms
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -134,6 +135,24 @@ async def test_each_overlap_policy(
     assert told == rows
     cut = [row.reason for row in report.rows if row.status == "skipped"]
     assert set(cut) <= {"overlap-skip" if overlap == "skip" else "superseded"}
+
+
+@pytest.mark.parametrize("policy", ["allow", "buffer-one"])
+async def test_a_job_is_said_to_run_as_long_as_one_of_its_runs_does(
+    engine_sim: EngineSim, policy: str
+) -> None:
+    agent = ScriptedAgent(then="Done.", takes=90 * MINUTE)
+    job = hourly(overlap=policy, timeoutSeconds=0)
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=agent)
+    report = await sim.until("2026-06-01 02:15")
+    if policy == "buffer-one":  # the one behind ends without having begun
+        await sim.engine.control.cancel(report.rows[-1].row.id, by="ana")
+        since = datetime(2026, 6, 1, 1, tzinfo=UTC)
+    else:
+        await sim.until("2026-06-01 02:35")
+        since = datetime(2026, 6, 1, 2, tzinfo=UTC)
+    found = await sim.engine.scheduling.get("job")
+    assert found["state"].get("runningAtMs") == ms(since)
 
 
 async def test_a_run_that_was_cut_off_keeps_when_it_began(engine_sim: EngineSim) -> None:
