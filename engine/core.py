@@ -28,6 +28,7 @@ from engine.config.schema import Config
 from engine.conversation import Conversation
 from engine.cron_end import CronEnd
 from engine.cron_run import CronRuns
+from engine.cron_wait import Ends
 from engine.events import Bus
 from engine.history import History
 from engine.lanes import Lanes
@@ -193,6 +194,7 @@ class Engine:
             toolbox=self.toolbox,
             end=self.cron_end,
             preflight=Preflight(clock),
+            ends=Ends(self.bus),
             run_program=circumstances.run_program,
             insist=insist,
         )

@@ -20,7 +20,7 @@ from engine.clock import Clock
 from engine.cron_end import CronEnd
 from engine.cron_gates import CHEAPER
 from engine.cron_outcome import Done, answered, failed, printed, unanswered
-from engine.cron_wait import Cleared, Threshold, handed, quoted, remember_gate
+from engine.cron_wait import Cleared, Ends, Threshold, handed, quoted, remember_gate
 from engine.interrupted import withdrawn
 from engine.lanes import Places
 from engine.process import RunProgram
@@ -78,6 +78,7 @@ class CronRuns:
         toolbox: Toolbox,
         end: CronEnd,
         preflight: Preflight,
+        ends: Ends,
         run_program: RunProgram | None = None,
         insist: Insist,
     ) -> None:
@@ -99,6 +100,7 @@ class CronRuns:
             clock=clock,
             run_program=self._run_program,
             folder_of=lambda job: _folder(roster().agent(job.agent_id)),
+            ends=ends,
         )
 
     def begin(self, job: Job, run: Run) -> Coroutine[Any, Any, None]:

@@ -246,6 +246,19 @@ def get(tx: Tx, run_id: str) -> Run | None:
     return None if row is None else run_of(row)
 
 
+def of_slot(tx: Tx, job_id: str, slot: datetime) -> Run | None:
+    """Return the row of one slot of a job; one row may stand for many slots of a gap."""
+    sql = (
+        f"SELECT {_COLUMNS} FROM runs WHERE job_id = ? AND slot <= ?"
+        " AND slot IS NOT NULL ORDER BY slot DESC LIMIT 1"
+    )
+    row = tx.exec_driver_sql(sql, (job_id, ms(slot))).first()
+    run = None if row is None else run_of(row)
+    if run is None or run.slot is None or (run.slot_to or run.slot) < slot:
+        return None
+    return run
+
+
 def last_ended(tx: Tx, job_id: str) -> Run | None:
     """Return a job's newest run that was begun or held back, as its state speaks of it."""
     row = tx.exec_driver_sql(_LAST_ENDED, (job_id,)).first()

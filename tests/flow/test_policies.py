@@ -387,6 +387,61 @@ async def test_a_job_whose_forerunner_failed_does_not_run_and_says_why(
     assert "job first has not succeeded since 2026-06-01 00:45Z (last: never)" in row.because
 
 
+async def test_a_report_waits_for_the_backup_of_its_own_slot_and_starts_as_it_ends(
+    engine_sim: EngineSim,
+) -> None:
+    """Yesterday's backup is a success since the report's slot before: it is not the answer."""
+    agent = ScriptedAgent(then="Done.", takes=10 * MINUTE + timedelta(seconds=7))
+    jobs = {
+        "backup": {"schedule": "0 3 * * *", "message": "back up"},
+        "report": {"schedule": "0 3 * * *", "command": ["report"], "after": "backup"},
+    }
+    sim = engine_sim(
+        declaring(None, **jobs),
+        start="2026-06-01 00:30", zone="UTC", agent=agent, commands=backup,
+    )  # fmt: skip
+    report = await sim.until("2026-06-04 00:00")
+    started = [f"{run.row.started_at:%d %H:%M:%S}" for run in report.runs("report")]
+    assert started == ["01 03:10:07", "02 03:10:07", "03 03:10:07"]
+
+
+async def test_a_forerunner_that_is_late_for_its_slot_is_waited_for_however_lately_it_succeeded(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then="Done.", takes=timedelta(seconds=15))
+    jobs = {
+        "src": {"schedule": "* * * * *", "message": "look"},
+        "dst": {
+            "schedule": "* * * * *",
+            "command": ["report"],
+            "after": {"job": "src", "within": "2m"},
+        },
+    }
+    sim = engine_sim(
+        declaring(None, **jobs),
+        start="2026-06-01 00:00:30", zone="UTC", agent=agent, commands=backup,
+    )  # fmt: skip
+    report = await sim.until("2026-06-01 00:04:30")
+    assert [f"{run.row.started_at:%M:%S}" for run in report.runs("dst")] == [
+        "01:15", "02:15", "03:15", "04:15",
+    ]  # fmt: skip
+
+
+async def test_a_wait_that_was_in_vain_does_not_cost_the_next_slot(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then=FailureClass.AUTH)
+    jobs = {
+        "first": {"schedule": "0 * * * *", "message": "look"},
+        "second": {"schedule": "0 * * * *", "command": ["report"], "after": "first"},
+    }
+    sim = engine_sim(
+        declaring(None, **jobs),
+        start="2026-06-01 00:30", zone="UTC", agent=agent, commands=backup,
+    )  # fmt: skip
+    rows = (await sim.until("2026-06-01 04:00")).skips("second")
+    assert [row.reason for row in rows] == ["gate-closed"] * 3
+    assert "its slot of 2026-06-01 01:00Z (last: never)" in rows[0].because
+
+
 async def test_a_forerunner_nobody_can_read_is_a_reason_like_any_other() -> None:
     agent = ScriptedAgent(then="Read.")
     jobs = {
