@@ -23,6 +23,7 @@ from engine.cron_outcome import Done, answered, failed, printed, unanswered
 from engine.cron_wait import Cleared, Ends, Threshold, handed, quoted, remember_gate
 from engine.interrupted import withdrawn
 from engine.lanes import Places
+from engine.outcome import interim
 from engine.process import RunProgram
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
@@ -43,6 +44,7 @@ TURN_TIMEOUT: Final = timedelta(minutes=60)  # cron.md §8
 COMMAND_TIMEOUT: Final = timedelta(minutes=10)
 OUTPUT_MOST: Final = 200_000
 JUST_CLAIMED: Final = timedelta(seconds=1)  # its job is as it was read then
+_LEAST: Final = timedelta(minutes=1)  # for the second answer of a turn that only promised one
 TIMED_OUT: Final = "cron: job execution timed out"
 
 
@@ -206,7 +208,14 @@ class CronRuns:
             also = [lambda tx: remember(tx, result), *_kept(job, cleared, done)]
             await self._end.settle(job, agent, done, found, also=also)
 
-        await self._turns.take(order, settle=settle)
+        async def unless_promised(result: TurnResult) -> None:
+            if not _promises(result):
+                await settle(result)
+
+        first = await self._turns.take(order, settle=unless_promised)
+        if _promises(first):  # nobody waits for what it promised: it is asked once more
+            again = _again(order, first)
+            await self._turns.take(again, settle=lambda second: settle(_with_cost(second, first)))
 
     async def _handed(self, job: Job, cleared: Cleared) -> str:
         """Return what the gate and other jobs said, quoted for the prompt."""
@@ -284,6 +293,27 @@ class CronRuns:
         crash_point("after-turn")
         found = await self._end.route(job, agent)
         await self._end.settle(job, agent, done, found, also=_kept(job, cleared, done))
+
+
+def _promises(result: TurnResult) -> bool:
+    """Whether the agent only said that it will do the work, and used no tool to (cron.md §8)."""
+    reply = result.reply
+    return reply is not None and not reply.tool_calls and interim("\n".join(reply.payloads))
+
+
+def _again(order: TurnOrder, first: TurnResult) -> TurnOrder:
+    """Return the order that asks for the result itself, in the time that is left."""
+    said = "" if first.reply is None else first.reply.text
+    left = None if order.timeout is None else max(order.timeout - first.took, _LEAST)
+    return replace(order, prompt=prompt.for_job_again(order.prompt, said), timeout=left)
+
+
+def _with_cost(result: TurnResult, earlier: TurnResult) -> TurnResult:
+    """Return the second answer with what the first cost as well."""
+    reply, before = result.reply, earlier.reply
+    if reply is None or before is None or reply.usage is None or before.usage is None:
+        return result
+    return replace(result, reply=replace(reply, usage=before.usage + reply.usage))
 
 
 def _command_done(run: Run, end: process.Ended, at: datetime) -> Done:

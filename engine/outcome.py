@@ -34,6 +34,20 @@ _DEBRIS: Final = re.compile(
 )
 
 
+# Words of somebody who is about to begin; a result is longer, or does not talk of itself.
+_INTERIM: Final = re.compile(
+    r"^\W*(?:(?:ok(?:ay)?|sure|certainly|got it|understood|alright)\b\W*)?(?:"
+    r"on it\b|(?:i'?m |i am )?(?:working|looking) (?:on|into) (?:it|this|that)\b"
+    r"|(?:i'?ll|i will|i'?m going to|let me) (?:get|start|begin|look|check|pull|gather|work|do|see"
+    r"|let you know|report back|get back)\b"
+    r"|(?:just |give me )?(?:a|one) (?:moment|minute|second|sec)\b"
+    r"|(?:please )?(?:hold on|stand by)\b"
+    r"|(?:马上|稍等|请稍|正在处理|我这就|我来))",
+    re.IGNORECASE,
+)
+_INTERIM_MOST: Final = 200  # characters
+
+
 @dataclass(frozen=True, slots=True)
 class Stripped:
     """A text without its acknowledgement token."""
@@ -105,6 +119,12 @@ def _without_markup(text: str) -> str:
     while (less := _EDGE_MARKUP.sub("", bare).strip()) != bare:
         bare = less
     return "\n".join(_BLANKS.sub(" ", line).strip() for line in bare.splitlines()).strip()
+
+
+def interim(text: str) -> bool:
+    """Whether an answer only promises one: a job's final reply is its deliverable (cron.md §8)."""
+    said = text.strip().replace("\u2019", "'")
+    return len(said) <= _INTERIM_MOST and "\n" not in said and bool(_INTERIM.match(said))
 
 
 def classify(

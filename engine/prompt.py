@@ -144,6 +144,14 @@ def for_job(message: str, now: datetime, zone: ZoneInfo, scheduled_for: datetime
     return with_time(filled, now, zone)
 
 
+def for_job_again(asked: str, said: str) -> str:
+    """Return the prompt of a job whose agent only promised to do it."""
+    return (
+        f"{asked}\n\nYou answered this with: {said.strip()!r}\nThat is a promise, and nobody waits"
+        " for it. Do the work now and answer with its result. If that was the result, say it again."
+    )
+
+
 def system(agent_id: str, kind: str, *, name: str | None = None) -> str:
     """Return the system prompt of a turn."""
     who = f"{name} (agent {agent_id})" if name and name.lower() != agent_id else agent_id

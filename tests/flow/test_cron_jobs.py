@@ -82,6 +82,27 @@ async def test_a_zone_of_the_host_that_changed_while_it_was_down_is_noticed(
     await database.close()
 
 
+async def test_an_agent_that_only_promises_is_asked_once_more(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent("On it! I'll check the builds now.", then="All 12 builds are green.")
+    brief = {"schedule": "0 7 * * *", "message": "Check the builds"}
+    sim = engine_sim(declaring(brief=brief), start="2026-06-01 06:00", zone="UTC", agent=agent)
+    report = await sim.until("2026-06-01 08:00")
+    assert [one.text for one in report.deliveries] == ["All 12 builds are green."]
+    first, second = agent.requests
+    assert second.prompt.startswith(first.prompt)
+    assert "That is a promise" in second.prompt
+    assert len(report.runs("brief")) == 1
+
+
+async def test_an_agent_that_promises_twice_is_taken_at_its_word(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then="Working on it.")
+    brief = {"schedule": "0 7 * * *", "message": "Check the builds"}
+    sim = engine_sim(declaring(brief=brief), start="2026-06-01 06:00", zone="UTC", agent=agent)
+    report = await sim.until("2026-06-01 08:00")
+    assert [one.text for one in report.deliveries] == ["Working on it."]
+    assert len(agent.requests) == 2
+
+
 async def test_a_command_needs_no_model(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent()
     probe = {"schedule": "0 * * * *", "command": ["df", "-h"], "deliver": "last"}

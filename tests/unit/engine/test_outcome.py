@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.outcome import Verdict, classify, for_person, strip_token
+from engine.outcome import Verdict, classify, for_person, interim, strip_token
 from jobs.ledger import Outcome, SkipReason
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "heartbeat_fixtures.json"
@@ -101,3 +101,39 @@ def test_a_relayed_event_is_sent_however_short() -> None:
 )
 def test_a_person_sees_no_tokens(payload: str, told: str) -> None:
     assert for_person(payload) == told
+
+
+# -- a promise is no result (cron.md §8) ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "On it!",
+        "Sure, I'll check the builds now.",
+        "Let me pull everything together…",
+        "I\u2019m working on it",
+        "One moment.",
+        "Please hold on while I look.",
+        "马上处理。",
+    ],
+)
+def test_words_of_somebody_who_is_about_to_begin_are_a_promise(text: str) -> None:
+    assert interim(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "All 12 builds are green.",
+        "HEARTBEAT_OK",
+        "",
+        "On Monday the shop is closed.",
+        "I'll be late: the train stands still in Ulm.",
+        "Let me check: " + "the builds of the last week were all green, " * 5,
+        "On it!\n\n- build 1: red\n- build 2: green",
+        "Checked the builds; working on it was easy.",
+    ],
+)
+def test_a_result_is_no_promise(text: str) -> None:
+    assert not interim(text)
