@@ -85,7 +85,7 @@ LENGTH: Final = (
 )
 TIME: Final = (
     rf"(?:(?:{PART})?(?:{NUMERAL}(?:点钟?|时)(?:半|[一三]刻|整|零?{NUMERAL}分?)?"
-    rf"|\d{{1,2}}:\d{{2}})|中午|正午|零点|午夜)"
+    rf"|\d{{1,2}}:\d{{2}})|中午|正午|零点|午夜|半夜)"
 )
 DAYS: Final = (
     rf"(?:{WEEK}{WEEKDAY}{TO}(?:{WEEK}{WEEKDAY}|{MORE})"
@@ -124,7 +124,7 @@ def said(text: str, wish: Wish) -> Said:
     """Return a time of day; the part of the day goes on to the next time without one."""
     if text in ("中午", "正午"):
         return Said(text=text, hour=12, plain=True)
-    if text in ("零点", "午夜"):
+    if text in ("零点", "午夜", "半夜"):
         return Said(text=text, hour=0, plain=True)
     part = None
     told = text

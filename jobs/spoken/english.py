@@ -71,6 +71,10 @@ def _every_other(found: _Match, wish: Wish) -> None:
         _repeat(wish, 2, found["unit"])
 
 
+def _every_nth_day(found: _Match, wish: Wish) -> None:
+    wish.repeat(place(found["nth"]), "day")
+
+
 def _count(found: _Match, wish: Wish) -> None:
     _repeat(wish, int(found["count"]), found["unit"].rstrip("s"))
 
@@ -297,6 +301,7 @@ _TEXTS: Final[tuple[tuple[str, Read], ...]] = (
         _nth,
     ),
     (rf"(?:every|each)\s(?:other|second|2nd|alternate)\s(?P<unit>{WEEKDAY}|{_STEP})", _every_other),
+    (rf"(?:every|each)\s(?P<nth>{TH})\sday(?!{OF_MONTH}|\s(?:of|in)\s{MONTH})", _every_nth_day),
     (rf"{_EACH}(?P<count>\d{{1,3}})\s(?P<unit>months?|quarters?|years?)", _count),
     (rf"{_EACH}(?P<span>{SPAN})", _period),
     (rf"{_EACH}(?P<unit>{_STEP})", _unit),
