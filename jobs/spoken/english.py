@@ -346,7 +346,7 @@ _TEXTS: Final[tuple[tuple[str, Read], ...]] = (
     (rf"(?:from\s)?(?P<first>{MONTH}){TO}(?P<last>{MONTH})", _month_range),
     (rf"(?:every|each)(?=\s{MONTH})", _yearly),
     (rf"(?:(?:in|of|during)\s)?{MONTH}(?:{AND}{MONTH})*", _months),
-    (rf"(?:except|but\snot)\s(?:on\s|for\s)?(?P<days>{DAYS})", _except),
+    (rf"(?:except|but(?:\snot)?)\s(?:on\s|for\s)?(?P<days>{DAYS})", _except),
     (
         rf"(?P<which>next|this|coming|upcoming)\s(?:week\s(?:on\s)?)?(?P<day>{WEEKDAY})",
         _near_weekday,

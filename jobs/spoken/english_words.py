@@ -53,6 +53,11 @@ _REWRITTEN: Final = tuple(
         (r"\b3\s+quarters\s+of\s+an\s+hour\b", "45 minutes"),
         (r"(?<!on the )\bhalf(?:\s+an?)?[\s-]hour\b", "30 minutes"),
         (r"\bhalf-?hourly\b", "every 30 minutes"),
+        (r"\b(every|each)\s+single\b", r"\1"),
+        (
+            r"\bat\s+(\d{1,2})\s+([1-5][05])(?=\s*(?:[ap]m\b|in the|at night|every|on\b|daily|$))",
+            r"at \1:\2",
+        ),
         (r"(?<=\d{4}-\d\d-\d\d)t(?=\d)", " "),
         (r"(?<!on the )\b(?:a\s+)?quarter(?:\s+of\s+an)?[\s-]hour\b", "15 minutes"),
         (r"\s+", " "),
