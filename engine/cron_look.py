@@ -17,6 +17,7 @@ from jobs.ledger import NOTHING_SPENT, Run, Spent
 from jobs.model import Job
 from jobs.store import runs as run_rows
 from jobs.store.db import Database, Tx
+from jobs.store.spendings import Spendings
 
 _RUN: Final = Spent(runs=1)
 
@@ -28,8 +29,11 @@ class Look:
     all jobs together (cron.md §22 row 14).
     """
 
-    def __init__(self, database: Database, settings: LoopSettings, now: datetime) -> None:
+    def __init__(
+        self, database: Database, spendings: Spendings, settings: LoopSettings, now: datetime
+    ) -> None:
         self._database = database
+        self._spendings = spendings
         self._settings = settings
         self._now = now
         self._known: dict[str, Known] = {}
@@ -75,14 +79,22 @@ class Look:
         self._exceeded.setdefault(found.key, found)
 
     def _read(self, tx: Tx, jobs: Sequence[Job]) -> dict[str, Known]:
-        settings = self._settings
+        settings, sums = self._settings, self._spendings
+        wanted: list[str | None] = [job.id for job in jobs if _counts_days(job)]
+        if settings.budget is not None:
+            wanted.append(None)
+        if wanted:
+            sums.catch_up(tx, self._now, wanted)
         if self._by_all is None and settings.budget is not None:
-            self._by_all = _spent(tx, _midnight(settings.zone, self._now))
+            self._by_all = sums.since(_midnight(settings.zone, self._now), None)
         had = run_rows.ran_ever(tx, [job.id for job in jobs if job.policies.max_runs is not None])
-        return {
-            job.id: replace(_today(tx, job, settings, self._now), runs=had.get(job.id, 0))
-            for job in jobs
-        }
+        return {job.id: self._of(job, had.get(job.id, 0)) for job in jobs}
+
+    def _of(self, job: Job, runs: int) -> Known:
+        if not _counts_days(job):
+            return Known(runs=runs)
+        today = self._spendings.since(_midnight(zone_of(job, self._settings), self._now), job.id)
+        return Known(runs=runs, runs_today=today.runs, spent=today)
 
 
 def _needs_ledger(job: Job, settings: LoopSettings) -> bool:
@@ -92,23 +104,12 @@ def _needs_ledger(job: Job, settings: LoopSettings) -> bool:
     return any(limit is not None for limit in limits)
 
 
-def _today(tx: Tx, job: Job, settings: LoopSettings, now: datetime) -> Known:
-    asked = job.policies
-    since = _midnight(zone_of(job, settings), now)
-    return Known(
-        runs_today=0
-        if asked.max_runs_per_day is None
-        else run_rows.ran_since(tx, since, job_id=job.id),
-        spent=NOTHING_SPENT if asked.budget is None else _spent(tx, since, job.id),
-    )
+def _counts_days(job: Job) -> bool:
+    """Whether a job has limits of its own that begin anew each day."""
+    return job.policies.max_runs_per_day is not None or job.policies.budget is not None
 
 
 def _midnight(zone: tzinfo, now: datetime) -> datetime:
     """Return when the local day began."""
     day = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     return day.astimezone(UTC)
-
-
-def _spent(tx: Tx, since: datetime, job_id: str | None = None) -> Spent:
-    tokens, usd = run_rows.used_since(tx, since, job_id=job_id)
-    return Spent(tokens=tokens, usd=usd, runs=run_rows.ran_since(tx, since, job_id=job_id))

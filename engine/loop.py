@@ -29,6 +29,7 @@ from jobs.policy_checks import LONGEST_GAP
 from jobs.store import jobs as job_rows, runs as run_rows, set_back
 from jobs.store.base import DueJob, Finish
 from jobs.store.db import Database
+from jobs.store.spendings import Spendings
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Loop:
         self._seen: tuple[datetime, timedelta] | None = None
         self._look_after = look_after  # jobs that want a look between their slots
         self._overspent = overspent  # tells of budgets that are used up
+        self._spendings = Spendings()
         self._stopping = False
 
     # -- the tick ------------------------------------------------------------------------
@@ -89,10 +91,11 @@ class Loop:
         if jump < -CLOCK_JUMP:
             self._running.forget_ends()  # told by the wrong time
             await put_right(self._database, now, -jump)
+            self._spendings = Spendings()  # some of it was of days to come
         self._running.forget_ends(now - LONGEST_GAP)
         wanted = None if self._look_after is None else await self._look_after(now)
         one = Pass(now, self._settings(), self._boot_id)
-        look = Look(self._database, one.settings, now)
+        look = Look(self._database, self._spendings, one.settings, now)
         rows, later = await self._due(now)
         if len(rows) < BATCH:
             known = await self._perform(await self._decide(rows, one, look)) if rows else ()

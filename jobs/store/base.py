@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.ledger import Run
 from jobs.model import StoredJob
@@ -48,6 +48,17 @@ class Finish:
     run: Run  # as it shall stand
     job_columns: Mapping[str, Any] = field(default_factory=dict)  # beside the usual counters
     counts: bool = True  # False: the job's last run and counters stay as they are
+
+
+class RunCost(NamedTuple):
+    """A run as a budget sees it."""
+
+    seq: int
+    job_id: str
+    at_ms: int  # when it was claimed
+    status: str
+    tokens: int = 0
+    usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

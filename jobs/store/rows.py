@@ -169,6 +169,12 @@ def run_of(row: Sequence[Any]) -> Run:
     )
 
 
+def cost_of(text: str) -> tuple[int, float]:
+    """Return the tokens and the US dollars in usage as JSON text."""
+    v = json.loads(text)
+    return v["input"] + v["output"], v["costUsd"] or 0.0
+
+
 def usage_text(usage: Usage | None) -> str | None:
     """Return usage as JSON text."""
     if usage is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from jobs.errors import Conflict
 from jobs.ids import first_id
 from jobs.ledger import Run, RunStatus, Trigger
-from jobs.store.base import Claim, Finish, RunPage, RunQuery
+from jobs.store.base import Claim, Finish, RunCost, RunPage, RunQuery
 from jobs.store.bulk import Bulk
 from jobs.store.db import Tx
 from jobs.store.jobs import set_states, switch_off
@@ -21,11 +21,11 @@ from jobs.store.rows import (
     RUN_COLUMNS,
     claim_rows,
     containing,
+    cost_of,
     plain,
     run_of,
     run_row,
     text_of,
-    usage_of,
     usage_text,
 )
 from jobs.wallclock import at, instant, ms
@@ -91,6 +91,8 @@ _COUNT: Final = Bulk.update(
     "id = $14",
 )
 _UNCOUNTED: Final = "UPDATE jobs SET running_since = NULL WHERE id = ?"
+_COSTS: Final = "SELECT seq, job_id, claimed_at, status, usage FROM runs WHERE"
+_MANY: Final = 500  # values of one statement
 _LAST_ENDED: Final = (
     f"SELECT {_COLUMNS} FROM runs WHERE job_id = ? AND status IN ('ok', 'failed', 'skipped')"
     " ORDER BY seq DESC LIMIT 1"
@@ -329,26 +331,48 @@ def ran_ever(tx: Tx, job_ids: Sequence[str]) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in found}
 
 
-def ran_since(tx: Tx, since: datetime, *, job_id: str | None = None) -> int:
-    """Return how many cron runs were claimed since an instant and not passed over."""
-    sql = (
-        "SELECT count(*) FROM runs WHERE id >= ? AND kind = 'cron'"
-        " AND status NOT IN ('skipped', 'missed')"
-    )
-    values: tuple[Any, ...] = (first_id(since),)
-    if job_id is not None:
-        sql, values = f"{sql} AND job_id = ?", (*values, job_id)
-    return int(tx.exec_driver_sql(sql, values).scalar_one())
+def newest_seq(tx: Tx) -> int:
+    """Return the place of the newest row."""
+    return int(tx.exec_driver_sql("SELECT max(seq) FROM runs").scalar() or 0)
 
 
-def used_since(tx: Tx, since: datetime, *, job_id: str | None = None) -> tuple[int, float]:
-    """Return the tokens and US dollars that cron runs cost since an instant: a job's, or all."""
-    sql = "SELECT usage FROM runs WHERE usage IS NOT NULL AND id >= ? AND kind = 'cron'"
-    values: tuple[Any, ...] = (first_id(since),)
+def open_seqs(tx: Tx) -> set[int]:
+    """Return the places of the rows that have not ended."""
+    return {row[0] for row in tx.exec_driver_sql(f"SELECT seq FROM runs WHERE {_OPEN}")}
+
+
+def costs_since(
+    tx: Tx, since: datetime, *, upto: int, behind: int = 0, job_id: str | None = None
+) -> list[RunCost]:
+    """Return cron runs that were claimed since an instant and not passed over: a job's, or all.
+
+    Of all rows only those from ``behind`` one place to ``upto`` another.
+    """
+    where = "claimed_at >= ? AND kind = 'cron' AND status NOT IN ('skipped', 'missed')"
+    values: tuple[Any, ...] = (ms(since), upto)
     if job_id is not None:
-        sql, values = f"{sql} AND job_id = ?", (*values, job_id)
-    used = [usage for row in tx.exec_driver_sql(sql, values) if (usage := usage_of(row[0]))]
-    return sum(one.total_tokens for one in used), sum(one.cost_usd or 0.0 for one in used)
+        where, values = f"{where} AND seq <= ? AND job_id = ?", (*values, job_id)
+    elif behind:
+        where, values = f"{where} AND seq <= ? AND seq > ?", (*values, behind)
+    else:  # by their ids the rows of a day are found without those of other days
+        where, values = f"{where} AND +seq <= ? AND id >= ?", (*values, first_id(since))
+    return [_cost(row) for row in tx.exec_driver_sql(f"{_COSTS} {where}", values)]
+
+
+def costs_of(tx: Tx, seqs: Collection[int]) -> list[RunCost]:
+    """Return what the runs in these places cost."""
+    found: list[RunCost] = []
+    places = tuple(sorted(seqs))
+    for some in (places[n : n + _MANY] for n in range(0, len(places), _MANY)):
+        marks = ", ".join("?" * len(some))
+        found.extend(map(_cost, tx.exec_driver_sql(f"{_COSTS} seq IN ({marks})", some)))
+    return found
+
+
+def _cost(row: Sequence[Any]) -> RunCost:
+    if row[4] is None:
+        return RunCost(row[0], row[1], row[2], row[3])
+    return RunCost(row[0], row[1], row[2], row[3], *cost_of(row[4]))
 
 
 def interrupted(tx: Tx, boot_id: str) -> list[Run]:

@@ -15,12 +15,13 @@ import sqlalchemy as sa
 from jobs import codec
 from jobs.errors import Conflict, InvalidJob, JobNotFound, StoreUnavailable
 from jobs.ids import first_id
-from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger, Usage
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Spent, Trigger, Usage
 from jobs.model import AgentTurn, HeartbeatBeat, Job, StoredJob
 from jobs.schedule import Every
 from jobs.store import jobs, runs
 from jobs.store.base import Claim, Finish, JobPage, JobQuery, RunPage, RunQuery
 from jobs.store.db import Database, Tx
+from jobs.store.spendings import Spendings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -863,22 +864,68 @@ def made(ref: str, at: datetime, **more: Any) -> Run:
     return run(f"{first_id(at)}{ref:0>12}", claimed_at=at, **more)
 
 
-async def test_runs_of_a_day_are_counted_and_what_was_passed_over_is_not(store: Database) -> None:
-    usage = Usage(input_tokens=10, output_tokens=5, cost_usd=0.5)
+COSTLY = Usage(input_tokens=10, output_tokens=5, cost_usd=0.5)
+
+
+async def sums(store: Database, ledger: Spendings, *keys: str | None) -> list[Spent]:
+    await store.read(lambda tx: ledger.catch_up(tx, NOON + HOUR, keys))
+    return [ledger.since(NOON, key) for key in keys]
+
+
+async def test_runs_of_a_day_are_summed_and_what_was_passed_over_is_not(store: Database) -> None:
     rows = [
-        made("a", NOON - HOUR, status=RunStatus.OK, usage=usage),
-        made("b", NOON, status=RunStatus.OK, usage=usage),
-        made("c", NOON + HOUR, status=RunStatus.FAILED, usage=replace(usage, cost_usd=None)),
+        made("a", NOON - HOUR, status=RunStatus.OK, usage=COSTLY),
+        made("b", NOON, status=RunStatus.OK, usage=COSTLY),
+        made("c", NOON + HOUR, status=RunStatus.FAILED, usage=replace(COSTLY, cost_usd=None)),
         made("d", NOON + HOUR, status=RunStatus.SKIPPED),
-        made("e", NOON + HOUR, job_id="other", status=RunStatus.RUNNING, usage=usage),
-        made("f", NOON + HOUR, job_id="heartbeat:main", kind="heartbeat", usage=usage),
+        made("e", NOON + HOUR, job_id="other", status=RunStatus.OK, usage=COSTLY),
+        made("f", NOON + HOUR, job_id="heartbeat:main", kind="heartbeat", usage=COSTLY),
     ]
     await store.write(lambda tx: runs.insert(tx, rows))
-    brief = await store.read(lambda tx: runs.ran_since(tx, NOON, job_id="brief"))
-    assert (brief, await store.read(lambda tx: runs.ran_since(tx, NOON))) == (2, 3)
-    spent = await store.read(lambda tx: runs.used_since(tx, NOON, job_id="brief"))
-    assert spent == (30, 0.5)
-    assert await store.read(lambda tx: runs.used_since(tx, NOON)) == (45, 1.0)
+    brief, all_ = Spent(runs=2, tokens=30, usd=0.5), Spent(runs=3, tokens=45, usd=1.0)
+    ledger = Spendings()
+    assert await sums(store, ledger, "brief") == [brief]
+    assert await sums(store, ledger, None, "brief", "nobody") == [all_, brief, Spent()]
+    assert await sums(store, ledger) == []
+
+
+async def test_sums_follow_the_rows_that_come_and_end_and_count_each_once(store: Database) -> None:
+    await put(store, job(), job("other"))
+    ledger = Spendings()
+    assert await sums(store, ledger, None, "brief") == [Spent(), Spent()]
+    going = [
+        made("a", NOON, status=RunStatus.CLAIMED),
+        made("b", NOON + HOUR, status=RunStatus.DEFERRED),
+        made("c", NOON + HOUR, status=RunStatus.RUNNING, job_id="other"),
+    ]
+    await store.write(lambda tx: runs.insert(tx, going))
+    assert await sums(store, ledger, None, "brief") == [Spent(runs=3), Spent(runs=2)]
+    ends = [
+        Finish(run=replace(going[0], status=RunStatus.OK, usage=COSTLY, ended_at=NOON)),
+        Finish(run=going[1].skipped(SkipReason.GATE_CLOSED, "no", NOON + HOUR)),
+    ]
+    await store.write(lambda tx: runs.finish(tx, ends))
+    spent = Spent(runs=1, tokens=15, usd=0.5)
+    for _ in range(2):
+        assert await sums(store, ledger, None, "brief") == [spent + Spent(runs=1), spent]
+    assert await sums(store, ledger, "other") == [Spent(runs=1)]  # it goes on, and is new here
+    last = Finish(run=replace(going[2], status=RunStatus.OK, usage=COSTLY, ended_at=NOON))
+    await store.write(lambda tx: runs.finish(tx, [last]))
+    assert await sums(store, ledger, None, "brief", "other") == [spent + spent, spent, spent]
+    assert await sums(store, Spendings(), None, "other") == [spent + spent, spent]
+
+
+async def test_a_look_at_what_was_spent_reads_only_what_is_new(store: Database) -> None:
+    await store.write(
+        lambda tx: runs.insert(
+            tx, [made(f"{n}", NOON, status=RunStatus.OK, usage=COSTLY) for n in range(50)]
+        )
+    )
+    ledger = Spendings()
+    (before,) = await sums(store, ledger, None)
+    # What is not read again cannot change the sum.
+    await store.write(lambda tx: tx.exec_driver_sql("UPDATE runs SET usage = NULL"))
+    assert await sums(store, ledger, None) == [before] == [Spent(runs=50, tokens=750, usd=25.0)]
 
 
 async def test_runs_of_a_whole_life_are_counted_whatever_is_kept_of_them(store: Database) -> None:
