@@ -126,7 +126,7 @@ def brought_forward(
     for _ in range(LOOK_AHEAD):
         if slot is None or slot - following > AHEAD_MOST:
             break
-        at = moved(asked, slot, tz=zone_name, on_excluded=rule.on_excluded)
+        at = moved(asked, slot, tz=zone_name, on_excluded=rule.on_excluded, after=now)
         if at is not None and now < at < earliest:
             earliest = at
         slot = None if isinstance(job.schedule, At) else job.schedule.next_after(slot)

@@ -8,7 +8,7 @@ calendar's zone, so that a slot in New York can ask for a trading day in Shangha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -19,6 +19,8 @@ SKIP: Final = "skip"
 NEXT_ALLOWED: Final = "next-allowed"
 PREVIOUS_ALLOWED: Final = "previous-allowed"
 FARTHEST: Final = 2 * 366  # days a slot is moved at most: any day of a year is nearer
+_MOST_WORK: Final = 20_000  # days looked at for one slot, the same for each of thousands of events
+_KEPT: Final = 4000  # verdicts of one calendar that are remembered
 NAMES: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = timedelta(days=1)
 _SECOND: Final = timedelta(seconds=1)
@@ -108,6 +110,15 @@ class Calendar:
     weekdays: frozenset[int] = EVERY_DAY
     make_up: tuple[Span, ...] = ()
     tz: str  # whose days they are
+    cost: int = field(init=False, repr=False, compare=False)  # of one question, in days looked at
+    _judged: dict[date, Verdict] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        events = (one for one in (*(self.include or ()), *self.exclude) if isinstance(one, Events))
+        cost = 1 + sum(one.listed.cost + one.worked.cost for one in events)
+        object.__setattr__(self, "cost", cost)
 
     def allows(self, day: date) -> bool:
         """Tell whether slots may run on the day."""
@@ -118,7 +129,19 @@ class Calendar:
         return self.verdict(day).because
 
     def verdict(self, day: date) -> Verdict:
-        """Judge a day. What is most particular is said: make-up day, exclusion, weekday."""
+        """Judge a day. What is most particular is said: make-up day, exclusion, weekday.
+
+        A verdict never changes, and a file of thousands of rules takes milliseconds for one:
+        slot after slot asks about the same days.
+        """
+        found = self._judged.get(day)
+        if found is None:
+            if len(self._judged) >= _KEPT:
+                self._judged.clear()
+            found = self._judged[day] = self._verdict(day)
+        return found
+
+    def _verdict(self, day: date) -> Verdict:
         told = f"{NAMES[day.weekday()].capitalize()} {day}"
         if (made_up := self._made_up(day)) is not None:
             return Verdict(True, f"{told} is a make-up working day of {self.name}{made_up}")
@@ -136,7 +159,8 @@ class Calendar:
         """Return the day a slot of this day goes to: itself if allowed; None: to no day."""
         if self.allows(day):
             return day
-        return next((other for other in _around(day, on_excluded) if self.allows(other)), None)
+        around = _around(day, on_excluded, [self])
+        return next((other for other in around if self.allows(other)), None)
 
     @property
     def known_until(self) -> date | None:
@@ -147,12 +171,6 @@ class Calendar:
         named = (*(self.include or ()), *self.exclude, *self.make_up)
         ends = (one.last for one in named if isinstance(one, Span | Events))
         return max((end for end in ends if end is not None), default=None)
-
-    @property
-    def cost(self) -> int:
-        """How much one question may cost, in days looked at."""
-        events = (one for one in (*(self.include or ()), *self.exclude) if isinstance(one, Events))
-        return 1 + sum(one.listed.cost + one.worked.cost for one in events)
 
     def _made_up(self, day: date) -> str | None:
         if _named(self.make_up, day) is not None:
@@ -175,29 +193,38 @@ def judge(calendars: Iterable[Calendar], at: datetime) -> Verdict:
 
 
 def moved(
-    calendars: Sequence[Calendar], at: datetime, *, tz: str, on_excluded: str
+    calendars: Sequence[Calendar],
+    at: datetime,
+    *,
+    tz: str,
+    on_excluded: str,
+    after: datetime | None = None,
 ) -> datetime | None:
     """Return the instant a slot goes to: its wall time in ``tz`` on the nearest day all allow.
 
     An allowed slot stays where it is. None: it is skipped, or no day within two years is
-    allowed by all. A wall time that the clocks skip on that day is the end of the gap.
+    allowed by all (nearer, of calendars of very many rules), or none ``after`` that instant.
+    A wall time that the clocks skip on that day is the end of the gap.
     """
     if judge(calendars, at).allowed:
         return at
     local = at.astimezone(zone(tz)).replace(tzinfo=None)
-    for day in _around(local.date(), on_excluded):
+    for day in _around(local.date(), on_excluded, calendars):
         instant = _instant(datetime.combine(day, local.time()), tz)
+        if after is not None and instant <= after:
+            return None
         if judge(calendars, instant).allowed:
             return instant
     return None
 
 
-def _around(day: date, on_excluded: str) -> Iterator[date]:
+def _around(day: date, on_excluded: str, calendars: Sequence[Calendar]) -> Iterator[date]:
     """Return the days to try, the nearest first; none where excluded slots are skipped."""
     if on_excluded == SKIP:
         return
     step = {NEXT_ALLOWED: 1, PREVIOUS_ALLOWED: -1}[on_excluded]
-    for number in range(1, FARTHEST + 1):
+    reach = min(FARTHEST, _MOST_WORK // max(1, sum(one.cost for one in calendars)))
+    for number in range(1, reach + 1):
         yield day + number * step * _DAY
 
 

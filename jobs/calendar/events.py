@@ -52,6 +52,11 @@ class Shape:
         """How many days another zone may put it off."""
         return 0 if self.tz in (None, self.reader) else 1
 
+    @property
+    def is_whole_day(self) -> bool:
+        """Whether it is one day long, the same for every reader."""
+        return self.time is None and self.length <= DAY
+
     def days(self, begins: date) -> tuple[date, date]:
         """Return the first and the last day of the occurrence that begins then."""
         start = When(day=begins, time=self.time, tz=self.tz).wall(self.reader)
@@ -77,6 +82,8 @@ class Again:
     def touches(self, day: date) -> bool:
         """Tell whether one of its occurrences lies on the day."""
         shape = self.shape
+        if shape.is_whole_day:  # nearly all are: it lies where it begins
+            return day not in self.excepted and self.rule.begins_on(day)
         for back in range(-shape.slack, shape.most + shape.slack):
             begins = day - back * DAY
             if begins not in self.excepted and self.rule.begins_on(begins):

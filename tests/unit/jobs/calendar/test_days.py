@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from jobs.calendar import Calendar, judge, moved
-from jobs.calendar.days import Span, Weekdays, Yearly, weekday_words
-from jobs.calendar.events import Events, Marked
+from jobs.calendar.days import EVERY_DAY, Span, Weekdays, Yearly, weekday_words
+from jobs.calendar.events import DAY, Again, Events, Marked, Shape
+from jobs.calendar.recurrence import Rule
 
 SHANGHAI = "Asia/Shanghai"
 WORKING_DAYS = frozenset(range(5))
@@ -172,3 +174,47 @@ def test_calendars_that_never_agree_move_a_slot_nowhere() -> None:
     even = Calendar(name="even", weekdays=frozenset({1}), tz="UTC")
     slot = at("2026-10-05T09:30+00:00")
     assert moved((odd, even), slot, tz="UTC", on_excluded="next-allowed") is None
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(Weekdays):
+    """Days that remember who was asked about."""
+
+    asked: list[date] = field(default_factory=list)
+
+    def named(self, day: date) -> str | None:
+        self.asked.append(day)
+        return super(Noted, self).named(day)
+
+
+def test_a_day_is_judged_once_however_many_slots_ask() -> None:
+    noted = Noted(frozenset({5}))
+    calendar = Calendar(name="c", exclude=(noted,), tz="UTC")
+    slot = at("2026-10-10T09:30+00:00")
+    found = {
+        moved((calendar,), slot + timedelta(minutes=n), tz="UTC", on_excluded="previous-allowed")
+        for n in range(40)
+    }
+    assert len(found) == 40
+    assert sorted(noted.asked) == [date(2026, 10, 9), date(2026, 10, 10)]
+
+
+def test_a_slot_is_moved_to_no_day_before_the_instant_that_is_given() -> None:
+    noted = Noted(EVERY_DAY)
+    never = Calendar(name="never", exclude=(noted,), tz="UTC")
+    slot, now = at("2026-10-10T09:30+00:00"), at("2026-10-08T12:00+00:00")
+    assert moved((never,), slot, tz="UTC", on_excluded="previous-allowed", after=now) is None
+    assert min(noted.asked) == date(2026, 10, 9)
+
+
+@pytest.mark.parametrize(("rules", "goes_to"), [(10, date(2026, 10, 31)), (1990, None)])
+def test_the_more_rules_a_calendar_has_the_nearer_is_the_farthest_day(
+    rules: int, goes_to: date | None
+) -> None:
+    rule = Rule(start=date(1990, 1, 1), freq="YEARLY", month_days=frozenset({30}))
+    never = Again("x", replace(rule, months=frozenset({2})), Shape(length=DAY, reader="UTC"))
+    file = Events("rules.ics", Marked(again=(never,) * rules))
+    october = Span(date(2026, 10, 1), date(2026, 10, 30))
+    calendar = Calendar(name="c", exclude=(file, october), tz="UTC")
+    assert calendar.cost == rules + 1
+    assert calendar.moved(date(2026, 10, 1), "next-allowed") == goes_to
