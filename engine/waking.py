@@ -95,6 +95,12 @@ class Waking:
                 why=f"session {key} does not belong to agent {agent}",
                 fix="leave the agent out, or name the session's own",
             )
+        if keys.subagent(key):
+            raise InvalidInput(
+                "the event was not queued",
+                why=f"session {key} is a sub-agent's: it ends by itself and is not woken",
+                fix="name the session it was started from, or none",
+            )
         return agent, key
 
     async def wake(self, wake: Wake) -> None:

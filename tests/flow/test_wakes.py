@@ -14,7 +14,7 @@ from engine.look import FileRead
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, Simulation
 from engine.wake import Intent, NewEvent
-from jobs.errors import NotFound
+from jobs.errors import InvalidInput, NotFound
 from jobs.store.db import Database
 
 FEW_MINUTES = timedelta(minutes=5)
@@ -143,3 +143,13 @@ async def test_an_agent_nobody_configured_does_not_exist(engine_sim: EngineSim) 
     assert told.value.exit_status == 6
     with pytest.raises(NotFound):
         await sim.engine.beat_jobs.set_enabled(True, agent_id="nobody", by="cli")
+
+
+async def test_a_sub_agents_session_is_not_woken(engine_sim: EngineSim) -> None:
+    sim = engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC")
+    await sim.open()
+    event = NewEvent(
+        text="x", mode="now", session_key="agent:main:subagent:7", source="wake", by="me"
+    )
+    with pytest.raises(InvalidInput, match="is a sub-agent's"):
+        await sim.engine.waking.system_event(event)

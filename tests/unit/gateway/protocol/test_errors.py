@@ -6,7 +6,7 @@ import pytest
 
 import jobs.errors
 from gateway.client import _refused as refused_as
-from gateway.protocol.errors import Code, from_engine_error, missing_scope
+from gateway.protocol.errors import Code, from_engine_error, missing_scope, unknown_method
 from jobs.errors import EngineError, JobNotFound, NotFound, StoreUnavailable
 
 CLASSES = [
@@ -46,3 +46,10 @@ def test_a_missing_scope_has_two_codes_and_one_message() -> None:
     old, new = missing_scope("operator.admin", 3), missing_scope("operator.admin", 4)
     assert (old.code, new.code) == (Code.INVALID_REQUEST, Code.FORBIDDEN)
     assert old.message == new.message == "missing scope: operator.admin"
+
+
+def test_a_method_of_the_original_that_is_not_here_yet_is_refused_in_words() -> None:
+    told = unknown_method("cron.scratch.get")
+    assert told.code is Code.INVALID_REQUEST
+    assert told.message.startswith("cron.scratch.get is not supported yet: ")
+    assert unknown_method("cron.scribble").message == "unknown method: cron.scribble"
