@@ -204,6 +204,7 @@ class Engine:
             recorder=self.recorder,
             performers={"heartbeat": self.beats, "cron": self.cron_runs},
             enders={"cron": self.cron_end.cut},
+            waits=self.cron_runs.waits,
         )
         self.loop = Loop(
             database=database,

@@ -18,9 +18,17 @@ from engine.agents.base import FailureClass
 from engine.agents.preflight import Preflight
 from engine.clock import Clock
 from engine.cron_end import CronEnd
-from engine.cron_gates import CHEAPER
+from engine.cron_gates import CHEAPER, START_AT
 from engine.cron_outcome import Done, answered, failed, printed, unanswered
-from engine.cron_wait import Cleared, Ends, Threshold, handed, quoted, remember_gate
+from engine.cron_wait import (
+    LOOK_AGAIN,
+    Cleared,
+    Ends,
+    Threshold,
+    handed,
+    quoted,
+    remember_gate,
+)
 from engine.interrupted import withdrawn
 from engine.lanes import Places
 from engine.outcome import interim
@@ -96,6 +104,8 @@ class CronRuns:
         self._end = end
         self._preflight = preflight
         self._run_program: RunProgram = run_program or process.run
+        self._waiting: set[str] = set()  # runs
+        self._by_hand: set[str] = set()  # jobs somebody runs now
         self._places = Places(lambda: settings().max_concurrent_runs)
         self._threshold = Threshold(
             database=database,
@@ -107,10 +117,39 @@ class CronRuns:
 
     def begin(self, job: Job, run: Run) -> Coroutine[Any, Any, None]:
         """Perform a claimed run. See `engine.loop.Performer`."""
+        if run.trigger is Trigger.MANUAL:
+            return self._perform_by_hand(job, run)
         return self._perform(job, run)
 
+    def waits(self, run_id: str) -> bool:
+        """Whether a run still waits for its instant, or for another job."""
+        return run_id in self._waiting
+
+    async def _perform_by_hand(self, job: Job, run: Run) -> None:
+        self._by_hand.add(job.id)
+        try:
+            await self._perform(job, run)
+        finally:
+            self._by_hand.discard(job.id)
+
+    async def _waited(self, job: Job, run: Run) -> Run:
+        """Wait for what a run waits for, and then for one that was begun by hand meanwhile."""
+        asked = job.policies
+        if START_AT not in run.facts and asked.after is None:
+            return run
+        beside = asked.overlap is not None and asked.overlap.policy == "allow"
+        self._waiting.add(run.id)
+        try:
+            run = await self._threshold.waited(job, run)
+            while job.id in self._by_hand and not (beside or run.status.final):
+                await self._clock.sleep_until(self._clock.now() + LOOK_AGAIN)
+        finally:
+            self._waiting.discard(run.id)
+        return run
+
     async def _perform(self, job: Job, run: Run) -> None:
-        run = await self._threshold.waited(job, run)
+        if run.trigger is not Trigger.MANUAL:
+            run = await self._waited(job, run)
         if run.status.final:
             await self._end.end(job, run)
             return

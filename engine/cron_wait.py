@@ -74,9 +74,7 @@ class Threshold:
         if (start := instant(run.facts.get(START_AT))) is not None:
             await self._clock.sleep_until(start)
         after = job.policies.after
-        if after is None or run.trigger is Trigger.MANUAL:
-            return run
-        return await self._after(job, run, after)
+        return run if after is None else await self._after(job, run, after)
 
     async def asked(self, job: Job, run: Run) -> Cleared:
         """Ask the job's gate, if it has one. A run by hand passes it: a person wants it now."""

@@ -18,7 +18,7 @@ from engine.claiming import ALONE, IDLE, Standing
 from engine.clock import Clock
 from engine.cron_gates import Go, Place
 from engine.record import Recorder, broken
-from jobs.ledger import Run, SkipReason
+from jobs.ledger import Run, SkipReason, Trigger
 from jobs.model import Job
 from jobs.schedule import Cron
 from jobs.store import runs as run_rows
@@ -61,11 +61,13 @@ class Running:
         recorder: Recorder,
         performers: Mapping[str, Performer],
         enders: Mapping[str, Ender] | None = None,
+        waits: Callable[[str], bool] = lambda _run_id: False,
     ) -> None:
         self._database = database
         self._clock = clock
         self._recorder = recorder
         self._performers = performers
+        self._waits = waits  # whether a run that was begun still waits for its instant
         self._enders = enders or {}  # who ends the runs of a kind that end early
         self._active: dict[str, dict[str, asyncio.Task[None]]] = {}  # job id → run id → task
         self._behind: dict[str, deque[tuple[Job, Run]]] = {}
@@ -85,8 +87,8 @@ class Running:
         return Standing(tuple(going or ()), len(behind or ()), last_end)
 
     def active(self, job_id: str) -> str | None:
-        """Return the oldest run of a job that goes on, if one does."""
-        return next(iter(self._active.get(job_id, ())), None)
+        """Return the oldest run of a job that does its work, if one does."""
+        return next((one for one in self._active.get(job_id, ()) if not self._waits(one)), None)
 
     def jobs(self) -> tuple[str, ...]:
         """Ids of the jobs performed now."""
@@ -111,6 +113,8 @@ class Running:
             why = f"run {run.id} took its place ({job.name})"
             self._end_early(job.id, other, _Cut(SkipReason.SUPERSEDED, why))
         going = self._active.get(job.id)
+        if run.trigger is Trigger.MANUAL and self.active(job.id) is None:
+            going = None  # what waits for its instant is not in the way of a person
         if going and run.kind != "heartbeat" and go.place is not Place.BESIDE:
             if go.place is Place.ALONE and not more:
                 # Another began while the claim was written.

@@ -303,3 +303,27 @@ async def test_a_job_that_is_off_may_be_backfilled_all_the_same(engine_sim: Engi
 async def backfill(sim: Simulation) -> None:
     since = datetime(2026, 5, 31, tzinfo=UTC)
     await sim.engine.control.backfill("job", since=since, until=since + 5 * HOUR, by="ana")
+
+
+async def test_a_run_that_waits_for_its_hour_is_in_nobodys_way(engine_sim: EngineSim) -> None:
+    sim = engine_sim(HOURS, start=START, zone="UTC", agent=ScriptedAgent(then="Done."))
+    await waiting_for_morning(sim)
+    assert (await sim.engine.scheduling.run("job", by="ana")).get("enqueued") is True
+    report = await sim.until("2026-06-01 07:30")
+    assert [row.status for row in report.rows] == ["deferred", "ok"]
+    report = await sim.until("2026-06-01 08:30")
+    assert [row.status for row in report.rows] == ["ok", "ok"]
+
+
+async def test_a_run_whose_hour_comes_waits_for_the_one_by_hand(engine_sim: EngineSim) -> None:
+    agent = ScriptedAgent(then="Done.", takes=45 * MINUTE)
+    sim = engine_sim(HOURS, start=START, zone="UTC", agent=agent)
+    await waiting_for_morning(sim)
+    await sim.until("2026-06-01 07:30")
+    await sim.engine.scheduling.run("job", by="ana")
+    report = await sim.until("2026-06-01 09:30")
+    waited, by_hand = (row.row for row in report.rows)
+    assert waited.started_at is not None
+    assert by_hand.ended_at is not None
+    assert waited.started_at >= by_hand.ended_at
+    assert (await sim.engine.scheduling.get("job"))["state"]["lastRunStatus"] == "ok"

@@ -109,7 +109,9 @@ class Cron(Section):
     """Scheduled jobs."""
 
     enabled: bool = key(True, "False: jobs are kept, none fires; heartbeats do.")
-    tz: str | None = key(None, "IANA zone of jobs that name none; unset: userTimezone, else the host's.")
+    tz: str | None = key(
+        None, "IANA zone of jobs that name none; unset: userTimezone, else the host's."
+    )
     max_concurrent_runs: Positive = key(4, "Jobs running at once.")
     retry: CronRetry = section(CronRetry, "Retries.")
     failure_alert: FailureAlert | None = key(None, "Reports of failing jobs.")
