@@ -76,12 +76,17 @@ class Settings:
             destination={} if place is None else place.model_dump(by_alias=True, exclude_none=True),
         )
 
+    @property
+    def job_zone(self) -> str:
+        """The zone of jobs that name none (cron.md §3.1)."""
+        return self.config.cron.tz or self.roster.default_zone.key
+
     def scheduling(self) -> SchedulingSettings:
         """What the desk of jobs asks of it."""
         cron = self.config.cron
         grace = Misfire().grace if cron.misfire.grace is None else cron.misfire.grace
         return SchedulingSettings(
-            tz=cron.tz or self.roster.default_zone.key,
+            tz=self.job_zone,
             enabled=self.cron_enabled,
             default_agent=self.roster.default_id,
             agents=tuple(self.roster.agents),
@@ -99,7 +104,7 @@ class Settings:
     def outlook(self) -> Sight:
         """What looking ahead asks of it."""
         return Sight(
-            tz=self.config.cron.tz or self.roster.default_zone.key,
+            tz=self.job_zone,
             default_agent=self.roster.default_id,
             most_at_once=self.config.cron.max_concurrent_runs,
             calendars=self.calendars,

@@ -68,10 +68,7 @@ def add(line: Line, schedule: str | None, message_text: str | None, **given: Any
     SCHEDULE is a cron expression, `every 10m`, `20m` or an instant; or words, English or
     Chinese: "every weekday at 9", "工作日早上9点". What was understood is said back.
     """
-    tz = given.get("tz") or line.place.zone
-    now, asked = SystemClock().now(), given.get("tz")
-    when = None if schedule is None else cron_spoken.schedule(schedule, now, tz, asked=asked)
-    job = cron_flags.new_job(given, when, message_text)
+    job = cron_flags.new_job(given, _meant(line, schedule, given.get("tz")), message_text)
     _warn_of_shell(job["payload"])
     with line.open() as client:
         stored = client.call("cron.add", job, timeout=line.timeout)
@@ -79,6 +76,18 @@ def add(line: Line, schedule: str | None, message_text: str | None, **given: Any
         added = stored.get("job", stored)
         _remarks(client, added, asked=job)
         _remark_on_name(client, added)
+
+
+def _meant(line: Line, schedule: str | None, tz: str | None) -> str | dict[str, Any] | None:
+    """Return the schedule that was written, or what words mean in the zone jobs have there."""
+
+    def default_zone() -> str:
+        with line.open() as client:
+            return str(client.call("cron.status", {})["tz"])
+
+    if schedule is None:
+        return None
+    return cron_spoken.schedule(schedule, SystemClock().now(), default_zone, asked=tz)
 
 
 group.add_command(add, "create")

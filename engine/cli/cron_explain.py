@@ -75,11 +75,13 @@ def command(
 
     JOB is an id, a config key or an exact name. EXPR is a cron expression (quote it), as in
     "every 30m" and "at 2026-12-01T09:00", or words: "every weekday at 9", "工作日早上9点"; it
-    needs neither gateway nor config.
+    needs no gateway. Without --tz it is read in the zone of the config, or of this machine.
     """
     host = line.place.zone
     language = Language(lang) if lang else None
-    asked = _Asked(tz=tz or host, other_tz=other_tz, begin=begin, count=count, host=host)
+    asked = _Asked(
+        tz=tz or line.place.job_zone, other_tz=other_tz, begin=begin, count=count, host=host
+    )
     try:
         if is_expression(what):
             told = _of_expression(what, asked, language or Language.ENGLISH)

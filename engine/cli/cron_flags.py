@@ -292,8 +292,11 @@ def _labels(given: Given) -> dict[str, Any]:
 def _positional(wish: str | Mapping[str, Any], given: Given) -> dict[str, Any]:
     from jobs.written import parse_schedule
 
-    wire = parse_schedule(wish) if isinstance(wish, str) else wish
-    return {**wire, **_beside(given)}
+    if isinstance(wish, str):
+        return {**parse_schedule(wish), **_beside(given)}
+    beside = _beside(given)
+    beside.pop("tz", None)  # the words were read in it: an instant and an interval have none
+    return {**wish, **beside}
 
 
 def _schedule(given: Given) -> dict[str, Any]:

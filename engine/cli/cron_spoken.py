@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,25 +15,26 @@ from jobs.wallclock import ms, zone
 SLOTS: Final = 3
 
 
-def schedule(text: str, now: datetime, tz: str, *, asked: str | None = None) -> dict[str, Any]:
-    """Return what a text means: written as cron, `every` or an instant, else in words.
+def schedule(
+    text: str, now: datetime, default_zone: Callable[[], str], *, asked: str | None = None
+) -> str | dict[str, Any]:
+    """Return what words mean, in the wire's shape; a text that is written out comes back as it is.
 
     What was understood of words is told on standard error, with the next slots. Whatever looks
-    written is the gateway's to judge. ``asked`` is the zone of a flag: the words may name no
-    other. Raises `InvalidSchedule`.
+    written is the gateway's to judge, and so is the zone where neither the words nor a flag
+    name one: ``default_zone`` asks which that is. ``asked`` is the zone of a flag: the words may
+    name no other. Raises `InvalidSchedule`.
     """
     from jobs.explain import schedule_of
     from jobs.spoken import is_spoken, understand
-    from jobs.written import parse_schedule
 
     try:
-        schedule_of(text, now=now, tz=tz)
-        written = True
+        schedule_of(text, now=now, tz=asked or "UTC")
+        return text
     except InvalidSchedule:
-        written = not is_spoken(text) or _fields(text)
-    if written:
-        return parse_schedule(text)
-    spoken = understand(text, now=now, tz=tz, slots=SLOTS)
+        if not is_spoken(text) or _fields(text):
+            return text
+    spoken = understand(text, now=now, tz=asked or default_zone(), slots=SLOTS)
     if asked is not None and zone(asked) is not zone(spoken.tz):
         raise UsageError(
             f"{text!r} names another zone than --tz",
@@ -45,7 +46,10 @@ def schedule(text: str, now: datetime, tz: str, *, asked: str | None = None) -> 
     click.echo(f"understood: {spoken.understood}", err=True)
     told = f"{_words(spoken.schedule)}; next: {', '.join(slots)} ({where.key})"
     click.echo(f"that is {told}", err=True)
-    return dict(spoken.schedule)
+    wire = dict(spoken.schedule)
+    if asked is None and not spoken.names_zone:
+        wire.pop("tz", None)
+    return wire
 
 
 def _fields(text: str) -> bool:

@@ -70,6 +70,15 @@ class Place:
         return host_zone(self.environ)
 
     @property
+    def job_zone(self) -> str:
+        """The zone of a schedule that names none, as far as the file here says (cron.md §3.1)."""
+        for path in ("cron.tz", "agents.defaults.userTimezone"):
+            given = fast.get(self.values, path)
+            if isinstance(given, str) and given.strip():
+                return expand(given, self.variables)
+        return self.zone
+
+    @property
     def program(self) -> str:
         """How to call this program again for the same home."""
         name = self.paths.profile

@@ -37,6 +37,7 @@ class Spoken:
     explanation: Explanation  # with the sentence and the next slots
     assumed: tuple[str, ...]  # what was not said, in words
     tz: str  # the zone the phrase names, or else the one that was asked for
+    names_zone: bool
 
     @property
     def understood(self) -> str:
@@ -75,7 +76,9 @@ def understand(
         raise InvalidSchedule(_what(text, language), why=why, fix=fix) from None
     question = Question(after=now, tz=tz, other_tz=tz, count=slots, language=language)
     assumed = [notes.remark(one.code, language, dict(one.detail)) for one in wish.remarks]
-    return Spoken(text, language, wire, explain(schedule, question), tuple(assumed), tz)
+    return Spoken(
+        text, language, wire, explain(schedule, question), tuple(assumed), tz, named is not None
+    )
 
 
 def is_spoken(text: str) -> bool:

@@ -24,11 +24,12 @@ class Said(list[tuple[str, Any]]):
 class FakeScheduling:
     def __init__(self, said: Said) -> None:
         self.said = said
+        self.tz = "UTC"
         self.jobs: dict[str, dict[str, Any]] = {}
 
     async def status(self) -> dict[str, Any]:
         nothing = {"nextWakeAtMs": None, "nextRunAtMs": None}
-        return {"enabled": True, "jobs": len(self.jobs), **nothing}
+        return {"enabled": True, "jobs": len(self.jobs), "tz": self.tz, **nothing}
 
     async def list(self, params: Mapping[str, Any]) -> dict[str, Any]:
         self.said.append(("list", dict(params)))

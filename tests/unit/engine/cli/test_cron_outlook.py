@@ -138,6 +138,19 @@ def test_it_speaks_chinese(engine: Engine, nobody: None) -> None:
     assert answer.out.startswith("工作日（周一至周五）09:00，欧洲/柏林时间\n")
 
 
+def test_a_schedule_without_a_zone_is_explained_in_the_one_jobs_have_here(
+    engine: Engine, home: Path
+) -> None:
+    config = home / ".engine" / "engine.json"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text('{agents: {defaults: {userTimezone: "Asia/Shanghai"}}}')
+    for wish in ("0 9 * * 1-5", "every weekday at 9"):
+        assert json.loads(engine("cron", "explain", wish, "--json").out)["tz"] == "Asia/Shanghai"
+    config.write_text('{cron: {tz: "America/New_York"}}')
+    told = engine("cron", "explain", "0 9 * * 1-5", "--json")
+    assert json.loads(told.out)["tz"] == "America/New_York"
+
+
 @pytest.mark.parametrize(
     ("text", "more", "sentence", "note"),
     [
