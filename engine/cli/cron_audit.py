@@ -16,7 +16,7 @@ from engine.cli.progress import Progress
 from engine.clock import SystemClock
 from jobs.audit import Audit, Bound, Hole, JobAudit, Window
 from jobs.duration import parse_duration
-from jobs.errors import InvalidSchedule
+from jobs.errors import InvalidSchedule, UsageError
 from jobs.wallclock import zone
 from jobs.written import parse_at
 
@@ -58,10 +58,26 @@ def command(ctx: click.Context, job: str | None, since: str, as_json: bool) -> i
 
 
 def _since(text: str, now: datetime, tz: str) -> datetime:
+    """Return the instant; status 1 is for holes, so what cannot be read is a usage error."""
+    begin: datetime | None
     try:
-        return now - parse_duration(text)
+        begin = now - parse_duration(text)
     except InvalidSchedule:
+        begin = _instant(text, now, tz)
+    if begin is None or begin >= now:
+        raise UsageError(
+            f"--since {text} was refused",
+            why="it is no length of time and no instant before now",
+            fix="engine cron audit --since 7d, or --since 2026-11-01T00:00",
+        )
+    return begin
+
+
+def _instant(text: str, now: datetime, tz: str) -> datetime | None:
+    try:
         return parse_at(text, now=now, tz=tz)
+    except InvalidSchedule:
+        return None
 
 
 def _audited(tx: Tx, config: Loaded, window: Window, job: str | None) -> Audit:
