@@ -139,7 +139,8 @@ def remove(line: Line, job: str) -> int:
     """Remove a job; its runs stay on record."""
     with line.open() as client:
         answer = client.call("cron.remove", {"id": job}, timeout=line.timeout)
-    click.echo(dumped(answer))
+        click.echo(dumped(answer))
+        _warn_if_off(client)
     return 0 if answer.get("removed", answer.get("ok")) else 1
 
 
@@ -162,12 +163,15 @@ def run(line: Line, job: str, due: bool, wait: bool, wait_timeout: str, poll_int
         params = {"id": job_id, "mode": "due" if due else "force"}
         answer = client.call("cron.run", params, timeout=line.timeout)
         started = bool(answer.get("enqueued") or answer.get("ran"))
+        _warn_if_off(client)
         if not wait or not started:
             click.echo(dumped(answer))
             return 0 if started else 1
         entry = _awaited(client, job_id, str(answer["runId"]), limit, pause)
     click.echo(dumped(entry))
-    return 0 if entry.get("status") in _RAN else 1
+    # What it did, and what became of its words by now, if that is known (cron.md §10.3).
+    unheard = entry.get("completionStatus") == "failed"
+    return 0 if entry.get("status") in _RAN and not unheard else 1
 
 
 def _awaited(
@@ -413,6 +417,11 @@ def _known(client: Client, ref: str) -> bool:
         return bool(_find(client, ref))
     except EngineError as error:
         return not isinstance(error, NotFound)
+
+
+def _warn_if_off(client: Client) -> None:
+    for remark in cron_remarks.of_status(_quietly(lambda: client.call("cron.status"), default={})):
+        click.echo(remark, err=True)
 
 
 def _remark_on_name(client: Client, added: Mapping[str, Any]) -> None:

@@ -47,6 +47,11 @@ def of_job(
         yield f"warning: that is {runs} runs a day: more than one a second"
     if asked.get("pacing"):
         yield "note: pacing is kept with the job; it has no effect yet"
+    yield from of_status(status)
+
+
+def of_status(status: Mapping[str, Any]) -> Iterator[str]:
+    """Say that nothing fires, after whatever was changed."""
     if not status.get("enabled", True):
         yield _OFF
 

@@ -519,7 +519,8 @@ def _where(query: RunQuery) -> tuple[str, dict[str, Any]]:
     if query.text:
         where.append(
             "lower(coalesce(job_name, '') || ' ' || job_id || ' ' || coalesce(because, '') || ' '"
-            " || coalesce(error, '') || ' ' || coalesce(reply, '')) LIKE :text ESCAPE '!'"
+            " || coalesce(error, '') || ' ' || coalesce(reply, '') || ' ' || coalesce(target, '')"
+            ") LIKE :text ESCAPE '!'"
         )
         values["text"] = containing(query.text)
     return " AND ".join(where), values

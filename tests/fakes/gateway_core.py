@@ -26,10 +26,12 @@ class FakeScheduling:
         self.said = said
         self.tz = "UTC"
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.enabled = True
+        self.entries: list[dict[str, Any]] = []
 
     async def status(self) -> dict[str, Any]:
         nothing = {"nextWakeAtMs": None, "nextRunAtMs": None}
-        return {"enabled": True, "jobs": len(self.jobs), "tz": self.tz, **nothing}
+        return {"enabled": self.enabled, "jobs": len(self.jobs), "tz": self.tz, **nothing}
 
     async def list(self, params: Mapping[str, Any]) -> dict[str, Any]:
         self.said.append(("list", dict(params)))
@@ -82,7 +84,7 @@ class FakeScheduling:
         return {"ok": True, "enqueued": True, "runId": "run-1"}
 
     async def runs(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return {"entries": [], "total": 0, "asked": dict(params)}
+        return {"entries": self.entries, "total": len(self.entries), "asked": dict(params)}
 
 
 class FakeHeartbeats:

@@ -224,3 +224,34 @@ def test_where_the_config_is_and_what_it_may_say_are_json_too(engine: Engine) ->
     assert told["path"].endswith("engine.json")
     known = json.loads(engine("config", "schema", "gateway.port", "--json").out)
     assert known["path"] == "gateway.port"
+
+
+def test_whoever_changes_jobs_of_a_scheduler_that_is_off_reads_so(
+    engine: Engine, gateway: Port
+) -> None:
+    gateway.core.scheduling.enabled = False
+    gateway.core.scheduling.jobs = {"a": {"id": "a", "name": "a"}}
+    for words in (("cron", "run", "a"), ("cron", "rm", "a")):
+        answer = engine(*words)
+        assert answer.status == 0
+        assert "the scheduler is switched off (cron.enabled)" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("entry", "status"),
+    [
+        ({"status": "ok", "completionStatus": "succeeded"}, 0),
+        ({"status": "ok", "completionStatus": "unknown"}, 0),  # its words are on their way
+        ({"status": "ok", "completionStatus": "failed"}, 1),  # they did not arrive
+        ({"status": "ok"}, 0),
+        ({"status": "skipped", "completionStatus": "skipped"}, 1),
+        ({"status": "error", "completionStatus": "failed"}, 1),
+    ],
+)
+def test_waiting_for_a_run_tells_whether_it_succeeded(
+    engine: Engine, gateway: Port, entry: dict[str, str], status: int
+) -> None:
+    gateway.core.scheduling.jobs = {"a": {"id": "a", "name": "a"}}
+    ended = {"runId": "run-1", "action": "finished", **entry}
+    gateway.core.scheduling.entries = [ended]
+    assert engine("cron", "run", "a", "--wait").status == status

@@ -513,6 +513,7 @@ async def test_the_run_log_tells_what_each_run_came_to(house: House) -> None:
         ({"statuses": ["ok", "skipped"]}, ["skipped", "ok"]),
         ({"reason": "overlap-skip"}, ["skipped"]),
         ({"query": "BROKE"}, ["error"]),
+        ({"query": "local"}, ["ok"]),  # the channel
         ({"agentId": "ops"}, ["skipped"]),
         ({"trigger": "retry"}, ["error"]),
         ({"deliveryStatus": "suppressed"}, ["ok"]),
