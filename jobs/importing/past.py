@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger, Usage
-from jobs.wallclock import EPOCH
+from jobs.wallclock import EPOCH, ms
 
 LONGEST: Final = 16_000  # characters of a summary or an error
 _MS: Final = timedelta(milliseconds=1)
@@ -103,10 +103,18 @@ def columns(state: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     off = state.get("autoDisabled")
     if isinstance(off, Mapping) and (why := text(off.get("reason"))) is not None:
         made["auto_disabled"] = why
-    if isinstance(state.get("paused"), Mapping):
-        made["paused"] = _whole(state["paused"])
+    if isinstance(state.get("paused"), Mapping) and state["paused"]:
+        made["paused"] = _overlay(state["paused"])
     told = {name: count(state.get(key)) for key, name in _COUNTERS.items()}
     return made | {name: value for name, value in told.items() if value}
+
+
+def _overlay(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a pause as it is stored (§22 row 5); an end that is no instant is none."""
+    words = {key: text(given.get(key)) for key in ("by", "note")}
+    instants = {key: ms(instant(given.get(key))) for key in ("atMs", "untilMs")}
+    told = {key: value for key, value in {**words, **instants}.items() if value is not None}
+    return {"by": "the import", **told}
 
 
 def is_ahead(entry: Mapping[str, Any], now: datetime) -> bool:

@@ -213,6 +213,13 @@ async def test_a_bad_entry_is_told_and_holds_up_no_other(
     assert [stored.job.id for stored in await house.jobs()] == ["good"]
 
 
+async def test_a_pause_whose_end_is_no_instant_holds_up_no_other_job(house: House) -> None:
+    bad = entry("bad", state={"paused": {"by": "ana", "untilMs": "soon"}})
+    assert acts(await house.bring(entry("good"), bad)) == ["add", "add"]
+    assert (await house.job("bad")).state.paused == {"by": "ana"}
+    assert (await house.job("good")).state.paused is None
+
+
 async def test_a_dry_run_says_all_of_it_and_writes_nothing(house: House) -> None:
     answer = await house.bring(entry(runs=[run(1)]), entry("bad", payload=None), dryRun=True)
     assert answer["dryRun"] is True

@@ -187,12 +187,29 @@ def test_the_last_run_is_kept_and_the_next_one_is_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"by": "anna", "untilMs": MS, "atMs": MS - 1}, {"untilMs": MS, "atMs": MS - 1}),
+        ({"by": "anna", "untilMs": "soon"}, {}),
+        ({"by": "anna", "untilMs": 10**18, "atMs": True}, {}),
+        ({"by": "anna", "note": ["x"], "more": 1}, {}),
+        ({"untilMs": {}}, {"by": "the import"}),
+    ],
+)
+def test_a_pause_is_kept_and_an_end_that_is_none_is_left_out(
+    given: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    assert past.columns({"paused": given}, LATER) == {"paused": {"by": "anna", **kept}}
+
+
+@pytest.mark.parametrize(
     "state",
     [
         {"lastRunAtMs": "x"},
         {"lastRunStatus": 7},
         {"runCount": -1},
         {"paused": "yes"},
+        {"paused": {}},
         {"okCount": 1e300},
     ],
 )
