@@ -22,7 +22,6 @@ from engine.record import Also, Ending, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, webhook_route
 from engine.scheduling.watching import next_watch
-from jobs.errors import InvalidJob
 from jobs.ledger import Run, SkipReason
 from jobs.model import Job, StoredJob
 from jobs.retry import RetryPolicy
@@ -119,7 +118,7 @@ class CronEnd:
 
         def judge(tx: Tx) -> Ending:
             unsent.clear()  # a work may be run again
-            stored = _as_it_is(tx, job.id)
+            stored = job_rows.readable(tx, job.id)
             if stored is None:
                 end = Finish(run=replace(run, next_due_at=None))
                 return Ending(end=end, deliveries=deliveries, also=also)
@@ -190,14 +189,6 @@ def _meant(stored: StoredJob, run: Run, after: Consequences) -> list[dict[str, A
         return []
     waits = after.columns.get("retry_at")
     return [{"action": "scheduled", **told, "nextRunAtMs": ms(max(coming, waits or coming))}]
-
-
-def _as_it_is(tx: Tx, job_id: str) -> StoredJob | None:
-    """Return a job as it stands now; None if it is gone, or nobody can read it any more."""
-    try:
-        return job_rows.get(tx, job_id)
-    except InvalidJob:
-        return None
 
 
 def _meet(tx: Tx, job_id: str, fate: Fate, now: datetime) -> None:

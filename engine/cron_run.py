@@ -175,7 +175,7 @@ class CronRuns:
         now = self._clock.now()
         if run.claimed_at is not None and timedelta() <= now - run.claimed_at < JUST_CLAIMED:
             return job, run
-        stored = await self._database.read(lambda tx: job_rows.get(tx, job.id))
+        stored = await self._database.read(lambda tx: job_rows.readable(tx, job.id))
         enabled = self._settings().enabled
         over = withdrawn(run, stored, now, cron_enabled=enabled, then=job)
         return job if stored is None else stored.job, over or run

@@ -54,7 +54,7 @@ class Recovery:
         def work(tx: Tx) -> tuple[list[Run], list[Run]]:
             ended, kept = [], []
             for run in run_rows.interrupted(tx, self._boot_id):
-                over = interrupted.settled(run, job_rows.get(tx, run.job_id), now)
+                over = interrupted.settled(run, job_rows.readable(tx, run.job_id), now)
                 if over is None:
                     run_rows.adopt(tx, run.id, self._boot_id)
                     kept.append(replace(run, boot_id=self._boot_id))
@@ -84,7 +84,7 @@ class Recovery:
         now = self._clock.now()
         kept, self._kept = self._kept, []
         for run in kept:
-            stored = await self._database.read(lambda tx, of=run.job_id: job_rows.get(tx, of))  # type: ignore[misc]  # bound now
+            stored = await self._database.read(lambda tx, of=run.job_id: job_rows.readable(tx, of))  # type: ignore[misc]  # bound now
             over = interrupted.called_off(run, stored, now, cron_enabled=self._cron_enabled())
             if over is not None and stored is not None and run.kind == "cron":
                 await self._end(stored.job, over)

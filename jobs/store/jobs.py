@@ -120,6 +120,14 @@ def get(tx: Tx, job_id: str) -> StoredJob | None:
     return None if row is None else _stored(row)
 
 
+def readable(tx: Tx, job_id: str) -> StoredJob | None:
+    """Return one job; None also where nobody can read it any more."""
+    try:
+        return get(tx, job_id)
+    except InvalidJob:
+        return None
+
+
 def find(tx: Tx, ref: str) -> StoredJob:
     """Return the job with that id, config key or exact unique name.
 

@@ -327,3 +327,26 @@ async def test_a_run_whose_hour_comes_waits_for_the_one_by_hand(engine_sim: Engi
     assert by_hand.ended_at is not None
     assert waited.started_at >= by_hand.ended_at
     assert (await sim.engine.scheduling.get("job"))["state"]["lastRunStatus"] == "ok"
+
+
+async def test_a_job_nobody_can_read_any_more_does_not_keep_its_run_open_nor_the_engine_shut(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then="Done.", takes=30 * MINUTE)
+    sim = engine_sim(HOURS, start=START, zone="UTC", agent=agent)
+    await add(sim, "job", schedule="0 * * * *", exact=True)
+    await waiting_for_morning_too(sim)
+    report = await sim.until("2026-06-01 07:05")
+    assert [row.status for row in report.rows[-2:]] == ["deferred", "running"]
+    await sim.database.write(lambda tx: tx.exec_driver_sql("UPDATE jobs SET definition = '{'"))
+    await sim.restart()
+    report = await sim.until("2026-06-01 08:30")
+    assert [(row.status, row.reason) for row in report.rows[-2:]] == [
+        ("skipped", "superseded"),
+        ("failed", "interrupted"),
+    ]
+
+
+async def waiting_for_morning_too(sim: Simulation) -> None:
+    wish = {"name": "morning", "schedule": "30 6 * * *", "exact": True, "message": "look"}
+    await sim.engine.scheduling.add({**wish, "respectActiveHours": "defer"}, by="ana")
