@@ -18,6 +18,9 @@ _LOCAL: Final = re.compile(
     r"(Z|z|[+-]\d{2}:?\d{2})?"
 )
 _FROM_NOW: Final = re.compile(r"^(?:\+|in\s+)", re.IGNORECASE)
+_NO_INSTANT: Final = timedelta(days=180)  # what digits cannot mean: seconds have ten of them
+_DIGITS_OF_SECONDS: Final = 10
+_HOURS: Final = 24
 _SPANS: Final = "Use a duration like 10m, 1h, or 1d."
 _BAD_AT: Final = "Invalid --at. Use an ISO timestamp or a duration like 20m."
 
@@ -194,9 +197,23 @@ def _in_zone(local: datetime, tz: str) -> datetime:
 
 def _of_ms(raw: str, text: str) -> datetime:
     try:
-        return EPOCH + timedelta(milliseconds=int(raw))
+        at = EPOCH + timedelta(milliseconds=int(raw))
     except (ValueError, OverflowError):  # more digits than an int is read of
         raise _unreadable(text) from None
+    if at - EPOCH < _NO_INSTANT:
+        seconds = len(raw) == _DIGITS_OF_SECONDS
+        raise InvalidSchedule(
+            f"{_BAD_AT} Got {text!r}",
+            why="a bare number is milliseconds since 1970, and this one is an instant of that year",
+            fix=f"in seconds since 1970 it is {raw}000"
+            if seconds
+            else f"an hour of the day: 2026-12-01T{_hour(raw)}; minutes from now: {int(raw)}m",
+        )
+    return at
+
+
+def _hour(raw: str) -> str:
+    return f"{int(raw):02}:00" if int(raw) < _HOURS else "09:00"
 
 
 def _unreadable(text: str) -> InvalidSchedule:

@@ -24,6 +24,7 @@ __all__ = ["Spoken", "is_spoken", "understand"]
 
 LONGEST: Final = 200
 _CHINESE: Final = re.compile(r"[\u3007\u4e00-\u9fff]")
+_HOUR: Final = re.compile(r"at\s+\d{1,2}(:\d\d)?(\s*[ap]m)?|\d{1,2}(:\d\d|(:\d\d)?\s*[ap]m)")
 _SHOWN: Final = 60
 
 
@@ -82,8 +83,9 @@ def understand(
 
 
 def is_spoken(text: str) -> bool:
-    """Tell whether a text may be a phrase: it has words, and is neither fields nor an instant."""
-    return bool(_CHINESE.search(text)) or bool(re.search(r"[A-Za-z]{3,}", text))
+    """Tell whether a text may be a phrase: it has words or an hour, no fields, no instant."""
+    worded = _CHINESE.search(text) or re.search(r"[A-Za-z]{3,}", text)
+    return bool(worded) or bool(_HOUR.fullmatch(text.strip().lower()))
 
 
 def _refused(text: str, doubt: Doubt, language: Language) -> InvalidSchedule:

@@ -119,3 +119,16 @@ def test_spans_and_relative_instants_are_told_apart() -> None:
     assert not is_relative("2026-12-01T09:00")
     assert not is_relative("1790000000000")
     assert not is_relative(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("9", "an hour of the day: 2026-12-01T09:00; minutes from now: 9m"),
+        ("1790000000", "in seconds since 1970 it is 1790000000000"),
+    ],
+)
+def test_a_bare_number_is_no_instant_of_1970(text: str, fix: str) -> None:
+    with pytest.raises(InvalidSchedule, match="milliseconds since 1970") as refused:
+        parse_at(text, now=NOW)
+    assert refused.value.fix == fix

@@ -102,3 +102,10 @@ def test_a_job_after_one_that_is_not_there_is_saved_with_a_warning(
     told = engine("cron", "add", "every 1h", "Sum up", "--after", "bakcup")
     assert told.status == 0
     assert "warning: there is no job 'bakcup': every slot is skipped until there is one" in told.err
+
+
+@pytest.mark.parametrize("words", ["9am", "at 9", "9:30", "at 9 pm"])
+def test_an_hour_of_the_day_is_words(engine: Engine, gateway: Port, words: str) -> None:
+    told = engine("cron", "add", words, "Water")
+    assert json.loads(told.out)["schedule"]["kind"] == "at"
+    assert "It runs once; say “every day” for every day." in told.err
