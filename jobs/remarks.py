@@ -13,6 +13,7 @@ from typing import Any, Final
 from jobs import wallclock
 from jobs.errors import InvalidSchedule
 from jobs.model import StoredJob
+from jobs.policies import Budget
 from jobs.schedule import MAKE_UP_GAP, SECOND, Cron, Every
 from jobs.speech import SPEECHES, Language, note
 from jobs.speech.shape import Dates, Shape
@@ -249,10 +250,24 @@ def of_job(stored: StoredJob, tz: str, language: Language) -> Iterator[Note]:
         yield made(f"hours-{asked.active_hours}", language)
     if asked.jitter:
         yield made("jitter", language, span=speech.span(asked.jitter))
+    if asked.budget is not None:
+        yield _budget(asked.budget, language)
     if asked.gate is not None:
         yield made("gate", language)
     if asked.after is not None:
         yield made("after", language, job=asked.after.job)
+
+
+def _budget(budget: Budget, language: Language) -> Note:
+    counts = (("tokens-of", budget.tokens_per_day), ("runs-of", budget.runs_per_day))
+    most = [note(key, language, many=many) for key, many in counts if many is not None]
+    if budget.cost_per_day is not None:
+        most.append(f"${budget.cost_per_day:g}")
+    if budget.warn_only:
+        return made("budget-warn", language, most=", ".join(most))
+    if budget.fallback_model is not None:
+        return made("budget-model", language, most=", ".join(most), model=budget.fallback_model)
+    return made("budget", language, most=", ".join(most))
 
 
 def _limits(stored: StoredJob, tz: str, language: Language) -> Iterator[Note]:

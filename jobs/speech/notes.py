@@ -145,6 +145,20 @@ NOTES: Final[Mapping[str, Mapping[Language, str]]] = {
         _EN: "At most {most} runs a day.",
         _ZH: "每天最多运行 {most} 次。",
     },
+    "budget": {
+        _EN: "It may spend {most} a day; when that is spent, it is skipped until the next.",
+        _ZH: "每天最多花费 {most}，用完后当天不再运行。",
+    },
+    "budget-model": {
+        _EN: "It may spend {most} a day; when that is spent, {model} answers.",
+        _ZH: "每天最多花费 {most}，用完后改由 {model} 回答。",
+    },
+    "budget-warn": {
+        _EN: "It may spend {most} a day; when that is spent, it says so and goes on.",
+        _ZH: "每天最多花费 {most}，用完后只提醒，仍会运行。",
+    },
+    "tokens-of": {_EN: "{many} tokens", _ZH: "{many} 个词元"},
+    "runs-of": {_EN: "{many} runs", _ZH: "{many} 次运行"},
     "jitter": {
         _EN: "Each run starts up to {span} late, by chance.",
         _ZH: "每次运行随机推迟，最多 {span}。",

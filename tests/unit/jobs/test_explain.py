@@ -9,7 +9,7 @@ from jobs.calendar import Calendar
 from jobs.errors import InvalidSchedule
 from jobs.explain import Explanation, Question, Spent, explain, explain_job, schedule_of
 from jobs.model import AgentTurn, Job, JobState, StoredJob
-from jobs.policies import After, CalendarRule, Gate, Policies
+from jobs.policies import After, Budget, CalendarRule, Gate, Policies
 from jobs.schedule import At, Cron, DstPolicy, Every
 from jobs.speech import Language
 from jobs.wallclock import ms
@@ -449,3 +449,31 @@ def test_a_slot_that_is_left_out_once_says_who_did_it(language: Language, words:
     left = {str(ms(first.occurrence.instant)): "by ana: no power"}
     stored = StoredJob(job=JOB, state=JobState(skips=left), revision="r")
     assert [slot.note for slot in explain_job(stored, asked).slots] == [words, "", ""]
+
+
+@pytest.mark.parametrize(
+    ("budget", "language", "words"),
+    [
+        (
+            Budget(cost_per_day=1.5),
+            Language.ENGLISH,
+            "It may spend $1.5 a day; when that is spent, it is skipped until the next.",
+        ),
+        (
+            Budget(runs_per_day=3, fallback_model="local/small"),
+            Language.ENGLISH,
+            "It may spend 3 runs a day; when that is spent, local/small answers.",
+        ),
+        (
+            Budget(tokens_per_day=10, warn_only=True),
+            Language.CHINESE,
+            "每天最多花费 10 个词元，用完后只提醒，仍会运行。",
+        ),
+    ],
+)
+def test_a_budget_is_told_with_what_comes_after_it(
+    budget: Budget, language: Language, words: str
+) -> None:
+    job = replace(JOB, policies=Policies(budget=budget))
+    stored = StoredJob(job=job, state=JobState(), revision="r")
+    assert notes(explain_job(stored, replace(ASK, language=language))).popitem()[1] == words
