@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
 
 from engine.config.schema.agents import Budget
 from engine.config.schema.base import (
@@ -34,8 +36,8 @@ _INSTEAD: Final = "no effect: give the jobs a delivery of mode webhook"
 class CronRetry(Section):
     """Retries of one-shot jobs."""
 
-    max_attempts: Count = key(3, "Retries after a transient error.")
-    backoff_ms: tuple[Millis, ...] = key(
+    max_attempts: Annotated[Count, Field(le=10)] = key(3, "Retries after a transient error.")
+    backoff_ms: Annotated[tuple[Millis, ...], Field(min_length=1, max_length=10)] = key(
         (30_000, 60_000, 300_000), "Delay before each retry; the last one repeats.", unit="ms"
     )
     retry_on: tuple[Transient, ...] | None = key(
