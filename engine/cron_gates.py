@@ -18,6 +18,7 @@ from engine.gates import Defer, Skip, Stop
 from jobs.duration import format_duration
 from jobs.ledger import NOTHING_SPENT, SkipReason, Spent
 from jobs.policies import Budget, Overlap, Policies
+from jobs.retry import in_a_row
 
 # What the gates tell whoever performs the run, in the facts of its row.
 START_AT: Final = "startAtMs"  # not before
@@ -132,7 +133,7 @@ def _in_backoff(snapshot: CronSnapshot, now: datetime) -> Stop | None:
     if snapshot.retry_at is None or now >= snapshot.retry_at:
         return None
     until = f"{snapshot.retry_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
-    words = f"{snapshot.failures} failures in a row; it waits until {until}"
+    words = f"{in_a_row(snapshot.failures)}; it waits until {until}"
     return Skip(SkipReason.BACKOFF, words)
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from engine.active_hours import ActiveHours
 from engine.wake import Deferral, Intent
 from jobs.ledger import SkipReason
+from jobs.retry import in_a_row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ def _backoff(beat: BeatSnapshot, now: datetime) -> Stop | None:
         return None
     return Skip(
         SkipReason.BACKOFF,
-        f"{beat.failures} failures in a row; it waits until {_at(beat, beat.backoff_until)}",
+        f"{in_a_row(beat.failures)}; it waits until {_at(beat, beat.backoff_until)}",
     )
 
 

@@ -44,9 +44,15 @@ def after_one_shot(failure: str, failures: int, ended_at: datetime, policy: Retr
 def after_recurring(failures: int, ended_at: datetime, policy: RetryPolicy) -> Verdict:
     """Decide about a recurring job after its ``failures``-th failure in a row (§9.2, §9.4).
 
-    ``retry_at`` is the floor below which no slot runs; slots before it are recorded.
+    ``retry_at`` is the floor below which no slot runs; slots before it are recorded. It is a
+    whole second: a run that failed at once must not cost the slot exactly at its delay.
     """
     if policy.auto_disable_after and failures >= policy.auto_disable_after:
-        return Verdict(disable=True, because=f"{failures} failures in a row")
+        return Verdict(disable=True, because=in_a_row(failures))
     wait = policy.recurring[min(failures, len(policy.recurring)) - 1]
-    return Verdict(retry_at=ended_at + wait, because=f"{failures} failures in a row")
+    return Verdict(retry_at=(ended_at + wait).replace(microsecond=0), because=in_a_row(failures))
+
+
+def in_a_row(failures: int) -> str:
+    """Say how often something failed."""
+    return "it failed" if failures == 1 else f"{failures} failures in a row"

@@ -61,3 +61,11 @@ def test_ten_failures_in_a_row_switch_a_job_off() -> None:
 
 def test_a_job_may_fail_for_ever() -> None:
     assert not after_recurring(1000, END, RetryPolicy(auto_disable_after=0)).disable
+
+
+def test_a_run_that_failed_at_once_does_not_cost_the_slot_exactly_at_its_delay() -> None:
+    ended = END + timedelta(milliseconds=40)
+    verdict = after_recurring(2, ended, PLAIN)
+    assert verdict.retry_at == END + timedelta(seconds=60)
+    assert verdict.because == "2 failures in a row"
+    assert after_recurring(1, ended, PLAIN).because == "it failed"
