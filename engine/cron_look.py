@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import Final
 
 from engine.alarms import Exceeded
@@ -18,6 +18,7 @@ from jobs.model import Job
 from jobs.store import runs as run_rows
 from jobs.store.db import Database, Tx
 from jobs.store.spendings import Spendings
+from jobs.wallclock import midnight
 
 _RUN: Final = Spent(runs=1)
 
@@ -86,14 +87,14 @@ class Look:
         if wanted:
             sums.catch_up(tx, self._now, wanted)
         if self._by_all is None and settings.budget is not None:
-            self._by_all = sums.since(_midnight(settings.zone, self._now), None)
+            self._by_all = sums.since(_today(settings.zone, self._now), None)
         had = run_rows.ran_ever(tx, [job.id for job in jobs if job.policies.max_runs is not None])
         return {job.id: self._of(job, had.get(job.id, 0)) for job in jobs}
 
     def _of(self, job: Job, runs: int) -> Known:
         if not _counts_days(job):
             return Known(runs=runs)
-        today = self._spendings.since(_midnight(zone_of(job, self._settings), self._now), job.id)
+        today = self._spendings.since(_today(zone_of(job, self._settings), self._now), job.id)
         return Known(runs=runs, runs_today=today.runs, spent=today)
 
 
@@ -109,7 +110,6 @@ def _counts_days(job: Job) -> bool:
     return job.policies.max_runs_per_day is not None or job.policies.budget is not None
 
 
-def _midnight(zone: tzinfo, now: datetime) -> datetime:
+def _today(zone: tzinfo, now: datetime) -> datetime:
     """Return when the local day began."""
-    day = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    return day.astimezone(UTC)
+    return midnight(now.astimezone(zone).date(), zone)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ from jobs.schedule import (
 )
 from jobs.speech import SPEECHES, Language, note
 from jobs.speech.shape import Shape, dates_of, shape_of, week_of
-from jobs.wallclock import ms, zone
+from jobs.wallclock import midnight, ms, zone
 from jobs.written import parse_at, parse_schedule
 
 YEAR: Final = timedelta(days=365)
@@ -353,13 +353,9 @@ def _rate(schedule: Every | Cron, after: datetime, tz: str, slots: tuple[Slot, .
         first = slots[0].occurrence.instant
         return Rate(_DAY / max(first - after, _DAY), 1)
     first_day = after.astimezone(zone(tz)).date() + _DAY
-    days = [_midnight(first_day + n * _DAY, tz) for n in range(YEAR.days + 1)]
+    days = [midnight(first_day + n * _DAY, zone(tz)) for n in range(YEAR.days + 1)]
     most = max(schedule.count(start - _MS, end - _MS) for start, end in pairwise(days))
     return Rate(found / YEAR.days, max(most, 1))
-
-
-def _midnight(day: date, tz: str) -> datetime:
-    return datetime.combine(day, time(), zone(tz)).astimezone(UTC)
 
 
 # -- JSON ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cache, lru_cache
 from typing import Final, overload
 from zoneinfo import ZoneInfo, available_timezones
@@ -69,6 +69,11 @@ def instant(value: int | None) -> datetime | None:
 
 
 @cache
+def midnight(day: date, zone: tzinfo) -> datetime:
+    """Return the instant at which a local day begins; of two midnights the first is meant."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
 def zone(name: str) -> ZoneInfo:
     """Return the zone; raises `InvalidSchedule` for a name that is not in the tz database."""
     try:

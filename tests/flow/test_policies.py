@@ -104,6 +104,19 @@ async def test_a_job_has_no_more_runs_a_day_than_it_may(engine_sim: EngineSim) -
     assert report.skips("job")[0].reason == "max-runs-per-day"
 
 
+async def test_a_day_with_two_midnights_is_one_day(engine_sim: EngineSim) -> None:
+    job = {"schedule": "30 * * * *", "message": "look", "tz": "America/Havana", "maxRunsPerDay": 1}
+    sim = engine_sim(declaring(job=job), start="2026-11-01 02:45", zone="UTC")
+    report = await sim.until("2026-11-01 08:00")  # 01:00 went back to 00:00 at five
+    assert [(row.local, row.status) for row in report.rows] == [
+        ("03:30", "ok"),
+        ("04:30", "ok"),
+        ("05:30", "skipped"),
+        ("06:30", "skipped"),
+        ("07:30", "skipped"),
+    ]
+
+
 # -- overlap -------------------------------------------------------------------------------------
 
 

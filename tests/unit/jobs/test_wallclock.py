@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from jobs.errors import InvalidSchedule
-from jobs.wallclock import DAY, EPOCH, Segment, segment, zone
+from jobs.wallclock import DAY, EPOCH, Segment, midnight, segment, zone
 
 
 def at(text: str) -> int:
@@ -68,3 +68,17 @@ def test_no_zone_changes_twice_between_two_looks() -> None:
                 moment = datetime.fromtimestamp(second, zone(name))
                 assert moment.utcoffset() == timedelta(seconds=found.offset)
                 second += 6 * 3600
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "begins"),
+    [
+        ("America/Havana", "2026-11-01", "2026-11-01T04:00"),  # and again at five
+        ("America/Havana", "2026-11-02", "2026-11-02T05:00"),
+        ("Asia/Beirut", "2026-03-29", "2026-03-28T22:00"),  # which is one o'clock there
+        ("Asia/Shanghai", "2026-06-01", "2026-05-31T16:00"),
+    ],
+)
+def test_a_day_begins_at_its_first_midnight(name: str, day: str, begins: str) -> None:
+    found = midnight(date.fromisoformat(day), zone(name))
+    assert found == datetime.fromisoformat(begins).replace(tzinfo=UTC)
