@@ -27,9 +27,9 @@ from engine.cron_gates import (
 )
 from engine.gates import Defer, Skip
 from jobs import stagger, wallclock
-from jobs.calendar import Calendar, judge, moved
+from jobs.calendar import judge, moved
 from jobs.claims import claimed, passed_over
-from jobs.due import brought_forward, owed
+from jobs.due import NO_DAYS, Days, brought_forward, owed
 from jobs.ledger import NOTHING_SPENT, Run, RunStatus, SkipReason, Spent, Trigger
 from jobs.model import Job
 from jobs.policies import PLAIN, Budget, Overlap
@@ -49,7 +49,7 @@ class LoopSettings:
     overlap: Overlap = field(default_factory=Overlap)
     budget: Budget | None = None  # of all jobs together
     zone: tzinfo = UTC  # whose days count for jobs without a zone of their own
-    calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    days: Days = NO_DAYS
     hours_of: Callable[[str | None], ActiveHours | None] = field(default=lambda _agent: None)
 
 
@@ -123,7 +123,7 @@ def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) 
         return Planned(job, Claim(row.id, row.next_run_at, None, tuple(kept), over), to_run)
     until = job.policies.until
     decided = owed(job.schedule, row.next_run_at, now, misfire=job.misfire, until=until)
-    following = brought_forward(job, decided.next_run_at, now, one.settings.calendars)
+    following = brought_forward(job, decided.next_run_at, now, one.settings.days)
     runs = [claimed(job, row.kind, decided.trigger, now, boot_id, slot) for slot in decided.runs]
     if job.policies.jitter:
         runs = [_jittered(job, run, following) for run in runs]
@@ -237,15 +237,15 @@ def _excluded(
     rule = job.policies.calendars
     if rule is None or slot is None:
         return None, None
-    if missing := [name for name in rule.names if name not in settings.calendars]:
+    if missing := [name for name in rule.names if name not in settings.days.calendars]:
         return f"calendar {missing[0]} is not in the config any more (cron.calendars)", None
-    asked = [settings.calendars[name] for name in rule.names]
+    asked = [settings.days.calendars[name] for name in rule.names]
     verdict = judge(asked, slot)
     if verdict.allowed:
         return None, None
     if rule.on_excluded != "next-allowed":
         return verdict.because, None
-    tz = job.schedule.tz if isinstance(job.schedule, Cron) else str(settings.zone)
+    tz = settings.days.zone_of(job)
     return verdict.because, moved(asked, slot, tz=tz, on_excluded=rule.on_excluded)
 
 

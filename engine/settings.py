@@ -20,9 +20,11 @@ from engine.scheduling import SchedulingSettings, Sight
 from engine.scheduling.outlook import Keeping
 from engine.view import Shown
 from jobs.calendar import Calendar
+from jobs.due import Days
 from jobs.model import Misfire
 from jobs.policies import Overlap, alert_of, budget_of
 from jobs.retry import RetryPolicy
+from jobs.wallclock import zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +50,8 @@ class Settings:
             refire_gap=timedelta(milliseconds=cron.min_refire_gap_ms),
             overlap=Overlap(policy=cron.overlap),
             budget=None if budget is None else budget_of(budget.model_dump(by_alias=True)),
-            zone=self.roster.default_zone,
-            calendars=self.calendars,
+            zone=zone(self.job_zone),
+            days=Days(self.calendars, self.job_zone),
             hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
         )
 

@@ -7,7 +7,7 @@ as a slot passed over with its reason (design.md P2, cron.md §7). Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -109,8 +109,23 @@ def not_beyond(slot: datetime | None, until: datetime | None) -> datetime | None
     return None if slot is not None and until is not None and slot > until else slot
 
 
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The named calendars, and the zone of jobs that have none of their own."""
+
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    tz: str = "UTC"
+
+    def zone_of(self, job: Job) -> str:
+        """Return the zone whose days a job's calendars decide about."""
+        return job.schedule.tz if isinstance(job.schedule, Cron) else self.tz
+
+
+NO_DAYS: Final = Days()
+
+
 def brought_forward(
-    job: Job, following: datetime | None, now: datetime, calendars: Mapping[str, Calendar]
+    job: Job, following: datetime | None, now: datetime, days: Days
 ) -> datetime | None:
     """Return when a job is due next: earlier, if a calendar moves a coming slot back (row 7).
 
@@ -119,14 +134,13 @@ def brought_forward(
     rule = job.policies.calendars
     if following is None or rule is None or rule.on_excluded != "previous-allowed":
         return following
-    asked = [calendars[name] for name in rule.names if name in calendars]
-    zone_name = job.schedule.tz if isinstance(job.schedule, Cron) else "UTC"
+    asked = [days.calendars[name] for name in rule.names if name in days.calendars]
     earliest = following
     slot: datetime | None = following
     for _ in range(LOOK_AHEAD):
         if slot is None or slot - following > AHEAD_MOST:
             break
-        at = moved(asked, slot, tz=zone_name, on_excluded=rule.on_excluded, after=now)
+        at = moved(asked, slot, tz=days.zone_of(job), on_excluded=rule.on_excluded, after=now)
         if at is not None and now < at < earliest:
             earliest = at
         slot = None if isinstance(job.schedule, At) else job.schedule.next_after(slot)
@@ -155,7 +169,7 @@ def excluded(
     verdict = judge(asked, slot)
     if verdict.allowed:
         return None
-    zone = job.schedule.tz if isinstance(job.schedule, Cron) else tz
+    zone = Days(calendars, tz).zone_of(job)
     return Excluded(verdict.because, moved(asked, slot, tz=zone, on_excluded=rule.on_excluded))
 
 

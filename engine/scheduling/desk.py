@@ -26,7 +26,7 @@ from jobs.calendar import Calendar
 from jobs.checks import Faults
 from jobs.claims import claimed
 from jobs.declared import Act, Plan
-from jobs.due import brought_forward, first_run, not_beyond
+from jobs.due import Days, brought_forward, first_run, not_beyond
 from jobs.errors import Conflict, InvalidInput, InvalidJob
 from jobs.ledger import Run, Trigger
 from jobs.model import HeartbeatBeat, Job, Misfire, StoredJob
@@ -58,6 +58,11 @@ class SchedulingSettings:
     orphan_retention: timedelta = timedelta(days=30)
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
     way: reading.Way = reading.unknown_way  # where the words of a job would go
+
+    @property
+    def days(self) -> Days:
+        """What the calendars of a job are asked with."""
+        return Days(self.calendars, self.tz)
 
 
 class Scheduling:
@@ -150,7 +155,7 @@ class Scheduling:
         The same key again converges: the job it names takes the new definition.
         """
         now = self._clock.now()
-        rules, calendars = self._strict(now), self._settings().calendars
+        rules, days = self._strict(now), self._settings().days
         key = writing.declaration_key(params)
         new = str(uuid4())
 
@@ -160,11 +165,11 @@ class Scheduling:
                 job = edit.create(params, rules, job_id=new)
                 stored = job_rows.insert(tx, job, next_run_at=first_run(job, now), now=now)
                 writing.note(tx, now, by, "cron.add", stored)
-                return writing.planned(tx, stored, now, calendars), "added"
+                return writing.planned(tx, stored, now, days), "added"
             self._config_jobs.refuse_owned(current)
             wish = edit.create({**params, "id": current.job.id}, rules, job_id=current.job.id)
             job = writing.converged(current.job, wish, params)
-            return writing.changed(tx, current, job, now=now, by=by, calendars=calendars)
+            return writing.changed(tx, current, job, now=now, by=by, days=days)
 
         told, action = await self._change(work)
         shown = await self._shown(str(told["id"]))
@@ -183,7 +188,7 @@ class Scheduling:
     ) -> dict[str, Any]:
         """`cron.update`: the job as it stands now. A patch that changes nothing writes nothing."""
         now = self._clock.now()
-        rules, calendars = self._strict(now), self._settings().calendars
+        rules, days = self._strict(now), self._settings().days
 
         def work(tx: Tx) -> tuple[StoredJob, str | None]:
             current = reading.find(tx, ref)
@@ -203,7 +208,7 @@ class Scheduling:
                 job,
                 now=now,
                 by=by,
-                calendars=calendars,
+                days=days,
                 again=asked is True,
                 off=asked is False,
             )
@@ -266,7 +271,7 @@ class Scheduling:
         run = self._manual_run(job, now, by)
         slot = stored.state.next_run_at if mode == "due" else None
         run = replace(run, slot=slot)
-        following = None if slot is None else _following(job, slot, now, self._settings().calendars)
+        following = None if slot is None else _following(job, slot, now, self._settings().days)
 
         def work(tx: Tx) -> bool:
             reading.find(tx, job.id)  # it may have been removed since
@@ -318,7 +323,7 @@ class Scheduling:
             )
 
         made, told = await self._database.write(
-            lambda tx: writing.apply(tx, wish.jobs, plan, now, settings.calendars)
+            lambda tx: writing.apply(tx, wish.jobs, plan, now, settings.days)
         )
         config_jobs.applied(wish)
         counts = {act.value: len(made.of(act)) for act in Act}
@@ -341,9 +346,7 @@ class Scheduling:
                 return []
             meta.put(tx, _ZONE, settings.tz)
             # The first start of a store has nothing to move.
-            return (
-                [] if before is None else writing.rezoned(tx, settings.tz, now, settings.calendars)
-            )
+            return [] if before is None else writing.rezoned(tx, settings.tz, now, settings.days)
 
         moved = await self._database.write(work)
         if moved:
@@ -461,9 +464,7 @@ class Scheduling:
             self._counted = None
 
 
-def _following(
-    job: Job, slot: datetime, now: datetime, calendars: Mapping[str, Calendar]
-) -> datetime | None:
+def _following(job: Job, slot: datetime, now: datetime, days: Days) -> datetime | None:
     """Return the slot after one that is served by hand, as the loop would."""
     coming = None if isinstance(job.schedule, At) else job.schedule.next_after(slot)
-    return brought_forward(job, not_beyond(coming, job.policies.until), now, calendars)
+    return brought_forward(job, not_beyond(coming, job.policies.until), now, days)

@@ -11,11 +11,10 @@ from engine.scheduling.watching import next_watch
 from engine.store import audit
 from jobs import chains
 from jobs.audit import Gone
-from jobs.calendar import Calendar
 from jobs.codec import job_from_json, job_to_json, revision
 from jobs.crash import crash_point
 from jobs.declared import Act, Change, Declared, Plan
-from jobs.due import brought_forward, first_run
+from jobs.due import NO_DAYS, Days, brought_forward, first_run
 from jobs.errors import Conflict, InvalidJob, JobNotFound
 from jobs.ledger import Run, SkipReason
 from jobs.model import Job, JobState, Source, StoredJob
@@ -34,7 +33,6 @@ _CLEARED: Final[Mapping[str, Any]] = {
     "auto_disabled": None,
 }
 REMOVALS: Final = ("cron.remove", "cron.config.delete")  # what the record calls them
-NO_CALENDARS: Final[Mapping[str, Calendar]] = {}
 _EVENT: Final = {Act.ADD: "added", Act.DELETE: "removed"}
 
 
@@ -138,7 +136,7 @@ def apply(
     declared: Sequence[Declared],
     plan: Callable[[list[StoredJob]], Plan],
     now: datetime,
-    calendars: Mapping[str, Calendar],
+    days: Days,
 ) -> tuple[Plan, list[tuple[StoredJob, str]]]:
     """Write what ``plan`` makes of the stored jobs; returns it and what to tell of each job."""
     page = job_rows.select(tx, JobQuery(enabled=None, source=Source.CONFIG.value))
@@ -154,7 +152,7 @@ def apply(
         if change.act is Act.ADD and change.job.id in page.unreadable:
             job_rows.delete(tx, change.job.id)  # the config says it again, whole
         before = found.get(change.job.id)
-        stored = _step(tx, change, now, calendars)
+        stored = _step(tx, change, now, days)
         if change.act is Act.DELETE and before is not None:
             removed(tx, now, "config", REMOVALS[1], before)
         else:
@@ -164,18 +162,18 @@ def apply(
     return made, told
 
 
-def _step(tx: Tx, change: Change, now: datetime, calendars: Mapping[str, Calendar]) -> StoredJob:
+def _step(tx: Tx, change: Change, now: datetime, days: Days) -> StoredJob:
     job = change.job
     match change.act:
         case Act.ADD:
             made = job_rows.insert(tx, job, next_run_at=change.next_run_at, now=now)
-            return planned(tx, made, now, calendars)
+            return planned(tx, made, now, days)
         case Act.DELETE:
             job_rows.delete(tx, job.id)
             return StoredJob(job=job, state=JobState(), revision=revision(job))
         case Act.UPDATE | Act.REVIVE | Act.DISABLE:
             made = job_rows.update(tx, job, next_run_at=change.next_run_at, now=now, **change.state)
-            return planned(tx, made, now, calendars)
+            return planned(tx, made, now, days)
         case _:
             assert_never(change.act)
 
@@ -187,7 +185,7 @@ def changed(
     *,
     now: datetime,
     by: str,
-    calendars: Mapping[str, Calendar] = NO_CALENDARS,
+    days: Days = NO_DAYS,
     again: bool = False,
     off: bool = False,
 ) -> tuple[StoredJob, str | None]:
@@ -217,12 +215,10 @@ def changed(
         **state,
     )
     note(tx, now, by, "cron.update", stored, previous=current.revision)
-    return planned(tx, stored, now, calendars), "updated"
+    return planned(tx, stored, now, days), "updated"
 
 
-def rezoned(
-    tx: Tx, tz: str, now: datetime, calendars: Mapping[str, Calendar]
-) -> list[tuple[StoredJob, str]]:
+def rezoned(tx: Tx, tz: str, now: datetime, days: Days) -> list[tuple[StoredJob, str]]:
     """Move the jobs to a zone that name none themselves; returns what to tell of each."""
     told = []
     for stored in job_rows.select(tx, JobQuery(enabled=None)).jobs:
@@ -232,9 +228,7 @@ def rezoned(
         if stored.job.source is Source.CONFIG:
             continue
         job = replace(stored.job, schedule=replace(schedule, tz=tz))
-        moved, action = changed(
-            tx, stored, job, now=now, by="the default zone", calendars=calendars
-        )
+        moved, action = changed(tx, stored, job, now=now, by="the default zone", days=days)
         told.append((moved, action or "updated"))
     return told
 
@@ -254,16 +248,14 @@ def _refuse_circle(tx: Tx, job: Job) -> None:
         )
 
 
-def planned(
-    tx: Tx, stored: StoredJob, now: datetime, calendars: Mapping[str, Calendar] = NO_CALENDARS
-) -> StoredJob:
+def planned(tx: Tx, stored: StoredJob, now: datetime, days: Days = NO_DAYS) -> StoredJob:
     """Note when a job wants a look, and whether a calendar brings its next slot forward.
 
     Raises `InvalidJob` for one that would wait for itself.
     """
     _refuse_circle(tx, stored.job)
     state = stored.state
-    coming = brought_forward(stored.job, state.next_run_at, now, calendars)
+    coming = brought_forward(stored.job, state.next_run_at, now, days)
     wanted = replace(state, next_run_at=coming, watch_at=next_watch(stored.job, state, now))
     if wanted == state:
         return stored

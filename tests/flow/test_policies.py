@@ -17,10 +17,11 @@ from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, Simulation
 from jobs.errors import ConfigInvalid, InvalidJob
 from jobs.ledger import RunStatus, Usage
-from jobs.wallclock import ms
+from jobs.wallclock import MILLISECOND as MS, ms
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 OFF: dict[str, Any] = {"agents": {"defaults": {"heartbeat": {"every": "0m", "target": "last"}}}}
 START = "2026-06-01 00:00"
 
@@ -672,6 +673,28 @@ async def test_or_run_on_the_allowed_day_before(engine_sim: EngineSim) -> None:
     assert [(row.day[-2:], row.reason) for row in report.skips("job")] == [
         ("06", "calendar-excluded")
     ]
+
+
+async def test_a_job_without_a_zone_is_moved_by_the_local_time_of_the_config(
+    engine_sim: EngineSim,
+) -> None:
+    sundays = datetime(2026, 10, 25, 14, tzinfo=UTC)  # ten o'clock there; from November on nine
+    job = {
+        "schedule": {"kind": "every", "everyMs": 7 * DAY // MS, "anchorMs": ms(sundays)},
+        "message": "look",
+        "calendars": {"names": ["weekdays"], "onExcluded": "previous-allowed"},
+    }
+    rules = {"tz": "America/New_York", "calendars": {"weekdays": {"exclude": ["sun"]}}}
+    sim = engine_sim(declaring(rules, job=job), start="2026-10-26 12:00", zone="UTC")
+    await sim.open()
+    (told, *_) = (await sim.engine.outlook.explain({"id": "job"}))["occurrences"]
+    assert "31 October 2026 09:00 instead" in told["note"]
+    saturday = datetime(2026, 10, 31, 13, tzinfo=UTC)
+    stored = await sim.engine.scheduling.get("job")
+    assert stored["state"]["nextRunAtMs"] == ms(saturday)
+    report = await sim.until("2026-11-07 13:00")
+    ran = [row.row.slot for row in report.rows if row.status == "ok"]
+    assert ran == [saturday]
 
 
 async def test_a_calendar_nobody_configured_is_refused(engine_sim: EngineSim) -> None:
