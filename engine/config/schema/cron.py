@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from engine.config.schema.agents import Budget
 from engine.config.schema.base import (
@@ -33,11 +33,17 @@ DeliveryMode = Literal["announce", "webhook"]
 _INSTEAD: Final = "no effect: give the jobs a delivery of mode webhook"
 
 
+def _waits(given: tuple[int, ...]) -> tuple[int, ...]:
+    if not 1 <= len(given) <= 10:
+        raise ValueError(f"expected 1 to 10 entries, got {len(given)}")
+    return given
+
+
 class CronRetry(Section):
     """Retries of one-shot jobs."""
 
     max_attempts: Annotated[Count, Field(le=10)] = key(3, "Retries after a transient error.")
-    backoff_ms: Annotated[tuple[Millis, ...], Field(min_length=1, max_length=10)] = key(
+    backoff_ms: Annotated[tuple[Millis, ...], AfterValidator(_waits)] = key(
         (30_000, 60_000, 300_000), "Delay before each retry; the last one repeats.", unit="ms"
     )
     retry_on: tuple[Transient, ...] | None = key(

@@ -81,7 +81,11 @@ def test_an_unknown_key_is_told_with_the_nearest_one(tmp_path: Path) -> None:
             "3162240000000",
         ),
         ("{cron: {retry: {maxAttempts: 11}}}", "cron.retry.maxAttempts", "10"),
-        ("{cron: {retry: {backoffMs: []}}}", "cron.retry.backoffMs", "at least 1 item"),
+        (
+            "{cron: {retry: {backoffMs: []}}}",
+            "cron.retry.backoffMs",
+            "expected 1 to 10 entries, got 0",
+        ),
         ("{cron: {minRefireGapMs: 1000000000000000000}}", "cron.minRefireGapMs", "3162240000000"),
         ("{cron: {enabled: 1}}", "cron.enabled", "expected true or false, got 1"),
         ("{agents: {list: {}}}", "agents.list", "expected a list, got an object"),
