@@ -45,6 +45,8 @@ def of_job(
         yield f"warning: that is {runs} agent turns a day"
     elif runs > _WITHOUT_PAUSE:
         yield f"warning: that is {runs} runs a day: more than one a second"
+    if asked.get("until") and job.get("enabled", True) and not _coming(job):
+        yield "warning: it has no slot before --until: it will never run"
     if asked.get("pacing"):
         yield "note: pacing is kept with the job; it has no effect yet"
     yield from of_status(status)
@@ -121,6 +123,10 @@ def spread(job: Mapping[str, Any]) -> str:
     if not isinstance(window, int) or not window:
         return ""
     return duration(offset(str(job.get("id")), window * _MS) / _MS)
+
+
+def _coming(job: Mapping[str, Any]) -> bool:
+    return (job.get("state") or {}).get("nextRunAtMs") is not None
 
 
 def _in_a_day(job: Mapping[str, Any], now: datetime) -> int:

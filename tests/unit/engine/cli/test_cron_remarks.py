@@ -112,3 +112,11 @@ def test_a_second_job_of_a_name_is_remarked_on_with_the_id_of_the_first() -> Non
     crowd = [{"id": f"w{n}", "name": "water"} for n in range(9)]
     assert 'named "water": w0, w1, w2, …;' in "".join(of_name(job, crowd))
     assert not [*of_name({"id": "c", "name": "waters"}, others)]
+
+
+def test_an_end_before_the_first_slot_is_told() -> None:
+    job = {"id": "j", "schedule": cron("0 9 * * *"), "until": 1}
+    asked = {"until": "2026-01-01"}
+    (told,) = of_job({**job, "state": {}}, asked, {}, NOW)
+    assert told == "warning: it has no slot before --until: it will never run"
+    assert not [*of_job({**job, "state": {"nextRunAtMs": 2}}, asked, {}, NOW)]
