@@ -49,6 +49,9 @@ class Line:
         """Whether the gateway it calls is the one of this home, whose files lie here."""
         elsewhere = self.place.environ.get("ENGINE_GATEWAY_URL", "").strip()
         named = self.address.source in ("--url", "remote")
+        if self.address.source == "--port":  # it may be anybody's, unless ours says it is its own
+            owner = self.place.owner
+            named = owner is None or owner.port != self.port
         return self.address.loopback and not named and not elsewhere
 
     @contextmanager
@@ -119,6 +122,8 @@ def _down(down: GatewayDown, place: Place, address: Address) -> GatewayDown:
     where = urlsplit(address.url).netloc
     start = address.loopback and address.source != "--url"
     fix = f"{place.program} gateway" if start else "start the gateway there, or correct the address"
+    if address.source == "--port" and place.owner is not None:
+        fix = f"leave --port out: the gateway of this home listens on {place.owner.port}"
     return GatewayDown(
         f"gateway is not running (nothing listens on {where})", fix=fix, cause=down.why
     )

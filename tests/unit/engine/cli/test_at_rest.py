@@ -11,12 +11,14 @@ import pytest
 
 from engine.cli.app import run
 from engine.testing import Simulation
+from gateway import lock
 from jobs.store.db import Database
 from tests.unit.engine.cli.conftest import Engine
 
 pytestmark = pytest.mark.usefixtures("nobody")
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
+OWNER = lock.Owner(pid=1, started_at_ms=0, boot_id="b", version="0", port=18789)
 WATER = {
     "schedule": {"kind": "every", "everyMs": 3_600_000},
     "sessionTarget": "main",
@@ -80,6 +82,17 @@ def offered(
     with pytest.raises(SystemExit):
         run([])
     return {line.removeprefix("plain,") for line in capsys.readouterr().out.split()}
+
+
+def test_a_port_that_was_named_is_not_silently_replaced_by_the_store(
+    engine: Engine, home: Path, lived_in: list[str]
+) -> None:
+    told = engine("cron", "list", "--port", "1")
+    assert told.status != 0
+    assert "nothing listens on 127.0.0.1:1" in told.err
+    with lock.Lock(home / ".engine", OWNER):
+        told = engine("cron", "list", "--port", "1")
+    assert "the gateway of this home listens on 18789" in told.err
 
 
 def test_completion_offers_the_jobs_of_the_home_and_the_keys_of_its_config(
