@@ -17,6 +17,7 @@ from engine.alerting import Alerting, Told, noted, warn_if_unsent
 from engine.clock import Clock
 from engine.cron_outcome import Consequences, Done, Fate, consequences, more_places, spoken
 from engine.delivery import Delivery
+from engine.interrupted import counts_anew
 from engine.outlet import find_route
 from engine.record import Also, Ending, Recorder
 from engine.roster import AgentProfile, Roster
@@ -123,7 +124,7 @@ class CronEnd:
                 end = Finish(run=replace(run, next_due_at=None))
                 return Ending(end=end, deliveries=deliveries, also=also)
             ended = replace(run, next_due_at=stored.job.schedule.next_after(now))
-            moved = stored.job.schedule != job.schedule
+            moved = stored.job.schedule != job.schedule or counts_anew(run, stored)
             after = consequences(
                 stored.job, ended, failure, stored.state, now, self._retry(), moved=moved
             )

@@ -198,7 +198,9 @@ def consequences(
     ``moved``: the job got another schedule during the run. What was planned by it stands
     (cron.md §7), for the run served the old one.
     """
-    if _before_its_time(job, run, now) or (moved and isinstance(job.schedule, At)):
+    one_shot = isinstance(job.schedule, At)
+    moved = moved and not (one_shot and before.next_run_at is None)  # there is nothing to come
+    if _before_its_time(job, run, now) or (moved and one_shot):
         return Consequences()
     if _was_the_last(job, run, before):
         return Consequences(columns={"retry_at": None, "next_run_at": None})

@@ -81,11 +81,20 @@ def withdrawn(
     paused_at = (stored.state.paused or {}).get("atMs")
     if paused_at is not None and paused_at >= (ms(run.claimed_at) or 0):
         return run.skipped(SkipReason.PAUSED, paused_words(stored.state.paused or {}), now)
-    moved = then is not None and then.schedule != stored.job.schedule
-    if moved and run.trigger is not Trigger.BACKFILL:
+    if _moved(run, stored, then) and run.trigger is not Trigger.BACKFILL:
         words = "the job got another schedule before it could begin"
         return run.skipped(SkipReason.SUPERSEDED, words, now)
     return None
+
+
+def _moved(run: Run, stored: StoredJob, then: Job | None) -> bool:
+    return counts_anew(run, stored) if then is None else then.schedule != stored.job.schedule
+
+
+def counts_anew(run: Run, stored: StoredJob) -> bool:
+    """Whether the schedule of a job began to count anew after a run of it was claimed."""
+    since, claimed_at = stored.state.schedule_activated_at, run.claimed_at
+    return since is not None and claimed_at is not None and since > claimed_at
 
 
 def _never_began(run: Run) -> bool:

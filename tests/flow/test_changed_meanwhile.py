@@ -57,6 +57,19 @@ async def test_a_one_shot_that_is_moved_during_its_run_keeps_its_new_instant(
     assert TOMORROW in [row.row.slot for row in report.rows]
 
 
+async def test_a_one_shot_that_is_switched_off_and_on_during_its_run_is_over_with_it(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then="Done.", takes=10 * MINUTE)
+    sim = engine_sim(OFF, start=START, zone="UTC", agent=agent)
+    await add(sim, "once", **once(), deleteAfterRun=False)
+    await sim.until("2026-06-01 01:05")
+    await sim.engine.scheduling.update("once", {"enabled": False}, by="ana")
+    await sim.engine.scheduling.update("once", {"enabled": True}, by="ana")
+    await sim.until("2026-06-01 01:30")
+    assert await stands(sim) == (False, None)
+
+
 async def test_a_job_may_move_itself_from_its_own_turn(engine_sim: EngineSim) -> None:
     class Mover:
         async def answer(self, request: TurnRequest) -> TurnReply:
@@ -236,6 +249,19 @@ async def test_a_run_that_waits_goes_by_the_words_its_job_has_when_it_begins(
     report = await sim.until("2026-06-01 09:00")
     assert [(row.local, row.status) for row in report.rows] == [("06:30", "ok")]
     assert ["new words" in one.prompt for one in agent.requests] == [True]
+
+
+async def test_a_one_shot_that_is_moved_while_it_waits_stays_moved_across_a_restart(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(HOURS, start=START, zone="UTC", agent=ScriptedAgent(then="Done."))
+    await waiting_for_morning(sim, **once("2026-06-01T06:30Z"))
+    await sim.engine.scheduling.update("job", MOVED, by="ana")
+    await sim.restart()
+    report = await sim.until("2026-06-01 09:00")
+    assert [(row.status, row.reason) for row in report.rows] == [("skipped", "superseded")]
+    (job,) = await jobs_of(sim)
+    assert (job["enabled"], job["state"]["nextRunAtMs"]) == (True, ms(TOMORROW))
 
 
 async def test_a_one_shot_that_was_paused_while_it_waited_is_made_up_when_it_goes_on(

@@ -239,8 +239,13 @@ def test_a_job_may_have_retries_of_its_own() -> None:
 @pytest.mark.parametrize("run", [OK, FAILED, SKIPPED])
 @pytest.mark.parametrize("job", [ONE_SHOT, RECURRING])
 def test_the_end_of_a_run_leaves_a_schedule_alone_that_is_newer(job: Job, run: Run) -> None:
-    after = consequences(job, run, "auth", failed_before(9), NOON, POLICY, moved=True)
-    assert after == Consequences()
+    planned = replace(failed_before(9), next_run_at=NOON + HOUR)
+    assert consequences(job, run, "auth", planned, NOON, POLICY, moved=True) == Consequences()
+
+
+def test_a_one_shot_with_nothing_to_come_is_over_however_it_was_edited() -> None:
+    after = consequences(ONE_SHOT, SKIPPED, "", BEFORE, NOON, POLICY, moved=True)
+    assert after.fate is Fate.SWITCHED_OFF
 
 
 def test_a_one_shot_whose_wait_a_pause_ended_comes_again_when_the_pause_ends() -> None:

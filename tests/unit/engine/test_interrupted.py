@@ -135,6 +135,16 @@ def test_what_is_found_too_late_is_missed() -> None:
     assert (over.status, over.reason) == (RunStatus.MISSED, SkipReason.MISSED_GRACE_EXCEEDED)
 
 
+def test_what_waited_across_a_restart_does_not_begin_for_a_schedule_that_is_newer() -> None:
+    waited = replace(CLAIMED, claimed_at=NOON - HOUR)
+    anew = kept(state=JobState(schedule_activated_at=NOON))
+    over = called_off(waited, anew, NOON, cron_enabled=True)
+    assert over is not None
+    assert over.reason is SkipReason.SUPERSEDED
+    before = kept(state=JobState(schedule_activated_at=NOON - HOUR))
+    assert called_off(waited, before, NOON, cron_enabled=True) is None
+
+
 def test_a_run_that_was_put_off_counts_from_its_later_instant() -> None:
     later = round((NOON + HOUR).timestamp() * 1000)
     deferred = replace(CLAIMED, status=RunStatus.DEFERRED, facts={"startAtMs": later})
