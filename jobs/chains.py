@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 from jobs.model import Job
@@ -36,6 +36,17 @@ def among(jobs: Iterable[Job]) -> Find:
         for name in (job.name, job.id.removeprefix("cfg:"), job.id):
             known.setdefault(name, job)
     return known.get
+
+
+def missing(jobs: Iterable[Job], find: Find) -> Iterator[tuple[Job, str]]:
+    """Yield the jobs that wait for or read from one that is not there, and what that means."""
+    for job in jobs:
+        after = job.policies.after
+        if after is not None and find(after.job) is None:
+            yield job, f"there is no job {after.job!r}: every slot is skipped until there is one"
+        for ref in job.policies.context_from:
+            if find(ref) is None:
+                yield job, f"there is no job {ref!r}, whose output it asks for"
 
 
 def circle_words(names: Iterable[str]) -> str:

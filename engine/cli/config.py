@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -21,6 +21,7 @@ from engine.config.masks import masked
 from jobs.errors import ConfigInvalid, InvalidInput, NotFound
 
 if TYPE_CHECKING:
+    from engine.config.issues import Note
     from engine.config.load import JobsCheck, Loaded
 
 _PROTECTED: Final = re.compile(
@@ -57,17 +58,24 @@ def validate(ctx: click.Context, /, as_json: bool) -> int:
         answer = {"valid": False, "path": str(at.paths.config), "issues": issues, "notes": []}
         click.echo(dumped(answer))
         return error.exit_status
-    notes = [note.to_json() for note in loaded.notes]
+    found = (*loaded.notes, *_remarks(at, loaded))
+    notes = [note.to_json() for note in found]
     if as_json:
         answer = {"valid": True, "path": str(loaded.path), "issues": [], "notes": notes}
         click.echo(dumped(answer))
         return 0
     exists = "" if loaded.exists else " (no such file: the built-in defaults)"
     click.echo(f"valid: {shown(loaded.path, at.paths)}{exists}")
-    for note in loaded.notes:
+    for note in found:
         words = note.message.removeprefix(f"{note.path}: ")  # some name their place themselves
         click.echo(f"{note.level}: {note.path}: {words}", err=True)
     return 0
+
+
+def _remarks(at: Place, loaded: Loaded) -> Iterable[Note]:
+    from engine.config import jobs
+
+    return jobs.remarks(loaded.config, SystemClock().now(), at.zone)
 
 
 def check(at: Place, raw: bytes | None = None) -> Loaded:

@@ -60,6 +60,8 @@ def _words(told: Mapping[str, Any], line: Line) -> str:
     changes = told["changes"]
     for key in told["adopted"]:
         click.echo(f"note: cron.jobs.{key} was adopted at run time; remove it", err=True)
+    for one in told["remarks"]:
+        click.echo(f"warning: cron.jobs.{one['key']}: {one['text']}", err=True)
     if not changes:
         return f"No changes; {told['unchanged']} jobs stay as they are."
     where = zone(line.place.zone)

@@ -13,10 +13,11 @@ from typing import Any
 
 from engine.config import effective
 from engine.config.calendars import calendars
+from engine.config.issues import Note
 from engine.config.models import ref_fault
 from engine.config.schema import Config
 from engine.target import place_fault
-from jobs import declared
+from jobs import chains, declared
 from jobs.checks import models as models_of, places, url_fault
 from jobs.edit import Rules
 from jobs.errors import ConfigInvalid
@@ -48,6 +49,22 @@ def judge(
             for what, text in name_faults(config, each.job)
         ]
     return [*found, *_for_all_jobs(config)]
+
+
+def remarks(config: Config, now: datetime, host_zone: str) -> Iterator[Note]:
+    """Yield what is worth knowing of the jobs of a valid config: others they name and it has not.
+
+    One of these may have been added at run time; only the store knows (`engine cron plan`).
+    """
+    made, _ = declared.expand(config.cron.jobs, rules_of(config, now, host_zone))
+    jobs = [each.job for each in made]
+    for job, text in chains.missing(jobs, chains.among(jobs)):
+        yield Note(
+            code="config.unknown_job",
+            path=f"cron.jobs.{declared.key_of(job)}",
+            message=f"{text} (one added at run time counts: engine cron plan knows those)",
+            level="warning",
+        )
 
 
 def name_faults(config: Config, job: Job) -> Iterator[tuple[str, str]]:

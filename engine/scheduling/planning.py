@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from engine.config import jobs
 from engine.config.schema import Config
-from jobs import declared
+from jobs import chains, declared
 from jobs.declared import Act, Change, key_of
 from jobs.errors import ConfigInvalid
 from jobs.model import Job, Source
@@ -20,7 +20,10 @@ _COMING: Final = 3
 
 
 def planned(tx: Tx, config: Config, *, now: datetime, host_zone: str) -> dict[str, Any]:
-    """Return ``{changes, unchanged, adopted}``. Raises `ConfigInvalid` where jobs are wrong."""
+    """Return what would change and what to know of it: ``{changes, unchanged, adopted, remarks}``.
+
+    Raises `ConfigInvalid` where jobs are wrong.
+    """
     cron = config.cron
     entries, problems = declared.expand(cron.jobs, jobs.rules_of(config, now, host_zone))
     stored = rows.select(tx, JobQuery(enabled=None)).jobs
@@ -38,11 +41,17 @@ def planned(tx: Tx, config: Config, *, now: datetime, host_zone: str) -> dict[st
         removal=cron.config_removal,
         orphan_retention=cron.orphan_retention,
     )
+    wanted = [entry.job for entry in entries]
+    others = [one.job for one in stored if one.job.source is not Source.CONFIG]
+    find = chains.among([*wanted, *others])
     kept = sum(one.job.source is Source.CONFIG for one in stored)
     return {
         "changes": [_change(change, now) for change in made.changes],
         "unchanged": max(0, kept - sum(c.act is not Act.ADD for c in made.changes)),
         "adopted": sorted(declared.adopted(entries, stored)),
+        "remarks": [
+            {"key": key_of(job), "text": text} for job, text in chains.missing(wanted, find)
+        ],
     }
 
 

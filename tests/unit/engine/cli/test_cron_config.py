@@ -59,6 +59,18 @@ def test_a_plan_that_cannot_be_applied_says_why(engine: Engine, config: Path) ->
     assert "cron.jobs.brief" in told.err
 
 
+def test_a_job_after_one_that_is_not_there_is_remarked_on(engine: Engine, config: Path) -> None:
+    named = "deliver: 'none', after: 'nojob', contextFrom: ['brief', 'gone']"
+    config.write_text(CONFIG.replace("['df'], deliver: 'none'", f"['df'], {named}"))
+    for words in (("cron", "plan"), ("config", "validate")):
+        told = engine(*words)
+        assert told.status == 0
+        assert "warning: cron.jobs.disk: there is no job 'nojob': every slot is skipped" in told.err
+        assert "there is no job 'gone', whose output it asks for" in told.err
+        assert "'brief'" not in told.err
+    assert len(json.loads(engine("config", "validate", "--json").out)["notes"]) == 2
+
+
 def test_a_job_is_printed_as_the_entry_that_declares_it(engine: Engine, gateway: Port) -> None:
     words = ("cron", "add", "0 7 * * *", "What is on?", "--name", "Brief", "--no-deliver")
     made = json.loads(engine(*words).out)["id"]
