@@ -82,13 +82,9 @@ def status_facts(told: Mapping[str, Any], where: ZoneInfo, now: datetime) -> dic
         "zone": told.get("tz"),
         "store": told.get("storePath"),
         "config": "; ".join(str(one) for one in told.get("configErrors") or ()),
-        "set aside": ", ".join(_job_id(one) for one in told.get("quarantined") or ()),
+        "set aside": ", ".join(str(one["jobId"]) for one in told.get("quarantined") or ()),
     }
     return {key: value for key, value in rows.items() if value not in (None, "")}
-
-
-def _job_id(one: Any) -> str:
-    return str(one.get("id") or one) if isinstance(one, Mapping) else str(one)
 
 
 def _spread_words(job: Mapping[str, Any]) -> str:

@@ -152,6 +152,12 @@ def test_the_scheduler_is_told_in_words() -> None:
     assert rows["last 24 h"] == "1 missed, 0 failed"
 
 
+def test_jobs_that_are_set_aside_are_told_by_their_ids() -> None:
+    aside = [{"jobId": "b-1", "reason": "no JSON"}, {"jobId": "b-2", "reason": "no JSON"}]
+    rows = status_facts({"enabled": True, "quarantined": aside}, LONDON, NOW)
+    assert rows["set aside"] == "b-1, b-2"
+
+
 def test_the_id_of_a_job_can_be_pasted_from_eighty_columns() -> None:
     job = {**JOB, "id": "8f93348d-b8cc-4238-a039-ad5341abc2bd", "name": "water the plants"}
     text = table(JOB_HEAD, [job_row(job, {}, NOW)], room=80, keep=1, spare=JOB_SPARE)
