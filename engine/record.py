@@ -18,7 +18,7 @@ from engine.delivery import Delivery
 from engine.events import Bus
 from engine.store import outbox
 from engine.vitals import Insist
-from jobs.entries import completion, delivery_status, usage_words
+from jobs.entries import completion, delivery_status, run_status, usage_words
 from jobs.ledger import Outcome, Run, RunStatus
 from jobs.store import runs
 from jobs.store.base import Finish
@@ -180,7 +180,7 @@ def finished(run: Run) -> dict[str, Any]:
         "action": action,
         "jobId": run.job_id,
         "runId": run.id,
-        "status": wire_status(run),
+        "status": run_status(run),
         "runAtMs": ms(run.started_at or run.slot or run.ended_at),
         "scheduledForMs": ms(run.slot),
         "trigger": run.trigger.value,
@@ -210,16 +210,3 @@ def _words(run: Run) -> dict[str, Any]:
         "delivery": {"resolved": dict(run.target)} if run.target else None,
         "sessionKey": run.session_key,
     }
-
-
-def wire_status(run: Run) -> str:
-    """Return the older product's word for a stored status (design.md §5)."""
-    match run.status:
-        case RunStatus.OK:
-            return "ok"
-        case RunStatus.FAILED:
-            return "error"
-        case RunStatus.SKIPPED | RunStatus.MISSED:
-            return "skipped"
-        case RunStatus.CLAIMED | RunStatus.RUNNING | RunStatus.DEFERRED:
-            return "running"

@@ -118,11 +118,6 @@ class SkipReason(StrEnum):
     HANDLER_UNAVAILABLE = "handler-unavailable"
 
     @property
-    def retry_soon(self) -> bool:
-        """Busy now, likely free in a moment: the wake is kept and retried."""
-        return self in _BUSY
-
-    @property
     def sentence(self) -> str:
         """What this reason means, for a person (heartbeat.md §8.2)."""
         return REASON_FACTS[self][0]
@@ -132,10 +127,6 @@ class SkipReason(StrEnum):
         """What to do about it; a command where there is one."""
         return REASON_FACTS[self][1]
 
-
-_BUSY: Final = frozenset(
-    {SkipReason.REQUESTS_IN_FLIGHT, SkipReason.CRON_IN_PROGRESS, SkipReason.LANES_BUSY}
-)
 
 _R = SkipReason
 REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {

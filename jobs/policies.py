@@ -1,8 +1,8 @@
 """What a job asks of its scheduler beside when and what: limits, gates, retries (cron.md §22).
 
 Frozen values and their JSON. A job that asks for nothing shares one `PLAIN`, and costs nothing.
-What may be asked for is judged by `jobs.policy_checks`; whether a run may begin under it by
-`jobs.admission`.
+What may be asked for is judged by `jobs.policy_checks`; whether a run may begin under it is
+the engine's to say.
 """
 
 from __future__ import annotations

@@ -162,16 +162,6 @@ class Calendar:
         around = _around(day, on_excluded, [self])
         return next((other for other in around if self.allows(other)), None)
 
-    @property
-    def known_until(self) -> date | None:
-        """The last date that is named outright; None if the calendar holds for every year.
-
-        A list of holidays ends; from then on each of them looks like any other day.
-        """
-        named = (*(self.include or ()), *self.exclude, *self.make_up)
-        ends = (one.last for one in named if isinstance(one, Span | Events))
-        return max((end for end in ends if end is not None), default=None)
-
     def _made_up(self, day: date) -> str | None:
         if _named(self.make_up, day) is not None:
             return ""

@@ -111,14 +111,6 @@ class Marked:
         """How many days one question may look at."""
         return sum(one.cost for one in self.again)
 
-    @property
-    def last(self) -> date | None:
-        """The last day that is marked; None without any, or without an end."""
-        if any(one.rule.until is None for one in self.again):
-            return None
-        ends = [one.shape.days(one.rule.until)[1] for one in self.again if one.rule.until]
-        return max((*self.once, *ends), default=None)
-
 
 @dataclass(frozen=True, slots=True)
 class Events:
@@ -132,8 +124,3 @@ class Events:
         """Return in words what lists the day, or None."""
         name = self.listed.named(day)
         return None if name is None else f"“{name}” in {self.file}"
-
-    @property
-    def last(self) -> date | None:
-        """The last day the file lists; None if it has no end."""
-        return self.listed.last

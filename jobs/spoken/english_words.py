@@ -80,9 +80,6 @@ def normal(text: str) -> str:
 # -- pieces of patterns --------------------------------------------------------------------------
 
 NUM: Final = r"\d{1,4}(?:\.\d{1,2})?"
-UNIT: Final = (
-    r"(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?|fortnights?)(?!\w)"
-)
 _LETTERS: Final = r"s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?"
 SPAN: Final = (
     rf"(?:{NUM}\s?|an?\s)(?:{_LETTERS}|fortnights?)(?![a-z])"

@@ -31,7 +31,7 @@ class DueJob:
 class Claim:
     """One job's step: advance it from one instant to the next and write its rows.
 
-    ``rows`` are the run to perform (at most one is not final) and the slots passed over.
+    ``rows`` are the runs to perform (several if a gap is made up) and the slots passed over.
     """
 
     job_id: str

@@ -87,7 +87,6 @@ def test_a_file_says_which_days_are_worked_instead_and_which_event_lists_a_day()
     assert made.because(MADE_UP) == (
         "Sat 2026-10-10 is a make-up working day of cn: “国庆节 补班” in cn.ics"
     )
-    assert made.known_until == date(2026, 10, 1)
 
 
 @pytest.mark.parametrize(
@@ -111,11 +110,6 @@ def test_an_excluded_day_gives_way_as_the_job_asks(
 def test_the_search_for_another_day_ends() -> None:
     over = Calendar(name="over", include=(Span(date(2020, 1, 1), date(2020, 1, 2)),), tz="UTC")
     assert over.moved(date(2026, 1, 1), "next-allowed") is None
-
-
-def test_a_list_of_dates_is_known_to_end_and_a_rule_is_not() -> None:
-    assert TRADING.known_until == MADE_UP
-    assert Calendar(name="x", exclude=(Weekdays(frozenset({6})),), tz="UTC").known_until is None
 
 
 # -- several calendars, and instants -------------------------------------------------------------

@@ -159,10 +159,11 @@ def test_a_title_that_only_sounds_like_work_is_a_day_like_any_other() -> None:
     assert days(found) == ["10-10"]
 
 
-def test_the_last_day_of_a_list_is_known_and_a_rule_has_none() -> None:
-    counted = event("DTSTART:20260101", "RRULE:FREQ=MONTHLY;COUNT=3")
-    assert read(counted, event("DTSTART:20260215")).last == date(2026, 3, 1)
-    assert read(event("DTSTART:20260101", "RRULE:FREQ=YEARLY")).last is None
+def test_a_counted_rule_ends_and_one_without_an_end_does_not() -> None:
+    counted = read(event("DTSTART:20260101", "RRULE:FREQ=MONTHLY;COUNT=3"))
+    assert counted.named(date(2026, 3, 1))
+    assert counted.named(date(2026, 4, 1)) is None
+    assert read(event("DTSTART:20260101", "RRULE:FREQ=YEARLY")).named(date(2099, 1, 1))
 
 
 REFUSED = [

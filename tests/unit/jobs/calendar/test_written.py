@@ -135,4 +135,5 @@ def test_a_name_has_the_letters_of_a_name() -> None:
 def test_a_calendar_whose_days_are_over_is_still_a_calendar() -> None:
     """A config must not stop working because a year has passed."""
     made = read({"include": ["2020-01-01..2020-12-31"]})
-    assert made.known_until == date(2020, 12, 31)
+    assert made.allows(date(2020, 12, 31))
+    assert not made.allows(date(2026, 1, 1))
