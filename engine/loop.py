@@ -25,7 +25,7 @@ from jobs import codec
 from jobs.crash import crash_point
 from jobs.errors import InvalidJob
 from jobs.model import Job
-from jobs.policy_checks import LONGEST_GAP
+from jobs.policies import LONGEST_GAP
 from jobs.store import jobs as job_rows, runs as run_rows, set_back
 from jobs.store.base import DueJob, Finish
 from jobs.store.db import Database

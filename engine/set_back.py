@@ -16,7 +16,7 @@ from jobs import codec
 from jobs.schedule import At
 from jobs.store import set_back
 from jobs.store.db import Database, Tx
-from jobs.store.set_back import Planned
+from jobs.store.set_back import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ async def put_right(database: Database, now: datetime, by: timedelta) -> None:
     )
 
 
-def _sooner(job: Planned, now: datetime) -> datetime | None:
+def _sooner(job: Waiting, now: datetime) -> datetime | None:
     """Return the slot that comes first now, if it is before the one the job waits for."""
     try:
         schedule = codec.job_from_text(job.definition).schedule

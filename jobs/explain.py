@@ -17,6 +17,7 @@ from jobs import remarks
 from jobs.calendar import Calendar
 from jobs.cron import never_fires
 from jobs.due import excluded
+from jobs.ledger import MeanCost
 from jobs.model import Job, StoredJob
 from jobs.remarks import Note
 from jobs.schedule import (
@@ -41,15 +42,6 @@ _MONTH: Final = 30  # days an estimate of costs looks ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """What past runs of a job cost on average."""
-
-    runs: int  # how many were looked at
-    usd: float | None  # None: the model's price is not known
-    tokens: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked about a schedule."""
 
@@ -58,7 +50,7 @@ class Question:
     other_tz: str = "UTC"  # the runs are told in this zone as well
     count: int = 5
     language: Language = Language.ENGLISH
-    spent: Spent | None = None
+    spent: MeanCost | None = None
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
@@ -110,7 +102,7 @@ class Rate:
 class Cost:
     """What it will cost, if its runs go on costing what they did."""
 
-    spent: Spent
+    spent: MeanCost
     runs_per_day: float
 
     @property

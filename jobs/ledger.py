@@ -293,6 +293,15 @@ NOTHING_SPENT: Final = Spent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeanCost:
+    """What past runs of a job cost on average."""
+
+    runs: int  # how many were looked at
+    usd: float | None  # None: the model's price is not known
+    tokens: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One row of the ledger: a slot, a wake, a manual run or a retry (design.md §5).
 

@@ -17,6 +17,7 @@ from jobs.wallclock import EPOCH
 
 _T = TypeVar("_T")
 _MS: Final = timedelta(milliseconds=1)
+LONGEST_GAP: Final = timedelta(minutes=10)  # of `refire_gap`: the loop remembers ends as long
 KEYS: Final = frozenset(
     {
         "overlap",

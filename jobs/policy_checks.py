@@ -15,7 +15,7 @@ from jobs import checks, policies
 from jobs.duration import format_duration
 from jobs.errors import EngineError
 from jobs.normal import object_of, refuse, text_or_none, unknown_key
-from jobs.policies import OVERLAPS
+from jobs.policies import LONGEST_GAP, OVERLAPS
 from jobs.retry import TRANSIENT
 from jobs.schedule import At, Every, Schedule
 from jobs.wallclock import EPOCH
@@ -23,7 +23,6 @@ from jobs.written import parse_at, span_ms
 
 ON_EXCLUDED: Final = ("skip", "next-allowed", "previous-allowed")
 HOURS: Final = ("skip", "defer")
-LONGEST_GAP: Final = timedelta(minutes=10)  # as long as ends of runs are remembered
 _MOST: Final = 10**12
 _LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 _YEAR_MS: Final = timedelta(days=366) // timedelta(milliseconds=1)

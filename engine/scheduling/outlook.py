@@ -20,7 +20,8 @@ from engine.scheduling import reading, writing
 from jobs.audit import Audit, Retention, Window
 from jobs.calendar import Calendar
 from jobs.errors import InvalidInput
-from jobs.explain import MOST, Question, Spent, explain, explain_job, schedule_of
+from jobs.explain import MOST, Question, explain, explain_job, schedule_of
+from jobs.ledger import MeanCost
 from jobs.model import Job, StoredJob
 from jobs.schedule import Cron
 from jobs.speech import Language
@@ -226,7 +227,7 @@ def asked(params: Mapping[str, Any], now: datetime, tz: str) -> Question:
     )
 
 
-def _known(tx: Tx, ref: str) -> tuple[StoredJob, Spent]:
+def _known(tx: Tx, ref: str) -> tuple[StoredJob, MeanCost]:
     stored = reading.find(tx, ref)
     return stored, slots.spent(tx, stored.job.id)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jobs.store import set_back
 from jobs.store.db import Tx
-from jobs.store.set_back import Planned
+from jobs.store.set_back import Waiting
 from jobs.wallclock import EPOCH, ms
 
 
@@ -23,7 +23,7 @@ def forget_runs(tx: Tx) -> None:
     tx.exec_driver_sql("UPDATE jobs SET retry_at = NULL, running_since = NULL")
 
 
-def planned(tx: Tx) -> list[Planned]:
+def planned(tx: Tx) -> list[Waiting]:
     """Return every job that waits for an instant."""
     return set_back.planned(tx, EPOCH, -1)
 

@@ -14,7 +14,7 @@ _WAITING: Final = "enabled = 1 AND paused IS NULL AND held IS NULL AND next_run_
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class Waiting:
     """A job that waits for an instant to come."""
 
     seq: int
@@ -34,17 +34,17 @@ def last_claim(tx: Tx) -> datetime | None:
     return None if row is None else instant(row[0])
 
 
-def planned(tx: Tx, now: datetime, limit: int, *, behind: int = 0) -> list[Planned]:
+def planned(tx: Tx, now: datetime, limit: int, *, behind: int = 0) -> list[Waiting]:
     """Return jobs that wait for an instant after ``now``, by their place in the store."""
     rows = tx.exec_driver_sql(
         f"SELECT seq, id, definition, next_run_at FROM jobs WHERE {_WAITING} AND seq > ?"
         " ORDER BY seq LIMIT ?",
         (ms(now), behind, limit),
     )
-    return [Planned(row[0], row[1], row[2], at(row[3])) for row in rows]
+    return [Waiting(row[0], row[1], row[2], at(row[3])) for row in rows]
 
 
-def plan_anew(tx: Tx, changes: Sequence[tuple[Planned, datetime]]) -> None:
+def plan_anew(tx: Tx, changes: Sequence[tuple[Waiting, datetime]]) -> None:
     """Let jobs come due earlier, each unless somebody else has moved it meanwhile."""
     rows = [(ms(sooner), job.id, ms(job.next_run_at)) for job, sooner in changes]
     if rows:

@@ -9,7 +9,7 @@ from typing import Final
 
 from jobs.audit import Audit, Gone, JobAudit, Kept, Recorded, Retention, Window, audit
 from jobs.errors import JobNotFound
-from jobs.explain import Spent
+from jobs.ledger import MeanCost
 from jobs.model import StoredJob
 from jobs.store import jobs as job_rows
 from jobs.store.base import JobQuery
@@ -115,12 +115,12 @@ def _audited(tx: Tx, stored: StoredJob, window: Window, retention: Retention) ->
     return audit(stored, window, retention, kept(tx, stored.job.id), rows)
 
 
-def spent(tx: Tx, job_id: str, *, most: int = 50) -> Spent:
+def spent(tx: Tx, job_id: str, *, most: int = 50) -> MeanCost:
     """Return what the newest runs of a job cost on average (cron.md §22 row 8)."""
     rows = tx.exec_driver_sql(_USAGE, (job_id, most * 20, most)).all()
     usages = [usage for row in rows if (usage := usage_of(row[0])) is not None]
     prices = [usage.cost_usd for usage in usages if usage.cost_usd is not None]
-    return Spent(
+    return MeanCost(
         runs=len(usages),
         usd=sum(prices) / len(prices) if prices else None,
         tokens=sum(usage.total_tokens for usage in usages) / len(usages) if usages else 0.0,

@@ -7,7 +7,8 @@ import pytest
 
 from jobs.calendar import Calendar
 from jobs.errors import InvalidSchedule
-from jobs.explain import Explanation, Question, Spent, explain, explain_job, schedule_of
+from jobs.explain import Explanation, Question, explain, explain_job, schedule_of
+from jobs.ledger import MeanCost
 from jobs.model import AgentTurn, Job, JobState, StoredJob
 from jobs.policies import After, Budget, CalendarRule, Gate, Policies
 from jobs.schedule import At, Cron, DstPolicy, Every
@@ -145,7 +146,7 @@ def test_what_comes_once_in_years_still_has_a_rate() -> None:
 
 
 def test_the_cost_is_that_of_past_runs_times_the_runs_to_come() -> None:
-    found = told("0 9,21 * * *", spent=Spent(runs=4, usd=0.05, tokens=1200.0))
+    found = told("0 9,21 * * *", spent=MeanCost(runs=4, usd=0.05, tokens=1200.0))
     assert found.to_json()["cost"] == {
         "runs": 4,
         "usdPerRun": 0.05,
@@ -154,10 +155,10 @@ def test_the_cost_is_that_of_past_runs_times_the_runs_to_come() -> None:
         "tokensPerRun": 1200.0,
         "tokensPerDay": pytest.approx(2400.0),
     }
-    unpriced = told("0 9 * * *", spent=Spent(runs=4, usd=None, tokens=100.0)).cost
+    unpriced = told("0 9 * * *", spent=MeanCost(runs=4, usd=None, tokens=100.0)).cost
     assert unpriced is not None
     assert unpriced.usd_per_month is None
-    assert told("0 9 * * *", spent=Spent(runs=0, usd=None, tokens=0.0)).cost is None
+    assert told("0 9 * * *", spent=MeanCost(runs=0, usd=None, tokens=0.0)).cost is None
 
 
 # -- remarks about the expression ----------------------------------------------------------------
