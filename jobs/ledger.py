@@ -138,7 +138,7 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
         "This agent has no heartbeat: another agent has a block of its own.",
         'set agents.defaults.heartbeat.agents to "all", or give this agent a heartbeat block',
     ),
-    _R.PAUSED: ("An operator paused it.", "engine cron enable with the job's id"),
+    _R.PAUSED: ("An operator paused it.", "engine cron resume with the job's id"),
     _R.IDLE_PAUSED: (
         "Nobody has written to this agent for longer than idlePauseAfter.",
         "write the agent a message",
@@ -193,7 +193,7 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
     _R.NO_PENDING_EVENT: ("A wake without an event.", "nothing: there was nothing to say"),
     _R.MISSED_DOWNTIME: (
         "The gateway was not running at that time.",
-        "engine gateway status, to see why it was down",
+        "keep the gateway running; what a job makes up for: engine cron edit --misfire",
     ),
     _R.MISSED_GRACE_EXCEEDED: (
         "The slot was missed by longer than its grace.",

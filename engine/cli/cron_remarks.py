@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from engine.cli.render import duration
 from jobs.errors import EngineError
@@ -47,6 +49,11 @@ def of_job(
         yield f"warning: that is {runs} runs a day: more than one a second"
     if asked.get("until") and job.get("enabled", True) and not _coming(job):
         yield "warning: it has no slot before --until: it will never run"
+    if _inside((asked.get("delivery") or {}).get("to")):
+        yield (
+            "note: a webhook of this machine or network is called only if"
+            " cron.webhookSsrfPolicy allows it"
+        )
     if asked.get("pacing"):
         yield "note: pacing is kept with the job; it has no effect yet"
     yield from of_status(status)
@@ -123,6 +130,17 @@ def spread(job: Mapping[str, Any]) -> str:
     if not isinstance(window, int) or not window:
         return ""
     return duration(offset(str(job.get("id")), window * _MS) / _MS)
+
+
+def _inside(to: Any) -> bool:
+    """Whether an address of a webhook is plainly none of the internet's."""
+    if not isinstance(to, str) or not to.startswith(("http://", "https://")):
+        return False
+    try:
+        host = urlsplit(to).hostname or ""
+        return host == "localhost" or not ip_address(host).is_global
+    except ValueError:  # a name: who it is shows when it is called
+        return False
 
 
 def _coming(job: Mapping[str, Any]) -> bool:

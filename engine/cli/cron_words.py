@@ -232,5 +232,5 @@ def _unheard(entry: Mapping[str, Any]) -> str:
     if reason not in _REASONS:
         return ""
     why = str(entry.get("because") or SkipReason(reason).sentence).rstrip(".")
-    fix = SkipReason(reason).fix
+    fix = SkipReason(reason).fix.replace("with the job's id", str(entry.get("jobId")))
     return why if fix.startswith("nothing") else f"{why}. Fix: {fix}"

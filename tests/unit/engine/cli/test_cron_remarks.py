@@ -120,3 +120,21 @@ def test_an_end_before_the_first_slot_is_told() -> None:
     (told,) = of_job({**job, "state": {}}, asked, {}, NOW)
     assert told == "warning: it has no slot before --until: it will never run"
     assert not [*of_job({**job, "state": {"nextRunAtMs": 2}}, asked, {}, NOW)]
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        ("http://127.0.0.1:9000/hook", True),
+        ("http://localhost/hook", True),
+        ("https://10.0.0.2/hook", True),
+        ("https://example.org/hook", False),
+        ("https://93.184.216.34/hook", False),
+        ("http://[", False),
+        ("42", False),
+    ],
+)
+def test_a_webhook_of_this_machine_is_remarked_on_before_it_is_refused(to: str, told: bool) -> None:
+    asked = {"delivery": {"mode": "webhook", "to": to}}
+    words = [*of_job({"id": "j", "schedule": cron("0 9 * * *")}, asked, {}, NOW)]
+    assert any("cron.webhookSsrfPolicy" in one for one in words) is told

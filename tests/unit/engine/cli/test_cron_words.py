@@ -190,3 +190,15 @@ def test_the_id_of_a_job_can_be_pasted_from_eighty_columns() -> None:
 def test_a_run_nobody_heard_of_says_why_and_what_to_do(entry: dict[str, Any], words: str) -> None:
     row = dict(zip(RUN_HEAD, run_row({"status": "ok", **entry}, LONDON, NOW), strict=True))
     assert row["SUMMARY"].startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("reason", "fix"),
+    [
+        ("paused", "Fix: engine cron resume j-1"),
+        ("missed-downtime", "what a job makes up for: engine cron edit --misfire"),
+    ],
+)
+def test_what_is_to_be_done_about_a_slot_that_did_not_run_helps(reason: str, fix: str) -> None:
+    entry = {"jobId": "j-1", "status": "skipped", "skipReason": reason, "because": "so it was"}
+    assert run_row(entry, LONDON, NOW)[-1].endswith(fix)
