@@ -138,6 +138,7 @@ class Control:
             because = paused_words(state.paused or {})
             rows = [self._left(job, passed, because, now) for passed in decided.passed]
             run_rows.insert_slots(tx, rows)
+            columns["skip_count"] = state.skip_count + sum(row.count for row in rows)
             made_up = decided.runs[0].instant if decided.runs else decided.next_run_at
             columns["next_run_at"] = made_up
         resumed = replace(state, paused=None)
