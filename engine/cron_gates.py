@@ -16,7 +16,7 @@ from typing import Final
 from engine.active_hours import ActiveHours
 from engine.gates import Defer, Skip, Stop
 from jobs.duration import format_duration
-from jobs.ledger import NOTHING_SPENT, SkipReason, Spent
+from jobs.ledger import LEFT_OUT, NOTHING_SPENT, SkipReason, Spent
 from jobs.policies import Budget, Overlap, Policies
 from jobs.retry import in_a_row
 
@@ -140,7 +140,7 @@ def _in_backoff(snapshot: CronSnapshot, now: datetime) -> Stop | None:
 def _left_out(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
     if snapshot.skipped_once is None:
         return None
-    return Skip(SkipReason.CALENDAR_EXCLUDED, f"this slot was left out: {snapshot.skipped_once}")
+    return Skip(SkipReason.CALENDAR_EXCLUDED, f"{LEFT_OUT}, {snapshot.skipped_once}")
 
 
 def _on_excluded_day(snapshot: CronSnapshot, _now: datetime) -> Stop | None:

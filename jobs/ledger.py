@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 SCHEDULED_FOR: Final = "scheduledForMs"  # in a run's facts: the slot it stands for, if it has none
+LEFT_OUT: Final = "this slot was left out by hand"  # how the words of `cron skip` begin
 
 
 class Trigger(StrEnum):
@@ -204,8 +205,14 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
         "The previous run was still going.",
         "give the job a longer interval, or another overlap policy",
     ),
-    _R.CALENDAR_EXCLUDED: ("A calendar excludes this day.", "engine cron show with the job's id"),
-    _R.GATE_CLOSED: ("The job's gate command said no.", "engine cron show with the job's id"),
+    _R.CALENDAR_EXCLUDED: (
+        "A calendar excludes this day, or somebody left this slot out.",
+        "engine cron show with the job's id",
+    ),
+    _R.GATE_CLOSED: (
+        "The job's gate said no, or the job it comes after did not succeed.",
+        "engine cron show with the job's id",
+    ),
     _R.MAX_RUNS: ("The job has had all its runs.", "raise maxRuns"),
     _R.MAX_RUNS_PER_DAY: ("The job has had its runs for today.", "raise maxRunsPerDay"),
     _R.PREFLIGHT_UNREACHABLE: (

@@ -11,11 +11,12 @@ from zoneinfo import ZoneInfo
 from engine.cli import cron_remarks
 from engine.cli.render import duration, one_line, relative, stamp
 from jobs.duration import format_duration
-from jobs.ledger import SkipReason
+from jobs.ledger import LEFT_OUT, SkipReason
 from jobs.policies import KEYS
 
 _HUMP: Final = re.compile(r"[A-Z]")
 _REASONS: Final = frozenset(SkipReason)
+_MISSED: Final = (SkipReason.MISSED_DOWNTIME, SkipReason.MISSED_GRACE_EXCEEDED)
 JOB_HEAD: Final = (
     "ID",
     "NAME",
@@ -208,17 +209,41 @@ def _arrival(entry: Mapping[str, Any]) -> str:
 
 def run_row(entry: Mapping[str, Any], where: ZoneInfo, now: datetime) -> list[str]:
     """One run as a row of `RUN_HEAD`."""
-    status = str(entry.get("status") or entry.get("action"))
-    if reason := entry.get("skipReason") or entry.get("errorReason"):
+    status = _status(entry)
+    if reason := _reason(entry):
         status = f"{status} ({reason})"
     return [
-        stamp(entry.get("runAtMs") or entry.get("ts"), where, now),
+        stamp(_when_it_was(entry), where, now),
         str(entry.get("jobName") or entry.get("jobId") or "-"),
         status,
         duration(entry.get("durationMs")),
         _arrival(entry),
         one_line(entry.get("error") or _unheard(entry) or entry.get("summary") or "-"),
     ]
+
+
+def _when_it_was(entry: Mapping[str, Any]) -> Any:
+    """When it ran; of a slot that did not run, the slot: its row may have come much later."""
+    slot = entry.get("scheduledForMs")
+    if entry.get("status") == "skipped" and slot is not None:
+        return slot
+    return entry.get("runAtMs") or entry.get("ts")
+
+
+def _reason(entry: Mapping[str, Any]) -> Any:
+    if LEFT_OUT in str(entry.get("because")):
+        return "left out by hand"
+    return entry.get("skipReason") or entry.get("errorReason")
+
+
+def _status(entry: Mapping[str, Any]) -> str:
+    """The word of a run; the wire has fewer: none for what waits, and none for a missed slot."""
+    reason = entry.get("skipReason")
+    if reason in _MISSED:
+        return "missed"
+    if entry.get("status") == "running" and reason is not None:
+        return "waiting"
+    return str(entry.get("status") or entry.get("action"))
 
 
 def _unheard(entry: Mapping[str, Any]) -> str:
@@ -233,4 +258,5 @@ def _unheard(entry: Mapping[str, Any]) -> str:
         return ""
     why = str(entry.get("because") or SkipReason(reason).sentence).rstrip(".")
     fix = SkipReason(reason).fix.replace("with the job's id", str(entry.get("jobId")))
-    return why if fix.startswith("nothing") else f"{why}. Fix: {fix}"
+    waits = entry.get("status") == "running" or LEFT_OUT in why
+    return why if waits or fix.startswith("nothing") else f"{why}. Fix: {fix}"

@@ -69,6 +69,7 @@ async def test_a_paused_job_does_not_run_and_its_slots_are_told_when_it_goes_on(
         ("05:00", "ok", None),
     ]
     assert report.rows[1].because == "it was paused by ana: on holiday"
+    assert (await job_of(sim))["state"]["skipCount"] == 3
 
 
 async def test_what_a_pause_held_up_is_made_up_by_the_misfire_policy(
@@ -235,7 +236,7 @@ async def test_the_next_slots_can_be_left_out_once(engine_sim: EngineSim) -> Non
         ("02:00", "skipped", "calendar-excluded"),
         ("03:00", "ok", None),
     ]
-    assert report.rows[0].because == "this slot was left out: by ana: moving house"
+    assert report.rows[0].because == "this slot was left out by hand, by ana: moving house"
 
 
 async def test_leaving_out_can_be_taken_back(engine_sim: EngineSim) -> None:

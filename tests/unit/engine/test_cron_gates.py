@@ -36,7 +36,7 @@ OBSTACLES: list[tuple[dict[str, Any], SkipReason, str]] = [
     (
         {"skipped_once": "by ana: away"},
         SkipReason.CALENDAR_EXCLUDED,
-        "this slot was left out: by ana: away",
+        "this slot was left out by hand, by ana: away",
     ),
     (
         {"excluded": "holidays: 2026-05-05 is Labour Day"},

@@ -19,7 +19,7 @@ from engine.cli.cron_words import (
     status_facts,
     status_word,
 )
-from engine.cli.render import table
+from engine.cli.render import stamp, table
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LONDON = ZoneInfo("Europe/London")
@@ -202,3 +202,25 @@ def test_a_run_nobody_heard_of_says_why_and_what_to_do(entry: dict[str, Any], wo
 def test_what_is_to_be_done_about_a_slot_that_did_not_run_helps(reason: str, fix: str) -> None:
     entry = {"jobId": "j-1", "status": "skipped", "skipReason": reason, "because": "so it was"}
     assert run_row(entry, LONDON, NOW)[-1].endswith(fix)
+
+
+def test_a_slot_somebody_left_out_says_who_and_is_no_calendar_of_anybody() -> None:
+    because = "this slot was left out by hand, by cli: holiday"
+    entry = {"status": "skipped", "skipReason": "calendar-excluded", "because": because}
+    row = dict(zip(RUN_HEAD, run_row(entry, LONDON, NOW), strict=True))
+    assert (row["STATUS"], row["SUMMARY"]) == ("skipped (left out by hand)", because)
+
+
+def test_a_run_that_waits_for_another_job_does_not_run() -> None:
+    because = "job first has not succeeded since its slot of 2026-05-05 12:00Z (last: never)"
+    entry = {"status": "running", "skipReason": "gate-closed", "because": because}
+    row = dict(zip(RUN_HEAD, run_row(entry, LONDON, NOW), strict=True))
+    assert (row["STATUS"], row["SUMMARY"]) == ("waiting (gate-closed)", because)
+
+
+def test_a_missed_slot_is_told_at_its_instant_and_not_when_that_was_found() -> None:
+    slot, found = 1_780_000_000_000, 1_780_007_200_000
+    entry = {"status": "skipped", "skipReason": "missed-downtime", "ts": found, "runAtMs": found}
+    row = run_row({**entry, "scheduledForMs": slot}, LONDON, NOW)
+    assert row[0] == stamp(slot, LONDON, NOW)
+    assert row[2] == "missed (missed-downtime)"
