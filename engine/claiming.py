@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple, assert_never
 
@@ -35,6 +35,7 @@ from jobs.model import Job
 from jobs.policies import PLAIN, Budget, Overlap
 from jobs.schedule import At, Cron
 from jobs.store.base import Claim, DueJob
+from jobs.values import changed
 from jobs.wallclock import ms
 
 ALONE: Final = Go()
@@ -64,6 +65,8 @@ class Known:
 
     def and_granted(self, count: int) -> Known:
         """Return what is known once that many more runs are granted."""
+        if not count:
+            return self
         more = Spent(runs=count)
         return Known(
             runs=self.runs + count,
@@ -117,7 +120,7 @@ def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) 
     # A recurring job's backoff may end on one of its slots: that is a slot, not a retry.
     if isinstance(job.schedule, At) and row.retry_at == row.next_run_at:
         run = claimed(job, row.kind, Trigger.RETRY, now, boot_id)
-        run = replace(run, attempt=row.consecutive_errors + 1)
+        run = changed(run, attempt=row.consecutive_errors + 1)
         kept, to_run = _asked(job, row, [run], one, known, standing)
         over = not to_run
         return Planned(job, Claim(row.id, row.next_run_at, None, tuple(kept), over), to_run)
@@ -266,12 +269,12 @@ def _jittered(job: Job, run: Run, following: datetime | None) -> Run:
     if run.slot is None or run.trigger is not Trigger.SCHEDULE:
         return run  # late enough
     late = stagger.jitter(job.id, run.slot, job.policies.jitter, following)
-    return replace(run, facts={**run.facts, START_AT: ms(run.slot + late)})
+    return changed(run, facts={**run.facts, START_AT: ms(run.slot + late)})
 
 
 def _deferred(run: Run, stop: Defer, now: datetime) -> Run:
     """Keep a run until a later instant: its row waits, and says why and until when."""
-    return replace(
+    return changed(
         run,
         status=RunStatus.DEFERRED,
         reason=stop.reason,
@@ -286,7 +289,7 @@ def _skipped(run: Run, stop: Skip, now: datetime) -> Run:
     skipped = run.skipped(stop.reason, stop.because, now)
     if not isinstance(stop, Overspent):
         return skipped
-    return replace(skipped, facts={**skipped.facts, SPENT: stop.whose.value})
+    return changed(skipped, facts={**skipped.facts, SPENT: stop.whose.value})
 
 
 def _granted(run: Run, go: Go) -> Run:
@@ -296,4 +299,4 @@ def _granted(run: Run, go: Go) -> Run:
     facts = {**run.facts, SPENT: go.spent.value}
     if go.model is not None:
         facts[CHEAPER] = go.model
-    return replace(run, because=go.because, facts=facts)
+    return changed(run, because=go.because, facts=facts)

@@ -171,7 +171,7 @@ class Engine:
             database=database,
             bus=self.bus,
             roster=lambda: self.roster,
-            rules=lambda: self._settings.alerts(),
+            rules=lambda: self._settings.alerts,
             end_pauses=lambda: self.control.end_pauses(),
         )
         self.cron_end = CronEnd(
@@ -180,7 +180,7 @@ class Engine:
             recorder=self.recorder,
             roster=lambda: self.roster,
             alerting=self.alerting,
-            retry=lambda: self._settings.cron_runs().retry,
+            retry=lambda: self._settings.cron_runs.retry,
             others=lambda job_id: len(self.running.standing(job_id).running) > 1,
         )
         self.cron_runs = CronRuns(
@@ -190,7 +190,7 @@ class Engine:
             turns=self.turns,
             wakes=self.waking,
             roster=lambda: self.roster,
-            settings=lambda: self._settings.cron_runs(),
+            settings=lambda: self._settings.cron_runs,
             toolbox=self.toolbox,
             end=self.cron_end,
             preflight=Preflight(clock),
@@ -211,7 +211,7 @@ class Engine:
             clock=clock,
             recorder=self.recorder,
             running=self.running,
-            settings=lambda: self._settings.loop(),
+            settings=lambda: self._settings.loop,
             boot_id=circumstances.boot_id,
             vitals=self.vitals,
             look_after=self.alerting.look,

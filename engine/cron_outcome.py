@@ -8,7 +8,7 @@ with the reason, and kept.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -25,6 +25,7 @@ from jobs.model import DeliverySpec, Job, JobState, Source
 from jobs.policies import Retries
 from jobs.retry import RetryPolicy, after_one_shot, after_recurring
 from jobs.schedule import At
+from jobs.values import changed
 
 _SENT_BY_TOOL = "message"
 
@@ -41,7 +42,7 @@ class Done:
 
 def failed(run: Run, failure: FailureClass, words: str, at: datetime) -> Done:
     """Return what work amounts to that did not come to its end."""
-    ended = replace(run.failed(failure.value, words, at), outcome=Outcome.FAILED)
+    ended = changed(run.failed(failure.value, words, at), outcome=Outcome.FAILED)
     return Done(run=ended, failure=failure.value)
 
 
@@ -55,7 +56,7 @@ def unanswered(run: Run, failure: AgentFailure | None, at: datetime) -> Done:
 def answered(run: Run, reply: TurnReply, at: datetime, *, response_prefix: str = "") -> Done:
     """Return what a turn amounts to in which the agent answered."""
     verdict = classify(reply.payloads, mode="cron", response_prefix=response_prefix)
-    told = replace(run, usage=reply.usage, model=reply.model, provider=reply.provider)
+    told = changed(run, usage=reply.usage, model=reply.model, provider=reply.provider)
     done = _said(told, verdict, "\n".join(reply.payloads), at)
     if verdict.outcome is Outcome.FAILED:
         return failed(done.run, FailureClass.INTERNAL, verdict.because, at)
@@ -67,8 +68,8 @@ def answered(run: Run, reply: TurnReply, at: datetime, *, response_prefix: str =
     if not sent:
         return done
     told_by_tool = [{"channel": channel, "to": to} for channel, to in sent]
-    kept = replace(done.run, reply={**done.run.reply, "sentTo": told_by_tool})
-    return replace(done, run=kept, sent_to=sent)
+    kept = changed(done.run, reply={**done.run.reply, "sentTo": told_by_tool})
+    return changed(done, run=kept, sent_to=sent)
 
 
 def printed(run: Run, code: int, out: bytes, err: bytes, at: datetime, *, cut: bool) -> Done:
@@ -81,18 +82,18 @@ def printed(run: Run, code: int, out: bytes, err: bytes, at: datetime, *, cut: b
     text = both if said and complained else said or complained
     if cut:
         text += "\n[cut: the output was longer]"
-    run = replace(run, facts={**run.facts, "exitCode": code})
+    run = changed(run, facts={**run.facts, "exitCode": code})
     if code == 0:
         return _said(run, classify([text] if text else [], mode="cron"), text, at)
     what = f"signal {-code}" if code < 0 else f"exit status {code}"
     words = redacted(f"{what}: {(complained or said)[-500:] or 'no words'}")
     done = failed(run, FailureClass.INVALID, words, at)
-    return replace(done, run=replace(done.run, reply={"rawText": text}))
+    return changed(done, run=changed(done.run, reply={"rawText": text}))
 
 
 def _said(run: Run, verdict: Verdict, raw: str, at: datetime) -> Done:
     words = {"rawText": raw, "preview": verdict.preview, "droppedText": verdict.dropped}
-    ended = replace(
+    ended = changed(
         run,
         status=RunStatus.OK,
         outcome=verdict.outcome,
@@ -122,10 +123,10 @@ def spoken(
         return run, []  # it failed, or nobody asked for its words
     requested = job.delivery.channel or job.delivery.mode
     effort = {"bestEffort": True} if job.delivery.best_effort else {}
-    run = replace(run, target={"requested": requested, **effort, **found_words(found)})
+    run = changed(run, target={"requested": requested, **effort, **found_words(found)})
     if others:
         told = [found_words(way) for _, way in others]
-        run = replace(run, target={**run.target, "also": told})
+        run = changed(run, target={**run.target, "also": told})
     if verdict.outcome is not Outcome.ALERT:
         return run, []
     ways = {(way.channel, way.lane): way for _, way in others if isinstance(way, Route)}
@@ -138,12 +139,12 @@ def spoken(
     if isinstance(found, NoRoute) and job.delivery.mode == "none":
         return run, made
     if isinstance(found, NoRoute):
-        return replace(run, reason=found.reason, because=found.because), made
+        return changed(run, reason=found.reason, because=found.because), made
     if any(_same_place(sent, found) for sent in done.sent_to):
         words = "the agent sent it there itself with the message tool"
-        return replace(run, reason=SkipReason.DUPLICATE, because=words), made
+        return changed(run, reason=SkipReason.DUPLICATE, because=words), made
     first = _delivery(job, run, found, verdict.text, 0, now)
-    return replace(run, delivery_key=first.key), [first, *made]
+    return changed(run, delivery_key=first.key), [first, *made]
 
 
 def _delivery(job: Job, run: Run, route: Route, text: str, number: int, now: datetime) -> Delivery:
@@ -226,7 +227,7 @@ def _own(policy: RetryPolicy, own: Retries | None) -> RetryPolicy:
     """Return the retries of the config, but for what the job says itself (cron.md §9.2)."""
     if own is None:
         return policy
-    return replace(
+    return changed(
         policy,
         max_attempts=policy.max_attempts if own.max_attempts is None else own.max_attempts,
         backoff=own.backoff or policy.backoff,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import ChainMap
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -46,6 +47,7 @@ from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, SystemEvent, Wake
 from jobs.retry import RetryPolicy
 from jobs.store import jobs as job_rows
 from jobs.store.db import Database
+from jobs.values import changed
 from jobs.wallclock import instant
 
 TURN_TIMEOUT: Final = timedelta(minutes=60)  # cron.md §8
@@ -159,7 +161,7 @@ class CronRuns:
                 await self._end.end(job, run)
                 return
             job = asked
-            run = replace(run, status=RunStatus.RUNNING, reason=None, started_at=self._clock.now())
+            run = changed(run, status=RunStatus.RUNNING, reason=None, started_at=self._clock.now())
             await self._recorder.began(run)
             cleared = await self._threshold.asked(job, run)
             if cleared.run.status.final:
@@ -211,7 +213,7 @@ class CronRuns:
             target="last",
         )
         told = await self._insist(lambda: self._wakes.system_event(event))
-        ended = replace(
+        ended = changed(
             run,
             status=RunStatus.OK,
             outcome=Outcome.ACKNOWLEDGED,
@@ -229,7 +231,7 @@ class CronRuns:
     async def _turn(self, job: Job, cleared: Cleared, payload: AgentTurn) -> None:
         agent = self._roster().agent(job.agent_id)
         session = _session_of(job, cleared.run, agent, self._roster().main_key)
-        run = replace(cleared.run, session_key=session)
+        run = changed(cleared.run, session_key=session)
         order = self._order(job, run, payload, agent, session)
         by_hand = run.trigger is Trigger.MANUAL
         if gone := await self._preflight.missing(self._turns.servers(order), afresh=by_hand):
@@ -238,7 +240,7 @@ class CronRuns:
             await self._end.end(job, run.skipped(SkipReason.PREFLIGHT_UNREACHABLE, words, now))
             return
         if beside := await self._handed(job, cleared):
-            order = replace(order, prompt=f"{order.prompt}\n\n{beside}")
+            order = changed(order, prompt=f"{order.prompt}\n\n{beside}")
 
         async def settle(result: TurnResult) -> None:
             crash_point("after-turn")
@@ -317,7 +319,7 @@ class CronRuns:
                     payload.argv,
                     stdin=(payload.stdin or "").encode(),
                     cwd=payload.cwd or _folder(agent),
-                    env={**os.environ, **payload.env},
+                    env=ChainMap({**payload.env}, os.environ),
                     no_output_timeout=payload.no_output_timeout,
                     output_most=payload.output_max_bytes or OUTPUT_MOST,
                     drop_rest=True,  # how it ends counts, not how much it said
@@ -344,7 +346,7 @@ def _again(order: TurnOrder, first: TurnResult) -> TurnOrder:
     """Return the order that asks for the result itself, in the time that is left."""
     said = "" if first.reply is None else first.reply.text
     left = None if order.timeout is None else max(order.timeout - first.took, _LEAST)
-    return replace(order, prompt=prompt.for_job_again(order.prompt, said), timeout=left)
+    return changed(order, prompt=prompt.for_job_again(order.prompt, said), timeout=left)
 
 
 def _with_cost(result: TurnResult, earlier: TurnResult) -> TurnResult:
@@ -352,13 +354,13 @@ def _with_cost(result: TurnResult, earlier: TurnResult) -> TurnResult:
     reply, before = result.reply, earlier.reply
     if reply is None or before is None or reply.usage is None or before.usage is None:
         return result
-    return replace(result, reply=replace(reply, usage=before.usage + reply.usage))
+    return changed(result, reply=changed(reply, usage=before.usage + reply.usage))
 
 
 def _command_done(run: Run, end: process.Ended, at: datetime) -> Done:
     if not end.silent:
         return printed(run, end.code, end.out, end.err, at, cut=end.too_long)
-    run = replace(run, facts={**run.facts, "exitCode": end.code})
+    run = changed(run, facts={**run.facts, "exitCode": end.code})
     return failed(run, FailureClass.TIMEOUT, "no output for too long; ended", at)
 
 

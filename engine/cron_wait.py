@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -33,6 +34,7 @@ from jobs.policies import After
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import RunQuery
 from jobs.store.db import Database, Tx
+from jobs.values import changed
 from jobs.wallclock import instant
 
 LOOK_AGAIN: Final = timedelta(seconds=30)
@@ -86,7 +88,7 @@ class Threshold:
                 end = await self._run_program(
                     gate.argv,
                     cwd=self._folder_of(job),
-                    env={**os.environ, "ENGINE_JOB_ID": job.id, "ENGINE_RUN_ID": run.id},
+                    env=ChainMap({"ENGINE_JOB_ID": job.id, "ENGINE_RUN_ID": run.id}, os.environ),
                     output_most=_GATE_BYTES,
                     drop_rest=True,
                 )
@@ -99,7 +101,7 @@ class Threshold:
         said = end.out.decode(errors="replace").strip()
         complained = end.err.decode(errors="replace").strip()
         last = redacted(next(reversed((said or complained).splitlines()), "")[:200])
-        run = replace(run, facts={**run.facts, "gate": {"exitCode": end.code, "said": last}})
+        run = changed(run, facts={**run.facts, "gate": {"exitCode": end.code, "said": last}})
         if end.code == _FOUND_CLOSED:
             return self._closed(run, f"the gate said no: {last}".rstrip(": "))
         if end.code != 0:
@@ -144,7 +146,7 @@ class Threshold:
                     return run.skipped(SkipReason.GATE_CLOSED, words, now)
                 if not waits:
                     waits = True
-                    run = replace(
+                    run = changed(
                         run,
                         status=RunStatus.DEFERRED,
                         reason=SkipReason.GATE_CLOSED,

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from engine.clock import Clock
+from jobs.values import changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ class Lanes:
             if key in self._running or ticket.admitted.done():
                 continue
             self._waiting.remove(ticket)
-            ticket.holder = replace(ticket.holder, since=self._clock.now(), running=True)
+            ticket.holder = changed(ticket.holder, since=self._clock.now(), running=True)
             self._running[key] = ticket
             ticket.admitted.set_result(None)
 

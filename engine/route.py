@@ -6,13 +6,14 @@ heartbeat.md §14 [E], channels.md §2 (accounts) and §4 (last).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.address import ChatType, Route
 from engine.target import LastRoute, Stranger, parse_target, split_target
 from jobs.errors import InvalidInput
 from jobs.ledger import SkipReason
+from jobs.values import changed
 from jobs.wallclock import ms
 
 LOCAL: Final = "local"
@@ -79,6 +80,11 @@ class NoRoute:
         return self.own_fix or self.reason.fix
 
 
+def needs_last(wish: TargetWish) -> bool:
+    """Whether conversations that were had have a say in where the words go."""
+    return wish.target.strip().lower() not in ("", "none", LOCAL)
+
+
 def resolve(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
     """Return where the words go. The same facts give the same answer."""
     target = wish.target.strip().lower()
@@ -117,7 +123,7 @@ def _last(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
     account = _account(channel, wish.account_id or base.account_id)
     if isinstance(account, NoRoute):
         return account
-    route = replace(base, account_id=account[0])
+    route = changed(base, account_id=account[0])
     return route if wish.to is None else _to(route, wish.to)
 
 
@@ -146,7 +152,7 @@ def _bare(to: str, wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
 def _origin(facts: RouteFacts) -> Route | NoRoute:
     """Return where the event came from, else where the person wrote last."""
     if facts.event is not None:
-        return replace(facts.event, via="event")
+        return changed(facts.event, via="event")
     last = facts.last
     if last is not None and last.unusable is None:
         return Route(
@@ -181,12 +187,12 @@ def _owner(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
     here = last.channel if last is not None else None
     for owner in sorted(facts.owners, key=lambda owner: owner.channel != here):
         if last is not None and last.unusable is None and _same_person(last, owner):
-            return _last(replace(wish, to=None), facts)
+            return _last(changed(wish, to=None), facts)
         channel = facts.channels.get(owner.channel)
         wanted = wish.account_id or owner.account_id or None
         account = None if channel is None else _account(channel, wanted)
         if account is not None and not isinstance(account, NoRoute):
-            return replace(owner, account_id=account[0], warning=account[1], via="owner")
+            return changed(owner, account_id=account[0], warning=account[1], via="owner")
     return NoRoute(
         SkipReason.NO_ROUTE,
         "no owner is known: neither commands.ownerAllowFrom nor an allowFrom names a person on a"
@@ -205,13 +211,13 @@ def _to(route: Route, to: str) -> Route | NoRoute:
         peer = parse_target(route.channel, to)
     except InvalidInput as error:
         return NoRoute(SkipReason.TARGET_INVALID, str(error))
-    return replace(route, to=peer.to, thread_id=peer.thread_id, chat_type=peer.chat_type)
+    return changed(route, to=peer.to, thread_id=peer.thread_id, chat_type=peer.chat_type)
 
 
 def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
     if channel_id == LOCAL:
         inbox = split_target(wish.to)[1] if wish.to else LOCAL_INBOX
-        return replace(local_route("explicit"), to=inbox)
+        return changed(local_route("explicit"), to=inbox)
     channel = facts.channels.get(channel_id)
     if channel is None:
         have = ", ".join(sorted(facts.channels)) or "none"
@@ -234,7 +240,7 @@ def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | N
     if isinstance(resolved, NoRoute):
         return resolved
     if wish.thread_id:
-        return replace(resolved, thread_id=wish.thread_id)
+        return changed(resolved, thread_id=wish.thread_id)
     return resolved if last is None else _as_known(resolved, last)
 
 
@@ -244,7 +250,7 @@ def _as_known(route: Route, last: LastRoute) -> Route:
         return route
     kind = last.chat_type if route.chat_type is ChatType.UNKNOWN else route.chat_type
     inherits = route.thread_id is None and kind is ChatType.GROUP
-    return replace(route, chat_type=kind, thread_id=last.thread_id if inherits else route.thread_id)
+    return changed(route, chat_type=kind, thread_id=last.thread_id if inherits else route.thread_id)
 
 
 def _account(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 
 from engine.alarms import AlertRules
 from engine.claiming import LoopSettings
@@ -27,9 +27,12 @@ from jobs.retry import RetryPolicy
 from jobs.wallclock import zone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One config, who its agents are, and what the environment says over it."""
+    """One config, who its agents are, and what the environment says over it.
+
+    What every pass and every run asks is answered once.
+    """
 
     config: Config
     roster: Roster
@@ -41,8 +44,9 @@ class Settings:
         """Whether scheduled jobs fire (cron.md §12)."""
         return self.config.cron.enabled and self.environ.get("ENGINE_SKIP_CRON") != "1"
 
+    @cached_property
     def loop(self) -> LoopSettings:
-        """What the loop asks of it."""
+        """What the loop asks."""
         cron = self.config.cron
         budget = cron.budget
         return LoopSettings(
@@ -55,8 +59,9 @@ class Settings:
             hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
         )
 
+    @cached_property
     def cron_runs(self) -> CronSettings:
-        """What performing jobs asks of it."""
+        """What performing jobs asks."""
         cron = self.config.cron
         return CronSettings(
             enabled=self.cron_enabled,
@@ -69,6 +74,7 @@ class Settings:
             ),
         )
 
+    @cached_property
     def alerts(self) -> AlertRules:
         """Whom failures are told, and when, unless a job says otherwise."""
         cron = self.config.cron

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from jobs.ids import new_id
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import Job
 from jobs.schedule import Cron, Occurrence
+from jobs.values import changed
 
 _MISSED: Final = frozenset({SkipReason.MISSED_DOWNTIME, SkipReason.MISSED_GRACE_EXCEEDED})
 
@@ -46,7 +46,7 @@ def claimed(
 def passed_over(job: Job, kind: str, passed: Passed, now: datetime, boot_id: str) -> Run:
     """Return the row of a slot that will not run, or of many that share one."""
     row = claimed(job, kind, Trigger.SCHEDULE, now, boot_id, passed.occurrence)
-    return replace(
+    return changed(
         row,
         status=RunStatus.MISSED if passed.reason in _MISSED else RunStatus.SKIPPED,
         reason=passed.reason,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from engine.agents.base import Agent, AgentFailure, FailureClass, TurnReply, TurnRequest
 from engine.clock import Clock
+from jobs.values import changed
 
 OK: Final = "HEARTBEAT_OK"
 
@@ -91,4 +91,4 @@ class OneAgent:
         if not self._without:
             return request
         tools = [tool for tool in request.tools if tool.name not in self._without]
-        return replace(request, tools=tools)
+        return changed(request, tools=tools)
