@@ -7,7 +7,6 @@ is told of failures in `engine.alarms`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +28,7 @@ from jobs.retry import RetryPolicy
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
+from jobs.values import changed
 from jobs.wallclock import ms
 
 
@@ -121,9 +121,9 @@ class CronEnd:
             unsent.clear()  # a work may be run again
             stored = job_rows.readable(tx, job.id)
             if stored is None:
-                end = Finish(run=replace(run, next_due_at=None))
+                end = Finish(run=changed(run, next_due_at=None))
                 return Ending(end=end, deliveries=deliveries, also=also)
-            ended = replace(run, next_due_at=stored.job.schedule.next_after(now))
+            ended = changed(run, next_due_at=stored.job.schedule.next_after(now))
             moved = stored.job.schedule != job.schedule or counts_anew(run, stored)
             after = consequences(
                 stored.job, ended, failure, stored.state, now, self._retry(), moved=moved
@@ -170,7 +170,7 @@ class CronEnd:
             state = noted(state, told)
         columns: dict[str, Any] = {} if state is None else {"alarm": state or None}
         if job.policies.watched:
-            then = before if state is None else replace(before, alarm=state)
+            then = before if state is None else changed(before, alarm=state)
             columns["watch_at"] = next_watch(job, then, now)
         return columns, told
 

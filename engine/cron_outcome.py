@@ -56,8 +56,8 @@ def unanswered(run: Run, failure: AgentFailure | None, at: datetime) -> Done:
 def answered(run: Run, reply: TurnReply, at: datetime, *, response_prefix: str = "") -> Done:
     """Return what a turn amounts to in which the agent answered."""
     verdict = classify(reply.payloads, mode="cron", response_prefix=response_prefix)
-    told = changed(run, usage=reply.usage, model=reply.model, provider=reply.provider)
-    done = _said(told, verdict, "\n".join(reply.payloads), at)
+    who = {"usage": reply.usage, "model": reply.model, "provider": reply.provider}
+    done = _said(run, verdict, "\n".join(reply.payloads), at, **who)
     if verdict.outcome is Outcome.FAILED:
         return failed(done.run, FailureClass.INTERNAL, verdict.because, at)
     sent = tuple(
@@ -82,16 +82,17 @@ def printed(run: Run, code: int, out: bytes, err: bytes, at: datetime, *, cut: b
     text = both if said and complained else said or complained
     if cut:
         text += "\n[cut: the output was longer]"
-    run = changed(run, facts={**run.facts, "exitCode": code})
+    facts = {**run.facts, "exitCode": code}
     if code == 0:
-        return _said(run, classify([text] if text else [], mode="cron"), text, at)
+        verdict = classify([text] if text else [], mode="cron")
+        return _said(run, verdict, text, at, facts=facts)
     what = f"signal {-code}" if code < 0 else f"exit status {code}"
     words = redacted(f"{what}: {(complained or said)[-500:] or 'no words'}")
     done = failed(run, FailureClass.INVALID, words, at)
-    return changed(done, run=changed(done.run, reply={"rawText": text}))
+    return changed(done, run=changed(done.run, facts=facts, reply={"rawText": text}))
 
 
-def _said(run: Run, verdict: Verdict, raw: str, at: datetime) -> Done:
+def _said(run: Run, verdict: Verdict, raw: str, at: datetime, **more: Any) -> Done:
     words = {"rawText": raw, "preview": verdict.preview, "droppedText": verdict.dropped}
     ended = changed(
         run,
@@ -99,6 +100,7 @@ def _said(run: Run, verdict: Verdict, raw: str, at: datetime) -> Done:
         outcome=verdict.outcome,
         reply={key: value for key, value in words.items() if value},
         ended_at=at,
+        **more,
     )
     return Done(run=ended, verdict=verdict)
 
@@ -123,12 +125,11 @@ def spoken(
         return run, []  # it failed, or nobody asked for its words
     requested = job.delivery.channel or job.delivery.mode
     effort = {"bestEffort": True} if job.delivery.best_effort else {}
-    run = changed(run, target={"requested": requested, **effort, **found_words(found)})
+    target = {"requested": requested, **effort, **found_words(found)}
     if others:
-        told = [found_words(way) for _, way in others]
-        run = changed(run, target={**run.target, "also": told})
+        target["also"] = [found_words(way) for _, way in others]
     if verdict.outcome is not Outcome.ALERT:
-        return run, []
+        return changed(run, target=target), []
     ways = {(way.channel, way.lane): way for _, way in others if isinstance(way, Route)}
     if isinstance(found, Route):
         ways.pop((found.channel, found.lane), None)  # nobody is told twice
@@ -137,14 +138,14 @@ def spoken(
         for number, way in enumerate(ways.values(), 1)
     ]
     if isinstance(found, NoRoute) and job.delivery.mode == "none":
-        return run, made
+        return changed(run, target=target), made
     if isinstance(found, NoRoute):
-        return changed(run, reason=found.reason, because=found.because), made
+        return changed(run, target=target, reason=found.reason, because=found.because), made
     if any(_same_place(sent, found) for sent in done.sent_to):
         words = "the agent sent it there itself with the message tool"
-        return changed(run, reason=SkipReason.DUPLICATE, because=words), made
+        return changed(run, target=target, reason=SkipReason.DUPLICATE, because=words), made
     first = _delivery(job, run, found, verdict.text, 0, now)
-    return changed(run, delivery_key=first.key), [first, *made]
+    return changed(run, target=target, delivery_key=first.key), [first, *made]
 
 
 def _delivery(job: Job, run: Run, route: Route, text: str, number: int, now: datetime) -> Delivery:

@@ -15,6 +15,7 @@ from engine.prefix import put_before
 from jobs.ledger import Outcome, SkipReason
 
 TOKEN: Final = ACK_TOKEN
+_TOKEN_LOWER: Final = TOKEN.lower()
 NO_REPLY: Final = "NO_REPLY"
 ACK_MAX_CHARS: Final = 300
 PREVIEW: Final = 200
@@ -48,6 +49,17 @@ _INTERIM: Final = re.compile(
 _INTERIM_MOST: Final = 200  # characters
 
 
+def _edges(flags: re.RegexFlag) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    # Up to four signs may follow the token at the end; they stay when words precede it.
+    return (
+        re.compile(rf"{TOKEN}(?![A-Za-z0-9_])", flags),
+        re.compile(rf"(?<![A-Za-z0-9_]){TOKEN}([^\w]{{0,4}})$", flags),
+    )
+
+
+_EDGES: Final = {True: _edges(re.IGNORECASE), False: _edges(re.NOFLAG)}  # by: is it read loosely
+
+
 @dataclass(frozen=True, slots=True)
 class Stripped:
     """A text without its acknowledgement token."""
@@ -79,6 +91,8 @@ def strip_token(text: str, *, mode: str, ack_max_chars: int = ACK_MAX_CHARS) -> 
     trimmed = text.strip()
     if not trimmed:
         return Stripped("", ack=True)
+    if _TOKEN_LOWER not in trimmed.lower():
+        return Stripped(trimmed, ack=False)
     loose = mode == "heartbeat"
     left, found = _take_off(trimmed, loose=loose)
     if not (found and left):
@@ -98,10 +112,7 @@ def strip_token(text: str, *, mode: str, ack_max_chars: int = ACK_MAX_CHARS) -> 
 
 
 def _take_off(text: str, *, loose: bool) -> tuple[str, bool]:
-    flags = re.IGNORECASE if loose else re.NOFLAG
-    at_start = re.compile(rf"{TOKEN}(?![A-Za-z0-9_])", flags)
-    # Up to four signs may follow the token at the end; they stay when words precede it.
-    at_end = re.compile(rf"(?<![A-Za-z0-9_]){TOKEN}([^\w]{{0,4}})$", flags)
+    at_start, at_end = _EDGES[loose]
     found = False
     while text:
         if match := at_start.match(text):

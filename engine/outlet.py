@@ -12,7 +12,7 @@ from engine.delivery import Delivery, Priority
 from engine.events import Bus
 from engine.outbox import NewMessage, expiry, receipt
 from engine.roster import Roster
-from engine.route import NoRoute, TargetWish, found_words, resolve
+from engine.route import NoRoute, RouteFacts, TargetWish, found_words, needs_last, resolve
 from engine.sessions import main_key
 from engine.store import audit, outbox, sessions
 from engine.target import split_target
@@ -101,6 +101,8 @@ async def find_route(
     session_key: str | None = None,
 ) -> Route | NoRoute:
     """Return where words of an agent would go now; ``last`` is its main session's by default."""
+    if not needs_last(wish):
+        return resolve(wish, RouteFacts(agent_id=agent_id))
     return await database.read(
         lambda tx: route_in(tx, roster, wish, agent_id=agent_id, session_key=session_key)
     )
@@ -127,6 +129,8 @@ def route_in(
     tx: Tx, roster: Roster, wish: TargetWish, *, agent_id: str, session_key: str | None = None
 ) -> Route | NoRoute:
     """Return the same inside a transaction that goes on."""
+    if not needs_last(wish):
+        return resolve(wish, RouteFacts(agent_id=agent_id))
     last = sessions.last_route(
         tx, agent_id, session_key or main_key(agent_id, main=roster.main_key)
     )

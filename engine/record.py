@@ -54,7 +54,7 @@ class Recorder:
         started = run.started_at
         if started is None:
             raise AssertionError(f"run {run.id} began without an instant")
-        await self._write(lambda tx: runs.start(tx, [run.id], started))
+        await self._write(lambda tx: runs.start(tx, run))
         if run.kind == "cron":
             self._bus.publish(
                 "cron",

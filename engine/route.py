@@ -217,7 +217,7 @@ def _to(route: Route, to: str) -> Route | NoRoute:
 def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
     if channel_id == LOCAL:
         inbox = split_target(wish.to)[1] if wish.to else LOCAL_INBOX
-        return changed(local_route("explicit"), to=inbox)
+        return local_route("explicit", inbox)
     channel = facts.channels.get(channel_id)
     if channel is None:
         have = ", ".join(sorted(facts.channels)) or "none"
@@ -293,12 +293,12 @@ def webhook_route(url: str) -> Route:
     return Route(channel="webhook", account_id=JOB_WEBHOOKS, to=url, via="explicit")
 
 
-def local_route(via: str) -> Route:
-    """Return the way to the inbox on this machine."""
+def local_route(via: str, inbox: str = LOCAL_INBOX) -> Route:
+    """Return the way to an inbox on this machine."""
     return Route(
         channel=LOCAL,
         account_id=LOCAL_ACCOUNT,
-        to=LOCAL_INBOX,
+        to=inbox,
         chat_type=ChatType.DIRECT,
         via=via,
     )

@@ -51,7 +51,8 @@ _NEWEST: Final = (
 
 # Those that are not over: few, and in an index of their own.
 _OPEN: Final = (
-    f"SELECT {_RUN} FROM runs WHERE status IN ('claimed', 'running', 'deferred')"  # noqa: S608 - constant columns
+    f"SELECT {_RUN} FROM runs WHERE (status = 'claimed' OR status = 'running'"  # noqa: S608 - constant columns
+    " OR status = 'deferred')"
     " AND kind = 'heartbeat' ORDER BY id"
 )
 

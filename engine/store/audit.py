@@ -38,8 +38,8 @@ _LOOKED_AT: Final = 500  # lines: nobody waits for a search through years
 def last_stranger(tx: Tx) -> Stranger | None:
     """Return who wrote last in person and was not let in, unless that was long ago."""
     rows = tx.exec_driver_sql(
-        "SELECT actor, subject, detail FROM (SELECT * FROM audit ORDER BY id DESC LIMIT ?)"
-        " AS newest WHERE action = ? ORDER BY id DESC",
+        "SELECT actor, subject, detail FROM audit"
+        " WHERE id > (SELECT max(id) FROM audit) - ? AND action = ? ORDER BY id DESC",
         (_LOOKED_AT, REFUSED),
     )
     for actor, subject, detail in rows:

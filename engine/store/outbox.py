@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from engine.store import sent
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, text_of
+from jobs.values import changed
 from jobs.wallclock import MILLISECOND, at, instant, ms
 
 _COLUMNS: Final = (
@@ -51,8 +51,9 @@ _MOVE: Final = (
     f"UPDATE outbox SET {', '.join(f'{c} = ?' for c in _COLUMNS)} WHERE key = ? AND state = ?"
 )
 _RECEIVE: Final = "INSERT INTO receipts (delivery_key, chunk, message_id, at) VALUES (?, ?, ?, ?)"
-_OPEN: Final = "('queued', 'sending', 'held')"
-_HEADS: Final = f"SELECT min(id) FROM outbox WHERE state IN {_OPEN} GROUP BY lane"
+# Word for word the condition of the index `outbox_open`.
+_OPEN: Final = "(state = 'queued' OR state = 'sending' OR state = 'held')"
+_HEADS: Final = f"SELECT min(id) FROM outbox WHERE {_OPEN} GROUP BY lane"
 _LOOKED_AT: Final = 500
 MOST: Final = 1000  # waiting messages of one account
 # It did not arrive, so saying it again is no repetition (heartbeat.md §13.2).
@@ -80,15 +81,22 @@ def move(tx: Tx, key: str, event: Event, now: datetime, **changes: Any) -> Deliv
     ``changes`` are fields of `Delivery`. A terminal state gets its ``ended_at``.
     """
     current = get(tx, key)
-    if current is None or (current.state, event) not in MOVES:
+    return None if current is None else move_on(tx, current, event, now, **changes)
+
+
+def move_on(
+    tx: Tx, current: Delivery, event: Event, now: datetime, **changes: Any
+) -> Delivery | None:
+    """Move a message that was read just now; see `move`."""
+    if (current.state, event) not in MOVES:
         return None
     state = after(current.state, event)
     if state in TERMINAL:
         changes.setdefault("ended_at", now)
     if event is Event.ATTEMPT and current.first_attempt_at is None:
         changes.setdefault("first_attempt_at", now)
-    moved = replace(current, state=state, **changes)
-    done = tx.exec_driver_sql(_MOVE, (*_row(moved), key, current.state.value))
+    moved = changed(current, state=state, **changes)
+    done = tx.exec_driver_sql(_MOVE, (*_row(moved), current.key, current.state.value))
     if not done.rowcount:
         return None
     _receive(tx, moved, current.message_ids, now)
@@ -225,7 +233,7 @@ def sooner(tx: Tx, now: datetime, by: timedelta) -> None:
 
 def accounts(tx: Tx) -> list[tuple[str, str]]:
     """Return the (channel, account) pairs for which messages wait."""
-    rows = tx.exec_driver_sql(f"SELECT DISTINCT lane FROM outbox WHERE state IN {_OPEN}")
+    rows = tx.exec_driver_sql(f"SELECT DISTINCT lane FROM outbox WHERE {_OPEN}")
     pairs = {tuple(row[0].split("|", 2)[:2]) for row in rows}
     return sorted((pair[0], pair[1]) for pair in pairs)
 
@@ -238,7 +246,7 @@ def overflow(
     A message that has begun to arrive is not cut off.
     """
     prefix = f"{channel}|{account_id}|"
-    of_account = f"state IN {_OPEN} AND substr(lane, 1, ?) = ?"
+    of_account = f"{_OPEN} AND substr(lane, 1, ?) = ?"
     count = tx.exec_driver_sql(
         f"SELECT count(*) FROM outbox WHERE {of_account}", (len(prefix), prefix)
     ).scalar_one()
@@ -257,10 +265,7 @@ def overflow(
 
 def depth(tx: Tx) -> dict[str, int]:
     """Return how many messages are in each open state."""
-    rows = tx.exec_driver_sql(
-        "SELECT state, count(*) FROM outbox WHERE state IN ('queued', 'sending', 'held')"
-        " GROUP BY state"
-    )
+    rows = tx.exec_driver_sql(f"SELECT state, count(*) FROM outbox WHERE {_OPEN} GROUP BY state")
     return {row[0]: row[1] for row in rows}
 
 

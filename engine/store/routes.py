@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 from engine.address import ChatType, Route
 from jobs.wallclock import instant, ms
 
 
+@lru_cache(maxsize=256)  # most messages go where others went before
 def route_text(route: Route) -> str:
     """Return a route as JSON text."""
     return json.dumps(
@@ -26,6 +28,7 @@ def route_text(route: Route) -> str:
     )
 
 
+@lru_cache(maxsize=256)
 def route_of(text: str) -> Route:
     """Return the route behind JSON text."""
     v = json.loads(text)

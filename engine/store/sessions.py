@@ -112,7 +112,7 @@ def append(
             for line in messages
         ],
     )
-    if not hidden:
+    if not hidden and session.updated_at != now:
         tx.exec_driver_sql("UPDATE sessions SET updated_at = ? WHERE key = ?", (ms(now), key))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from jobs.store.db import Database, Work
 
@@ -21,16 +20,18 @@ class Watched(Database):
         self.pending = 0  # asked for and not answered
 
     async def write(self, work: Work[T]) -> T:
-        return await self._counted(super().write(work))
-
-    async def read(self, work: Work[T]) -> T:
-        return await self._counted(super().read(work))
-
-    async def _counted(self, asked: Coroutine[Any, Any, T]) -> T:
         self.works += 1
         self.pending += 1
         try:
-            return await asked
+            return await self._inner.write(work)
+        finally:
+            self.pending -= 1
+
+    async def read(self, work: Work[T]) -> T:
+        self.works += 1
+        self.pending += 1
+        try:
+            return await self._inner.read(work)
         finally:
             self.pending -= 1
 

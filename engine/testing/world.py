@@ -88,8 +88,9 @@ class World:
 def carry(tx: Tx, waiting: Sequence[Delivery], now: datetime) -> None:
     """The whole journey of messages: no platform refuses them."""
     for one in waiting:
-        if outbox.move(tx, one.key, Event.ATTEMPT, now, attempts=1, first_attempt_at=now):
-            outbox.move(tx, one.key, Event.ACCEPTED, now, message_ids=(f"sim-{one.key}",))
+        left = outbox.move_on(tx, one, Event.ATTEMPT, now, attempts=1, first_attempt_at=now)
+        if left is not None:
+            outbox.move_on(tx, left, Event.ACCEPTED, now, message_ids=(f"sim-{one.key}",))
 
 
 def _pretended(argv: Sequence[str]) -> str:

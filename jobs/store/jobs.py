@@ -17,7 +17,8 @@ from jobs.model import HeartbeatBeat, Job, JobState, StoredJob
 from jobs.store.base import DueJob, JobPage, JobQuery
 from jobs.store.db import Tx
 from jobs.store.rows import containing, mapping_of, text_of
-from jobs.wallclock import at, instant, ms
+from jobs.values import changed
+from jobs.wallclock import MILLISECOND, at, instant, ms
 
 _STATE: Final = (
     "next_run_at",
@@ -46,15 +47,6 @@ _STATE: Final = (
 )
 _READ: Final = "id, definition, revision, enabled, created_at, updated_at, " + ", ".join(_STATE)
 _FIXED: Final = _READ.count(",") + 1 - len(_STATE)
-_INSTANTS: Final = (
-    "next_run_at",
-    "retry_at",
-    "schedule_activated_at",
-    "running_since",
-    "last_run_at",
-    "orphaned_at",
-    "watch_at",
-)
 _DEFINED: Final = (
     "kind",
     "name",
@@ -180,7 +172,7 @@ def update(
             currentRevision=current.revision,
         )
     definition, revision = codec.written(job)
-    names = (*_DEFINED, "next_run_at", "updated_at", *_settable(state))
+    names = (*_DEFINED, "next_run_at", "updated_at", *settable(state))
     values = (*_columns(job, definition, revision), ms(next_run_at), ms(now))
     statement = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?"
     changes = (*values, *map(_plain, state.values()), job.id)
@@ -270,12 +262,24 @@ def set_states(tx: Tx, changes: Sequence[tuple[str, Mapping[str, Any]]]) -> None
     """Change state columns of many jobs, those that change alike in one statement."""
     alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
     for job_id, columns in changes:
-        values = (*(_plain(value) for value in columns.values()), job_id)
-        alike.setdefault(tuple(columns), []).append(values)
+        alike.setdefault(settable(columns), []).append((*state_values(columns), job_id))
     for names, rows in alike.items():
-        if _settable(names):
+        if names:
             assigned = ", ".join(f"{name} = ?" for name in names)
             tx.exec_driver_sql(f"UPDATE jobs SET {assigned} WHERE id = ?", rows)
+
+
+def settable(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of state columns; nothing else gets into a statement."""
+    found = tuple(names)
+    if unknown := set(found) - _SETTABLE:
+        raise AssertionError(f"not state of a job: {', '.join(sorted(unknown))}")
+    return found
+
+
+def state_values(columns: Mapping[str, Any]) -> list[Any]:
+    """Return what is written into state columns, in the order of their names."""
+    return [_plain(value) for value in columns.values()]
 
 
 def due(tx: Tx, now: datetime, limit: int = 1000, *, behind: DueJob | None = None) -> list[DueJob]:
@@ -413,13 +417,6 @@ def _columns(job: Job, definition: str, revision: str) -> tuple[Any, ...]:
     )
 
 
-def _settable(names: Iterable[str]) -> tuple[str, ...]:
-    found = tuple(names)
-    if unknown := set(found) - _SETTABLE:
-        raise AssertionError(f"not state of a job: {', '.join(sorted(unknown))}")
-    return found
-
-
 def _as_read(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return state columns as reading them back would give them."""
     return {
@@ -445,7 +442,7 @@ def _stored(row: Sequence[Any]) -> StoredJob:
         # What changes without a new definition stands in columns of its own.
         enabled, created_at, updated_at = bool(row[3]), instant(row[4]), instant(row[5])
         if (job.enabled, job.created_at, job.updated_at) != (enabled, created_at, updated_at):
-            job = replace(job, enabled=enabled, created_at=created_at, updated_at=updated_at)
+            job = changed(job, enabled=enabled, created_at=created_at, updated_at=updated_at)
         return StoredJob(job=job, state=_state(row[_FIXED:]), revision=row[2])
     except (EngineError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         why = error.why if isinstance(error, InvalidJob) else str(error)
@@ -457,13 +454,30 @@ def _stored(row: Sequence[Any]) -> StoredJob:
 
 
 def _state(columns: Sequence[Any]) -> JobState:
-    state = dict(zip(_STATE, columns, strict=True))
-    for name in _INSTANTS:
-        state[name] = instant(state[name])
-    took = state.pop("last_duration_ms")
-    state["last_duration"] = None if took is None else timedelta(milliseconds=took)
-    state["last_reason"] = SkipReason(state["last_reason"]) if state["last_reason"] else None
-    state["paused"] = mapping_of(state["paused"]) or None
-    state["alarm"] = mapping_of(state["alarm"])
-    state["skips"] = mapping_of(state["skips"])
-    return JobState(**state)
+    v = dict(zip(_STATE, columns, strict=True))
+    took = v["last_duration_ms"]
+    return JobState(
+        next_run_at=instant(v["next_run_at"]),
+        retry_at=instant(v["retry_at"]),
+        schedule_activated_at=instant(v["schedule_activated_at"]),
+        running_since=instant(v["running_since"]),
+        last_run_at=instant(v["last_run_at"]),
+        last_status=v["last_status"],
+        last_error=v["last_error"],
+        last_reason=SkipReason(v["last_reason"]) if v["last_reason"] else None,
+        last_duration=None if took is None else took * MILLISECOND,
+        consecutive_errors=v["consecutive_errors"],
+        consecutive_skipped=v["consecutive_skipped"],
+        schedule_errors=v["schedule_errors"],
+        run_count=v["run_count"],
+        ok_count=v["ok_count"],
+        error_count=v["error_count"],
+        skip_count=v["skip_count"],
+        missed_count=v["missed_count"],
+        orphaned_at=instant(v["orphaned_at"]),
+        auto_disabled=v["auto_disabled"],
+        paused=mapping_of(v["paused"]) or None,
+        watch_at=instant(v["watch_at"]),
+        skips=mapping_of(v["skips"]),
+        alarm=mapping_of(v["alarm"]),
+    )

@@ -57,9 +57,13 @@ _DEFAULTS: Final = {"slots": 1, "attempt": 1, "deferrals": 0}
 _UNSAID: Final = tuple(_DEFAULTS.get(name) for name in RUN_COLUMNS[len(CLAIM_COLUMNS) :])
 
 
+# `json.dumps` makes an encoder each time it is asked for anything but its defaults.
+_WRITE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def text_of(mapping: Mapping[str, Any] | None) -> str | None:
     """Return JSON text; nothing for nothing."""
-    return json.dumps(mapping, ensure_ascii=False, separators=(",", ":")) if mapping else None
+    return _WRITE(mapping) if mapping else None
 
 
 def mapping_of(text: str | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from jobs.ledger import Run, RunStatus, Trigger
 from jobs.store.base import Claim, Finish, RunCost, RunPage, RunQuery
 from jobs.store.bulk import Bulk
 from jobs.store.db import Tx
-from jobs.store.jobs import set_states, switch_off
+from jobs.store.jobs import set_states, settable, state_values, switch_off
 from jobs.store.rows import (
     CLAIM_COLUMNS,
     RUN_COLUMNS,
@@ -31,7 +32,8 @@ from jobs.store.rows import (
 from jobs.wallclock import at, instant, ms
 
 _COLUMNS: Final = ", ".join(RUN_COLUMNS)
-_OPEN: Final = "status IN ('claimed', 'running', 'deferred')"
+# Word for word the condition of the index `runs_open`; as a list it would cost as much again.
+_OPEN: Final = "(status = 'claimed' OR status = 'running' OR status = 'deferred')"
 _ONCE: Final = "ON CONFLICT (job_id, slot) WHERE slot IS NOT NULL DO NOTHING"  # claimed before
 _INSERT: Final = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(RUN_COLUMNS))})"
 _INSERT_SLOT: Final = Bulk.insert("runs", RUN_COLUMNS, _ONCE)
@@ -42,9 +44,7 @@ _ADVANCE: Final = Bulk.update(
     "id = $4 AND next_run_at = $5 AND enabled = 1 AND paused IS NULL",
 )
 _START: Final = f"UPDATE runs SET status = 'running', started_at = ? WHERE id = ? AND {_OPEN}"
-_RUNNING: Final = (
-    "UPDATE jobs SET running_since = ? WHERE id = (SELECT job_id FROM runs WHERE id = ?)"
-)
+_RUNNING: Final = "UPDATE jobs SET running_since = ? WHERE id = ?"
 _STILL_RUNNING: Final = (
     "UPDATE jobs SET running_since = (SELECT max(started_at) FROM runs"
     f" WHERE {_OPEN} AND status = 'running' AND job_id = ?) WHERE id = ?"
@@ -81,16 +81,14 @@ _PLAIN_END: Final = Bulk.update(
     "status = $1, outcome = $2, started_at = $3, ended_at = $4",
     "id = $5 AND status = 'claimed'",
 )
-_COUNT: Final = Bulk.update(
-    "jobs",
+_COUNTED: Final = (
     "running_since = NULL, last_run_at = $1, last_status = $2, last_error = $3,"
     " last_reason = $4, last_duration_ms = $5, consecutive_errors = consecutive_errors * $6 + $7,"
     " consecutive_skipped = consecutive_skipped * $8 + $9, run_count = run_count + 1,"
     " ok_count = ok_count + $10, error_count = error_count + $11, skip_count = skip_count + $12,"
-    " updated_at = $13",
-    "id = $14",
+    " updated_at = $13"
 )
-_UNCOUNTED: Final = "UPDATE jobs SET running_since = NULL WHERE id = ?"
+_COUNTERS_END: Final = 14  # the value after those of `_COUNTED`
 _COSTS: Final = "SELECT seq, job_id, claimed_at, status, usage FROM runs WHERE"
 _MANY: Final = 500  # values of one statement
 _LAST_ENDED: Final = (
@@ -172,11 +170,10 @@ def insert_slots(tx: Tx, rows: Sequence[Run]) -> None:
     _write(tx, [run_row(run) for run in rows])
 
 
-def start(tx: Tx, run_ids: Sequence[str], at: datetime) -> None:
-    """Note that runs have begun."""
-    values = [(ms(at), run_id) for run_id in run_ids]
-    _many(tx, _START, values)
-    _many(tx, _RUNNING, values)
+def start(tx: Tx, run: Run) -> None:
+    """Note that a run has begun."""
+    tx.exec_driver_sql(_START, (ms(run.started_at), run.id))
+    tx.exec_driver_sql(_RUNNING, (ms(run.started_at), run.job_id))
 
 
 def note_running(tx: Tx, job_id: str) -> None:
@@ -198,11 +195,27 @@ def finish(tx: Tx, ends: Sequence[Finish]) -> set[str]:
     A run ends once: the end that is written first stands, and nothing is counted twice.
     """
     now_final = _end(tx, ends)
-    _COUNT.run(tx, [_counted(end.run) for end in now_final if end.counts])
-    quiet = [(end.run.job_id,) for end in now_final if not end.counts and end.run.started_at]
-    _many(tx, _UNCOUNTED, quiet)
-    set_states(tx, [(end.run.job_id, end.job_columns) for end in now_final if end.job_columns])
+    alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
+    others = []
+    for end in now_final:
+        if end.counts:
+            row = (*_counted(end.run), *state_values(end.job_columns), end.run.job_id)
+            alike.setdefault(settable(end.job_columns), []).append(row)
+            continue
+        begun = {"running_since": None} if end.run.started_at else {}
+        if columns := {**begun, **end.job_columns}:
+            others.append((end.run.job_id, columns))
+    for names, rows in alike.items():
+        _count(names).run(tx, rows)
+    set_states(tx, others)
     return {end.run.id for end in now_final}
+
+
+@cache
+def _count(names: tuple[str, ...]) -> Bulk:
+    """Return the statement that counts ends at their jobs, and sets these columns there too."""
+    more = "".join(f", {name} = ${n}" for n, name in enumerate(names, _COUNTERS_END))
+    return Bulk.update("jobs", _COUNTED + more, f"id = ${_COUNTERS_END + len(names)}")
 
 
 def _end(tx: Tx, ends: Sequence[Finish]) -> list[Finish]:
@@ -493,7 +506,6 @@ def _counted(run: Run) -> tuple[Any, ...]:
         took,
         *counters,
         ms(run.ended_at),
-        run.job_id,
     )
 
 

@@ -79,6 +79,10 @@ async def claim(store: Database, *claims: Claim) -> set[str]:
     return await store.write(lambda tx: runs.claim(tx, claims))
 
 
+async def begin(store: Database, at: datetime, ref: str = "r1") -> None:
+    await store.write(lambda tx: runs.start(tx, run(ref, started_at=at)))
+
+
 async def finish(store: Database, *ends: Finish) -> set[str]:
     return await store.write(lambda tx: runs.finish(tx, ends))
 
@@ -421,12 +425,12 @@ async def test_a_claim_may_be_the_last_of_its_job(store: Database) -> None:
 async def test_a_run_that_never_began_leaves_it_alone_that_another_goes_on(store: Database) -> None:
     await put(store, job())
     await claim(store, step())
-    await store.write(lambda tx: runs.start(tx, ["r1"], NOON))
+    await begin(store, NOON)
     await store.write(lambda tx: runs.insert(tx, [run("r2")]))
     await finish(store, ended("r2", status=RunStatus.SKIPPED, started_at=None, counts=False))
     assert (await state(store)).running_since == NOON
     await store.write(lambda tx: runs.insert(tx, [run("r3")]))
-    await store.write(lambda tx: runs.start(tx, ["r3"], NOON + HOUR))
+    await begin(store, NOON + HOUR, "r3")
     await finish(store, ended("r3"))
     await store.write(lambda tx: runs.note_running(tx, "brief"))
     assert (await state(store)).running_since == NOON
@@ -596,7 +600,7 @@ async def test_a_run_comes_back_as_it_ended(store: Database) -> None:
 async def test_a_start_is_on_the_row_and_on_the_job(store: Database) -> None:
     await put(store, job())
     await claim(store, step())
-    await store.write(lambda tx: runs.start(tx, ["r1"], NOON + timedelta(seconds=1)))
+    await begin(store, NOON + timedelta(seconds=1))
     assert (await row(store)).status is RunStatus.RUNNING
     assert (await state(store)).running_since == NOON + timedelta(seconds=1)
     await finish(store, ended())
@@ -661,7 +665,7 @@ async def test_ends_written_together_are_told_apart(store: Database) -> None:
 async def test_an_end_that_does_not_count_leaves_the_counters(store: Database) -> None:
     await put(store, job())
     await claim(store, step())
-    await store.write(lambda tx: runs.start(tx, ["r1"], NOON))
+    await begin(store, NOON)
     await finish(store, ended(counts=False))
     s = await state(store)
     assert (s.run_count, s.last_status, s.running_since) == (0, None, None)

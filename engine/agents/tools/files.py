@@ -6,6 +6,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ _WRITE: Final[Mapping[str, Any]] = {
 }
 
 
+@lru_cache(maxsize=64)  # one for each agent; every turn asks
 def file_tools(workspace: Path) -> tuple[Tool, Tool]:
     """Return `read` and `write` for one workspace."""
 

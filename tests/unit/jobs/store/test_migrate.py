@@ -131,9 +131,36 @@ async def test_receipts_of_before_are_kept_one_by_one(tmp_path: Path) -> None:
         ]
         plan = db.execute(
             "EXPLAIN QUERY PLAN SELECT min(id) FROM outbox"
-            " WHERE state IN ('queued', 'sending', 'held') GROUP BY lane"
+            " WHERE (state = 'queued' OR state = 'sending' OR state = 'held') GROUP BY lane"
         ).fetchall()
         assert "outbox_open" in str(plan)
+
+
+async def test_lists_of_states_are_spelt_out_and_every_row_stays(tmp_path: Path) -> None:
+    old = tmp_path / "old.db"
+    before = sa.create_engine(f"sqlite:///{old}")
+    with before.begin() as tx:
+        tx.exec_driver_sql("PRAGMA foreign_keys=ON")
+        migrate.bring_up(tx, Steps("0003"))
+        tx.exec_driver_sql(
+            "INSERT INTO outbox (id, key, lane, state, kind, route, text, priority, created_at,"
+            " expires_at) VALUES (7, 'k', 'l', 'delivered', 'cron', '{}', 't', 1, 0, 0)"
+        )
+        tx.exec_driver_sql("INSERT INTO receipts VALUES ('k', 0, 'm1', 5)")
+        tx.exec_driver_sql(
+            "INSERT INTO runs (seq, id, job_id, kind, trigger_kind, status, slot, reply)"
+            " VALUES (9, 'r', 'a', 'cron', 'schedule', 'claimed', 1, '{}')"
+        )
+    before.dispose()
+    await (await Database.open(old)).close()
+    with closing(sqlite3.connect(old)) as db:
+        assert db.execute("SELECT * FROM receipts").fetchall() == [("k", 0, "m1", 5)]
+        assert db.execute("SELECT id, key FROM outbox").fetchall() == [(7, "k")]
+        assert db.execute("SELECT seq, id, slot, reply FROM runs").fetchall() == [(9, "r", 1, "{}")]
+        written = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+        assert not [sql for (sql,) in written if "status IN" in sql or "state IN" in sql]
+        with pytest.raises(sqlite3.IntegrityError):
+            db.execute("UPDATE runs SET status = 'asleep'")
 
 
 async def test_an_older_copy_is_never_overwritten(
