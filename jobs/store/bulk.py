@@ -53,9 +53,11 @@ class Bulk:
 
     def run(self, tx: Tx, rows: Sequence[tuple[Any, ...]]) -> list[bool]:
         """Run it for every row and tell for which of them it changed something."""
-        if tx.dialect.name != "sqlite":
+        if not rows:
+            return []
+        raw: Any = getattr(tx, "raw", None)  # SQLite's own connection
+        if raw is None:
             return [tx.exec_driver_sql(self._one, row).rowcount > 0 for row in rows]
-        raw: Any = tx.connection.driver_connection
         told: list[bool] = []
         for start in range(0, len(rows), CHUNK):
             told += self._chunk(raw, rows[start : start + CHUNK])
@@ -63,7 +65,9 @@ class Bulk:
 
     def _chunk(self, raw: Any, rows: Sequence[tuple[Any, ...]]) -> list[bool]:
         """Ask for all at once; if they did not all change something, take it back, ask singly."""
-        if len(rows) > 1 and _JOINS:
+        if len(rows) == 1:
+            return [raw.execute(self._one, rows[0]).rowcount > 0]
+        if _JOINS:
             raw.execute("SAVEPOINT bulk")
             values = [value for row in rows for value in row]
             changed = raw.execute(self._many(len(rows)), values).rowcount

@@ -25,7 +25,8 @@ from jobs.model import AgentTurn, Job
 from jobs.schedule import Every
 from jobs.store import jobs, runs
 from jobs.store.base import Claim
-from jobs.store.db import READERS, Database, Tx
+from jobs.store.db import Database, Tx
+from jobs.store.threads import READERS
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
