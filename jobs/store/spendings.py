@@ -48,9 +48,8 @@ class Spendings:
         """
         since = now - KEPT
         newest = run_rows.newest_seq(tx)
-        ended: list[RunCost] = []
-        if self._open:
-            ended = run_rows.costs_of(tx, self._open.keys() - run_rows.open_seqs(tx))
+        over = self._open.keys() - run_rows.open_seqs(tx) if self._open else set()
+        ended = run_rows.costs_of(tx, over)
         fresh: list[RunCost] = []
         if self._sums:
             fresh = run_rows.costs_since(tx, since, behind=self._seen, upto=newest)
@@ -60,6 +59,8 @@ class Spendings:
             if key not in self._sums
         ]
         self._settle(ended)
+        for seq in over:  # a row that is gone has no end to count
+            self._open.pop(seq, None)
         for cost in fresh:
             self._take(cost, [key for key in (None, cost.job_id) if key in self._sums])
         for key, costs in joined:

@@ -919,6 +919,19 @@ async def test_sums_follow_the_rows_that_come_and_end_and_count_each_once(store:
     assert await sums(store, Spendings(), None, "other") == [spent + spent, spent]
 
 
+async def test_a_row_that_went_before_its_end_was_seen_is_not_asked_for_again(
+    store: Database,
+) -> None:
+    ledger = Spendings()
+    await sums(store, ledger, None)
+    going = made("a", NOON, status=RunStatus.RUNNING)
+    await store.write(lambda tx: runs.insert(tx, [going]))
+    assert await sums(store, ledger, None) == [Spent(runs=1)]
+    await store.write(lambda tx: tx.exec_driver_sql("DELETE FROM runs"))
+    assert await sums(store, ledger, None) == [Spent(runs=1)]  # it had begun
+    assert await sums(store, ledger, None) == [Spent(runs=1)]
+
+
 async def test_a_look_at_what_was_spent_reads_only_what_is_new(store: Database) -> None:
     await store.write(
         lambda tx: runs.insert(
