@@ -7,7 +7,7 @@ calendar's zone, so that a slot in New York can ask for a trading day in Shangha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -20,6 +20,7 @@ NEXT_ALLOWED: Final = "next-allowed"
 PREVIOUS_ALLOWED: Final = "previous-allowed"
 FARTHEST: Final = 2 * 366  # days a slot is moved at most: any day of a year is nearer
 _MOST_WORK: Final = 20_000  # days looked at for one slot, the same for each of thousands of events
+_DRIFT: Final = 2  # days by which the days of two zones shift against each other at most
 _KEPT: Final = 4000  # verdicts of one calendar that are remembered
 NAMES: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = timedelta(days=1)
@@ -114,6 +115,9 @@ class Calendar:
     _judged: dict[date, Verdict] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _moved: dict[tuple[date, str], date | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         events = (one for one in (*(self.include or ()), *self.exclude) if isinstance(one, Events))
@@ -159,8 +163,17 @@ class Calendar:
         """Return the day a slot of this day goes to: itself if allowed; None: to no day."""
         if self.allows(day):
             return day
-        around = _around(day, on_excluded, [self])
-        return next((other for other in around if self.allows(other)), None)
+        asked, known = (day, on_excluded), self._moved
+        if (goes := known.get(asked, day)) != day:
+            return goes
+        if len(known) >= _KEPT:
+            known.clear()
+        around = (day + n * _step(on_excluded) * _DAY for n in range(1, _reach([self]) + 1))
+        goes = None
+        if on_excluded != SKIP:
+            goes = next((other for other in around if self.allows(other)), None)
+        known[asked] = goes
+        return goes
 
     def _made_up(self, day: date) -> str | None:
         if _named(self.make_up, day) is not None:
@@ -198,24 +211,44 @@ def moved(
     """
     if judge(calendars, at).allowed:
         return at
+    if on_excluded == SKIP:
+        return None
     local = at.astimezone(zone(tz)).replace(tzinfo=None)
-    for day in _around(local.date(), on_excluded, calendars):
-        instant = _instant(datetime.combine(day, local.time()), tz)
+    step, reach, number = _step(on_excluded), _reach(calendars), 1
+    while number <= reach:
+        instant = _instant(local + number * step * _DAY, tz)
         if after is not None and instant <= after:
             return None
-        if judge(calendars, instant).allowed:
-            return instant
+        leap = _leap(calendars, instant, on_excluded)
+        if not leap:
+            return instant if leap is not None else None
+        number += leap
     return None
 
 
-def _around(day: date, on_excluded: str, calendars: Sequence[Calendar]) -> Iterator[date]:
-    """Return the days to try, the nearest first; none where excluded slots are skipped."""
-    if on_excluded == SKIP:
-        return
-    step = {NEXT_ALLOWED: 1, PREVIOUS_ALLOWED: -1}[on_excluded]
-    reach = min(FARTHEST, _MOST_WORK // max(1, sum(one.cost for one in calendars)))
-    for number in range(1, reach + 1):
-        yield day + number * step * _DAY
+def _leap(calendars: Sequence[Calendar], instant: datetime, on_excluded: str) -> int | None:
+    """Return how many days on it is worth asking again: 0 if all allow it; None: on no day.
+
+    A calendar that is closed for a year is not asked day by day by slot after slot. Its days
+    and those of the slot may drift apart where clocks change, so that a leap ends before.
+    """
+    leap = 0
+    for calendar in calendars:
+        there = instant.astimezone(zone(calendar.tz)).date()
+        goes = calendar.moved(there, on_excluded)
+        if goes is None:
+            return None
+        if goes != there:
+            leap = max(leap, 1, abs((goes - there).days) - _DRIFT)
+    return leap
+
+
+def _step(on_excluded: str) -> int:
+    return -1 if on_excluded == PREVIOUS_ALLOWED else 1
+
+
+def _reach(calendars: Sequence[Calendar]) -> int:
+    return min(FARTHEST, _MOST_WORK // max(1, sum(one.cost for one in calendars)))
 
 
 def _instant(local: datetime, tz: str) -> datetime:

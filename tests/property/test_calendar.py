@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrulestr
 from hypothesis import assume, given, strategies as st
 
-from jobs.calendar import Calendar, ics
-from jobs.calendar.days import Span, Weekdays, Yearly
+from jobs.calendar import Calendar, ics, judge, moved
+from jobs.calendar.days import FARTHEST, Span, Weekdays, Yearly, _instant
 from jobs.calendar.recurrence import DAYS, Unusable
 
 FIRST = date(2023, 1, 1)
@@ -126,6 +127,47 @@ def test_a_moved_day_is_the_nearest_allowed_one(day: date, open_: set[int], step
     assert made.allows(found)
     between = range(0, (found - day).days, step)
     assert not any(made.allows(day + timedelta(days=n)) for n in between)
+
+
+ZONES = (
+    "UTC", "America/New_York", "Asia/Shanghai", "Pacific/Apia", "Pacific/Kiritimati",
+    "Australia/Lord_Howe", "Antarctica/Troll",
+)  # fmt: skip
+CALENDARS = st.builds(
+    lambda spans, open_, tz: Calendar(
+        name="x",
+        exclude=tuple(Span(day, day + timedelta(days=more)) for day, more in spans),
+        weekdays=frozenset(open_),
+        tz=tz,
+    ),
+    st.lists(st.tuples(dates, st.integers(0, 300)), max_size=4),
+    st.sets(st.integers(0, 6), min_size=1),
+    st.sampled_from(ZONES),
+)
+
+
+@given(
+    st.lists(CALENDARS, min_size=1, max_size=3),
+    st.datetimes(datetime(2023, 1, 1), datetime(2024, 2, 1), timezones=st.just(UTC)),
+    st.sampled_from(ZONES),
+    st.sampled_from((1, -1)),
+    st.integers(0, 500) | st.none(),
+)
+def test_a_moved_slot_is_where_a_walk_day_by_day_finds_it(
+    calendars: list[Calendar], slot: datetime, tz: str, step: int, back: int | None
+) -> None:
+    after = None if back is None or step == 1 else slot - timedelta(days=back, hours=7)
+    way = "next-allowed" if step == 1 else "previous-allowed"
+    local = slot.astimezone(ZoneInfo(tz)).replace(tzinfo=None)
+    wanted = slot if judge(calendars, slot).allowed else None
+    for number in range(1, FARTHEST + 1):
+        if wanted is not None:
+            break
+        at = _instant(local + timedelta(days=number * step), tz)
+        if after is not None and at <= after:
+            break
+        wanted = at if judge(calendars, at).allowed else None
+    assert moved(calendars, slot, tz=tz, on_excluded=way, after=after) == wanted
 
 
 LINES = (

@@ -194,11 +194,21 @@ def test_a_day_is_judged_once_however_many_slots_ask() -> None:
 
 
 def test_a_slot_is_moved_to_no_day_before_the_instant_that_is_given() -> None:
+    calendar = Calendar(name="c", exclude=(Span(date(2026, 10, 9), date(2026, 10, 10)),), tz="UTC")
+    slot, before = at("2026-10-10T09:30+00:00"), at("2026-10-08T09:30+00:00")
+    how = {"tz": "UTC", "on_excluded": "previous-allowed"}
+    assert moved((calendar,), slot, **how, after=before - timedelta(seconds=1)) == before
+    assert moved((calendar,), slot, **how, after=before) is None
+
+
+def test_a_calendar_that_is_closed_for_good_is_walked_once_and_not_by_every_slot() -> None:
     noted = Noted(EVERY_DAY)
     never = Calendar(name="never", exclude=(noted,), tz="UTC")
-    slot, now = at("2026-10-10T09:30+00:00"), at("2026-10-08T12:00+00:00")
-    assert moved((never,), slot, tz="UTC", on_excluded="previous-allowed", after=now) is None
-    assert min(noted.asked) == date(2026, 10, 9)
+    slot = at("2026-10-10T09:30+00:00")
+    for n in range(200):
+        late = slot + timedelta(minutes=n)
+        assert moved((never,), late, tz="Asia/Shanghai", on_excluded="next-allowed") is None
+    assert len(noted.asked) == len(set(noted.asked))
 
 
 @pytest.mark.parametrize(("rules", "goes_to"), [(10, date(2026, 10, 31)), (1990, None)])
