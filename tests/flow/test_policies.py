@@ -291,6 +291,19 @@ async def test_or_wait_for_them_and_say_so_meanwhile(engine_sim: EngineSim) -> N
     assert f"{done.row.started_at:%H:%M}" == "08:00"
 
 
+@pytest.mark.parametrize(
+    ("overlap", "rows"), [("skip", ["ok", "overlap-skip"]), ("allow", ["ok", "ok"])]
+)
+async def test_slots_that_wait_for_one_hour_keep_to_the_overlap_policy(
+    engine_sim: EngineSim, overlap: str, rows: list[str]
+) -> None:
+    job = {"schedule": "30 6,7 * * *", "message": "look", "respectActiveHours": "defer"}
+    config = ACTIVE | {"cron": {"jobs": {"job": job | {"overlap": overlap}}}}
+    sim = engine_sim(config, start=START, zone="UTC")
+    report = await sim.until("2026-06-01 09:00")
+    assert [row.reason or row.status for row in report.rows] == rows
+
+
 async def test_what_waits_for_its_hour_still_does_after_a_restart(engine_sim: EngineSim) -> None:
     job = {"schedule": "30 6 * * *", "message": "look", "respectActiveHours": "defer"}
     sim = engine_sim(ACTIVE | {"cron": {"jobs": {"job": job}}}, start=START, zone="UTC")
