@@ -114,7 +114,7 @@ class Lookout:
             found=found,
             shown=shown,
             failures=known.failures,
-            next_due_at=_next_of(cadence, agent, now),
+            next_due_at=_next_of(cadence, agent, now) if known.enabled else None,
             taken=known.taken,
             moved=cadence is not None
             and known.stored is not None

@@ -94,7 +94,9 @@ async def test_an_event_is_kept_while_beats_are_off(engine_sim: EngineSim) -> No
     await sim.open()
     await sim.engine.beat_jobs.set_enabled(False, by="test")
     await sim.event("The tide is out.")
-    assert {row.reason for row in (await sim.report()).beats.rows} == {"disabled"}
+    rows = (await sim.report()).beats.rows
+    assert {row.reason for row in rows} == {"disabled"}
+    assert [row.row.next_due_at for row in rows] == [None] * len(rows)  # none comes
     await sim.engine.beat_jobs.set_enabled(True, by="test")
     await sim.until("2026-06-01 00:30")
     assert "The tide is out." in agent.requests[-1].prompt
