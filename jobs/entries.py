@@ -87,6 +87,7 @@ def run_entry(
         "diagnostics": diagnostics(run, sent) or None,
         "delivered": _arrived(status),
         "deliveryStatus": status,
+        "deliveryState": sent.state if sent and status == "unknown" else None,
         "deliveryError": sent.error if sent else None,
         "deliveryReason": sent.reason or None if sent else None,
         "deliveryFix": sent.fix or None if sent else None,

@@ -17,6 +17,7 @@ from jobs.policies import KEYS
 _HUMP: Final = re.compile(r"[A-Z]")
 _REASONS: Final = frozenset(SkipReason)
 _MISSED: Final = (SkipReason.MISSED_DOWNTIME, SkipReason.MISSED_GRACE_EXCEEDED)
+_ON_ITS_WAY: Final = ("queued", "sending")
 JOB_HEAD: Final = (
     "ID",
     "NAME",
@@ -202,6 +203,8 @@ def _delivery_words(job: Mapping[str, Any]) -> str:
 def _arrival(entry: Mapping[str, Any]) -> str:
     """What became of a run's words; an event has none of its own, the beat it woke speaks."""
     word = str(entry.get("deliveryStatus") or "-")
+    if entry.get("deliveryState") in _ON_ITS_WAY:
+        return "retried" if entry.get("deliveryError") else "on its way"
     if word != "not-requested":
         return word
     return "by its beat" if entry.get("eventId") else "-"

@@ -253,16 +253,18 @@ def _sent(tx: Tx, key: str | None) -> entries.Sent | None:
 def _told(delivery: Delivery) -> entries.Sent:
     last = delivery.last_error or {}
     kind = str(last.get("class") or delivery.reason or "")
-    error = last.get("detail") or delivery.reason
+    said = " ".join(str(part) for part in (last.get("code"), last.get("detail")) if part)
+    error = said or delivery.reason  # a body alone may read like praise: `500 ok`
     state = delivery.state.value
     return entries.Sent(state=state, error=error, reason=kind, fix=remedy(kind))
 
 
 def _logged_id(tx: Tx, ref: str) -> str:
-    """Return the id whose runs are meant; a removed job's runs are found by its id."""
+    """Return the id whose runs are meant; a removed job's are found by its id, key or name."""
     try:
         return find(tx, ref).job.id
     except JobNotFound:
-        if run_rows.page(tx, RunQuery(job_id=ref, limit=1)).total:
-            return ref
+        for job_id in (ref, f"cfg:{ref}", run_rows.last_named(tx, ref)):
+            if job_id and run_rows.page(tx, RunQuery(job_id=job_id, limit=1)).total:
+                return job_id
         raise

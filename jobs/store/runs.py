@@ -274,6 +274,13 @@ def of_slot(tx: Tx, job_id: str, slot: datetime) -> Run | None:
     return run
 
 
+def last_named(tx: Tx, name: str) -> str | None:
+    """Return the id of the job that had a name when its newest run under it was recorded."""
+    sql = "SELECT job_id FROM runs WHERE kind = 'cron' AND job_name = ? ORDER BY seq DESC LIMIT 1"
+    row = tx.exec_driver_sql(sql, (name,)).first()
+    return None if row is None else str(row[0])
+
+
 def last_ended(tx: Tx, job_id: str) -> Run | None:
     """Return a job's newest run that was begun or held back, as its state speaks of it."""
     row = tx.exec_driver_sql(_LAST_ENDED, (job_id,)).first()

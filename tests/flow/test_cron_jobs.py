@@ -13,7 +13,7 @@ from engine.agents.base import FailureClass
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent
-from jobs.errors import ConfigInvalid
+from jobs.errors import ConfigInvalid, JobNotFound
 from jobs.store.db import Database
 
 MINUTE = timedelta(minutes=1)
@@ -335,3 +335,19 @@ async def test_a_run_that_failed_is_one_line_of_the_log(
     (line,) = [one for one in caplog.records if one.getMessage() == "a cron run failed"]
     assert line.__dict__["job"] == "disk"
     assert "no such disk" in line.__dict__["because"]
+
+
+async def test_the_runs_of_a_removed_job_are_found_by_the_name_it_had(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(OFF, start="2026-06-01 00:30", zone="UTC", agent=ScriptedAgent(then="Done."))
+    await sim.open()
+    wish: dict[str, Any] = {"schedule": {"kind": "cron", "expr": "0 * * * *"}, "name": "water"}
+    wish["payload"] = {"kind": "agentTurn", "message": "look"}
+    added = await sim.engine.scheduling.add(wish, by="ana")
+    await sim.until("2026-06-01 02:30")
+    await sim.engine.scheduling.remove(added["id"], by="ana")
+    page = await sim.engine.scheduling.runs({"id": "water"})
+    assert [entry["jobId"] for entry in page["entries"]] == [added["id"]] * 2
+    with pytest.raises(JobNotFound):
+        await sim.engine.scheduling.runs({"id": "wine"})

@@ -222,3 +222,11 @@ def test_a_jobs_state_says_whether_anybody_heard_of_its_trouble(
     alarm: dict[str, Any], sent: Sent | None, told: dict[str, Any]
 ) -> None:
     assert last_alarm(JobState(alarm=alarm), sent) == told
+
+
+@pytest.mark.parametrize(("state", "shown"), [("queued", "queued"), ("delivered", None)])
+def test_a_message_on_its_way_is_unknown_and_where_it_stands_is_told(
+    state: str, shown: str | None
+) -> None:
+    entry = run_entry(replace(RAN, delivery_key="k"), sent=Sent(state=state))
+    assert entry.get("deliveryState") == shown

@@ -224,3 +224,11 @@ def test_a_missed_slot_is_told_at_its_instant_and_not_when_that_was_found() -> N
     row = run_row({**entry, "scheduledForMs": slot}, LONDON, NOW)
     assert row[0] == stamp(slot, LONDON, NOW)
     assert row[2] == "missed (missed-downtime)"
+
+
+@pytest.mark.parametrize(("error", "word"), [("500 ok", "retried"), (None, "on its way")])
+def test_a_message_that_is_tried_again_is_not_unknown_to_a_person(
+    error: str | None, word: str
+) -> None:
+    entry = {"deliveryStatus": "unknown", "deliveryState": "queued", "deliveryError": error}
+    assert run_row(entry, LONDON, NOW)[RUN_HEAD.index("DELIVERY")] == word
