@@ -138,8 +138,11 @@ def _switch(line: Line, job: str, *, on: bool) -> None:
 def remove(line: Line, job: str) -> int:
     """Remove a job; its runs stay on record."""
     with line.open() as client:
+        known = _quietly(lambda: _find(client, job), default={})
         answer = client.call("cron.remove", {"id": job}, timeout=line.timeout)
         click.echo(dumped(answer))
+        for remark in cron_remarks.of_removal(known):
+            click.echo(remark, err=True)
         _warn_if_off(client)
     return 0 if answer.get("removed", answer.get("ok")) else 1
 

@@ -65,6 +65,17 @@ def of_status(status: Mapping[str, Any]) -> Iterator[str]:
         yield _OFF
 
 
+def of_removal(job: Mapping[str, Any]) -> Iterator[str]:
+    """Say that a job that came from the config may come back (cron.md §13)."""
+    key = str(job.get("id") or "")
+    if key.startswith("cfg:"):
+        name = key.removeprefix("cfg:")
+        yield (
+            f"warning: if cron.jobs.{name} still stands in the config, the next reload brings it"
+            " back: take it out there too"
+        )
+
+
 def of_name(job: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Say that a name does not name one job any more."""
     name = job.get("name")

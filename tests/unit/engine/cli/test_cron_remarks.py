@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from engine.cli.cron_remarks import of_job, of_missing, of_name, of_payload, others, spread
+from engine.cli.cron_remarks import (
+    of_job,
+    of_missing,
+    of_name,
+    of_payload,
+    of_removal,
+    others,
+    spread,
+)
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TURN = {"kind": "agentTurn", "message": "look"}
@@ -138,3 +146,9 @@ def test_a_webhook_of_this_machine_is_remarked_on_before_it_is_refused(to: str, 
     asked = {"delivery": {"mode": "webhook", "to": to}}
     words = [*of_job({"id": "j", "schedule": cron("0 9 * * *")}, asked, {}, NOW)]
     assert any("cron.webhookSsrfPolicy" in one for one in words) is told
+
+
+def test_a_removed_job_that_came_from_the_config_may_come_back() -> None:
+    (told,) = of_removal({"id": "cfg:brief", "source": "runtime"})
+    assert told.startswith("warning: if cron.jobs.brief still stands in the config")
+    assert not [*of_removal({"id": "j-1"})]
