@@ -71,7 +71,8 @@ def _read(kind: str | None, source: Source) -> Report:
     try:
         return _own(source)
     except UnreadableSource as error:
-        likely = systemd.KIND if source.path.endswith((".timer", ".service")) else crontab.KIND
+        units_there = source.path.endswith((".timer", ".service")) or _has_timers(source)
+        likely = systemd.KIND if units_there else crontab.KIND
         likely = openclaw.KIND if source.path.endswith((".json", ".sqlite")) else likely
         raise UsageError(
             f"what {source.path} is was not said",
@@ -182,6 +183,10 @@ def _together(kind: str, reports: list[tuple[str, Report]], notes: Notes) -> Rep
 
 def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.is_file())
+
+
+def _has_timers(source: Source) -> bool:
+    return source.path != "-" and any(source.file.glob("*.timer"))
 
 
 # -- systemd -------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def find(tx: Tx, ref: str) -> StoredJob:
         raise Conflict(
             f"job {ref!r} is not one job",
             why=f"several have that name: {', '.join(ids)}{more}",
-            fix=f"name one by its id, for example: engine cron show {ids[0]}",
+            fix=f"name one by its id, as {ids[0]}; engine cron list --all tells them apart",
         )
     if not rows:
         raise JobNotFound(f"cron job not found: {ref}", fix="engine cron list --all")

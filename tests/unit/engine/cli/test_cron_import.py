@@ -322,3 +322,12 @@ def test_an_export_for_the_config_is_one(full: Engine, home: Path) -> None:
 def test_an_empty_home_exports_no_jobs(engine: Engine, nobody: None, home: Path) -> None:
     assert told(engine("cron", "export"))["jobs"] == []
     assert not (home / ".engine" / "state.db").exists()
+
+
+def test_a_folder_of_timers_is_told_how_it_is_read(
+    engine: Engine, nobody: None, tmp_path: Path
+) -> None:
+    (tmp_path / "a.timer").write_text("[Timer]\nOnCalendar=daily\n")
+    (tmp_path / "a.service").write_text("[Service]\nExecStart=/bin/true\n")
+    refused = engine("cron", "import", tmp_path)
+    assert f"engine cron import {tmp_path} --from systemd" in refused.err
