@@ -172,7 +172,8 @@ def sentence(
 
     ``off`` says that no next one comes, and why.
     """
-    at = (run.ended_at or run.started_at or run.claimed_at or EPOCH).astimezone(zone)
+    slot = run.slot if run.status is RunStatus.MISSED else None  # its row came later
+    at = (slot or run.ended_at or run.started_at or run.claimed_at or EPOCH).astimezone(zone)
     same_day = now is not None and now.astimezone(zone).date() == at.date()
     stamp = f"{at:%H:%M:%S}" if same_day else f"{at:%Y-%m-%d %H:%M:%S}"
     parts = [f"{stamp} {run.agent_id or 'main'}: {_what(run, delivery, zone)}"]

@@ -14,9 +14,10 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.render import stamp
 from engine.clock import SystemClock
 from gateway.client import Client
+from jobs.duration import parse_duration
 from jobs.errors import UsageError
 from jobs.wallclock import ms, zone
-from jobs.written import parse_at
+from jobs.written import is_relative, parse_at
 
 _POLL_SECONDS: Final = 0.5
 _ENDED: Final = "finished"
@@ -32,6 +33,13 @@ def _chosen(job: str | None, tag: str | None, everything: bool) -> dict[str, Any
 
 def _instant(text: str, line: Line, now: datetime) -> int:
     return ms(parse_at(text, now=now, tz=line.place.zone))
+
+
+def _past(text: str, line: Line, now: datetime) -> int:
+    """An instant of a past range: `7d` is seven days ago there."""
+    if is_relative(text) and text.strip()[0].isdigit():
+        return ms(now - parse_duration(text))
+    return _instant(text, line, now)
 
 
 @click.command(epilog="Example: engine cron pause morning --until 2026-12-27 --note holidays")
@@ -114,8 +122,12 @@ def _cancelled(told: Mapping[str, Any]) -> str:
 
 @click.command(epilog="Example: engine cron backfill report --from 2026-11-01 --to 2026-11-07")
 @click.argument("job", shell_complete=complete.jobs)
-@click.option("--from", "begin", metavar="WHEN", required=True, help="First instant.")
-@click.option("--to", "end", metavar="WHEN", help="Last instant; now otherwise.")
+@click.option(
+    "--from", "begin", metavar="WHEN", required=True, help="First instant, or 7d: so long ago."
+)
+@click.option(
+    "--to", "end", metavar="WHEN", help="Last instant, or 1d: so long ago; now otherwise."
+)
 @click.option("--policy", type=click.Choice(["missing", "all"]), default="missing")
 @click.option("--dry-run", is_flag=True, help="Only say which slots.")
 @click.option("--detach", is_flag=True, help="Do not wait for the runs.")
@@ -127,8 +139,8 @@ def backfill(
     now = SystemClock().now()
     params = {
         "id": job,
-        "fromMs": _instant(begin, line, now),
-        "toMs": ms(now) if end is None else _instant(end, line, now),
+        "fromMs": _past(begin, line, now),
+        "toMs": ms(now) if end is None else _past(end, line, now),
         "policy": policy,
         "dryRun": dry_run,
     }

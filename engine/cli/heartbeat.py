@@ -125,17 +125,25 @@ def _runs_of_skips(
     return groups
 
 
-def _skip_key(entry: Mapping[str, Any]) -> tuple[Any, Any] | None:
-    if entry.get("status") != "skipped" or entry.get("preview"):
+def _skip_key(entry: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """What two skips have in common; words that were not sent count too: another text is new."""
+    if entry.get("status") != "skipped":
         return None
-    return entry.get("agentId"), entry.get("skipReason") or entry.get("reason")
+    reason = entry.get("skipReason") or entry.get("reason")
+    return entry.get("agentId"), reason, entry.get("preview")
+
+
+def _when(entry: Mapping[str, Any]) -> Any:
+    """When it was; of a missed slot, the slot: its row was written when that was found."""
+    missed = str(entry.get("skipReason") or "").startswith("missed-")
+    return (entry.get("slotMs") if missed else None) or entry.get("ts")
 
 
 def _folded(same: Sequence[Mapping[str, Any]], where: ZoneInfo, now: datetime) -> str:
     told = record_sentence(same[0], zone=where, now=now)
     if len(same) == 1:
         return told
-    return f"{told} ({len(same)} times since {stamp(same[-1].get('ts'), where, now)})"
+    return f"{told} ({len(same)} times since {stamp(_when(same[-1]), where, now)})"
 
 
 @group.command("explain", epilog="Example: engine heartbeat explain --agent main")

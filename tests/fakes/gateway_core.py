@@ -190,7 +190,7 @@ class FakeControl:
         return self._told("cancel", run_id, how)
 
     async def backfill(self, ref: str, **how: Any) -> dict[str, Any]:
-        return self._told("backfill", ref, how)
+        return {**self._told("backfill", ref, how), "slots": [], "runIds": []}
 
     def _told(self, what: str, whom: object, how: dict[str, Any]) -> dict[str, Any]:
         self.said.append((what, (whom, how)))

@@ -278,3 +278,9 @@ def test_evidence_and_fix_stand_in_the_sentence_of_a_skip() -> None:
 def test_words_beside_the_token_are_not_hidden() -> None:
     swallowed = replace(ACK, reply={"droppedText": "Disk nearly full"})
     assert '"Disk nearly full"' in sentence(swallowed, None, zone=SHANGHAI)
+
+
+def test_a_missed_beat_is_told_at_its_slot_and_not_when_that_was_found() -> None:
+    beat = replace(BARE, status=RunStatus.MISSED, slot=NOON, ended_at=NOON + timedelta(hours=5))
+    at = NOON.astimezone(SHANGHAI)
+    assert sentence(beat, None, zone=SHANGHAI).startswith(f"{at:%Y-%m-%d %H:%M:%S} ")

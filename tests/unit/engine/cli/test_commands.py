@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from engine.cli.heartbeat import _history_words
 from tests.fakes.gateway_port import Port
 from tests.unit.engine.cli.conftest import Engine
 
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
 RECORD = {
     "ts": 1_795_240_000_000,
     "status": "ok-token",
@@ -255,3 +258,18 @@ def test_waiting_for_a_run_tells_whether_it_succeeded(
     ended = {"runId": "run-1", "action": "finished", **entry}
     gateway.core.scheduling.entries = [ended]
     assert engine("cron", "run", "a", "--wait").status == status
+
+
+def test_the_same_words_that_were_not_sent_again_and_again_are_one_line() -> None:
+    unsent = {"status": "skipped", "skipReason": "duplicate", "preview": "red", "ts": 2}
+    entries = [{**unsent, "explain": "not sent"}, unsent, {**unsent, "preview": "green"}]
+    told = _history_words({"entries": entries}, ZoneInfo("UTC"), NOW).splitlines()
+    assert told[0].startswith("not sent (2 times since ")
+    assert len(told) == 2
+
+
+def test_a_past_range_may_be_told_as_how_long_ago(engine: Engine, gateway: Port) -> None:
+    engine("cron", "add", "0 9 * * *", "look", "--name", "report")
+    engine("cron", "backfill", "job-1", "--from", "7d", "--to", "1d", "--dry-run")
+    ((_, how),) = gateway.core.said.of("backfill")
+    assert how["until"] - how["since"] == timedelta(days=6)
