@@ -7,6 +7,7 @@ state through every edit; a job whose entry is unchanged is not in the plan at a
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from typing import Any, Final
 from jobs import chains, codec
 from jobs.due import first_run
 from jobs.edit import Rules, create
-from jobs.errors import EngineError
+from jobs.errors import EngineError, InvalidSchedule
 from jobs.model import Job, Source, StoredJob
 from jobs.normal import object_of, refuse, short_delivery
 from jobs.schedule import At, Every
@@ -199,7 +200,7 @@ def _declared(key: str, entry: Any, rules: Rules) -> Declared:
             given[full] = given.pop(short)
     if "deliver" in given:
         given["delivery"] = short_delivery(given.pop("deliver"))
-    schedule = given.get("schedule")
+    written = schedule = given.get("schedule")
     if isinstance(schedule, str):
         schedule = given["schedule"] = parse_schedule(schedule)
     spec = schedule if isinstance(schedule, Mapping) else {}
@@ -211,9 +212,38 @@ def _declared(key: str, entry: Any, rules: Rules) -> Declared:
         )
     given.setdefault("name", key)
     given["declarationKey"] = f"config:{key}"
-    job = create(given, rules, job_id=f"cfg:{key}", source=Source.CONFIG)
+    try:
+        job = create(given, rules, job_id=f"cfg:{key}", source=Source.CONFIG)
+    except InvalidSchedule as error:
+        raise _of_words(written, rules) or error from error
     anchored = any(name in where for where in (spec, given) for name in ("anchor", "anchorMs"))
     return Declared(key=key, job=job, anchored=anchored)
+
+
+def _of_words(written: Any, rules: Rules) -> InvalidSchedule | None:
+    """Return the refusal of a schedule in words, which is for the command line (cron.md §13)."""
+    from jobs.spoken import is_spoken, understand  # a large room, only for this
+
+    if not isinstance(written, str) or not is_spoken(written):
+        return None
+    try:
+        spoken = understand(written, now=rules.now, tz=rules.default_tz)
+    except InvalidSchedule:
+        return None
+    wire = spoken.schedule
+    match wire["kind"]:
+        case "cron":
+            zone = f', tz: "{spoken.tz}"' if spoken.names_zone else ""
+            meant = f'"{wire["expr"]}"{zone}'
+        case "at":
+            meant = f'"at {wire["at"]}"'
+        case _:
+            meant = json.dumps(dict(wire))
+    return InvalidSchedule(
+        f"{written!r} was refused as a schedule",
+        why="words are read by engine cron add; the config takes what they mean",
+        fix=f"schedule: {meant}",
+    )
 
 
 # -- one change ----------------------------------------------------------------------------------

@@ -191,9 +191,19 @@ def _slots(question: Question, now: datetime, host: str) -> tuple[Schedule, Iter
             f'"{question.expr}" is no cron expression',
             fix='quote five fields, as in "0 9 * * 1-5"; for a job: engine cron show with its id',
         )
-    schedule = schedule_from_json(
-        {"kind": "cron", "expr": question.expr}, default_tz=tz, job_id=None, now=after
-    )
+    wire = {"kind": "cron", "expr": question.expr}
+    try:
+        schedule = schedule_from_json(wire, default_tz=tz, job_id=None, now=after)
+    except InvalidSchedule:
+        from engine.cli.cron_explain import is_phrase
+
+        if not is_phrase(question.expr):
+            raise
+        raise UsageError(
+            f'"{question.expr}" is no cron expression',
+            why="words are read by engine cron explain",
+            fix=f'engine cron explain "{question.expr}"',
+        ) from None
     if schedule.next_after(after) is None:
         raise never_fires(question.expr)
     count = question.count or (COUNT if until is None else MOST)

@@ -236,3 +236,8 @@ def test_it_loads_nothing_heavy() -> None:
     loaded = {name.partition(".")[0] for name in done.stderr.decode().split()}
     heavy = {"click", "pydantic", "sqlalchemy", "rich", "asyncio", "croniter", "websockets"}
     assert not loaded & heavy
+
+
+def test_words_are_told_where_they_are_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["every weekday at 9"]) == 2
+    assert 'Fix: engine cron explain "every weekday at 9"' in capsys.readouterr().err

@@ -255,3 +255,20 @@ def test_a_refusal_is_in_the_words_of_the_file(entry: dict[str, Any], words: str
     _, (problem,) = expand({"brief": entry}, RULES)
     assert words in problem.text
     assert "--" not in problem.text
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("every weekday at 9", 'schedule: "0 9 * * 1-5"'),
+        ("工作日早上9点", 'schedule: "0 9 * * 1-5"'),
+        ("every day at 9 Berlin time", 'schedule: "0 9 * * *", tz: "Europe/Berlin"'),
+        ("tomorrow at 9", 'schedule: "at 20'),
+        ("every other day at 8", '"kind": "every"'),
+    ],
+)
+def test_a_schedule_in_words_is_refused_with_what_it_means(words: str, meant: str) -> None:
+    entry = {"schedule": words, "message": "look"}
+    _, (problem,) = expand({"brief": entry}, RULES)
+    assert "words are read by engine cron add" in problem.text
+    assert meant in problem.text
