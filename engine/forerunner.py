@@ -15,7 +15,7 @@ from jobs.errors import Conflict, InvalidJob, JobNotFound
 from jobs.ledger import SCHEDULED_FOR, Run, RunStatus
 from jobs.model import Job, StoredJob
 from jobs.policies import After
-from jobs.schedule import At
+from jobs.schedule import At, Cron
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import RunQuery
 from jobs.store.db import Tx
@@ -32,7 +32,7 @@ class Asked:
     """What a run asks of the job before it: something done since then, and until when it waits."""
 
     ref: str
-    slot: datetime
+    meant_at: datetime  # its slot, without what stagger adds to its time
     since: datetime
     until: datetime
     any_in_window: bool  # the job said how long a success counts: an older one will do
@@ -65,7 +65,7 @@ def asks(job: Job, slot: datetime, after: After) -> Asked:
         until = following - min(_ROOM, (following - slot) / 10)
     return Asked(
         ref=after.job,
-        slot=slot,
+        meant_at=slot - _late(job),
         since=since,
         until=until,
         any_in_window=after.within is not None,
@@ -124,11 +124,16 @@ def _lenient(asked: Asked, other: Forerunner) -> bool:
     return asked.any_in_window and other.served is not None and other.served.status.final
 
 
+def _late(job: Job) -> timedelta:
+    return job.schedule.offset if isinstance(job.schedule, Cron) else timedelta()
+
+
 def _owed(other: StoredJob, asked: Asked) -> datetime | None:
     """Return the last slot of the other job until the one that asks, if it must be served."""
     if not other.job.enabled:
         return None  # it runs by hand or not at all
-    slot = other.job.schedule.previous(asked.slot + _INCLUSIVE)
+    # Two jobs of one time are of one time, wherever stagger puts them.
+    slot = other.job.schedule.previous(asked.meant_at + _late(other.job) + _INCLUSIVE)
     counts_from = other.state.schedule_activated_at
     if slot is None or slot <= asked.since or (counts_from is not None and slot <= counts_from):
         return None

@@ -455,6 +455,23 @@ async def test_a_forerunner_that_is_late_for_its_slot_is_waited_for_however_late
     ]  # fmt: skip
 
 
+async def test_jobs_of_one_time_are_of_one_time_wherever_stagger_puts_them(
+    engine_sim: EngineSim,
+) -> None:
+    jobs = {
+        "late": {"schedule": "0 * * * *", "stagger": "30m", "command": ["look"]},
+        "soon": {"schedule": "0 * * * *", "command": ["report"], "after": "late"},
+    }
+    sim = engine_sim(
+        declaring(None, **jobs),
+        start="2026-06-01 00:30", zone="UTC", agent=ScriptedAgent(), commands=backup,
+    )  # fmt: skip
+    report = await sim.until("2026-06-01 03:50")
+    first = [run.row.ended_at for run in report.runs("late")][-3:]
+    assert min(at.minute for at in first if at) > 0
+    assert [run.row.started_at for run in report.runs("soon")] == first
+
+
 async def test_a_wait_that_was_in_vain_does_not_cost_the_next_slot(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent(then=FailureClass.AUTH)
     jobs = {
