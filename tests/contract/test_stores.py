@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -1006,3 +1006,24 @@ async def test_what_lies_over_a_job_comes_back(store: Database) -> None:
     assert (found.paused, found.skips, found.alarm) == (None, {}, {})
     (row_,) = await store.read(lambda tx: jobs.due(tx, NOON))
     assert row_.skips is None
+
+
+async def test_the_row_of_a_slot_is_found_in_a_gap_too_and_a_log_by_the_name_of_its_job(
+    store: Database,
+) -> None:
+    hour = timedelta(hours=1)
+    gap = run("r2", slot=NOON + hour, slot_to=NOON + 4 * hour, count=4, job_name="was so")
+    rows = [run("r1", slot=NOON, job_name="first"), gap, run("r3", slot=None, job_name="first")]
+    await store.write(lambda tx: runs.insert(tx, rows))
+
+    def found(at: datetime) -> Callable[[Tx], Run | None]:
+        return lambda tx: runs.of_slot(tx, "brief", at)
+
+    for at, ref in ((NOON, "r1"), (NOON + hour, "r2"), (NOON + 3 * hour, "r2")):
+        one = await store.read(found(at))
+        assert one is not None
+        assert one.id == ref
+    for at in (NOON - hour, NOON + hour / 2, NOON + 5 * hour):
+        assert await store.read(found(at)) is None
+    assert await store.read(lambda tx: runs.last_named(tx, "was so")) == "brief"
+    assert await store.read(lambda tx: runs.last_named(tx, "nobody")) is None
