@@ -41,8 +41,8 @@ def measure() -> list[Measured]:
             measured=f"{ours['cpu']:.1f} %",
             goal="<= half of APScheduler's",
             peer=f"{peer['cpu']:.1f} %, {told}",
-            ratio=f"{ours['cpu'] / peer['cpu']:.2f}",
-            ok=ours["cpu"] <= peer["cpu"] / 2 and kept,
+            ratio=f"{_of_a_slot(ours) / _of_a_slot(peer):.2f} a slot",
+            ok=_of_a_slot(ours) <= _of_a_slot(peer) / 2 and kept,
             figures={"cpu_percent": ours["cpu"], "apscheduler_cpu_percent": peer["cpu"]},
         ),
         Measured(
@@ -56,19 +56,28 @@ def measure() -> list[Measured]:
     ]
 
 
+def _of_a_slot(figures: dict[str, float]) -> float:
+    """Processor time of one slot: a peer that does not keep up seems to need little."""
+    return figures["cpu"] / figures["rate"]
+
+
 def _peer() -> tuple[dict[str, float], str]:
-    """Return the figures of the plainest APScheduler that keeps up, and which one that was."""
-    for kind, told in (
-        ("sqlite", "on SQLite as it comes"),
-        ("wal", "on SQLite tuned to WAL"),
-        ("memory", "in memory"),
-    ):
-        say(f"APScheduler {told}")
-        peer = probe("steady", kind)
-        if peer["rate"] >= 0.95 * JOBS:
-            return peer, f"APScheduler {told}"
-        say(f"it reached only {peer['rate']:.0f}/s")
-    raise SystemExit("no APScheduler reached the rate: nothing to compare with")
+    """Return the plainest APScheduler with a store that keeps up, or the tuned one."""
+    peer, told = _durable("sqlite", "on SQLite as it comes")
+    return (peer, told) if _keeps_up(peer) else _durable("wal", "on SQLite tuned to WAL")
+
+
+def _durable(kind: str, told: str) -> tuple[dict[str, float], str]:
+    say(f"APScheduler {told}")
+    peer = probe("steady", kind)
+    if _keeps_up(peer):
+        return peer, f"APScheduler {told}"
+    say(f"it reached only {peer['rate']:.0f}/s")
+    return peer, f"APScheduler {told}, {peer['rate']:.0f}/s"
+
+
+def _keeps_up(peer: dict[str, float]) -> bool:
+    return peer["rate"] >= 0.95 * JOBS
 
 
 async def _figures(late: list[float]) -> dict[str, float]:
