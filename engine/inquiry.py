@@ -19,6 +19,7 @@ from engine.look import Lookout, switched_on
 from engine.roster import AgentProfile, Roster
 from engine.sessions import main_key
 from engine.store import outbox
+from engine.troubles import ALL
 from engine.wake import Intent, Wake
 from engine.why import Account, Facts, Seen
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
@@ -113,12 +114,18 @@ def stored_facts(tx: Tx, agent_id: str, now: datetime) -> Facts:
     return Facts(
         agent_id=agent_id,
         now=now,
-        switched_on=switched_on(tx, agent_id),
+        off=_off(tx, agent_id),
         scheduled=stored is not None and stored.state.next_run_at is not None,
         last=told[0] if told else None,
         counts=run_rows.skips(tx, agent_id, now - COUNTED),
         delivery=outbox.newest(tx, agent_id),
     )
+
+
+def _off(tx: Tx, agent_id: str) -> str | None:
+    if not switched_on(tx):
+        return ALL
+    return None if switched_on(tx, agent_id) else agent_id
 
 
 def _slot(agent: AgentProfile, slot: datetime) -> Run:

@@ -85,7 +85,7 @@ def found(facts: Facts) -> tuple[Trouble, ...]:
         *(_undelivered(one) for one in facts.undelivered),
         *(_aside(*one) for one in facts.aside),
         *(trouble for one in facts.jobs if (trouble := _job(one)) is not None),
-        *(_off(agent) for agent in facts.off),
+        *(switched_off(agent) for agent in facts.off),
     )
     return every[:MOST]
 
@@ -167,7 +167,8 @@ def _aside(job_id: str, why: str) -> Trouble:
     )
 
 
-def _off(agent: str) -> Trouble:
+def switched_off(agent: str) -> Trouble:
+    """Return the trouble of beats somebody switched off: an agent's, or `*` for all."""
     if agent == ALL:
         return Trouble(
             code="heartbeat.off", what="heartbeats are switched off", fix="engine heartbeat enable"

@@ -19,7 +19,7 @@ from engine.fault import remedy
 from engine.gates import BeatSnapshot, Stop, walk
 from engine.outbox import TERMINAL
 from engine.route import LOCAL, NoRoute
-from engine.troubles import nobody_may_write, split_fix
+from engine.troubles import nobody_may_write, split_fix, switched_off
 from jobs.duration import format_duration
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason
 from jobs.wallclock import ms
@@ -66,8 +66,9 @@ class Link:
 
     @property
     def name(self) -> str:
-        """`target`, or `target.no-route`."""
-        return f"{self.code}.{self.reason}" if self.reason else str(self.code)
+        """`target`, or `target.no-route`: only what is wrong has a reason in its name."""
+        wrong = self.state in (Standing.BROKEN, Standing.WARN)
+        return f"{self.code}.{self.reason}" if wrong and self.reason else str(self.code)
 
     def to_json(self) -> dict[str, str]:
         """The shape of `links`."""
@@ -116,7 +117,7 @@ class Facts:
     agent_id: str
     now: datetime
     seen: Seen | None = None  # None: the config cannot be read
-    switched_on: bool = True
+    off: str | None = None  # whose beats somebody switched off: the agent's, or `*` for all
     scheduled: bool | None = None  # whether the store holds its next slot; None: it has none
     live: bool = False  # a gateway tells this
     failing: Mapping[str, str] = field(default_factory=dict)  # parts of the process
@@ -237,11 +238,9 @@ def _scheduler(facts: Facts) -> Link:
 
 def _heartbeat(facts: Facts, stops: Stops) -> Link:
     agent = facts.agent_id
-    if not facts.switched_on:
-        return _objection(
-            Code.HEARTBEAT, _R.DISABLED, f"the heartbeat of {agent} is switched off",
-            "engine heartbeat enable",
-        )  # fmt: skip
+    if facts.off is not None:
+        off = switched_off(facts.off)
+        return _objection(Code.HEARTBEAT, _R.DISABLED, off.what, off.fix)
     seen = facts.seen
     if seen is None:
         return _unknown(Code.HEARTBEAT)

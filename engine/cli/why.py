@@ -22,7 +22,7 @@ from engine.cli.ending import dumped
 from engine.cli.place import Place, shown
 from engine.cli.render import one_line
 from engine.why import Code, Link, Standing, cause, fix_line, read
-from jobs.errors import AccessRefused, EngineError, GatewayDown, NotFound
+from jobs.errors import AccessRefused, ConfigInvalid, EngineError, GatewayDown, NotFound
 
 _SIGNS: Final = {
     Standing.OK: ("✓", "ok"),
@@ -83,22 +83,27 @@ def _looked(line: Line, agent_id: str | None) -> tuple[list[Link], dict[str, Any
     except EngineError as error:
         if not line.at_home:
             raise
-        return [*_outer(place, invalid, error)], _from_store(place, params, invalid)
+        invalid, told = _from_store(place, params, invalid)
+        return [*_outer(place, invalid, error)], told
     return [*_outer(place, invalid, None)], told
 
 
 def _from_store(
     place: Place, params: Mapping[str, Any], invalid: EngineError | None
-) -> dict[str, Any]:
+) -> tuple[EngineError | None, dict[str, Any]]:
+    """What the home tells, and what is wrong with its config: perhaps only a secret is missing."""
     if invalid is None:
-        return dict(at_rest.Store(place).call("heartbeat.explain", params))
-    return at_rest.told_without_config(place, params.get("agentId"))
+        try:
+            return None, dict(at_rest.Store(place).call("heartbeat.explain", params))
+        except ConfigInvalid as error:
+            invalid = error
+    return invalid, at_rest.told_without_config(place, params.get("agentId"))
 
 
 def _outer(place: Place, invalid: EngineError | None, down: EngineError | None) -> Iterator[Link]:
     yield _config(place, invalid, running=down is None)
     yield _gateway(place, down)
-    yield _logout(place, running=down is None)
+    yield _logout(running=down is None)
 
 
 def _config(place: Place, invalid: EngineError | None, *, running: bool) -> Link:
@@ -157,9 +162,8 @@ def _last_exit(place: Place) -> str:
     return f" ({said})" if said else ""
 
 
-def _logout(place: Place, *, running: bool) -> Link:
+def _logout(*, running: bool) -> Link:
     """Whether a user's service outlives the log-out: systemd ends it unless lingering is on."""
-    _ = place
     if not _SYSTEMD.exists():
         return Link(
             code=Code.LOGOUT, state=Standing.UNKNOWN, what="this machine has no systemd to ask"

@@ -78,6 +78,11 @@ async def switched_off(sim: Simulation) -> None:
     await sim.engine.beat_jobs.set_enabled(False, by="ops")
 
 
+async def one_switched_off(sim: Simulation) -> None:
+    await written(sim)
+    await sim.engine.beat_jobs.set_enabled(False, agent_id="main", by="ops")
+
+
 async def in_a_chat(sim: Simulation) -> None:
     await written(sim)
     await sim.say("a long question")
@@ -108,6 +113,9 @@ MATRIX = {
     "all is well": Silent(cause=None, agent=ScriptedAgent(then=lambda r: f"news at {r.run_id}")),
     "switched off": Silent(
         cause="heartbeat.disabled", before=switched_off, fix="engine heartbeat enable"
+    ),
+    "one agent switched off": Silent(
+        cause="heartbeat.disabled", before=one_switched_off, fix="engine heartbeat enable main"
     ),
     "no beats of its own": Silent(cause="heartbeat.not-enrolled", beat={"every": "0m"}),
     "at night": Silent(

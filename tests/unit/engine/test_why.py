@@ -84,7 +84,7 @@ def test_a_link_comes_back_from_its_json() -> None:
 def test_without_a_config_the_store_alone_is_told() -> None:
     state = {link.code.value: link.state for link in links(Facts(agent_id="main", now=NOON))}
     assert state["target"] is state["checklist"] is state["window"] is Standing.UNKNOWN
-    off = links(Facts(agent_id="main", now=NOON, switched_on=False))
+    off = links(Facts(agent_id="main", now=NOON, off="*"))
     found = cause(off)
     assert found is not None
     assert found.name == "heartbeat.disabled"
@@ -103,8 +103,8 @@ def message(state: State, **more: object) -> Facts:
     [
         (message(State.DELIVERED), "delivery", Standing.OK),
         (message(State.CANCELLED, reason="superseded"), "delivery", Standing.OK),
-        (message(State.QUEUED), "delivery.queued", Standing.WAITING),
-        (message(State.HELD), "delivery.held", Standing.WAITING),
+        (message(State.QUEUED), "delivery", Standing.WAITING),
+        (message(State.HELD), "delivery", Standing.WAITING),
         (message(State.EXPIRED, reason="expired"), "delivery.expired", Standing.BROKEN),
         (message(State.UNKNOWN, reason="interrupted"), "delivery.interrupted", Standing.BROKEN),
         (
@@ -114,7 +114,7 @@ def message(state: State, **more: object) -> Facts:
         ),
         (
             message(State.QUEUED, attempts=3, last_error={"class": "server"}),
-            "delivery.server",
+            "delivery",
             Standing.WAITING,
         ),
     ],

@@ -128,3 +128,14 @@ def test_a_test_message_says_what_became_of_it(
     gateway.core.heartbeats.tested = {"agentId": "main", "route": ROUTE, **answer}
     told = engine("heartbeat", "test")
     assert (told.status, told.out) == (status, said + "\n")
+
+
+def test_a_secret_that_is_missing_is_a_config_that_cannot_be_used(
+    engine: Engine, home: Path
+) -> None:
+    (home / ".engine" / "engine.json").write_text(
+        '{"channels": {"telegram": {"botToken": {"source": "env", "id": "NO_SUCH_VARIABLE"}}}}'
+    )
+    answer = json.loads(engine("why", "--json").out)
+    assert answer["cause"] == "config.invalid"
+    assert [link["code"] for link in answer["links"]][1] == "gateway.stopped"
