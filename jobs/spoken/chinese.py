@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Final
 
 from jobs.spoken.chinese_words import (
@@ -157,15 +157,7 @@ def _month_ahead(found: _Match, wish: Wish) -> None:
 
 
 def _date(found: _Match, wish: Wish) -> None:
-    year, month, day = int(found["year"] or 0), number(found["month"]), number(found["day"])
-    try:
-        date(year or 2000, month, day)
-    except ValueError:
-        raise Doubt("no-day") from None
-    wish.months |= {month}
-    wish.month_days |= {day}
-    if year:
-        wish.set("year", year)
+    wish.on(int(found["year"] or 0), number(found["month"]), number(found["day"]))
 
 
 def _months(found: _Match, wish: Wish) -> None:

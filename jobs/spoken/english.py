@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Final
 
 from jobs.spoken.english_words import (
@@ -178,23 +178,12 @@ def _next_month(_found: _Match, wish: Wish) -> None:
 
 
 def _date(found: _Match, wish: Wish) -> None:
-    _keep_date(int(found["year"] or 0), month(found["month"]), int(found["day"]), wish)
+    wish.on(int(found["year"] or 0), month(found["month"]), int(found["day"]))
 
 
 def _iso_date(found: _Match, wish: Wish) -> None:
     year, number, day = map(int, found["date"].split("-"))
-    _keep_date(year, number, day, wish)
-
-
-def _keep_date(year: int, number: int, day: int, wish: Wish) -> None:
-    try:
-        date(year or 2000, number, day)
-    except ValueError:
-        raise Doubt("no-day") from None
-    wish.month_days |= {day}
-    wish.months |= {number}
-    if year:
-        wish.set("year", year)
+    wish.on(year, number, day)
 
 
 def _months(found: _Match, wish: Wish) -> None:

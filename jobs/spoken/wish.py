@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 
 DAY: Final = timedelta(days=1)
@@ -100,6 +100,17 @@ class Wish:
         if before is not None and before != value:
             raise Doubt("twice", pieces=" / ".join(self.read[-2:]))
         setattr(self, name, value)
+
+    def on(self, year: int, month: int, day: int) -> None:
+        """Keep a date, of every year if ``year`` is 0; raises `Doubt` if there is none such."""
+        try:
+            date(year or 2000, month, day)
+        except ValueError:
+            raise Doubt("no-day") from None
+        self.months |= {month}
+        self.month_days |= {day}
+        if year:
+            self.set("year", year)
 
     def repeat(self, count: int, unit: str) -> None:
         """Keep that it comes every so many days, weeks, months or years."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -29,6 +28,7 @@ from jobs.store.rows import (
     text_of,
     usage_text,
 )
+from jobs.values import changed
 from jobs.wallclock import at, instant, ms
 
 _COLUMNS: Final = ", ".join(RUN_COLUMNS)
@@ -138,7 +138,7 @@ def _with_first(tx: Tx, row: Run) -> Run:
     if row.trigger is not Trigger.RETRY:
         return row
     before = last_ended(tx, row.job_id)
-    return row if before is None else replace(row, retry_of=before.retry_of or before.id)
+    return row if before is None else changed(row, retry_of=before.retry_of or before.id)
 
 
 def _write(tx: Tx, rows: list[tuple[Any, ...]]) -> list[bool]:
