@@ -6,7 +6,7 @@ without a config where none can be read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,12 +17,15 @@ from engine.config import effective
 from engine.config.schema import Config
 from engine.look import Lookout, switched_on
 from engine.roster import AgentProfile, Roster
+from engine.route import NoRoute
 from engine.sessions import main_key
 from engine.store import outbox
 from engine.troubles import ALL
 from engine.wake import Intent, Wake
 from engine.why import Account, Facts, Seen
+from jobs.errors import EngineError, InvalidJob
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import RunQuery
 from jobs.store.db import Database, Tx
@@ -73,6 +76,8 @@ class Inquiry:
                 alerts=view.shown.alerts,
                 period=agent.beat.period,
                 no_beats_because=agent.beat.because,
+                enrolled=agent.beat.enrolled,
+                keys=self._keys(agent),
                 # Without a gateway's plan the phase of this installation is not known.
                 next_due_at=due if stored.scheduled else None,
                 file_bytes=None if view.file.missing else view.file.size,
@@ -82,7 +87,7 @@ class Inquiry:
             live=account_of is not None,
             failing=failing or {},
             account=account,
-            ambiguous=tuple(self._ambiguous(agent)),
+            ambiguous=self._ambiguous(agent, found),
             closed=tuple(effective.closed_accounts(self.config)),
         )
 
@@ -96,18 +101,34 @@ class Inquiry:
             requested_at=now,
         )
 
-    def _ambiguous(self, agent: AgentProfile) -> Iterator[str]:
-        """Channels with several accounts, none of them the default or the agent's own."""
+    def _keys(self, agent: AgentProfile) -> dict[str, str]:
+        """Where each key stands that the agent's own heartbeat block sets (heartbeat.md §2)."""
+        configured = effective.find_agent(self.config, agent.agent_id)
+        block = configured.heartbeat if configured is not None else None
+        if configured is None or block is None:
+            return {}
+        where = f"agents.list[id={configured.id}].heartbeat"
+        given = block.model_dump(by_alias=True, exclude_unset=True)
+        return {key: f"{where}.{key}" for key in given}
+
+    def _ambiguous(self, agent: AgentProfile, found: Route | NoRoute) -> dict[str, str]:
+        """Channels with several accounts, none of them the default or the agent's own.
+
+        With the one that would do: the one words go by already, else the first.
+        """
+        nobody_chose = {}
         for channel in self.roster.channels(agent.agent_id).values():
-            enabled = [account for account in channel.accounts if account.enabled]
+            enabled = [account.id for account in channel.accounts if account.enabled]
             chosen = channel.default_account or len(channel.bound_accounts) == 1
             if len(enabled) > 1 and not chosen:
-                yield channel.id
+                used = found.account_id if isinstance(found, Route) else ""
+                nobody_chose[channel.id] = used if used in enabled else enabled[0]
+        return nobody_chose
 
 
 def stored_facts(tx: Tx, agent_id: str, now: datetime) -> Facts:
     """Return what the store alone tells; enough where no config can be read."""
-    stored = job_rows.get(tx, heartbeat.job_id(agent_id))
+    stored, unreadable = _stored(tx, agent_id)
     asked = RunQuery(kind="heartbeat", agent_id=agent_id, statuses=_ASKED, limit=2)
     beats = run_rows.page(tx, asked).entries
     told = [run for run in beats if run.reason is not SkipReason.INTERRUPTED]
@@ -116,10 +137,19 @@ def stored_facts(tx: Tx, agent_id: str, now: datetime) -> Facts:
         now=now,
         off=_off(tx, agent_id),
         scheduled=stored is not None and stored.state.next_run_at is not None,
+        unreadable=unreadable,
         last=told[0] if told else None,
         counts=run_rows.skips(tx, agent_id, now - COUNTED),
         delivery=outbox.newest(tx, agent_id),
     )
+
+
+def _stored(tx: Tx, agent_id: str) -> tuple[StoredJob | None, str]:
+    """The agent's beats as the store has them, or why nobody can read them."""
+    try:
+        return job_rows.get(tx, heartbeat.job_id(agent_id)), ""
+    except InvalidJob as error:
+        return None, str(EngineError(error.why, fix=error.fix))
 
 
 def _off(tx: Tx, agent_id: str) -> str | None:

@@ -148,7 +148,7 @@ class Lookout:
         return found_words(found)
 
     def _known(self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime) -> _Known:
-        stored = job_rows.get(tx, heartbeat.job_id(agent.agent_id))
+        stored = job_rows.readable(tx, heartbeat.job_id(agent.agent_id))
         before = stored.state.last_run_at if stored else None
         last = session_rows.last_route(tx, agent.agent_id, session_key)
         return _Known(

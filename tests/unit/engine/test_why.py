@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from engine.delivery import Delivery, State
 from engine.gates import BeatSnapshot
 from engine.wake import Deferral, Intent
 from engine.why import Code, Facts, Link, Seen, Standing, cause, fix_line, links, read
-from jobs.ledger import SkipReason
+from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.wallclock import zone
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -36,8 +37,8 @@ OBJECTIONS: dict[SkipReason, tuple[dict[str, object], str, Standing]] = {
         "gate",
         Standing.BROKEN,
     ),
-    SkipReason.SUSPENDED: ({"suspended": "401"}, "gate", Standing.WAITING),
-    SkipReason.BACKOFF: ({"backoff_until": NOON + timedelta(hours=1)}, "gate", Standing.WAITING),
+    SkipReason.SUSPENDED: ({"suspended": "401"}, "gate", Standing.BROKEN),
+    SkipReason.BACKOFF: ({"backoff_until": NOON + timedelta(hours=1)}, "gate", Standing.BROKEN),
     SkipReason.BUDGET_EXHAUSTED: ({"budget_spent": "2 of 2 $"}, "gate", Standing.BROKEN),
     SkipReason.FLOOD: (
         {"held_back": Deferral(SkipReason.FLOOD, "5 runs", NOON)},
@@ -65,6 +66,21 @@ def test_an_objection_of_a_gate_stands_at_its_link(reason: SkipReason) -> None:
     assert (link.reason, link.state) == (reason.value, state)
     assert cause(chain) == (link if state is Standing.BROKEN else None)
     assert link.what
+
+
+@pytest.mark.parametrize("reason", [SkipReason.SUSPENDED, SkipReason.BACKOFF], ids=str)
+def test_what_the_model_did_is_told_where_the_model_stands(reason: SkipReason) -> None:
+    failed = Run(
+        id="r", job_id="heartbeat:main", kind="heartbeat", agent_id="main",
+        trigger=Trigger.SCHEDULE, status=RunStatus.FAILED,
+        error={"class": "auth", "message": "401: bad key. Fix: correct the key"},
+    )  # fmt: skip
+    chain = links(replace(facts(**OBJECTIONS[reason][0]), last=failed))
+    (gate,) = [link for link in chain if link.code is Code.GATE]
+    assert (gate.reason, gate.state) == (reason.value, Standing.WAITING)
+    found = cause(chain)
+    assert found is not None
+    assert (found.name, found.fix) == ("model.auth", "correct the key")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+"""The links from the agent on: model, reply, target, channel, policy, delivery."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from engine.address import Route
+from engine.delivery import Delivery, State
+from engine.fault import remedy
+from engine.outbox import TERMINAL
+from engine.route import LOCAL, NoRoute
+from engine.troubles import nobody_may_write, split_fix
+from engine.why.before import set_key
+from engine.why.chain import Code, Link, broken, ok, unknown, waits, warned
+from engine.why.facts import Facts, Seen
+from engine.why.reasons import PLACE, objection
+from jobs.ledger import Outcome, Run, RunStatus, SkipReason
+
+_R = SkipReason
+NOTHING_TO_SAY: Final[Mapping[Outcome, tuple[str, str]]] = {
+    Outcome.ACKNOWLEDGED: ("ok-token", "answered HEARTBEAT_OK: it saw nothing to tell"),
+    Outcome.EMPTY: ("ok-empty", "answered nothing"),
+}
+
+
+def failure(run: Run, agent_id: str) -> tuple[str, str, str]:
+    """Return the class of a run's failure, what happened, and what to do."""
+    error = run.error or {}
+    why, fix = split_fix(str(error.get("message") or run.because))
+    kind = str(error.get("class") or "failed")
+    return kind, why or kind, fix or f"engine chat --agent {agent_id} hello"
+
+
+def model(facts: Facts) -> Link:
+    """Whether the agent answered when it was last asked."""
+    last = facts.last
+    if last is None:
+        return unknown(Code.MODEL, "the agent has not been asked yet")
+    if last.status is RunStatus.FAILED:
+        kind, why, fix = failure(last, facts.agent_id)
+        return broken(Code.MODEL, kind, f"the last beat that asked the agent failed: {why}", fix)
+    if facts.model is None and facts.seen is not None:
+        what = "no model is configured: the built-in offline agent answers"
+        fix = "engine config set agents.defaults.model.primary YOUR_MODEL"
+        return warned(Code.MODEL, "offline", what, fix)
+    return ok(Code.MODEL, f"{last.model or facts.model or 'the agent'} answered")
+
+
+def reply(facts: Facts) -> Link:
+    """Whether it had something to say."""
+    last = facts.last
+    if last is None or last.status is RunStatus.FAILED:
+        return unknown(Code.REPLY, "there is no answer to look at")
+    if last.outcome is not None and last.outcome in NOTHING_TO_SAY:
+        reason, did = NOTHING_TO_SAY[last.outcome]
+        return broken(Code.REPLY, reason, f"at its last beat the agent {did}")
+    if last.reason is not None and PLACE[last.reason] is Code.REPLY:
+        return objection(last.reason, last.because)
+    return ok(Code.REPLY, "the agent had something to say")
+
+
+def target(facts: Facts) -> Iterator[Link]:
+    """Where the words would go; and channels of several accounts of which nobody chose one."""
+    seen = facts.seen
+    if seen is None:
+        yield unknown(Code.TARGET)
+        return
+    found = seen.found
+    if isinstance(found, NoRoute) and PLACE[found.reason] is Code.TARGET:
+        yield _no_route(facts, seen, found)
+    else:
+        yield ok(Code.TARGET, _where(found))
+    chosen = isinstance(found, Route) and found.warning is None
+    for channel, account in facts.ambiguous.items():
+        what = f"channels.{channel} has several accounts and no default: nobody chose one"
+        path = shlex.quote(account)
+        fix = f"engine config set channels.{channel}.defaultAccount {path}"
+        yield (warned if chosen else broken)(Code.TARGET, "account-ambiguous", what, fix)
+
+
+def _no_route(facts: Facts, seen: Seen, found: NoRoute) -> Link:
+    if found.reason is _R.TARGET_NONE:
+        because = f"{found.because}: what a beat says is kept and goes to nobody"
+        return objection(found.reason, because, set_key(seen, "target", "last"))
+    told = facts.delivery
+    spoilt = found.reason is _R.NO_ROUTE and told is not None and told.state is State.FAILED
+    if spoilt:  # it is empty because of that message: the message is the cause
+        return warned(Code.TARGET, found.reason, found.because)
+    return objection(found.reason, found.because, found.own_fix)
+
+
+def _where(found: Route | NoRoute) -> str:
+    if isinstance(found, NoRoute):
+        return "the target is known"
+    return f"words go to {_account(found)} → {found.to} ({found.via})"
+
+
+def _account(route: Route) -> str:
+    default = route.account_id == "default"
+    return route.channel if default else f"{route.channel}/{route.account_id}"
+
+
+def channel(facts: Facts) -> Link:
+    """Whether the account is connected the words would leave by."""
+    seen, account = facts.seen, facts.account
+    found = seen.found if seen is not None else None
+    if not isinstance(found, Route):
+        what = "no channel is chosen" if seen else "the config cannot be read"
+        return unknown(Code.CHANNEL, what)
+    if found.channel == LOCAL:
+        return ok(Code.CHANNEL, "the inbox of this machine is always there")
+    if account is None:
+        down = "" if facts.live else " (gateway down)"
+        return unknown(Code.CHANNEL, f"{found.channel} is configured{down}")
+    if account.connected:
+        return ok(Code.CHANNEL, f"{account.name} is connected")
+    kind = (account.error or "").partition(":")[0]
+    reason = kind if remedy(kind) else _R.CHANNEL_NOT_READY.value
+    what = f"{account.name} is not connected: {account.error or 'it is still connecting'}"
+    return broken(Code.CHANNEL, reason, what, remedy(kind) or "engine channels status --probe")
+
+
+def policy(facts: Facts) -> Link:
+    """Whether what the config allows lets words through."""
+    seen = facts.seen
+    if seen is None:
+        return unknown(Code.POLICY)
+    if isinstance(seen.found, NoRoute) and seen.found.reason is _R.DM_BLOCKED:
+        fix = set_key(seen, "directPolicy", "allow")
+        return objection(seen.found.reason, seen.found.because, fix)
+    if not seen.alerts:
+        because = "alerts of beats are switched off for the channel (showAlerts)"
+        return objection(_R.ALERTS_DISABLED, because)
+    for one, account in facts.closed:
+        trouble = nobody_may_write(one, account)
+        return warned(Code.POLICY, "allow-from-empty", trouble.what, trouble.fix)
+    return ok(Code.POLICY, "alerts may be sent there")
+
+
+def delivery(told: Delivery | None, none: str) -> Link:
+    """What became of a message; ``none`` says why there is none to tell of."""
+    if told is None:
+        return unknown(Code.DELIVERY, none)
+    error = told.last_error or {}
+    kind = str(error.get("class") or told.reason or told.state)
+    detail = f": {error['detail']}" if error.get("detail") else ""
+    at = f"{told.created_at:%Y-%m-%d %H:%M} UTC"
+    whom = f"{_account(told.route)} → {told.route.to}"
+    if told.state is State.DELIVERED:
+        receipt = f" (receipt {told.message_ids[-1]})" if told.message_ids else ""
+        return ok(Code.DELIVERY, f"the message of {at} reached {whom}{receipt}")
+    if told.state is State.CANCELLED:
+        return ok(Code.DELIVERY, f"the message of {at} was withdrawn ({told.reason})")
+    if told.state in TERMINAL:
+        unsure = " for certain" if told.state is State.UNKNOWN else ""
+        what = f"the message of {at} to {whom} did not arrive{unsure} ({kind}){detail}"
+        return broken(Code.DELIVERY, kind, what, remedy(kind) or "engine channels status --probe")
+    what = f"the message of {at} to {whom} waits ({told.attempts} attempts{detail})"
+    if remedy(kind) and told.attempts > 0:
+        return broken(Code.DELIVERY, kind, what, remedy(kind))
+    return waits(Code.DELIVERY, kind, what)

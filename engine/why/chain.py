@@ -1,0 +1,129 @@
+"""The links of the way and what they come to: the cause, the sentence, the line to paste.
+
+The fourteen links and their codes are operations.md §10.1's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+_COMMANDS: Final = ("engine ", "loginctl ")
+
+
+class Code(StrEnum):
+    """The links of the way, in causal order. The list is closed."""
+
+    CONFIG = "config"
+    GATEWAY = "gateway"
+    LOGOUT = "logout"
+    SCHEDULER = "scheduler"
+    HEARTBEAT = "heartbeat"
+    WINDOW = "window"
+    GATE = "gate"
+    CHECKLIST = "checklist"
+    MODEL = "model"
+    REPLY = "reply"
+    TARGET = "target"
+    CHANNEL = "channel"
+    POLICY = "policy"
+    DELIVERY = "delivery"
+
+
+class Standing(StrEnum):
+    """How a link stands. Only a broken one can be the cause."""
+
+    OK = "ok"
+    BROKEN = "broken"
+    WARN = "warn"
+    WAITING = "waiting"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One link. ``what`` is a clause that can follow "because"; ``fix`` a command or an act."""
+
+    code: Code
+    state: Standing
+    what: str
+    reason: str = ""
+    fix: str = ""
+
+    @property
+    def name(self) -> str:
+        """`target`, or `target.no-route`: only what is wrong has a reason in its name."""
+        wrong = self.state in (Standing.BROKEN, Standing.WARN)
+        return f"{self.code}.{self.reason}" if wrong and self.reason else str(self.code)
+
+    def to_json(self) -> dict[str, str]:
+        """The shape of `links`."""
+        words = {"code": self.name, "state": str(self.state), "what": self.what, "fix": self.fix}
+        return {key: value for key, value in words.items() if value}
+
+
+def read(words: Mapping[str, Any]) -> Link:
+    """Return a link from its JSON: a gateway tells what it knows, the command adds the rest."""
+    code, _, reason = str(words["code"]).partition(".")
+    return Link(
+        code=Code(code),
+        state=Standing(words["state"]),
+        reason=reason,
+        what=str(words["what"]),
+        fix=str(words.get("fix") or ""),
+    )
+
+
+def ok(code: Code, what: str) -> Link:
+    """Return a link that holds."""
+    return Link(code=code, state=Standing.OK, what=what)
+
+
+def unknown(code: Code, what: str = "the config cannot be read") -> Link:
+    """Return a link nobody can tell of."""
+    return Link(code=code, state=Standing.UNKNOWN, what=what)
+
+
+def broken(code: Code, reason: str, what: str, fix: str = "") -> Link:
+    """Return a link nothing gets past."""
+    return Link(code=code, state=Standing.BROKEN, reason=reason, what=what, fix=fix)
+
+
+def warned(code: Code, reason: str, what: str, fix: str = "") -> Link:
+    """Return a link that holds, and may not for long, or is not where to look."""
+    return Link(code=code, state=Standing.WARN, reason=reason, what=what, fix=fix)
+
+
+def waits(code: Code, reason: str, what: str, fix: str = "") -> Link:
+    """Return a link that time alone will close."""
+    return Link(code=code, state=Standing.WAITING, reason=reason, what=what, fix=fix)
+
+
+def cause(chain: Sequence[Link]) -> Link | None:
+    """Return the first broken link, which is why; None if none is."""
+    return next((link for link in chain if link.state is Standing.BROKEN), None)
+
+
+def fix_line(chain: Sequence[Link]) -> str:
+    """Return what mends the broken links: one line to paste, or the first act that is needed.
+
+    Settings come before the gateway starts, which stays in the foreground.
+    """
+    wrong = [link for link in chain if link.state is Standing.BROKEN and link.fix]
+    commands = [link.fix for link in wrong if is_command(link.fix)]
+    commands.sort(key=lambda command: command.endswith(" gateway"))
+    pasted = " && ".join(dict.fromkeys(commands))
+    first = wrong[0].fix if wrong else ""
+    return pasted or first
+
+
+def is_command(fix: str) -> bool:
+    """Whether a remedy can be pasted as it stands."""
+    return fix.startswith(_COMMANDS) and ", " not in fix and "(" not in fix
+
+
+def clause(sentence: str) -> str:
+    """Return a sentence as it can follow "because"."""
+    return (sentence[:1].lower() + sentence[1:]).rstrip(".")
