@@ -108,7 +108,8 @@ class Inquiry:
         if configured is None or block is None:
             return {}
         where = f"agents.list[id={configured.id}].heartbeat"
-        given = block.model_dump(by_alias=True, exclude_unset=True)
+        fields = type(block).model_fields
+        given = [fields[name].alias or name for name in block.model_fields_set & fields.keys()]
         return {key: f"{where}.{key}" for key in given}
 
     def _ambiguous(self, agent: AgentProfile, found: Route | NoRoute) -> dict[str, str]:
