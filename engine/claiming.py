@@ -29,8 +29,17 @@ from engine.gates import Defer, Skip
 from jobs import stagger, wallclock
 from jobs.calendar import judge, moved
 from jobs.claims import claimed, passed_over
-from jobs.due import NO_DAYS, Days, brought_forward, owed
-from jobs.ledger import NOTHING_SPENT, Run, RunStatus, SkipReason, Spent, Trigger
+from jobs.due import (
+    NO_DAYS,
+    Days,
+    brought_forward,
+    coming_slot,
+    not_beyond,
+    owed,
+    retry_before,
+    too_late,
+)
+from jobs.ledger import NOTHING_SPENT, SCHEDULED_FOR, Run, RunStatus, SkipReason, Spent, Trigger
 from jobs.model import Job
 from jobs.policies import PLAIN, Budget, Overlap
 from jobs.schedule import At, Cron
@@ -117,16 +126,17 @@ class Planned:
 def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) -> Planned:
     """Return the step of a job that is due."""
     now, boot_id = one.now, one.boot_id
-    # A recurring job's backoff may end on one of its slots: that is a slot, not a retry.
-    if isinstance(job.schedule, At) and row.retry_at == row.next_run_at:
-        run = claimed(job, row.kind, Trigger.RETRY, now, boot_id)
-        run = changed(run, attempt=row.consecutive_errors + 1)
-        kept, to_run = _asked(job, row, [run], one, known, standing)
-        over = not to_run
-        return Planned(job, Claim(row.id, row.next_run_at, None, tuple(kept), over), to_run)
-    until = job.policies.until
-    decided = owed(job.schedule, row.next_run_at, now, misfire=job.misfire, until=until)
+    until, slot = job.policies.until, row.next_run_at
+    if row.kind == "cron" and row.retry_at == row.next_run_at:
+        # The backoff of a recurring job may end on one of its slots: that is a slot, not a retry.
+        coming = coming_slot(job.schedule, row.next_run_at, row.retry_at)
+        if isinstance(job.schedule, At) or coming is None or coming > now:
+            return _retried(job, row, coming, one, known, standing)
+        slot = coming
+    decided = owed(job.schedule, slot, now, misfire=job.misfire, until=until)
     following = brought_forward(job, decided.next_run_at, now, one.settings.days)
+    if row.retry_at is not None and row.kind == "cron" and not isinstance(job.schedule, At):
+        following = retry_before(following, row.retry_at, now, until)
     runs = [claimed(job, row.kind, decided.trigger, now, boot_id, slot) for slot in decided.runs]
     if job.policies.jitter:
         runs = [_jittered(job, run, following) for run in runs]
@@ -135,6 +145,28 @@ def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) 
     rows = (*kept, *passed)
     over = isinstance(job.schedule, At) and bool(rows) and not to_run
     return Planned(job, Claim(row.id, row.next_run_at, following, rows, over), to_run)
+
+
+def _retried(
+    job: Job, row: DueJob, coming: datetime | None, one: Pass, known: Known, standing: Standing
+) -> Planned:
+    """Return the step of a job that failed and is tried again; ``coming`` is its next slot."""
+    now, schedule = one.now, job.schedule
+    run = claimed(job, row.kind, Trigger.RETRY, now, one.boot_id)
+    run = changed(run, attempt=row.consecutive_errors + 1)
+    if isinstance(schedule, At):
+        kept, to_run = _asked(job, row, [run], one, known, standing)
+        claim = Claim(row.id, row.next_run_at, None, tuple(kept), not to_run)
+        return Planned(job, claim, to_run)
+    if (served := schedule.previous(row.next_run_at)) is not None:
+        run = changed(run, facts={SCHEDULED_FOR: ms(served)})
+    following = not_beyond(coming, job.policies.until)
+    following = brought_forward(job, following, now, one.settings.days)
+    if late := too_late(row.next_run_at, now, job.misfire):
+        missed = changed(run.skipped(*late, now), status=RunStatus.MISSED)
+        return Planned(job, Claim(row.id, row.next_run_at, following, (missed,)), [])
+    kept, to_run = _asked(job, row, [run], one, known, standing)
+    return Planned(job, Claim(row.id, row.next_run_at, following, tuple(kept)), to_run)
 
 
 def _asked(

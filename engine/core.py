@@ -182,6 +182,7 @@ class Engine:
             alerting=self.alerting,
             retry=lambda: self._settings.cron_runs.retry,
             others=lambda job_id: len(self.running.standing(job_id).running) > 1,
+            poke=lambda: self._poke(),
         )
         self.cron_runs = CronRuns(
             database=database,

@@ -45,6 +45,7 @@ class CronEnd:
         alerting: Alerting,
         retry: Callable[[], RetryPolicy],
         others: Callable[[str], bool],
+        poke: Callable[[], None],
     ) -> None:
         self._database = database
         self._clock = clock
@@ -53,6 +54,7 @@ class CronEnd:
         self._alerting = alerting
         self._retry = retry
         self._others = others  # whether more than one run of a job goes on here
+        self._poke = poke  # a job is due at another time than the timer knows
 
     async def settle(
         self,
@@ -114,10 +116,12 @@ class CronEnd:
         """
         now = run.ended_at or self._clock.now()
         unsent: list[Told] = []
+        moved_on = False
         if self._others(job.id):
             also = [*also, lambda tx: run_rows.note_running(tx, job.id)]
 
         def judge(tx: Tx) -> Ending:
+            nonlocal moved_on
             unsent.clear()  # a work may be run again
             stored = job_rows.readable(tx, job.id)
             if stored is None:
@@ -128,6 +132,8 @@ class CronEnd:
             after = consequences(
                 stored.job, ended, failure, stored.state, now, self._retry(), moved=moved
             )
+            ended = _with_next(stored, ended, after)
+            moved_on = "next_run_at" in after.columns
             columns, told = self._alarm(tx, stored, ended, after, failure)
             messages = [] if told is None or told.delivery is None else [told.delivery]
             if told is not None and told.delivery is None:
@@ -144,6 +150,8 @@ class CronEnd:
             warn_if_unsent(job, told)
         if job.policies.watched:
             self._alerting.look_again()
+        if moved_on:
+            self._poke()
 
     async def cut(self, job: Job, run: Run) -> None:
         """Write how a run ended that did not end by itself: cancelled, called off, broken."""
@@ -173,6 +181,21 @@ class CronEnd:
             then = before if state is None else changed(before, alarm=state)
             columns["watch_at"] = next_watch(job, then, now)
         return columns, told
+
+
+def _with_next(stored: StoredJob, run: Run, after: Consequences) -> Run:
+    """Return a run with when its job runs next: a failure brings that forward, or puts it off."""
+    if after.fate is not Fate.KEPT:
+        return changed(run, next_due_at=None)
+    then = changed(
+        stored.state,
+        next_run_at=after.columns.get("next_run_at", stored.state.next_run_at),
+        retry_at=after.columns.get("retry_at", stored.state.retry_at),
+    )
+    coming = then.runs_next_at
+    if coming is not None and run.ended_at is not None and coming <= run.ended_at:
+        return run  # a slot has come meanwhile: that after it is told
+    return changed(run, next_due_at=coming)
 
 
 def _meant(stored: StoredJob, run: Run, after: Consequences) -> list[dict[str, Any]]:

@@ -20,14 +20,17 @@ from engine.delivery import Delivery, Priority
 from engine.outbox import expiry
 from engine.outcome import Verdict, classify
 from engine.route import NoRoute, found_words
+from jobs.due import coming_slot
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import DeliverySpec, Job, JobState, Source
 from jobs.policies import Retries
-from jobs.retry import RetryPolicy, after_one_shot, after_recurring
+from jobs.retry import RetryPolicy, after_one_shot, after_recurring, early
 from jobs.schedule import At
 from jobs.values import changed
 
 _SENT_BY_TOOL = "message"
+# Whoever ran it by hand, or for a slot of the past, sees the failure and can do so again.
+_BY_PLAN = frozenset({Trigger.SCHEDULE, Trigger.CATCHUP, Trigger.RETRY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,12 +212,14 @@ def consequences(
     if moved:
         return Consequences()
     if run.status is RunStatus.FAILED:
-        failures = before.consecutive_errors + 1
-        return _after_failure(job, failure, failures, now, _own(policy, job.policies.retry))
+        again = _own(policy, job.policies.retry)
+        if isinstance(job.schedule, At):
+            return _after_one_shot(job, failure, before.consecutive_errors + 1, now, again)
+        return _after_recurring(job, run, failure, before, now, again)
     if run.reason is SkipReason.PAUSED and isinstance(job.schedule, At):
         return Consequences(columns={"retry_at": now, "next_run_at": now})  # when it goes on
     fate = _served(job, run) if isinstance(job.schedule, At) else Fate.KEPT
-    return Consequences(columns={"retry_at": None}, fate=fate)
+    return Consequences(columns={"retry_at": None, **_at_its_slot(job, before)}, fate=fate)
 
 
 def _was_the_last(job: Job, run: Run, before: JobState) -> bool:
@@ -243,22 +248,40 @@ def _before_its_time(job: Job, run: Run, now: datetime) -> bool:
     return by_hand and isinstance(job.schedule, At) and job.schedule.at > now
 
 
-def _after_failure(
+def _after_one_shot(
     job: Job, failure: str, failures: int, now: datetime, policy: RetryPolicy
 ) -> Consequences:
     if not job.enabled:
         return Consequences(columns={"retry_at": None})  # somebody switched it off already
-    if isinstance(job.schedule, At):
-        verdict = after_one_shot(failure, failures, now, policy)
-        if verdict.retry_at is None:
-            return Consequences(columns={"retry_at": None}, fate=Fate.SWITCHED_OFF)
-        columns = {"retry_at": verdict.retry_at, "next_run_at": verdict.retry_at}
-        return Consequences(columns=columns)
+    verdict = after_one_shot(failure, failures, now, policy)
+    if verdict.retry_at is None:
+        return Consequences(columns={"retry_at": None}, fate=Fate.SWITCHED_OFF)
+    return Consequences(columns={"retry_at": verdict.retry_at, "next_run_at": verdict.retry_at})
+
+
+def _after_recurring(
+    job: Job, run: Run, failure: str, before: JobState, now: datetime, policy: RetryPolicy
+) -> Consequences:
+    """Wait as the table says, or try once more before the next slot comes (cron.md §9.2)."""
+    at_slot = _at_its_slot(job, before)
+    if not job.enabled:
+        return Consequences(columns={"retry_at": None, **at_slot})
+    failures = before.consecutive_errors + 1
     verdict = after_recurring(failures, now, policy)
-    if not verdict.disable:
-        return Consequences(columns={"retry_at": verdict.retry_at})
-    gone = {"retry_at": None, "auto_disabled": "consecutive-failures"}
-    return Consequences(columns=gone, fate=Fate.SWITCHED_OFF)
+    if verdict.disable:
+        gone = {"retry_at": None, "auto_disabled": "consecutive-failures"}
+        return Consequences(columns=gone, fate=Fate.SWITCHED_OFF)
+    coming = coming_slot(job.schedule, before.next_run_at, before.retry_at)
+    again = early(failure, failures, now, policy) if run.trigger in _BY_PLAN else None
+    if again is not None and coming is not None and again < coming:
+        return Consequences(columns={"retry_at": again, "next_run_at": again})
+    return Consequences(columns={"retry_at": verdict.retry_at, **at_slot})
+
+
+def _at_its_slot(job: Job, before: JobState) -> dict[str, Any]:
+    """Return what puts a recurring job back to its slot that was to be tried again before it."""
+    slot = coming_slot(job.schedule, before.next_run_at, before.retry_at)
+    return {} if slot == before.next_run_at else {"next_run_at": slot}
 
 
 def _served(job: Job, run: Run) -> Fate:

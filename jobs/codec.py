@@ -156,7 +156,7 @@ def state_to_json(state: JobState) -> dict[str, Any]:
     took = state.last_duration
     return _present(
         {
-            "nextRunAtMs": ms(state.next_run_at),
+            "nextRunAtMs": ms(state.runs_next_at),
             "scheduleActivatedAtMs": ms(state.schedule_activated_at),
             "runningAtMs": ms(state.running_since),
             "lastRunAtMs": ms(state.last_run_at),

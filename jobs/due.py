@@ -42,6 +42,41 @@ def first_run(job: Job, now: datetime) -> datetime | None:
     return not_beyond(job.schedule.next_after(now), job.policies.until)
 
 
+def coming_slot(
+    schedule: Schedule, next_run_at: datetime | None, retry_at: datetime | None
+) -> datetime | None:
+    """Return the slot at which a job stands; it may be due for a retry before (cron.md §9.2)."""
+    if next_run_at is None or next_run_at != retry_at or isinstance(schedule, At):
+        return next_run_at
+    return schedule.next_after(next_run_at - _MS)
+
+
+def retry_before(
+    following: datetime | None, retry_at: datetime | None, now: datetime, until: datetime | None
+) -> datetime | None:
+    """Return when a recurring job comes due: at the end of its backoff, if no slot is before.
+
+    The slots before that end each come due, and are recorded (cron.md §9.2).
+    """
+    if not_beyond(retry_at, until) is None or retry_at is None or retry_at <= now:
+        return following
+    return retry_at if following is None else min(following, retry_at)
+
+
+def too_late(due: datetime, now: datetime, misfire: Misfire) -> tuple[SkipReason, str] | None:
+    """Return why a retry that was due while nothing served it is not made up; None if it is."""
+    late = now - due
+    if late <= ON_TIME:
+        return None
+    if misfire.grace is not None and late > misfire.grace:
+        words = f"its retry was missed by {_told(late)}, longer than its grace of"
+        return SkipReason.MISSED_GRACE_EXCEEDED, f"{words} {_told(misfire.grace)}"
+    if misfire.policy == "skip":
+        words = f"nothing served its retry at its time, {_told(late)} ago"
+        return SkipReason.MISSED_DOWNTIME, words
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Passed:
     """A slot that will not run. ``count`` slots up to ``slot_to`` may share one."""

@@ -152,6 +152,13 @@ class JobState:
     skips: Mapping[str, str] = field(default_factory=dict)  # slots left out once: ms → by whom
     alarm: Mapping[str, Any] = field(default_factory=dict)  # its last alarm: engine.alarms
 
+    @property
+    def runs_next_at(self) -> datetime | None:
+        """When it runs next: slots within its backoff come due, but do not run (cron.md §9.2)."""
+        if self.next_run_at is None or self.retry_at is None:
+            return self.next_run_at
+        return max(self.next_run_at, self.retry_at)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredJob:

@@ -58,7 +58,7 @@ def wire_job(stored: StoredJob, *, default_agent: str) -> dict[str, Any]:
     """Return a job as clients of either wire version read it (protocol.md §13)."""
     wire = stored_to_wire(stored)
     wire["effectiveAgentId"] = stored.job.agent_id or default_agent
-    wire["nextRunAtMs"] = ms(stored.state.next_run_at) if stored.job.enabled else None
+    wire["nextRunAtMs"] = ms(stored.state.runs_next_at) if stored.job.enabled else None
     return wire
 
 

@@ -44,13 +44,25 @@ def after_one_shot(failure: str, failures: int, ended_at: datetime, policy: Retr
 def after_recurring(failures: int, ended_at: datetime, policy: RetryPolicy) -> Verdict:
     """Decide about a recurring job after its ``failures``-th failure in a row (§9.2, §9.4).
 
-    ``retry_at`` is the floor below which no slot runs; slots before it are recorded. It is a
-    whole second: a run that failed at once must not cost the slot exactly at its delay.
+    ``retry_at`` is the floor below which no slot runs; slots before it are recorded, and if
+    there were any, the job is tried then. It is a whole second: a run that failed at once must
+    not cost the slot exactly at its delay.
     """
     if policy.auto_disable_after and failures >= policy.auto_disable_after:
         return Verdict(disable=True, because=in_a_row(failures))
     wait = policy.recurring[min(failures, len(policy.recurring)) - 1]
     return Verdict(retry_at=(ended_at + wait).replace(microsecond=0), because=in_a_row(failures))
+
+
+def early(failure: str, failures: int, ended_at: datetime, policy: RetryPolicy) -> datetime | None:
+    """Return when a recurring job is tried again before its next slot; None: it waits for that.
+
+    What passes by itself is worth another try, and at most ``max_attempts`` of them (§9.2).
+    """
+    if failure not in policy.retry_on or failures > policy.max_attempts:
+        return None
+    wait = policy.backoff[min(failures, len(policy.backoff)) - 1]
+    return (ended_at + wait).replace(microsecond=0)
 
 
 def in_a_row(failures: int) -> str:

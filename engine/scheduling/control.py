@@ -19,7 +19,7 @@ from engine.scheduling import reading, writing
 from engine.scheduling.watching import next_watch
 from jobs.claims import claimed, passed_over, paused_words
 from jobs.crash import crash_point
-from jobs.due import Passed, first_run, owed
+from jobs.due import Passed, coming_slot, first_run, owed
 from jobs.errors import InvalidInput, JobNotFound
 from jobs.ledger import SCHEDULED_FOR, Run, RunStatus, SkipReason, Trigger
 from jobs.model import HeartbeatBeat, Job, Source, StoredJob
@@ -132,9 +132,10 @@ class Control:
             stored = _switched_on(tx, stored, now)
         job, state = stored.job, stored.state
         columns: dict[str, Any] = {"paused": None}
-        if state.next_run_at is not None and state.next_run_at <= now:
+        slot = coming_slot(job.schedule, state.next_run_at, state.retry_at)
+        if slot is not None and slot <= now:
             until = job.policies.until
-            decided = owed(job.schedule, state.next_run_at, now, misfire=job.misfire, until=until)
+            decided = owed(job.schedule, slot, now, misfire=job.misfire, until=until)
             because = paused_words(state.paused or {})
             rows = [self._left(job, passed, because, now) for passed in decided.passed]
             run_rows.insert_slots(tx, rows)
@@ -365,7 +366,8 @@ def _is_over(stored: StoredJob, now: datetime) -> bool:
 
 
 def _coming(stored: StoredJob, now: datetime, count: int) -> list[datetime]:
-    first = stored.state.next_run_at
+    state = stored.state
+    first = coming_slot(stored.job.schedule, state.next_run_at, state.retry_at)
     if first is None or not stored.job.enabled:
         return []
     if isinstance(stored.job.schedule, At):

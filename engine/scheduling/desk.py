@@ -26,7 +26,7 @@ from jobs.calendar import Calendar
 from jobs.checks import Faults
 from jobs.claims import claimed
 from jobs.declared import Act, Plan
-from jobs.due import Days, brought_forward, first_run, not_beyond
+from jobs.due import Days, brought_forward, coming_slot, first_run, not_beyond
 from jobs.errors import Conflict, InvalidInput, InvalidJob
 from jobs.ledger import Run, Trigger
 from jobs.model import HeartbeatBeat, Job, Misfire, StoredJob
@@ -269,15 +269,17 @@ class Scheduling:
         if refusal is not None:
             return {"ok": True, "ran": False, "reason": refusal}
         run = self._manual_run(job, now, by)
-        slot = stored.state.next_run_at if mode == "due" else None
+        due = stored.state.next_run_at if mode == "due" else None
+        slot = None if due is None else _slot_due(stored, now)
         run = replace(run, slot=slot)
-        following = None if slot is None else _following(job, slot, now, self._settings().days)
+        days = self._settings().days
+        following = None if due is None else _following(job, slot or due, now, days)
 
         def work(tx: Tx) -> bool:
             reading.find(tx, job.id)  # it may have been removed since
-            if slot is None:
+            if due is None:
                 run_rows.insert(tx, [run])
-            elif not run_rows.claim(tx, [Claim(job.id, slot, following, (run,))]):
+            elif not run_rows.claim(tx, [Claim(job.id, due, following, (run,))]):
                 return False
             writing.note(tx, now, by, "cron.run", stored, runId=run.id)
             return True
@@ -408,7 +410,7 @@ class Scheduling:
         if action != "removed":
             payload["job"] = wire or self._wire(stored)
             if stored.job.enabled and stored.state.next_run_at is not None:
-                payload["nextRunAtMs"] = ms(stored.state.next_run_at)
+                payload["nextRunAtMs"] = ms(stored.state.runs_next_at)
         self._bus.publish("cron", payload)
 
     def _tell_all(self, told: Sequence[tuple[StoredJob, str]]) -> None:
@@ -462,6 +464,15 @@ class Scheduling:
     def _noticed(self, event: Event) -> None:
         if event.name == "cron":
             self._counted = None
+
+
+def _slot_due(stored: StoredJob, now: datetime) -> datetime | None:
+    """Return the slot that is due; None: it is a retry that is due, which has none."""
+    job, state = stored.job, stored.state
+    if isinstance(job.schedule, At):
+        return None if state.next_run_at == state.retry_at else state.next_run_at
+    slot = coming_slot(job.schedule, state.next_run_at, state.retry_at)
+    return slot if slot is not None and slot <= now else None
 
 
 def _following(job: Job, slot: datetime, now: datetime, days: Days) -> datetime | None:

@@ -174,7 +174,7 @@ def _coming(tx: Tx, sight: Sight, now: datetime, count: int) -> dict[str, Any]:
 
 def _slots_of(stored: StoredJob, now: datetime, most: int) -> Iterator[tuple[datetime, Job]]:
     """Yield the coming slots of a job, the one that is stored first."""
-    slot, until = stored.state.next_run_at, stored.job.policies.until
+    slot, until = stored.state.runs_next_at, stored.job.policies.until
     while slot is not None and most and (until is None or slot <= until):
         yield slot, stored.job
         slot, most = stored.job.schedule.next_after(max(slot, now)), most - 1

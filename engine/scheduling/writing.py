@@ -255,7 +255,9 @@ def planned(tx: Tx, stored: StoredJob, now: datetime, days: Days = NO_DAYS) -> S
     """
     _refuse_circle(tx, stored.job)
     state = stored.state
-    coming = brought_forward(stored.job, state.next_run_at, now, days)
+    coming = state.next_run_at
+    if coming != state.retry_at:  # a retry waits for no calendar
+        coming = brought_forward(stored.job, coming, now, days)
     wanted = replace(state, next_run_at=coming, watch_at=next_watch(stored.job, state, now))
     if wanted == state:
         return stored

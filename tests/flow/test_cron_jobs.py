@@ -227,9 +227,9 @@ async def test_a_failing_job_waits_longer_each_time_and_says_so(engine_sim: Engi
     report = await sim.advance(30 * MINUTE)
     assert {run.status for run in report.runs("often")} == {"failed"}
     assert {run.reason for run in report.skips("often")} == {"backoff"}
-    # 30 s, 60 s, 5 min, 15 min; a wait that ends on a slot lets that slot run
-    began = [run.local for run in report.runs("often")]
-    assert began == ["00:01", "00:02", "00:03", "00:08", "00:23"]
+    # 30 s, 60 s, 5 min, 15 min: whatever slot lies before the end of a wait does not run
+    began = [f"{run.at:%H:%M:%S}" for run in report.runs("often")]
+    assert began == ["00:01:00", "00:01:30", "00:02:30", "00:07:30", "00:22:30"]
 
 
 async def test_a_changed_entry_keeps_what_its_job_has_been_through(engine_sim: EngineSim) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.due import LONG_GAP, ON_TIME, Owed, owed
+from jobs.due import LONG_GAP, ON_TIME, Owed, coming_slot, owed, retry_before
 from jobs.ledger import SkipReason, Trigger
 from jobs.model import Misfire
 from jobs.schedule import At, Cron, Every, Schedule
@@ -183,3 +183,43 @@ def test_a_day_the_clocks_skipped_is_recorded_with_the_slot_before_it() -> None:
     assert lost.reason is SkipReason.NONEXISTENT_LOCAL_TIME
     assert lost.because == "2011-12-30T09:00:00 did not exist: the clocks skipped it"
     assert found.next_run_at == datetime(2011, 12, 30, 19, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "next_run_at", "retry_at", "slot"),
+    [
+        (HOURLY, NOON, None, NOON),
+        (HOURLY, NOON + MINUTE, NOON + MINUTE, NOON + HOUR),  # a retry before it
+        (HOURLY, NOON, NOON, NOON),  # a wait that ends on a slot: that is the slot
+        (Every(HOUR, NOON), NOON + MINUTE, NOON + MINUTE, NOON + HOUR),
+        (At(NOON - HOUR), NOON, NOON, NOON),
+        (HOURLY, None, NOON, None),
+    ],
+)
+def test_a_job_stands_at_a_slot_though_it_is_due_for_a_retry_before(
+    schedule: Schedule,
+    next_run_at: datetime | None,
+    retry_at: datetime | None,
+    slot: datetime | None,
+) -> None:
+    assert coming_slot(schedule, next_run_at, retry_at) == slot
+
+
+@pytest.mark.parametrize(
+    ("following", "retry_at", "until", "due"),
+    [
+        (NOON + HOUR, NOON + MINUTE, None, NOON + MINUTE),
+        (NOON + HOUR, NOON + 2 * HOUR, None, NOON + HOUR),  # the slot is recorded first
+        (NOON + HOUR, NOON, None, NOON + HOUR),  # the wait is over
+        (NOON + HOUR, None, None, NOON + HOUR),
+        (None, NOON + MINUTE, None, NOON + MINUTE),
+        (None, NOON + MINUTE, NOON, None),  # the job has ended by then
+    ],
+)
+def test_a_wait_ends_with_a_retry_unless_a_slot_comes_before(
+    following: datetime | None,
+    retry_at: datetime | None,
+    until: datetime | None,
+    due: datetime | None,
+) -> None:
+    assert retry_before(following, retry_at, NOON, until) == due

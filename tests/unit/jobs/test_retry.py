@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.retry import RetryPolicy, after_one_shot, after_recurring
+from jobs.retry import RetryPolicy, after_one_shot, after_recurring, early
 
 END = datetime(2026, 6, 1, 12, tzinfo=UTC)
 PLAIN = RetryPolicy()
@@ -69,3 +69,20 @@ def test_a_run_that_failed_at_once_does_not_cost_the_slot_exactly_at_its_delay()
     assert verdict.retry_at == END + timedelta(seconds=60)
     assert verdict.because == "2 failures in a row"
     assert after_recurring(1, ended, PLAIN).because == "it failed"
+
+
+@pytest.mark.parametrize(
+    ("failure", "failures", "seconds"),
+    [
+        ("network", 1, 30),
+        ("network", 2, 60),
+        ("network", 3, 300),
+        ("network", 4, None),
+        ("auth", 1, None),
+    ],
+)
+def test_a_recurring_job_is_tried_early_if_that_may_help(
+    failure: str, failures: int, seconds: int | None
+) -> None:
+    wanted = None if seconds is None else END + timedelta(seconds=seconds)
+    assert early(failure, failures, END + timedelta(milliseconds=40), PLAIN) == wanted
