@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from engine.clock import Clock
 from engine.heartbeat import Cadence, job_id
 from engine.history import History
-from engine.look import SWITCH, Lookout, switched_on
+from engine.look import Lookout
 from engine.roster import AgentProfile, Roster
 from engine.scheduling import Scheduling
-from engine.store import audit, meta
+from engine.store import audit, holds
+from jobs.errors import InvalidInput
 from jobs.model import HeartbeatBeat, Job, Misfire, Source
 from jobs.store.db import Database, Tx
 from jobs.wallclock import MILLISECOND, ms
@@ -64,15 +66,54 @@ class BeatJobs:
         """Switch all heartbeats, or one agent's; remembered over restarts, with its author."""
         if agent_id is not None:
             self._roster().refuse_stranger(agent_id, "the heartbeat was not switched")
-        key = SWITCH if agent_id is None else f"{SWITCH}:{agent_id.lower()}"
         word = "on" if enabled else "off"
 
         def work(tx: Tx) -> None:
-            meta.put(tx, key, word)
+            key = holds.switch(tx, agent_id, on=enabled)
             audit.note(tx, now=self._clock.now(), actor=by, action=key, detail={"set": word})
 
         await self._database.write(work)
         return {"ok": True, "enabled": enabled, **({"agentId": agent_id} if agent_id else {})}
+
+    async def pause(
+        self, *, agent_id: str | None = None, by: str, note: str = "", until: datetime | None = None
+    ) -> dict[str, Any]:
+        """Hold all heartbeats, or one agent's, for good or ``until``; remembered over restarts.
+
+        Slots go on being recorded, each with the pause as its reason; events still wake.
+        """
+        if agent_id is not None:
+            self._roster().refuse_stranger(agent_id, "the heartbeat was not paused")
+        now = self._clock.now()
+        if until is not None and until <= now:
+            raise InvalidInput(
+                "the heartbeats were not paused",
+                why="the end of the pause has passed already",
+                fix="give a later end, or none",
+            )
+
+        def work(tx: Tx) -> None:
+            key = holds.pause(tx, agent_id, now, by=by, note=note, until=until)
+            audit.note(tx, now=now, actor=by, action=key, detail=told)
+
+        told = {"note": note, "untilMs": ms(until)}
+        await self._database.write(work)
+        return {"ok": True, "agentId": agent_id, **told}
+
+    async def resume(self, *, agent_id: str | None = None, by: str) -> dict[str, Any]:
+        """End the pause of one agent's heartbeat; without an agent, every pause."""
+        if agent_id is not None:
+            self._roster().refuse_stranger(agent_id, "the heartbeat was not resumed")
+        now = self._clock.now()
+
+        def work(tx: Tx) -> tuple[list[str], bool]:
+            ended = holds.resume(tx, agent_id, now)
+            for key in ended:
+                audit.note(tx, now=now, actor=by, action=key, detail={"set": "resumed"})
+            return ended, holds.paused(tx, agent_id, now) is not None
+
+        ended, held = await self._database.write(work)
+        return {"ok": True, "agentId": agent_id, "resumed": len(ended), "stillPaused": held}
 
     async def listing(self) -> list[dict[str, Any]]:
         """Return every agent's heartbeat: cadence, window, next slot, where it would go, last."""
@@ -80,7 +121,12 @@ class BeatJobs:
 
     async def _told(self, agent: AgentProfile) -> dict[str, Any]:
         now = self._clock.now()
-        on = await self._database.read(lambda tx: switched_on(tx, agent.agent_id))
+        on, paused = await self._database.read(
+            lambda tx: (
+                holds.switched_on(tx, agent.agent_id),
+                holds.paused(tx, agent.agent_id, now),
+            )
+        )
         beat = agent.beat
         cadence = self._lookout.cadence(agent, now)
         period = None if beat.period is None else beat.period // MILLISECOND
@@ -89,6 +135,7 @@ class BeatJobs:
             "isDefault": agent.is_default,
             "enabled": on and beat.period is not None,
             "switchedOn": on,
+            "paused": None if paused is None else dict(paused),
             "because": beat.because or None,
             "everyMs": period,
             "activeHours": beat.active_hours.describe() if beat.active_hours else None,

@@ -77,6 +77,7 @@ class BeatTurn:
 
     def _order(self, run: Run, view: View, now: datetime) -> TurnOrder:
         agent = view.agent
+        cheaper = view.purse.model if view.purse else None
         text = prompt.build(
             prompt.PromptFacts(
                 now=now,
@@ -106,8 +107,8 @@ class BeatTurn:
             prompt=text,
             system_prompt=prompt.system(agent.agent_id, "heartbeat", name=agent.name),
             tools=tools,
-            model=agent.beat.model,
-            fallbacks=agent.beat.fallbacks,
+            model=cheaper or agent.beat.model,
+            fallbacks=() if cheaper else agent.beat.fallbacks,
             thinking=agent.thinking,
             workspace=agent.workspace,
             timeout=agent.beat.timeout,

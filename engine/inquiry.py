@@ -15,11 +15,12 @@ from engine import heartbeat
 from engine.address import Route
 from engine.config import effective
 from engine.config.schema import Config
-from engine.look import Lookout, switched_on
+from engine.look import Lookout
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute
 from engine.sessions import main_key
 from engine.store import outbox
+from engine.store.holds import switched_on
 from engine.troubles import ALL
 from engine.wake import Intent, Wake
 from engine.why import Account, Facts, Seen

@@ -6,11 +6,13 @@ Everything is read once and kept as values (`engine.view`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from engine import checklist, heartbeat
 from engine.address import Route
@@ -22,23 +24,25 @@ from engine.outlet import find_route
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, TargetWish, found_words, resolve
 from engine.sessions import beat_key, isolated_key
+from engine.spending import Purse
 from engine.store import (
     audit,
     events as event_rows,
-    meta,
+    holds,
     sessions as session_rows,
     tasks as task_rows,
 )
 from engine.target import LastRoute, Stranger
 from engine.view import Shown, View
 from engine.wake import FLOOD_WINDOW, Intent, QueuedEvent, TakenEvent, Wake, guard
+from jobs.claims import paused_words
 from jobs.ledger import Run, SkipReason
 from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.db import Database, Tx
-from jobs.wallclock import EPOCH
+from jobs.store.spendings import Spendings
+from jobs.wallclock import EPOCH, MILLISECOND, midnight
 
-SWITCH: Final = "heartbeat.enabled"  # meta key; with ":<agent>" one agent's
 FILE: Final = "HEARTBEAT.md"
 _STAYS: Final = frozenset({SkipReason.TARGET_NONE, SkipReason.DM_BLOCKED})
 
@@ -65,6 +69,7 @@ class Lookout:
         self._shown = shown
         self._seed = seed
         self._read_file = read_file or read_checklist
+        self._wallet = _Wallet()
 
     async def look(self, run: Run, wake: Wake, now: datetime) -> View:
         """Return all that matters for one decision about a beat."""
@@ -76,7 +81,8 @@ class Lookout:
             configured=agent.beat.session,
             main=roster.main_key,
         )
-        known = await self._database.read(lambda tx: self._known(tx, agent, base, now))
+        own = bool(run.id)  # its row stands in the ledger already
+        known = await self._database.read(lambda tx: self._known(tx, agent, base, now, own=own))
         events = tuple(known.events)
         raw, file_error = await self._read_file(agent.workspace)
         file = checklist.parse(raw)
@@ -114,6 +120,7 @@ class Lookout:
             found=found,
             shown=shown,
             failures=known.failures,
+            purse=known.purse,
             next_due_at=_next_of(cadence, agent, now) if known.enabled else None,
             taken=known.taken,
             moved=cadence is not None
@@ -147,7 +154,9 @@ class Lookout:
         )
         return found_words(found)
 
-    def _known(self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime) -> _Known:
+    def _known(
+        self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime, *, own: bool
+    ) -> _Known:
         stored = job_rows.readable(tx, heartbeat.job_id(agent.agent_id))
         before = stored.state.last_run_at if stored else None
         last = session_rows.last_route(tx, agent.agent_id, session_key)
@@ -159,7 +168,10 @@ class Lookout:
             stranger=audit.last_stranger(tx) if last is None else None,
             starts=run_rows.starts_since(tx, agent.agent_id, now - 2 * FLOOD_WINDOW),
             poll_at=run_rows.last_poll(tx, agent.agent_id),
-            enabled=switched_on(tx, agent.agent_id),
+            enabled=holds.switched_on(tx, agent.agent_id),
+            paused=holds.paused(tx, agent.agent_id, now),
+            heard_at=_heard_at(tx, agent, stored),
+            purse=self._wallet.of(tx, agent, now, own=own),
             stored=stored,
         )
 
@@ -178,6 +190,10 @@ class Lookout:
             "enabled": known.enabled,
             "enrolled": beat.enrolled and (beat.period is not None or not scheduled),
             "not_enrolled_because": beat.because,
+            "paused": None if known.paused is None else _pause_words(known.paused, agent.zone),
+            "idle_since": known.heard_at,
+            "idle_pause_after": beat.idle_pause_after,
+            "budget_spent": known.purse.stops if known.purse else None,
             "backoff_until": known.stored.state.retry_at if known.stored else None,
             "failures": known.failures,
             "held_back": guard(
@@ -212,6 +228,30 @@ def _of_the_file(
     }
 
 
+class _Wallet:
+    """What beats have spent today. Readers come from several threads: one counts at a time."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._sums = Spendings("heartbeat")
+        self._asked_at = EPOCH
+
+    def of(self, tx: Tx, agent: AgentProfile, now: datetime, *, own: bool) -> Purse | None:
+        """Return how an agent's budget stands, its ``own`` run left out; None if it has none."""
+        if agent.beat.budget is None:
+            return None
+        job = heartbeat.job_id(agent.agent_id)
+        today = midnight(now.astimezone(agent.zone).date(), agent.zone)
+        with self._guard:
+            if now < self._asked_at:  # the clock was set back: some of it was of days to come
+                self._sums = Spendings("heartbeat")
+            self._asked_at = now
+            self._sums.catch_up(tx, now, [job])
+            spent = self._sums.since(today, job)
+        asking = replace(spent, runs=max(0, spent.runs - own))
+        return Purse(budget=agent.beat.budget, spent=asking)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
     """What the store knows about an agent, read at once."""
@@ -224,6 +264,9 @@ class _Known:
     starts: list[tuple[str, datetime]]
     poll_at: datetime | None
     enabled: bool
+    paused: Mapping[str, Any] | None
+    heard_at: datetime | None  # the last word of a person, if that matters
+    purse: Purse | None
     stored: StoredJob | None
 
     @property
@@ -238,11 +281,23 @@ def _next_of(cadence: Cadence | None, agent: AgentProfile, after: datetime) -> d
     return heartbeat.next_that_runs(cadence.schedule, agent.beat.active_hours, after)
 
 
-def switched_on(tx: Tx, agent_id: str | None = None) -> bool:
-    """Whether heartbeats are on: all of them, and this agent's."""
-    if meta.get(tx, SWITCH) == "off":
-        return False
-    return agent_id is None or meta.get(tx, f"{SWITCH}:{agent_id}") != "off"
+def _heard_at(tx: Tx, agent: AgentProfile, stored: StoredJob | None) -> datetime | None:
+    """Return when a person last wrote; of an agent nobody has written to, since when it beats."""
+    if agent.beat.idle_pause_after is None:
+        return None
+    known = [one.set_at for one in session_rows.routes(tx, agent_id=agent.agent_id)[:1]]
+    if (word := session_rows.last_word(tx, agent.agent_id)) is not None:
+        known.append(word)
+    began = stored.state.schedule_activated_at if stored else None
+    return max(known, default=began)
+
+
+def _pause_words(overlay: Mapping[str, Any], zone: ZoneInfo) -> str:
+    until = overlay.get("untilMs")
+    if until is None:
+        return paused_words(overlay)
+    end = (EPOCH + int(until) * MILLISECOND).astimezone(zone)
+    return f"{paused_words(overlay)}; it ends at {end:%Y-%m-%d %H:%M} ({zone.key})"
 
 
 def _wish(agent: AgentProfile, wake: Wake) -> TargetWish:

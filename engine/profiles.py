@@ -26,9 +26,11 @@ from engine.roster import (
     Roster,
 )
 from engine.route import AccountFacts, ChannelFacts, TargetWish
+from engine.spending import BeatBudget
 from engine.target import PREFIXES, parse_target, split_target
 from jobs import wallclock
 from jobs.errors import InvalidInput
+from jobs.policies import budget_of
 
 TURN_TIMEOUT: Final = timedelta(minutes=10)
 _EXTERNAL: Final = ("telegram", "qqbot", "webhook", "apprise")
@@ -208,6 +210,17 @@ def _beat(
         dedupe_window=None if block.dedupe == "off" else block.dedupe_window or DEDUPE_WINDOW,
         catch_up=block.catch_up == "one",
         expiry=min(cadence, HEARTBEAT_EXPIRY),
+        budget=_budget(block),
+        idle_pause_after=block.idle_pause_after,
+    )
+
+
+def _budget(block: Heartbeat) -> BeatBudget | None:
+    asked = block.budget
+    if asked is None:
+        return None
+    return BeatBudget(
+        hard=budget_of(asked.model_dump(by_alias=True)), warn_at=asked.warn_at_percent / 100
     )
 
 

@@ -13,6 +13,7 @@ from engine.active_hours import ActiveHours
 from engine.address import Route
 from engine.prefix import Answered, rendered
 from engine.route import ChannelFacts, RouteFacts, TargetWish
+from engine.spending import BeatBudget
 from engine.target import LastRoute, Stranger
 from jobs.errors import NotFound
 
@@ -45,6 +46,8 @@ class BeatProfile:
     dedupe_window: timedelta | None = DEDUPE_WINDOW  # None: repetitions are sent
     catch_up: bool = True
     expiry: timedelta = HEARTBEAT_EXPIRY
+    budget: BeatBudget | None = None
+    idle_pause_after: timedelta | None = None  # None: it beats however long nobody writes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

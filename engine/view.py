@@ -15,6 +15,7 @@ from engine.checklist import Checklist, Task
 from engine.gates import BeatSnapshot
 from engine.roster import AgentProfile
 from engine.route import NoRoute, found_words
+from engine.spending import Purse
 from engine.wake import Intent, QueuedEvent, TakenEvent, Wake
 from jobs.wallclock import ms
 
@@ -42,6 +43,7 @@ class View:
     shown: Shown
     failures: int
     next_due_at: datetime | None
+    purse: Purse | None = None  # None: it has no budget
     taken: tuple[TakenEvent, ...] = ()  # events that other turns took up since the last beat
     moved: bool = False  # the beats lie elsewhere than the store has them: plan them anew
 
@@ -95,6 +97,12 @@ def facts_of(view: View, wake: Wake) -> dict[str, Any]:
         facts["activeHours"] = beat.active_hours.describe()
     if beat.tasks:
         facts["tasks"] = {"all": list(beat.tasks), "due": list(beat.tasks_due)}
+    if beat.paused is not None:
+        facts["paused"] = beat.paused
+    if beat.idle_since is not None:
+        facts["idleSinceMs"] = ms(beat.idle_since)
+    if view.purse is not None:
+        facts["budget"] = view.purse.to_json()
     if beat.backoff_until is not None:
         facts["backoffUntilMs"] = ms(beat.backoff_until)
     busy = [*beat.cron_running, *beat.turns_in_flight]

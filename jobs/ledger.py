@@ -140,7 +140,10 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
         "This agent has no heartbeat: another agent has a block of its own.",
         'set agents.defaults.heartbeat.agents to "all", or give this agent a heartbeat block',
     ),
-    _R.PAUSED: ("An operator paused it.", "engine cron resume with the job's id"),
+    _R.PAUSED: (
+        "An operator paused it.",
+        "engine heartbeat resume (a beat) or engine cron resume with the job's id",
+    ),
     _R.IDLE_PAUSED: (
         "Nobody has written to this agent for longer than idlePauseAfter.",
         "write the agent a message",

@@ -86,8 +86,8 @@ def _sections(model: type[Section] = Config, path: str = "") -> list[tuple[str, 
 @pytest.mark.parametrize(
     ("text", "code", "path"),
     [
-        ("{agents: {defaults: {heartbeat: {budget: {runsPerDay: 3}}}}}", "key", "budget"),
-        ("{agents: {defaults: {heartbeat: {idlePauseAfter: '7d'}}}}", "key", "idlePauseAfter"),
+        ("{agents: {defaults: {heartbeat: {lightContext: true}}}}", "key", "lightContext"),
+        ("{agents: {defaults: {heartbeat: {onFailure: {after: 3}}}}}", "key", "onFailure"),
         ("{channels: {qqbot: {appId: 1, historyLimit: 3}}}", "key", "qqbot"),
         ("{channels: {apprise: {urls: []}}}", "key", "apprise"),
         ("{gateway: {channelHealthCheckMinutes: 1}}", "key", "channelHealthCheckMinutes"),

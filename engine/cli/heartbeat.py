@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from engine.cli import at_rest, heartbeat_last, offline, why
+from engine.cli import at_rest, heartbeat_hold, heartbeat_last, offline, why
 from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.record import record_sentence
@@ -227,8 +227,18 @@ def _beat_row(beat: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
         relative(next_beat(beat), now),
         _target_words(beat, now),
         f"{told} {relative(last_one.get('ts'), now)}" if told else "-",
-        "on" if beat.get("enabled") else one_line(beat.get("because") or "off"),
+        _state(beat, now),
     )
+
+
+def _state(beat: Mapping[str, Any], now: datetime) -> str:
+    """On, off or held, and until when."""
+    if not beat.get("enabled"):
+        return one_line(beat.get("because") or "off")
+    held = beat.get("paused")
+    if not held:
+        return "on"
+    return f"paused, ends {relative(held['untilMs'], now)}" if held.get("untilMs") else "paused"
 
 
 def every_words(beat: Mapping[str, Any]) -> str:
@@ -279,3 +289,7 @@ def switch(line: Line, agent_id: str | None, *, on: bool) -> None:
     answer = line.call("set-heartbeats", params)
     whose = f"Heartbeat of {agent_id}" if agent_id else "Heartbeats of all agents"
     line.show(answer, lambda _: f"{whose}: {'on' if on else 'off'}.")
+
+
+for _command in heartbeat_hold.COMMANDS:
+    group.add_command(_command)

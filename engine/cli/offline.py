@@ -140,7 +140,7 @@ def job_names(file: Path) -> list[str]:
 
 
 def switched_off(file: Path) -> frozenset[str]:
-    """Whose beats were switched off: agents, and ``*`` for all of them (`engine.look.SWITCH`)."""
+    """Whose beats were switched off: agents, and ``*`` for all of them (`engine.store.holds`)."""
     if not file.is_file():
         return frozenset()
     with closing(_opened(file)) as db:

@@ -27,3 +27,17 @@ def keep(tx: Tx, key: str, value: str) -> str:
     )
     found = get(tx, key)
     return value if found is None else found
+
+
+def drop(tx: Tx, key: str) -> None:
+    """Forget a fact."""
+    tx.exec_driver_sql("DELETE FROM meta WHERE key = ?", (key,))
+
+
+def keys(tx: Tx, name: str) -> list[str]:
+    """Return the keys of a fact: its own, and those with something behind a colon."""
+    rows = tx.exec_driver_sql(
+        "SELECT key FROM meta WHERE key = ? OR substr(key, 1, ?) = ? ORDER BY key",
+        (name, len(name) + 1, f"{name}:"),
+    )
+    return [row[0] for row in rows]

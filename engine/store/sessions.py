@@ -126,6 +126,18 @@ def history(tx: Tx, key: str, limit: int = 50, *, with_hidden: bool = False) -> 
     return tuple(Message(role=row[0], text=row[1], at=at(row[2])) for row in reversed(rows))
 
 
+def last_word(tx: Tx, agent_id: str) -> datetime | None:
+    """Return when a person last wrote to an agent; what its beats and jobs were told is no word."""
+    row = tx.exec_driver_sql(
+        "SELECT at FROM messages WHERE role = 'user' AND hidden = 0"
+        " AND EXISTS (SELECT 1 FROM sessions WHERE key = session_key AND agent_id = ?)"
+        " AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = messages.run_id)"
+        " ORDER BY id DESC LIMIT 1",
+        (agent_id,),
+    ).first()
+    return None if row is None else at(row[0])
+
+
 def set_route(tx: Tx, route: LastRoute) -> None:
     """Keep the newest route of a session; the local channel's stands apart (channels.md §4)."""
     kind = LOCAL if route.channel == LOCAL else EXTERNAL

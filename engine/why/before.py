@@ -74,6 +74,8 @@ def heartbeat(facts: Facts, stops: Stops) -> Link:
         because = seen.no_beats_because or f"{agent} has no heartbeat of its own"
         fix = set_key(seen, "every", "30m") if seen.enrolled else ""
         return objection(SkipReason.NOT_ENROLLED, because, fix)
+    if (held := stops.get(SkipReason.PAUSED)) is not None:
+        return objection(held.reason, held.because, "engine heartbeat resume")
     stopped = _first(Code.HEARTBEAT, stops)
     return stopped or ok(Code.HEARTBEAT, f"{agent} beats every {format_duration(seen.period)}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from engine import why
@@ -38,6 +38,16 @@ class FrontHeartbeats:
     ) -> dict[str, Any]:
         """`set-heartbeats`."""
         return await self._engine.beat_jobs.set_enabled(enabled, agent_id=agent_id, by=by)
+
+    async def pause(
+        self, *, agent_id: str | None = None, by: str, note: str = "", until: datetime | None = None
+    ) -> dict[str, Any]:
+        """`heartbeat.pause`."""
+        return await self._engine.beat_jobs.pause(agent_id=agent_id, by=by, note=note, until=until)
+
+    async def resume(self, *, agent_id: str | None = None, by: str) -> dict[str, Any]:
+        """`heartbeat.resume`."""
+        return await self._engine.beat_jobs.resume(agent_id=agent_id, by=by)
 
     async def explain(self, agent_id: str | None = None) -> dict[str, Any]:
         """`heartbeat.explain`: the links from the scheduler to the receipt."""

@@ -11,8 +11,8 @@ from engine import heartbeat
 from engine.config import effective
 from engine.config.schema import Config
 from engine.core import Engine
-from engine.look import switched_on
 from engine.store import outbox
+from engine.store.holds import switched_on
 from engine.troubles import ALL, Facts, Failure, LastRun, Trouble, amiss, found
 from jobs.errors import InvalidJob
 from jobs.ledger import RunStatus, SkipReason

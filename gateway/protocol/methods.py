@@ -69,6 +69,8 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("wake", _WRITE, params.WakeParams),
         Method("last-heartbeat", _READ, params.LastHeartbeatParams, at_once=True),
         Method("set-heartbeats", _ADMIN, params.SetHeartbeatsParams),
+        Method("heartbeat.pause", _ADMIN, params.HeartbeatPauseParams),
+        Method("heartbeat.resume", _ADMIN, params.HeartbeatResumeParams),
         Method("heartbeat.list", _READ, Nothing),
         Method("heartbeat.history", _READ, params.HeartbeatHistoryParams),
         Method("heartbeat.explain", _READ, params.HeartbeatExplainParams),

@@ -83,6 +83,20 @@ class SetHeartbeatsParams(Mutation):
     agent_id: NonEmpty | None = None
 
 
+class HeartbeatPauseParams(Mutation):
+    """`heartbeat.pause`: all beats unless an agent is named; for good without ``untilMs``."""
+
+    agent_id: NonEmpty | None = None
+    note: str = ""
+    until_ms: Instant | None = None
+
+
+class HeartbeatResumeParams(Mutation):
+    """`heartbeat.resume`: every pause unless an agent is named."""
+
+    agent_id: NonEmpty | None = None
+
+
 class HeartbeatHistoryParams(Params):
     """`heartbeat.history`."""
 

@@ -144,6 +144,14 @@ class Heartbeats(Protocol):
     async def set_enabled(self, enabled: bool, *, agent_id: str | None = None, by: str) -> Answer:
         """Switch all heartbeats, or one agent's; ``{ok, enabled}``."""
 
+    async def pause(
+        self, *, agent_id: str | None = None, by: str, note: str = "", until: datetime | None = None
+    ) -> Answer:
+        """Hold all heartbeats, or one agent's, until an instant or for good."""
+
+    async def resume(self, *, agent_id: str | None = None, by: str) -> Answer:
+        """End one agent's pause, or every pause; ``{ok, resumed, stillPaused}``."""
+
 
 class Wakes(Protocol):
     """System events and the wakes they cause: heartbeat.md §15."""

@@ -7,12 +7,15 @@ from datetime import timedelta
 from gateway.protocol.params import (
     HeartbeatExplainParams,
     HeartbeatHistoryParams,
+    HeartbeatPauseParams,
+    HeartbeatResumeParams,
     HeartbeatTestParams,
     LastHeartbeatParams,
     Nothing,
     SetHeartbeatsParams,
 )
 from gateway.rpc.desk import Call, Desk
+from jobs.wallclock import EPOCH, MILLISECOND
 
 
 async def last(desk: Desk, _: Call, params: LastHeartbeatParams) -> object:
@@ -27,6 +30,19 @@ async def set_enabled(desk: Desk, call: Call, params: SetHeartbeatsParams) -> ob
     )
     desk.health.renew()
     return {"ok": True, "enabled": params.enabled, **answer}
+
+
+async def pause(desk: Desk, call: Call, params: HeartbeatPauseParams) -> object:
+    """Hold heartbeats for a while."""
+    until = None if params.until_ms is None else EPOCH + params.until_ms * MILLISECOND
+    return await desk.core.heartbeats.pause(
+        agent_id=params.agent_id, by=call.by, note=params.note, until=until
+    )
+
+
+async def resume(desk: Desk, call: Call, params: HeartbeatResumeParams) -> object:
+    """Let held heartbeats go on."""
+    return await desk.core.heartbeats.resume(agent_id=params.agent_id, by=call.by)
 
 
 async def listing(desk: Desk, _call: Call, _params: Nothing) -> object:

@@ -18,6 +18,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "wake": system.wake,
     "last-heartbeat": heartbeat.last,
     "set-heartbeats": heartbeat.set_enabled,
+    "heartbeat.pause": heartbeat.pause,
+    "heartbeat.resume": heartbeat.resume,
     "heartbeat.list": heartbeat.listing,
     "heartbeat.history": heartbeat.history,
     "heartbeat.explain": heartbeat.explain,

@@ -362,14 +362,20 @@ def open_seqs(tx: Tx) -> set[int]:
 
 
 def costs_since(
-    tx: Tx, since: datetime, *, upto: int, behind: int = 0, job_id: str | None = None
+    tx: Tx,
+    since: datetime,
+    *,
+    kind: str = "cron",
+    upto: int,
+    behind: int = 0,
+    job_id: str | None = None,
 ) -> list[RunCost]:
-    """Return cron runs that were claimed since an instant and not passed over: a job's, or all.
+    """Return runs of a kind claimed since an instant and not passed over: a job's, or all.
 
     Of all rows only those from ``behind`` one place to ``upto`` another.
     """
-    where = "claimed_at >= ? AND kind = 'cron' AND status NOT IN ('skipped', 'missed')"
-    values: tuple[Any, ...] = (ms(since), upto)
+    where = "claimed_at >= ? AND kind = ? AND status NOT IN ('skipped', 'missed')"
+    values: tuple[Any, ...] = (ms(since), kind, upto)
     if job_id is not None:
         where, values = f"{where} AND seq <= ? AND job_id = ?", (*values, job_id)
     elif behind:

@@ -1,4 +1,4 @@
-"""What cron runs cost lately, summed as their rows appear and end (cron.md §22 rows 13, 14).
+"""What runs cost lately, summed as their rows appear and end (cron.md §22 rows 13, 14).
 
 Budgets are asked at every slot, so a look must not cost what the day has rows: each row is
 read once when it is new, and once more when it has ended.
@@ -33,9 +33,13 @@ class _Sum:
 
 
 class Spendings:
-    """Sums per quarter of an hour: of each job that was asked about, and of all if asked."""
+    """Sums per quarter of an hour: of each job that was asked about, and of all if asked.
 
-    def __init__(self) -> None:
+    Of one kind of jobs: what beats spend does not count for cron's budgets.
+    """
+
+    def __init__(self, kind: str = "cron") -> None:
+        self._kind = kind
         self._seen = 0  # rows up to this one are in the sums
         self._sums: dict[Key, dict[int, _Sum]] = {}
         self._open: dict[int, tuple[int, list[Key]]] = {}  # seq → quarter, the sums it is in
@@ -52,9 +56,9 @@ class Spendings:
         ended = run_rows.costs_of(tx, over)
         fresh: list[RunCost] = []
         if self._sums:
-            fresh = run_rows.costs_since(tx, since, behind=self._seen, upto=newest)
+            fresh = run_rows.costs_since(tx, since, kind=self._kind, behind=self._seen, upto=newest)
         joined = [
-            (key, run_rows.costs_since(tx, since, upto=newest, job_id=key))
+            (key, run_rows.costs_since(tx, since, kind=self._kind, upto=newest, job_id=key))
             for key in wanted
             if key not in self._sums
         ]

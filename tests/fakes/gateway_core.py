@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from engine.outbox import NewMessage
@@ -12,6 +12,7 @@ from engine.scheduling import Chosen
 from engine.wake import NewEvent
 from gateway.rpc.core import ChatOrder
 from jobs.errors import ConfigOwned, InvalidInput, JobNotFound
+from jobs.wallclock import ms
 
 
 class Said(list[tuple[str, Any]]):
@@ -117,6 +118,16 @@ class FakeHeartbeats:
     ) -> dict[str, Any]:
         self.said.append(("set_enabled", (enabled, agent_id, by)))
         return {"ok": True, "enabled": enabled}
+
+    async def pause(
+        self, *, agent_id: str | None = None, by: str, note: str = "", until: datetime | None = None
+    ) -> dict[str, Any]:
+        self.said.append(("pause", (agent_id, note, until)))
+        return {"ok": True, "agentId": agent_id, "note": note, "untilMs": ms(until)}
+
+    async def resume(self, *, agent_id: str | None = None, by: str) -> dict[str, Any]:
+        self.said.append(("resume", (agent_id,)))
+        return {"ok": True, "agentId": agent_id, "resumed": 1, "stillPaused": False}
 
 
 class FakeWakes:

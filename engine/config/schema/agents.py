@@ -70,6 +70,14 @@ class Budget(Section):
     fallback_model: str | None = key(None, "Cheaper model that answers when the budget is spent.")
 
 
+class BeatBudget(Budget):
+    """What the beats of one agent may cost in a day of its person."""
+
+    warn_at_percent: Annotated[int, Field(ge=1, le=100)] = key(
+        80, "Soft limit: this much of any limit is told once a day.", unit="%"
+    )
+
+
 class OnFailure(Section):
     """Whom to tell when beats keep failing."""
 
@@ -124,9 +132,9 @@ class Heartbeat(Section):
     dedupe_window: Span | None = key(None, "Same alert to the same place is sent once; 24h unset.")
     dedupe: Literal["text", "normalized", "off"] = key("text", "How two alerts are compared.")
     backoff: BackoffKeys = section(BackoffKeys, "Spacing of beats after failures.", inert=YET)
-    budget: Budget | None = key(None, "Limits per day.", inert=YET)
+    budget: BeatBudget | None = key(None, "Limits per day, in tokens, money or runs.")
     idle_pause_after: Span | None = key(
-        None, "Pause when no person has written for this long; never when unset.", inert=YET
+        None, "Pause when no person has written for this long; never when unset."
     )
     tools_allow: Names | None = key(None, "Only these tools in a beat; all when unset.")
     on_failure: OnFailure | None = key(None, "Notice when beats keep failing.", inert=YET)
