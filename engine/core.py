@@ -95,7 +95,11 @@ class Engine:
         self.vitals = Vitals()
         insist = Insist(database, clock=clock, vitals=self.vitals)
         self.recorder = Recorder(database, self.bus, insist=insist)
-        self.history = History(database, zone_of=lambda agent: self.roster.agent(agent).zone)
+        self.history = History(
+            database,
+            zone_of=lambda agent: self.roster.agent(agent).zone,
+            hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
+        )
         # Jobs are kept by the desk and performed further down, and a turn may ask the desk.
         self.scheduling = Scheduling(
             database=database,

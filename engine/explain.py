@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 from engine.delivery import Delivery, State
 from engine.fault import remedy
+from engine.tally import wire_word
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.wallclock import EPOCH, MILLISECOND, ms, zone as zone_of
 
-_NOT_DELIVERED: Final = frozenset({State.FAILED, State.EXPIRED})
 _OVERDUE: Final = timedelta(minutes=1)
 _SHOWN: Final = 64  # characters of a recipient or preview in a sentence
 
@@ -35,29 +35,7 @@ WIRE: Final[Mapping[str, tuple[RunStatus, ...]]] = {
 
 def wire_status(run: Run, delivery: Delivery | None) -> str:
     """Return the older product's word for a beat (design.md §5)."""
-    match run.status:
-        case RunStatus.FAILED:
-            return "failed"
-        case RunStatus.SKIPPED | RunStatus.MISSED:
-            return "skipped"
-        case RunStatus.CLAIMED | RunStatus.RUNNING | RunStatus.DEFERRED:
-            return run.status.value
-        case RunStatus.OK:
-            return _ok_status(run, delivery)
-
-
-def _ok_status(run: Run, delivery: Delivery | None) -> str:
-    if run.outcome is Outcome.EMPTY:
-        return "ok-empty"
-    if run.outcome is not Outcome.ALERT:
-        return "ok-token"
-    if run.reason is not None:
-        return "skipped"
-    if delivery is None:
-        return "sent"
-    if delivery.state in _NOT_DELIVERED:
-        return "failed"
-    return "skipped" if delivery.state is State.CANCELLED else "sent"
+    return wire_word(run.status, run.outcome, run.reason, delivery.state if delivery else None)
 
 
 def record_words(

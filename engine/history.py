@@ -1,4 +1,4 @@
-"""The read side of beats: the last one, pages of them, and who beats (heartbeat.md §9, §20)."""
+"""The read side of beats: the last one, pages of them, and their sum (heartbeat.md §9, §20)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from engine import heartbeat, tally
+from engine.active_hours import ActiveHours
 from engine.delivery import Delivery
 from engine.explain import WIRE, record_words, wire_status
-from engine.store import outbox
+from engine.scheduling.outlook import Keeping
+from engine.store import beats as beat_rows, outbox
+from engine.tally import Ledger
 from jobs import pages
-from jobs.errors import InvalidInput
+from jobs.audit import JobAudit, Retention, Window
+from jobs.errors import InvalidInput, JobNotFound
 from jobs.ledger import Run, SkipReason
-from jobs.store import runs as run_rows
+from jobs.store import runs as run_rows, slots
 from jobs.store.base import RunQuery
 from jobs.store.db import Database, Tx
-from jobs.wallclock import EPOCH
+from jobs.wallclock import EPOCH, ms
 
 PAGE_MOST: Final = 1000
+DRAWN: Final = timedelta(days=35)  # of a longer window the quarters of an hour are not told
+_DAY: Final = timedelta(days=1)
 _SCAN: Final = 500
 _SCAN_MOST: Final = 20_000  # rows a filter outside SQL looks at
 
@@ -27,9 +34,16 @@ _SCAN_MOST: Final = 20_000  # rows a filter outside SQL looks at
 class History:
     """Tells what beats were, each with its sentence."""
 
-    def __init__(self, database: Database, *, zone_of: Callable[[str | None], ZoneInfo]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        zone_of: Callable[[str | None], ZoneInfo],
+        hours_of: Callable[[str | None], ActiveHours | None] = lambda _agent: None,
+    ) -> None:
         self._database = database
         self._zone_of = zone_of
+        self._hours_of = hours_of
 
     async def last(self, agent_id: str | None = None) -> dict[str, Any] | None:
         """Return the newest record, of one agent or of all; nothing before the first."""
@@ -64,9 +78,86 @@ class History:
             "hasMore": query.offset + len(rows) < total,
         }
 
+    async def summary(self, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """Return what beats came to: by reason, by quarter of an hour, expected and recorded.
+
+        ``{sinceMs, untilMs, agentId, reason}``; the last 24 hours unless told. With a reason
+        only what it befell is counted.
+        """
+        query = _query(params)
+        until = min(query.until or now, now)
+        window = Window(since=query.since or until - _DAY, until=until)
+
+        def work(tx: Tx) -> list[tuple[str, list[tally.Beat], Ledger]]:
+            known = beat_rows.agents(tx)
+            named = [one for one in known if query.agent_id in (None, one)]
+            rows = {one: list(beat_rows.within(tx, one, window.since, until)) for one in named}
+            return [(one, rows[one], _ledger(tx, one, window)) for one in named]
+
+        found = await self._database.read(work)
+        wanted = query.reasons
+        if wanted:
+            found = [
+                (agent, [beat for beat in beats if beat.reason in wanted], Ledger())
+                for agent, beats, _ in found
+            ]
+        return self._summed(found, window)
+
+    def _summed(
+        self, found: list[tuple[str, list[tally.Beat], Ledger]], window: Window
+    ) -> dict[str, Any]:
+        drawn = window.until - window.since <= DRAWN
+        beats = [beat for _, some, _ in found for beat in some]
+        ledgers = [ledger for _, _, ledger in found]
+        return {
+            "sinceMs": ms(window.since),
+            "untilMs": ms(window.until),
+            "cellMs": tally.whole_ms(tally.CELL) if drawn else None,
+            **tally.to_json(tally.tally(beats), tally.together(ledgers), cells=False),
+            "agents": [
+                {
+                    "agentId": agent,
+                    **tally.to_json(tally.tally(some), ledger, cells=drawn),
+                    "activeHours": self._windows(agent, window) if drawn else None,
+                }
+                for agent, some, ledger in found
+            ],
+        }
+
+    def _windows(self, agent: str, window: Window) -> list[dict[str, Any]] | None:
+        hours = self._hours_of(agent)
+        if hours is None:
+            return None
+        return [
+            {"fromMs": ms(opens), "untilMs": ms(closes)}
+            for opens, closes in hours.windows(window.since, window.until)
+        ]
+
     def told(self, run: Run, delivery: Delivery | None) -> dict[str, Any]:
         """Return a record with its sentence."""
         return record_words(run, delivery, zone=self._zone_of(run.agent_id))
+
+
+def _ledger(tx: Tx, agent_id: str, window: Window) -> Ledger:
+    """Return what an audit says of an agent's slots; nothing of one whose beats are gone."""
+    kept = Retention(since=window.until - Keeping().beats)
+    try:
+        found = slots.audited(
+            tx, window, cron=kept, beats=kept, ref=heartbeat.job_id(agent_id)
+        ).jobs
+    except JobNotFound:
+        return Ledger()
+    return _of_audit(found[0])
+
+
+def _of_audit(found: JobAudit) -> Ledger:
+    return Ledger(
+        expected=found.expected,
+        recorded=found.recorded,
+        missing=found.missing,
+        holes=tuple((hole.first, hole.last, hole.count) for hole in found.holes),
+        waiting=found.waiting,
+    )
 
 
 def _query(params: Mapping[str, Any]) -> RunQuery:

@@ -149,7 +149,13 @@ class Store:
                 return {**told, "deliveryPreview": shown}
             case "heartbeat.history":
                 roster = roster_of(self._config.config, self._place.paths, self._place.zone)
-                history = History(database, zone_of=lambda agent: roster.agent(agent).zone)
+                history = History(
+                    database,
+                    zone_of=lambda agent: roster.agent(agent).zone,
+                    hours_of=lambda agent: roster.agent(agent).beat.active_hours,
+                )
+                if params.get("summary"):
+                    return await history.summary(params, SystemClock().now())
                 return await history.page(params)
             case "heartbeat.explain":
                 inquiry = await _inquiry(self._place, self._config, database)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import click
 
-from engine.cli import at_rest, heartbeat_hold, heartbeat_last, offline, why
+from engine.cli import heartbeat_history, heartbeat_hold, heartbeat_last, offline, why
 from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.record import record_sentence
-from engine.cli.render import duration, one_line, relative, show_table, stamp
+from engine.cli.render import duration, one_line, relative, show_table
 from engine.clock import SystemClock
 from engine.fault import remedy
-from jobs.duration import parse_duration
-from jobs.errors import InvalidSchedule, UsageError
-from jobs.wallclock import MILLISECOND, ms, zone
-from jobs.written import parse_at
+from jobs.wallclock import MILLISECOND, zone
 
 _ON_ITS_WAY: Final = ("queued", "sending", "held")
 _GRACE: Final = timedelta(seconds=5)
@@ -29,6 +25,10 @@ _FROM_AFAR: Final = ("url", "port", "token", "password")
 @click.group(cls=Group, name="heartbeat", epilog="Example: engine heartbeat last")
 def group() -> None:
     """Beats: the last one, the history, on and off."""
+
+
+for _command in (heartbeat_history.history, heartbeat_history.slo):
+    group.add_command(_command)
 
 
 @group.command(epilog="Example: engine heartbeat last --agent main --json")
@@ -56,94 +56,6 @@ def _last_words(record: Mapping[str, Any] | None, line: Line) -> str:
     if record is None:
         return "No heartbeat has run yet. Next: engine heartbeat list"
     return record_sentence(record, zone=zone(line.place.zone), now=SystemClock().now())
-
-
-@group.command(epilog="Example: engine heartbeat history --since 24h --reason quiet-hours")
-@click.option("--since", metavar="WHEN", help="A duration back (24h) or an instant.")
-@click.option("--agent", "agent_id", metavar="ID", help="One agent.")
-@click.option("--status", metavar="WORD", help="sent, ok-token, ok-empty, skipped or failed.")
-@click.option("--reason", metavar="WORD", help="One skip reason, e.g. quiet-hours.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@gateway_options()
-def history(
-    line: Line,
-    since: str | None,
-    agent_id: str | None,
-    status: str | None,
-    reason: str | None,
-    limit: int,
-) -> None:
-    """Beats, newest first; the same skip again and again is one line."""
-    now = SystemClock().now()
-    params: dict[str, Any] = {"limit": limit}
-    given = {"agentId": agent_id, "status": status, "reason": reason}
-    params |= {key: value for key, value in given.items() if value}
-    if since is not None:
-        params["sinceMs"] = since_ms(since, now, line.place.zone)
-    with at_rest.reading(line) as asked:
-        answer = asked.call("heartbeat.history", params, timeout=line.timeout)
-    line.show(answer, lambda told: _history_words(told, zone(line.place.zone), now))
-
-
-def since_ms(text: str, now: datetime, zone_name: str) -> int:
-    """`24h` back from now, or an instant, as milliseconds."""
-    try:
-        if text[:1].isdigit() and text[-1:].isalpha() and "T" not in text.upper():
-            begin = now - parse_duration(text)
-        else:
-            begin = parse_at(text, now=now, tz=zone_name)
-    except InvalidSchedule as error:
-        raise UsageError(
-            f"--since {text} cannot be read",
-            why="it is a duration back from now, or an instant",
-            fix="--since 24h, or --since 2026-03-28T09:00",
-        ) from error
-    return ms(begin)
-
-
-def _history_words(answer: Mapping[str, Any], where: ZoneInfo, now: datetime) -> str:
-    entries: Sequence[Mapping[str, Any]] = answer.get("entries") or ()
-    if not entries:
-        return "No heartbeats on record."
-    lines = [_folded(same, where, now) for same in _runs_of_skips(entries)]
-    total = int(answer.get("total") or len(entries))
-    if total > len(entries):
-        lines.append(f"({len(entries)} of {total}; more with --limit)")
-    return "\n".join(lines)
-
-
-def _runs_of_skips(
-    entries: Sequence[Mapping[str, Any]],
-) -> list[list[Mapping[str, Any]]]:
-    """Neighbours that are the same skip of the same agent belong together (heartbeat.md §9.2)."""
-    groups: list[list[Mapping[str, Any]]] = []
-    for entry in entries:
-        if groups and _skip_key(entry) is not None and _skip_key(entry) == _skip_key(groups[-1][0]):
-            groups[-1].append(entry)
-        else:
-            groups.append([entry])
-    return groups
-
-
-def _skip_key(entry: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    """What two skips have in common; words that were not sent count too: another text is new."""
-    if entry.get("status") != "skipped":
-        return None
-    reason = entry.get("skipReason") or entry.get("reason")
-    return entry.get("agentId"), reason, entry.get("preview")
-
-
-def _when(entry: Mapping[str, Any]) -> Any:
-    """When it was; of a missed slot, the slot: its row was written when that was found."""
-    missed = str(entry.get("skipReason") or "").startswith("missed-")
-    return (entry.get("slotMs") if missed else None) or entry.get("ts")
-
-
-def _folded(same: Sequence[Mapping[str, Any]], where: ZoneInfo, now: datetime) -> str:
-    told = record_sentence(same[0], zone=where, now=now)
-    if len(same) == 1:
-        return told
-    return f"{told} ({len(same)} times since {stamp(_when(same[-1]), where, now)})"
 
 
 @group.command("explain", epilog="Example: engine heartbeat explain --agent main")

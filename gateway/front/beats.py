@@ -31,6 +31,8 @@ class FrontHeartbeats:
 
     async def history(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`heartbeat.history`."""
+        if params.get("summary"):
+            return await self._engine.history.summary(params, self._engine.clock.now())
         return await self._engine.history.page(params)
 
     async def set_enabled(

@@ -98,7 +98,7 @@ class HeartbeatResumeParams(Mutation):
 
 
 class HeartbeatHistoryParams(Params):
-    """`heartbeat.history`."""
+    """`heartbeat.history`; with ``summary`` what they came to, not each of them."""
 
     agent_id: NonEmpty | None = None
     status: NonEmpty | None = None
@@ -107,6 +107,7 @@ class HeartbeatHistoryParams(Params):
     until_ms: Instant | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     offset: Count = 0
+    summary: bool = False
 
 
 class HeartbeatExplainParams(Params):

@@ -131,7 +131,7 @@ class Heartbeats(Protocol):
         """Every agent's heartbeat: enrolled, every, next slot, last record."""
 
     async def history(self, params: Mapping[str, Any]) -> Answer:
-        """Records newest first: ``{entries, total}``."""
+        """Records newest first: ``{entries, total}``; or with ``summary`` what they came to."""
 
     async def explain(self, agent_id: str | None = None) -> Answer:
         """Why no message came, link by link: operations.md §10.1."""
