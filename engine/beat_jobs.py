@@ -138,6 +138,7 @@ class BeatJobs:
             "paused": None if paused is None else dict(paused),
             "because": beat.because or None,
             "everyMs": period,
+            "cadence": cadence.schedule.describe() if cadence else None,
             "activeHours": beat.active_hours.describe() if beat.active_hours else None,
             "target": beat.wish.target,
             "targetSource": beat.wish.source,

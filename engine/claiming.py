@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple, assert_never
 
-from engine.active_hours import ActiveHours
 from engine.cron_gates import (
     CHEAPER,
     PLACES,
@@ -46,6 +45,7 @@ from jobs.schedule import At, Cron
 from jobs.store.base import Claim, DueJob
 from jobs.values import changed
 from jobs.wallclock import ms
+from jobs.windows import Hours
 
 ALONE: Final = Go()
 
@@ -60,7 +60,7 @@ class LoopSettings:
     budget: Budget | None = None  # of all jobs together
     zone: tzinfo = UTC  # whose days count for jobs without a zone of their own
     days: Days = NO_DAYS
-    hours_of: Callable[[str | None], ActiveHours | None] = field(default=lambda _agent: None)
+    hours_of: Callable[[str | None], Hours | None] = field(default=lambda _agent: None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

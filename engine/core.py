@@ -262,8 +262,8 @@ class Engine:
 
     def _read(self, config: Config) -> Settings:
         around = self._around
-        roster = roster_of(config, around.paths, around.host_zone)
         found = calendars(config, around.paths.config.parent, self.clock.now(), around.host_zone)
+        roster = roster_of(config, around.paths, around.host_zone, calendars=found)
         return Settings(config=config, roster=roster, environ=around.environ, calendars=found)
 
     def _factory(self, config: Config) -> AgentFactory:

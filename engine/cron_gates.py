@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final
 
-from engine.active_hours import ActiveHours
 from engine.gates import Defer, Skip, Stop
 from jobs.duration import format_duration
 from jobs.ledger import LEFT_OUT, NOTHING_SPENT, SkipReason, Spent
 from jobs.policies import Budget, Overlap, Policies
 from jobs.retry import in_a_row
+from jobs.windows import SEEK, Hours
 
 # What the gates tell whoever performs the run, in the facts of its row.
 START_AT: Final = "startAtMs"  # not before
@@ -43,7 +43,7 @@ class CronSnapshot:
     allowed_at: datetime | None = None  # when the slot may run instead (next-allowed)
     runs: int = 0  # ever, those that go on included
     runs_today: int = 0
-    active_hours: ActiveHours | None = None  # of the agent
+    active_hours: Hours | None = None  # of the agent
     spent: Spent = NOTHING_SPENT
     spent_by_all: Spent = NOTHING_SPENT
     budget_of_all: Budget | None = None  # cron.budget
@@ -176,7 +176,7 @@ def _outside_hours(snapshot: CronSnapshot, now: datetime) -> Stop | None:
     words = f"it is {now.astimezone(hours.zone):%H:%M}; the agent is active {hours.describe()}"
     if snapshot.policies.active_hours == "skip":
         return Skip(SkipReason.QUIET_HOURS, words)
-    return Defer(SkipReason.QUIET_HOURS, words, hours.opens_after(now))
+    return Defer(SkipReason.QUIET_HOURS, words, hours.opens_after(now) or now + SEEK)
 
 
 def _overspent(snapshot: CronSnapshot, _now: datetime) -> Stop | None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
-from engine.active_hours import ActiveHours
 from engine.wake import Deferral, Intent
 from jobs.ledger import SkipReason
 from jobs.retry import in_a_row
+from jobs.windows import SEEK, Hours, Windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class BeatSnapshot:
     budget_spent: str | None = None  # which budget, how much
     held_back: Deferral | None = None  # engine.wake.guard: not-due, min-spacing, flood
     recent_run_at: datetime | None = None  # start of a poll too close before this slot
-    active_hours: ActiveHours | None = None
+    active_hours: Hours | None = None
     has_events: bool = False  # texts wait for this beat: the file is not asked
     file_error: str | None = None
     file_empty: bool = False
@@ -166,8 +166,10 @@ def _quiet_hours(beat: BeatSnapshot, now: datetime) -> Stop | None:
         return None
     local = now.astimezone(hours.zone)
     words = f"it is {local:%H:%M} in {hours.zone.key}; active {hours.describe()}"
+    if isinstance(hours, Windows) and (closed := hours.closed_because(now)) is not None:
+        words = f"{words}; {closed}"
     if beat.intent is not Intent.SCHEDULED:
-        return Defer(SkipReason.QUIET_HOURS, words, hours.opens_after(now))
+        return Defer(SkipReason.QUIET_HOURS, words, hours.opens_after(now) or now + SEEK)
     return Skip(SkipReason.QUIET_HOURS, words)
 
 

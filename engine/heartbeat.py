@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from engine.active_hours import ActiveHours
-from jobs.schedule import Cron, Every
+from jobs.dayparts import Dayparts, Part
+from jobs.hours import ActiveHours
+from jobs.schedule import Cron, Every, Repeating
 from jobs.wallclock import EPOCH, MILLISECOND
+from jobs.windows import SEEK, Hours, Window, Windows
 
 DEFAULT_EVERY: Final = timedelta(minutes=30)
-SEEK: Final = timedelta(days=14)
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
 
@@ -63,7 +64,7 @@ def _offset(zone: ZoneInfo, year: int, month: int) -> timedelta:
 class Cadence:
     """When an agent beats; ``warning`` if its own grid would never meet its active hours."""
 
-    schedule: Every | Cron
+    schedule: Repeating
     warning: str | None = None
 
 
@@ -75,34 +76,63 @@ def cadence(
     *,
     at: time | None = None,
     zone: ZoneInfo,
-    hours: ActiveHours | None = None,
+    hours: Hours | None = None,
+    dayparts: Sequence[Window] = (),
 ) -> Cadence:
     """Return when an agent beats: its grid, or counted from ``at``; every window gets a beat.
 
-    The same config and the same clock give the same slots, in any process.
+    In the hours of ``dayparts`` it beats at their own interval. The same config and the same
+    clock give the same slots, in any process.
     """
     counted = grid(seed, agent_id, period) if at is None else anchored(at, zone, period, now.year)
-    return settled(counted, hours, now)
+    own = [_part(one, grid(seed, agent_id, one.every)) for one in dayparts if one.every]
+    if isinstance(hours, Windows):
+        return opened(counted, own, hours, now)
+    return settled(Dayparts(counted, tuple(own)) if own else counted, hours, now)
 
 
-def settled(schedule: Every | Cron, hours: ActiveHours | None, now: datetime) -> Cadence:
-    """Give every window at least one beat (§4 [E]).
+def opened(
+    counted: Every | Cron, own: Sequence[Part[Every | Cron]], hours: Windows, now: datetime
+) -> Cadence:
+    """Give each of several windows at least one beat: one that no slot meets, when it opens."""
+    parts, warnings = [*own], []
+    for window in hours.each:
+        schedule = Dayparts(counted, tuple(parts)) if parts else counted
+        opens = window.next_opening(now)
+        if opens is None or opens - now > SEEK:
+            continue  # no grid is to blame: its days are far away
+        if next_that_runs(schedule, Windows((window,)), now) is None:
+            hour, minute = divmod(window.hours.start, 60)
+            at_opening = Cron(f"{minute} {hour} * * *", window.hours.zone.key)
+            parts.insert(0, _part(window, at_opening))
+            warnings.append(_never_open(schedule, window, hour, minute))
+    schedule = Dayparts(counted, tuple(parts)) if parts else counted
+    if hours.next_opening(now) is None and not hours.contains(now):
+        warnings.append(f"window-never-open: none of {hours.describe()} opens within two years")
+    return Cadence(schedule, "; ".join(warnings) or None)
+
+
+def _part(window: Window, schedule: Every | Cron) -> Part[Every | Cron]:
+    return Part(replace(window.hours, wall=False), window.weekdays, schedule)
+
+
+def settled(schedule: Repeating, hours: ActiveHours | None, now: datetime) -> Cadence:
+    """Give a window at least one beat (§4 [E]).
 
     A grid with no slot inside the window within 14 days is moved to where the window opens,
     its period rounded up to whole days: any other would leave the window again. One that comes
     at the same times every day has shown all it has after one: until the clocks change, when
     it may come or go.
     """
-    daily = isinstance(schedule, Cron) or not _DAY % schedule.period
+    daily = isinstance(schedule, Cron) or (
+        isinstance(schedule, Every) and not _DAY % schedule.period
+    )
     within = _DAY if daily else SEEK
     if hours is None or next_that_runs(schedule, hours, now, within=within) is not None:
         return Cadence(schedule)
     hour, minute = divmod(hours.start, 60)
-    warning = (
-        f"window-never-open: {schedule.describe()} has no beat within {hours.describe()}, so it"
-        f' beats when the window opens; set a smaller every, or phase: "{hour:02}:{minute:02}"'
-    )
-    if isinstance(schedule, Cron) or schedule.period <= _DAY:
+    warning = _never_open(schedule, hours, hour, minute)
+    if not isinstance(schedule, Every) or schedule.period <= _DAY:
         return Cadence(Cron(f"{minute} {hour} * * *", hours.zone.key), warning)
     slot = schedule.next_after(now)
     opens = min(
@@ -113,8 +143,15 @@ def settled(schedule: Every | Cron, hours: ActiveHours | None, now: datetime) ->
     return Cadence(Every(days, EPOCH + (opens - EPOCH) % days), warning)
 
 
+def _never_open(schedule: Repeating, hours: ActiveHours | Window, hour: int, minute: int) -> str:
+    return (
+        f"window-never-open: {schedule.describe()} has no beat within {hours.describe()}, so it"
+        f' beats when the window opens; set a smaller every, or phase: "{hour:02}:{minute:02}"'
+    )
+
+
 def next_that_runs(
-    schedule: Every | Cron, hours: ActiveHours | None, after: datetime, *, within: timedelta = SEEK
+    schedule: Repeating, hours: Hours | None, after: datetime, *, within: timedelta = SEEK
 ) -> datetime | None:
     """Return the first slot inside the active hours; None if none lies in the next 14 days."""
     slot = schedule.next_after(after)
@@ -125,7 +162,10 @@ def next_that_runs(
         if hours.contains(slot):
             return slot
         # No slot before the window opens can be inside it.
-        slot = schedule.next_after(max(slot, hours.opens_after(slot) - MILLISECOND))
+        opens = hours.opens_after(slot)
+        if opens is None:
+            return None
+        slot = schedule.next_after(max(slot, opens - MILLISECOND))
     return None
 
 

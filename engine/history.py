@@ -9,7 +9,6 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine import heartbeat, tally
-from engine.active_hours import ActiveHours
 from engine.delivery import Delivery
 from engine.explain import WIRE, record_words, wire_status
 from engine.scheduling.outlook import Keeping
@@ -23,6 +22,7 @@ from jobs.store import runs as run_rows, slots
 from jobs.store.base import RunQuery
 from jobs.store.db import Database, Tx
 from jobs.wallclock import EPOCH, ms
+from jobs.windows import Hours
 
 PAGE_MOST: Final = 1000
 DRAWN: Final = timedelta(days=35)  # of a longer window the quarters of an hour are not told
@@ -39,7 +39,7 @@ class History:
         database: Database,
         *,
         zone_of: Callable[[str | None], ZoneInfo],
-        hours_of: Callable[[str | None], ActiveHours | None] = lambda _agent: None,
+        hours_of: Callable[[str | None], Hours | None] = lambda _agent: None,
     ) -> None:
         self._database = database
         self._zone_of = zone_of

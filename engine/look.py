@@ -145,6 +145,7 @@ class Lookout:
             at=beat.phase,
             zone=agent.zone,
             hours=beat.active_hours,
+            dayparts=beat.dayparts,
         )
 
     async def route_words(self, agent: AgentProfile) -> dict[str, Any]:

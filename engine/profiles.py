@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from engine.active_hours import ActiveHours, parse as parse_hours
 from engine.address import ChatType, Route
-from engine.config import effective
+from engine.config import effective, windows
 from engine.config.paths import Paths
 from engine.config.schema import Config
 from engine.config.schema.agents import Agent, Heartbeat
@@ -29,6 +28,7 @@ from engine.route import AccountFacts, ChannelFacts, TargetWish
 from engine.spending import BeatBudget
 from engine.target import PREFIXES, parse_target, split_target
 from jobs import wallclock
+from jobs.calendar import Calendar
 from jobs.errors import InvalidInput
 from jobs.policies import budget_of
 
@@ -37,8 +37,17 @@ _EXTERNAL: Final = ("telegram", "qqbot", "webhook", "apprise")
 _PERSONAL: Final = ("telegram", "qqbot")  # where people write from
 
 
-def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
-    """Read the agents out of a config that has been validated."""
+def roster_of(
+    config: Config,
+    paths: Paths,
+    host_zone: str,
+    *,
+    calendars: Mapping[str, Calendar] | None = None,
+) -> Roster:
+    """Read the agents out of a config that has been validated.
+
+    Without the calendars nobody asks when beats may run: their windows open on all days.
+    """
     default_id = effective.default_agent(config).lower()
     agents = effective.agents(config)
     enrolled = {
@@ -63,7 +72,7 @@ def roster_of(config: Config, paths: Paths, host_zone: str) -> Roster:
             fallbacks=_model(config, agent)[1],
             thinking=agent.thinking_default or config.agents.defaults.thinking_default,
             turn_timeout=_turn_timeout(config),
-            beat=_beat(config, agent, zone, host_zone, enrolment),
+            beat=_beat(config, agent, zone, host_zone, enrolment, calendars or {}),
             tools_allow=agent.tools.allow,
             tools_deny=agent.tools.deny,
             name=(agent.identity.name if agent.identity else None) or agent.name,
@@ -182,6 +191,7 @@ def _beat(
     zone: ZoneInfo,
     host_zone: str,
     enrolment: Enrolment,
+    calendars: Mapping[str, Calendar],
 ) -> BeatProfile:
     block = effective.heartbeat(config, agent)
     primary, fallbacks = _model(config, agent)
@@ -195,7 +205,8 @@ def _beat(
         because=enrolment.because,
         enrolled=enrolment.enrolled,
         phase=None if block.phase == "auto" else time.fromisoformat(block.phase),
-        active_hours=_hours(block, zone, host_zone),
+        active_hours=windows.hours_of(block, zone, host_zone, calendars),
+        dayparts=windows.dayparts_of(block, zone, host_zone, calendars),
         wish=_wish(block),
         prompt=(block.prompt or "").strip() or None,
         ack_max_chars=block.ack_max_chars,
@@ -235,20 +246,6 @@ def _wish(block: Heartbeat) -> TargetWish:
         source="default" if block.target is None else "config",
         direct_policy=block.direct_policy,
     )
-
-
-def _hours(block: Heartbeat, zone: ZoneInfo, host_zone: str) -> ActiveHours | None:
-    hours = block.active_hours
-    if hours is None or hours.start is None or hours.end is None:
-        return None
-    match (hours.timezone or "user").strip():
-        case "" | "user":
-            name = zone.key
-        case "local":
-            name = host_zone
-        case named:
-            name = named
-    return parse_hours(hours.start, hours.end, name, wall=hours.dst == "wall")
 
 
 def _channel(config: Config, name: str) -> ChannelFacts:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from engine.active_hours import ActiveHours
 from engine.address import Route
 from engine.prefix import Answered, rendered
 from engine.route import ChannelFacts, RouteFacts, TargetWish
 from engine.spending import BeatBudget
 from engine.target import LastRoute, Stranger
 from jobs.errors import NotFound
+from jobs.windows import Hours, Window
 
 LONGEST_BEAT: Final = timedelta(minutes=10)
 LONGEST_DEFERRAL: Final = timedelta(minutes=30)
@@ -31,7 +31,8 @@ class BeatProfile:
     because: str = ""  # why it has none
     enrolled: bool = True  # false: not even an event wakes it
     phase: time | None = None  # counted from this time of day; None: from the hashed phase
-    active_hours: ActiveHours | None = None
+    active_hours: Hours | None = None
+    dayparts: tuple[Window, ...] = ()  # hours with a cadence of their own
     wish: TargetWish = field(default_factory=TargetWish)
     prompt: str | None = None
     ack_max_chars: int = 300

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from jobs.model import StoredJob
-from jobs.schedule import At, Cron, Every, Schedule, nonexistent
+from jobs.schedule import At, Repeating, Schedule, nonexistent
 from jobs.wallclock import at, ms
 
 MOST: Final = 100  # places of each kind that are named one by one
@@ -307,7 +307,7 @@ def _once(
 class _Comparison:
     """Two lists in order, walked side by side."""
 
-    def __init__(self, schedule: Every | Cron, found: Stretch) -> None:
+    def __init__(self, schedule: Repeating, found: Stretch) -> None:
         self._slots = _Slots(schedule, found)
         self._expected = self._recorded = self._unfinished = 0
         self._missing = self._duplicates = self._strays = 0
@@ -400,7 +400,7 @@ class _Comparison:
 class _Slots:
     """The slots of a stretch in order: one by one where there are rows, counted where not."""
 
-    def __init__(self, schedule: Every | Cron, found: Stretch) -> None:
+    def __init__(self, schedule: Repeating, found: Stretch) -> None:
         self.first = ms(found.first)
         self.last = ms(found.last)
         self._schedule = schedule

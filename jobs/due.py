@@ -17,7 +17,7 @@ from jobs.calendar import Calendar, judge, moved
 from jobs.duration import format_duration
 from jobs.ledger import SkipReason, Trigger
 from jobs.model import Job, Misfire
-from jobs.schedule import At, Cron, Every, Occurrence, Schedule, nonexistent
+from jobs.schedule import At, Cron, Occurrence, Repeating, Schedule, nonexistent
 from jobs.written import JUST_NOW, whole_ms
 
 # Later than this is a gap (downtime, sleep, a stalled loop), not a busy moment.
@@ -253,7 +253,7 @@ def _missed(
     return list(_from(schedule, first_kept, now)), (folded,)
 
 
-def _newest(schedule: Every | Cron, now: datetime) -> datetime:
+def _newest(schedule: Repeating, now: datetime) -> datetime:
     """Return the oldest of the last thousand slots up to ``now``, found by counting."""
     near, far = now, now - timedelta(seconds=LONG_GAP)
     while schedule.count(far, now) < LONG_GAP:

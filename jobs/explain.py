@@ -23,8 +23,10 @@ from jobs.remarks import Note
 from jobs.schedule import (
     At,
     Cron,
+    Dayparts,
     Every,
     Occurrence,
+    Repeating,
     Schedule,
     schedule_from_json,
     schedule_to_json,
@@ -244,6 +246,8 @@ def _sentence(schedule: Schedule, shape: Shape | None, tz: str, language: Langua
             if shape is None:
                 raise AssertionError("an expression has a shape")
             return speech.cron(shape, tz)
+        case Dayparts():
+            return schedule.describe()
 
 
 def _fields(schedule: Schedule, shape: Shape | None, language: Language) -> tuple[FieldWords, ...]:
@@ -324,7 +328,7 @@ def _dst_words(slot: Occurrence, language: Language) -> str:
 def _remarks(
     schedule: Schedule, shape: Shape | None, question: Question, tz: str
 ) -> Iterator[Note]:
-    if isinstance(schedule, At):
+    if isinstance(schedule, At | Dayparts):
         return
     if isinstance(schedule, Cron) and shape is not None:
         yield from remarks.of_expression(schedule, shape, question.after, question.language)
@@ -336,7 +340,7 @@ def _remarks(
 # -- how often -----------------------------------------------------------------------------------
 
 
-def _rate(schedule: Every | Cron, after: datetime, tz: str, slots: tuple[Slot, ...]) -> Rate:
+def _rate(schedule: Repeating, after: datetime, tz: str, slots: tuple[Slot, ...]) -> Rate:
     """Count the coming year; of what comes more seldom, how long the first is away."""
     found = schedule.count(after, after + YEAR)
     if not found:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
 from jobs import cron, stagger, wallclock
+from jobs.dayparts import Dayparts as Dayparts, part_from_json, part_to_json
 from jobs.duration import format_duration, parse_duration
 from jobs.errors import InvalidSchedule
+from jobs.occurrence import Occurrence as Occurrence
 from jobs.wallclock import DAY, EPOCH, Segment
 
 SECOND: Final = timedelta(seconds=1)
@@ -26,30 +28,6 @@ _LATEST: Final = 250_000_000_000  # year 9892: beyond it, nothing is searched
 _WIDEST: Final = DAY * 1000  # milliseconds of a stagger window
 _EARLIEST: Final = datetime(1, 2, 1, tzinfo=UTC)
 _A_PERIOD: Final = "for example 30m, or 1800000 milliseconds"
-_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
-
-
-@dataclass(frozen=True, slots=True)
-class Occurrence:
-    """One slot: its instant, and the wall time the schedule meant by it."""
-
-    instant: datetime
-    nominal: int | None = None  # local seconds since 1970
-    fold: int = 0
-    dst: str | None = None  # gap | overlap
-
-    @property
-    def nominal_local(self) -> str | None:
-        """The wall time meant, as ``YYYY-MM-DDTHH:MM:SS``; it may not exist on that day."""
-        return None if self.nominal is None else _wall_time(self.nominal)
-
-
-@lru_cache(maxsize=64)  # jobs that are due together mean few wall times
-def _wall_time(second: int) -> str:
-    days, second = divmod(second, DAY)
-    hour, rest = divmod(second, 3600)
-    day = date.fromordinal(days + _EPOCH_ORDINAL)
-    return f"{day.isoformat()}T{hour:02}:{rest // 60:02}:{rest % 60:02}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +205,9 @@ class Cron:
         return self._found
 
 
-Schedule = At | Every | Cron
+Cadence = Every | Cron
+Repeating = Cadence | Dayparts[Cadence]
+Schedule = At | Repeating
 
 
 def _moved(slot: Occurrence, by: timedelta) -> Occurrence:
@@ -435,6 +415,12 @@ def schedule_to_json(schedule: Schedule) -> dict[str, Any]:
             if schedule.dst != DstPolicy():
                 made["dst"] = {"gap": schedule.dst.gap, "overlap": schedule.dst.overlap}
             return made
+        case Dayparts(base, parts):
+            return {
+                "kind": "dayparts",
+                "base": schedule_to_json(base),
+                "parts": [part_to_json(one, schedule_to_json(one.grid)) for one in parts],
+            }
 
 
 def schedule_from_json(
@@ -452,12 +438,29 @@ def schedule_from_json(
             return _every(values, now)
         case "cron":
             return _cron(values, default_tz, job_id, now)
+        case "dayparts" if "base" in values:  # of heartbeats: nobody writes it
+            return _dayparts(values, now)
         case _:
             raise InvalidSchedule(
                 "the schedule was refused",
                 why=f"kind {kind!r} is not known",
                 fix="use kind at, every or cron",
             )
+
+
+def _dayparts(values: Mapping[str, Any], now: datetime) -> Dayparts[Cadence]:
+    def grid(given: Mapping[str, Any]) -> Cadence:
+        read = schedule_from_json(given, default_tz="UTC", job_id=None, now=now)
+        if isinstance(read, Every | Cron):
+            return read
+        raise InvalidSchedule(
+            "the schedule was refused",
+            why="a part of it is no cadence",
+            fix="use kind every or cron in it",
+        )
+
+    parts = tuple(part_from_json(one, grid(one["schedule"])) for one in values["parts"])
+    return Dayparts(grid(values["base"]), parts)
 
 
 def _guessed(values: Mapping[str, Any]) -> str:

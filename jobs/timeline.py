@@ -16,7 +16,7 @@ from typing import Any, Final
 from jobs.calendar import Calendar
 from jobs.due import excluded
 from jobs.model import HeartbeatBeat, StoredJob
-from jobs.schedule import At, Cron, Every
+from jobs.schedule import At, Repeating
 from jobs.wallclock import at as instant_at, ms
 
 LONGEST: Final = timedelta(days=14)
@@ -275,7 +275,7 @@ def _count(stored: StoredJob, span: _Span, last: datetime, load: _Load) -> None:
             load.minutes.discard(minute)
 
 
-def _minutes(schedule: Every | Cron, after: datetime, last: datetime) -> Iterator[int]:
+def _minutes(schedule: Repeating, after: datetime, last: datetime) -> Iterator[int]:
     at = schedule.next_after(after)
     while at is not None and at <= last:
         minute = ms(at) // _MINUTE

@@ -217,9 +217,9 @@ def _settings(place: Place, config: Loaded) -> Settings:
     from engine.profiles import roster_of
     from engine.settings import Settings
 
-    roster = roster_of(config.config, place.paths, place.zone)
     now = SystemClock().now()
     found = calendars(config.config, place.paths.config.parent, now, place.zone)
+    roster = roster_of(config.config, place.paths, place.zone, calendars=found)
     return Settings(config=config.config, roster=roster, environ=place.environ, calendars=found)
 
 

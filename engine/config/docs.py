@@ -69,7 +69,8 @@ def describe(path: str) -> Described | None:
         below = step(here, plain)
         if below is None or (below.kind == "any" and here.kind == "any"):
             return None
-        name = _documented(name, part, in_map=here.kind == "map")
+        if here.kind != "section" or isinstance(plain, str):  # one of several is as the one
+            name = _documented(name, part, in_map=here.kind == "map")
         parts.append(str(part))
         here = below
     row = _rows().get(name) or _rows().get(f"{name}[]")

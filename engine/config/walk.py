@@ -49,8 +49,11 @@ def shape(annotation: Any) -> Shape:
     if origin is Annotated:
         return shape(get_args(annotation)[0])
     if origin in (Union, UnionType):
-        shapes = (shape(a) for a in get_args(annotation))
-        return next((s for s in shapes if s.kind != "any"), ANYTHING)
+        shapes = [s for a in get_args(annotation) if (s := shape(a)).kind != "any"]
+        first = shapes[0] if shapes else ANYTHING
+        many = next((s for s in shapes if s.kind == "list"), None)
+        # One object or a list of such.
+        return replace(first, inner=many.inner) if many and first.kind == "section" else first
     if origin is dict:
         inner = shape(get_args(annotation)[1])
         return Shape("map", inner=inner)
@@ -72,6 +75,8 @@ def step(here: Shape, part: str | int) -> Shape | None:
     if here.kind in ("any", "secret"):
         return ANYTHING
     if here.kind == "section" and here.model is not None:
+        if isinstance(part, int):
+            return here.inner
         if here.model is Env and part not in ("vars", "shellEnv"):
             return ANYTHING
         return keys_of(here.model).get(str(part))
@@ -95,7 +100,7 @@ class Walker:
         return self._node(root, Shape("section", model=Config), (), "")
 
     def _node(self, node: Node, here: Shape, key: Key, path: str) -> Node:
-        if node.kind == "array" and here.kind == "list" and here.inner is not None:
+        if node.kind == "array" and here.kind in ("list", "section") and here.inner is not None:
             inner = here.inner
             items = tuple(
                 self._node(item, inner, (*key, n), join(path, n))

@@ -14,7 +14,6 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, Final
 
-from engine.active_hours import ActiveHours
 from engine.clock import Clock
 from engine.scheduling import reading, writing
 from jobs.audit import Audit, Retention, Window
@@ -30,6 +29,7 @@ from jobs.store.base import JobPage, JobQuery
 from jobs.store.db import Database, Tx
 from jobs.timeline import LONGEST, Open, timeline
 from jobs.wallclock import at, ms, zone
+from jobs.windows import Hours
 from jobs.written import parse_at
 
 COUNT: Final = 5
@@ -57,7 +57,7 @@ class Sight:
     tz: str  # cron.tz, or the person's, or the host's
     default_agent: str
     most_at_once: int
-    hours_of: Callable[[str | None], ActiveHours | None]
+    hours_of: Callable[[str | None], Hours | None]
     kept: Keeping = Keeping()
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from jobs import codec, policies
 from jobs.importing.report import Notes, Remark, Weight, listed
 from jobs.model import Command, Job
 from jobs.normal import first_line
-from jobs.schedule import At, Cron, Every
+from jobs.schedule import At, Cron, Dayparts, Every
 from jobs.wallclock import EPOCH
 
 _RANGES: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
@@ -161,6 +161,8 @@ def _when(job: Job) -> tuple[str, str]:
             return _grid(job.schedule), "UTC"
         case Cron():
             return _fields(job.schedule), job.schedule.tz
+        case Dayparts():
+            raise _Unsaid("its cadence differs by the hour")
 
 
 def _grid(every: Every) -> str:

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, strategies as st
 
-from engine.active_hours import ActiveHours
 from engine.checklist import parse
 from engine.heartbeat import grid, next_that_runs, settled
 from engine.outcome import classify
 from engine.wake import FLOOD_MOST, Intent, guard
 from jobs import wallclock
+from jobs.hours import ActiveHours
 from jobs.ledger import Outcome
 from jobs.wallclock import EPOCH
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Final
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
-from engine.active_hours import minute_of
-from engine.config import effective
+from engine.config import effective, windows
 from engine.config.checks.findings import Check
 from engine.config.keypath import Key
 from engine.config.paths import is_zone
@@ -18,10 +17,13 @@ from engine.config.schema import Config
 from engine.config.schema.agents import ActiveHours, Agent, Heartbeat
 from engine.config.schema.base import ZERO
 from engine.target import PREFIXES, SERVED, WORDS, channel_fault, parse_target
+from jobs.calendar import Calendar
 from jobs.errors import InvalidInput
+from jobs.hours import minute_of
 
 _PHASE: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 _LOCAL: Final = "local"
+_UTC: Final = ZoneInfo("UTC")
 _DEFAULTS: Final[Key] = ("agents", "defaults", "heartbeat")
 
 
@@ -67,6 +69,34 @@ def _window(check: Check, key: Key, hours: ActiveHours) -> None:
             "start and end are the same, so the window never opens; remove activeHours for all day",
             "time",
         )
+    else:
+        _days(check, key, hours)
+
+
+def _days(check: Check, key: Key, hours: ActiveHours) -> None:
+    """The days of a window can be read; a calendar nobody knows leaves it open (§5)."""
+    for name in ("days", "excepted", "only", "every"):
+        part = ActiveHours.model_construct(**{name: getattr(hours, name)})
+        try:
+            _, unknown = windows.window(part, _UTC, "UTC", _calendars(check.config))
+        except InvalidInput as error:
+            spelt = (*key, "except" if name == "excepted" else name)
+            check.refuse(spelt, ": ".join(one for one in (error.why, error.fix) if one), "days")
+            continue
+        for calendar in unknown:
+            check.warn(
+                (*key, "except" if name == "excepted" else name),
+                "heartbeat.unknown_calendar",
+                f'cron.calendars has no "{calendar}", so the window opens on its days too',
+            )
+
+
+def _calendars(config: Config) -> dict[str, Calendar]:
+    return {name: Calendar(name=name, tz="UTC") for name in config.cron.calendars}
+
+
+def _several(block: Heartbeat) -> tuple[ActiveHours, ...]:
+    return () if isinstance(block.active_hours, ActiveHours | None) else block.active_hours
 
 
 def _blocks(config: Config) -> Iterator[tuple[Key, Heartbeat]]:
@@ -80,8 +110,14 @@ def _blocks(config: Config) -> Iterator[tuple[Key, Heartbeat]]:
 def blocks(check: Check) -> None:
     """Every heartbeat block for itself: window, phase, interval, target."""
     for key, block in _blocks(check.config):
-        if block.active_hours is not None:
+        if isinstance(block.active_hours, ActiveHours):
             _window(check, (*key, "activeHours"), block.active_hours)
+        for n, hours in enumerate(_several(block)):
+            _window(check, (*key, "activeHours", n), hours)
+        for n, hours in enumerate(block.dayparts):
+            _window(check, (*key, "dayparts", n), hours)
+            if hours.every is None:
+                check.refuse((*key, "dayparts", n), "it has no every: say how often", "required")
         if block.phase != "auto" and not _PHASE.fullmatch(block.phase):
             check.refuse((*key, "phase"), f'invalid phase "{block.phase}" (use auto or HH:MM[:SS])')
         if block.every is not None and ZERO < block.every < timedelta(seconds=60):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from engine.config.schema.base import (
     YET,
     Count,
+    Days,
     Every,
     Names,
     Open,
@@ -23,10 +24,27 @@ from engine.config.schema.base import (
 
 
 class ActiveHours(Section):
-    """A daily window; `end` before `start` runs past midnight."""
+    """A window of the day; `end` before `start` runs past midnight."""
 
     start: str | None = key(None, "First minute of the window, HH:MM, inclusive.")
     end: str | None = key(None, "End of the window, HH:MM, exclusive; 24:00 is allowed.")
+    days: Days | None = key(
+        None, "Weekdays on which it opens: `mon-fri` or [`sat`, `sun`]; every day when unset."
+    )
+    excepted: Days | None = key(
+        None,
+        "Days on which it does not open: dates, `2026-10-01/2026-10-07`, `12-25`, or"
+        " `calendar:<name>` (those the calendar of cron.calendars excludes).",
+        alias="except",
+    )
+    only: Days | None = key(
+        None,
+        "Days on which alone it opens, written as in `except`; `calendar:<name>` are those it"
+        " allows, `!calendar:<name>` the others.",
+    )
+    every: Every | None = key(
+        None, "Time between beats inside this window; heartbeat.every when unset.", unit="m"
+    )
     timezone: str | None = key(
         None,
         "`user` (agents.defaults.userTimezone, else the host's zone), `local`, or an IANA name.",
@@ -34,6 +52,16 @@ class ActiveHours(Section):
     dst: Literal["engine", "wall"] = key(
         "engine", "`wall` opens a window again when the clock is set back into it."
     )
+
+
+def _form(value: Any) -> str:
+    return "many" if isinstance(value, list | tuple) else "one"
+
+
+Windows = Annotated[
+    Annotated[ActiveHours, Tag("one")] | Annotated[tuple[ActiveHours, ...], Tag("many")],
+    Discriminator(_form),
+]
 
 
 class ModelChoice(Section):
@@ -92,7 +120,12 @@ class Heartbeat(Section):
     every: Every | None = key(
         None, "Time between beats; 30m when unset; 0m or `off` switches off.", unit="m"
     )
-    active_hours: ActiveHours | None = key(None, "Beats run only inside this window.")
+    active_hours: Windows | None = key(
+        None, "Beats run only inside this window, or inside one of several."
+    )
+    dayparts: tuple[ActiveHours, ...] = key(
+        (), "Hours in which beats come at an interval of their own (`every`)."
+    )
     model: Model | None = key(None, "Model for beats; the agent's own when unset.")
     session: str | None = key(None, "Session the beat runs in; `main` when unset.")
     target: str | None = key(

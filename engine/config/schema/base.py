@@ -103,6 +103,13 @@ def _text(value: object) -> str:
     return str(value).strip()
 
 
+def _days(value: object) -> object:
+    """Days may be one text: `mon-fri, sun`."""
+    if isinstance(value, str):
+        return tuple(one.strip() for one in value.split(",") if one.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _bytes(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
@@ -128,6 +135,7 @@ Bytes = Annotated[int, PlainValidator(_bytes), WithJsonSchema({"type": ["string"
 _LISTED: Final = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 Texts = Annotated[tuple[Text, ...], _LISTED]
 Names = Annotated[tuple[str, ...], _LISTED]
+Days = Annotated[tuple[str, ...], BeforeValidator(_days)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Millis = Annotated[int, Field(ge=0, le=CENTURY // timedelta(milliseconds=1))]

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.active_hours import ActiveHours
 from engine.cron_gates import PLACES, CronSnapshot, Go, Place, Whose, decide
 from engine.gates import Defer, Skip
+from jobs.hours import ActiveHours
 from jobs.ledger import SkipReason, Spent
 from jobs.policies import OVERLAPS, PLAIN, Budget, Overlap, Policies
 

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.active_hours import parse
 from engine.gates import BeatSnapshot, Defer, Run, Skip, decide, walk
 from engine.wake import Deferral, Intent
+from jobs.hours import parse
 from jobs.ledger import SkipReason as R
 
 NOON = datetime(2026, 3, 17, 12, 0, tzinfo=UTC)  # 20:00 in Shanghai

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.active_hours import parse
 from engine.heartbeat import (
     AgentBlock,
     anchored,
@@ -23,6 +22,7 @@ from engine.heartbeat import (
     phase,
     settled,
 )
+from jobs.hours import parse
 from jobs.schedule import Cron, Every
 from jobs.wallclock import EPOCH
 

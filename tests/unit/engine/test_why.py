@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine import gates
-from engine.active_hours import ActiveHours
 from engine.address import Route
 from engine.delivery import Delivery, State
 from engine.gates import BeatSnapshot
 from engine.wake import Deferral, Intent
 from engine.why import Code, Facts, Link, Seen, Standing, cause, fix_line, links, read
+from jobs.hours import ActiveHours
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.wallclock import zone
 

@@ -44,6 +44,12 @@ def test_shared_keys_are_spelt_as_the_reference_spells_them(path: tuple[str | in
     assert describe(dotted(path)) is not None
 
 
+def test_one_of_several_is_documented_as_the_only_one() -> None:
+    several = describe("agents.list[0].heartbeat.activeHours[1].only")
+    assert several is not None
+    assert several == describe("agents.list[0].heartbeat.activeHours.only")
+
+
 def test_the_first_file_is_valid_and_beats_to_the_last_conversation(tmp_path: Path) -> None:
     for channel in (None, "telegram"):
         text = minimal_config_text(channel=channel)

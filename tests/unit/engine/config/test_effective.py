@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.config import effective
 from engine.config.schema import Config
+from engine.config.schema.agents import ActiveHours
 
 
 def config(**sections: Any) -> Config:
@@ -34,7 +35,7 @@ def test_an_agent_block_lies_over_the_defaults_key_by_key() -> None:
     block = effective.heartbeat(found, found.agents.list[0])
     assert (block.target, block.ack_max_chars) == ("last", 5)
     assert block.idle_pause_after == timedelta(hours=1)
-    assert block.active_hours is not None
+    assert isinstance(block.active_hours, ActiveHours)
     assert block.active_hours.start is None  # replaced whole, not merged
 
 

@@ -139,6 +139,13 @@ def beat(inner: str) -> str:
         ('activeHours: {start: "8:00", end: "20:00"}', 'use "HH:MM" 24h format'),
         ('activeHours: {start: "08:00", end: "08:00"}', "never opens"),
         ('activeHours: {start: "08:00"}', "only one bound"),
+        ('activeHours: [{start: "08:00", end: "08:00"}]', "never opens"),
+        ('activeHours: [{days: "mon-fry"}]', "is no weekday"),
+        ('activeHours: [{days: ["sat"], dayz: 1}]', 'did you mean "days"'),
+        ('activeHours: [{except: ["2026-02-30"]}]', "does not exist"),
+        ('activeHours: [{only: ["feast.ics"]}]', "name it under cron.calendars"),
+        ('activeHours: [{start: "08:00", end: "20:00", every: "0m"}]', "without beats"),
+        ('dayparts: [{start: "08:00", end: "20:00"}]', "it has no every"),
         (
             'activeHours: {start: "08:00", end: "20:00", timezone: "Mars/Base"}',
             "unknown time zone",

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from engine.active_hours import ActiveHours, parse
 from engine.scheduling import Outlook, Sight
 from engine.testing.clock import ManualClock
 from jobs.errors import InvalidInput, InvalidSchedule, JobNotFound
+from jobs.hours import ActiveHours, parse
 from jobs.ledger import Run, RunStatus, Trigger, Usage
 from jobs.model import AgentTurn, HeartbeatBeat, Job
 from jobs.schedule import Cron, Every

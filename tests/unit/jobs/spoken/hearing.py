@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from jobs.duration import format_duration
-from jobs.schedule import At, Cron, Every, schedule_from_json
+from jobs.schedule import At, Cron, Dayparts, Every, schedule_from_json
 from jobs.spoken import Spoken, understand
 
 ZONE = "Asia/Shanghai"
@@ -29,3 +29,5 @@ def short(spoken: Spoken) -> str:
         case Cron(expr, tz):
             assert tz == ZONE
             return expr
+        case Dayparts():
+            raise AssertionError("nobody says that")

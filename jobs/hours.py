@@ -1,4 +1,4 @@
-"""A daily window in a zone, past midnight too (heartbeat.md §5). Pure.
+"""Hours of the day in a zone, past midnight too (heartbeat.md §5). Pure.
 
 A window is computed as instants for each day it starts on, so that a window inside a gap
 opens at the gap's end for its own length, and one that has closed does not open again when
@@ -33,14 +33,24 @@ class ActiveHours:
 
     def contains(self, now: datetime) -> bool:
         """Whether the window is open."""
+        return self.day_of(now) is not None
+
+    def day_of(self, now: datetime) -> date | None:
+        """Return the day on which the window that is open now began; None if it is closed."""
         local = now.astimezone(self.zone)
-        if self.wall:
-            return self._open_at(local.hour * 60 + local.minute)
         today = local.date()
-        return any(
-            opens <= now < closes
-            for opens, closes in (self._window(today - _DAY), self._window(today))
-        )
+        if self.wall:
+            minute = local.hour * 60 + local.minute
+            if self.start < self.end:
+                return today if self.start <= minute < self.end else None
+            if minute >= self.start:
+                return today
+            return today - _DAY if minute < self.end else None
+        for day in (today, today - _DAY):
+            opens, closes = self.window(day)
+            if opens <= now < closes:
+                return day
+        return None
 
     def opens_after(self, now: datetime) -> datetime:
         """Return ``now`` if the window is open, else the instant it opens next."""
@@ -50,29 +60,27 @@ class ActiveHours:
         """Return the first instant after ``now`` at which the window opens anew."""
         today = now.astimezone(self.zone).date()
         return min(
-            opens
-            for ahead in range(-1, 4)
-            if (opens := self._window(today + ahead * _DAY)[0]) > now
+            opens for ahead in range(-1, 4) if (opens := self.window(today + ahead * _DAY)[0]) > now
         )
 
     def windows(self, start: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
         """Yield the windows that touch a span of time, whole, oldest first."""
         day = start.astimezone(self.zone).date() - _DAY
-        while (window := self._window(day))[0] < until:
+        while (window := self.window(day))[0] < until:
             if window[1] > start:
                 yield window
             day += _DAY
 
     def describe(self) -> str:
         """Say it: `09:00-22:00 Asia/Shanghai`."""
-        return f"{_clock(self.start)}-{_clock(self.end)} {self.zone.key}"
+        return f"{self.clock} {self.zone.key}"
 
-    def _open_at(self, minute: int) -> bool:
-        if self.start < self.end:
-            return self.start <= minute < self.end
-        return minute >= self.start or minute < self.end
+    @property
+    def clock(self) -> str:
+        """Its hours alone: `09:00-22:00`."""
+        return f"{_clock(self.start)}-{_clock(self.end)}"
 
-    def _window(self, day: date) -> tuple[datetime, datetime]:
+    def window(self, day: date) -> tuple[datetime, datetime]:
         """Return when the window that starts on ``day`` opens and closes."""
         opens, opens_in_gap = _instant(day, self.start, self.zone)
         past_midnight = self.end <= self.start

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.active_hours import parse
 from jobs.errors import InvalidInput
+from jobs.hours import parse
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "heartbeat_fixtures.json"
 VECTORS: list[dict[str, Any]] = json.loads(FIXTURES.read_text(encoding="utf-8"))["activeHours"]
