@@ -148,6 +148,10 @@ class Lookout:
             dayparts=beat.dayparts,
         )
 
+    async def purse(self, agent: AgentProfile, now: datetime) -> Purse | None:
+        """Return how an agent's budget stands; None if it has none."""
+        return await self._database.read(lambda tx: self._wallet.of(tx, agent, now, own=False))
+
     async def route_words(self, agent: AgentProfile) -> dict[str, Any]:
         """Return where an alert of this agent would go now, or why it would go nowhere."""
         found = await find_route(

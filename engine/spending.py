@@ -65,6 +65,18 @@ class Purse:
         hard = self.budget.hard
         return None if hard.warn_only or hard.fallback_model else self.empty
 
+    def room(self, mean: MeanCost) -> float | None:
+        """Return how many beats a day may ask the model; None if nothing stops them."""
+        hard = self.budget.hard
+        if hard.warn_only or hard.fallback_model:
+            return None
+        limits = [
+            hard.runs_per_day,
+            hard.tokens_per_day / mean.tokens if hard.tokens_per_day and mean.tokens else None,
+            hard.cost_per_day / mean.usd if hard.cost_per_day and mean.usd else None,
+        ]
+        return min((limit for limit in limits if limit is not None), default=None)
+
     @property
     def model(self) -> str | None:
         """The cheaper model that answers now, if the budget is spent and names one."""

@@ -95,6 +95,15 @@ def provider_of(
     )
 
 
+def prices(config: Config) -> dict[str, Price]:
+    """Return what models cost that have a price, by `provider/model`."""
+    return {
+        f"{name}/{model}": price
+        for name, values in config.models.providers.items()
+        for model, price in provider_of(name, values).prices.items()
+    }
+
+
 def _own(
     name: str, values: models.Provider, asked: Mapping[str, agents.ModelEntry]
 ) -> dict[str, dict[str, Any]]:

@@ -157,6 +157,9 @@ class Store:
                 if params.get("summary"):
                     return await history.summary(params, SystemClock().now())
                 return await history.page(params)
+            case "heartbeat.cost":
+                asked = await _inquiry(self._place, self._config, database)
+                return await _costs(asked, self._config, database, params)
             case "heartbeat.explain":
                 inquiry = await _inquiry(self._place, self._config, database)
                 facts = await inquiry.facts(params.get("agentId"), SystemClock().now())
@@ -190,6 +193,21 @@ async def _with(place: Place, config: Loaded, ask: Callable[[Database], Awaitabl
         return await ask(database)
     finally:
         await database.close()
+
+
+async def _costs(
+    inquiry: Inquiry, config: Loaded, database: Database, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    from engine.agents.configured import prices
+    from engine.costs import Costs, query_of
+
+    costs = Costs(
+        database=database,
+        lookout=inquiry.lookout,
+        roster=inquiry.roster,
+        prices=prices(config.config),
+    )
+    return await costs.report(query_of(params), SystemClock().now())
 
 
 def told_without_config(place: Place, agent_id: str | None) -> dict[str, Any]:

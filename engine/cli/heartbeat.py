@@ -8,7 +8,14 @@ from typing import Any, Final
 
 import click
 
-from engine.cli import heartbeat_history, heartbeat_hold, heartbeat_last, offline, why
+from engine.cli import (
+    heartbeat_cost,
+    heartbeat_history,
+    heartbeat_hold,
+    heartbeat_last,
+    offline,
+    why,
+)
 from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.record import record_sentence
@@ -203,5 +210,5 @@ def switch(line: Line, agent_id: str | None, *, on: bool) -> None:
     line.show(answer, lambda _: f"{whose}: {'on' if on else 'off'}.")
 
 
-for _command in heartbeat_hold.COMMANDS:
+for _command in (*heartbeat_hold.COMMANDS, heartbeat_cost.cost):
     group.add_command(_command)

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from engine import why
+from engine.agents.configured import prices
 from engine.core import Engine
+from engine.costs import Costs, query_of
 from engine.inquiry import Inquiry
 from engine.store import outbox
 from engine.wake import NewEvent
@@ -40,6 +42,17 @@ class FrontHeartbeats:
     ) -> dict[str, Any]:
         """`set-heartbeats`."""
         return await self._engine.beat_jobs.set_enabled(enabled, agent_id=agent_id, by=by)
+
+    async def cost(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`heartbeat.cost`."""
+        engine = self._engine
+        costs = Costs(
+            database=engine.database,
+            lookout=engine.lookout,
+            roster=engine.roster,
+            prices=prices(engine.config),
+        )
+        return await costs.report(query_of(params), engine.clock.now())
 
     async def pause(
         self, *, agent_id: str | None = None, by: str, note: str = "", until: datetime | None = None

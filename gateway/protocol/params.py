@@ -97,6 +97,14 @@ class HeartbeatResumeParams(Mutation):
     agent_id: NonEmpty | None = None
 
 
+class HeartbeatCostParams(Params):
+    """`heartbeat.cost`; of 30 days unless ``sinceMs`` says otherwise."""
+
+    by: Literal["agent", "day", "model", "beat"] = "agent"
+    agent_id: NonEmpty | None = None
+    since_ms: Instant | None = None
+
+
 class HeartbeatHistoryParams(Params):
     """`heartbeat.history`; with ``summary`` what they came to, not each of them."""
 

@@ -144,6 +144,9 @@ class Heartbeats(Protocol):
     async def set_enabled(self, enabled: bool, *, agent_id: str | None = None, by: str) -> Answer:
         """Switch all heartbeats, or one agent's; ``{ok, enabled}``."""
 
+    async def cost(self, params: Mapping[str, Any]) -> Answer:
+        """`heartbeat.cost`: ``{by, rows, total, agents, cheaper}``."""
+
     async def pause(
         self, *, agent_id: str | None = None, by: str, note: str = "", until: datetime | None = None
     ) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from gateway.protocol.params import (
+    HeartbeatCostParams,
     HeartbeatExplainParams,
     HeartbeatHistoryParams,
     HeartbeatPauseParams,
@@ -53,6 +54,11 @@ async def listing(desk: Desk, _call: Call, _params: Nothing) -> object:
 async def history(desk: Desk, _: Call, params: HeartbeatHistoryParams) -> object:
     """Records, newest first."""
     return await desk.core.heartbeats.history(params.model_dump(by_alias=True))
+
+
+async def cost(desk: Desk, _: Call, params: HeartbeatCostParams) -> object:
+    """What beats cost, and how budgets stand."""
+    return await desk.core.heartbeats.cost(params.model_dump(by_alias=True))
 
 
 async def explain(desk: Desk, _: Call, params: HeartbeatExplainParams) -> object:

@@ -22,6 +22,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "heartbeat.resume": heartbeat.resume,
     "heartbeat.list": heartbeat.listing,
     "heartbeat.history": heartbeat.history,
+    "heartbeat.cost": heartbeat.cost,
     "heartbeat.explain": heartbeat.explain,
     "heartbeat.test": heartbeat.test,
     "cron.status": cron.status,

@@ -119,6 +119,11 @@ class FakeHeartbeats:
         self.said.append(("set_enabled", (enabled, agent_id, by)))
         return {"ok": True, "enabled": enabled}
 
+    async def cost(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        total = {"runs": 0, "tokens": 0, "costUsd": 0.0, "unpriced": 0}
+        told = {"by": params["by"], "rows": [], "total": total, "agents": [], "cheaper": None}
+        return told | {"asked": dict(params)}
+
     async def pause(
         self, *, agent_id: str | None = None, by: str, note: str = "", until: datetime | None = None
     ) -> dict[str, Any]:

@@ -97,3 +97,17 @@ def test_the_model_that_would_have_done_it_for_least_is_named() -> None:
 @pytest.mark.parametrize("paid", [0.0, 0.15])
 def test_no_model_is_named_for_a_few_cents(paid: float) -> None:
     assert cheapest(USED, paid, PRICES) is None
+
+
+@pytest.mark.parametrize(
+    ("mean", "room"),
+    [
+        (MeanCost(runs=1, usd=1.0, tokens=10), 2.0),
+        (MeanCost(runs=1, usd=None, tokens=500), 2.0),
+        (MeanCost(runs=1, usd=None, tokens=1), 10),
+    ],
+)
+def test_a_hard_limit_is_the_room_of_a_day(mean: MeanCost, room: float) -> None:
+    assert PURSE.room(mean) == room
+    warns = BeatBudget(hard=replace(LIMITS, warn_only=True))
+    assert Purse(budget=warns).room(mean) is None
