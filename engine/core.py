@@ -21,6 +21,7 @@ from engine.beat import Beats
 from engine.beat_jobs import BeatJobs
 from engine.beat_turn import BeatTurn
 from engine.clock import Clock
+from engine.coming import Coming
 from engine.config.calendars import calendars
 from engine.config.json5 import Place
 from engine.config.paths import Paths
@@ -134,14 +135,7 @@ class Engine:
             roster=lambda: self.roster,
             commands=lambda: self.config.cron.allow_agent_commands,
         )
-        self.lookout = Lookout(
-            database=database,
-            lanes=self.lanes,
-            roster=lambda: self.roster,
-            shown=lambda channel, account: self._settings.shown(channel, account),
-            seed=seed,
-            read_file=circumstances.read_file,
-        )
+        self.lookout = self._lookout(seed)
         self.beat_jobs = BeatJobs(
             database=database,
             clock=clock,
@@ -149,6 +143,10 @@ class Engine:
             lookout=self.lookout,
             scheduling=self.scheduling,
             history=self.history,
+        )
+        # It counts by a clock that is ahead, so it looks with eyes of its own.
+        self.coming = Coming(
+            database=database, lookout=self._lookout(seed), roster=lambda: self.roster
         )
         self.beats = Beats(
             clock=clock,
@@ -242,6 +240,16 @@ class Engine:
             roster=lambda: self.roster,
             toolbox=self.toolbox,
             insist=insist,
+        )
+
+    def _lookout(self, seed: str) -> Lookout:
+        return Lookout(
+            database=self.database,
+            lanes=self.lanes,
+            roster=lambda: self.roster,
+            shown=lambda channel, account: self._settings.shown(channel, account),
+            seed=seed,
+            read_file=self._around.read_file,
         )
 
     # -- what is in force ----------------------------------------------------------------

@@ -128,6 +128,11 @@ class Lookout:
             and known.stored.job.schedule != cadence.schedule,
         )
 
+    @property
+    def phased(self) -> bool:
+        """Whether it is known where in their interval this installation's beats lie."""
+        return bool(self._seed)
+
     def next_beat(self, agent: AgentProfile, after: datetime) -> datetime | None:
         """Return the agent's next slot that lies in its active hours."""
         return _next_of(self.cadence(agent, after), agent, after)

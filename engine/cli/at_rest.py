@@ -15,8 +15,10 @@ from engine.clock import SystemClock
 from jobs.errors import EngineError, GatewayDown
 
 if TYPE_CHECKING:
+    from engine.coming import Coming
     from engine.config.load import Loaded
     from engine.inquiry import Inquiry
+    from engine.look import Lookout
     from engine.scheduling import Outlook
     from engine.scheduling.reading import Way
     from engine.settings import Settings
@@ -160,6 +162,9 @@ class Store:
             case "heartbeat.cost":
                 asked = await _inquiry(self._place, self._config, database)
                 return await _costs(asked, self._config, database, params)
+            case "heartbeat.next":
+                ahead = await _coming(self._place, self._config, database)
+                return await ahead.next(params, SystemClock().now())
             case "heartbeat.explain":
                 inquiry = await _inquiry(self._place, self._config, database)
                 facts = await inquiry.facts(params.get("agentId"), SystemClock().now())
@@ -249,19 +254,37 @@ def _outlook(place: Place, config: Loaded, database: Database) -> Outlook:
 
 
 async def _inquiry(place: Place, config: Loaded, database: Database) -> Inquiry:
-    from engine.core import INSTALLATION
     from engine.inquiry import Inquiry
+
+    settings = _settings(place, config)
+    lookout = await _lookout(settings, database)
+    return Inquiry(database=database, lookout=lookout, roster=settings.roster, config=config.config)
+
+
+async def _coming(place: Place, config: Loaded, database: Database) -> Coming:
+    from engine.coming import Coming
+
+    settings = _settings(place, config)
+    lookout = await _lookout(settings, database)
+    return Coming(
+        database=database,
+        lookout=lookout,
+        roster=lambda: settings.roster,
+        phased=lookout.phased,
+    )
+
+
+async def _lookout(settings: Settings, database: Database) -> Lookout:
+    from engine.core import INSTALLATION
     from engine.lanes import Lanes
     from engine.look import Lookout
     from engine.store import meta
 
-    settings = _settings(place, config)
     seed = await database.read(lambda tx: meta.get(tx, INSTALLATION))
-    lookout = Lookout(
+    return Lookout(
         database=database,
         lanes=Lanes(1, clock=SystemClock()),
         roster=lambda: settings.roster,
         shown=settings.shown,
         seed=seed or "",
     )
-    return Inquiry(database=database, lookout=lookout, roster=settings.roster, config=config.config)

@@ -13,6 +13,7 @@ from engine.cli import (
     heartbeat_history,
     heartbeat_hold,
     heartbeat_last,
+    heartbeat_next,
     offline,
     why,
 )
@@ -34,7 +35,7 @@ def group() -> None:
     """Beats: the last one, the history, on and off."""
 
 
-for _command in (heartbeat_history.history, heartbeat_history.slo):
+for _command in (heartbeat_history.history, heartbeat_history.slo, heartbeat_next.command):
     group.add_command(_command)
 
 

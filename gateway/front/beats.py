@@ -37,6 +37,10 @@ class FrontHeartbeats:
             return await self._engine.history.summary(params, self._engine.clock.now())
         return await self._engine.history.page(params)
 
+    async def next(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`heartbeat.next`."""
+        return await self._engine.coming.next(params, self._engine.clock.now())
+
     async def set_enabled(
         self, enabled: bool, *, agent_id: str | None = None, by: str
     ) -> dict[str, Any]:

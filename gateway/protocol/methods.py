@@ -74,6 +74,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("heartbeat.list", _READ, Nothing),
         Method("heartbeat.history", _READ, params.HeartbeatHistoryParams),
         Method("heartbeat.cost", _READ, params.HeartbeatCostParams),
+        Method("heartbeat.next", _READ, params.HeartbeatNextParams),
         Method("heartbeat.explain", _READ, params.HeartbeatExplainParams),
         Method("heartbeat.test", _WRITE, params.HeartbeatTestParams),
         Method("cron.status", _READ, Nothing, at_once=True),

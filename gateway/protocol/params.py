@@ -118,6 +118,13 @@ class HeartbeatHistoryParams(Params):
     summary: bool = False
 
 
+class HeartbeatNextParams(Params):
+    """`heartbeat.next`; every agent unless one is named."""
+
+    agent_id: NonEmpty | None = None
+    count: Annotated[int, Field(ge=1, le=200)] = 10
+
+
 class HeartbeatExplainParams(Params):
     """`heartbeat.explain`; the default agent unless one is named."""
 

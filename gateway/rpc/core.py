@@ -133,6 +133,9 @@ class Heartbeats(Protocol):
     async def history(self, params: Mapping[str, Any]) -> Answer:
         """Records newest first: ``{entries, total}``; or with ``summary`` what they came to."""
 
+    async def next(self, params: Mapping[str, Any]) -> Answer:
+        """Slots to come, each with the gate that would stop it: heartbeat.md §20."""
+
     async def explain(self, agent_id: str | None = None) -> Answer:
         """Why no message came, link by link: operations.md §10.1."""
 

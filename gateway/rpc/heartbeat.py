@@ -8,6 +8,7 @@ from gateway.protocol.params import (
     HeartbeatCostParams,
     HeartbeatExplainParams,
     HeartbeatHistoryParams,
+    HeartbeatNextParams,
     HeartbeatPauseParams,
     HeartbeatResumeParams,
     HeartbeatTestParams,
@@ -59,6 +60,11 @@ async def history(desk: Desk, _: Call, params: HeartbeatHistoryParams) -> object
 async def cost(desk: Desk, _: Call, params: HeartbeatCostParams) -> object:
     """What beats cost, and how budgets stand."""
     return await desk.core.heartbeats.cost(params.model_dump(by_alias=True))
+
+
+async def coming(desk: Desk, _: Call, params: HeartbeatNextParams) -> object:
+    """Slots to come, each with the gate that would stop it."""
+    return await desk.core.heartbeats.next(params.model_dump(by_alias=True))
 
 
 async def explain(desk: Desk, _: Call, params: HeartbeatExplainParams) -> object:

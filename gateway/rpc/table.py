@@ -23,6 +23,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "heartbeat.list": heartbeat.listing,
     "heartbeat.history": heartbeat.history,
     "heartbeat.cost": heartbeat.cost,
+    "heartbeat.next": heartbeat.coming,
     "heartbeat.explain": heartbeat.explain,
     "heartbeat.test": heartbeat.test,
     "cron.status": cron.status,

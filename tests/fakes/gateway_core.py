@@ -104,6 +104,9 @@ class FakeHeartbeats:
     async def history(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"entries": [], "total": 0, "asked": dict(params)}
 
+    async def next(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"fromMs": 0, "agents": [], "asked": dict(params)}
+
     async def explain(self, agent_id: str | None = None) -> dict[str, Any]:
         return {"agentId": agent_id or "main", "links": self.links, "nextDueAtMs": None}
 

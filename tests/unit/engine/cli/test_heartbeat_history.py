@@ -83,6 +83,18 @@ def test_how_well_it_went_is_one_command_and_its_exit_status(engine: Engine) -> 
 
 
 @pytest.mark.usefixtures("lived_in")
+def test_what_comes_is_told_with_the_gateway_down_the_same_gates_as_one(engine: Engine) -> None:
+    told = engine("heartbeat", "next", "-n", "60")
+    assert told.status == 0
+    assert "main: every 30m, active 08:00-20:00 Europe/Berlin (times in Europe/Berlin)" in told.out
+    quiet = [line for line in told.out.splitlines() if "quiet-hours" in line]
+    assert 1 <= len(quiet) <= 3
+    assert all("(" in line for line in quiet[1:2])
+    found = json.loads(engine("heartbeat", "next", "-n", "60", "--json").out)
+    assert len(found["agents"][0]["slots"]) == 60
+
+
+@pytest.mark.usefixtures("lived_in")
 @pytest.mark.parametrize(
     ("words", "because"),
     [
