@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple, assert_never
 
+from engine.catching_up import begins_at, spread
 from engine.cron_gates import (
     CHEAPER,
     PLACES,
@@ -112,6 +113,8 @@ class Pass:
     now: datetime
     settings: LoopSettings
     boot_id: str
+    started_at: datetime | None = None  # the process; slots before it passed without one
+    made_up: int = 0  # jobs that have made up for such a slot so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Planned:
     job: Job
     claim: Claim
     to_run: list[tuple[Run, Go]]
+    makes_up: bool = False  # for what it missed while no process ran
 
 
 def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) -> Planned:
@@ -140,11 +144,23 @@ def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) 
     runs = [claimed(job, row.kind, decided.trigger, now, boot_id, slot) for slot in decided.runs]
     if job.policies.jitter:
         runs = [_jittered(job, run, following) for run in runs]
-    kept, to_run = _asked(job, row, runs, one, known, standing)
     passed = [passed_over(job, row.kind, slot, now, boot_id) for slot in decided.passed]
+    makes_up = decided.trigger is Trigger.CATCHUP and row.kind == "cron" and _from_before(runs, one)
+    if makes_up:
+        begins = begins_at(job, one.made_up, now, one.started_at or now)
+        runs, in_vain = spread(job, runs, begins, now, following)
+        passed += in_vain
+    kept, to_run = _asked(job, row, runs, one, known, standing)
     rows = (*kept, *passed)
     over = isinstance(job.schedule, At) and bool(rows) and not to_run
-    return Planned(job, Claim(row.id, row.next_run_at, following, rows, over), to_run)
+    claim = Claim(row.id, row.next_run_at, following, rows, over)
+    return Planned(job, claim, to_run, makes_up=makes_up and bool(to_run))
+
+
+def _from_before(runs: Sequence[Run], one: Pass) -> bool:
+    """Whether what is made up came before this process did."""
+    slot = runs[0].slot if runs else None
+    return slot is not None and one.started_at is not None and slot < one.started_at
 
 
 def _retried(

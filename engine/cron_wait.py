@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
@@ -37,8 +38,11 @@ from jobs.store.db import Database, Tx
 from jobs.values import changed
 from jobs.wallclock import instant
 
+log = logging.getLogger(__name__)
+
 LOOK_AGAIN: Final = timedelta(seconds=30)
 HANDED_MOST: Final = 8000  # characters of one job's or gate's output in a prompt
+_SLACK: Final = 5.0  # seconds
 _GATE_BYTES: Final = 64_000
 _FOUND_CLOSED: Final = 1  # the exit status that says no; any other is a fault
 
@@ -74,9 +78,18 @@ class Threshold:
     async def waited(self, job: Job, run: Run) -> Run:
         """Wait for the run's own instant, then for the job it comes after."""
         if (start := instant(run.facts.get(START_AT))) is not None:
-            await self._clock.sleep_until(start)
+            await self._until(start)
         after = job.policies.after
         return run if after is None else await self._after(job, run, after)
+
+    async def _until(self, start: datetime) -> None:
+        """Wait for an instant, and no longer than it is away now: the clock may be set back."""
+        away = (start - self._clock.now()).total_seconds()
+        try:
+            async with asyncio.timeout(max(away, 0) + _SLACK):
+                await self._clock.sleep_until(start)
+        except TimeoutError:
+            log.warning("the clock was set back during a wait", extra={"start": f"{start:%c}"})
 
     async def asked(self, job: Job, run: Run) -> Cleared:
         """Ask the job's gate, if it has one. A run by hand passes it: a person wants it now."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from engine.catching_up import begins_at
 from engine.cron_gates import START_AT
 from jobs.claims import paused_words
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
@@ -23,7 +24,7 @@ class Over:
     """The run is over; what that means for its job."""
 
     run: Run  # as it shall stand
-    again: bool = False  # it is tried once more, at once
+    again_at: datetime | None = None  # it is tried once more then
     switch_off: bool = False
 
 
@@ -35,10 +36,22 @@ def settled(run: Run, stored: StoredJob | None, now: datetime) -> Over | None:
     if stored is None or not _replayed(run, stored):
         return Over(over)
     if stored.state.last_reason is not SkipReason.INTERRUPTED:
-        return Over(over, again=True)
+        return Over(over, again_at=begins_at(stored.job, 0, now, now))
     # Perhaps it is the job that ends us: once more, and no more (cron.md §7).
     words = f"{over.because}, twice; it is switched off"
     return Over(replace(over, because=words), switch_off=True)
+
+
+def adopted(run: Run, boot_id: str, now: datetime) -> Run:
+    """Return a run that may begin yet as this process takes it over.
+
+    It waits no longer than it would have: the clock may have been set back meanwhile.
+    """
+    start, since = instant(run.facts.get(START_AT)), run.claimed_at
+    if start is None or since is None:
+        return replace(run, boot_id=boot_id)
+    begins = min(start, max(now, now + (start - since)))
+    return replace(run, boot_id=boot_id, facts={**run.facts, START_AT: ms(begins)})
 
 
 def called_off(

@@ -30,6 +30,7 @@ from jobs.store import jobs as job_rows, runs as run_rows, set_back
 from jobs.store.base import DueJob, Finish
 from jobs.store.db import Database
 from jobs.store.spendings import Spendings
+from jobs.values import changed
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ class Loop:
         self._overspent = overspent  # tells of budgets that are used up
         self._spendings = Spendings()
         self._stopping = False
+        self._started_at: datetime | None = None
+        self._made_up = 0  # jobs that make up for what they missed before the start
 
     # -- the tick ------------------------------------------------------------------------
 
@@ -94,7 +97,8 @@ class Loop:
             self._spendings = Spendings()  # some of it was of days to come
         self._running.forget_ends(now - LONGEST_GAP)
         wanted = None if self._look_after is None else await self._look_after(now)
-        one = Pass(now, self._settings(), self._boot_id)
+        self._started_at = self._started_at or now
+        one = Pass(now, self._settings(), self._boot_id, self._started_at, self._made_up)
         look = Look(self._database, self._spendings, one.settings, now)
         rows, later = await self._due(now)
         if len(rows) < BATCH:
@@ -151,6 +155,9 @@ class Loop:
             standing = self._running.standing(job.id)
             try:
                 plan = planned(job, row, one, look.known(job), standing)
+                if plan.makes_up:
+                    self._made_up += 1
+                    one = changed(one, made_up=self._made_up)
                 look.granted(plan)
                 plans.append(plan)
             except Exception as error:

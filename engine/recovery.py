@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from engine import interrupted
 from engine.clock import Clock
@@ -57,14 +56,15 @@ class Recovery:
                 over = interrupted.settled(run, job_rows.readable(tx, run.job_id), now)
                 if over is None:
                     run_rows.adopt(tx, run.id, self._boot_id)
-                    kept.append(replace(run, boot_id=self._boot_id))
+                    kept.append(interrupted.adopted(run, self._boot_id, now))
                     continue
                 run_rows.finish(tx, [Finish(run=over.run)])
                 ended.append(over.run)
                 if over.switch_off:
                     job_rows.switch_off(tx, run.job_id, now)
-                if over.again:
-                    job_rows.set_state(tx, run.job_id, next_run_at=now, retry_at=now)
+                if over.again_at is not None:
+                    again = {"next_run_at": over.again_at, "retry_at": over.again_at}
+                    job_rows.set_state(tx, run.job_id, **again)
             return ended, kept
 
         ended, self._kept = await self._database.write(work)

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.interrupted import Over, called_off, settled, withdrawn
+from engine.cron_gates import START_AT
+from engine.interrupted import Over, adopted, called_off, settled, withdrawn
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
-from jobs.model import AgentTurn, Job, JobState, Misfire, StoredJob
+from jobs.model import AgentTurn, Command, Job, JobState, Misfire, StoredJob
 from jobs.schedule import At, Every
+from jobs.wallclock import ms
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -63,7 +65,7 @@ def test_what_had_begun_was_interrupted() -> None:
     over = ended(settled(RUN, kept(), NOON))
     assert (over.run.status, over.run.reason) == (RunStatus.FAILED, SkipReason.INTERRUPTED)
     assert over.run.error == {"class": "interrupted", "message": over.run.because}
-    assert (over.again, over.switch_off) == (False, False)
+    assert (over.again_at, over.switch_off) == (None, False)
 
 
 @pytest.mark.parametrize("status", [RunStatus.CLAIMED, RunStatus.DEFERRED])
@@ -79,10 +81,13 @@ def test_a_claim_whose_job_is_gone_is_over() -> None:
 
 def test_a_one_shot_is_tried_once_more_and_then_no_more() -> None:
     first = ended(settled(RUN, kept(ONE_SHOT), NOON))
-    assert (first.again, first.switch_off) == (True, False)
+    # what asks a model waits until the channels have had time to connect
+    assert (first.again_at, first.switch_off) == (NOON + timedelta(minutes=2), False)
+    quick = replace(ONE_SHOT, payload=Command(argv=("df",)))
+    assert ended(settled(RUN, kept(quick), NOON)).again_at == NOON
     before = JobState(last_reason=SkipReason.INTERRUPTED)
     second = ended(settled(RUN, kept(ONE_SHOT, before), NOON))
-    assert (second.again, second.switch_off) == (False, True)
+    assert (second.again_at, second.switch_off) == (None, True)
     assert second.run.because.endswith("twice; it is switched off")
 
 
@@ -96,7 +101,20 @@ def test_a_one_shot_is_tried_once_more_and_then_no_more() -> None:
     ids=["recurring", "switched-off", "due-again-anyhow"],
 )
 def test_whatever_comes_again_by_itself_is_not_tried_again(stored: StoredJob) -> None:
-    assert ended(settled(RUN, stored, NOON)).again is False
+    assert ended(settled(RUN, stored, NOON)).again_at is None
+
+
+@pytest.mark.parametrize(
+    ("left", "waits"), [(HOUR, HOUR), (3 * HOUR, 2 * HOUR)], ids=["as-planned", "clock-set-back"]
+)
+def test_what_waits_for_its_instant_waits_no_longer_than_it_would_have(
+    left: timedelta, waits: timedelta
+) -> None:
+    start = NOON + left
+    run = replace(CLAIMED, claimed_at=start - 2 * HOUR, facts={START_AT: ms(start)})
+    mine = adopted(run, "boot-2", NOON)
+    assert (mine.boot_id, mine.facts) == ("boot-2", {START_AT: ms(NOON + waits)})
+    assert adopted(CLAIMED, "boot-2", NOON).facts == {}
 
 
 # -- may it begin ----------------------------------------------------------------------------
