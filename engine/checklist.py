@@ -200,30 +200,46 @@ def _unknown(key: str) -> str:
 
 
 def is_due(
-    interval: timedelta, last: datetime | None, at: datetime, *, tolerance: timedelta = timedelta()
+    interval: timedelta,
+    last: datetime | None,
+    slot: datetime,
+    *,
+    now: datetime | None = None,
+    tolerance: timedelta = timedelta(),
 ) -> bool:
     """Whether ``interval`` has passed since ``last`` (§11.3).
 
-    A ``last`` far in the future means that the clock was set back: then it is due.
+    A ``last`` far ahead of ``now`` means that the clock was set back: then it is due. One
+    that is only later than ``slot`` was a newer slot, whose beat waited less than this one's.
     """
     if last is None or interval <= timedelta():
         return True
-    if last > at:
-        return last > at + _CLOCK_STEP
-    return at - last >= interval - tolerance
-
-
-def _due_in_slot(task: Task, last_slot: datetime | None, slot: datetime) -> bool:
-    """Compare slots, not start times: a beat that began late must not halve the rate."""
-    tolerance = min(_TOLERANCE, task.interval * 0.05)
-    return is_due(task.interval, last_slot, slot, tolerance=tolerance)
+    if last > slot:
+        return last > (now or slot) + _CLOCK_STEP
+    return slot - last >= interval - tolerance
 
 
 def due_tasks(
-    tasks: Sequence[Task], last_slots: Mapping[str, datetime | None], slot: datetime
+    tasks: Sequence[Task],
+    last_slots: Mapping[str, datetime | None],
+    slot: datetime,
+    now: datetime,
 ) -> tuple[Task, ...]:
-    """Return the tasks that are due in a slot, in the order of the file."""
-    return tuple(task for task in tasks if _due_in_slot(task, last_slots.get(task.name), slot))
+    """Return the tasks that are due in a slot, in the order of the file.
+
+    Slots are compared, not start times: a beat that began late must not halve the rate.
+    """
+    return tuple(
+        task
+        for task in tasks
+        if is_due(
+            task.interval,
+            last_slots.get(task.name),
+            slot,
+            now=now,
+            tolerance=min(_TOLERANCE, task.interval * 0.05),
+        )
+    )
 
 
 def next_task_at(

@@ -64,7 +64,7 @@ def foreseen(snapshot: BeatSnapshot, view: View, slot: datetime, course: _Course
     due = tuple(
         task
         for task in view.due
-        if task.name not in course.served or checklist.due_tasks((task,), course.served, slot)
+        if task.name not in course.served or checklist.due_tasks((task,), course.served, slot, slot)
     )
     snapshot = replace(
         snapshot,

@@ -87,7 +87,7 @@ class Lookout:
         raw, file_error = await self._read_file(agent.workspace)
         file = checklist.parse(raw)
         slot = run.slot or now
-        due = checklist.due_tasks(file.tasks, known.tasks, slot)
+        due = checklist.due_tasks(file.tasks, known.tasks, slot, now)
         wish = _wish(agent, wake)
         found = resolve(
             wish,

@@ -98,8 +98,8 @@ def test_an_interval_is_read_as_specified(case: dict[str, Any]) -> None:
 
 def test_a_beat_that_began_late_does_not_halve_the_rate() -> None:
     task = parse(b"tasks:\n- name: a\n  interval: 30m\n  prompt: A\n").tasks
-    assert due_tasks(task, {"a": SLOT - HALF_HOUR + timedelta(seconds=5)}, SLOT)
-    assert not due_tasks(task, {"a": SLOT - timedelta(minutes=20)}, SLOT)
+    assert due_tasks(task, {"a": SLOT - HALF_HOUR + timedelta(seconds=5)}, SLOT, SLOT)
+    assert not due_tasks(task, {"a": SLOT - timedelta(minutes=20)}, SLOT, SLOT)
 
 
 def test_the_next_task_is_the_one_due_first() -> None:
@@ -115,12 +115,18 @@ def test_a_task_whose_last_slot_lies_ahead_is_due_after_a_clock_step() -> None:
     assert not is_due(HALF_HOUR, SLOT + timedelta(minutes=1), SLOT)
 
 
+def test_a_task_served_in_a_newer_slot_is_not_due_in_an_older_one_that_waited() -> None:
+    served = SLOT + HALF_HOUR
+    assert not is_due(timedelta(hours=4), served, SLOT, now=served + timedelta(minutes=5))
+    assert is_due(timedelta(hours=4), served, SLOT, now=SLOT)  # the clock was set back
+
+
 def test_only_due_tasks_are_chosen() -> None:
     tasks = parse(
         b"tasks:\n- name: a\n  interval: 30m\n  prompt: A\n- name: b\n  interval: 2h\n  prompt: B\n"
     ).tasks
     last = {"a": SLOT - HALF_HOUR, "b": SLOT - HALF_HOUR}
-    assert [task.name for task in due_tasks(tasks, last, SLOT)] == ["a"]
+    assert [task.name for task in due_tasks(tasks, last, SLOT, SLOT)] == ["a"]
 
 
 def test_an_unknown_key_names_the_one_that_was_meant() -> None:
