@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from engine import heartbeat
 from engine.address import Route
@@ -16,9 +17,10 @@ from engine.agents.base import AgentFailure, FailureClass, ToolRefused, TurnRepl
 from engine.agents.tools.heartbeat import NAME as RESPOND, valid_response
 from engine.delivery import Delivery, Priority
 from engine.gates import Decision, Defer, Skip
+from engine.kept import UNSENT, Kept
 from engine.outbox import expiry
 from engine.outcome import TOKEN, Verdict, classify
-from engine.repetition import Sent
+from engine.repetition import Sent, ordinal, the_same
 from engine.route import NoRoute
 from engine.view import View
 from engine.wake import Intent, Wake
@@ -121,7 +123,7 @@ class Alert:
     """The words of an alert at the place they are for: sent now, or held back once more."""
 
     lane: str
-    text: str
+    same: str  # what makes other words the same again
     sent: bool
 
 
@@ -134,10 +136,24 @@ class Spoken:
     alert: Alert | None = None
 
 
-def spoken(run: Run, view: View, verdict: Verdict, said: Sent | None, now: datetime) -> Spoken:
+def same_again(verdict: Verdict, view: View) -> str:
+    """Return what makes other words of this agent the same again."""
+    return the_same(verdict.text, loosely=view.agent.beat.dedupe_loosely)
+
+
+def spoken(
+    run: Run,
+    view: View,
+    verdict: Verdict,
+    said: Sent | None,
+    now: datetime,
+    *,
+    held: Kept | None = None,
+) -> Spoken:
     """Decide what goes out, and if nothing does, why.
 
-    ``said`` is when the same words last went to the same place.
+    ``said`` is when the same words last went to the same place; ``held`` is where somebody
+    asked not to hear them.
     """
     route = view.found
     if verdict.outcome is not Outcome.ALERT:
@@ -145,10 +161,12 @@ def spoken(run: Run, view: View, verdict: Verdict, said: Sent | None, now: datet
             return Spoken(run=run, deliveries=(_delivery(run, view, route, TOKEN, 0, now),))
         return Spoken(run=run)
     if isinstance(route, NoRoute):
-        return Spoken(run=replace(run, reason=route.reason, because=route.because))
+        return Spoken(run=_unsent(run, verdict, route.reason, route.because))
     if not view.shown.alerts:
         words = f"showAlerts is off for {route.channel}"
-        return Spoken(run=replace(run, reason=SkipReason.ALERTS_DISABLED, because=words))
+        return Spoken(run=_unsent(run, verdict, SkipReason.ALERTS_DISABLED, words))
+    if held is not None:
+        return Spoken(run=_unsent(run, verdict, *_on_hold(held, view.agent.zone)))
     if said is not None and _repeats(view, verdict, said, now):
         return _held_back(run, view, verdict, route, said)
     zone = view.agent.zone
@@ -158,8 +176,25 @@ def spoken(run: Run, view: View, verdict: Verdict, said: Sent | None, now: datet
     return Spoken(
         run=replace(run, delivery_key=made[-1].key),
         deliveries=made,
-        alert=Alert(lane=route.lane, text=verdict.text, sent=True),
+        alert=Alert(lane=route.lane, same=same_again(verdict, view), sent=True),
     )
+
+
+def _on_hold(held: Kept, zone: ZoneInfo) -> tuple[SkipReason, str]:
+    where = f"inbox {held.number}"
+    if held.muted_at is not None:
+        at = held.muted_at.astimezone(zone)
+        return SkipReason.MUTED, f"these words were muted on {at:%Y-%m-%d %H:%M} ({where})"
+    until = (held.until or held.at).astimezone(zone)
+    return SkipReason.SNOOZED, f"these words are snoozed until {until:%Y-%m-%d %H:%M} ({where})"
+
+
+def _unsent(run: Run, verdict: Verdict, reason: SkipReason, because: str) -> Run:
+    """Return the row of words that are not sent; `engine.kept` finds them there."""
+    reply = run.reply
+    if verdict.text != reply.get("rawText"):
+        reply = {**reply, UNSENT: verdict.text}
+    return replace(run, reason=reason, because=because, reply=reply)
 
 
 def _repeats(view: View, verdict: Verdict, said: Sent, now: datetime) -> bool:
@@ -170,10 +205,11 @@ def _repeats(view: View, verdict: Verdict, said: Sent, now: datetime) -> bool:
 def _held_back(run: Run, view: View, verdict: Verdict, route: Route, said: Sent) -> Spoken:
     zone = view.agent.zone
     since = said.at.astimezone(zone)
-    words = f"the same text was sent there at {since:%Y-%m-%d %H:%M:%S} ({zone.key})"
+    time = ordinal(said.suppressed + 2)
+    words = f"the same text was sent there at {since:%Y-%m-%d %H:%M:%S} ({zone.key}); {time} time"
     return Spoken(
-        run=replace(run, reason=SkipReason.DUPLICATE, because=words),
-        alert=Alert(lane=route.lane, text=verdict.text, sent=False),
+        run=_unsent(run, verdict, SkipReason.DUPLICATE, words),
+        alert=Alert(lane=route.lane, same=same_again(verdict, view), sent=False),
     )
 
 

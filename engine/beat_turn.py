@@ -11,16 +11,26 @@ from datetime import datetime
 
 from engine import explain, prompt
 from engine.address import Route
-from engine.beat_outcome import Alert, answered, backoff, spoken, unanswered, unusable, verdict_on
+from engine.beat_outcome import (
+    Alert,
+    answered,
+    backoff,
+    same_again,
+    spoken,
+    unanswered,
+    unusable,
+    verdict_on,
+)
 from engine.clock import Clock
 from engine.delivery import Delivery
 from engine.events import Bus
+from engine.kept import Kept, print_of
 from engine.outcome import Verdict
 from engine.record import Also, Recorder
 from engine.repetition import Sent
 from engine.roster import Roster
 from engine.route import NoRoute
-from engine.store import events as event_rows, outbox, sent, tasks as task_rows
+from engine.store import events as event_rows, kept, outbox, sent, tasks as task_rows
 from engine.toolbox import Toolbox
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.view import View
@@ -134,8 +144,8 @@ class BeatTurn:
         verdict = verdict_on(reply, view, response_prefix=prefix)
         if verdict.outcome is Outcome.FAILED:
             return await self._failed(unusable(run, verdict, now), view, None)
-        said = await self._said(view, verdict)
-        out = spoken(answered(run, reply, verdict, now), view, verdict, said, now)
+        said, held = await self._known(view, verdict, now)
+        out = spoken(answered(run, reply, verdict, now), view, verdict, said, now, held=held)
         also: list[Also] = [
             lambda tx: remember(tx, result, acknowledged=verdict.outcome is not Outcome.ALERT),
             lambda tx: event_rows.consume(
@@ -156,12 +166,21 @@ class BeatTurn:
         self.tell(out.run, out.deliveries[-1] if out.deliveries else None)
         return out.run
 
-    async def _said(self, view: View, verdict: Verdict) -> Sent | None:
-        """Return when an alert last went where it would go now."""
-        route = view.found
+    async def _known(
+        self, view: View, verdict: Verdict, now: datetime
+    ) -> tuple[Sent | None, Kept | None]:
+        """Return when an alert last went where it would go now, and who asked not to hear it."""
+        route, agent = view.found, view.agent
         if verdict.outcome is not Outcome.ALERT or isinstance(route, NoRoute):
-            return None
-        return await self._database.read(lambda tx: _sent(tx, route.lane, verdict.text))
+            return None, None
+        same, loosely = same_again(verdict, view), agent.beat.dedupe_loosely
+        prints = print_of(agent.agent_id, verdict.text)
+        return await self._database.read(
+            lambda tx: (
+                _sent(tx, route.lane, same, loosely=loosely),
+                kept.held(tx, prints, now),
+            )
+        )
 
     async def _failed(self, run: Run, view: View, retry_after: float | None) -> Run:
         retry_at = backoff(view, retry_after, run.ended_at or self._clock.now())
@@ -170,13 +189,14 @@ class BeatTurn:
         return run
 
 
-def _sent(tx: Tx, lane: str, text: str) -> Sent | None:
+def _sent(tx: Tx, lane: str, same: str, *, loosely: bool) -> Sent | None:
     """Return when a text went out to a place; one that still waits there gives way to the new."""
-    return None if outbox.still_waits(tx, lane, text) else sent.last(tx, lane, text)
+    waits = outbox.still_waits(tx, lane, same, loosely=loosely)
+    return None if waits else sent.last(tx, lane, same)
 
 
 def _note(tx: Tx, alert: Alert, now: datetime) -> None:
     if alert.sent:
-        sent.note(tx, alert.lane, alert.text, now)
+        sent.note(tx, alert.lane, alert.same, now)
     else:
-        sent.suppress(tx, alert.lane, alert.text)
+        sent.suppress(tx, alert.lane, alert.same)

@@ -32,9 +32,11 @@ from engine.cron_run import CronRuns
 from engine.cron_wait import Ends
 from engine.events import Bus
 from engine.history import History
+from engine.inbox_desk import InboxDesk
 from engine.lanes import Lanes
 from engine.look import Lookout, ReadFile
 from engine.loop import Loop
+from engine.outbox_desk import OutboxDesk
 from engine.outlet import Outlet
 from engine.process import RunProgram
 from engine.profiles import roster_of
@@ -119,6 +121,10 @@ class Engine:
         self.outlet = Outlet(
             database=database, clock=clock, bus=self.bus, roster=lambda: self.roster
         )
+        self.inbox_desk = InboxDesk(
+            database=database, clock=clock, bus=self.bus, roster=lambda: self.roster
+        )
+        self.outbox_desk = OutboxDesk(database=database, clock=clock, bus=self.bus)
         self.control = Control(
             database=database,
             clock=clock,

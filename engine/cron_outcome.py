@@ -17,6 +17,7 @@ from engine.address import Route
 from engine.agents.base import AgentFailure, FailureClass, TurnReply
 from engine.agents.secrets import redacted
 from engine.delivery import Delivery, Priority
+from engine.kept import UNSENT
 from engine.outbox import expiry
 from engine.outcome import Verdict, classify
 from engine.route import NoRoute, found_words
@@ -142,6 +143,8 @@ def spoken(
     ]
     if isinstance(found, NoRoute) and job.delivery.mode == "none":
         return changed(run, target=target), made
+    if verdict.text != run.reply.get("rawText") and isinstance(found, NoRoute):
+        run = changed(run, reply={**run.reply, UNSENT: verdict.text})
     if isinstance(found, NoRoute):
         return changed(run, target=target, reason=found.reason, because=found.because), made
     if any(_same_place(sent, found) for sent in done.sent_to):

@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.clock import Clock
 from engine.config.schema.cron import Cron
-from engine.store import events, outbox, sent, sessions, tasks
+from engine.store import events, kept, outbox, sent, sessions, tasks
 from jobs.store import runs
 from jobs.store.db import Database, Tx
 
@@ -27,7 +27,15 @@ ROUNDS: Final = 200  # portions of runs removed in one go; the rest waits for th
 class Housekeeping:
     """Cleans a little, often; never a row that is still open."""
 
-    def __init__(self, *, database: Database, clock: Clock, settings: Callable[[], Cron]) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        settings: Callable[[], Cron],
+        inbox: Callable[[], timedelta | None],
+    ) -> None:
+        self._inbox = inbox  # how long words that reached nobody are kept
         self._database = database
         self._clock = clock
         self._settings = settings
@@ -36,12 +44,12 @@ class Housekeeping:
         """One round."""
         now = self._clock.now()
         gone = await self._database.write(lambda tx: self._old(tx, now))
-        kept = self._settings().run_log
-        for kind, span in (("heartbeat", KEEP_BEATS), ("cron", kept.kept_for)):
+        log_of = self._settings().run_log
+        for kind, span in (("heartbeat", KEEP_BEATS), ("cron", log_of.kept_for)):
             gone += await self._in_portions(
                 lambda tx, most, kind=kind, span=span: runs.prune(tx, kind, now - span, limit=most)  # type: ignore[misc]  # bound now
             )
-        keep = kept.kept_per_job
+        keep = log_of.kept_per_job
         for job_id in await self._database.read(lambda tx: runs.longest(tx, keep)):
             gone += await self._in_portions(
                 lambda tx, most, job=job_id: runs.prune_job(tx, job, keep, limit=most)  # type: ignore[misc]  # bound now
@@ -55,6 +63,8 @@ class Housekeeping:
         gone += tasks.prune(tx, now - KEEP_TASKS)
         gone += sent.prune(tx, now - KEEP_SENT)
         gone += sessions.prune_seen(tx)
+        if (kept_for := self._inbox()) is not None:
+            gone += kept.prune(tx, now - kept_for, now)
         retention = self._settings().session_retention
         if retention:
             gone += len(sessions.reap(tx, now - retention))

@@ -45,7 +45,18 @@ MOVES: Final[Mapping[tuple[State, Event], State]] = {
     (State.HELD, Event.OUT_OF_TIME): State.EXPIRED,
     (State.HELD, Event.CANCEL): State.CANCELLED,
 }
+AGAIN: Final = "again:"  # how the keys of repetitions begin
+MAY_REPEAT: Final = "mayRepeat"  # note of a message whose words may have arrived before
 TERMINAL: Final = frozenset(State) - {state for state, _ in MOVES}
+
+
+def again_key(base: str, lane: str, number: int) -> str:
+    """Return the key of the ``number``-th time that words are sent to a place once more.
+
+    ``base`` may be such a key itself: a repetition of a repetition is one of the first words.
+    """
+    root = base.split(":", 3)[-1] if base.startswith(AGAIN) else base
+    return f"{AGAIN}{number}:{zlib.crc32(lane.encode()):08x}:{root}"
 
 
 class IllegalMove(AssertionError):
@@ -228,7 +239,7 @@ def recover(delivery: Delivery, now: datetime, *, idempotent: bool, resend: bool
     if idempotent:
         return Again(at=now, notes=delivery.notes)
     if resend:
-        return Again(at=now, notes={**delivery.notes, "mayRepeat": True})
+        return Again(at=now, notes={**delivery.notes, MAY_REPEAT: True})
     return End(event=Event.LOST_SIGHT, reason="interrupted")
 
 
@@ -248,7 +259,7 @@ _RECEIPT_NOTES: Final = (
     "threadGone",
     "migratedTo",
     "rechunked",
-    "mayRepeat",
+    MAY_REPEAT,
     "accepted",
     "truncated",
     "warning",

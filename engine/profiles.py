@@ -219,6 +219,7 @@ def _beat(
         tools_allow=block.tools_allow,
         max_deferral=block.max_deferral or min(cadence, LONGEST_DEFERRAL),
         dedupe_window=None if block.dedupe == "off" else block.dedupe_window or DEDUPE_WINDOW,
+        dedupe_loosely=block.dedupe == "normalized",
         catch_up=block.catch_up == "one",
         expiry=min(cadence, HEARTBEAT_EXPIRY),
         budget=_budget(block),

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from engine.agents.secrets import redacted
 from engine.delivery import Delivery
 from engine.events import Bus
-from engine.store import outbox
+from engine.kept import of_run
+from engine.store import kept, outbox
 from engine.vitals import Insist
 from jobs.entries import completion, delivery_status, run_status, usage_words
 from jobs.ledger import Outcome, Run, RunStatus
@@ -144,6 +145,9 @@ def _as_it_ended(tx: Tx, run_id: str) -> Ending | None:
 
 
 def _deliver(tx: Tx, ending: Ending) -> None:
+    """Put what goes out on its way, and what was said and goes nowhere into the inbox."""
+    if words := of_run(ending.end.run):
+        kept.keep(tx, words)
     deliveries = ending.deliveries
     for delivery in deliveries:
         outbox.add(tx, delivery)

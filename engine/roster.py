@@ -45,6 +45,7 @@ class BeatProfile:
     tools_allow: tuple[str, ...] | None = None
     max_deferral: timedelta = LONGEST_DEFERRAL
     dedupe_window: timedelta | None = DEDUPE_WINDOW  # None: repetitions are sent
+    dedupe_loosely: bool = False  # figures, times and links make no other text
     catch_up: bool = True
     expiry: timedelta = HEARTBEAT_EXPIRY
     budget: BeatBudget | None = None

@@ -235,7 +235,10 @@ class Gateway:
         server = Server(websocket=door, http=pages, sockets=sockets)
         await stack.enter_async_context(server)
         housekeeping = Housekeeping(
-            database=database, clock=clock, settings=lambda: engine.config.cron
+            database=database,
+            clock=clock,
+            settings=lambda: engine.config.cron,
+            inbox=lambda: engine.config.messages.inbox.retention,
         )
         clockwork.chore("tick", _told(fanout, clock), every=TICK)
         clockwork.chore("health", desk.health.refresh, every=HEALTH)

@@ -106,6 +106,9 @@ class SkipReason(StrEnum):
     TARGET_NONE = "target-none"
     DM_BLOCKED = "dm-blocked"
     DUPLICATE = "duplicate"
+    SNOOZED = "snoozed"
+    MUTED = "muted"
+    DIGEST = "digest"
     CHANNEL_NOT_READY = "channel-not-ready"
     QUOTA_EXHAUSTED = "quota-exhausted"
     # it could not end
@@ -242,6 +245,18 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
         "set heartbeat.directPolicy to allow",
     ),
     _R.DUPLICATE: ("The same text was sent there a short while ago.", "nothing"),
+    _R.SNOOZED: (
+        "Somebody asked not to hear these words for a while.",
+        "engine inbox list --state snoozed, then: engine inbox unmute with its number",
+    ),
+    _R.MUTED: (
+        "These words were muted.",
+        "engine inbox list --state muted, then: engine inbox unmute with its number",
+    ),
+    _R.DIGEST: (
+        "It is collected for the next digest.",
+        "engine inbox list --reason digest; to have it now: engine inbox resend with its number",
+    ),
     _R.CHANNEL_NOT_READY: ("The channel is not connected.", "engine channels status"),
     _R.QUOTA_EXHAUSTED: ("The platform's quota is used up.", "wait for the reset time"),
     _R.INTERRUPTED: ("The gateway died during the run.", "engine gateway status"),

@@ -170,7 +170,25 @@ class Store:
                 facts = await inquiry.facts(params.get("agentId"), SystemClock().now())
                 return why.to_json(facts)
             case _:
-                raise AssertionError(f"{method} is not answered from the store")
+                return await database.read(lambda tx: _words(tx, method, params))
+
+
+def _words(tx: Tx, method: str, params: Mapping[str, Any]) -> Any:
+    """Return messages, and words that reached nobody."""
+    from engine import inbox_desk, outbox_desk
+
+    now = SystemClock().now()
+    match method:
+        case "heartbeat.inbox":
+            return inbox_desk.listing(tx, params, now)
+        case "heartbeat.inbox.show":
+            return inbox_desk.shown(tx, str(params["id"]), now)
+        case "outbox.list":
+            return outbox_desk.listing(tx, params, now)
+        case "outbox.show":
+            return outbox_desk.shown(tx, str(params["key"]))
+        case _:
+            raise AssertionError(f"{method} is not answered from the store")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from engine.cli import (
     heartbeat_hold,
     heartbeat_last,
     heartbeat_next,
+    kept,
     offline,
     why,
 )
@@ -183,6 +184,11 @@ def _target_words(beat: Mapping[str, Any], now: datetime) -> str:
     whose = f"/{account}" if account not in (None, "", "default") else ""
     learnt = f" ({relative(route['learntAt'], now)})" if route.get("learntAt") else ""
     return f"{wish} → {route['channel']}{whose} {route.get('to') or ''}{learnt}"
+
+
+group.add_command(kept.listing, "inbox")
+group.add_command(kept.ack)
+group.add_command(kept.snooze)
 
 
 @group.command(epilog="Example: engine heartbeat enable main")

@@ -118,6 +118,8 @@ def _status_words(view: View, line: Line) -> str:
         ("Agents", _agents_words),
         ("Channels", _channels_words),
         ("Cron", _cron_words),
+        ("Outbox", _outbox_words),
+        ("Inbox", _inbox_words),
         ("Last beat", _beat_words),
     ]
     for label, words in parts:
@@ -196,6 +198,35 @@ def _cron_words(view: View) -> str:
 def _next(cron: Mapping[str, Any]) -> int | None:
     found = cron.get("nextRunAtMs")  # not nextWakeAtMs: the engine wakes for beats too
     return int(found) if found else None
+
+
+_AMISS: Final[Mapping[str, str]] = {
+    "waiting": "{} waiting for more than 5 min",
+    "failed": "{} failed in 24 h",
+    "unknown": "{} that may have arrived, in 24 h",
+}
+
+
+def _outbox_words(view: View) -> str:
+    """Messages on their way, and those that are not as they should be (channels.md §11)."""
+    if view.down is not None:
+        return "unknown (gateway down): engine outbox list"
+    health = _part(view, "health")
+    depth = sum(int(count) for count in (health.get("outbox") or {}).values())
+    amiss = health.get("outboxAmiss") or {}
+    told = [words.format(amiss[name]) for name, words in _AMISS.items() if amiss.get(name)]
+    return f"{depth} on their way" + (f"; {', '.join(told)}: engine outbox list" if told else "")
+
+
+def _inbox_words(view: View) -> str:
+    """What waits for a person: arrived here and unseen, or said and not delivered."""
+    if view.down is not None:
+        return "unknown (gateway down): engine inbox list"
+    counted = _part(view, "health").get("inbox") or {}
+    lost, unseen = int(counted.get("undelivered") or 0), int(counted.get("unseen") or 0)
+    told = [f"{lost} unread that reached nobody: engine inbox list"] if lost else []
+    told += [f"{unseen} unseen on this machine: engine inbox --unseen"] if unseen else []
+    return "; ".join(told) or "nothing unread"
 
 
 def _beat_words(view: View) -> str:

@@ -1,4 +1,7 @@
-"""The local channel's inbox: messages that arrived on this machine (channels.md §13)."""
+"""The local channel's inbox: messages that arrived on this machine (channels.md §13).
+
+Its other half, what arrived nowhere, is `engine.store.kept`.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,11 @@ def add(
 
 def count_unseen(tx: Tx) -> int:
     """Return how many messages nobody has seen."""
-    return int(tx.exec_driver_sql("SELECT count(*) FROM inbox WHERE seen_at IS NULL").scalar_one())
+    return int(
+        tx.exec_driver_sql(
+            "SELECT count(*) FROM inbox WHERE seen_at IS NULL AND reason IS NULL"
+        ).scalar_one()
+    )
 
 
 def page(
@@ -58,7 +65,7 @@ def page(
 
     ``agent_id``: of one agent; ``after``: only those that came later than that one.
     """
-    where, given = "WHERE TRUE", list[Any]()
+    where, given = "WHERE reason IS NULL", list[Any]()
     if unseen:
         where += " AND seen_at IS NULL"
     if agent_id is not None:
@@ -77,7 +84,7 @@ def ack(tx: Tx, ids: Sequence[str] | None, now: datetime) -> int:
     """Mark messages seen, all of them for None; returns how many were not seen before."""
     if ids is None:
         return tx.exec_driver_sql(
-            "UPDATE inbox SET seen_at = ? WHERE seen_at IS NULL", (ms(now),)
+            "UPDATE inbox SET seen_at = ? WHERE seen_at IS NULL AND reason IS NULL", (ms(now),)
         ).rowcount
     return sum(
         tx.exec_driver_sql(

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import sqlalchemy as sa
-
 from engine.delivery import Delivery, Priority, State
-from engine.outbox import MOVES, TERMINAL, Event, Undelivered, after
-from engine.repetition import uncounted
-from engine.store import sent
+from engine.kept import of_delivery
+from engine.outbox import MOVES, TERMINAL, Event, Undelivered, after, again_key
+from engine.repetition import the_same
+from engine.store import kept, sent
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, text_of
@@ -55,6 +54,8 @@ _RECEIVE: Final = "INSERT INTO receipts (delivery_key, chunk, message_id, at) VA
 _OPEN: Final = "(state = 'queued' OR state = 'sending' OR state = 'held')"
 _HEADS: Final = f"SELECT min(id) FROM outbox WHERE {_OPEN} GROUP BY lane"
 _LOOKED_AT: Final = 500
+LONG: Final = timedelta(minutes=5)  # a message that waits for longer is worth a word
+_NEWS: Final = timedelta(days=1)
 MOST: Final = 1000  # waiting messages of one account
 # It did not arrive, so saying it again is no repetition (heartbeat.md §13.2).
 _UNSAID: Final = frozenset({State.FAILED, State.EXPIRED, State.CANCELLED})
@@ -67,6 +68,20 @@ def add(tx: Tx, delivery: Delivery) -> Delivery:
         return delivery
     known = get(tx, delivery.key)
     return delivery if known is None else known
+
+
+def again(tx: Tx, delivery: Delivery, base: str) -> tuple[Delivery, bool]:
+    """Accept words that were accepted before as ``base``, once more; and whether that is news.
+
+    A repetition that is on its way, arrived, or may have arrived, is the answer to every
+    further one: nobody is told twice because somebody asked twice.
+    """
+    number = 1
+    while known := get(tx, again_key(base, delivery.lane, number)):
+        if known.state not in _UNSAID:
+            return known, False
+        number += 1
+    return add(tx, changed(delivery, key=again_key(base, delivery.lane, number))), True
 
 
 def get(tx: Tx, key: str) -> Delivery | None:
@@ -101,7 +116,10 @@ def move_on(
         return None
     _receive(tx, moved, current.message_ids, now)
     if state in _UNSAID:
-        sent.forget(tx, moved.lane, moved.text)
+        for loosely in (False, True):  # however its beat compared it
+            sent.forget(tx, moved.lane, the_same(moved.text, loosely=loosely))
+    if words := of_delivery(moved, now):
+        kept.keep(tx, words)
     return moved
 
 
@@ -146,17 +164,67 @@ def recover(tx: Tx) -> list[Delivery]:
 
 
 def page(
-    tx: Tx, *, states: Sequence[State] = (), limit: int = 50, offset: int = 0
+    tx: Tx,
+    *,
+    states: Sequence[State] = (),
+    agent_id: str | None = None,
+    channel: str | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+    offset: int = 0,
 ) -> tuple[list[Delivery], int]:
     """Return one page, newest first, and how many there are."""
-    names = {f"state{n}": state.value for n, state in enumerate(states)}
-    where = f"state IN ({', '.join(f':{name}' for name in names)})" if names else "1 = 1"
-    total = tx.execute(sa.text(f"SELECT count(*) FROM outbox WHERE {where}"), names).scalar_one()
-    rows = tx.execute(
-        sa.text(f"SELECT {_READ} FROM outbox WHERE {where} ORDER BY id DESC LIMIT :n OFFSET :o"),
-        {**names, "n": limit, "o": offset},
+    parts, given = ["1 = 1"], list[Any]()
+    if states:
+        parts.append(f"state IN ({', '.join('?' for _ in states)})")
+        given += [state.value for state in states]
+    for part, value in (("agent_id = ?", agent_id), ("created_at >= ?", ms(since))):
+        if value is not None:
+            parts.append(part)
+            given.append(value)
+    if channel is not None:
+        parts.append("substr(lane, 1, ?) = ?")
+        given += [len(channel) + 1, f"{channel}|"]
+    where = " AND ".join(parts)
+    total = tx.exec_driver_sql(
+        f"SELECT count(*) FROM outbox WHERE {where}", tuple(given)
+    ).scalar_one()
+    rows = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM outbox WHERE {where} ORDER BY id DESC LIMIT ? OFFSET ?",
+        (*given, limit, offset),
     )
     return [_delivery(tx, row) for row in rows], int(total)
+
+
+def purge(tx: Tx, states: Sequence[State], before: datetime) -> int:
+    """Delete messages of these ended states, and their receipts; open ones stay."""
+    ended = [state.value for state in states if state in TERMINAL]
+    if not ended:
+        return 0
+    return tx.exec_driver_sql(
+        f"DELETE FROM outbox WHERE state IN ({', '.join('?' for _ in ended)}) AND ended_at < ?",
+        (*ended, ms(before)),
+    ).rowcount
+
+
+def hurry(tx: Tx, key: str) -> bool:
+    """Let a message that waits for its next try wait no longer."""
+    return bool(
+        tx.exec_driver_sql(
+            "UPDATE outbox SET next_attempt_at = NULL WHERE key = ? AND state = 'queued'", (key,)
+        ).rowcount
+    )
+
+
+def amiss(tx: Tx, now: datetime) -> dict[str, int]:
+    """Return how many messages wait for long, failed, or may have arrived (channels.md §11)."""
+    rows = tx.exec_driver_sql(
+        f"SELECT 'waiting', count(*) FROM outbox WHERE {_OPEN} AND created_at < ?"
+        " UNION ALL SELECT state, count(*) FROM outbox"
+        " WHERE (state = 'failed' OR state = 'unknown') AND ended_at >= ? GROUP BY state",
+        (ms(now - LONG), ms(now - _NEWS)),
+    )
+    return {row[0]: int(row[1]) for row in rows if row[1]}
 
 
 def newest(tx: Tx, agent_id: str) -> Delivery | None:
@@ -209,7 +277,7 @@ def supersede(tx: Tx, lane: str, now: datetime, *, keep: Sequence[str]) -> list[
     return keys
 
 
-def still_waits(tx: Tx, lane: str, text: str) -> bool:
+def still_waits(tx: Tx, lane: str, same: str, *, loosely: bool = False) -> bool:
     """Whether a beat's words wait there and no part of them has been sent.
 
     A count of earlier repetitions below them makes them no other words.
@@ -219,7 +287,7 @@ def still_waits(tx: Tx, lane: str, text: str) -> bool:
         " AND cursor_at = 0",
         (lane,),
     )
-    return any(uncounted(row[0]) == text for row in rows)
+    return any(the_same(row[0], loosely=loosely) == same for row in rows)
 
 
 def sooner(tx: Tx, now: datetime, by: timedelta) -> None:

@@ -6,13 +6,20 @@ Keeps the promises of `gateway.rpc.core`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from engine import __version__
 from engine.config import effective
 from engine.config.load import Loaded
 from engine.core import Engine
-from engine.store import events as event_rows, outbox, sessions as session_rows
+from engine.store import (
+    events as event_rows,
+    inbox,
+    kept,
+    outbox,
+    sessions as session_rows,
+)
 from engine.troubles import nobody_may_write
 from gateway.channels.base import AccountStatus, Channel
 from gateway.front import agents, channels as channel_words
@@ -52,11 +59,14 @@ class Front:
         self.outlet: Outlet = engine.outlet
         self.sessions = FrontSessions(engine)
         self.inbox = FrontInbox(engine)
+        self.kept = engine.inbox_desk
+        self.messages = engine.outbox_desk
 
     async def health(self) -> dict[str, Any]:
         """The `health` object: counted off the request path."""
         roster = self._engine.roster
-        counted = await self._engine.database.read(_counts)
+        now = self._engine.clock.now()
+        counted = await self._engine.database.read(lambda tx: _counts(tx, now))
         failing = self._engine.vitals.failing
         told = await troubles(self._engine, self._engine.config)
         return {
@@ -71,6 +81,8 @@ class Front:
             "agents": [agents.health_words(agent) for agent in roster.agents.values()],
             "sessions": {"path": "", "count": counted["sessions"], "recent": []},
             "outbox": counted["outbox"],
+            "outboxAmiss": counted["amiss"],
+            "inbox": counted["inbox"],
             "queuedEvents": counted["events"],
             "plugins": {"loaded": [], "errors": []},
         }
@@ -79,7 +91,8 @@ class Front:
         """The `status` object; lists that are always empty are added by the handler."""
         roster = self._engine.roster
         listed = await self.sessions.listing({"limit": 20})
-        counted = await self._engine.database.read(_counts)
+        now = self._engine.clock.now()
+        counted = await self._engine.database.read(lambda tx: _counts(tx, now))
         recent = listed["sessions"]
         by_agent = {name: [s for s in recent if s["agentId"] == name] for name in roster.agents}
         return {
@@ -94,6 +107,7 @@ class Front:
             },
             "channelSummary": channel_words.summary(self._channels),
             "outbox": counted["outbox"],
+            "inbox": counted["inbox"],
             "quarantinedJobs": counted["quarantined"],
             "sessions": {
                 "paths": [],
@@ -157,10 +171,12 @@ class Front:
         }
 
 
-def _counts(tx: Tx) -> dict[str, Any]:
+def _counts(tx: Tx, now: datetime) -> dict[str, Any]:
     return {
+        "inbox": {"unseen": inbox.count_unseen(tx), "undelivered": kept.count_unread(tx, now)},
         "events": event_rows.count(tx),
         "outbox": outbox.depth(tx),
+        "amiss": outbox.amiss(tx, now),
         "sessions": session_rows.recent(tx, limit=1)[1],
         "quarantined": [job_id for job_id, _ in job_rows.quarantined(tx)],
     }

@@ -111,6 +111,18 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("channels.status", _READ, params.ChannelsStatusParams),
         Method("inbox.list", _READ, params.InboxListParams),
         Method("inbox.ack", _WRITE, params.InboxAckParams),
+        Method("heartbeat.inbox", _READ, params.KeptListParams),
+        Method("heartbeat.inbox.show", _READ, params.KeptRef),
+        Method("heartbeat.inbox.ack", _WRITE, params.KeptAckParams),
+        Method("heartbeat.inbox.snooze", _WRITE, params.KeptSnoozeParams),
+        Method("heartbeat.inbox.mute", _WRITE, params.KeptMuteParams),
+        Method("heartbeat.inbox.resend", _WRITE, params.KeptResendParams),
+        Method("heartbeat.inbox.purge", _ADMIN, params.KeptPurgeParams),
+        Method("outbox.list", _READ, params.OutboxListParams),
+        Method("outbox.show", _READ, params.OutboxRef),
+        Method("outbox.retry", _WRITE, params.OutboxChangeParams),
+        Method("outbox.cancel", _WRITE, params.OutboxChangeParams),
+        Method("outbox.purge", _ADMIN, params.OutboxPurgeParams),
         Method("config.get", _READ, Nothing),
     )
 }

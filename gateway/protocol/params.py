@@ -282,3 +282,93 @@ class InboxAckParams(Mutation):
         if (self.ids is None) == (not self.all):
             raise ValueError("must have either property 'ids' or 'all'")
         return self
+
+
+class KeptListParams(Params):
+    """`heartbeat.inbox` (ours): what is open, unless a state is named."""
+
+    agent_id: NonEmpty | None = None
+    state: NonEmpty | None = None
+    reason: NonEmpty | None = None
+    since_ms: Instant | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    offset: Count = 0
+
+
+class KeptRef(Params):
+    """`heartbeat.inbox.show` (ours): a number, an id, or the run the words come from."""
+
+    id: NonEmpty
+
+
+class KeptAckParams(Mutation):
+    """`heartbeat.inbox.ack` (ours): one, or all that are unread."""
+
+    id: NonEmpty | None = None
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _id_or_all(self) -> Self:
+        if (self.id is None) == (not self.all):
+            raise ValueError("must have either property 'id' or 'all'")
+        return self
+
+
+class KeptSnoozeParams(Mutation):
+    """`heartbeat.inbox.snooze` (ours)."""
+
+    id: NonEmpty
+    until_ms: Instant
+
+
+class KeptMuteParams(Mutation):
+    """`heartbeat.inbox.mute` (ours); ``on`` false takes it back."""
+
+    id: NonEmpty
+    on: bool = True
+
+
+class KeptResendParams(Mutation):
+    """`heartbeat.inbox.resend` (ours); ``to`` is a target such as `telegram:42`."""
+
+    id: NonEmpty
+    to: NonEmpty | None = None
+
+
+class KeptPurgeParams(Mutation):
+    """`heartbeat.inbox.purge` (ours): what nobody awaits any more, unless a state is named."""
+
+    agent_id: NonEmpty | None = None
+    state: NonEmpty | None = None
+    reason: NonEmpty | None = None
+    before_ms: Instant | None = None
+
+
+class OutboxListParams(Params):
+    """`outbox.list` (ours)."""
+
+    agent_id: NonEmpty | None = None
+    channel: NonEmpty | None = None
+    state: NonEmpty | None = None
+    since_ms: Instant | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    offset: Count = 0
+
+
+class OutboxRef(Params):
+    """`outbox.show` (ours)."""
+
+    key: NonEmpty
+
+
+class OutboxChangeParams(Mutation):
+    """`outbox.retry` and `outbox.cancel` (ours)."""
+
+    key: NonEmpty
+
+
+class OutboxPurgeParams(Mutation):
+    """`outbox.purge` (ours): ended messages, of 30 days ago and older unless told otherwise."""
+
+    state: NonEmpty | None = None
+    before_ms: Instant | None = None

@@ -233,6 +233,53 @@ class Inbox(Protocol):
         """`inbox.ack`: mark seen; None means all. ``{ok, acked}``."""
 
 
+class Kept(Protocol):
+    """Words that reached nobody (heartbeat.md §25 rows 11 and 13).
+
+    ``ref`` is a number, an id, or the run the words come from; a stranger raises `NotFound`.
+    """
+
+    async def listing(self, params: Mapping[str, Any]) -> Answer:
+        """`heartbeat.inbox`: ``{entries, total, unread}``."""
+
+    async def show(self, ref: str) -> Answer:
+        """`heartbeat.inbox.show`."""
+
+    async def acknowledge(self, ref: str | None, *, by: str) -> Answer:
+        """`heartbeat.inbox.ack`: one, or all for None."""
+
+    async def snooze(self, ref: str, until: datetime, *, by: str) -> Answer:
+        """`heartbeat.inbox.snooze`."""
+
+    async def mute(self, ref: str, *, on: bool, by: str) -> Answer:
+        """`heartbeat.inbox.mute`."""
+
+    async def resend(self, ref: str, *, to: str | None = None, by: str) -> Answer:
+        """`heartbeat.inbox.resend`: never twice to the same place."""
+
+    async def purge(self, params: Mapping[str, Any], *, by: str) -> Answer:
+        """`heartbeat.inbox.purge`: ``{ok, removed}``."""
+
+
+class Messages(Protocol):
+    """The outbox (channels.md §11); a stranger's key raises `NotFound`."""
+
+    async def listing(self, params: Mapping[str, Any]) -> Answer:
+        """`outbox.list`: ``{entries, total, depth, amiss}``."""
+
+    async def show(self, key: str) -> Answer:
+        """`outbox.show`."""
+
+    async def retry(self, key: str, *, by: str) -> Answer:
+        """`outbox.retry`."""
+
+    async def cancel(self, key: str, *, by: str) -> Answer:
+        """`outbox.cancel`."""
+
+    async def purge(self, params: Mapping[str, Any], *, by: str) -> Answer:
+        """`outbox.purge`: ``{ok, removed}``."""
+
+
 class Core(Protocol):
     """The engine as the gateway sees it."""
 
@@ -275,6 +322,14 @@ class Core(Protocol):
     @property
     def inbox(self) -> Inbox:
         """Local messages."""
+
+    @property
+    def kept(self) -> Kept:
+        """Words that reached nobody."""
+
+    @property
+    def messages(self) -> Messages:
+        """The outbox."""
 
     async def health(self) -> Answer:
         """The `health` object without ``ts`` and ``durationMs``. Never on a request's path."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.protocol.methods import Method
 from gateway.protocol.params import Params
-from gateway.rpc import agent, channels, chat, config, cron, heartbeat, system
+from gateway.rpc import agent, channels, chat, config, cron, heartbeat, kept, system
 from gateway.rpc.desk import ANSWERED, Call, Desk, Handler
 
 HANDLERS: Final[Mapping[str, Handler]] = {
@@ -60,6 +60,18 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "channels.status": channels.status,
     "inbox.list": channels.inbox,
     "inbox.ack": channels.ack,
+    "heartbeat.inbox": kept.listing,
+    "heartbeat.inbox.show": kept.show,
+    "heartbeat.inbox.ack": kept.ack,
+    "heartbeat.inbox.snooze": kept.snooze,
+    "heartbeat.inbox.mute": kept.mute,
+    "heartbeat.inbox.resend": kept.resend,
+    "heartbeat.inbox.purge": kept.purge,
+    "outbox.list": kept.messages,
+    "outbox.show": kept.message,
+    "outbox.retry": kept.retry,
+    "outbox.cancel": kept.cancel,
+    "outbox.purge": kept.purge_messages,
     "config.get": config.get,
 }
 # Two-stage calls keep their own table: a repeat during the run is told `accepted` again.

@@ -12,10 +12,22 @@ import pytest
 
 from engine.address import ChatType, Route
 from engine.delivery import Delivery, Priority, State
+from engine.kept import Kept, Stage
 from engine.outbox import Event
 from engine.repetition import Sent
 from engine.sessions import Message
-from engine.store import audit, events, inbox, meta, outbox, sent, sessions, tasks
+from engine.store import (
+    audit,
+    events,
+    inbox,
+    kept as kept_rows,
+    meta,
+    outbox,
+    sent,
+    sessions,
+    tasks,
+)
+from engine.store.kept import KeptQuery
 from engine.target import LastRoute
 from engine.wake import NewEvent, QueuedEvent, TakenEvent
 from jobs.store.db import Database, Tx
@@ -581,6 +593,129 @@ async def test_letters_are_seen_one_by_one_or_all(store: Database) -> None:
     assert await letters(store, unseen=True) == ["c", "a"]
     assert await ack(None) == 2
     assert await store.read(inbox.count_unseen) == 0
+
+
+# -- what reached nobody -------------------------------------------------------------------
+
+
+def unsent(number: int, text: str = "Rain.", reason: str = "no-route", **more: Any) -> Kept:
+    values: dict[str, Any] = {"at": NOON + number * HOUR, "kind": "heartbeat"} | more
+    values.setdefault("agent_id", "main")
+    return Kept(id=f"run:r{number}", text=text, reason=reason, run_id=f"r{number}", **values)
+
+
+async def keep(store: Database, *words: Kept) -> None:
+    for one in words:
+        await store.write(partial(kept_rows.keep, kept=one))
+
+
+async def rows(store: Database, *stages: Stage, **query: Any) -> list[tuple[str, str, int]]:
+    asked = KeptQuery(stages=stages, **query)
+    found, total = await store.read(lambda tx: kept_rows.page(tx, asked, NOON + DAY))
+    assert total == len(found)
+    return [(one.id, one.reason, one.times) for one in found]
+
+
+async def test_words_that_reached_nobody_are_no_letters_and_letters_are_none_of_them(
+    store: Database,
+) -> None:
+    await drop(store, "a")
+    await keep(store, unsent(1))
+    assert await letters(store) == ["a"]
+    assert await rows(store) == [("run:r1", "no-route", 1)]
+    assert await store.read(inbox.count_unseen) == 1
+    assert await store.read(lambda tx: kept_rows.count_unread(tx, NOON + DAY)) == 1
+    assert await store.write(lambda tx: inbox.ack(tx, None, NOON)) == 1
+    assert await rows(store, Stage.UNREAD) == [("run:r1", "no-route", 1)]
+
+
+async def test_the_same_words_for_the_same_reason_are_one_row_while_nobody_has_seen_it(
+    store: Database,
+) -> None:
+    await keep(store, unsent(1), unsent(2), unsent(3, "Snow."), unsent(4, reason="target-none"))
+    assert await rows(store) == [
+        ("run:r4", "target-none", 1), ("run:r3", "no-route", 1), ("run:r1", "no-route", 2)
+    ]  # fmt: skip
+    one = await store.read(lambda tx: kept_rows.find(tx, "r2"))
+    assert one is not None
+    assert (one.at, one.first_at) == (NOON + 2 * HOUR, NOON + HOUR)
+    await store.write(lambda tx: kept_rows.acknowledge(tx, one.number, NOON))
+    await keep(store, unsent(5))
+    assert await rows(store, Stage.UNREAD, reason="no-route") == [
+        ("run:r5", "no-route", 1), ("run:r3", "no-route", 1)
+    ]  # fmt: skip
+
+
+async def test_a_row_is_found_by_number_id_run_and_message(store: Database) -> None:
+    await keep(store, unsent(1, delivery_key="heartbeat:r1:0"))
+    one = await store.read(lambda tx: kept_rows.find(tx, "run:r1"))
+    assert one is not None
+    for ref in (str(one.number), "r1", "heartbeat:r1:0"):
+        assert await store.read(partial(kept_rows.find, ref=ref)) == one
+    await drop(store, "a")
+    assert await store.read(lambda tx: kept_rows.find(tx, "a")) is None  # it arrived
+
+
+async def test_what_is_held_back_is_counted_where_it_is_held(store: Database) -> None:
+    await keep(store, unsent(1, "CPU 91%"))
+    one = await store.read(lambda tx: kept_rows.find(tx, "r1"))
+    assert one is not None
+    await store.write(lambda tx: kept_rows.mute(tx, one.number, NOON))
+    held = await store.read(lambda tx: kept_rows.held(tx, unsent(2, "CPU 95%").print, NOON))
+    assert held is not None
+    await keep(store, unsent(2, "CPU 95%", reason="muted"))
+    assert await rows(store, Stage.MUTED) == [("run:r1", "no-route", 2)]
+    assert await store.write(lambda tx: kept_rows.prune(tx, NOON + 99 * DAY, NOON + DAY)) == 0
+    await store.write(lambda tx: kept_rows.mute(tx, one.number, None))
+    assert await store.write(lambda tx: kept_rows.prune(tx, NOON + 99 * DAY, NOON + DAY)) == 1
+
+
+async def test_each_stage_lists_its_own(store: Database) -> None:
+    await keep(store, *(unsent(n, f"Words {'abcdef'[n]}") for n in range(5)))
+    await keep(store, unsent(5, "Words f", reason="duplicate"))
+
+    def arrange(tx: Tx) -> None:
+        number = {one.id: one.number for one in kept_rows.page(tx, KeptQuery(), NOON)[0]}
+        kept_rows.acknowledge(tx, number["run:r1"], NOON)
+        kept_rows.resent(tx, "again", [number["run:r2"]], NOON)
+        kept_rows.mute(tx, number["run:r3"], NOON)
+        four = kept_rows.find(tx, "r4")
+        assert four is not None
+        kept_rows.snooze(tx, four, NOON + 2 * DAY, NOON)
+
+    await store.write(arrange)
+    listed = {stage: [one[0] for one in await rows(store, stage)] for stage in Stage}
+    assert listed == {
+        Stage.UNREAD: ["run:r0"],
+        Stage.READ: ["run:r1"],
+        Stage.RESENT: ["run:r2"],
+        Stage.MUTED: ["run:r3"],
+        Stage.SNOOZED: ["run:r4"],
+        Stage.NOTED: ["run:r5"],
+    }
+
+
+async def test_a_message_that_ends_undelivered_is_kept_with_its_end(store: Database) -> None:
+    await send(store, message("k1"), message("k2"))
+    await move(store, "k1", Event.CANCEL)
+    await move(store, "k2", Event.ATTEMPT)
+    await move(store, "k2", Event.ACCEPTED)
+    assert [one[0] for one in await rows(store)] == ["message:k1"]
+
+
+async def test_words_are_sent_again_under_one_key_until_that_fails_too(store: Database) -> None:
+    async def again(base: str) -> tuple[str, bool]:
+        one, fresh = await store.write(lambda tx: outbox.again(tx, message(""), base))
+        return one.key, fresh
+
+    first, fresh = await again("k1")
+    assert fresh
+    assert await again("k1") == (first, False)
+    assert await again(first) == (first, False)  # a repetition of a repetition
+    await move(store, first, Event.CANCEL)
+    second, fresh = await again("k1")
+    assert fresh
+    assert second != first
 
 
 # -- tasks, facts, audit -------------------------------------------------------------------

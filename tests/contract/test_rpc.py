@@ -61,6 +61,17 @@ PARAMS: dict[str, dict[str, Any]] = {
     "chat.history": {"sessionKey": "main"},
     "chat.abort": {"sessionKey": "main"},
     "inbox.ack": {"all": True},
+    "heartbeat.inbox": {"state": "unread", "reason": "no-route", "sinceMs": 1},
+    "heartbeat.inbox.show": {"id": "1"},
+    "heartbeat.inbox.ack": {"id": "1"},
+    "heartbeat.inbox.snooze": {"id": "1", "untilMs": 2_000_000_000_000},
+    "heartbeat.inbox.mute": {"id": "1"},
+    "heartbeat.inbox.resend": {"id": "1", "to": "telegram:42"},
+    "heartbeat.inbox.purge": {"reason": "duplicate"},
+    "outbox.show": {"key": "k"},
+    "outbox.retry": {"key": "k"},
+    "outbox.cancel": {"key": "k"},
+    "outbox.purge": {"state": "failed"},
 }
 
 

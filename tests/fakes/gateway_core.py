@@ -268,6 +268,61 @@ class FakeInbox:
         return {"ok": True, "acked": 0 if ids is None else len(ids)}
 
 
+class FakeKept:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        self.entries: list[dict[str, Any]] = []
+
+    async def listing(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.said.append(("kept", dict(params)))
+        return {"entries": self.entries, "total": len(self.entries), "unread": len(self.entries)}
+
+    async def show(self, ref: str) -> dict[str, Any]:
+        return {"id": ref, "number": 1, "state": "unread", "reason": "no-route", "text": "Rain."}
+
+    async def acknowledge(self, ref: str | None, *, by: str) -> dict[str, Any]:
+        self.said.append(("kept.ack", {"id": ref, "by": by}))
+        return {"ok": True, "acked": 1}
+
+    async def snooze(self, ref: str, until: datetime, *, by: str) -> dict[str, Any]:
+        self.said.append(("kept.snooze", {"id": ref, "until": until}))
+        return {"ok": True, **await self.show(ref)}
+
+    async def mute(self, ref: str, *, on: bool, by: str) -> dict[str, Any]:
+        self.said.append(("kept.mute", {"id": ref, "on": on}))
+        return {"ok": True, **await self.show(ref)}
+
+    async def resend(self, ref: str, *, to: str | None = None, by: str) -> dict[str, Any]:
+        self.said.append(("kept.resend", {"id": ref, "to": to}))
+        return {"ok": True, "resent": True, "key": "again", "to": to or "local:inbox"}
+
+    async def purge(self, params: Mapping[str, Any], *, by: str) -> dict[str, Any]:
+        self.said.append(("kept.purge", dict(params)))
+        return {"ok": True, "removed": 0}
+
+
+class FakeMessages:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+
+    async def listing(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.said.append(("messages", dict(params)))
+        return {"entries": [], "total": 0, "depth": {}, "amiss": {}}
+
+    async def show(self, key: str) -> dict[str, Any]:
+        return {"key": key, "state": "queued", "kind": "message", "to": "local:inbox"}
+
+    async def retry(self, key: str, *, by: str) -> dict[str, Any]:
+        return {"ok": True, "fresh": False, **await self.show(key)}
+
+    async def cancel(self, key: str, *, by: str) -> dict[str, Any]:
+        return {"ok": True, **await self.show(key)}
+
+    async def purge(self, params: Mapping[str, Any], *, by: str) -> dict[str, Any]:
+        self.said.append(("messages.purge", dict(params)))
+        return {"ok": True, "removed": 0}
+
+
 class FakeCore:
     """Keeps the promises of `gateway.rpc.core.Core`."""
 
@@ -283,6 +338,8 @@ class FakeCore:
         self.outlet = FakeOutlet(self.said)
         self.sessions = FakeSessions()
         self.inbox = FakeInbox()
+        self.kept = FakeKept(self.said)
+        self.messages = FakeMessages(self.said)
         self.failing: dict[str, str] = {}
         self.troubles: list[dict[str, str]] = []
         self.accounts: dict[str, dict[str, Any]] = {}  # of Telegram, by id

@@ -34,7 +34,10 @@ async def database() -> AsyncIterator[Database]:
 async def clean(database: Database, *, keep: int = 2000, **log: int) -> None:
     settings = Cron.model_validate({"runLog": {"keepLines": keep, **log}})
     await Housekeeping(
-        database=database, clock=ManualClock(NOON), settings=lambda: settings
+        database=database,
+        clock=ManualClock(NOON),
+        settings=lambda: settings,
+        inbox=lambda: 90 * DAY,
     ).clean()
 
 

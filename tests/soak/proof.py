@@ -106,7 +106,8 @@ def _counters(store: sqlite3.Connection) -> Iterator[str]:
 
 
 def _messages(store: sqlite3.Connection, arrived: Sequence[str]) -> Iterator[str]:
-    letters = Counter(row["id"] for row in store.execute("SELECT id FROM inbox"))
+    arrivals = store.execute("SELECT id FROM inbox WHERE reason IS NULL")
+    letters = Counter(row["id"] for row in arrivals)
     texts = Counter(arrived)
     for row in store.execute("SELECT * FROM outbox"):
         key, state = row["key"], row["state"]

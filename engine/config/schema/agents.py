@@ -163,7 +163,9 @@ class Heartbeat(Section):
     )
     catch_up: Literal["none", "one"] = key("one", "Whether one missed beat is made up at start.")
     dedupe_window: Span | None = key(None, "Same alert to the same place is sent once; 24h unset.")
-    dedupe: Literal["text", "normalized", "off"] = key("text", "How two alerts are compared.")
+    dedupe: Literal["text", "normalized", "off"] = key(
+        "text", "How two alerts are compared; `normalized`: figures, times, links do not count."
+    )
     backoff: BackoffKeys = section(BackoffKeys, "Spacing of beats after failures.", inert=YET)
     budget: BeatBudget | None = key(None, "Limits per day, in tokens, money or runs.")
     idle_pause_after: Span | None = key(

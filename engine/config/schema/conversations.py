@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final, Literal
 
 from engine.config.schema.agents import GroupChat, TypingMode
-from engine.config.schema.base import YET, Positive, Section, Text, Texts, key, section
+from engine.config.schema.base import YET, Positive, Retention, Section, Text, Texts, key, section
 
 _PASSED_OVER: Final = f"{YET}: a binding of one chat is passed over"
 
@@ -50,6 +51,16 @@ class Binding(Section):
     comment: str | None = key(None, "For people.")
 
 
+class InboxKeys(Section):
+    """What was said and reached nobody."""
+
+    retention: Retention = key(
+        timedelta(days=90),
+        "How long words that reached nobody are kept; false: for ever. Muted ones stay.",
+        unit="h",
+    )
+
+
 class Messages(Section):
     """Messages in general."""
 
@@ -57,6 +68,7 @@ class Messages(Section):
     visible_replies: Literal["automatic", "message_tool"] | bool = key(
         "automatic", "`message_tool`: only what the agent sends itself is shown.", inert=YET
     )
+    inbox: InboxKeys = section(InboxKeys, "What was said and reached nobody.")
     group_chat: GroupChat = section(GroupChat, "Groups.", inert=YET)
     suppress_tool_errors: bool = key(
         False, "Leave warnings of failed tools out of replies.", inert=YET

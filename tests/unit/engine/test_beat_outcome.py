@@ -214,7 +214,7 @@ def test_an_alert_goes_where_it_should() -> None:
     assert (delivery.key, delivery.kind, delivery.text) == ("heartbeat:r1:0", "heartbeat", "Rain.")
     assert delivery.priority is Priority.HEARTBEAT
     assert told.run.delivery_key == delivery.key
-    assert told.alert == Alert(lane=CHAT.lane, text="Rain.", sent=True)
+    assert told.alert == Alert(lane=CHAT.lane, same="Rain.", sent=True)
 
 
 def test_a_reminder_is_no_periodic_noise() -> None:
@@ -254,8 +254,10 @@ def test_an_alert_that_is_not_sent_says_why(seen: View, reason: SkipReason) -> N
 def test_the_same_alert_again_is_held_back_and_counted() -> None:
     told = out(view(), said("Rain."), Sent(NOON - HOUR, 0))
     assert (told.run.reason, told.deliveries) == (SkipReason.DUPLICATE, ())
-    assert told.run.because == "the same text was sent there at 2026-06-01 11:00:00 (UTC)"
-    assert told.alert == Alert(lane=CHAT.lane, text="Rain.", sent=False)
+    assert told.run.because == (
+        "the same text was sent there at 2026-06-01 11:00:00 (UTC); 2nd time"
+    )
+    assert told.alert == Alert(lane=CHAT.lane, same="Rain.", sent=False)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,14 @@ WRITES = [
     ("agent", "--message", "hello"),
     ("message", "send", "--to", "42", "--message", "hello"),
     ("inbox", "--ack"),
+    ("inbox", "resend", "1"),
+    ("inbox", "ack", "1"),
+    ("inbox", "snooze", "1", "--for", "2h"),
+    ("inbox", "mute", "1"),
+    ("inbox", "purge"),
+    ("outbox", "retry", "k"),
+    ("outbox", "cancel", "k"),
+    ("outbox", "purge"),
 ]
 
 

@@ -1,0 +1,288 @@
+"""The desk of the inbox: words that reached nobody, listed, sent again, put off, purged.
+
+heartbeat.md §25 rows 11 and 13. Everything done here is on record in the audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from engine.address import Route
+from engine.clock import Clock
+from engine.delivery import Delivery, State
+from engine.events import Bus
+from engine.kept import SENT, Kept, Stage, to_json
+from engine.outbox import MAY_REPEAT, expiry, receipt
+from engine.outlet import find_route
+from engine.repetition import uncounted
+from engine.roster import Roster
+from engine.route import NoRoute, TargetWish
+from engine.store import audit, kept, outbox
+from engine.store.kept import KeptQuery
+from engine.target import split_target
+from jobs.errors import InvalidInput, NotFound
+from jobs.store import runs as run_rows
+from jobs.store.db import Database, Tx
+from jobs.wallclock import EPOCH, MILLISECOND, ms
+
+OPEN: Final = (Stage.UNREAD, Stage.SNOOZED)
+ALL: Final = "all"
+PAGE: Final = 50
+LONGEST_SNOOZE: Final = timedelta(days=366)
+
+
+class InboxDesk:
+    """What an operator, a person or a client does with kept words."""
+
+    def __init__(
+        self, *, database: Database, clock: Clock, bus: Bus, roster: Callable[[], Roster]
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._bus = bus
+        self._roster = roster
+
+    async def listing(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`heartbeat.inbox`."""
+        now = self._clock.now()
+        return await self._database.read(lambda tx: listing(tx, params, now))
+
+    async def show(self, ref: str) -> dict[str, Any]:
+        """`heartbeat.inbox.show`."""
+        now = self._clock.now()
+        return await self._database.read(lambda tx: shown(tx, ref, now))
+
+    async def acknowledge(self, ref: str | None, *, by: str) -> dict[str, Any]:
+        """`heartbeat.inbox.ack`: one of them, or all that are unread for None."""
+        now = self._clock.now()
+
+        def work(tx: Tx) -> int:
+            if ref is not None:
+                found = [_known(tx, ref)]
+            else:
+                found, _ = kept.page(tx, KeptQuery(stages=(Stage.UNREAD,), limit=100_000), now)
+            for one in found:
+                kept.acknowledge(tx, one.number, now)
+            audit.note(tx, now=now, actor=by, action="inbox.ack", subject=ref or ALL)
+            return len(found)
+
+        return {"ok": True, "acked": await self._database.write(work)}
+
+    async def snooze(self, ref: str, until: datetime, *, by: str) -> dict[str, Any]:
+        """`heartbeat.inbox.snooze`: not before ``until``; the third time it is muted, and told."""
+        now = self._clock.now()
+        if not now < until <= now + LONGEST_SNOOZE:
+            raise InvalidInput(
+                "nothing was snoozed",
+                why=f"{until:%Y-%m-%d %H:%M} UTC is not in the coming year",
+                fix=f"engine inbox snooze {ref} --for 2h",
+            )
+
+        def work(tx: Tx) -> Kept:
+            one = self._sure(tx, ref)
+            after = kept.snooze(tx, one, until, now) or one
+            detail = {"until": ms(until), "snoozes": after.snoozes}
+            audit.note(tx, now=now, actor=by, action="inbox.snooze", subject=one.id, detail=detail)
+            if after.muted_at is not None and one.muted_at is None:
+                told = {"because": f"snoozed {after.snoozes} times"}
+                audit.note(tx, now=now, actor=by, action="inbox.mute", subject=one.id, detail=told)
+            return after
+
+        return {"ok": True, **to_json(await self._database.write(work), now)}
+
+    async def mute(self, ref: str, *, on: bool, by: str) -> dict[str, Any]:
+        """`heartbeat.inbox.mute`: these words are not sent any more, or are again."""
+        now = self._clock.now()
+
+        def work(tx: Tx) -> Kept:
+            one = self._sure(tx, ref)
+            kept.mute(tx, one.number, now if on else None)
+            action = "inbox.mute" if on else "inbox.unmute"
+            audit.note(tx, now=now, actor=by, action=action, subject=one.id)
+            return _known(tx, str(one.number))
+
+        return {"ok": True, **to_json(await self._database.write(work), now)}
+
+    async def resend(self, ref: str, *, to: str | None = None, by: str) -> dict[str, Any]:
+        """`heartbeat.inbox.resend`: once more into the outbox; the same again is the same message.
+
+        To where it was meant, else to where its agent's alerts go, else to whoever wrote last.
+        """
+        one = await self._database.read(lambda tx: self._sure(tx, ref))
+        route = await self._way(one, to)
+        now = self._clock.now()
+
+        def work(tx: Tx) -> tuple[Delivery, bool]:
+            message, fresh = outbox.again(tx, _message(one, route, now), one.base)
+            kept.put(tx, one)  # one that was only found in the ledger is kept from now on
+            here = kept.find(tx, one.id) or one
+            kept.resent(tx, message.key, [here.number], now)
+            detail = {"key": message.key, "fresh": fresh}
+            audit.note(tx, now=now, actor=by, action="inbox.resend", subject=one.id, detail=detail)
+            return message, fresh
+
+        message, fresh = await self._database.write(work)
+        if fresh:
+            self._bus.publish("outbox", {"key": message.key, "state": message.state.value})
+        return {
+            "ok": True,
+            "resent": fresh,
+            "key": message.key,
+            "to": f"{route.channel}:{route.to}",
+            "receipt": receipt(message),
+        }
+
+    async def purge(self, params: Mapping[str, Any], *, by: str) -> dict[str, Any]:
+        """`heartbeat.inbox.purge`: delete what was chosen; without a choice what nobody awaits."""
+        now = self._clock.now()
+        query = replace(_query(params, default=_PURGED), before=_before(params, now))
+
+        def work(tx: Tx) -> int:
+            gone = kept.remove(tx, query, now)
+            detail = {"removed": gone, **dict(params)}
+            audit.note(tx, now=now, actor=by, action="inbox.purge", detail=detail)
+            return gone
+
+        return {"ok": True, "removed": await self._database.write(work)}
+
+    # -- finding -------------------------------------------------------------------------
+
+    def _sure(self, tx: Tx, ref: str) -> Kept:
+        """Return kept words; an alert that did arrive gets its row now, by its run's id."""
+        found = kept.find(tx, ref)
+        if found is not None:
+            return found
+        sent = alert_of(tx, ref)
+        if sent is None:
+            raise _nothing(ref)
+        kept.put(tx, sent)
+        return kept.find(tx, sent.id) or sent
+
+    async def _way(self, one: Kept, to: str | None) -> Route:
+        roster = self._roster()
+        agent = roster.agent(one.agent_id)
+        if to is None and one.route is not None:
+            return replace(one.route, via="explicit")
+        wish = agent.beat.wish
+        if to is not None:
+            channel, rest = split_target(to)
+            wish = TargetWish(target=channel or to.strip(), to=rest or None, source="config")
+            wish = wish if channel else replace(wish, to=None)
+        elif wish.target in ("", "none"):
+            wish = TargetWish(target="last", source="config")
+        found = await find_route(self._database, roster, wish, agent_id=agent.agent_id)
+        if isinstance(found, NoRoute):
+            raise InvalidInput(
+                f"inbox {one.number} was not sent again",
+                why=found.because,
+                fix=f"engine inbox resend {one.number} --to channel:target",
+            )
+        return found
+
+
+_PURGED: Final = (Stage.READ, Stage.RESENT, Stage.NOTED)
+
+
+def _message(one: Kept, route: Route, now: datetime) -> Delivery:
+    return Delivery(
+        key="",
+        route=route,
+        text=one.text,
+        kind="message",
+        created_at=now,
+        expires_at=expiry("message", now),
+        agent_id=one.agent_id,
+        run_id=one.run_id,
+        job_id=one.job_id,
+        notes={MAY_REPEAT: True} if one.reason == State.UNKNOWN else {},
+    )
+
+
+def alert_of(tx: Tx, run_id: str) -> Kept | None:
+    """Return the words of a run that were sent, as a row to be kept; None if it said nothing."""
+    run = run_rows.get(tx, run_id)
+    words = None if run is None or run.delivery_key is None else outbox.get(tx, run.delivery_key)
+    if run is None or words is None:
+        return None
+    return Kept(
+        id=f"run:{run.id}",
+        text=uncounted(words.text),
+        reason=SENT,
+        at=words.created_at,
+        kind=run.kind,
+        agent_id=run.agent_id,
+        run_id=run.id,
+        job_id=run.job_id,
+        delivery_key=words.key,
+        route=words.route,
+    )
+
+
+def listing(tx: Tx, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return one page of kept words, newest first: those that are open, unless asked for others."""
+    query = _query(params, default=OPEN)
+    found, total = kept.page(tx, query, now)
+    return {
+        "entries": [to_json(one, now) for one in found],
+        "total": total,
+        "unread": kept.count_unread(tx, now),
+    }
+
+
+def shown(tx: Tx, ref: str, now: datetime) -> dict[str, Any]:
+    """Return kept words with the message that carried them, if one did."""
+    one = _known(tx, ref)
+    words = to_json(one, now)
+    for name, key in (("delivery", one.delivery_key), ("resent", one.resent_key)):
+        message = None if key is None else outbox.get(tx, key)
+        if message is not None:
+            words[name] = receipt(message)
+    return words
+
+
+def _known(tx: Tx, ref: str) -> Kept:
+    found = kept.find(tx, ref)
+    if found is None:
+        raise _nothing(ref)
+    return found
+
+
+def _nothing(ref: str) -> NotFound:
+    return NotFound(
+        f"inbox entry not found: {ref}",
+        why="it was purged, or what it names arrived",
+        fix="engine inbox list --state all",
+    )
+
+
+def _query(params: Mapping[str, Any], *, default: tuple[Stage, ...]) -> KeptQuery:
+    since = params.get("sinceMs")
+    return KeptQuery(
+        agent_id=params.get("agentId"),
+        stages=_stages(params.get("state"), default),
+        reason=params.get("reason"),
+        since=None if since is None else EPOCH + int(since) * MILLISECOND,
+        limit=int(params.get("limit") or PAGE),
+        offset=int(params.get("offset") or 0),
+    )
+
+
+def _stages(word: object, default: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    if word is None:
+        return default
+    if word == ALL:
+        return ()
+    known = [stage.value for stage in Stage]
+    if word not in known:
+        raise InvalidInput(
+            f"there is no state {word!r} in the inbox", fix=f"name one of: {', '.join(known)}, all"
+        )
+    return (Stage(str(word)),)
+
+
+def _before(params: Mapping[str, Any], now: datetime) -> datetime:
+    before = params.get("beforeMs")
+    return now + MILLISECOND if before is None else EPOCH + int(before) * MILLISECOND
