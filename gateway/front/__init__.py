@@ -15,7 +15,7 @@ from engine.config.load import Loaded
 from engine.core import Engine
 from engine.store import (
     events as event_rows,
-    inbox,
+    inbox as letters,
     kept,
     outbox,
     sessions as session_rows,
@@ -173,7 +173,7 @@ class Front:
 
 def _counts(tx: Tx, now: datetime) -> dict[str, Any]:
     return {
-        "inbox": {"unseen": inbox.count_unseen(tx), "undelivered": kept.count_unread(tx, now)},
+        "inbox": {"unseen": letters.count_unseen(tx), "undelivered": kept.count_unread(tx, now)},
         "events": event_rows.count(tx),
         "outbox": outbox.depth(tx),
         "amiss": outbox.amiss(tx, now),
