@@ -67,12 +67,9 @@ def foreseen(snapshot: BeatSnapshot, view: View, slot: datetime, course: _Course
         if task.name not in course.served or checklist.due_tasks((task,), course.served, slot, slot)
     )
     snapshot = replace(
-        snapshot,
+        unhindered(snapshot),
         tasks_due=tuple(task.name for task in due),
         has_events=snapshot.has_events and not course.heard,
-        cron_running=(),
-        lanes_busy=(),
-        turns_in_flight=(),
     )
     found = Expected(
         slot=slot, decision=decide(snapshot, slot), tasks=tuple(task.name for task in due)
@@ -81,6 +78,11 @@ def foreseen(snapshot: BeatSnapshot, view: View, slot: datetime, course: _Course
         course.served |= {task.name: slot for task in due}
         course.heard = True
     return found
+
+
+def unhindered(snapshot: BeatSnapshot) -> BeatSnapshot:
+    """Return what was seen without who is busy now: they will not be then."""
+    return replace(snapshot, cron_running=(), lanes_busy=(), turns_in_flight=())
 
 
 class Coming:
@@ -100,7 +102,7 @@ class Coming:
     ) -> None:
         self._phased = phased
         self._database = database
-        self._lookout = lookout
+        self.lookout = lookout
         self._roster = roster
 
     async def next(self, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -119,7 +121,7 @@ class Coming:
         return {"fromMs": ms(now), "agents": told}
 
     async def _of(self, agent: AgentProfile, now: datetime, count: int) -> dict[str, Any]:
-        cadence = self._lookout.cadence(agent, now)
+        cadence = self.lookout.cadence(agent, now)
         told: dict[str, Any] = {"agentId": agent.agent_id, "tz": agent.zone.key}
         if cadence is None:
             return {**told, "because": agent.beat.because, "slots": [], "notes": []}
@@ -168,19 +170,25 @@ class Coming:
         return None
 
     async def _judged(self, agent: AgentProfile, slot: datetime, course: _Course) -> Expected:
-        wake = Wake(
-            agent_id=agent.agent_id,
-            session_key=main_key(agent.agent_id, main=self._roster().main_key),
-            source="interval",
-            intent=Intent.SCHEDULED,
-            reason="interval",
-            requested_at=slot,
-        )
-        view = await self._lookout.look(_thought_of(agent, slot), wake, slot)
+        wake = wake_of(agent, slot, self._roster().main_key)
+        view = await self.lookout.look(thought_of(agent, slot), wake, slot)
         return foreseen(view.snapshot, view, slot, course)
 
 
-def _thought_of(agent: AgentProfile, slot: datetime) -> Run:
+def wake_of(agent: AgentProfile, slot: datetime, main: str) -> Wake:
+    """Return the wake of a slot."""
+    return Wake(
+        agent_id=agent.agent_id,
+        session_key=main_key(agent.agent_id, main=main),
+        source="interval",
+        intent=Intent.SCHEDULED,
+        reason="interval",
+        requested_at=slot,
+    )
+
+
+def thought_of(agent: AgentProfile, slot: datetime) -> Run:
+    """Return a beat as a run that is on no record."""
     return Run(
         id="",
         job_id=heartbeat.job_id(agent.agent_id),

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from engine.cli.ask import Line
@@ -128,12 +128,13 @@ class Store:
         return lambda tx, job: way_of(tx, roster, job)
 
     async def _answer(self, database: Database, method: str, params: Mapping[str, Any]) -> Any:
-        from engine import why
         from engine.config import effective
         from engine.history import History
+        from engine.inquiry import told_of_run
         from engine.profiles import roster_of
         from engine.scheduling import reading
         from jobs.store import jobs as job_rows
+        from jobs.wallclock import instant
 
         default = effective.default_agent(self._config.config)
         match method:
@@ -167,8 +168,14 @@ class Store:
                 return await ahead.next(params, SystemClock().now())
             case "heartbeat.explain":
                 inquiry = await _inquiry(self._place, self._config, database)
-                facts = await inquiry.facts(params.get("agentId"), SystemClock().now())
-                return why.to_json(facts)
+                then = instant(params.get("atMs"))
+                return await inquiry.told(params.get("agentId"), SystemClock().now(), at=then)
+            case "cron.explain":
+                roster = roster_of(self._config.config, self._place.paths, self._place.zone)
+                ref = str(params["runId"])
+                return await database.read(
+                    lambda tx: told_of_run(tx, ref, zone_of=lambda agent: roster.agent(agent).zone)
+                )
             case _:
                 return await database.read(lambda tx: _words(tx, method, params))
 
@@ -233,24 +240,47 @@ async def _costs(
     return await costs.report(query_of(params), SystemClock().now())
 
 
-def told_without_config(place: Place, agent_id: str | None) -> dict[str, Any]:
+def told_without_config(
+    place: Place, agent_id: str | None, *, at: datetime | None = None
+) -> dict[str, Any]:
     """`heartbeat.explain` from the store of this home alone: its config cannot be read."""
     from engine import why
-    from engine.inquiry import stored_facts
+    from engine.inquiry import stored_facts, told_of_past
+    from jobs.wallclock import zone
+
+    now, agent = SystemClock().now(), agent_id or "main"
+    past = at is not None and at <= now
+    if not place.paths.database.exists():
+        return why.told_of_now(why.Facts(agent_id=agent, now=now))
+
+    def ask(tx: Tx) -> dict[str, Any]:
+        if at is not None and past:
+            where = zone(place.zone)
+            return told_of_past(tx, agent, at, now=now, where=where, live=False)
+        return why.told_of_now(stored_facts(tx, agent, now))
+
+    return _of_file(place, ask)
+
+
+def run_without_config(place: Place, ref: str) -> dict[str, Any]:
+    """Why a run ended as it did, from the store of this home alone."""
+    from engine.inquiry import told_of_run
+    from jobs.wallclock import zone
+
+    return _of_file(place, lambda tx: told_of_run(tx, ref, zone_of=lambda _: zone(place.zone)))
+
+
+def _of_file(place: Place, work: Callable[[Tx], dict[str, Any]]) -> dict[str, Any]:
     from jobs.store.db import Database
 
-    now = SystemClock().now()
-
-    async def ask() -> why.Facts:
+    async def ask() -> dict[str, Any]:
         database = await Database.open(place.paths.database, read_only=True)
         try:
-            return await database.read(lambda tx: stored_facts(tx, agent_id or "main", now))
+            return await database.read(work)
         finally:
             await database.close()
 
-    if not place.paths.database.exists():
-        return why.to_json(why.Facts(agent_id=agent_id or "main", now=now))
-    return why.to_json(asyncio.run(ask()))
+    return asyncio.run(ask())
 
 
 def _settings(place: Place, config: Loaded) -> Settings:

@@ -23,6 +23,7 @@ from engine.cli import (
     cron_spoken,
     cron_timeline,
     simulate,
+    why,
 )
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
@@ -319,6 +320,18 @@ def runs(line: Line, job: str | None, flag_job: str | None, human: bool, **given
         return
     now, where = SystemClock().now(), zone(line.place.zone)
     show_table(RUN_HEAD, [run_row(entry, where, now) for entry in entries], keep=1)
+
+
+@group.command("explain-run", epilog="Example: engine cron explain-run morning")
+@click.argument("run", metavar="RUN|JOB", shell_complete=complete.jobs)
+@gateway_options()
+def explain_run(line: Line, run: str) -> int:
+    """Why a run of a job ended as it did, link by link, from its slot to the receipt.
+
+    RUN is its id or the start of it; of a JOB the newest run is meant. Works with the gateway
+    down. Exit 1 if something is broken.
+    """
+    return why.explain_run(line, run)
 
 
 @group.command(epilog="Example: engine cron status --human")

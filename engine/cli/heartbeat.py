@@ -67,12 +67,13 @@ def _last_words(record: Mapping[str, Any] | None, line: Line) -> str:
     return record_sentence(record, zone=zone(line.place.zone), now=SystemClock().now())
 
 
-@group.command("explain", epilog="Example: engine heartbeat explain --agent main")
+@group.command("explain", epilog="Example: engine heartbeat explain --agent main --at -2h")
 @click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
+@click.option("--at", "moment", metavar="WHEN", help='Another instant: -2h, "yesterday 09:00" …')
 @gateway_options()
-def explain_silence(line: Line, agent_id: str | None) -> int:
+def explain_silence(line: Line, agent_id: str | None, moment: str | None) -> int:
     """Why no message came; the same as `engine why`."""
-    return why.explain(line, agent_id)
+    return why.explain(line, agent_id, moment)
 
 
 @group.command(epilog="Example: engine heartbeat test --agent main")

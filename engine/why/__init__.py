@@ -3,31 +3,42 @@
 The fourteen links and their codes are operations.md §10.1's. A link is judged by the same
 gates, routes and reasons that decide about a beat, so that the answer cannot disagree with
 what the engine does. Rooms: `chain` (links and what they come to), `facts` (what is known),
-`before` and `after` (each link, before and after the agent is asked), `reasons` (where each
-reason for silence stands).
+`before` and `after` (each link, before and after the agent is asked), `coming` (a slot to
+come), `recorded` (a beat of the past, any run of a job), `gap` (no row at all), `reasons`
+(where each reason for silence stands), `answer` (the sentence, as it is printed).
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from engine.why import after, before
-from engine.why.chain import Code, Link, Standing, cause, fix_line, read
-from engine.why.facts import Account, Facts, Seen
+from engine.why import after, before, coming, gap, recorded
+from engine.why.answer import When, answered
+from engine.why.chain import Code, Link, Standing, cause, fix_line, is_command, read
+from engine.why.facts import Account, Facts, Gap, Recorded, Seen
 from jobs.wallclock import ms
 
 __all__ = [
     "Account",
     "Code",
     "Facts",
+    "Gap",
     "Link",
+    "Recorded",
     "Seen",
     "Standing",
+    "When",
+    "answered",
     "cause",
     "fix_line",
+    "is_command",
     "links",
     "read",
-    "to_json",
+    "told_of_gap",
+    "told_of_now",
+    "told_of_run",
+    "told_of_slot",
 ]
 
 
@@ -49,10 +60,56 @@ def links(facts: Facts) -> tuple[Link, ...]:
     )
 
 
-def to_json(facts: Facts) -> dict[str, Any]:
+def told_of_now(facts: Facts) -> dict[str, Any]:
     """The shape of `heartbeat.explain`: the links a gateway can tell, and when the next beat is."""
     return {
         "agentId": facts.agent_id,
+        "when": When.NOW.value,
         "links": [link.to_json() for link in links(facts)],
         "nextDueAtMs": ms(facts.seen.next_due_at) if facts.seen is not None else None,
+    }
+
+
+def told_of_slot(facts: Facts, asked: datetime, *, following: list[datetime]) -> dict[str, Any]:
+    """The same for a slot to come: ``facts.now``; ``following`` are those after it."""
+    return {
+        "agentId": facts.agent_id,
+        "when": When.FUTURE.value,
+        "atMs": ms(asked),
+        "slotMs": ms(facts.now),
+        "subject": coming.subject(facts),
+        "links": [link.to_json() for link in coming.links(facts)],
+        "followingMs": [ms(slot) for slot in following],
+    }
+
+
+def told_of_run(told: Recorded, asked: datetime | None = None) -> dict[str, Any]:
+    """The same for what is on record: a beat that was, or a run of a job."""
+    run = told.run
+    words: dict[str, Any] = {
+        "agentId": run.agent_id,
+        "when": When.PAST.value,
+        "atMs": ms(asked or told.at),
+        "runId": run.id,
+        "jobId": run.job_id,
+        "slotMs": ms(run.slot),
+        "trigger": run.trigger.value,
+        "status": run.status.value,
+        "reason": run.reason.value if run.reason is not None else None,
+        "sessionKey": run.session_key,
+        "deliveryKey": run.delivery_key,
+        "subject": recorded.subject(told),
+        "links": [link.to_json() for link in recorded.links(told)],
+    }
+    return {key: value for key, value in words.items() if value is not None}
+
+
+def told_of_gap(missing: Gap) -> dict[str, Any]:
+    """The same for an instant at which no beat is on record."""
+    return {
+        "agentId": missing.agent_id,
+        "when": When.PAST.value,
+        "atMs": ms(missing.at),
+        "subject": gap.subject(missing),
+        "links": [link.to_json() for link in gap.links(missing)],
     }

@@ -1,15 +1,16 @@
-"""What is known about one agent's beats when somebody asks why."""
+"""What is known when somebody asks why: of beats as they stand, and as they were recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from engine.address import Route
 from engine.delivery import Delivery
 from engine.gates import BeatSnapshot
 from engine.route import NoRoute
+from engine.wake import QueuedEvent
 from jobs.ledger import Run
 
 
@@ -57,3 +58,37 @@ class Facts:
     ambiguous: Mapping[str, str] = field(default_factory=dict)  # channels nobody chose an account
     # of, with the one that would do
     closed: tuple[tuple[str, str], ...] = ()  # accounts nobody may write to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A run that is on record, and what belongs to it: a beat of the past, or a job's run."""
+
+    run: Run
+    zone: tzinfo
+    delivery: Delivery | None = None  # None: it made none, or its row is gone
+    before: Run | None = None  # the newest beat before it that asked the agent
+    event: QueuedEvent | None = None  # what a job of the main session handed to its agent
+    beat: Recorded | None = None  # the beat that took the event up
+
+    @property
+    def at(self) -> datetime | None:
+        """Return when it was: its slot, else when it was claimed or began."""
+        run = self.run
+        return run.slot or run.claimed_at or run.started_at or run.ended_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """An instant of the past at which no beat of an agent is on record."""
+
+    agent_id: str
+    at: datetime
+    zone: tzinfo
+    kept_since: datetime  # older rows may be gone
+    counts_since: datetime | None = None  # its beats; None: the store knows of none
+    next_run_at: datetime | None = None  # what the store waits for
+    before: Run | None = None
+    after: Run | None = None
+    off: str | None = None
+    live: bool = False  # a gateway tells this

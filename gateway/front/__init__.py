@@ -27,6 +27,7 @@ from gateway.front.beats import FrontHeartbeats, FrontWakes
 from gateway.front.conversations import FrontConversation, FrontSessions
 from gateway.front.foresight import Foresight
 from gateway.front.inbox import FrontInbox
+from gateway.front.inquiries import FrontInquiries
 from gateway.front.troubles import troubles
 from gateway.rpc.core import Outlet
 from jobs.store import jobs as job_rows
@@ -53,7 +54,8 @@ class Front:
         self.control = engine.control
         self.outlook = engine.outlook
         self.foresight = foresight
-        self.heartbeats = FrontHeartbeats(engine, channels)
+        self.heartbeats = FrontHeartbeats(engine)
+        self.inquiries = FrontInquiries(engine, channels)
         self.wakes = FrontWakes(engine)
         self.conversation = FrontConversation(engine)
         self.outlet: Outlet = engine.outlet

@@ -6,22 +6,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine import why
 from engine.agents.configured import prices
 from engine.core import Engine
 from engine.costs import Costs, query_of
-from engine.inquiry import Inquiry
 from engine.store import outbox
 from engine.wake import NewEvent
-from gateway.channels.base import Channel
 
 
 class FrontHeartbeats:
     """Beats as the record tells them."""
 
-    def __init__(self, engine: Engine, channels: Mapping[str, Channel]) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._channels = channels
 
     async def last(self, agent_id: str | None = None) -> dict[str, Any] | None:
         """`last-heartbeat`."""
@@ -68,37 +64,11 @@ class FrontHeartbeats:
         """`heartbeat.resume`."""
         return await self._engine.beat_jobs.resume(agent_id=agent_id, by=by)
 
-    async def explain(self, agent_id: str | None = None) -> dict[str, Any]:
-        """`heartbeat.explain`: the links from the scheduler to the receipt."""
-        engine = self._engine
-        inquiry = Inquiry(
-            database=engine.database,
-            lookout=engine.lookout,
-            roster=engine.roster,
-            config=engine.config,
-        )
-        facts = await inquiry.facts(
-            agent_id,
-            engine.clock.now(),
-            account_of=self._account,
-            failing=engine.vitals.failing,
-        )
-        return why.to_json(facts)
-
     async def test(
         self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
     ) -> dict[str, Any]:
         """`heartbeat.test`: a marked message the way of an alert, and its receipt."""
         return await self._engine.trial.run(agent_id, dry_run=dry_run, within=within)
-
-    def _account(self, channel_id: str, account_id: str) -> why.Account | None:
-        channel = self._channels.get(channel_id)
-        for status in channel.status() if channel is not None else ():
-            if status.account_id == account_id:
-                name = channel_id if account_id == "default" else f"{channel_id}/{account_id}"
-                connected = status.runtime == "connected"
-                return why.Account(name=name, connected=connected, error=status.last_error)
-        return None
 
 
 class FrontWakes:

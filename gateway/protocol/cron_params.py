@@ -87,11 +87,12 @@ class CronRunParams(JobRef):
 
 
 class CronExplainParams(Params):
-    """`cron.explain` (cron.md §14): an expression, or a job by its id."""
+    """`cron.explain` (cron.md §14): an expression, a job by its id, or a run of one."""
 
     expr: NonEmpty | None = None
     id: NonEmpty | None = None
     job_id: NonEmpty | None = None
+    run_id: NonEmpty | None = None
     tz: NonEmpty | None = None
     other_tz: NonEmpty | None = None
     from_: Annotated[NonEmpty | Instant | None, Field(alias="from")] = None
@@ -100,8 +101,8 @@ class CronExplainParams(Params):
 
     @model_validator(mode="after")
     def _one_thing(self) -> Self:
-        if sum(one is not None for one in (self.expr, self.id, self.job_id)) != 1:
-            raise ValueError("exactly one of expr and id must be given")
+        if sum(one is not None for one in (self.expr, self.id, self.job_id, self.run_id)) != 1:
+            raise ValueError("exactly one of expr, id and runId must be given")
         return self
 
 

@@ -126,9 +126,10 @@ class HeartbeatNextParams(Params):
 
 
 class HeartbeatExplainParams(Params):
-    """`heartbeat.explain`; the default agent unless one is named."""
+    """`heartbeat.explain`; the default agent unless one is named, now unless ``atMs`` is given."""
 
     agent_id: NonEmpty | None = None
+    at_ms: Instant | None = None
 
 
 class HeartbeatTestParams(Params):

@@ -136,9 +136,6 @@ class Heartbeats(Protocol):
     async def next(self, params: Mapping[str, Any]) -> Answer:
         """Slots to come, each with the gate that would stop it: heartbeat.md §20."""
 
-    async def explain(self, agent_id: str | None = None) -> Answer:
-        """Why no message came, link by link: operations.md §10.1."""
-
     async def test(
         self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
     ) -> Answer:
@@ -157,6 +154,16 @@ class Heartbeats(Protocol):
 
     async def resume(self, *, agent_id: str | None = None, by: str) -> Answer:
         """End one agent's pause, or every pause; ``{ok, resumed, stillPaused}``."""
+
+
+class Inquiries(Protocol):
+    """Why a message came, did not come, or will come: operations.md §10.1."""
+
+    async def silence(self, agent_id: str | None = None, *, at: datetime | None = None) -> Answer:
+        """The way of an agent's beats link by link: now, or at another instant."""
+
+    async def run(self, ref: str) -> Answer:
+        """The same walk for a run on record: its id, the start of it, or its job."""
 
 
 class Wakes(Protocol):
@@ -302,6 +309,10 @@ class Core(Protocol):
     @property
     def heartbeats(self) -> Heartbeats:
         """Beats."""
+
+    @property
+    def inquiries(self) -> Inquiries:
+        """Why."""
 
     @property
     def wakes(self) -> Wakes:

@@ -127,7 +127,9 @@ async def backfill(desk: Desk, call: Call, params: CronBackfillParams) -> object
 
 
 async def explain(desk: Desk, _: Call, params: CronExplainParams) -> object:
-    """`cron.explain`."""
+    """`cron.explain`; of a run, why it ended as it did."""
+    if params.run_id is not None:
+        return await desk.core.inquiries.run(params.run_id)
     return await desk.core.outlook.explain(params.wire())
 
 

@@ -17,7 +17,7 @@ from gateway.protocol.params import (
     SetHeartbeatsParams,
 )
 from gateway.rpc.desk import Call, Desk
-from jobs.wallclock import EPOCH, MILLISECOND
+from jobs.wallclock import EPOCH, MILLISECOND, at
 
 
 async def last(desk: Desk, _: Call, params: LastHeartbeatParams) -> object:
@@ -68,8 +68,9 @@ async def coming(desk: Desk, _: Call, params: HeartbeatNextParams) -> object:
 
 
 async def explain(desk: Desk, _: Call, params: HeartbeatExplainParams) -> object:
-    """Why no message came, or when the next may."""
-    return await desk.core.heartbeats.explain(params.agent_id)
+    """Why no message came, or when the next may; at another instant, why then."""
+    then = None if params.at_ms is None else at(params.at_ms)
+    return await desk.core.inquiries.silence(params.agent_id, at=then)
 
 
 async def test(desk: Desk, _: Call, params: HeartbeatTestParams) -> object:

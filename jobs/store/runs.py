@@ -274,6 +274,32 @@ def of_slot(tx: Tx, job_id: str, slot: datetime) -> Run | None:
     return run
 
 
+def around(tx: Tx, job_id: str, at: datetime) -> tuple[Run | None, Run | None]:
+    """Return a job's rows just before and just after an instant, by their slots.
+
+    A row without a slot stands where it was claimed; one at the instant is before it.
+    """
+    where = "coalesce(slot, claimed_at)"
+    found = []
+    for sign, way in (("<=", "DESC"), (">", "ASC")):
+        row = tx.exec_driver_sql(
+            f"SELECT {_COLUMNS} FROM runs WHERE job_id = ? AND {where} {sign} ?"
+            f" ORDER BY {where} {way}, seq {way} LIMIT 1",
+            (job_id, ms(at)),
+        ).first()
+        found.append(None if row is None else run_of(row))
+    return found[0], found[1]
+
+
+def beginning(tx: Tx, start: str, limit: int) -> list[Run]:
+    """Return runs of jobs whose ids begin so, newest first."""
+    rows = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM runs WHERE substr(id, 1, ?) = ? ORDER BY seq DESC LIMIT ?",
+        (len(start), start, limit),
+    )
+    return [run_of(row) for row in rows]
+
+
 def last_named(tx: Tx, name: str) -> str | None:
     """Return the id of the job that had a name when its newest run under it was recorded."""
     sql = "SELECT job_id FROM runs WHERE kind = 'cron' AND job_name = ? ORDER BY seq DESC LIMIT 1"

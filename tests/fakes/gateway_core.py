@@ -92,7 +92,6 @@ class FakeHeartbeats:
     def __init__(self, said: Said) -> None:
         self.said = said
         self.record: dict[str, Any] | None = None
-        self.links: list[dict[str, str]] = []
         self.tested: dict[str, Any] = {"ok": True, "agentId": "main", "route": {}, "sent": False}
 
     async def last(self, agent_id: str | None = None) -> dict[str, Any] | None:
@@ -106,9 +105,6 @@ class FakeHeartbeats:
 
     async def next(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"fromMs": 0, "agents": [], "asked": dict(params)}
-
-    async def explain(self, agent_id: str | None = None) -> dict[str, Any]:
-        return {"agentId": agent_id or "main", "links": self.links, "nextDueAtMs": None}
 
     async def test(
         self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
@@ -136,6 +132,24 @@ class FakeHeartbeats:
     async def resume(self, *, agent_id: str | None = None, by: str) -> dict[str, Any]:
         self.said.append(("resume", (agent_id,)))
         return {"ok": True, "agentId": agent_id, "resumed": 1, "stillPaused": False}
+
+
+class FakeInquiries:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        self.links: list[dict[str, str]] = []
+
+    async def silence(
+        self, agent_id: str | None = None, *, at: datetime | None = None
+    ) -> dict[str, Any]:
+        self.said.append(("silence", (agent_id, at)))
+        told = {"agentId": agent_id or "main", "links": self.links, "nextDueAtMs": None}
+        return told if at is None else {**told, "when": "past", "subject": "the beat"}
+
+    async def run(self, ref: str) -> dict[str, Any]:
+        self.said.append(("explain-run", ref))
+        told = {"agentId": "main", "when": "past", "subject": "the run of brief"}
+        return {**told, "runId": ref, "links": self.links}
 
 
 class FakeWakes:
@@ -333,6 +347,7 @@ class FakeCore:
         self.outlook = FakeOutlook(self.said)
         self.foresight = FakeForesight()
         self.heartbeats = FakeHeartbeats(self.said)
+        self.inquiries = FakeInquiries(self.said)
         self.wakes = FakeWakes(self.said)
         self.conversation = FakeConversation(self.said)
         self.outlet = FakeOutlet(self.said)

@@ -19,7 +19,7 @@ def test_the_first_broken_link_is_the_first_sentence(
     engine: Engine, gateway: Port, home: Path
 ) -> None:
     (home / ".engine" / "engine.json").write_text("{}")
-    gateway.core.heartbeats.links = [OFF, DUE]
+    gateway.core.inquiries.links = [OFF, DUE]
     told = engine("why")
     assert told.status == 1
     assert told.out.startswith("No proactive message of main reaches you because it is off.\n")
@@ -33,7 +33,7 @@ def test_when_nothing_is_broken_it_says_what_is_waited_for(
     engine: Engine, gateway: Port, home: Path
 ) -> None:
     (home / ".engine" / "engine.json").write_text("{}")
-    gateway.core.heartbeats.links = [DUE]
+    gateway.core.inquiries.links = [DUE]
     told = engine("heartbeat", "explain", "--agent", "main")
     assert told.status == 0
     assert told.out.startswith("Nothing stands in the way of main: the next beat is due at noon.\n")

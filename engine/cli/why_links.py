@@ -1,0 +1,102 @@
+"""The first links of the way, which only this machine can tell: config, process, log-out."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from engine.cli.place import Place, shown
+from engine.cli.render import one_line
+from engine.why import Code, Link, Standing
+from jobs.errors import AccessRefused, EngineError, GatewayDown
+
+SYSTEMD: Final = Path("/run/systemd/system")
+LINGER: Final = Path("/var/lib/systemd/linger")
+
+
+def outer(place: Place, invalid: EngineError | None, down: EngineError | None) -> Iterator[Link]:
+    """Yield the links before those a gateway tells; ``down`` is why it does not."""
+    running = down is None or isinstance(down, AccessRefused)
+    yield _config(place, invalid, running=running)
+    yield _gateway(place, down)
+    yield _logout(running=running)
+
+
+def _config(place: Place, invalid: EngineError | None, *, running: bool) -> Link:
+    file = shown(place.paths.config, place.paths)
+    if invalid is not None:
+        listed = invalid.detail.get("issues")
+        issues = listed if isinstance(listed, list) and listed else [{"message": invalid.what}]
+        return Link(
+            code=Code.CONFIG,
+            state=Standing.BROKEN,
+            reason="invalid",
+            what=f"the config {file} cannot be used: {_issue(issues[0])}",
+            fix="engine config validate",
+        )
+    if place.paths.config.is_file():
+        return Link(code=Code.CONFIG, state=Standing.OK, what=f"{file} loads")
+    return Link(
+        code=Code.CONFIG,
+        state=Standing.WARN if running else Standing.BROKEN,
+        reason="missing",
+        what=f"there is no config {file}",
+        fix="engine setup",
+    )
+
+
+def _issue(issue: Mapping[str, Any]) -> str:
+    where = f"line {issue['line']}: " if issue.get("line") else ""
+    return where + one_line(issue.get("message") or "")
+
+
+def _gateway(place: Place, down: EngineError | None) -> Link:
+    if down is None:
+        return Link(code=Code.GATEWAY, state=Standing.OK, what="the gateway runs and answers")
+    if isinstance(down, AccessRefused):
+        reason, what = "auth", f"the gateway refuses this command ({down.why or down.what})"
+    elif isinstance(down, GatewayDown) and place.owner is None:
+        reason, what = "stopped", f"the gateway does not run{_last_exit(place)}"
+    else:
+        reason, what = "unreachable", f"the gateway does not answer ({down.why or down.what})"
+    return Link(
+        code=Code.GATEWAY,
+        state=Standing.BROKEN,
+        reason=reason,
+        what=what,
+        fix="engine gateway" if reason == "stopped" else down.fix,
+    )
+
+
+def _last_exit(place: Place) -> str:
+    """How the last one ended, where it left word."""
+    try:
+        told = json.loads(place.paths.last_exit.read_text("utf-8"))
+    except (OSError, ValueError):
+        return ""
+    said = told.get("sentence") if isinstance(told, Mapping) else None
+    return f" ({said})" if said else ""
+
+
+def _logout(*, running: bool) -> Link:
+    """Whether a user's service outlives the log-out: systemd ends it unless lingering is on."""
+    if not SYSTEMD.exists():
+        return Link(
+            code=Code.LOGOUT, state=Standing.UNKNOWN, what="this machine has no systemd to ask"
+        )
+    user = getpass.getuser()
+    if os.geteuid() == 0 or (LINGER / user).exists():
+        return Link(
+            code=Code.LOGOUT, state=Standing.OK, what="services of this user survive logout"
+        )
+    return Link(
+        code=Code.LOGOUT,
+        state=Standing.WARN if running else Standing.BROKEN,
+        reason="linger-off",
+        what=f"services of {user} end when {user} logs out (lingering is off)",
+        fix=f"loginctl enable-linger {user}",
+    )
