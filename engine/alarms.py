@@ -16,7 +16,7 @@ from engine.agents.secrets import redacted
 from engine.route import TargetWish
 from jobs.duration import format_duration
 from jobs.ledger import Run, RunStatus
-from jobs.model import Job, JobState
+from jobs.model import HeartbeatBeat, Job, JobState
 from jobs.policies import FailureAlert
 from jobs.wallclock import EPOCH, MILLISECOND, ms
 
@@ -65,13 +65,13 @@ def after_run(
     alarm = dict(before.alarm)
     match run.status:
         case RunStatus.OK:
-            return _succeeded(job, alarm, now)
+            return succeeded(job, alarm, now)
         case RunStatus.FAILED if switched_off:
             text = f"{_headline(job, before, run)}\n{_switched_off(job)}"
-            return _opened(alarm, now), text
+            return opened(alarm, now), text
         case RunStatus.FAILED:
             count = before.consecutive_errors + 1
-            words = _failed(job, count, run, failure)
+            words = failed(job, count, run, failure)
         case RunStatus.SKIPPED if rule is not None and rule.include_skipped:
             count = before.consecutive_skipped + 1
             reason = run.reason.value if run.reason else run.because
@@ -80,7 +80,7 @@ def after_run(
             return None, None
     if rule is None or count < rule.after or _cooling(alarm, rule, now):
         return None, None
-    return _opened(alarm, now), words
+    return opened(alarm, now), words
 
 
 def overdue(job: Job, state: JobState, now: datetime, since: datetime) -> Alarm:
@@ -89,8 +89,8 @@ def overdue(job: Job, state: JobState, now: datetime, since: datetime) -> Alarm:
     last = state.alarm.get("lastOkMs")
     told = f"{EPOCH + last * MILLISECOND:%Y-%m-%d %H:%MZ}" if last is not None else "never"
     text = (
-        f'Cron job "{job.name}" has not succeeded for {within}\nLast success: {told}\n'
-        f"See: engine cron runs {job.id}"
+        f"{subject(job)} has not succeeded for {within}\nLast success: {told}\n"
+        f"See: {_record_of(job)}"
     )
     return Alarm(text=text, state={**state.alarm, "overdueSinceMs": ms(since), "lastMs": ms(now)})
 
@@ -113,6 +113,7 @@ class Exceeded:
     day: date  # in the zone whose days the budget counts
     own: bool  # the job's; else that of all jobs
     warns: bool  # runs go on
+    low: bool = False  # it is nearly used up: the soft limit
 
     @property
     def key(self) -> str:
@@ -122,19 +123,34 @@ class Exceeded:
     @property
     def told(self) -> str:
         """What is remembered of having told it: once a day, and again if runs end with it."""
-        return f"{self.day:%Y-%m-%d}{':warn' if self.warns else ''}"
+        word = ":low" if self.low else ":warn" if self.warns else ""
+        return f"{self.day:%Y-%m-%d}{word}"
 
 
 def overspent(found: Exceeded) -> str:
     """Return the notice of a budget that is used up: what comes after it today, and the way out."""
-    whose = f'Cron job "{found.job.name}"' if found.own else "Cron jobs"
-    budget = "budget of the job" if found.own else "cron.budget"
+    whose = subject(found.job) if found.own else "Cron jobs"
+    budget = _budget_of(found)
+    has = "has" if found.own else "have"
+    if found.low:
+        return f"{whose} {has} little left of the budget of today\n{found.because}"
     if found.warns:
-        has = "has" if found.own else "have"
         head = f"{whose} {has} used up the budget of today, and will run on"
         return f"{head}\n{found.because}\nRaise {budget}, or set its onExceed to skip"
     head = f"{whose} will not run any more today: the budget is used up"
     return f"{head}\n{found.because}\nRaise {budget}, or set its fallbackModel"
+
+
+def _budget_of(found: Exceeded) -> str:
+    if isinstance(found.job.payload, HeartbeatBeat):
+        return "heartbeat.budget"
+    return "budget of the job" if found.own else "cron.budget"
+
+
+def _record_of(job: Job) -> str:
+    if isinstance(job.payload, HeartbeatBeat):
+        return f"engine why --agent {job.agent_id}"
+    return f"engine cron runs {job.id}"
 
 
 def wishes(job: Job, rule: FailureAlert | None, rules: AlertRules) -> list[Mapping[str, Any]]:
@@ -157,7 +173,9 @@ def wishes(job: Job, rule: FailureAlert | None, rules: AlertRules) -> list[Mappi
             }
         )
     named = [place for place in found if any(place.get(key) for key in ("channel", "to", "mode"))]
-    return [*named, {"channel": "last"}]
+    # What ails the beats themselves must not end unheard: this machine's inbox is always there.
+    more = ("owner", "local") if isinstance(job.payload, HeartbeatBeat) else ()
+    return [*named, *({"channel": place} for place in ("last", *more))]
 
 
 def target_of(place: Mapping[str, Any]) -> TargetWish:
@@ -172,9 +190,10 @@ def target_of(place: Mapping[str, Any]) -> TargetWish:
     )
 
 
-def _succeeded(
-    job: Job, alarm: dict[str, Any], now: datetime
+def succeeded(
+    job: Job, alarm: Mapping[str, Any], now: datetime
 ) -> tuple[Mapping[str, Any] | None, str | None]:
+    """Return the alarm state after a success, if it changes, and words if a trouble was told."""
     told = alarm.get("openMs") or alarm.get("overdueSinceMs")
     watched = job.policies.expect_within is not None
     if not told and not watched:
@@ -183,30 +202,43 @@ def _succeeded(
     if not told:
         return kept, None
     since = EPOCH + int(told) * MILLISECOND
-    return kept, f'Cron job "{job.name}" recovered (in trouble since {since:%Y-%m-%d %H:%MZ})'
+    return kept, f"{subject(job)} recovered (in trouble since {since:%Y-%m-%d %H:%MZ})"
 
 
-def _failed(job: Job, count: int, run: Run, failure: str) -> str:
+def failed(job: Job, count: int, run: Run, failure: str) -> str:
+    """Return what is told of failures in a row."""
     times = "once" if count == 1 else f"{count} times"
-    message = redacted(" ".join(str((run.error or {}).get("message", "")).split()))
-    lines = [f'Cron job "{job.name}" failed {times}']
+    lines = [f"{subject(job)} failed {times}"]
     if failure:
         lines.append(f"Cause: {failure}")
-    if message:
-        lines.append(f"Last error: {message[:ERROR_MOST]}")
+    if message := error_of(run):
+        lines.append(f"Last error: {message}")
     return "\n".join(lines)
+
+
+def error_of(run: Run) -> str:
+    """Return the error of a run as a chat may hear it."""
+    return redacted(" ".join(str((run.error or {}).get("message", "")).split()))[:ERROR_MOST]
+
+
+def subject(job: Job) -> str:
+    """Return what a person calls it."""
+    if isinstance(job.payload, HeartbeatBeat):
+        return f"Heartbeat of {job.agent_id}"
+    return f'Cron job "{job.name}"'
 
 
 def _headline(job: Job, before: JobState, run: Run) -> str:
     failure = str((run.error or {}).get("class", ""))
-    return _failed(job, before.consecutive_errors + 1, run, failure)
+    return failed(job, before.consecutive_errors + 1, run, failure)
 
 
 def _switched_off(job: Job) -> str:
     return f"It was switched off. When it is mended: engine cron enable {job.id}"
 
 
-def _opened(alarm: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def opened(alarm: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return the state of a trouble that is told now."""
     return {**alarm, "openMs": alarm.get("openMs") or ms(now), "lastMs": ms(now)}
 
 

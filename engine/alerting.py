@@ -22,10 +22,10 @@ from engine.outlet import route_in
 from engine.roster import Roster
 from engine.route import NoRoute, webhook_route
 from engine.scheduling import watching
-from engine.store import meta, outbox
+from engine.store import holds, meta, outbox
 from jobs.crash import crash_point
 from jobs.ledger import Run, RunStatus
-from jobs.model import Job, StoredJob
+from jobs.model import HeartbeatBeat, Job, StoredJob
 from jobs.policies import FailureAlert
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import RunQuery
@@ -35,6 +35,7 @@ from jobs.wallclock import MILLISECOND
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN: Final = timedelta(seconds=1)
+LATELY: Final = timedelta(hours=24)  # a way whose newest message failed since is passed over
 AFTER_FAILURE: Final = timedelta(minutes=1)  # one that cannot be looked after is tried again
 _RUN_ACTIONS: Final = frozenset({"started", "finished", "skipped", "missed", "scheduled"})
 
@@ -92,11 +93,19 @@ class Alerting:
         agent = self._roster().agent(job.agent_id).agent_id
         because = "nobody is named for it"
         rules = self._rules()
+        failing: frozenset[str] | None = None
+        passed: Route | None = None
         for place in alarms.wishes(job, alarms.rule_of(job, rules), rules):
             found = self._way(tx, job, place, agent)
-            if isinstance(found, Route):
+            if isinstance(found, NoRoute):
+                because = found.because
+                continue
+            failing = outbox.failing_lanes(tx, now - LATELY) if failing is None else failing
+            if found.lane not in failing:
                 return Told(delivery=_delivery(job, found, text, key, now))
-            because = found.because
+            passed = passed or found
+        if passed is not None:  # every way there is fails: the first of them, it may be mended
+            return Told(delivery=_delivery(job, passed, text, key, now))
         return Told(delivery=None, because=because)
 
     def _way(self, tx: Tx, job: Job, place: Mapping[str, Any], agent: str) -> Route | NoRoute:
@@ -181,7 +190,8 @@ class Alerting:
             return []  # it was removed or changed since it was found
         job, state = stored.job, stored.state
         raised = []
-        for number, alarm in enumerate(_raised(tx, stored, now)):
+        due = () if _held(tx, job, now) else _raised(tx, stored, now)
+        for number, alarm in enumerate(due):
             key = f"alarm:{job.id}:{now:%Y%m%d%H%M%S}:{number}"
             told = self.message_in(tx, job, alarm.text, key, now)
             state = replace(state, alarm=noted({**state.alarm, **alarm.state}, told))
@@ -222,6 +232,13 @@ def _delivery(job: Job, route: Route, text: str, key: str, now: datetime) -> Del
         job_id=job.id,
         priority=Priority.CRON,
     )
+
+
+def _held(tx: Tx, job: Job, now: datetime) -> bool:
+    """Whether somebody wants no beats now: then nobody misses any."""
+    if not isinstance(job.payload, HeartbeatBeat):
+        return False
+    return not holds.switched_on(tx, job.agent_id) or bool(holds.paused(tx, job.agent_id, now))
 
 
 def _raised(tx: Tx, stored: StoredJob, now: datetime) -> list[Alarm]:

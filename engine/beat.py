@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine import heartbeat
+from engine.beat_end import BeatEnd
 from engine.beat_outcome import bounded, overtaken
 from engine.beat_turn import BeatTurn
 from engine.clock import Clock
@@ -60,6 +61,7 @@ class Beats:
         roster: Callable[[], Roster],
         lookout: Lookout,
         turn: BeatTurn,
+        end: BeatEnd,
         boot_id: str,
         replan: Callable[[], Awaitable[None]],
     ) -> None:
@@ -68,6 +70,7 @@ class Beats:
         self._roster = roster
         self._lookout = lookout
         self._turn = turn
+        self._end = end
         self._boot_id = boot_id
         self._replan = replan
         self._one_at_a_time: dict[str, asyncio.Lock] = {}
@@ -131,6 +134,7 @@ class Beats:
                     continue  # merged while we looked: what it is about was not seen yet
                 pending.moved = view.moved
                 self._complain(view)
+                await self._end.over_budget(view, now)
                 decision = overtaken(wake, view) or bounded(
                     decide(view.snapshot, now), wake, view, now - since
                 )
@@ -217,8 +221,7 @@ class Beats:
 
     async def _skip(self, pending: Pending, view: View, skip: Skip, now: datetime) -> Run:
         run = self._framed(pending, view).skipped(skip.reason, skip.because, now)
-        # A skip says nothing about the model: it must not end a series of failures.
-        await self._recorder.ended(Finish(run=run, counts=not view.failures))
+        await self._end.skipped(run, view)
         self._turn.tell(run)
         return run
 

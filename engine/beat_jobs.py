@@ -18,7 +18,8 @@ from engine.roster import AgentProfile, Roster
 from engine.scheduling import Scheduling
 from engine.store import audit, holds
 from jobs.errors import InvalidInput
-from jobs.model import HeartbeatBeat, Job, Misfire, Source
+from jobs.model import DeliverySpec, HeartbeatBeat, Job, Misfire, Source
+from jobs.policies import PLAIN, FailureAlert, Policies
 from jobs.store.db import Database, Tx
 from jobs.wallclock import MILLISECOND, ms
 
@@ -159,7 +160,32 @@ def beat_job(agent: AgentProfile, cadence: Cadence) -> Job:
         agent_id=agent.agent_id,
         session_target="main",
         source=Source.SYSTEM,
+        delivery=_delivery(agent),
+        policies=_policies(agent),
         misfire=Misfire(
             policy="run-once" if agent.beat.catch_up else "skip", grace=agent.beat.period
         ),
     )
+
+
+def _delivery(agent: AgentProfile) -> DeliverySpec:
+    """Where its alarms go if nothing else is said: where its alerts do."""
+    wish = agent.beat.wish
+    if wish.target == "none":
+        return DeliverySpec()
+    return DeliverySpec(
+        mode="announce", channel=wish.target, to=wish.to, account_id=wish.account_id
+    )
+
+
+def _policies(agent: AgentProfile) -> Policies:
+    told = agent.beat.failure
+    place = told.alert_to
+    if place is None and agent.beat.expect_within is None:
+        return PLAIN
+    alert = FailureAlert(
+        after=told.alert_after,
+        channel=place.target if place else None,
+        to=place.to if place else None,
+    )
+    return Policies(failure_alert=alert, expect_within=agent.beat.expect_within)

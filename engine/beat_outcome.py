@@ -8,10 +8,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine import heartbeat
 from engine.address import Route
 from engine.agents.base import AgentFailure, FailureClass, ToolRefused, TurnReply
 from engine.agents.tools.heartbeat import NAME as RESPOND, valid_response
@@ -25,9 +24,6 @@ from engine.route import NoRoute
 from engine.view import View
 from engine.wake import Intent, Wake
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason
-
-LONGEST_BACKOFF: Final = timedelta(hours=6)
-
 
 # -- does it go on ---------------------------------------------------------------------------
 
@@ -102,17 +98,6 @@ def unusable(run: Run, verdict: Verdict, at: datetime) -> Run:
     """Return the row of a beat whose agent answered with what is no answer."""
     ended = run.failed(FailureClass.INTERNAL.value, verdict.because, at)
     return replace(ended, outcome=Outcome.FAILED, reply={"rawText": verdict.dropped})
-
-
-def backoff(view: View, retry_after: float | None, now: datetime) -> datetime | None:
-    """Space failing beats out: an interval doubled per failure, or what the provider says."""
-    period = view.agent.beat.period or heartbeat.DEFAULT_EVERY
-    wait = min(period * 2 ** min(view.failures, 10), LONGEST_BACKOFF)
-    # Half an interval less: a turn takes its time, and the slot meant must not be missed by it.
-    floor = now + wait - period / 2 if view.failures else now
-    if retry_after is not None:
-        floor = max(floor, now + timedelta(seconds=retry_after))
-    return floor if floor > now else None
 
 
 # -- what goes out ---------------------------------------------------------------------------

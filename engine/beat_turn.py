@@ -11,10 +11,11 @@ from datetime import datetime
 
 from engine import explain, prompt
 from engine.address import Route
+from engine.agents.base import FailureClass
+from engine.beat_end import BeatEnd
 from engine.beat_outcome import (
     Alert,
     answered,
-    backoff,
     same_again,
     spoken,
     unanswered,
@@ -36,7 +37,6 @@ from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.view import View
 from jobs.crash import crash_point
 from jobs.ledger import Outcome, Run
-from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class BeatTurn:
         clock: Clock,
         bus: Bus,
         recorder: Recorder,
+        end: BeatEnd,
         turns: Turns,
         roster: Callable[[], Roster],
         toolbox: Toolbox,
@@ -60,6 +61,7 @@ class BeatTurn:
         self._clock = clock
         self._bus = bus
         self._recorder = recorder
+        self._end = end
         self._turns = turns
         self._roster = roster
         self._toolbox = toolbox
@@ -135,7 +137,7 @@ class BeatTurn:
         now = result.ended_at
         if (failure := result.failure) is not None:
             return await self._failed(
-                unanswered(run, failure, now), view, failure.retry_after_seconds
+                unanswered(run, failure, now), view, failure.failure, failure.retry_after_seconds
             )
         if (reply := result.reply) is None:
             raise AssertionError("a turn without failure has a reply")
@@ -143,7 +145,7 @@ class BeatTurn:
         prefix = self._roster().prefix(view.agent.agent_id, reply, route)
         verdict = verdict_on(reply, view, response_prefix=prefix)
         if verdict.outcome is Outcome.FAILED:
-            return await self._failed(unusable(run, verdict, now), view, None)
+            return await self._failed(unusable(run, verdict, now), view, FailureClass.INTERNAL)
         said, held = await self._known(view, verdict, now)
         out = spoken(answered(run, reply, verdict, now), view, verdict, said, now, held=held)
         also: list[Also] = [
@@ -161,8 +163,7 @@ class BeatTurn:
         ]
         if (alert := out.alert) is not None:
             also.append(lambda tx: _note(tx, alert, now))
-        end = Finish(run=out.run, job_columns={"retry_at": None})
-        await self._recorder.ended(end, deliveries=out.deliveries, also=also)
+        await self._end.answered(out.run, view, deliveries=out.deliveries, also=also)
         self.tell(out.run, out.deliveries[-1] if out.deliveries else None)
         return out.run
 
@@ -182,9 +183,10 @@ class BeatTurn:
             )
         )
 
-    async def _failed(self, run: Run, view: View, retry_after: float | None) -> Run:
-        retry_at = backoff(view, retry_after, run.ended_at or self._clock.now())
-        await self._recorder.ended(Finish(run=run, job_columns={"retry_at": retry_at}))
+    async def _failed(
+        self, run: Run, view: View, failure: FailureClass, retry_after: float | None = None
+    ) -> Run:
+        await self._end.failed(run, view, failure=failure, retry_after=retry_after)
         self.tell(run)
         return run
 

@@ -18,6 +18,7 @@ from engine.agents.factory import AgentFactory
 from engine.agents.preflight import Preflight
 from engine.alerting import Alerting
 from engine.beat import Beats
+from engine.beat_end import BeatEnd
 from engine.beat_jobs import BeatJobs
 from engine.beat_turn import BeatTurn
 from engine.clock import Clock
@@ -154,6 +155,14 @@ class Engine:
         self.coming = Coming(
             database=database, lookout=self._lookout(seed), roster=lambda: self.roster
         )
+        self.alerting = Alerting(
+            database=database,
+            bus=self.bus,
+            roster=lambda: self.roster,
+            rules=lambda: self._settings.alerts,
+            end_pauses=lambda: self.control.end_pauses(),
+        )
+        beat_end = BeatEnd(clock=clock, recorder=self.recorder, alerting=self.alerting)
         self.beats = Beats(
             clock=clock,
             recorder=self.recorder,
@@ -165,22 +174,17 @@ class Engine:
                 clock=clock,
                 bus=self.bus,
                 recorder=self.recorder,
+                end=beat_end,
                 turns=self.turns,
                 roster=lambda: self.roster,
                 toolbox=self.toolbox,
             ),
+            end=beat_end,
             boot_id=circumstances.boot_id,
             replan=self.beat_jobs.plan,
         )
         self.waking = Waking(
             database=database, clock=clock, beats=self.beats, roster=lambda: self.roster
-        )
-        self.alerting = Alerting(
-            database=database,
-            bus=self.bus,
-            roster=lambda: self.roster,
-            rules=lambda: self._settings.alerts,
-            end_pauses=lambda: self.control.end_pauses(),
         )
         self.cron_end = CronEnd(
             database=database,

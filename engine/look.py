@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from engine import checklist, heartbeat
 from engine.address import Route
+from engine.beat_failures import suspended
 from engine.checklist import Checklist, Task
 from engine.gates import BeatSnapshot
 from engine.heartbeat import Cadence
@@ -121,6 +122,7 @@ class Lookout:
             shown=shown,
             failures=known.failures,
             purse=known.purse,
+            job=known.stored.job if known.stored else None,
             next_due_at=_next_of(cadence, agent, now) if known.enabled else None,
             taken=known.taken,
             moved=cadence is not None
@@ -204,6 +206,9 @@ class Lookout:
             "idle_since": known.heard_at,
             "idle_pause_after": beat.idle_pause_after,
             "budget_spent": known.purse.stops if known.purse else None,
+            "suspended": suspended(known.stored.state.alarm, agent.model_print, now, agent.zone)
+            if known.stored
+            else None,
             "backoff_until": known.stored.state.retry_at if known.stored else None,
             "failures": known.failures,
             "held_back": guard(

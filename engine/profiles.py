@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import time, timedelta
 from pathlib import Path
@@ -12,16 +13,19 @@ from engine.address import ChatType, Route
 from engine.config import effective, windows
 from engine.config.paths import Paths
 from engine.config.schema import Config
-from engine.config.schema.agents import Agent, Heartbeat
+from engine.config.schema.agents import Agent, Heartbeat, OnFailure
 from engine.config.schema.channels import AccountKeys
+from engine.config.secrets import Secret
 from engine.heartbeat import DEFAULT_EVERY, AgentBlock, Enrolment, enrol
 from engine.roster import (
     DEDUPE_WINDOW,
     HEARTBEAT_EXPIRY,
+    LONGEST_BACKOFF,
     LONGEST_BEAT,
     LONGEST_DEFERRAL,
     AgentProfile,
     BeatProfile,
+    FailurePolicy,
     Roster,
 )
 from engine.route import AccountFacts, ChannelFacts, TargetWish
@@ -63,6 +67,7 @@ def roster_of(
         agent_id = agent.id.lower()
         zone = wallclock.zone(effective.user_zone(config, agent) or host_zone)
         enrolment = enrolled[agent_id]
+        beat = _beat(config, agent, zone, host_zone, enrolment, calendars or {})
         profiles[agent_id] = AgentProfile(
             agent_id=agent_id,
             is_default=agent_id == default_id,
@@ -72,10 +77,11 @@ def roster_of(
             fallbacks=_model(config, agent)[1],
             thinking=agent.thinking_default or config.agents.defaults.thinking_default,
             turn_timeout=_turn_timeout(config),
-            beat=_beat(config, agent, zone, host_zone, enrolment, calendars or {}),
+            beat=beat,
             tools_allow=agent.tools.allow,
             tools_deny=agent.tools.deny,
             name=(agent.identity.name if agent.identity else None) or agent.name,
+            model_print=_print(config, (beat.model, *beat.fallbacks)),
         )
     configured = effective.configured_channels(config)
     external = [name for name in configured if name in _EXTERNAL]
@@ -223,6 +229,9 @@ def _beat(
         catch_up=block.catch_up == "one",
         expiry=min(cadence, HEARTBEAT_EXPIRY),
         budget=_budget(block),
+        failure=_failure(block),
+        expect_within=block.expect_within,
+        ping=block.ping.reveal() if block.ping and block.ping.value else None,
         idle_pause_after=block.idle_pause_after,
     )
 
@@ -233,6 +242,46 @@ def _budget(block: Heartbeat) -> BeatBudget | None:
         return None
     return BeatBudget(
         hard=budget_of(asked.model_dump(by_alias=True)), warn_at=asked.warn_at_percent / 100
+    )
+
+
+def _failure(block: Heartbeat) -> FailurePolicy:
+    asked, told = block.backoff, block.on_failure or OnFailure()
+    return FailurePolicy(
+        base=asked.base,
+        factor=asked.factor,
+        longest=asked.max or LONGEST_BACKOFF,
+        pause_after=asked.pause_after,
+        alert_after=told.after,
+        alert_to=_named(told.target) if told.target else None,
+    )
+
+
+def _print(config: Config, models: Sequence[str | None]) -> str:
+    """Return what tells these models and their credentials from others: a hash, no secret."""
+    providers = config.models.providers
+    known = [(ref, providers.get((ref or "").partition("/")[0])) for ref in models]
+    facts = [
+        (ref, [one.base_url, one.api, _known(one.api_key), *map(_known, one.headers.values())])
+        for ref, one in known
+        if one is not None
+    ]
+    return hashlib.sha256(repr((list(models), facts)).encode()).hexdigest()[:16]
+
+
+def _known(secret: Secret | None) -> str:
+    """A credential as it is in force; of one that was not looked up, where it is kept."""
+    return "" if secret is None else secret.value or repr(secret.ref)
+
+
+def _named(text: str) -> TargetWish:
+    """A place by its name: `telegram:123`, or a channel, `last`, `owner`."""
+    channel, behind = split_target(text)
+    target = behind.strip() if channel is None else channel
+    return TargetWish(
+        target=PREFIXES.get(target.lower(), target),
+        to=None if channel is None else behind,
+        source="config",
     )
 
 

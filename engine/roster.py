@@ -21,6 +21,19 @@ LONGEST_BEAT: Final = timedelta(minutes=10)
 LONGEST_DEFERRAL: Final = timedelta(minutes=30)
 DEDUPE_WINDOW: Final = timedelta(hours=24)
 HEARTBEAT_EXPIRY: Final = timedelta(hours=6)
+LONGEST_BACKOFF: Final = timedelta(hours=6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailurePolicy:
+    """How an agent's failing beats are spaced out, and when and whom that is told (§2.1)."""
+
+    base: float = 1.0  # the first wait, in intervals
+    factor: float = 2.0
+    longest: timedelta = LONGEST_BACKOFF
+    pause_after: int = 8  # failures in a row that suspend the beats; 0: never
+    alert_after: int = 3
+    alert_to: TargetWish | None = None  # None: where the agent's alerts go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,9 @@ class BeatProfile:
     catch_up: bool = True
     expiry: timedelta = HEARTBEAT_EXPIRY
     budget: BeatBudget | None = None
+    failure: FailurePolicy = FailurePolicy()
+    expect_within: timedelta | None = None  # somebody is told if no slot ends well for so long
+    ping: str | None = field(default=None, repr=False)  # URL that gets a sign of life per slot
     idle_pause_after: timedelta | None = None  # None: it beats however long nobody writes
 
 
@@ -68,6 +84,7 @@ class AgentProfile:
     tools_allow: tuple[str, ...] | None = None
     tools_deny: tuple[str, ...] = ()
     name: str | None = None
+    model_print: str = ""  # changes with the models of its beats and their credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from jobs.wallclock import ms
 LOCAL: Final = "local"
 LOCAL_ACCOUNT: Final = "default"
 LOCAL_INBOX: Final = "inbox"
+PINGS: Final = "pings"  # the webhook account of those who expect a sign of life
 JOB_WEBHOOKS: Final = "jobs"  # the webhook account of URLs that jobs name themselves
 
 
@@ -291,6 +292,11 @@ def _account(
 def webhook_route(url: str) -> Route:
     """Return the way of a job's own webhook: to the URL it names (cron.md §10.3)."""
     return Route(channel="webhook", account_id=JOB_WEBHOOKS, to=url, via="explicit")
+
+
+def ping_route(url: str) -> Route:
+    """Return the way of a sign of life: to whoever expects one (heartbeat.md §25 row 17)."""
+    return Route(channel="webhook", account_id=PINGS, to=url, via="explicit")
 
 
 def local_route(via: str, inbox: str = LOCAL_INBOX) -> Route:

@@ -17,6 +17,7 @@ from engine.roster import AgentProfile
 from engine.route import NoRoute, found_words
 from engine.spending import Purse
 from engine.wake import Intent, QueuedEvent, TakenEvent, Wake
+from jobs.model import Job
 from jobs.wallclock import ms
 
 
@@ -44,6 +45,7 @@ class View:
     failures: int
     next_due_at: datetime | None
     purse: Purse | None = None  # None: it has no budget
+    job: Job | None = None  # as it is stored
     taken: tuple[TakenEvent, ...] = ()  # events that other turns took up since the last beat
     moved: bool = False  # the beats lie elsewhere than the store has them: plan them anew
 
@@ -97,18 +99,24 @@ def facts_of(view: View, wake: Wake) -> dict[str, Any]:
         facts["activeHours"] = beat.active_hours.describe()
     if beat.tasks:
         facts["tasks"] = {"all": list(beat.tasks), "due": list(beat.tasks_due)}
-    if beat.paused is not None:
-        facts["paused"] = beat.paused
-    if beat.idle_since is not None:
-        facts["idleSinceMs"] = ms(beat.idle_since)
-    if view.purse is not None:
-        facts["budget"] = view.purse.to_json()
-    if beat.backoff_until is not None:
-        facts["backoffUntilMs"] = ms(beat.backoff_until)
+    facts |= _held_by(view)
     busy = [*beat.cron_running, *beat.turns_in_flight]
     if busy:
         facts["blockedBy"] = busy
     return facts
+
+
+def _held_by(view: View) -> dict[str, Any]:
+    """What lay over the beat, or would have: a pause, silence, trouble, a budget."""
+    beat = view.snapshot
+    found = {
+        "paused": beat.paused,
+        "idleSinceMs": ms(beat.idle_since),
+        "suspended": beat.suspended,
+        "budget": view.purse.to_json() if view.purse is not None else None,
+        "backoffUntilMs": ms(beat.backoff_until),
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def target_words(view: View) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _sections(model: type[Section] = Config, path: str = "") -> list[tuple[str, 
     ("text", "code", "path"),
     [
         ("{agents: {defaults: {heartbeat: {lightContext: true}}}}", "key", "lightContext"),
-        ("{agents: {defaults: {heartbeat: {onFailure: {after: 3}}}}}", "key", "onFailure"),
+        ("{agents: {defaults: {heartbeat: {afterWake: 'keep-grid'}}}}", "key", "afterWake"),
         ("{channels: {qqbot: {appId: 1, historyLimit: 3}}}", "key", "qqbot"),
         ("{channels: {apprise: {urls: []}}}", "key", "apprise"),
         ("{gateway: {channelHealthCheckMinutes: 1}}", "key", "channelHealthCheckMinutes"),

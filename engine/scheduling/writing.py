@@ -49,6 +49,7 @@ def sync(tx: Tx, current: StoredJob | None, beat: Job, now: datetime) -> bool:
     if current is None:
         made = replace(beat, created_at=whole_ms(now), updated_at=whole_ms(now))
         job_rows.insert(tx, made, next_run_at=first_run(made, now), now=now)
+        _watch(tx, made, JobState(schedule_activated_at=now), now)
         return True
     job = replace(beat, created_at=current.job.created_at, updated_at=whole_ms(now))
     if revision(job) == current.revision:
@@ -57,7 +58,15 @@ def sync(tx: Tx, current: StoredJob | None, beat: Job, now: datetime) -> bool:
     state: dict[str, Any] = {"schedule_activated_at": now} if anew else {}
     coming = next_run(current, job, now)
     job_rows.update(tx, job, next_run_at=coming, now=now, current=current, **state)
+    _watch(tx, job, replace(current.state, **state), now)
     return True
+
+
+def _watch(tx: Tx, job: Job, state: JobState, now: datetime) -> None:
+    """Set when somebody must look after a beat: its dead man's switch."""
+    at = next_watch(job, state, now)
+    if at is not None or state.watch_at is not None:
+        job_rows.set_state(tx, job.id, watch_at=at)
 
 
 def converged(current: Job, wish: Job, params: Mapping[str, Any]) -> Job:

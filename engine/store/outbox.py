@@ -230,11 +230,30 @@ def amiss(tx: Tx, now: datetime) -> dict[str, int]:
 def newest(tx: Tx, agent_id: str) -> Delivery | None:
     """Return the newest message of an agent that nobody had asked for."""
     row = tx.exec_driver_sql(
-        f"SELECT {_READ} FROM outbox WHERE agent_id = ? AND kind <> 'reply'"
+        f"SELECT {_READ} FROM outbox WHERE agent_id = ? AND kind NOT IN ('reply', 'ping')"
         " ORDER BY id DESC LIMIT 1",
         (agent_id,),
     ).first()
     return None if row is None else _delivery(tx, row)
+
+
+def failing_lanes(tx: Tx, since: datetime) -> frozenset[str]:
+    """Return the lanes whose newest message did not arrive, or waits after an error."""
+    rows = tx.exec_driver_sql(
+        "SELECT lane, state, last_error FROM"
+        " (SELECT * FROM outbox ORDER BY id DESC LIMIT ?) AS newest"
+        " WHERE created_at >= ? ORDER BY id DESC",
+        (_LOOKED_AT, ms(since)),
+    )
+    newest: dict[str, Sequence[Any]] = {}
+    for row in rows:
+        newest.setdefault(row[0], row)
+    ended, stuck = (State.FAILED.value, State.EXPIRED.value), State.QUEUED.value
+    return frozenset(
+        lane
+        for lane, state, error in newest.values()
+        if state in ended or (state == stuck and error is not None)
+    )
 
 
 def undelivered(tx: Tx, since: datetime) -> list[Undelivered]:
@@ -245,7 +264,7 @@ def undelivered(tx: Tx, since: datetime) -> list[Undelivered]:
     rows = tx.exec_driver_sql(
         "SELECT lane, state, reason, route, last_error FROM"
         " (SELECT * FROM outbox ORDER BY id DESC LIMIT ?) AS newest"
-        " WHERE ended_at >= ? ORDER BY id DESC",
+        " WHERE ended_at >= ? AND kind <> 'ping' ORDER BY id DESC",
         (_LOOKED_AT, ms(since)),
     )
     newest: dict[str, Sequence[Any]] = {}

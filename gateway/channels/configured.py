@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from engine.config.schema import Config
 from engine.config.schema.channels import AccountKeys, TelegramAccount as TelegramKeys
 from engine.events import Bus
 from engine.record import finished
-from engine.route import JOB_WEBHOOKS
+from engine.route import JOB_WEBHOOKS, PINGS
 from engine.store import sessions
 from gateway.channels.base import Channel
 from gateway.channels.local import LocalChannel
@@ -63,6 +64,8 @@ def _webhooks(config: Config) -> list[WebhookAccount]:
             blocked_hosts=hosts.blocked_hostnames,
         )
     )
+    # They are strangers: the token of jobs' own webhooks is none of their business.
+    found.append(replace(found[0], id=PINGS, secret=None, bearer=False))
     webhook = config.channels.webhook
     if webhook is None or not webhook.enabled:
         return found

@@ -173,7 +173,7 @@ async def test_after_a_day_the_same_alert_may_be_sent_again(engine_sim: EngineSi
 async def test_a_failing_model_fails_its_beat_and_later_ones_hold_back(
     engine_sim: EngineSim,
 ) -> None:
-    agent = ScriptedAgent(then=FailureClass.AUTH)
+    agent = ScriptedAgent(then=FailureClass.NETWORK)
     sim = engine_sim(beating(), start="2026-06-01 00:00", agent=agent, checklist=LOOK)
     report = await sim.advance(timedelta(hours=24))
     failed = [row for row in report.beats.rows if row.status == "failed"]

@@ -21,6 +21,7 @@ from engine.config.schema.base import (
     section,
     table,
 )
+from engine.config.secrets import Secret
 
 
 class ActiveHours(Section):
@@ -166,13 +167,21 @@ class Heartbeat(Section):
     dedupe: Literal["text", "normalized", "off"] = key(
         "text", "How two alerts are compared; `normalized`: figures, times, links do not count."
     )
-    backoff: BackoffKeys = section(BackoffKeys, "Spacing of beats after failures.", inert=YET)
+    backoff: BackoffKeys = section(BackoffKeys, "Spacing of beats after failures.")
     budget: BeatBudget | None = key(None, "Limits per day, in tokens, money or runs.")
     idle_pause_after: Span | None = key(
         None, "Pause when no person has written for this long; never when unset."
     )
     tools_allow: Names | None = key(None, "Only these tools in a beat; all when unset.")
-    on_failure: OnFailure | None = key(None, "Notice when beats keep failing.", inert=YET)
+    on_failure: OnFailure | None = key(None, "Notice when beats keep failing; after 3 if unset.")
+    expect_within: Span | None = key(
+        None, "Somebody is told when no slot has ended well for so long; longer than the night."
+    )
+    ping: Secret | None = key(
+        None,
+        "URL that gets a POST for each slot that ended well, and URL/fail for one that failed:"
+        " a dead man's switch outside, such as healthchecks.",
+    )
     max_deferral: Span | None = key(
         None, "Longest wait for a busy agent before the beat is skipped."
     )

@@ -17,7 +17,7 @@ import httpx
 
 from engine.address import Route
 from engine.clock import Clock
-from engine.route import JOB_WEBHOOKS
+from engine.route import JOB_WEBHOOKS, PINGS
 from gateway.channels.base import (
     AccountStatus,
     Admit,
@@ -127,7 +127,7 @@ class WebhookChannel:
                 runtime="connected" if account.enabled else "stopped",
             )
             for account in self._accounts.values()
-            if account.id != JOB_WEBHOOKS
+            if account.id not in (JOB_WEBHOOKS, PINGS)
         )
 
     async def probe(self, account_id: str) -> Mapping[str, Any]:

@@ -16,7 +16,6 @@ from engine.agents.base import AgentFailure, FailureClass, ToolCall, TurnReply
 from engine.beat_outcome import (
     Alert,
     answered,
-    backoff,
     bounded,
     overtaken,
     spoken,
@@ -185,24 +184,6 @@ def test_the_remains_of_a_broken_turn_are_kept() -> None:
     verdict = verdict_on(said("[tool_call]"), view())
     row = unusable(RUN, verdict, NOON)
     assert (row.outcome, row.reply) == (Outcome.FAILED, {"rawText": "[tool_call]"})
-
-
-@pytest.mark.parametrize(
-    ("failures", "retry_after", "wait"),
-    [
-        (0, None, None),
-        (1, None, 45 * MINUTE),
-        (2, None, 105 * MINUTE),
-        (20, None, 6 * HOUR - 15 * MINUTE),
-        (0, 90.0, timedelta(seconds=90)),
-        (1, 90.0, 45 * MINUTE),
-    ],
-)
-def test_failing_beats_are_spaced_out(
-    failures: int, retry_after: float | None, wait: timedelta | None
-) -> None:
-    until = None if wait is None else NOON + wait
-    assert backoff(view(failures=failures), retry_after, NOON) == until
 
 
 # -- what goes out ---------------------------------------------------------------------------
