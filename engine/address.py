@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from jobs.values import swift
+
 
 class ChatType(StrEnum):
     """What kind of place a peer is."""
@@ -16,6 +18,7 @@ class ChatType(StrEnum):
     UNKNOWN = "unknown"
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """Where words go, resolved: channel, account, peer, thread; and how that was found."""

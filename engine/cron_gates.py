@@ -18,6 +18,7 @@ from jobs.duration import format_duration
 from jobs.ledger import LEFT_OUT, NOTHING_SPENT, SkipReason, Spent
 from jobs.policies import Budget, Overlap, Policies
 from jobs.retry import in_a_row
+from jobs.values import swift
 from jobs.windows import SEEK, Hours
 
 # What the gates tell whoever performs the run, in the facts of its row.
@@ -28,6 +29,7 @@ _SKIP: Final = Overlap()
 REPLACING: Final = frozenset({"cancel-running", "terminate-running"})
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CronSnapshot:
     """Everything a decision about one scheduled run may look at, read once before deciding."""

@@ -27,7 +27,7 @@ from jobs.model import DeliverySpec, Job, JobState, Source
 from jobs.policies import Retries
 from jobs.retry import RetryPolicy, after_one_shot, after_recurring, early
 from jobs.schedule import At
-from jobs.values import changed
+from jobs.values import changed, swift
 
 _SENT_BY_TOOL = "message"
 # Whoever ran it by hand, or for a slot of the past, sees the failure and can do so again.
@@ -183,6 +183,7 @@ class Fate(StrEnum):
     REMOVED = "removed"
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consequences:
     """What the end of a run changes at its job."""

@@ -12,6 +12,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from engine.address import Route
+from jobs.values import swift
 
 
 class State(StrEnum):
@@ -36,6 +37,7 @@ class Priority(IntEnum):
     BULK = 3
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One message on its way. ``chunks`` are planned before the first send and never change."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 from engine.address import Route
 from engine.delivery import Delivery, State
 from engine.fault import Fault, FaultClass
+from jobs.values import changed
 from jobs.wallclock import MILLISECOND, ms
 
 
@@ -69,6 +70,19 @@ def after(state: State, event: Event) -> State:
         return MOVES[state, event]
     except KeyError:
         raise IllegalMove(f"{event} while {state}") from None
+
+
+def moved(current: Delivery, event: Event, now: datetime, **changes: Any) -> Delivery:
+    """Return a message after ``event``; ``changes`` are fields of it.
+
+    A terminal state gets its ``ended_at``, the first attempt its ``first_attempt_at``.
+    """
+    state = after(current.state, event)
+    if state in TERMINAL:
+        changes.setdefault("ended_at", now)
+    if event is Event.ATTEMPT and current.first_attempt_at is None:
+        changes.setdefault("first_attempt_at", now)
+    return changed(current, state=state, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

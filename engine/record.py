@@ -24,6 +24,7 @@ from jobs.ledger import Outcome, Run, RunStatus
 from jobs.store import runs
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx, Work
+from jobs.values import swift
 from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ T = TypeVar("T")
 Also = Callable[[Tx], None]
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """How a run ends, with its messages and whatever else its end changes."""

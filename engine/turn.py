@@ -30,6 +30,7 @@ from engine.lanes import Lanes
 from engine.store import sessions as session_rows
 from jobs.errors import EngineError
 from jobs.store.db import Database, Tx
+from jobs.values import swift
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class AgentSource(Protocol):
         """Return which servers must be there, one per ref; None: none."""
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnOrder:
     """One turn to be taken."""
@@ -68,6 +70,7 @@ class TurnOrder:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnResult:
     """What came of it: a reply or a failure, never both."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from jobs.values import changed
+from jobs.values import changed, swift
 
 SCHEDULED_FOR: Final = "scheduledForMs"  # in a run's facts: the slot it stands for, if it has none
 LEFT_OUT: Final = "this slot was left out by hand"  # how the words of `cron skip` begin
@@ -327,6 +327,7 @@ class MeanCost:
     tokens: float
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One row of the ledger: a slot, a wake, a manual run or a retry (design.md §5).

@@ -14,6 +14,7 @@ from typing import Any
 from jobs.ledger import SkipReason
 from jobs.policies import PLAIN, Policies
 from jobs.schedule import Schedule
+from jobs.values import swift
 
 
 class Source(StrEnum):
@@ -124,6 +125,7 @@ class Job:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobState:
     """What happened to a job so far. Instants are aware UTC."""
@@ -160,6 +162,7 @@ class JobState:
         return max(self.next_run_at, self.retry_at)
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredJob:
     """A job with its state and the revision of its definition."""

@@ -16,10 +16,12 @@ from typing import Any, Protocol
 from engine.sessions import Message as Message  # a conversation's word, spoken here too
 from jobs.ledger import Usage
 from jobs.retry import TRANSIENT
+from jobs.values import swift
 
 Sleep = Callable[[timedelta], Awaitable[None]]
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """One thing an agent may do in a turn. ``parameters`` is JSON Schema of its arguments."""
@@ -36,6 +38,7 @@ class ToolRefused(Exception):
     """The tool will not do that; the text is told to the agent, the turn goes on."""
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRequest:
     """Everything an agent gets for one turn."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final
 
 from engine.delivery import Delivery, Priority, State
 from engine.kept import of_delivery
-from engine.outbox import MOVES, TERMINAL, Event, Undelivered, after, again_key
+from engine.outbox import MOVES, TERMINAL, Event, Undelivered, again_key, moved
 from engine.repetition import the_same
 from engine.store import kept, sent
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, text_of
-from jobs.values import changed
 from jobs.wallclock import MILLISECOND, at, instant, ms
 
 _COLUMNS: Final = (
@@ -46,8 +46,22 @@ _ADD: Final = (
     f"INSERT INTO outbox ({_READ}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
     " ON CONFLICT (key) DO NOTHING"
 )
+# What a move may change. To name the others too would have SQLite write their indexes anew.
+_MOVING: Final = (
+    "state",
+    "reason",
+    "chunks",
+    "cursor_at",
+    "attempts",
+    "next_attempt_at",
+    "first_attempt_at",
+    "ended_at",
+    "last_error",
+    "notes",
+)
+_MOVED: Final = itemgetter(*(_COLUMNS.index(column) for column in _MOVING))
 _MOVE: Final = (
-    f"UPDATE outbox SET {', '.join(f'{c} = ?' for c in _COLUMNS)} WHERE key = ? AND state = ?"
+    f"UPDATE outbox SET {', '.join(f'{c} = ?' for c in _MOVING)} WHERE key = ? AND state = ?"
 )
 _RECEIVE: Final = "INSERT INTO receipts (delivery_key, chunk, message_id, at) VALUES (?, ?, ?, ?)"
 # Word for word the condition of the index `outbox_open`.
@@ -105,22 +119,24 @@ def move_on(
     """Move a message that was read just now; see `move`."""
     if (current.state, event) not in MOVES:
         return None
-    state = after(current.state, event)
-    if state in TERMINAL:
-        changes.setdefault("ended_at", now)
-    if event is Event.ATTEMPT and current.first_attempt_at is None:
-        changes.setdefault("first_attempt_at", now)
-    moved = changed(current, state=state, **changes)
-    done = tx.exec_driver_sql(_MOVE, (*_row(moved), current.key, current.state.value))
+    return put(tx, current, moved(current, event, now, **changes), now)
+
+
+def put(tx: Tx, current: Delivery, then: Delivery, now: datetime) -> Delivery | None:
+    """Write where a message that was read just now has moved; None if it stands elsewhere.
+
+    Not written is what no move changes: who says what to whom.
+    """
+    done = tx.exec_driver_sql(_MOVE, (*_MOVED(_row(then)), current.key, current.state.value))
     if not done.rowcount:
         return None
-    _receive(tx, moved, current.message_ids, now)
-    if state in _UNSAID:
+    _receive(tx, then, current.message_ids, now)
+    if then.state in _UNSAID:
         for loosely in (False, True):  # however its beat compared it
-            sent.forget(tx, moved.lane, the_same(moved.text, loosely=loosely))
-    if words := of_delivery(moved, now):
+            sent.forget(tx, then.lane, the_same(then.text, loosely=loosely))
+    if words := of_delivery(then, now):
         kept.keep(tx, words)
-    return moved
+    return then
 
 
 def note_wait(tx: Tx, key: str, error: Mapping[str, Any]) -> None:

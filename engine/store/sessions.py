@@ -13,6 +13,7 @@ from engine.sessions import Message
 from engine.target import LastRoute
 from jobs.ids import new_id
 from jobs.store.db import Tx
+from jobs.values import swift
 from jobs.wallclock import at, ms
 
 SEEN_FOR: Final = timedelta(hours=24)
@@ -44,6 +45,7 @@ _SET_ROUTE: Final = (
 )
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One conversation."""

@@ -273,13 +273,11 @@ class Simulation:
             return False
         self._posted = False
         now = self.clock.now()
-        waiting = await self.database.read(lambda tx: outbox.ready(tx, now, 100))
-        if waiting:
-            await self.database.write(lambda tx: carry(tx, waiting, now))
-        for one in waiting:
+        arrived = await self.database.write(lambda tx: carry(tx, now))
+        for one in arrived:
             self.engine.bus.publish("outbox", {"key": one.key, "state": "delivered"})
         self._posted = False  # what was just told is no new message
-        return bool(waiting)
+        return bool(arrived)
 
     def _noted(self, event: BusEvent) -> None:
         self._posted = self._posted or event.name == "outbox"

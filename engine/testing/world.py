@@ -14,7 +14,7 @@ from engine.config.paths import Paths
 from engine.config.schema import Config
 from engine.delivery import Delivery
 from engine.look import FileRead, read_now
-from engine.outbox import Event
+from engine.outbox import Event, moved
 from engine.process import Ended
 from engine.roster import Roster
 from engine.store import outbox
@@ -25,6 +25,7 @@ from jobs.store.db import Tx
 AnyAgent = Agent | Callable[[TurnRequest], str]
 Commands = Callable[[Sequence[str]], str | Ended]
 
+BATCH: Final = 100  # heads of lanes looked at together
 _SIDE_EFFECTS: Final = frozenset({"write"})  # of an agent the caller did not bring
 
 
@@ -85,12 +86,19 @@ class World:
         await self._clock.sleep_until(self._clock.now() + span)
 
 
-def carry(tx: Tx, waiting: Sequence[Delivery], now: datetime) -> None:
-    """The whole journey of messages: no platform refuses them."""
-    for one in waiting:
-        left = outbox.move_on(tx, one, Event.ATTEMPT, now, attempts=1, first_attempt_at=now)
-        if left is not None:
-            outbox.move_on(tx, left, Event.ACCEPTED, now, message_ids=(f"sim-{one.key}",))
+def carry(tx: Tx, now: datetime) -> list[Delivery]:
+    """The whole journey of every message that may leave: no platform refuses them."""
+    arrived: list[Delivery] = []
+    while heads := outbox.ready(tx, now, BATCH):
+        before = len(arrived)
+        for one in heads:
+            sending = moved(one, Event.ATTEMPT, now, attempts=1)
+            there = moved(sending, Event.ACCEPTED, now, message_ids=(f"sim-{one.key}",))
+            if outbox.put(tx, one, there, now) is not None:
+                arrived.append(there)
+        if len(arrived) == before:
+            break
+    return arrived
 
 
 def _pretended(argv: Sequence[str]) -> str:

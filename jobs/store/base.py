@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from jobs.ledger import Run
 from jobs.model import StoredJob
+from jobs.values import swift
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class DueJob:
     """A job whose slot has come, as the due query reads it."""
@@ -27,6 +29,7 @@ class DueJob:
     fault: str = ""  # why its state cannot be read; its instants say nothing then
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One job's step: advance it from one instant to the next and write its rows.
@@ -41,6 +44,7 @@ class Claim:
     switch_off: bool = False  # a one-shot that may not run: its job is over (cron.md §9.1)
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
     """How a run ended, and what that does to its job."""
