@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -26,6 +26,10 @@ from jobs.store.threads import READERS, Threads
 __all__ = ["Backend", "Database", "Tx", "Work"]
 
 T = TypeVar("T")
+
+# A year of many jobs asks in over a hundred ways, and the driver keeps no more unless told to:
+# statements for many rows are written anew for every number of them.
+_KEPT: Final[dict[str, Any]] = {"check_same_thread": False, "cached_statements": 512}
 
 
 class Backend(Protocol):
@@ -69,9 +73,7 @@ class Database:
         """Open an empty database that lives as long as this object."""
         from jobs.store.migrate import create_all
 
-        engine = sa.create_engine(
-            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-        )
+        engine = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args=_KEPT)
         _prepare(engine, "PRAGMA foreign_keys=ON", begin="BEGIN")
         create_all(engine)
         return cls(_Inline(engine))
@@ -85,9 +87,7 @@ class Database:
         from jobs.store.migrate import upgrade
 
         source = await asyncio.to_thread(_engine, path, "ro", pool=1)
-        engine = sa.create_engine(
-            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-        )
+        engine = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args=_KEPT)
         try:
             with faults(path):
                 _copy(source, engine)
@@ -229,7 +229,7 @@ def _engine(path: Path, mode: str, *, pool: int) -> sa.Engine:
     uri = f"file:{quote(str(path.absolute()))}?mode={'ro' if mode == 'ro' else 'rw'}"
     engine = sa.create_engine(
         "sqlite://",
-        creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False),
+        creator=lambda: sqlite3.connect(uri, uri=True, **_KEPT),
         poolclass=QueuePool,
         pool_size=pool,
         max_overflow=0,
