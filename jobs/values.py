@@ -54,7 +54,7 @@ def swift(kind: type[T]) -> type[T]:
         *(f"self.{one.name} = {_given(one)}" for one in fields(plain)),
         "self.__class__ = _kind",
     ]
-    made = _function(_parameters(plain), body, known | {"_kind": kind})
+    made = _function(_parameters(plain), body, known)
     made.__qualname__ = f"{kind.__qualname__}.__init__"
     plain.__init__ = made
     return kind

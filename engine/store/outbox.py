@@ -16,6 +16,7 @@ from engine.store import kept, sent
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, text_of
+from jobs.values import changed
 from jobs.wallclock import MILLISECOND, at, instant, ms
 
 _COLUMNS: Final = (
