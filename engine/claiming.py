@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple, assert_never
 
-from engine.catching_up import begins_at, spread
+from engine.catching_up import CONNECTING, begins_at, spread
 from engine.cron_gates import (
     CHEAPER,
     PLACES,
@@ -42,7 +42,7 @@ from jobs.due import (
 from jobs.ledger import NOTHING_SPENT, SCHEDULED_FOR, Run, RunStatus, SkipReason, Spent, Trigger
 from jobs.model import Job
 from jobs.policies import PLAIN, Budget, Overlap
-from jobs.schedule import At, Cron
+from jobs.schedule import At, Cron, Occurrence
 from jobs.store.base import Claim, DueJob
 from jobs.values import changed
 from jobs.wallclock import ms
@@ -153,6 +153,7 @@ def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) 
     kept, to_run = _asked(job, row, runs, one, known, standing)
     rows = (*kept, *passed)
     over = isinstance(job.schedule, At) and bool(rows) and not to_run
+    over = over and one.settings.cron_enabled  # else it is made up for when jobs are on again
     claim = Claim(row.id, row.next_run_at, following, rows, over)
     return Planned(job, claim, to_run, makes_up=makes_up and bool(to_run))
 
@@ -161,6 +162,39 @@ def _from_before(runs: Sequence[Run], one: Pass) -> bool:
     """Whether what is made up came before this process did."""
     slot = runs[0].slot if runs else None
     return slot is not None and one.started_at is not None and slot < one.started_at
+
+
+def made_up(
+    job: Job,
+    row: DueJob,
+    slots: Sequence[datetime],
+    one: Pass,
+    known: Known,
+    standing: Standing,
+    *,
+    before: int,
+) -> Planned:
+    """Return the runs that stand for slots which were skipped as all jobs were switched off.
+
+    Each of those has its row already. ``before`` it so many other jobs make up for theirs.
+    """
+    now = one.now
+    begins = begins_at(job, before, now, now - CONNECTING)
+    runs = [
+        claimed(job, row.kind, Trigger.CATCHUP, now, one.boot_id, Occurrence(slot))
+        for slot in slots
+    ]
+    runs, _ = spread(job, runs, begins, now, None)
+    kept, to_run = _asked(job, row, runs, one, known, standing)
+    stand = {run.id: _standing_for(run, now) for run in kept}
+    claim = Claim(row.id, row.next_run_at, row.next_run_at, tuple(stand.values()))
+    return Planned(job, claim, [(stand[run.id], go) for run, go in to_run], makes_up=True)
+
+
+def _standing_for(run: Run, now: datetime) -> Run:
+    """Return the run as one beside the row of its slot."""
+    facts = {**run.facts, SCHEDULED_FOR: ms(run.slot)}
+    return changed(run, slot=None, requested_at=now, facts=facts)
 
 
 def _retried(
@@ -172,7 +206,8 @@ def _retried(
     run = changed(run, attempt=row.consecutive_errors + 1)
     if isinstance(schedule, At):
         kept, to_run = _asked(job, row, [run], one, known, standing)
-        claim = Claim(row.id, row.next_run_at, None, tuple(kept), not to_run)
+        over = not to_run and one.settings.cron_enabled
+        claim = Claim(row.id, row.next_run_at, None, tuple(kept), over)
         return Planned(job, claim, to_run)
     if (served := schedule.previous(row.next_run_at)) is not None:
         run = changed(run, facts={SCHEDULED_FOR: ms(served)})

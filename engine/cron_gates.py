@@ -15,7 +15,7 @@ from typing import Final
 
 from engine.gates import Defer, Skip, Stop
 from jobs.duration import format_duration
-from jobs.ledger import LEFT_OUT, NOTHING_SPENT, SkipReason, Spent
+from jobs.ledger import LEFT_OUT, NOTHING_SPENT, SCHEDULER_OFF, SkipReason, Spent
 from jobs.policies import Budget, Overlap, Policies
 from jobs.retry import in_a_row
 from jobs.values import swift
@@ -127,8 +127,7 @@ def spent_words(budget: Budget, spent: Spent) -> str | None:
 def _switched_off(snapshot: CronSnapshot, _now: datetime) -> Stop | None:
     if snapshot.cron_enabled:
         return None
-    words = "scheduled jobs are switched off (cron.enabled, or ENGINE_SKIP_CRON)"
-    return Skip(SkipReason.DISABLED, words)
+    return Skip(SkipReason.DISABLED, SCHEDULER_OFF)
 
 
 def _in_backoff(snapshot: CronSnapshot, now: datetime) -> Stop | None:

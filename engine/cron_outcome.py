@@ -22,7 +22,7 @@ from engine.outbox import expiry
 from engine.outcome import Verdict, classify
 from engine.route import NoRoute, found_words
 from jobs.due import coming_slot
-from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import SCHEDULER_OFF, Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import DeliverySpec, Job, JobState, Source
 from jobs.policies import Retries
 from jobs.retry import RetryPolicy, after_one_shot, after_recurring, early
@@ -220,6 +220,8 @@ def consequences(
         if isinstance(job.schedule, At):
             return _after_one_shot(job, failure, before.consecutive_errors + 1, now, again)
         return _after_recurring(job, run, failure, before, now, again)
+    if run.because == SCHEDULER_OFF:
+        return Consequences()  # it is made up for when jobs are on again
     if run.reason is SkipReason.PAUSED and isinstance(job.schedule, At):
         return Consequences(columns={"retry_at": now, "next_run_at": now})  # when it goes on
     fate = _served(job, run) if isinstance(job.schedule, At) else Fate.KEPT

@@ -13,7 +13,7 @@ from datetime import datetime
 from engine.catching_up import begins_at
 from engine.cron_gates import START_AT
 from jobs.claims import paused_words
-from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import SCHEDULER_OFF, Run, RunStatus, SkipReason, Trigger
 from jobs.model import Job, StoredJob
 from jobs.schedule import At
 from jobs.wallclock import instant, ms
@@ -136,7 +136,7 @@ def _replayed(run: Run, stored: StoredJob) -> bool:
 def _switched_off(run: Run, stored: StoredJob, then: Job | None, *, cron_enabled: bool) -> str:
     by_request = run.trigger is Trigger.BACKFILL and then is not None
     if run.kind == "cron" and not cron_enabled and not by_request:
-        return "scheduled jobs were switched off before it could begin"
+        return SCHEDULER_OFF
     was_off = then is not None and not then.enabled  # a backfill may be asked for all the same
     if stored.job.enabled or was_off:
         return ""

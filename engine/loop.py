@@ -20,6 +20,7 @@ from engine.cron_look import Look
 from engine.record import Recorder
 from engine.running import Running
 from engine.set_back import put_right
+from engine.switched_on import SwitchedOn
 from engine.vitals import Vitals
 from jobs import codec
 from jobs.crash import crash_point
@@ -68,6 +69,7 @@ class Loop:
         self._spendings = Spendings()
         self._stopping = False
         self._started_at: datetime | None = None
+        self._switch = SwitchedOn(database=database, running=running, begin=self._begin_all)
         self._made_up = 0  # jobs that make up for what they missed before the start
 
     # -- the tick ------------------------------------------------------------------------
@@ -100,6 +102,7 @@ class Loop:
         self._started_at = self._started_at or now
         one = Pass(now, self._settings(), self._boot_id, self._started_at, self._made_up)
         look = Look(self._database, self._spendings, one.settings, now)
+        await self._switch.look(one, look)
         rows, later = await self._due(now)
         if len(rows) < BATCH:
             known = await self._perform(await self._decide(rows, one, look)) if rows else ()
@@ -193,6 +196,11 @@ class Loop:
             if end is not None:
                 ends.append(end)
         return ends
+
+    async def _begin_all(self, plans: Sequence[Planned]) -> None:
+        ends = [end for plan in plans for end in self._begin(plan)]
+        if ends:
+            await self._recorder.all_ended(ends)
 
     def stop(self) -> None:
         """Claim nothing more."""

@@ -6,7 +6,7 @@ as a slot passed over with its reason (design.md P2, cron.md §7). Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -265,6 +265,12 @@ def _newest(schedule: Repeating, now: datetime) -> datetime:
         else:
             near = middle
     return schedule.next_after(far) or now
+
+
+def served_of(slots: Sequence[datetime], now: datetime, misfire: Misfire) -> tuple[datetime, ...]:
+    """Return which of these slots, oldest first, a job makes up for."""
+    chosen = _chosen([Occurrence(slot) for slot in slots], now, misfire, misfire.policy)
+    return tuple(slot.instant for slot in chosen)
 
 
 def _chosen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -460,6 +461,25 @@ def skips(tx: Tx, agent_id: str, since: datetime) -> dict[str, int]:
         (agent_id, ms(since)),
     )
     return {row[0]: int(row[1]) for row in rows}
+
+
+def skipped_for(
+    tx: Tx, because: str, since: datetime
+) -> dict[str, deque[tuple[datetime, datetime]]]:
+    """Return the newest slots of each job that were skipped with these words, oldest first.
+
+    Each with when that was; those of ``since`` and later.
+    """
+    rows = tx.exec_driver_sql(
+        "SELECT job_id, coalesce(slot, requested_at), ended_at FROM runs WHERE kind = 'cron'"
+        " AND status = 'skipped' AND reason = 'disabled' AND because = ? AND ended_at >= ?"
+        " ORDER BY seq",
+        (because, ms(since)),
+    )
+    found: dict[str, deque[tuple[datetime, datetime]]] = {}
+    for job_id, slot, ended in rows:
+        found.setdefault(job_id, deque(maxlen=_MANY)).append((at(slot), at(ended)))
+    return found
 
 
 def prune(tx: Tx, kind: str, before: datetime, *, limit: int = 5000) -> int:

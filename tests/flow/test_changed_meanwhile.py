@@ -12,6 +12,7 @@ from engine.agents.base import FailureClass, TurnReply, TurnRequest
 from engine.pytest_plugin import EngineSim
 from engine.scheduling import Chosen
 from engine.testing import ScriptedAgent, Simulation
+from jobs.ledger import SCHEDULER_OFF
 from jobs.wallclock import ms
 
 MINUTE = timedelta(minutes=1)
@@ -219,7 +220,7 @@ async def cron_off(sim: Simulation) -> None:
         (disable, "disabled", "the job was switched off before it could begin"),
         (pause, "paused", "it was paused by ana"),
         (move, "superseded", "the job got another schedule before it could begin"),
-        (cron_off, "disabled", "scheduled jobs were switched off before it could begin"),
+        (cron_off, "disabled", SCHEDULER_OFF),
     ],
     ids=["removed", "switched-off", "paused", "moved", "cron-off"],
 )

@@ -16,11 +16,12 @@ from engine.claiming import (
     Standing,
     planned,
 )
-from jobs.ledger import RunStatus, SkipReason, Trigger
+from jobs.ledger import SCHEDULER_OFF, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, HeartbeatBeat, Job, Misfire
 from jobs.policies import Policies
 from jobs.schedule import At, Cron, Every
 from jobs.store.base import DueJob
+from jobs.wallclock import ms
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -93,9 +94,17 @@ def test_a_gate_that_says_no_leaves_a_row_and_nothing_begins() -> None:
 
 def test_a_one_shot_that_may_not_run_is_over() -> None:
     once = replace(JOB, schedule=At(NOON))
-    assert plan(once, settings=LoopSettings(cron_enabled=False)).claim.switch_off is True
+    left_out = replace(ROW, skips=f'{{"{ms(NOON)}": "by ana"}}')
+    assert plan(once, left_out).claim.switch_off is True
     assert plan(once).claim.switch_off is False
-    assert plan(settings=LoopSettings(cron_enabled=False)).claim.switch_off is False
+    assert plan(row=left_out).claim.switch_off is False
+
+
+def test_a_one_shot_waits_until_jobs_are_on_again() -> None:
+    once = plan(replace(JOB, schedule=At(NOON)), settings=LoopSettings(cron_enabled=False))
+    assert (once.claim.switch_off, once.to_run) == (False, [])
+    (row,) = once.claim.rows
+    assert row.because == SCHEDULER_OFF
 
 
 def test_a_run_that_goes_on_is_in_the_way() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from engine.cron_gates import START_AT
 from engine.interrupted import Over, adopted, called_off, settled, withdrawn
-from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import SCHEDULER_OFF, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, Command, Job, JobState, Misfire, StoredJob
 from jobs.schedule import At, Every
 from jobs.wallclock import ms
@@ -129,7 +129,7 @@ def test_what_is_in_time_begins() -> None:
     [
         (None, True, "the job was removed before it could begin"),
         (kept(replace(JOB, enabled=False)), True, "the job was switched off before it could begin"),
-        (kept(), False, "scheduled jobs were switched off before it could begin"),
+        (kept(), False, SCHEDULER_OFF),
     ],
 )
 def test_what_was_switched_off_meanwhile_does_not_begin(
