@@ -21,7 +21,7 @@ from engine.cli.place import Place
 from engine.cli.render import stamp
 from engine.cli.why_links import outer
 from engine.clock import SystemClock
-from engine.why import Link, Standing, When, answered, cause, is_command, read
+from engine.why import Link, Standing, When, answered, cause, is_act, is_command, read
 from jobs.errors import ConfigInvalid, Conflict, EngineError, InvalidInput, NotFound, UsageError
 from jobs.moment import parse_moment
 from jobs.wallclock import ms, zone
@@ -132,6 +132,13 @@ def _pasteable(place: Place, answer: dict[str, Any]) -> dict[str, Any]:
     return {**answer, "links": [link.to_json() for link in chain], "fix": fix or None}
 
 
+def _remedy(fix: str) -> str:
+    if is_act(fix):
+        return f"Fix: {fix}"
+    _, _, why = fix.partition(": ")
+    return f"Nothing to do: {why}" if why else "Nothing to do"
+
+
 def _words(answer: Mapping[str, Any], place: Place) -> str:
     fancy = (sys.stdout.encoding or "ascii").lower().startswith("utf")
     chain: Sequence[Link] = [*map(read, answer["links"])]
@@ -141,7 +148,7 @@ def _words(answer: Mapping[str, Any], place: Place) -> str:
         sign = _SIGNS[link.state][0 if fancy else 1]
         lines.append(f"  {sign} {number:2} {link.code:{width}}  {link.what}")
         if link.fix and link.state in _SHOWN_FIX:
-            lines.append(f"       {'':{width}}  Fix: {link.fix}")
+            lines.append(f"       {'':{width}}  {_remedy(link.fix)}")
     if following := answer.get("followingMs"):
         now, where = SystemClock().now(), zone(place.zone)
         lines.append(f"After it: {', '.join(stamp(slot, where, now) for slot in following)}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.why import after, before, coming, gap, recorded
 from engine.why.answer import When, answered
-from engine.why.chain import Code, Link, Standing, cause, fix_line, is_command, read
+from engine.why.chain import Code, Link, Standing, cause, fix_line, is_act, is_command, read
 from engine.why.facts import Account, Facts, Gap, Recorded, Seen
 from jobs.wallclock import ms
 
@@ -32,6 +32,7 @@ __all__ = [
     "answered",
     "cause",
     "fix_line",
+    "is_act",
     "is_command",
     "links",
     "read",

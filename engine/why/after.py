@@ -15,7 +15,7 @@ from engine.troubles import nobody_may_write, split_fix
 from engine.why.before import set_key
 from engine.why.chain import Code, Link, broken, ok, unknown, waits, warned
 from engine.why.facts import Facts, Seen
-from engine.why.reasons import PLACE, objection
+from engine.why.reasons import objection, place
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason
 
 _R = SkipReason
@@ -23,13 +23,14 @@ NOTHING_TO_SAY: Final[Mapping[Outcome, tuple[str, str]]] = {
     Outcome.ACKNOWLEDGED: ("ok-token", "answered HEARTBEAT_OK: it saw nothing to tell"),
     Outcome.EMPTY: ("ok-empty", "answered nothing"),
 }
+ITS_CHOICE: Final = "nothing: the agent decides; it is told in its prompt what is worth a message"
 
 
 def failure(run: Run, agent_id: str) -> tuple[str, str, str]:
     """Return the class of a run's failure, what happened, and what to do."""
     error = run.error or {}
     why, fix = split_fix(str(error.get("message") or run.because))
-    kind = str(error.get("class") or "failed")
+    kind = str(error.get("class") or run.reason or "failed")
     return kind, why or kind, fix or f"engine chat --agent {agent_id} hello"
 
 
@@ -55,8 +56,8 @@ def reply(facts: Facts) -> Link:
         return unknown(Code.REPLY, "there is no answer to look at")
     if last.outcome is not None and last.outcome in NOTHING_TO_SAY:
         reason, did = NOTHING_TO_SAY[last.outcome]
-        return broken(Code.REPLY, reason, f"at its last beat the agent {did}")
-    if last.reason is not None and PLACE[last.reason] is Code.REPLY:
+        return broken(Code.REPLY, reason, f"at its last beat the agent {did}", ITS_CHOICE)
+    if last.reason is not None and place(last.reason) is Code.REPLY:
         return objection(last.reason, last.because)
     return ok(Code.REPLY, "the agent had something to say")
 
@@ -68,7 +69,7 @@ def target(facts: Facts) -> Iterator[Link]:
         yield unknown(Code.TARGET)
         return
     found = seen.found
-    if isinstance(found, NoRoute) and PLACE[found.reason] is Code.TARGET:
+    if isinstance(found, NoRoute) and place(found.reason) is Code.TARGET:
         yield _no_route(facts, seen, found)
     else:
         yield ok(Code.TARGET, _where(found))

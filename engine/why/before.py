@@ -10,7 +10,7 @@ from engine.gates import Stop, walk
 from engine.troubles import split_fix, switched_off
 from engine.why.chain import Code, Link, Standing, broken, ok, unknown, waits
 from engine.why.facts import Facts, Seen
-from engine.why.reasons import PLACE, objection
+from engine.why.reasons import objection, place
 from jobs.duration import format_duration
 from jobs.ledger import RunStatus, SkipReason
 
@@ -29,7 +29,7 @@ def stops_of(facts: Facts) -> Stops:
 
 def _first(code: Code, stops: Stops) -> Link | None:
     """The first gate that objects at a link; one that only waits if there is no other."""
-    here = [stop for stop in stops.values() if PLACE[stop.reason] is code]
+    here = [stop for stop in stops.values() if place(stop.reason) is code]
     links = [objection(stop.reason, stop.because) for stop in here]
     return next(
         (link for link in links if link.state is Standing.BROKEN), links[0] if links else None
@@ -105,7 +105,7 @@ def gate(facts: Facts, stops: Stops) -> Link:
     held = [
         objection(stop.reason, stop.because, state=_standing(stop.reason, failed=failed))
         for stop in stops.values()
-        if PLACE[stop.reason] is Code.GATE
+        if place(stop.reason) is Code.GATE
     ]
     if held:
         return next((link for link in held if link.state is Standing.BROKEN), held[0])

@@ -44,7 +44,10 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One link. ``what`` is a clause that can follow "because"; ``fix`` a command or an act."""
+    """One link. ``what`` is a clause that can follow "because".
+
+    ``fix`` is a command, an act, or says that there is nothing to do, and why.
+    """
 
     code: Code
     state: Standing
@@ -111,12 +114,17 @@ def fix_line(chain: Sequence[Link]) -> str:
 
     Settings come before the gateway starts, which stays in the foreground.
     """
-    wrong = [link for link in chain if link.state is Standing.BROKEN and link.fix]
+    wrong = [link for link in chain if link.state is Standing.BROKEN and is_act(link.fix)]
     commands = [link.fix for link in wrong if is_command(link.fix)]
     commands.sort(key=lambda command: command.endswith(" gateway"))
     pasted = " && ".join(dict.fromkeys(commands))
     first = wrong[0].fix if wrong else ""
     return pasted or first
+
+
+def is_act(fix: str) -> bool:
+    """Whether there is something to do."""
+    return bool(fix) and not fix.startswith("nothing")
 
 
 def is_command(fix: str) -> bool:

@@ -29,7 +29,7 @@ _REASONS: Final[Mapping[Code, tuple[SkipReason, ...]]] = {
         _R.PREFLIGHT_UNREACHABLE, _R.PREEMPTED, _R.ACTIVE_RUN, _R.AGENT_RUNNER_CANCELLED,
         _R.AGENT_RUNNER_FAILURE, _R.AGENT_TOOL_FAILURE,
     ),
-    Code.REPLY: (_R.DUPLICATE, _R.BACKGROUND_WORK),
+    Code.REPLY: (_R.DUPLICATE, _R.BACKGROUND_WORK, _R.SNOOZED, _R.MUTED, _R.DIGEST),
     Code.TARGET: (
         _R.TARGET_INVALID, _R.ACCOUNT_DISABLED, _R.UNKNOWN_ACCOUNT, _R.NO_TARGET, _R.NO_ROUTE,
         _R.TARGET_NONE,
@@ -41,7 +41,14 @@ _REASONS: Final[Mapping[Code, tuple[SkipReason, ...]]] = {
 PLACE: Final[Mapping[SkipReason, Code]] = {
     reason: code for code, reasons in _REASONS.items() for reason in reasons
 }
-_WAITS: Final = frozenset({_R.NOT_DUE, _R.NO_TASKS_DUE})  # its time has not come: no fault
+_WAITS: Final = frozenset(
+    {_R.NOT_DUE, _R.NO_TASKS_DUE, _R.DIGEST}
+)  # its time has not come: no fault
+
+
+def place(reason: SkipReason) -> Code:
+    """Return the link where a reason stands."""
+    return PLACE.get(reason, Code.GATE)
 
 
 def standing(reason: SkipReason) -> Standing:
@@ -54,19 +61,14 @@ def word(reason: SkipReason) -> str:
     return "none" if reason is _R.TARGET_NONE else reason.value
 
 
-def act(fix: str) -> str:
-    """Return a remedy; '' where it says that there is nothing to do."""
-    return "" if fix.startswith("nothing") else fix
-
-
 def objection(
     reason: SkipReason, because: str = "", fix: str = "", *, state: Standing | None = None
 ) -> Link:
     """Return the link of a reason, with its evidence or what it means in general."""
     return Link(
-        code=PLACE[reason],
+        code=place(reason),
         state=state or standing(reason),
         reason=word(reason),
         what=because.rstrip(".") or clause(reason.sentence),
-        fix=fix or act(reason.fix),
+        fix=fix or reason.fix,
     )

@@ -14,7 +14,7 @@ from engine.delivery import Delivery, State
 from engine.why import after
 from engine.why.chain import Code, Link, Standing, broken, ok, unknown, waits
 from engine.why.facts import Recorded
-from engine.why.reasons import PLACE, objection
+from engine.why.reasons import objection, place
 from jobs.ids import made_at
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 
@@ -56,7 +56,7 @@ def _stamp(at: datetime | None, zone: tzinfo) -> str:
 
 def _at(run: Run, code: Code, state: Standing | None = None) -> Link | None:
     """The link where the run's own reason stands."""
-    if run.reason is None or PLACE[run.reason] is not code:
+    if run.reason is None or place(run.reason) is not code:
         return None
     waiting = None if run.status.final else Standing.WAITING
     return objection(run.reason, run.because, _fix(run), state=state or waiting)
@@ -97,7 +97,8 @@ def _own(told: Recorded) -> Sequence[Link]:
 def _gateway(told: Recorded) -> Link:
     run = told.run
     if run.reason in (_R.MISSED_DOWNTIME, _R.MISSED_GRACE_EXCEEDED):
-        return objection(run.reason, _missed(told))
+        fix = "keep the gateway running" if run.kind == "heartbeat" else ""
+        return objection(run.reason, _missed(told), fix)
     return _at(run, Code.GATEWAY) or ok(Code.GATEWAY, "a gateway ran")
 
 
@@ -188,7 +189,7 @@ def _model(told: Recorded) -> Link:
     if run.reason in _OF_THE_MODEL and told.before is not None and _failed(told.before):
         kind, why, fix = after.failure(told.before, run.agent_id or "main")
         return broken(Code.MODEL, kind, f"the agent had failed before: {why}", fix)
-    if run.status is RunStatus.FAILED and (run.reason is None or PLACE[run.reason] is Code.MODEL):
+    if run.status is RunStatus.FAILED and (run.reason is None or place(run.reason) is Code.MODEL):
         kind, why, fix = after.failure(run, run.agent_id or "main")
         if run.kind == "cron" and fix.startswith("engine chat"):
             fix = f"engine cron show {run.job_id}"
@@ -223,7 +224,7 @@ def _reply(told: Recorded) -> Link:
         return _handed(told)
     if run.outcome is not None and run.outcome in after.NOTHING_TO_SAY:
         reason, did = after.NOTHING_TO_SAY[run.outcome]
-        return broken(Code.REPLY, reason, f"the agent {did}")
+        return broken(Code.REPLY, reason, f"the agent {did}", after.ITS_CHOICE)
     return ok(Code.REPLY, "there was something to say")
 
 
@@ -245,9 +246,9 @@ def _target(run: Run) -> Link:
         return link
     target = run.target
     if target.get("channel"):
-        place = _place(target)
-        return ok(Code.TARGET, f"its words {'went' if run.delivery_key else 'would go'} to {place}")
-    if (reason := target.get("reason")) in set(SkipReason) and PLACE[_R(reason)] is Code.TARGET:
+        where = _place(target)
+        return ok(Code.TARGET, f"its words {'went' if run.delivery_key else 'would go'} to {where}")
+    if (reason := target.get("reason")) in set(SkipReason) and place(_R(reason)) is Code.TARGET:
         return objection(_R(reason), str(target.get("because") or ""))
     if run.kind == "cron" and run.outcome is Outcome.ALERT and not run.reply.get("sentTo"):
         what = "the job's delivery is none: what it says is kept and goes to nobody"
@@ -282,7 +283,8 @@ def _delivery(run: Run, told: Delivery | None) -> Link:
         return ok(Code.DELIVERY, f"its message went to {where}")
     if told is not None and told.state is State.CANCELLED:
         what = f"its message was withdrawn ({told.reason or 'no reason on record'})"
-        return broken(Code.DELIVERY, told.reason or "cancelled", what)
+        fix = f"engine outbox list --state {told.state}"
+        return broken(Code.DELIVERY, told.reason or "cancelled", what, fix)
     gone = run.delivery_key is not None
     return after.delivery(
         told, "its message is not kept any more" if gone else "it made no message"
