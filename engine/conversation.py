@@ -91,7 +91,9 @@ class Conversation:
         roster: Callable[[], Roster],
         toolbox: Toolbox,
         insist: Insist | None = None,
+        hear: Callable[[ChatTurn], Awaitable[str | None]] | None = None,
     ) -> None:
+        self._hear = hear  # answers what is said to the engine itself
         self._insist = insist
         self._database = database
         self._turns = turns
@@ -105,6 +107,8 @@ class Conversation:
     async def receive(self, chat: ChatTurn) -> ChatAnswer:
         """Take the turn; the answer is in the session and in the outbox when this returns."""
         told = self._events_of(chat)
+        if self._hear is not None and (words := await self._hear(chat)) is not None:
+            return await self._answered_at_once(chat, words, told)
         task = asyncio.create_task(self._converse(chat, told), name=f"chat {chat.run_id}")
         self._running[chat.run_id] = (chat.session_key, task)
         try:
@@ -117,6 +121,21 @@ class Conversation:
         finally:
             self._running.pop(chat.run_id, None)
             self._aborted.discard(chat.run_id)
+
+    async def _answered_at_once(self, chat: ChatTurn, words: str, told: ChatEvents) -> ChatAnswer:
+        """Answer what no agent need be asked about."""
+        reply = answer_to(chat, words, self._clock.now())
+
+        def work(tx: Tx) -> Delivery | None:
+            session_rows.turn_taken(tx, chat.run_id)
+            return outbox_rows.add(tx, reply) if reply is not None else None
+
+        delivery = await self._database.write(work)
+        told.started()
+        if delivery is not None:
+            told.queued(delivery)
+        told.answered(words)
+        return ChatAnswer(run_id=chat.run_id, status="ok", payloads=(words,), delivery=delivery)
 
     async def abort(self, session_key: str, run_id: str | None = None) -> tuple[str, ...]:
         """Cancel the turns of a session, or one of them; returns those that were cancelled."""

@@ -243,6 +243,7 @@ class Engine:
             boot_id=circumstances.boot_id,
         )
         self.conversation = Conversation(
+            hear=self.inbox_desk.hear,
             database=database,
             turns=self.turns,
             bus=self.bus,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from engine import heartbeat, tally
 from engine.delivery import Delivery
 from engine.explain import WIRE, record_words, wire_status
 from engine.scheduling.outlook import Keeping
-from engine.store import beats as beat_rows, outbox
+from engine.store import audit, beats as beat_rows, outbox
 from engine.tally import Ledger
 from jobs import pages
 from jobs.audit import JobAudit, Retention, Window
@@ -101,7 +102,10 @@ class History:
                 (agent, [beat for beat in beats if beat.reason in wanted], Ledger())
                 for agent, beats, _ in found
             ]
-        return self._summed(found, window)
+        said = await self._database.read(lambda tx: audit.feedback(tx, window.since, window.until))
+        mine = [one for one in said if query.agent_id in (None, one.get("agentId"))]
+        counted = Counter(str(one.get("verdict")) for one in mine)
+        return self._summed(found, window) | {"feedback": dict(counted)}
 
     def _summed(
         self, found: list[tuple[str, list[tally.Beat], Ledger]], window: Window

@@ -5,13 +5,16 @@ heartbeat.md §25 rows 11 and 13. Everything done here is on record in the audit
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from engine import hb
 from engine.address import Route
 from engine.clock import Clock
+from engine.conversation import ChatTurn
 from engine.delivery import Delivery, State
 from engine.events import Bus
 from engine.kept import SENT, Kept, Stage, to_json
@@ -31,6 +34,7 @@ from jobs.wallclock import EPOCH, MILLISECOND, ms
 OPEN: Final = (Stage.UNREAD, Stage.SNOOZED)
 ALL: Final = "all"
 PAGE: Final = 50
+REMEMBERED: Final = timedelta(days=90)  # how far back feedback is counted
 LONGEST_SNOOZE: Final = timedelta(days=366)
 
 
@@ -61,7 +65,7 @@ class InboxDesk:
 
         def work(tx: Tx) -> int:
             if ref is not None:
-                found = [_known(tx, ref)]
+                found = [self._sure(tx, ref)]
             else:
                 found, _ = kept.page(tx, KeptQuery(stages=(Stage.UNREAD,), limit=100_000), now)
             for one in found:
@@ -135,6 +139,72 @@ class InboxDesk:
             "receipt": receipt(message),
         }
 
+    async def feedback(self, ref: str, word: hb.Word, *, by: str) -> dict[str, Any]:
+        """`heartbeat.feedback`: what somebody thinks of an alert; kept, counted, told back.
+
+        Who says anything of it knows of it: it counts as acknowledged.
+        """
+        now = self._clock.now()
+
+        def work(tx: Tx) -> tuple[Kept, Counter[str]]:
+            one = self._sure(tx, ref)
+            kept.acknowledge(tx, one.number, now)
+            detail = {"verdict": word.value, "agentId": one.agent_id, "print": one.print}
+            subject = one.run_id or one.id
+            audit.note(tx, now=now, actor=by, action=audit.FEEDBACK, subject=subject, detail=detail)
+            said = audit.feedback(tx, now - REMEMBERED, now)
+            return one, Counter(each["verdict"] for each in said if each["print"] == one.print)
+
+        one, counted = await self._database.write(work)
+        useful, noise = counted[hb.Word.USEFUL], counted[hb.Word.NOISE]
+        hint = hb.suggestion(useful, noise, str(one.number), chat=False)
+        return {
+            "ok": True,
+            "runId": one.run_id,
+            "number": one.number,
+            "text": one.text,
+            "verdict": word.value,
+            "useful": useful,
+            "noise": noise,
+            **({"suggestion": hint} if hint else {}),
+        }
+
+    async def hear(self, chat: ChatTurn) -> str | None:
+        """Answer `/hb …` said in a chat; None: it is for the agent (§25 row 21)."""
+        asked = hb.parse(chat.text)
+        if asked is None or isinstance(asked, str):
+            return asked
+        lane = None if chat.route is None else chat.route.lane
+        last = await self._database.read(lambda tx: outbox.last_alert(tx, chat.agent_id, lane))
+        if last is None or last.run_id is None:
+            return f"No alert of {chat.agent_id} has reached this chat yet."
+        by = "chat" if chat.route is None else f"{chat.route.channel}:{chat.route.to}"
+        return await self._done(last.run_id, asked, by=by)
+
+    async def _done(self, run_id: str, asked: hb.Asked, *, by: str) -> str:
+        match asked.word:
+            case hb.Word.ACK:
+                await self.acknowledge(run_id, by=by)
+                return "Noted: you know."
+            case hb.Word.SNOOZE:
+                until = self._clock.now() + (asked.span or timedelta())
+                told = await self.snooze(run_id, until, by=by)
+                if told["state"] == Stage.MUTED:
+                    return (
+                        f"Snoozed {told['snoozes']} times, so these words are muted now."
+                        " To hear them again: /hb unmute"
+                    )
+                zone = self._roster().agent(told.get("agentId")).zone
+                return f"Quiet about this until {until.astimezone(zone):%Y-%m-%d %H:%M}."
+            case hb.Word.MUTE | hb.Word.UNMUTE as word:
+                on = word is hb.Word.MUTE
+                await self.mute(run_id, on=on, by=by)
+                return "Muted. To hear it again: /hb unmute" if on else "You will hear it again."
+            case _:
+                told = await self.feedback(run_id, asked.word, by=by)
+                hint = hb.suggestion(told["useful"], told["noise"], "", chat=True)
+                return f"Noted: {asked.word}. {hint}".strip()
+
     async def purge(self, params: Mapping[str, Any], *, by: str) -> dict[str, Any]:
         """`heartbeat.inbox.purge`: delete what was chosen; without a choice what nobody awaits."""
         now = self._clock.now()
@@ -151,13 +221,18 @@ class InboxDesk:
     # -- finding -------------------------------------------------------------------------
 
     def _sure(self, tx: Tx, ref: str) -> Kept:
-        """Return kept words; an alert that did arrive gets its row now, by its run's id."""
+        """Return kept words; an alert that did arrive gets its row now, by its run's id.
+
+        Words that somebody put off or judged before are the row they have.
+        """
         found = kept.find(tx, ref)
         if found is not None:
             return found
         sent = alert_of(tx, ref)
         if sent is None:
             raise _nothing(ref)
+        if (known := kept.latest(tx, sent)) is not None:
+            return known
         kept.put(tx, sent)
         return kept.find(tx, sent.id) or sent
 

@@ -190,6 +190,7 @@ def _target_words(beat: Mapping[str, Any], now: datetime) -> str:
 group.add_command(kept.listing, "inbox")
 group.add_command(kept.ack)
 group.add_command(kept.snooze)
+group.add_command(kept.feedback)
 
 
 @group.command(epilog="Example: engine heartbeat enable main")

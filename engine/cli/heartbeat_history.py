@@ -148,6 +148,9 @@ def summary_lines(
     agents: Sequence[Mapping[str, Any]] = told["agents"]
     drawn = [one for one in agents if one.get("cells")]
     yield f"{_span(told, where)}."
+    if feedback := told.get("feedback"):
+        words = [f"{feedback[word]} {word}" for word in ("useful", "noise") if feedback.get(word)]
+        yield f"Alerts were called: {', '.join(words)}."
     if len(agents) != 1:
         yield _stopped(told["sentence"])
         yield from _figures(told)

@@ -105,8 +105,8 @@ def _row(one: Mapping[str, Any], where: ZoneInfo, now: datetime) -> tuple[str, .
 
 
 def _state(one: Mapping[str, Any], where: ZoneInfo, now: datetime) -> str:
-    until = one.get("untilMs")
-    return f"until {stamp(until, where, now)}" if until else str(one["state"])
+    snoozed = one["state"] == "snoozed"
+    return f"until {stamp(one.get('untilMs'), where, now)}" if snoozed else str(one["state"])
 
 
 @click.command(epilog="Example: engine inbox show 12")
@@ -237,6 +237,25 @@ def _mute(line: Line, ref: str, *, on: bool) -> None:
     answer = line.call("heartbeat.inbox.mute", params)
     word = "muted: each time is on record" if on else "sent again when it is said again"
     line.show(answer, lambda told: f"Inbox {told.get('number')} is {word}.")
+
+
+@click.command(epilog="Example: engine heartbeat feedback 0198c2a0f3 noise")
+@click.argument("ref", metavar="RUN")
+@click.argument("verdict", type=click.Choice(["useful", "noise"]))
+@gateway_options()
+def feedback(line: Line, ref: str, verdict: str) -> None:
+    """Say what an alert was worth; in a chat: `/hb useful` or `/hb noise`.
+
+    It is counted in `engine heartbeat history --summary`. Nothing is muted because of it:
+    when words are only ever noise, muting them is suggested.
+    """
+    params = {"runId": ref, "verdict": verdict, "idempotencyKey": str(uuid4())}
+    line.show(line.call("heartbeat.feedback", params), _judged)
+
+
+def _judged(told: Mapping[str, Any]) -> str:
+    counted = f"{told.get('useful')} times useful, {told.get('noise')} times noise"
+    return f"Noted: {told.get('verdict')} ({counted}). {told.get('suggestion') or ''}".strip()
 
 
 @click.command(epilog="Example: engine inbox purge --older-than 30d")

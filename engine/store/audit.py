@@ -61,6 +61,15 @@ def of(tx: Tx, actions: Sequence[str], since: datetime) -> list[dict[str, Any]]:
     return [_line(row) for row in rows]
 
 
+FEEDBACK: Final = "heartbeat.feedback"
+
+
+def feedback(tx: Tx, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    """Return what people said of alerts in a stretch of time: ``{verdict, agentId, print}``."""
+    lines = of(tx, [FEEDBACK], since)
+    return [line["detail"] for line in lines if line["at"] <= ms(until)]
+
+
 def newest(tx: Tx, limit: int = 50) -> list[dict[str, Any]]:
     """Return the newest lines, newest first."""
     rows = tx.exec_driver_sql(f"SELECT {_COLUMNS} FROM audit ORDER BY id DESC LIMIT ?", (limit,))

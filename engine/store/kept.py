@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from engine.kept import MUTED_AFTER, QUIET, Kept, Stage
 from engine.store.routes import route_of, route_text
-from jobs.ledger import SkipReason
 from jobs.store.db import Tx
 from jobs.wallclock import at, instant, ms
 
@@ -35,7 +34,6 @@ _AGAIN: Final = (
     " WHERE seq = (SELECT max(seq) FROM inbox WHERE print = ? AND reason = ? AND text = ?"
     " AND seen_at IS NULL AND muted_at IS NULL AND resent_key IS NULL)"
 )
-_HELD: Final = (SkipReason.MUTED.value, SkipReason.SNOOZED.value)
 _QUIET: Final = ", ".join(f"'{word}'" for word in QUIET)
 _STAGES: Final = {
     Stage.MUTED: "muted_at IS NOT NULL",
@@ -64,10 +62,8 @@ class KeptQuery:
 
 
 def keep(tx: Tx, kept: Kept) -> None:
-    """Keep words; those that are held or open already are counted there."""
-    if kept.reason in _HELD and _counted_on_hold(tx, kept):
-        return
-    if _reopened(tx, kept):
+    """Keep words; those that somebody put off or muted, or that are unread, are counted there."""
+    if _reopened(tx, kept) or _counted_on_hold(tx, kept):
         return
     again = (ms(kept.at), kept.run_id, kept.because, kept.delivery_key)
     if tx.exec_driver_sql(_AGAIN, (*again, kept.print, kept.reason, kept.text)).rowcount:
@@ -132,6 +128,15 @@ def find(tx: Tx, ref: str) -> Kept | None:
             (ref, f"run:{ref}", ref, ref),
         )
     row = rows.first()
+    return None if row is None else _kept(row)
+
+
+def latest(tx: Tx, words: Kept) -> Kept | None:
+    """Return the newest row of the same words that did arrive: what was asked before counts."""
+    row = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM inbox WHERE print = ? AND reason = ? ORDER BY seq DESC LIMIT 1",
+        (words.print, words.reason),
+    ).first()
     return None if row is None else _kept(row)
 
 

@@ -273,6 +273,18 @@ def failing_lanes(tx: Tx, since: datetime) -> frozenset[str]:
     )
 
 
+def last_alert(tx: Tx, agent_id: str, lane: str | None) -> Delivery | None:
+    """Return the newest alert of an agent that reached a place; None: wherever it went."""
+    where, given = ("AND lane = ?", (lane,)) if lane is not None else ("", ())
+    row = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM outbox WHERE agent_id = ? AND run_id IS NOT NULL"
+        " AND kind <> 'reply' AND (state = 'delivered' OR state = 'unknown')"
+        f" {where} ORDER BY id DESC LIMIT 1",
+        (agent_id, *given),
+    ).first()
+    return None if row is None else _delivery(tx, row)
+
+
 def undelivered(tx: Tx, since: datetime) -> list[Undelivered]:
     """Return who did not get the newest message that was for them, newest first.
 

@@ -117,6 +117,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("heartbeat.inbox.snooze", _WRITE, params.KeptSnoozeParams),
         Method("heartbeat.inbox.mute", _WRITE, params.KeptMuteParams),
         Method("heartbeat.inbox.resend", _WRITE, params.KeptResendParams),
+        Method("heartbeat.feedback", _WRITE, params.FeedbackParams),
         Method("heartbeat.inbox.purge", _ADMIN, params.KeptPurgeParams),
         Method("outbox.list", _READ, params.OutboxListParams),
         Method("outbox.show", _READ, params.OutboxRef),

@@ -336,6 +336,13 @@ class KeptResendParams(Mutation):
     to: NonEmpty | None = None
 
 
+class FeedbackParams(Mutation):
+    """`heartbeat.feedback` (ours): what somebody thinks of a run's alert."""
+
+    run_id: NonEmpty
+    verdict: Literal["useful", "noise"]
+
+
 class KeptPurgeParams(Mutation):
     """`heartbeat.inbox.purge` (ours): what nobody awaits any more, unless a state is named."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from engine.hb import Word
 from engine.outbox import NewMessage
 from engine.scheduling import Chosen
 from engine.wake import NewEvent
@@ -263,6 +264,9 @@ class Kept(Protocol):
 
     async def resend(self, ref: str, *, to: str | None = None, by: str) -> Answer:
         """`heartbeat.inbox.resend`: never twice to the same place."""
+
+    async def feedback(self, ref: str, word: Word, *, by: str) -> Answer:
+        """`heartbeat.feedback`: ``{ok, verdict, useful, noise, suggestion?}``."""
 
     async def purge(self, params: Mapping[str, Any], *, by: str) -> Answer:
         """`heartbeat.inbox.purge`: ``{ok, removed}``."""

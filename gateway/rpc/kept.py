@@ -5,7 +5,9 @@ heartbeat.md §25 row 11, channels.md §11.
 
 from __future__ import annotations
 
+from engine.hb import Word
 from gateway.protocol.params import (
+    FeedbackParams,
     KeptAckParams,
     KeptListParams,
     KeptMuteParams,
@@ -51,6 +53,11 @@ async def mute(desk: Desk, call: Call, params: KeptMuteParams) -> object:
 async def resend(desk: Desk, call: Call, params: KeptResendParams) -> object:
     """`heartbeat.inbox.resend`."""
     return await desk.core.kept.resend(params.id, to=params.to, by=call.by)
+
+
+async def feedback(desk: Desk, call: Call, params: FeedbackParams) -> object:
+    """`heartbeat.feedback`."""
+    return await desk.core.kept.feedback(params.run_id, Word(params.verdict), by=call.by)
 
 
 async def purge(desk: Desk, call: Call, params: KeptPurgeParams) -> object:

@@ -66,6 +66,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "heartbeat.inbox.snooze": kept.snooze,
     "heartbeat.inbox.mute": kept.mute,
     "heartbeat.inbox.resend": kept.resend,
+    "heartbeat.feedback": kept.feedback,
     "heartbeat.inbox.purge": kept.purge,
     "outbox.list": kept.messages,
     "outbox.show": kept.message,

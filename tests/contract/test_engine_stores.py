@@ -663,8 +663,8 @@ async def test_what_is_held_back_is_counted_where_it_is_held(store: Database) ->
     await store.write(lambda tx: kept_rows.mute(tx, one.number, NOON))
     held = await store.read(lambda tx: kept_rows.held(tx, unsent(2, "CPU 95%").print, NOON))
     assert held is not None
-    await keep(store, unsent(2, "CPU 95%", reason="muted"))
-    assert await rows(store, Stage.MUTED) == [("run:r1", "no-route", 2)]
+    await keep(store, unsent(2, "CPU 95%", reason="muted"), unsent(3, "CPU 97%"))
+    assert await rows(store) == [("run:r1", "no-route", 3)]
     assert await store.write(lambda tx: kept_rows.prune(tx, NOON + 99 * DAY, NOON + DAY)) == 0
     await store.write(lambda tx: kept_rows.mute(tx, one.number, None))
     assert await store.write(lambda tx: kept_rows.prune(tx, NOON + 99 * DAY, NOON + DAY)) == 1

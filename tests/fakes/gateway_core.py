@@ -310,6 +310,10 @@ class FakeKept:
         self.said.append(("kept.resend", {"id": ref, "to": to}))
         return {"ok": True, "resent": True, "key": "again", "to": to or "local:inbox"}
 
+    async def feedback(self, ref: str, word: str, *, by: str) -> dict[str, Any]:
+        self.said.append(("kept.feedback", {"id": ref, "word": str(word)}))
+        return {"ok": True, "runId": ref, "verdict": str(word), "useful": 0, "noise": 1}
+
     async def purge(self, params: Mapping[str, Any], *, by: str) -> dict[str, Any]:
         self.said.append(("kept.purge", dict(params)))
         return {"ok": True, "removed": 0}

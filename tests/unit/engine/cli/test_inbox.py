@@ -118,3 +118,10 @@ def test_both_are_read_from_the_store_while_the_gateway_is_down(engine: Engine, 
     assert "The build is red." in engine("outbox", "show", key).out
     assert engine("outbox", "show", "nobody").status == 6
     assert engine("inbox", "show", "99").status == 6
+
+
+def test_an_alert_is_called_useful_or_noise_and_nothing_else(engine: Engine, gateway: Port) -> None:
+    told = engine("heartbeat", "feedback", "r1", "noise")
+    assert told.out == "Noted: noise (0 times useful, 1 times noise).\n"
+    assert gateway.core.said.of("kept.feedback") == [{"id": "r1", "word": "noise"}]
+    assert engine("heartbeat", "feedback", "r1", "boring").status == 2
