@@ -118,3 +118,4 @@ class Fault:
     detail: str = ""
     retry_after_seconds: float | None = None
     migrate_to: str | None = None
+    links_refused: bool = False  # an address in the text is what the platform refuses

@@ -10,6 +10,14 @@ from enum import StrEnum
 from typing import Any, Final
 
 from engine.address import Route
+from engine.contact import (
+    AWAITING,
+    REPLY_TO,
+    SEQ_CLASH,
+    UNASKED_ONLY,
+    UNSURE,
+    without_reply,
+)
 from engine.delivery import Delivery, State
 from engine.fault import Fault, FaultClass
 from jobs.values import changed
@@ -36,6 +44,7 @@ MOVES: Final[Mapping[tuple[State, Event], State]] = {
     (State.QUEUED, Event.OUT_OF_TIME): State.EXPIRED,
     (State.QUEUED, Event.CANCEL): State.CANCELLED,
     (State.QUEUED, Event.REJECTED): State.FAILED,  # refused before the network was asked
+    (State.QUEUED, Event.HOLD): State.HELD,  # known to be refused: not even asked
     (State.SENDING, Event.ACCEPTED): State.DELIVERED,
     (State.SENDING, Event.PART_ACCEPTED): State.QUEUED,
     (State.SENDING, Event.REJECTED): State.FAILED,
@@ -114,6 +123,7 @@ class Mend(StrEnum):
     NO_THREAD = "no-thread"
     NEW_PEER = "new-peer"  # the chat has a new id
     SMALLER = "smaller"  # the chunk is cut again
+    NO_LINKS = "no-links"  # addresses are spelt so that nothing links to them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +159,11 @@ _MENDS: Final[Mapping[FaultClass, tuple[Mend, str]]] = {
     FaultClass.MIGRATED: (Mend.NEW_PEER, "migratedTo"),
     FaultClass.TOO_LONG: (Mend.SMALLER, "rechunked"),
 }
+# The platform tells answers from the rest, and refuses one of them.
+_OF_ANSWERS: Final = frozenset(
+    {FaultClass.DUPLICATE, FaultClass.WINDOW_EXPIRED, FaultClass.PROACTIVE_DENIED}
+)
+_MAY_HAVE_ARRIVED: Final = frozenset({FaultClass.SERVER, FaultClass.NETWORK_AMBIGUOUS})
 _RETRIED: Final = frozenset(
     {FaultClass.OFFLINE, FaultClass.SERVER, FaultClass.NETWORK_PRESEND, FaultClass.CONFLICT}
 )
@@ -164,8 +179,12 @@ def backoff(key: str, failures: int) -> timedelta:
     return base * (1 + JITTER * (2 * share - 1))
 
 
-def next_step(delivery: Delivery, fault: Fault, now: datetime, *, idempotent: bool) -> Step:
+def next_step(
+    delivery: Delivery, fault: Fault, now: datetime, *, idempotent: bool, holds: bool = False
+) -> Step:
     """Decide what follows a failed attempt (the retry column of channels.md §10).
+
+    ``holds``: what a peer takes only as an answer waits until they write (§8).
 
     A wait never reaches beyond the expiry, so that a message that ran out of time is
     recorded as such when it does.
@@ -173,17 +192,40 @@ def next_step(delivery: Delivery, fault: Fault, now: datetime, *, idempotent: bo
     kind = fault.fault
     if kind is FaultClass.RATE_LIMITED:
         return _later(delivery, fault, now)
-    if mend := _MENDS.get(kind):
+    if mend := _mend_of(fault):
         return _mended(delivery, fault, now, *mend)
-    if kind is FaultClass.DUPLICATE:
-        return End(event=Event.ACCEPTED, reason="")
+    if kind in _OF_ANSWERS:
+        return _as_answer(delivery, kind, now, holds=holds)
     if kind is FaultClass.AUTH:  # the row waits for new credentials, or for its expiry
         return Again(at=min(now + AUTH_RECHECK, delivery.expires_at), notes=delivery.notes)
     if kind in _RETRIED or (kind is FaultClass.NETWORK_AMBIGUOUS and idempotent):
-        return _tried_again(delivery, now)
+        return _tried_again(delivery, now, unsure=kind in _MAY_HAVE_ARRIVED)
     if kind is FaultClass.NETWORK_AMBIGUOUS:
         return End(event=Event.LOST_SIGHT, reason=str(kind))
     return End(event=Event.REJECTED, reason=str(kind), spoils_route=kind.spoils_route)
+
+
+def _mend_of(fault: Fault) -> tuple[Mend, str] | None:
+    return (Mend.NO_LINKS, "defanged") if fault.links_refused else _MENDS.get(fault.fault)
+
+
+def _as_answer(delivery: Delivery, kind: FaultClass, now: datetime, *, holds: bool) -> Step:
+    """What follows where a platform tells answers from the rest (channels.md §8, msg_seq)."""
+    rejected = End(event=Event.REJECTED, reason=str(kind))
+    unsure, notes = bool(delivery.notes.get(UNSURE)), without_reply(delivery.notes)
+    match kind:
+        case FaultClass.DUPLICATE if unsure or REPLY_TO not in delivery.notes:
+            return End(event=Event.ACCEPTED, reason="")  # an earlier attempt had arrived
+        case FaultClass.DUPLICATE:  # somebody else used that number: the next one, once
+            once = SEQ_CLASH not in delivery.notes
+            return Again(at=now, notes={**notes, SEQ_CLASH: True}) if once else rejected
+        case FaultClass.WINDOW_EXPIRED if unsure:
+            return End(event=Event.LOST_SIGHT, reason=str(kind))
+        case FaultClass.WINDOW_EXPIRED:
+            once = UNASKED_ONLY not in delivery.notes
+            return Again(at=now, notes={**notes, UNASKED_ONLY: True}) if once else rejected
+        case _:
+            return End(event=Event.HOLD, reason=AWAITING) if holds else rejected
 
 
 def _later(delivery: Delivery, fault: Fault, now: datetime) -> Step:
@@ -210,12 +252,16 @@ def _mended(delivery: Delivery, fault: Fault, now: datetime, mend: Mend, note: s
     return Again(at=now, notes={**delivery.notes, note: value}, mend=mend)
 
 
-def _tried_again(delivery: Delivery, now: datetime) -> Again:
+def _tried_again(delivery: Delivery, now: datetime, *, unsure: bool) -> Again:
     failures = int(delivery.notes.get("failures", 0)) + 1
     wait = backoff(delivery.key, failures)
-    return Again(
-        at=min(now + wait, delivery.expires_at), notes={**delivery.notes, "failures": failures}
-    )
+    notes = _doubted(delivery.notes) if unsure else delivery.notes
+    return Again(at=min(now + wait, delivery.expires_at), notes={**notes, "failures": failures})
+
+
+def _doubted(notes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An answer that may have arrived: its number is used again, and may turn out to be taken."""
+    return {**notes, UNSURE: True} if REPLY_TO in notes else notes
 
 
 def overdue(delivery: Delivery, now: datetime) -> bool:
@@ -251,7 +297,7 @@ def recover(delivery: Delivery, now: datetime, *, idempotent: bool, resend: bool
     arrived and is `unknown`, unless the account says ``onUnknown: resend`` (channels.md §11).
     """
     if idempotent:
-        return Again(at=now, notes=delivery.notes)
+        return Again(at=now, notes=_doubted(delivery.notes))
     if resend:
         return Again(at=now, notes={**delivery.notes, MAY_REPEAT: True})
     return End(event=Event.LOST_SIGHT, reason="interrupted")
@@ -277,6 +323,9 @@ _RECEIPT_NOTES: Final = (
     "accepted",
     "truncated",
     "warning",
+    "defanged",
+    "pendingAudit",
+    "windowExpired",
 )
 
 

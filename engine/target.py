@@ -69,6 +69,7 @@ _QQ_KINDS: Final[Mapping[str, ChatType]] = {
     "c2c": ChatType.DIRECT,
     "group": ChatType.GROUP,
     "channel": ChatType.CHANNEL,
+    "dms": ChatType.DIRECT,  # a guild's direct chat
 }
 PREFIXES: Final[Mapping[str, str]] = {
     "local": "local",
@@ -81,7 +82,12 @@ PREFIXES: Final[Mapping[str, str]] = {
     "webhook": "webhook",
     "apprise": "apprise",
 }
-SERVED: Final = ("local", "telegram", "webhook")  # channels that exist; the others do not yet
+SERVED: Final = (
+    "local",
+    "telegram",
+    "qqbot",
+    "webhook",
+)  # the others do not exist yet
 WORDS: Final = ("last", "owner", "none")  # targets that name no channel
 
 

@@ -22,6 +22,7 @@ class Unheard(StrEnum):
     MENTION_REQUIRED = "mention-required"
     DUPLICATE = "duplicate"
     BACKLOG = "backlog"
+    NO_MESSAGE = "no-message"
 
     @property
     def sentence(self) -> str:
@@ -58,6 +59,10 @@ FACTS: Final[Mapping[Unheard, tuple[str, str]]] = {
         "mention the bot, or set requireMention to false for the group",
     ),
     Unheard.DUPLICATE: ("The platform delivered the message a second time.", "nothing"),
+    Unheard.NO_MESSAGE: (
+        "The platform only told whether somebody takes messages they did not ask for.",
+        "nothing",
+    ),
     Unheard.BACKLOG: (
         "It was hours old when it came in: it only tells where its sender is.",
         "write again",

@@ -184,6 +184,7 @@ class Gateway:
             dm_scope=config.session.dm_scope,
             main=config.session.main_key,
             vitals=engine.vitals,
+            poke=sender.poke,
         )
         foresight = Foresight(
             engine,

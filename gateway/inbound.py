@@ -26,6 +26,7 @@ from engine.store.routes import route_of, route_text
 from engine.target import LastRoute
 from engine.unheard import IN_PERSON, Unheard, let_in
 from engine.vitals import Insist, Vitals
+from gateway.channels import answers
 from gateway.channels.base import Inbound
 from gateway.channels.policy import Policy, Verdict, judge
 from jobs.errors import StoreUnavailable
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 MAX_AGE: Final = timedelta(hours=6)  # older messages move the route and start no turn
 # Everyday traffic that is not addressed to us: a log line each, no row.
-QUIET: Final = frozenset({Unheard.MENTION_REQUIRED, Unheard.DUPLICATE})
+QUIET: Final = frozenset({Unheard.MENTION_REQUIRED, Unheard.DUPLICATE, Unheard.NO_MESSAGE})
 
 Converse = Callable[[ChatTurn], Awaitable[object]]
 PolicyOf = Callable[[str, str], Policy]  # (channel, account)
@@ -51,6 +52,7 @@ class Admission:
     session_key: str
     reason: Unheard | None = None
     route_set: bool = False
+    let_go: tuple[str, ...] = ()  # messages that waited for this contact
 
 
 class Reception:
@@ -68,7 +70,9 @@ class Reception:
         main: str = MAIN,
         max_age: timedelta = MAX_AGE,
         vitals: Vitals | None = None,
+        poke: Callable[[], None] = lambda: None,
     ) -> None:
+        self._poke = poke  # somebody may be written to now
         self._vitals = vitals or Vitals()
         self._insist = Insist(db, clock=clock, vitals=self._vitals)
         self._db = db
@@ -85,13 +89,20 @@ class Reception:
     async def admit(self, message: Inbound) -> Admission:
         """Admit or refuse ``message`` durably, then let its turn begin. See `base.Admit`."""
         now = self._clock.now()
-        verdict = judge(self._policy_of(message.channel, message.account_id), message)
+        verdict = self._judged(message)
         placed = self._place(message, verdict, now)
         admission = await self._db.write(lambda tx: commit(tx, placed, verdict, now))
         _tell(admission)
+        if admission.let_go:
+            self._poke()
         if admission.reason is None:
             self._start(turn_of(admission))
         return admission
+
+    def _judged(self, message: Inbound) -> Verdict:
+        if message.standing is not None:
+            return Verdict(Unheard.NO_MESSAGE)
+        return judge(self._policy_of(message.channel, message.account_id), message)
 
     def _place(self, message: Inbound, verdict: Verdict, now: datetime) -> Admission:
         """Decide agent, session and, if it starts no turn, why."""
@@ -173,10 +184,8 @@ def commit(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Adm
     message = admission.message
     if not sessions.first_seen(tx, dedupe_key(message), now):
         admission = replace(admission, reason=Unheard.DUPLICATE)
-    elif teaches_route(admission, verdict):
-        route = last_route(message, admission.agent_id, admission.session_key, now)
-        sessions.set_route(tx, route)
-        admission = replace(admission, route_set=True)
+    else:
+        admission = _taught(tx, admission, verdict, now)
     if verdict.reason and admission.reason not in QUIET:
         audit.note(
             tx,
@@ -192,6 +201,20 @@ def commit(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Adm
     if message.cursor is not None:
         sessions.set_cursor(tx, message.channel, message.account_id, message.cursor, now)
     return admission
+
+
+def _taught(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Admission:
+    """Keep what a message tells apart from its words: where its person is, and may be answered."""
+    message = admission.message
+    if message.standing is not None:
+        return replace(admission, let_go=tuple(answers.told(tx, message, message.standing, now)))
+    let_in = verdict.admitted or verdict.reason is Unheard.MENTION_REQUIRED
+    let_go = tuple(answers.heard(tx, message, run_id(message), now, let_in=let_in))
+    route_set = teaches_route(admission, verdict)
+    if route_set:
+        route = last_route(message, admission.agent_id, admission.session_key, now)
+        sessions.set_route(tx, route)
+    return replace(admission, route_set=route_set, let_go=let_go)
 
 
 def teaches_route(admission: Admission, verdict: Verdict) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from engine.address import Route
 from engine.clock import LONGEST_NAP, Clock
+from engine.contact import AWAITING, OF_ONE_PART
 from engine.delivery import Delivery, State
 from engine.events import Bus, Event as BusEvent
 from engine.fault import Fault, FaultClass
@@ -34,9 +35,12 @@ from engine.outbox import (
 )
 from engine.store import outbox, sessions
 from engine.vitals import Insist, Vitals, keep
+from gateway.channels import answers
 from gateway.channels.attempts import attempt_of, planned, refusal, smaller, trouble
 from gateway.channels.base import Channel, ChannelError, Sent
+from gateway.channels.text import MAX_CHUNKS
 from gateway.channels.traffic import Traffic
+from gateway.channels.windows import AsReply, Hold, Refuse, ReplyRules, Unasked, noted
 from jobs.crash import crash_point
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Tx
@@ -47,10 +51,14 @@ _LOST: Final = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN})
 
 HEADS: Final = 1000  # lanes looked at in one pass
 GRACE: Final = timedelta(seconds=10)
-_COUNTERS: Final = frozenset({"failures", "rateLimited"})  # of one chunk, not of the message
+# Notes of one chunk, not of the message.
+_COUNTERS: Final = frozenset({"failures", "rateLimited"}) | OF_ONE_PART
 
 # Whether an account wants unknown sends repeated (`onUnknown: resend`).
 ResendUnknown = Callable[[Route], bool]
+
+
+Also = Callable[[Tx], None]  # what is written in the same transaction as a move
 
 
 def _never(_: Route) -> bool:
@@ -196,7 +204,13 @@ class Sender:
         if channel is None or not channel.ready(delivery.route.account_id):
             await self._not_ready(delivery, channel, now)
             return
-        chunks, notes = planned(delivery, channel)
+        taken: AsReply | Unasked | None = None
+        if (rules := channel.rules(effective_route(delivery))) is not None:
+            taken = await self._way(delivery, rules, now)
+            if taken is None:
+                return
+        most = taken.left if isinstance(taken, AsReply) else MAX_CHUNKS
+        chunks, notes = planned(delivery, channel, min(most, MAX_CHUNKS))
         if not chunks:
             await self._move(delivery, Event.REJECTED, reason="suppressed: empty")
             return
@@ -204,8 +218,9 @@ class Sender:
         sending = await self._move(
             delivery,
             Event.ATTEMPT,
+            also=lambda tx: answers.leaves(tx, effective_route(delivery), taken),
             chunks=chunks,
-            notes=notes,
+            notes=notes if taken is None else noted(notes, taken),
             attempts=delivery.attempts + 1,
             first_attempt_at=delivery.first_attempt_at or now,
             next_attempt_at=None,
@@ -214,6 +229,29 @@ class Sender:
             return  # cancelled or superseded in the meantime
         crash_point("mid-send")
         await self._send(sending, channel)
+
+    async def _way(
+        self, delivery: Delivery, rules: ReplyRules, now: datetime
+    ) -> AsReply | Unasked | None:
+        """Return how the next part leaves; None if it does not now, which is on record then."""
+        route = effective_route(delivery)
+        way = await answers.way_of(self._db, delivery, route, rules, now)
+        match way:
+            case Hold():
+                await self._move(delivery, Event.HOLD, reason=AWAITING)
+                return None
+            case Refuse(reason=reason, detail=detail):
+                error = {"class": reason, "code": "", "detail": detail}
+                await self._move(delivery, Event.REJECTED, reason=reason, last_error=error)
+                return None
+            case Unasked():
+                wait = self._traffic.unasked(rules.unasked, self._clock.monotonic())
+                if wait:
+                    self._traffic.rest(delivery.lane, min(now + wait, delivery.expires_at))
+                    return None
+                return way
+            case AsReply():
+                return way
 
     async def _send(self, delivery: Delivery, channel: Channel) -> None:
         route = effective_route(delivery)
@@ -230,10 +268,15 @@ class Sender:
         notes = {name: each for name, each in delivery.notes.items() if name not in _COUNTERS}
         if sent.accepted:
             notes["accepted"] = True
+        if sent.pending_audit:
+            notes["pendingAudit"] = True
         last = cursor >= len(delivery.chunks)
         await self._move(
             delivery,
             Event.ACCEPTED if last else Event.PART_ACCEPTED,
+            also=lambda tx: answers.arrived(
+                tx, delivery, effective_route(delivery), self._clock.now()
+            ),
             cursor=cursor,
             message_ids=(*delivery.message_ids, sent.message_id),
             notes=notes,
@@ -243,8 +286,11 @@ class Sender:
 
     async def _after_fault(self, delivery: Delivery, fault: Fault, channel: Channel | None) -> None:
         """Do what follows from a fault; without a channel a repeat is not known to be harmless."""
-        idempotent = channel is not None and channel.idempotent(effective_route(delivery))
-        step = next_step(delivery, fault, self._clock.now(), idempotent=idempotent)
+        route, now = effective_route(delivery), self._clock.now()
+        idempotent = channel is not None and channel.idempotent(attempt_of(delivery, route))
+        rules = None if channel is None else channel.rules(route)
+        holds = rules is not None and rules.holds(delivery)
+        step = next_step(delivery, fault, now, idempotent=idempotent, holds=holds)
         error = {"class": str(fault.fault), "code": fault.code, "detail": fault.detail}
         log.info(
             "a delivery attempt failed",
@@ -252,7 +298,8 @@ class Sender:
         )
         if fault.fault is FaultClass.RATE_LIMITED:
             self._traffic.slow_down(delivery, fault, self._clock.monotonic())
-        await self._apply(delivery, step, error, channel)
+        also = None if rules is None else lambda tx: answers.refused(tx, route, fault, now)
+        await self._apply(delivery, step, error, channel, also)
 
     async def _apply(
         self,
@@ -260,6 +307,7 @@ class Sender:
         step: Step,
         error: Mapping[str, Any],
         channel: Channel | None = None,
+        also: Also | None = None,
     ) -> None:
         match step:
             case Again(at=at, notes=notes, mend=mend):
@@ -269,6 +317,7 @@ class Sender:
                 await self._move(
                     delivery,
                     Event.RETRY_LATER,
+                    also=also,
                     next_attempt_at=at,
                     notes=notes,
                     chunks=chunks,
@@ -277,7 +326,9 @@ class Sender:
             case End(event=Event.ACCEPTED):
                 await self._accepted(delivery, Sent(message_id="duplicate"))
             case End(event=event, reason=reason, spoils_route=spoils):
-                await self._move(delivery, event, spoil=spoils, reason=reason, last_error=error)
+                await self._move(
+                    delivery, event, spoil=spoils, also=also, reason=reason, last_error=error
+                )
 
     async def _not_ready(self, delivery: Delivery, channel: Channel | None, now: datetime) -> None:
         """Refuse what can never be sent; let the rest wait for the channel or its expiry."""
@@ -291,7 +342,13 @@ class Sender:
             await self._db.write(lambda tx: outbox.note_wait(tx, delivery.key, why))
 
     async def _move(
-        self, delivery: Delivery, event: Event, *, spoil: bool = False, **changes: Any
+        self,
+        delivery: Delivery,
+        event: Event,
+        *,
+        spoil: bool = False,
+        also: Also | None = None,
+        **changes: Any,
     ) -> Delivery | None:
         """Commit one move and tell it; None if somebody else moved the row first.
 
@@ -307,6 +364,8 @@ class Sender:
                 sessions.mark_unusable(tx, route, str(changes.get("reason", "")), now)
             if moved is not None and effective_route(moved).to != route.to:
                 sessions.move_peer(tx, route, effective_route(moved).to)
+            if moved is not None and also is not None:
+                also(tx)
             return moved
 
         if event is Event.ATTEMPT:
@@ -327,7 +386,8 @@ class Sender:
             step = recover(
                 delivery,
                 self._clock.now(),
-                idempotent=channel is not None and channel.idempotent(delivery.route),
+                idempotent=channel is not None
+                and channel.idempotent(attempt_of(delivery, effective_route(delivery))),
                 resend=self._resend_unknown(delivery.route),
             )
             detail = (

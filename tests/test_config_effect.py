@@ -88,7 +88,7 @@ def _sections(model: type[Section] = Config, path: str = "") -> list[tuple[str, 
     [
         ("{agents: {defaults: {heartbeat: {lightContext: true}}}}", "key", "lightContext"),
         ("{agents: {defaults: {heartbeat: {afterWake: 'keep-grid'}}}}", "key", "afterWake"),
-        ("{channels: {qqbot: {appId: 1, historyLimit: 3}}}", "key", "qqbot"),
+        ("{channels: {qqbot: {appId: 1, historyLimit: 3}}}", "key", "historyLimit"),
         ("{channels: {apprise: {urls: []}}}", "key", "apprise"),
         ("{gateway: {channelHealthCheckMinutes: 1}}", "key", "channelHealthCheckMinutes"),
         ("{tools: {exec: {security: 'full'}}}", "section", "tools"),

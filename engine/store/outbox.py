@@ -43,6 +43,7 @@ _COLUMNS: Final = (
     "notes",
 )
 _READ: Final = ", ".join(_COLUMNS)
+_LANE: Final = _COLUMNS.index("lane")
 _ADD: Final = (
     f"INSERT INTO outbox ({_READ}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
     " ON CONFLICT (key) DO NOTHING"
@@ -67,7 +68,8 @@ _MOVE: Final = (
 _RECEIVE: Final = "INSERT INTO receipts (delivery_key, chunk, message_id, at) VALUES (?, ?, ?, ?)"
 # Word for word the condition of the index `outbox_open`.
 _OPEN: Final = "(state = 'queued' OR state = 'sending' OR state = 'held')"
-_HEADS: Final = f"SELECT min(id) FROM outbox WHERE {_OPEN} GROUP BY lane"
+# What waits for its peer's next contact keeps nobody behind it waiting.
+_HEADS: Final = f"SELECT min(id) FROM outbox WHERE {_OPEN} AND state <> 'held' GROUP BY lane"
 _LOOKED_AT: Final = 500
 LONG: Final = timedelta(minutes=5)  # a message that waits for longer is worth a word
 _NEWS: Final = timedelta(days=1)
@@ -151,16 +153,19 @@ def note_wait(tx: Tx, key: str, error: Mapping[str, Any]) -> None:
 def ready(tx: Tx, now: datetime, limit: int) -> list[Delivery]:
     """Return the head of every lane that can move, soonest priority first.
 
-    A lane whose head is being sent, is held, or waits for a retry is not in the list, unless
-    its time is up.
+    A lane whose head is being sent or waits for a retry is not in the list, unless its time
+    is up. What is held is no head, and in the list when its time is up.
     """
     rows = tx.exec_driver_sql(
-        f"SELECT {_READ} FROM outbox WHERE id IN ({_HEADS})"
-        " AND ((state = 'queued' AND (next_attempt_at IS NULL OR next_attempt_at <= ?))"
-        " OR (state IN ('queued', 'held') AND expires_at <= ?)) ORDER BY priority, id LIMIT ?",
-        (ms(now), ms(now), limit),
+        f"SELECT {_READ} FROM outbox WHERE (id IN ({_HEADS}) AND state = 'queued'"
+        " AND (next_attempt_at IS NULL OR next_attempt_at <= ? OR expires_at <= ?))"
+        f" OR ({_OPEN} AND state = 'held' AND expires_at <= ?) ORDER BY priority, id LIMIT ?",
+        (ms(now), ms(now), ms(now), limit),
     )
-    return [_delivery(tx, row) for row in rows]
+    one_each: dict[str, Sequence[Any]] = {}
+    for row in rows:  # a lane may have both a head and something held whose time is up
+        one_each.setdefault(row[_LANE], row)
+    return [_delivery(tx, row) for row in one_each.values()]
 
 
 def next_attempt_at(tx: Tx, now: datetime | None = None) -> datetime | None:
@@ -168,7 +173,8 @@ def next_attempt_at(tx: Tx, now: datetime | None = None) -> datetime | None:
     row = tx.exec_driver_sql(
         "SELECT min(moment) FROM (SELECT CASE WHEN state = 'queued' AND next_attempt_at <"
         f" expires_at THEN next_attempt_at ELSE expires_at END AS moment FROM outbox"
-        f" WHERE id IN ({_HEADS}) AND state <> 'sending') AS moments WHERE moment > ?",
+        f" WHERE (id IN ({_HEADS}) AND state <> 'sending') OR ({_OPEN} AND state = 'held'))"
+        " AS moments WHERE moment > ?",
         (0 if now is None else ms(now),),
     ).first()
     return None if row is None else instant(row[0])
@@ -310,6 +316,20 @@ def _undelivered(reason: str | None, route: str, last_error: str | None) -> Unde
     error = mapping_of(last_error)
     kind = str(error.get("class") or reason or "failed")
     return Undelivered(route=route_of(route), kind=kind, detail=str(error.get("detail") or ""))
+
+
+def contacted(tx: Tx, channel: str, account_id: str, peer: str, now: datetime) -> list[str]:
+    """Let go what waited for this peer's next contact, oldest first (channels.md §8)."""
+    prefix = f"{channel}|{account_id}|{peer}|"
+    rows = tx.exec_driver_sql(
+        f"SELECT key FROM outbox WHERE {_OPEN} AND state = 'held' AND substr(lane, 1, ?) = ?"
+        " ORDER BY id",
+        (len(prefix), prefix),
+    )
+    keys = [row[0] for row in rows]
+    for key in keys:
+        move(tx, key, Event.CONTACT, now, reason=None, next_attempt_at=None)
+    return keys
 
 
 def supersede(tx: Tx, lane: str, now: datetime, *, keep: Sequence[str]) -> list[str]:

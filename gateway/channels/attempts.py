@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.address import Route
+from engine.contact import reply_of
 from engine.delivery import Delivery
 from gateway.channels.base import Attempt, Channel
-from gateway.channels.text import chunk
+from gateway.channels.text import MAX_CHUNKS, chunk, defanged
 
 MAY_REPEAT: Final = "\n\n(may repeat)"
 
 
-def planned(delivery: Delivery, channel: Channel) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+def planned(
+    delivery: Delivery, channel: Channel, most: int = MAX_CHUNKS
+) -> tuple[tuple[str, ...], Mapping[str, Any]]:
     """Chunks and notes, made once: a retry repeats identical chunks (channels.md §6)."""
     if delivery.chunks:
         return delivery.chunks, delivery.notes
-    plan = chunk(delivery.text, channel.chunk_limit, channel.measure)
+    plan = chunk(delivery.text, channel.chunk_limit, channel.measure, max_chunks=most)
     truncated = {"truncated": True} if plan.truncated else {}
     return plan.chunks, {**delivery.notes, **truncated}
 
@@ -31,7 +34,9 @@ def smaller(delivery: Delivery, channel: Channel) -> tuple[str, ...]:
 
 def attempt_of(delivery: Delivery, route: Route) -> Attempt:
     """The chunk at the cursor, on its way to ``route``."""
-    text = delivery.chunks[delivery.cursor]
+    text = delivery.chunks[delivery.cursor] if delivery.chunks else delivery.text
+    if delivery.notes.get("defanged"):
+        text = defanged(text)
     if delivery.notes.get("mayRepeat"):
         text += MAY_REPEAT
     return Attempt(
@@ -44,6 +49,7 @@ def attempt_of(delivery: Delivery, route: Route) -> Attempt:
         kind=delivery.kind,
         agent_id=delivery.agent_id,
         run_id=delivery.run_id,
+        reply=reply_of(delivery.notes),
     )
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 from engine.address import ChatType, Route
+from engine.contact import Reply
 
 # The taxonomy itself is engine.fault's; what follows a fault is decided in engine.outbox.
 from engine.fault import Fault as Fault, FaultClass as FaultClass
 from engine.target import Peer
 from gateway.channels.pace import Scope
+from gateway.channels.windows import ReplyRules
 
 
 class ChannelError(Exception):
@@ -40,6 +43,7 @@ class Attempt:
     kind: str = "message"  # reply | cron | heartbeat | message | test
     agent_id: str | None = None
     run_id: str | None = None
+    reply: Reply | None = None  # the message it answers, where the platform asks for one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,15 @@ class Sent:
 
     message_id: str
     accepted: bool = False  # a 2xx without a message id: webhook, apprise
+    pending_audit: bool = False  # taken, and shown once somebody has looked at it
+
+
+class Standing(StrEnum):
+    """What a platform tells about writing to a peer unasked (channels.md §8)."""
+
+    WELCOME = "welcome"
+    UNWELCOME = "unwelcome"
+    GONE = "gone"  # the friendship or the membership ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +78,13 @@ class Inbound:
     mentioned: bool = False  # the bot was addressed (groups)
     chat_type: ChatType = ChatType.DIRECT
     cursor: str | None = None  # platform cursor to store with the admission
+    standing: Standing | None = None  # no message: only what it tells about the peer
+    answerable: bool = False  # answers to it name it, within a window (channels.md §8)
 
+
+# The stored platform cursor of (channel, account), if there is one; and how to store it.
+LoadCursor = Callable[[str, str], Awaitable[str | None]]
+SaveCursor = Callable[[str, str, str], Awaitable[None]]
 
 # Returns once the message is durably admitted (or durably refused); raises if it is not.
 Admit = Callable[[Inbound], Awaitable[object]]
@@ -109,8 +128,11 @@ class Channel(Protocol):
     def ready(self, account_id: str) -> bool:
         """Whether a send through this account can be tried now."""
 
-    def idempotent(self, route: Route) -> bool:
-        """Whether repeating an attempt with the same key cannot repeat the message."""
+    def rules(self, route: Route) -> ReplyRules | None:
+        """What the platform takes as an answer and what unasked; None: no difference (§8)."""
+
+    def idempotent(self, attempt: Attempt) -> bool:
+        """Whether repeating the attempt with the same key cannot repeat the message."""
 
     async def send(self, attempt: Attempt) -> Sent:
         """Send one chunk, or raise `ChannelError`. One request, no retry."""

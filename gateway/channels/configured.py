@@ -5,26 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from engine.address import Route
 from engine.clock import Clock
 from engine.config import effective
 from engine.config.schema import Config
-from engine.config.schema.channels import AccountKeys, TelegramAccount as TelegramKeys
+from engine.config.schema.channels import (
+    AccountKeys,
+)
 from engine.events import Bus
 from engine.record import finished
 from engine.route import JOB_WEBHOOKS, PINGS
 from engine.store import sessions
-from gateway.channels.base import Channel
+from gateway.channels import accounts
+from gateway.channels.base import Channel, LoadCursor, SaveCursor
 from gateway.channels.local import LocalChannel
 from gateway.channels.policy import GroupRule, Policy as TalkPolicy
-from gateway.channels.telegram.account import API_ROOT, TelegramAccount
-from gateway.channels.telegram.channel import LoadCursor, TelegramChannel
+from gateway.channels.qq.channel import QqChannel
+from gateway.channels.telegram.channel import TelegramChannel
 from gateway.channels.webhook.channel import WebhookChannel
 from gateway.channels.webhook.wire import WebhookAccount
-from jobs.errors import ConfigInvalid
 from jobs.store import runs
 from jobs.store.db import Database
 
@@ -38,13 +39,27 @@ def channels(
     made: dict[str, Channel] = {"local": LocalChannel(database, clock=clock, bus=bus)}
     telegram = config.channels.telegram
     if telegram is not None and telegram.enabled:
-        accounts = [
+        telegram_bots = [
             one
             for ident, account in effective.telegram_accounts(config).items()
-            if (one := _telegram_account(ident, account, environ)) is not None
+            if (one := accounts.telegram_account(ident, account, environ)) is not None
         ]
         made["telegram"] = TelegramChannel(
-            accounts, clock=clock, bus=bus, load_cursor=_cursor_of(database)
+            telegram_bots, clock=clock, bus=bus, load_cursor=_cursor_of(database)
+        )
+    qqbot = config.channels.qqbot
+    if qqbot is not None and qqbot.enabled:
+        bots = [
+            bot
+            for ident, keys in effective.qq_accounts(config).items()
+            if (bot := accounts.qq_account(ident, keys, environ)) is not None
+        ]
+        made["qqbot"] = QqChannel(
+            bots,
+            clock=clock,
+            bus=bus,
+            load_cursor=_cursor_of(database),
+            save_cursor=_keeper_of(database, clock),
         )
     made["webhook"] = WebhookChannel(_webhooks(config), clock=clock, facts_of=_facts_of(database))
     return made
@@ -100,43 +115,12 @@ def _cursor_of(database: Database) -> LoadCursor:
     return cursor
 
 
-def _telegram_account(
-    ident: str, account: TelegramKeys, environ: Mapping[str, str]
-) -> TelegramAccount | None:
-    token, source = None, None
-    if account.bot_token:
-        token, source = account.bot_token.reveal(), "config"
-    elif account.token_file:
-        token, source = token_from_file(ident, account), "file"
-    elif ident == effective.DEFAULT_ACCOUNT and environ.get("TELEGRAM_BOT_TOKEN"):
-        token, source = environ["TELEGRAM_BOT_TOKEN"], "env"
-    if not token:
-        log.warning("telegram account has no token", extra={"account": ident})
-        return None
-    return TelegramAccount(
-        id=ident,
-        token=token,
-        api_root=account.api_root or API_ROOT,
-        name=account.name,
-        enabled=account.enabled,
-        token_source=source,
-        allow_from=effective.clean(account.allow_from or ()),
-    )
+def _keeper_of(database: Database, clock: Clock) -> SaveCursor:
+    async def keep(channel: str, account: str, value: str) -> None:
+        now = clock.now()
+        await database.write(lambda tx: sessions.set_cursor(tx, channel, account, value, now))
 
-
-def token_from_file(ident: str, account: TelegramKeys) -> str | None:
-    """A bot's token from its file; an enabled account whose file is gone stops the start (§5)."""
-    path = Path(account.token_file or "").expanduser()
-    try:
-        return path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        if not account.enabled:
-            return None
-        raise ConfigInvalid(
-            f"telegram account {ident} has no token",
-            why=f"its tokenFile {path} cannot be read: {_why(error)}",
-            fix="correct channels.telegram.tokenFile, or disable the account",
-        ) from error
+    return keep
 
 
 def _talk_policy(account: AccountKeys, group_default: str | None) -> TalkPolicy:
@@ -173,7 +157,3 @@ def resends(config: Config, route: Route) -> bool:
     """Whether a message that may have arrived is sent again (`onUnknown`, channels.md §11)."""
     account = effective.chat_account(config, route.channel, route.account_id)
     return account is not None and account.on_unknown == "resend"
-
-
-def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "it is not UTF-8 text"

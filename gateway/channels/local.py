@@ -61,7 +61,10 @@ class LocalChannel:
         """Always."""
         return True
 
-    def idempotent(self, route: Route) -> bool:  # noqa: ARG002 - the key makes it so
+    def rules(self, route: Route) -> None:
+        """No difference between answers and the rest."""
+
+    def idempotent(self, attempt: Attempt) -> bool:  # noqa: ARG002 - the key makes it so
         """Always."""
         return True
 

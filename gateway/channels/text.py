@@ -37,6 +37,21 @@ def clean(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?://)?(?P<host>(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})(?=[/?#:\s]|$|\W)"
+)
+
+
+def defanged(text: str) -> str:
+    """Spell addresses so that nothing links to them: some platforms refuse links (§6)."""
+
+    def spelt(found: re.Match[str]) -> str:
+        scheme = (found["scheme"] or "").replace("://", "[:]//")
+        return scheme + found["host"].replace(".", "[.]")
+
+    return _ADDRESS.sub(spelt, text)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The chunks of one message; ``truncated`` if not everything fits into the most allowed."""

@@ -15,7 +15,7 @@ from engine.delivery import Delivery
 from engine.fault import Fault
 from engine.outbox import effective_route, overdue
 from gateway.channels.base import Channel
-from gateway.channels.pace import Fairness, Pace
+from gateway.channels.pace import Fairness, Pace, Scope
 
 LATER: Final = timedelta(seconds=5)  # a "later" of the platform without a time
 _NONE: Final = timedelta()
@@ -79,6 +79,13 @@ class Traffic:
             seconds = fault.retry_after_seconds
             wait = LATER if seconds is None else timedelta(seconds=seconds)
             self._pace.penalise(channel.scopes(effective_route(delivery)), wait, monotonic)
+
+    def unasked(self, scopes: Sequence[Scope], monotonic: timedelta) -> timedelta:
+        """Count a message nobody asked for, or return how long it has to wait."""
+        wait = self._pace.wait(scopes, monotonic)
+        if not wait:
+            self._pace.take(scopes, monotonic)
+        return wait
 
     def _picked(
         self,

@@ -12,9 +12,12 @@ from engine.address import Route
 from engine.events import Bus
 from engine.store import inbox
 from engine.testing.clock import ManualClock
+from engine.testing.qq import QqStandIn
+from engine.testing.qq.stand_in import ANN
 from engine.testing.telegram import TelegramStandIn
 from gateway.channels.base import Attempt, Channel, Inbound
 from gateway.channels.local import LocalChannel
+from gateway.channels.qq.channel import QqChannel
 from gateway.channels.telegram.account import TelegramAccount
 from gateway.channels.telegram.channel import TelegramChannel
 from gateway.channels.text import chunk
@@ -22,6 +25,7 @@ from gateway.channels.webhook.channel import WebhookChannel
 from gateway.channels.webhook.wire import WebhookAccount
 from jobs.store.db import Database
 from tests.fakes.hook_server import HookServer
+from tests.fakes.qq import qq_bot
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -44,7 +48,7 @@ async def nobody(message: Inbound) -> None:
     raise AssertionError(f"nobody wrote {message.text!r}")
 
 
-@pytest.fixture(params=["local", "telegram", "webhook"])
+@pytest.fixture(params=["local", "telegram", "qqbot", "webhook"])
 async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
     clock, bus = ManualClock(NOON), Bus()
     if request.param == "local":
@@ -71,6 +75,16 @@ async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
 
             yield Case(hook, "default", "ops", taken)
             await hook.stop()
+        return
+    if request.param == "qqbot":
+        async with QqStandIn(clock=clock) as qq:
+            over_rest = QqChannel([qq_bot(qq)], clock=clock, bus=bus)
+
+            async def written() -> list[str]:
+                return list(qq.platform.texts())
+
+            yield Case(over_rest, "default", f"c2c:{ANN}", written)
+            await over_rest.stop()
         return
     async with TelegramStandIn() as telegram:
         bot = TelegramAccount(id="default", token=telegram.token, api_root=telegram.root)
@@ -107,7 +121,7 @@ async def test_a_repeat_arrives_once_where_that_is_promised(case: Case) -> None:
     attempt = case.attempt("once")
     first = await case.channel.send(attempt)
     second = await case.channel.send(attempt)
-    if case.channel.idempotent(attempt.route):
+    if case.channel.idempotent(attempt):
         assert first.message_id == second.message_id
         assert await case.arrived() == ["once"]
     else:

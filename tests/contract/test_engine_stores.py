@@ -482,12 +482,29 @@ async def test_a_head_that_waits_for_its_retry_holds_its_lane(store: Database) -
     assert await ready(store, NOON + SECOND) == ["a1"]
 
 
-async def test_a_held_head_is_ready_only_to_run_out(store: Database) -> None:
-    await send(store, message("a1"), message("a2"))
+async def test_what_is_held_keeps_nobody_waiting_and_is_ready_only_to_run_out(
+    store: Database,
+) -> None:
+    await send(store, message("a1"))
     await move(store, "a1", Event.ATTEMPT)
     await move(store, "a1", Event.HOLD)
     assert await ready(store) == []
     assert await ready(store, NOON + HOUR) == ["a1"]
+    await send(store, message("a2"))
+    assert await ready(store) == ["a2"]
+    assert len(await ready(store, NOON + HOUR)) == 1
+
+
+async def test_a_contact_lets_go_what_waited_for_this_peer_oldest_first(store: Database) -> None:
+    await send(store, message("a1"), message("a2"), message("b1", to="other"))
+    for key in ("a1", "a2", "b1"):
+        await move(store, key, Event.HOLD)
+    route = message("a1").route
+    let_go = await store.write(
+        lambda tx: outbox.contacted(tx, route.channel, route.account_id, route.to, NOON)
+    )
+    assert let_go == ["a1", "a2"]
+    assert await ready(store) == ["a1"]
 
 
 async def test_the_next_moment_is_the_earliest_still_to_come(store: Database) -> None:

@@ -20,6 +20,7 @@ from gateway.channels.base import (
 )
 from gateway.channels.pace import Scope
 from gateway.channels.telegram.account import scopes
+from gateway.channels.windows import ReplyRules
 
 
 class ScriptedChannel:
@@ -36,6 +37,7 @@ class ScriptedChannel:
         self.last_error: str | None = None
         self.enabled = True
         self._idempotent = idempotent
+        self.reply_rules: ReplyRules | None = None
 
     async def start(self, admit: Admit) -> None:
         return None
@@ -52,8 +54,11 @@ class ScriptedChannel:
     def ready(self, account_id: str) -> bool:
         return account_id == "default" and self.enabled and self.runtime == "connected"
 
-    def idempotent(self, route: Route) -> bool:
-        return self._idempotent
+    def rules(self, route: Route) -> ReplyRules | None:
+        return self.reply_rules
+
+    def idempotent(self, attempt: Attempt) -> bool:
+        return self._idempotent or attempt.reply is not None
 
     async def send(self, attempt: Attempt) -> Sent:
         self.attempts.append((self.clock.now(), attempt))

@@ -12,6 +12,7 @@ from engine.config.schema.base import (
     Names,
     Positive,
     Section,
+    Span,
     Text,
     Texts,
     key,
@@ -102,17 +103,46 @@ class Telegram(TelegramAccount):
     accounts: dict[str, TelegramAccount] = table("Bots by id.")
 
 
+class QqPeerQuota(Section):
+    """What the platform takes towards one peer."""
+
+    window: Span | None = key(None, "How long a message may be answered.")
+    replies: Positive | None = key(None, "Answers to one message.")
+    per_minute: Positive | None = key(None, "Messages nobody asked for, a minute.")
+    per_day: Count | None = key(None, "Messages nobody asked for, a day.")
+
+
+class QqQuota(Section):
+    """The platform's figures, where yours differ (channels.md §7, §8)."""
+
+    direct: QqPeerQuota = section(QqPeerQuota, "Direct chats: 60m, 4, 20, 1000.")
+    group: QqPeerQuota = section(QqPeerQuota, "Groups: 5m, 5, 20, 1000.")
+    guild: QqPeerQuota = section(QqPeerQuota, "Guild channels: 5m, 5, 300, 20.")
+    guild_direct: QqPeerQuota = section(QqPeerQuota, "Direct chats of guilds: 5m, 5, 20, 2.")
+
+
+QqIntent = Literal["group", "interaction", "guild", "guildDirect"]
+
+
 class QqAccount(AccountKeys):
     """One QQ bot."""
 
     app_id: Text | None = key(None, "AppID of the bot.")
     client_secret: Secret | None = key(None, "AppSecret of the bot.")
     client_secret_file: str | None = key(None, "File with the AppSecret.")
-    api_base: str | None = key(None, "REST server; https://api.sgroup.qq.com when unset.")
-    token_url: str | None = key(None, "Server that issues access tokens.")
+    api_base: str | None = key(None, "REST server; https://api.bot.qq.com when unset.")
+    token_url: str | None = key(None, "Where access tokens are issued; apiBase when unset.")
     gateway_url: str | None = key(None, "WebSocket address; asked from the REST server when unset.")
     markdown_support: bool = key(False, "The bot may send markdown.")
     certified: bool = key(False, "The bot is certified: larger quotas.")
+    intents: tuple[QqIntent, ...] = key(
+        ("group",), "Events asked for; one that is not granted closes the connection."
+    )
+    held_on_contact: bool | None = key(
+        None,
+        "What may not be sent unasked waits until its person writes; unset: all but heartbeats.",
+    )
+    quota: QqQuota = section(QqQuota, "The platform's quotas.")
 
 
 class Qqbot(QqAccount):
@@ -185,6 +215,6 @@ class Channels(Section):
     defaults: ChannelDefaults = section(ChannelDefaults, "What holds for every channel.")
     local: Local = section(Local, "The local inbox.")
     telegram: Telegram | None = key(None, "Telegram.")
-    qqbot: Qqbot | None = key(None, "QQ official bot.", inert=_NOT_THERE)
+    qqbot: Qqbot | None = key(None, "QQ official bot.")
     webhook: Webhook | None = key(None, "HTTP POST to anything.")
     apprise: Apprise | None = key(None, "Many services through apprise.", inert=_NOT_THERE)

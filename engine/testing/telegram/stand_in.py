@@ -8,8 +8,9 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
+from engine.testing.http import Answer, LoopbackHttp, Request
 from engine.testing.telegram.platform import Platform, SentMessage
 from engine.testing.telegram.wrong import Refusal, Wrong
 
@@ -26,8 +27,7 @@ class TelegramStandIn:
         self._wrong: defaultdict[str, deque[Wrong]] = defaultdict(deque)
         self._standing: dict[str, Wrong] = {}
         self._news = asyncio.Condition()
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._http = LoopbackHttp(self._handle)
         self._seen = 0
         self.root = ""
 
@@ -45,19 +45,12 @@ class TelegramStandIn:
 
     async def start(self, port: int = 0) -> None:
         """Listen on loopback; ``root`` is the `apiRoot` to configure."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
-        self.root = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        await self._http.start(port)
+        self.root = self._http.url
 
     async def stop(self) -> None:
         """Close every connection and stop listening."""
-        if self._server is None:
-            return
-        self._server.close()
-        for task in tuple(self._connections):
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        await self._server.wait_closed()
-        self._server = None
+        await self._http.stop()
 
     # -- what a test does ------------------------------------------------------------------
 
@@ -106,46 +99,14 @@ class TelegramStandIn:
 
     # -- the wire --------------------------------------------------------------------------
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a stream callback runs in a task
-        self._connections.add(task)
-        try:
-            while await self._exchange(reader, writer):
-                pass
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client went away, or the stand-in is being stopped
-        finally:
-            self._connections.discard(task)
-            writer.close()
-
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; False ends the connection."""
-        head = await reader.readuntil(b"\r\n\r\n")
-        line, *rest = head.decode("latin-1").split("\r\n")
-        headers = {
-            name.strip().lower(): value.strip()
-            for name, _, value in (each.partition(":") for each in rest)
-        }
-        body = await reader.readexactly(int(headers.get("content-length", 0)))
-        target = line.split(" ")[1]
-        path, _, query = target.partition("?")
-        parameters = dict(parse_qsl(query)) | _parameters(headers.get("content-type", ""), body)
-        token, method = _address(path)
+    async def _handle(self, request: Request) -> Answer:
+        parameters = request.fields()
+        token, method = _address(request.path)
         self.calls.append((method, parameters))
         async with self._news:
             self._news.notify_all()
         status, answer = await self._answer(token, method, parameters)
-        if answer is None:
-            return False
-        kind = "application/json" if answer.startswith(b"{") else "text/html"
-        writer.write(
-            f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\n"
-            f"Content-Length: {len(answer)}\r\nConnection: keep-alive\r\n\r\n".encode()
-            + answer
-        )
-        await writer.drain()
-        return True
+        return Answer(status, answer, {})
 
     async def _answer(
         self, token: str, method: str, parameters: Mapping[str, Any]
@@ -183,12 +144,3 @@ def _address(path: str) -> tuple[str, str]:
     """``/bot<token>/<method>``; anything else has neither."""
     match = re.fullmatch(r"/bot([^/]+)/(\w+)", unquote(path))
     return (match[1], match[2]) if match else ("", "")
-
-
-def _parameters(content_type: str, body: bytes) -> dict[str, Any]:
-    if not body:
-        return {}
-    if "json" in content_type:
-        decoded = json.loads(body)
-        return dict(decoded) if isinstance(decoded, dict) else {}
-    return dict(parse_qsl(body.decode()))

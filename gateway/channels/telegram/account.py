@@ -1,13 +1,9 @@
-"""One Telegram account as values, and what its updates say. Pure.
-
-An update is somebody else's JSON: reading one never raises, because an update that could
-not be read would come again for ever and keep everything behind it out.
-"""
+"""One Telegram account as values, and what its updates say. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,12 +11,12 @@ from typing import Any, Final
 from engine.address import ChatType, Route
 from engine.target import Peer
 from gateway.channels.base import Inbound
+from gateway.channels.foreign import clean, ident, items, mapping, whole
 from gateway.channels.pace import Scope
 
 API_ROOT: Final = "https://api.telegram.org"
 ALLOWED_UPDATES: Final = ("message", "callback_query")
 GENERAL_TOPIC: Final = "1"
-LONGEST_TEXT: Final = 32_768  # far beyond the platform's 4096; what is longer is no message
 # A message without words still tells that its person is there; the agent is told of what kind.
 _MEDIA: Final = (
     "photo",
@@ -35,7 +31,6 @@ _MEDIA: Final = (
     "contact",
     "poll",
 )
-_LARGEST: Final = 2**62
 _LAST_SECOND: Final = 253_402_300_800  # the year 9999 ends there
 _SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
@@ -95,15 +90,15 @@ def _chat_id(to: str) -> int | str:
 
 def update_id(update: object) -> int | None:
     """Return the number of an update, by which it is confirmed."""
-    return _whole(_mapping(update).get("update_id"))
+    return whole(mapping(update).get("update_id"))
 
 
 def parse_update(update: object, account_id: str, me: Me, now: datetime) -> Inbound | None:
     """Return what a person said, or nothing: edits, service messages and bots are not people."""
-    fields, number = _mapping(update), update_id(update)
+    fields, number = mapping(update), update_id(update)
     if number is None:
         return None
-    query, message = fields.get("callback_query"), _mapping(fields.get("message"))
+    query, message = fields.get("callback_query"), mapping(fields.get("message"))
     if isinstance(query, Mapping):
         return _callback(query, account_id, number, now)
     text = _text(message)
@@ -111,10 +106,10 @@ def parse_update(update: object, account_id: str, me: Me, now: datetime) -> Inbo
         return None
     return _inbound(
         message,
-        sender=_mapping(message.get("from")),
+        sender=mapping(message.get("from")),
         account_id=account_id,
         text=text,
-        message_id=_ident(message.get("message_id")) or f"update:{number}",
+        message_id=ident(message.get("message_id")) or f"update:{number}",
         mentioned=_mentions(message, me),
         number=number,
         now=now,
@@ -125,20 +120,20 @@ def _text(message: Mapping[str, Any]) -> str:
     """What was said; of a message without words, its kind."""
     said = message.get("text") or message.get("caption")
     if isinstance(said, str) and said:
-        return _clean(said)
+        return clean(said)
     return next((f"<media:{kind}>" for kind in _MEDIA if message.get(kind)), "")
 
 
 def _callback(
     query: Mapping[str, Any], account_id: str, number: int, now: datetime
 ) -> Inbound | None:
-    message = _mapping(query.get("message"))
+    message = mapping(query.get("message"))
     return _inbound(
         message,
-        sender=_mapping(query.get("from")),
+        sender=mapping(query.get("from")),
         account_id=account_id,
-        text=f"callback_data: {_clean(str(query.get('data', '')))}",
-        message_id=f"callback:{_ident(query.get('id')) or number}",
+        text=f"callback_data: {clean(str(query.get('data', '')))}",
+        message_id=f"callback:{ident(query.get('id')) or number}",
         mentioned=True,  # a button of the bot's own message was pressed
         number=number,
         now=now,
@@ -156,7 +151,7 @@ def _inbound(
     number: int,
     now: datetime,
 ) -> Inbound | None:
-    chat = _mapping(message.get("chat"))
+    chat = mapping(message.get("chat"))
     to, sender_id = _number(chat.get("id")), _number(sender.get("id"))
     if to is None or sender_id is None or sender.get("is_bot"):
         return None
@@ -191,14 +186,14 @@ _CHAT_TYPES: Final[Mapping[str, ChatType]] = {
 
 def _label(sender: Mapping[str, Any]) -> str | None:
     if username := sender.get("username"):
-        return _clean(f"@{username}")
+        return clean(f"@{username}")
     names = (str(sender.get(part) or "") for part in ("first_name", "last_name"))
-    return _clean(" ".join(name for name in names if name)) or None
+    return clean(" ".join(name for name in names if name)) or None
 
 
 def _mentions(message: Mapping[str, Any], me: Me) -> bool:
     """A native mention, a command for this bot, or a reply to one of its messages."""
-    replied = _mapping(_mapping(message.get("reply_to_message")).get("from"))
+    replied = mapping(mapping(message.get("reply_to_message")).get("from"))
     if replied.get("id") == me.id:
         return True
     text = str(message.get("text") or message.get("caption") or "")
@@ -207,60 +202,33 @@ def _mentions(message: Mapping[str, Any], me: Me) -> bool:
     entities = message.get("entities") or message.get("caption_entities") or ()
     if not entities:  # the platform always marks them; what imitates it may not
         return bool(me.username) and name in text.lower().split()
-    return any(_addresses(_mapping(entity), units, name, me) for entity in _list(entities))
+    return any(_addresses(mapping(entity), units, name, me) for entity in items(entities))
 
 
 def _addresses(entity: Mapping[str, Any], units: bytes, name: str, me: Me) -> bool:
-    start, length = _whole(entity.get("offset")) or 0, _whole(entity.get("length")) or 0
+    start, length = whole(entity.get("offset")) or 0, whole(entity.get("length")) or 0
     words = units[start * 2 : (start + length) * 2].decode("utf-16-le", "replace").lower()
     match entity.get("type"):
         case "mention":
             return words == name
         case "text_mention":
-            return _mapping(entity.get("user")).get("id") == me.id
+            return mapping(entity.get("user")).get("id") == me.id
         case "bot_command":
             return words.endswith(name)
         case _:
             return False
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _whole(value: object) -> int | None:
-    """A number of theirs that fits into ours."""
-    fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
-    return value if fits and isinstance(value, int) else None
-
-
 def _number(value: object) -> str | None:
     """The id of a chat, a person or a topic: a number, which some write as text."""
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         return value
-    number = _whole(value)
+    number = whole(value)
     return None if number is None else str(number)
 
 
-def _ident(value: object) -> str | None:
-    """The id of a message or a button press: a number, or any word."""
-    if isinstance(value, str):
-        return _clean(value.strip())[:200] or None
-    return _number(value)
-
-
 def _instant(value: object) -> datetime | None:
-    seconds = _whole(value)
+    seconds = whole(value)
     if seconds is None or not 0 < seconds < _LAST_SECOND:
         return None
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _clean(text: str) -> str:
-    """Text a database and a wire can hold: no half of a surrogate pair, no NUL, an end."""
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return whole.replace("\x00", "")[:LONGEST_TEXT]
-
-
-def _list(value: object) -> Sequence[object]:
-    return value if isinstance(value, list | tuple) else ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -23,8 +23,10 @@ from gateway.channels.base import (
     ChannelError,
     Fault,
     FaultClass,
+    LoadCursor,
     Sent,
 )
+from gateway.channels.flights import Flights
 from gateway.channels.pace import Scope
 from gateway.channels.telegram.account import (
     ALLOWED_UPDATES,
@@ -43,14 +45,10 @@ log = logging.getLogger(__name__)
 POLL_SECONDS: Final = 30
 POLL_LIMIT: Final = 100
 STALLED_AFTER: Final = timedelta(seconds=120)
-LAST_ANSWERS: Final = timedelta(seconds=10)
 _BACKOFF: Final = tuple(timedelta(seconds=s) for s in (1, 2, 5, 10, 30, 60))
 _CONFLICT_BACKOFF: Final = tuple(timedelta(seconds=s) for s in (5, 10, 20, 40, 60))
 _FLOOR: Final = timedelta(milliseconds=200)
 _HIGHEST_FLOOR: Final = timedelta(seconds=2)
-
-# The stored platform cursor of (channel, account), if there is one.
-LoadCursor = Callable[[str, str], Awaitable[str | None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -94,7 +92,7 @@ class TelegramChannel:
         self._poll_seconds = poll_seconds
         self._live: dict[str, _Live] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._sending: set[asyncio.Task[Any]] = set()
+        self._flights = Flights()
 
     async def start(self, admit: Admit) -> None:
         """Connect every enabled account; return at once, connecting goes on behind."""
@@ -115,8 +113,7 @@ class TelegramChannel:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        if self._sending:
-            await asyncio.wait(tuple(self._sending), timeout=LAST_ANSWERS.total_seconds())
+        await self._flights.land()
         for live in self._live.values():
             await live.sending.close()
             await live.polling.close()
@@ -135,7 +132,10 @@ class TelegramChannel:
         live = self._live.get(account_id)
         return live is not None and live.runtime not in ("stopped", "auth-failed", "fatal")
 
-    def idempotent(self, route: Route) -> bool:  # noqa: ARG002 - same for every route
+    def rules(self, route: Route) -> None:
+        """No difference between answers and the rest."""
+
+    def idempotent(self, attempt: Attempt) -> bool:  # noqa: ARG002 - same for every route
         """Never: the platform has no key that would make a repeat harmless."""
         return False
 
@@ -147,7 +147,9 @@ class TelegramChannel:
         html = None if attempt.plain else telegram_html(attempt.text)
         parameters = send_parameters(attempt.route, html, attempt.text, silent=attempt.silent)
         try:
-            result = await self._spoken(live, parameters)
+            result = await self._flights.fly(
+                live.sending.call("sendMessage", parameters), f"telegram-send-{live.account.id}"
+            )
         except ChannelError as error:
             live.last_error = str(error)
             if error.fault.fault is FaultClass.AUTH:
@@ -158,15 +160,6 @@ class TelegramChannel:
             detail = "the answer has no message id"
             raise ChannelError(Fault(fault=FaultClass.NETWORK_AMBIGUOUS, detail=detail))
         return Sent(message_id=str(result["message_id"]))
-
-    async def _spoken(self, live: _Live, parameters: Mapping[str, Any]) -> Any:
-        """The one request of a send; `stop` waits for those that are on their way."""
-        call = asyncio.create_task(
-            live.sending.call("sendMessage", parameters), name=f"telegram-send-{live.account.id}"
-        )
-        self._sending.add(call)
-        call.add_done_callback(self._sending.discard)
-        return await call
 
     def status(self) -> tuple[AccountStatus, ...]:
         """Every account, configured order."""

@@ -7,7 +7,6 @@ name cannot lead elsewhere between the two.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,6 +27,7 @@ from gateway.channels.base import (
     Sent,
 )
 from gateway.channels.pace import Scope
+from gateway.channels.rest import PRESEND, client
 from gateway.channels.text import code_points
 from gateway.channels.webhook.wire import (
     DETAIL_MOST,
@@ -40,7 +40,6 @@ from gateway.channels.webhook.wire import (
 
 TIMEOUT: Final = httpx.Timeout(10.0)
 WHOLE_CALL: Final = 15.0
-_PRESEND: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 RunFacts = Callable[[str], Awaitable[Mapping[str, Any]]]
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -66,8 +65,6 @@ class WebhookChannel:
         facts_of: RunFacts | None = None,
         resolve: Resolve = resolved,
     ) -> None:
-        for name in ("httpx", "httpcore"):  # they log addresses, which may hold a secret
-            logging.getLogger(name).setLevel(logging.WARNING)
         self._accounts = {account.id: account for account in accounts}
         self._clock = clock
         self._facts_of = facts_of
@@ -96,7 +93,10 @@ class WebhookChannel:
         account = self._accounts.get(account_id)
         return account is not None and account.enabled
 
-    def idempotent(self, route: Route) -> bool:  # noqa: ARG002 - every request has its key
+    def rules(self, route: Route) -> None:
+        """No difference between answers and the rest."""
+
+    def idempotent(self, attempt: Attempt) -> bool:  # noqa: ARG002 - every request has its key
         """Yes: each request carries an ``Idempotency-Key``."""
         return True
 
@@ -151,7 +151,7 @@ class WebhookChannel:
     ) -> tuple[httpx.Response, str]:
         """Return the answer and the beginning of its body."""
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
+            self._client = client(TIMEOUT)
         try:
             async with asyncio.timeout(WHOLE_CALL):
                 request = await self._request(method, url, account, headers, body)
@@ -161,7 +161,7 @@ class WebhookChannel:
                 finally:
                     await answer.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, UnicodeError) as error:
-            presend = isinstance(error, (*_PRESEND, OSError, httpx.InvalidURL, UnicodeError))
+            presend = isinstance(error, (*PRESEND, OSError, UnicodeError))
             presend = presend and not isinstance(error, TimeoutError)
             kind = FaultClass.NETWORK_PRESEND if presend else FaultClass.NETWORK_AMBIGUOUS
             # Its own words may quote the address, which may hold a secret.

@@ -50,7 +50,6 @@ ENDS = {
     FaultClass.NOT_FOUND: Event.REJECTED,
     FaultClass.QUOTA_EXHAUSTED: Event.REJECTED,
     FaultClass.PROACTIVE_DENIED: Event.REJECTED,
-    FaultClass.WINDOW_EXPIRED: Event.REJECTED,
     FaultClass.ADDRESS_REFUSED: Event.REJECTED,
     FaultClass.CONTENT_REJECTED: Event.REJECTED,
     FaultClass.UNKNOWN_ERROR: Event.REJECTED,
@@ -79,7 +78,7 @@ def step_after(fault: FaultClass, delivery: Delivery = PING, *, idempotent: bool
 
 
 def test_every_fault_has_a_consequence() -> None:
-    assert set(ENDS) | AGAIN | set(MENDED) == set(FaultClass)
+    assert set(ENDS) | AGAIN | set(MENDED) | {FaultClass.WINDOW_EXPIRED} == set(FaultClass)
     assert all(fault.hint for fault in FaultClass)
 
 
@@ -108,6 +107,50 @@ def test_what_can_be_mended_is_mended_once(fault: FaultClass, mend: Mend) -> Non
     second = step_after(fault, replace(in_topic, notes=first.notes))
     assert isinstance(second, End)
     assert second.event is Event.REJECTED
+
+
+ANSWER = {"replyTo": "m1", "replySeq": 2}
+
+
+def test_a_window_that_is_over_is_left_once() -> None:
+    first = step_after(FaultClass.WINDOW_EXPIRED, replace(PING, notes=ANSWER))
+    assert isinstance(first, Again)
+    assert (first.at, first.notes) == (NOON, {"windowExpired": True})
+    second = step_after(FaultClass.WINDOW_EXPIRED, replace(PING, notes=first.notes))
+    assert second == End(event=Event.REJECTED, reason="window-expired")
+
+
+def test_an_answer_that_may_have_arrived_keeps_its_number_and_a_repeat_says_so() -> None:
+    lost = step_after(FaultClass.NETWORK_AMBIGUOUS, replace(PING, notes=ANSWER), idempotent=True)
+    assert isinstance(lost, Again)
+    again = replace(PING, notes=lost.notes)
+    assert (again.notes["replyTo"], again.notes["replySeq"]) == ("m1", 2)
+    assert step_after(FaultClass.DUPLICATE, again) == End(event=Event.ACCEPTED, reason="")
+    late = step_after(FaultClass.WINDOW_EXPIRED, again)
+    assert late == End(event=Event.LOST_SIGHT, reason="window-expired")
+
+
+def test_a_number_somebody_else_used_is_exchanged_once() -> None:
+    clash = step_after(FaultClass.DUPLICATE, replace(PING, notes=ANSWER))
+    assert isinstance(clash, Again)
+    assert "replySeq" not in clash.notes
+    other = replace(PING, notes={**clash.notes, **ANSWER})
+    assert step_after(FaultClass.DUPLICATE, other) == End(event=Event.REJECTED, reason="duplicate")
+
+
+def test_what_a_peer_takes_only_as_an_answer_waits_where_it_may() -> None:
+    fault = Fault(fault=FaultClass.PROACTIVE_DENIED)
+    step = next_step(PING, fault, NOON, idempotent=False, holds=True)
+    assert step == End(event=Event.HOLD, reason="awaiting-contact")
+
+
+def test_links_a_platform_refuses_are_taken_out_once() -> None:
+    fault = Fault(fault=FaultClass.CONTENT_REJECTED, links_refused=True)
+    first = next_step(PING, fault, NOON, idempotent=False)
+    assert isinstance(first, Again)
+    assert first.mend is Mend.NO_LINKS
+    second = next_step(replace(PING, notes=first.notes), fault, NOON, idempotent=False)
+    assert second == End(event=Event.REJECTED, reason="content-rejected")
 
 
 def test_a_thread_that_was_never_named_cannot_be_left_out() -> None:

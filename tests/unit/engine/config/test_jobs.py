@@ -48,9 +48,9 @@ def test_a_target_nobody_can_read_is_told_at_its_key(target: str, words: str) ->
 @pytest.mark.parametrize(
     ("job", "key"),
     [
-        ({"deliver": "qqbot:c2c:AB"}, "deliver"),
+        ({"deliver": "apprise:all"}, "deliver"),
         ({"delivery": {"also": ["apprise:all"]}}, "delivery"),
-        ({"failureAlert": {"channel": "qq", "to": "c2c:AB"}}, "failureAlert"),
+        ({"failureAlert": {"channel": "apprise", "to": "all"}}, "failureAlert"),
     ],
 )
 def test_a_channel_that_does_not_exist_yet_is_refused_at_its_key(
@@ -62,7 +62,7 @@ def test_a_channel_that_does_not_exist_yet_is_refused_at_its_key(
 
 
 def test_the_places_of_failures_are_judged_as_well() -> None:
-    cron = {"failureDestination": {"channel": "telegrm"}, "failureAlert": {"channel": "qqbot"}}
+    cron = {"failureDestination": {"channel": "telegrm"}, "failureAlert": {"channel": "apprise"}}
     found = judge(Config.model_validate({"cron": cron}), NOON, "UTC", Path("nowhere"))
     assert [key for key, _ in found] == [
         ("cron", "failureAlert", "channel"),

@@ -68,5 +68,5 @@ def test_a_recipient_is_named_once(tmp_path: Path) -> None:
 
 
 def test_a_channel_that_does_not_exist_yet_is_no_target(tmp_path: Path) -> None:
-    told = refused(tmp_path, {"target": "qqbot"})
-    assert "channel qqbot does not exist yet: use none, last, owner, local" in told
+    told = refused(tmp_path, {"target": "apprise"})
+    assert "channel apprise does not exist yet: use none, last, owner, local" in told

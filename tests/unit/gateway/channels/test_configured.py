@@ -9,7 +9,7 @@ import pytest
 
 from engine.address import Route
 from engine.config.schema import Config
-from gateway.channels import configured
+from gateway.channels import accounts, configured
 from jobs.errors import ConfigInvalid
 
 
@@ -23,9 +23,9 @@ def test_a_bot_whose_token_file_is_gone_stops_the_start_in_words(tmp_path: Path)
     telegram = config.channels.telegram
     assert telegram is not None
     with pytest.raises(ConfigInvalid, match=rf"tokenFile {gone} cannot be read: No such file"):
-        configured.token_from_file("default", telegram)
+        accounts.telegram_account("default", telegram, {})
     off = telegram.model_copy(update={"enabled": False})
-    assert configured.token_from_file("default", off) is None
+    assert accounts.telegram_account("default", off, {}) is None
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given, strategies as st
 
 from engine.address import ChatType, Route
 from gateway.channels.base import Inbound
+from gateway.channels.foreign import LONGEST_TEXT
 from gateway.channels.telegram.account import (
-    LONGEST_TEXT,
     Me,
     TelegramAccount,
     parse_update,

@@ -1,0 +1,163 @@
+"""Bots out of the config: where their credentials are, and what holds for each (channels.md §2)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.config import effective
+from engine.config.schema.channels import (
+    QqAccount as QqKeys,
+    QqPeerQuota,
+    TelegramAccount as TelegramKeys,
+)
+from gateway.channels.qq.account import (
+    API_BASE,
+    Intents,
+    PeerQuota,
+    QqAccount,
+    Quota,
+    token_address,
+)
+from gateway.channels.telegram.account import API_ROOT, TelegramAccount
+from jobs.errors import ConfigInvalid
+
+log = logging.getLogger(__name__)
+
+
+def telegram_account(
+    ident: str, account: TelegramKeys, environ: Mapping[str, str]
+) -> TelegramAccount | None:
+    """One bot with its token, from wherever it is; None where there is none (§2)."""
+    token, source = None, None
+    if account.bot_token:
+        token, source = account.bot_token.reveal(), "config"
+    elif account.token_file:
+        token, source = _from_file(_telegram_file(ident, account)), "file"
+    elif ident == effective.DEFAULT_ACCOUNT and environ.get("TELEGRAM_BOT_TOKEN"):
+        token, source = environ["TELEGRAM_BOT_TOKEN"], "env"
+    if not token:
+        log.warning("telegram account has no token", extra={"account": ident})
+        return None
+    return TelegramAccount(
+        id=ident,
+        token=token,
+        api_root=account.api_root or API_ROOT,
+        name=account.name,
+        enabled=account.enabled,
+        token_source=source,
+        allow_from=effective.clean(account.allow_from or ()),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A file with a credential, and what to say if it is gone."""
+
+    path: str
+    account: str  # as a person calls it
+    key: str
+    enabled: bool
+
+
+def _telegram_file(ident: str, keys: TelegramKeys) -> _File:
+    return _File(
+        path=keys.token_file or "",
+        account=f"telegram account {ident}",
+        key="channels.telegram.tokenFile",
+        enabled=keys.enabled,
+    )
+
+
+def _qq_file(ident: str, keys: QqKeys) -> _File:
+    return _File(
+        path=keys.client_secret_file or "",
+        account=f"qqbot account {ident}",
+        key="channels.qqbot.clientSecretFile",
+        enabled=keys.enabled,
+    )
+
+
+def _from_file(file: _File) -> str | None:
+    """A credential from its file; an enabled account whose file is gone stops the start (§5)."""
+    path, key = Path(file.path).expanduser(), file.key.rpartition(".")[2]
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        if not file.enabled:
+            return None
+        raise ConfigInvalid(
+            f"{file.account} has no {'token' if 'token' in key else 'secret'}",
+            why=f"its {key} {path} cannot be read: {_why(error)}",
+            fix=f"correct {file.key}, or disable the account",
+        ) from error
+
+
+def qq_account(ident: str, keys: QqKeys, environ: Mapping[str, str]) -> QqAccount | None:
+    """One bot with its credentials, from wherever they are; None where there are none (§2)."""
+    app_id, secret, source = keys.app_id, None, "config"
+    if keys.client_secret:
+        secret = keys.client_secret.reveal()
+    elif keys.client_secret_file:
+        secret, source = _from_file(_qq_file(ident, keys)), "file"
+    if ident == effective.DEFAULT_ACCOUNT and not (app_id and secret):
+        app_id = app_id or environ.get("QQBOT_APP_ID")
+        if not secret:
+            secret, source = environ.get("QQBOT_CLIENT_SECRET"), "env"
+    if not app_id or not secret:
+        log.warning("qqbot account has no appId or no clientSecret", extra={"account": ident})
+        return None
+    api_base = keys.api_base or API_BASE
+    return QqAccount(
+        id=ident,
+        app_id=app_id,
+        client_secret=secret,
+        api_base=api_base,
+        token_url=token_address(keys.token_url or api_base),
+        gateway_url=keys.gateway_url,
+        name=keys.name,
+        enabled=keys.enabled,
+        token_source=source,
+        allow_from=effective.clean(keys.allow_from or ()),
+        markdown=keys.markdown_support,
+        certified=keys.certified,
+        hold=keys.held_on_contact,
+        intents=_intents(keys),
+        quota=Quota(
+            direct=_peer_quota(keys.quota.direct, Quota().direct),
+            group=_peer_quota(keys.quota.group, Quota().group),
+            guild=_peer_quota(keys.quota.guild, Quota().guild),
+            guild_direct=_peer_quota(keys.quota.guild_direct, Quota().guild_direct),
+        ),
+    )
+
+
+_INTENTS: Final[Mapping[str, Intents]] = {
+    "group": Intents.GROUP,
+    "interaction": Intents.INTERACTION,
+    "guild": Intents.GUILD,
+    "guildDirect": Intents.GUILD_DIRECT,
+}
+
+
+def _intents(keys: QqKeys) -> Intents:
+    asked = Intents(0)
+    for name in keys.intents:
+        asked |= _INTENTS[name]
+    return asked or Intents.GROUP
+
+
+def _peer_quota(keys: QqPeerQuota, otherwise: PeerQuota) -> PeerQuota:
+    return PeerQuota(
+        window=otherwise.window if keys.window is None else keys.window,
+        replies=keys.replies or otherwise.replies,
+        per_minute=keys.per_minute or otherwise.per_minute,
+        per_day=otherwise.per_day if keys.per_day is None else keys.per_day,
+    )
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "it is not UTF-8 text"
