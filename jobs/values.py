@@ -43,6 +43,7 @@ def swift(kind: type[T]) -> type[T]:
     plain: Any = kind
     known: dict[str, Any] = {
         "_become": object.__setattr__,
+        "_kind": kind,
         "_twin": _twin(plain),
         "_unset": MISSING,
     }
