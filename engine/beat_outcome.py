@@ -33,6 +33,10 @@ def overtaken(wake: Wake, view: View) -> Skip | None:
     waiting = {event.id for event in view.events}
     if not wake.event_ids or not waiting.isdisjoint(wake.event_ids):
         return None
+    if late := [one for one in view.expired if one.id in wake.event_ids]:
+        at = max(one.expires_at for one in late if one.expires_at is not None)
+        words = f"its event expired at {at.astimezone(view.agent.zone):%Y-%m-%d %H:%M:%S}"
+        return Skip(SkipReason.NO_PENDING_EVENT, f"{words} ({view.agent.zone}) before it was seen")
     takers = dict.fromkeys(one.run_id for one in view.taken if one.id in wake.event_ids)
     who = f"a message to the agent (run {', '.join(takers)})" if takers else "another beat"
     return Skip(SkipReason.NO_PENDING_EVENT, f"{who} has taken its events up")

@@ -83,7 +83,9 @@ class Lookout:
             main=roster.main_key,
         )
         own = bool(run.id)  # its row stands in the ledger already
-        known = await self._database.read(lambda tx: self._known(tx, agent, base, now, own=own))
+        known = await self._database.read(
+            lambda tx: self._known(tx, agent, base, now, wake, own=own)
+        )
         events = tuple(known.events)
         raw, file_error = await self._read_file(agent.workspace)
         file = checklist.parse(raw)
@@ -124,6 +126,7 @@ class Lookout:
             purse=known.purse,
             job=known.stored.job if known.stored else None,
             next_due_at=_next_of(cadence, agent, now) if known.enabled else None,
+            expired=known.expired,
             taken=known.taken,
             moved=cadence is not None
             and known.stored is not None
@@ -167,13 +170,15 @@ class Lookout:
         return found_words(found)
 
     def _known(
-        self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime, *, own: bool
+        self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime, wake: Wake, *, own: bool
     ) -> _Known:
         stored = job_rows.readable(tx, heartbeat.job_id(agent.agent_id))
         before = stored.state.last_run_at if stored else None
+        asked = min(before or EPOCH, wake.requested_at)
         last = session_rows.last_route(tx, agent.agent_id, session_key)
         return _Known(
             events=event_rows.pending(tx, agent.agent_id, session_key, now),
+            expired=tuple(event_rows.expired(tx, agent.agent_id, session_key, asked, now)),
             taken=event_rows.taken_by_turns(tx, agent.agent_id, session_key, before or EPOCH),
             tasks=task_rows.last_slots(tx, agent.agent_id),
             last=last,
@@ -272,6 +277,7 @@ class _Known:
     """What the store knows about an agent, read at once."""
 
     events: list[QueuedEvent]
+    expired: tuple[QueuedEvent, ...]  # since the last beat
     taken: tuple[TakenEvent, ...]  # since the last beat, by other turns
     tasks: dict[str, datetime]
     last: LastRoute | None

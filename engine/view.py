@@ -46,6 +46,7 @@ class View:
     next_due_at: datetime | None
     purse: Purse | None = None  # None: it has no budget
     job: Job | None = None  # as it is stored
+    expired: tuple[QueuedEvent, ...] = ()  # since the last beat, seen by nobody
     taken: tuple[TakenEvent, ...] = ()  # events that other turns took up since the last beat
     moved: bool = False  # the beats lie elsewhere than the store has them: plan them anew
 
@@ -89,6 +90,11 @@ def facts_of(view: View, wake: Wake) -> dict[str, Any]:
             "indicator": view.shown.indicator,
         },
     }
+    if view.expired:
+        facts["eventsExpired"] = [
+            {"id": one.id, "text": one.text[:200], "expiredAtMs": ms(one.expires_at)}
+            for one in view.expired
+        ]
     if view.taken:
         facts["eventsTaken"] = [
             {"id": one.id, "runId": one.run_id, "atMs": ms(one.at)} for one in view.taken

@@ -44,6 +44,7 @@ def group() -> None:
     help="Wake the agent at once, or let its next turn see the event.",
 )
 @click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
+@click.option("--expires-in", metavar="SPAN", help="Not seen by then, it is told to nobody: 2h.")
 @click.option("--wait/--no-wait", default=True, help="With --mode now: wait for the outcome.")
 @gateway_options(timeout_ms=WAIT_MS)
 def event(
@@ -52,6 +53,7 @@ def event(
     flag_text: str | None,
     mode: str,
     agent_id: str | None,
+    expires_in: str | None,
     wait: bool,
 ) -> int:
     """Queue words for an agent; with --mode now wait, and say what it did with them.
@@ -63,6 +65,8 @@ def event(
     params: dict[str, Any] = {"text": words, "mode": mode, "idempotencyKey": str(uuid4())}
     if agent_id:
         params["agentId"] = agent_id
+    if expires_in:
+        params["expiresIn"] = expires_in
     if wait:
         params |= {"wait": True, "timeoutMs": line.timeout // timedelta(milliseconds=1)}
     with line.open() as client:

@@ -98,6 +98,18 @@ def pending(tx: Tx, agent_id: str, session_key: str, now: datetime) -> list[Queu
     return [_event(row) for row in rows]
 
 
+def expired(
+    tx: Tx, agent_id: str, session_key: str, since: datetime, now: datetime
+) -> list[QueuedEvent]:
+    """Return the events of a session that nobody saw in the time they had, since an instant."""
+    rows = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM system_events WHERE agent_id = ? AND session_key = ?"
+        " AND consumed_at IS NULL AND expires_at > ? AND expires_at <= ? ORDER BY seq LIMIT ?",
+        (agent_id, session_key, ms(since), ms(now), MOST),
+    )
+    return [_event(row) for row in rows]
+
+
 def waking(tx: Tx, now: datetime) -> list[QueuedEvent]:
     """Return all waiting events that asked for a beat: after a restart they ask again."""
     rows = tx.exec_driver_sql(

@@ -65,6 +65,7 @@ class WakeParams(OpenParams):
     mode: Literal["now", "next-heartbeat"] = "next-heartbeat"
     session_key: NonEmpty | None = None
     agent_id: NonEmpty | None = None
+    expires_in: NonEmpty | None = None  # a duration; not seen by then, it is told to nobody
     wait: bool = False
     timeout_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 30_000
     idempotency_key: NonEmpty | None = None

@@ -16,6 +16,8 @@ from gateway.protocol.params import (
     WakeParams,
 )
 from gateway.rpc.desk import Call, Desk
+from jobs.duration import parse_duration
+from jobs.errors import InvalidSchedule
 
 _BEACON: Final = (
     "deviceId",
@@ -86,13 +88,27 @@ async def system_event(desk: Desk, call: Call, params: SystemEventParams) -> obj
     return {"ok": True, **answer}
 
 
+def _span(text: str) -> timedelta:
+    try:
+        span = parse_duration(text)
+    except InvalidSchedule as error:
+        raise invalid(f"expiresIn: {error}", path="/expiresIn") from error
+    if span <= timedelta():
+        raise invalid("expiresIn must be longer than nothing", path="/expiresIn")
+    return span
+
+
 async def wake(desk: Desk, call: Call, params: WakeParams) -> object:
     """Queue text and, with mode now, wake the agent; ``wait`` answers with the outcome."""
     if not params.text.strip():
         return {"ok": False}
     mode = NOW if params.session_key and "mode" not in params.model_fields_set else params.mode
+    expires_at = None
+    if params.expires_in is not None:
+        expires_at = desk.clock.now() + _span(params.expires_in)
     event = NewEvent(
         text=params.text.strip(),
+        expires_at=expires_at,
         mode=mode,
         agent_id=params.agent_id,
         session_key=params.session_key,

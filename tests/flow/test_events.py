@@ -146,3 +146,27 @@ async def test_events_of_a_simulation_happen_at_their_instants() -> None:
     )
     told = [(one.local, one.text) for one in report.deliveries]
     assert told == [("06:30", "Reminder: breakfast"), ("15:00", "Reminder: tea")]
+
+
+async def test_an_event_not_seen_in_its_time_is_told_to_nobody_and_a_row_says_so(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent()
+    sim = engine_sim(BY_DAY, start="2026-06-01 03:00", zone="UTC", agent=agent, checklist=LOOK)
+    await sim.open()
+    event = NewEvent(
+        text="The pot boils.",
+        mode="now",
+        source="hook",
+        by="hook",
+        intent=Intent.EVENT,
+        expires_at=sim.now() + timedelta(hours=1),
+    )
+    await sim.engine.waking.system_event(event)
+    rows = (await sim.until("2026-06-01 08:40")).beats.rows
+    (wake,) = [row for row in rows if row.row.slot is None]
+    assert (wake.status, wake.reason) == ("skipped", "no-pending-event")
+    assert wake.because == "its event expired at 2026-06-01 04:00:00 (UTC) before it was seen"
+    told = [row for row in rows if "eventsExpired" in row.row.facts]
+    assert told[0].row.facts["eventsExpired"][0]["text"] == "The pot boils."
+    assert not any("The pot boils." in request.prompt for request in agent.requests)
