@@ -7,7 +7,7 @@ success, ``overdueSinceMs`` a dead man's alarm, ``key`` the message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -18,7 +18,10 @@ from jobs.duration import format_duration
 from jobs.ledger import Run, RunStatus
 from jobs.model import HeartbeatBeat, Job, JobState
 from jobs.policies import FailureAlert
+from jobs.values import changed
 from jobs.wallclock import EPOCH, MILLISECOND, ms
+
+PassedOver = tuple[Job, Sequence[Run]]  # a job, and the rows of one claim of it
 
 ERROR_MOST: Final = 200  # characters of an error in a chat
 _PLAIN: Final = FailureAlert()
@@ -81,6 +84,25 @@ def after_run(
     if rule is None or count < rule.after or _cooling(alarm, rule, now):
         return None, None
     return opened(alarm, now), words
+
+
+def after_claim(
+    job: Job, state: JobState, rows: Sequence[Run], now: datetime, *, rule: FailureAlert | None
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    """Return the same for slots that were skipped as they were claimed; ``state`` counts them."""
+    skipped = skips(rows, rule)
+    if not skipped:
+        return None, None
+    before = changed(state, consecutive_skipped=max(state.consecutive_skipped - 1, 0))
+    return after_run(job, before, skipped[-1], now, rule=rule)
+
+
+def skips(rows: Sequence[Run], rule: FailureAlert | None) -> list[Run]:
+    """Return the rows of a claim that may be worth an alarm: nobody wanted those slots to pass."""
+    if rule is None or not rule.include_skipped:
+        return []
+    found = [run for run in rows if run.status is RunStatus.SKIPPED]
+    return [run for run in found if run.reason is None or not run.reason.meant]
 
 
 def overdue(job: Job, state: JobState, now: datetime, since: datetime) -> Alarm:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from engine import alarms
 from engine.address import Route
-from engine.alarms import Alarm, AlertRules, Exceeded
+from engine.alarms import Alarm, AlertRules, Exceeded, PassedOver
 from engine.delivery import Delivery, Priority
 from engine.events import Bus, Event
 from engine.outbox import expiry
@@ -149,10 +149,41 @@ class Alerting:
         made = await self._database.write(work)
         self._overspent.update({one.key: one.told for one in news})
         for one, told in made:
-            warn_if_unsent(one.job, told)
-            if told.delivery is not None:
-                state = told.delivery.state.value
-                self._bus.publish("outbox", {"key": told.delivery.key, "state": state})
+            self._sent(one.job, told)
+
+    async def passed_over(self, found: Sequence[PassedOver]) -> None:
+        """Raise what is wanted of slots that were skipped as they were claimed (`includeSkipped`).
+
+        One transaction each, so that no end of a run of meanwhile is overwritten.
+        """
+        for job, rows in found:
+            if skipped := alarms.skips(rows, self.rule_of(job)):
+                now = skipped[-1].ended_at or skipped[-1].claimed_at
+                told = await self._database.write(
+                    lambda tx, of=job.id, some=rows, at=now: self._passed_in(tx, of, some, at)  # type: ignore[misc]  # bound now
+                )
+                if told is not None:
+                    self._sent(job, told)
+
+    def _passed_in(self, tx: Tx, job_id: str, rows: Sequence[Run], now: datetime) -> Told | None:
+        stored = job_rows.readable(tx, job_id)
+        if stored is None:
+            return None
+        job = stored.job
+        state, text = alarms.after_claim(job, stored.state, rows, now, rule=self.rule_of(job))
+        if state is None or text is None:
+            return None
+        told = self.message_in(tx, job, text, f"alarm:{rows[-1].id}", now)
+        job_rows.set_state(tx, job.id, alarm=noted(state, told) or None)
+        if told.delivery is not None:
+            outbox.add(tx, told.delivery)
+        return told
+
+    def _sent(self, job: Job, told: Told) -> None:
+        warn_if_unsent(job, told)
+        if told.delivery is not None:
+            state = told.delivery.state.value
+            self._bus.publish("outbox", {"key": told.delivery.key, "state": state})
 
     async def _look_after_all(self, now: datetime) -> None:
         """Look after each job by itself: what ails one of them holds up no other and no slot."""

@@ -229,6 +229,7 @@ class Engine:
             vitals=self.vitals,
             look_after=self.alerting.look,
             overspent=self.alerting.overspent,
+            passed_over=self.alerting.passed_over,
         )
         self.outlook = Outlook(
             database=database, clock=clock, sight=lambda: self._settings.outlook()

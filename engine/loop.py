@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine.alarms import Exceeded
+from engine.alarms import Exceeded, PassedOver
 from engine.claiming import LoopSettings, Pass, Planned, planned
 from engine.clock import Clock
 from engine.cron_look import Look
@@ -55,6 +55,7 @@ class Loop:
         vitals: Vitals | None = None,
         look_after: Callable[[datetime], Awaitable[datetime | None]] | None = None,
         overspent: Callable[[Sequence[Exceeded], datetime], Awaitable[None]] | None = None,
+        passed_over: Callable[[Sequence[PassedOver]], Awaitable[None]] | None = None,
     ) -> None:
         self._vitals = vitals or Vitals()
         self._database = database
@@ -66,6 +67,7 @@ class Loop:
         self._seen: tuple[datetime, timedelta] | None = None
         self._look_after = look_after  # jobs that want a look between their slots
         self._overspent = overspent  # tells of budgets that are used up
+        self._passed_over = passed_over  # tells of slots that did not run, where that is wanted
         self._spendings = Spendings()
         self._stopping = False
         self._started_at: datetime | None = None
@@ -173,15 +175,26 @@ class Loop:
             lambda tx: run_rows.claim(tx, [plan.claim for plan in plans])
         )
         crash_point("after-claim")
-        ends = []
+        ends, passed = [], []
         for plan in plans:
             if plan.claim.job_id in granted:
+                if len(plan.claim.rows) > len(plan.to_run):
+                    passed.append(plan)
                 ends.extend(self._begin(plan))
         if ends:
             await self._recorder.all_ended(ends)
+        if passed:
+            await self._tell(passed)
         if len(granted) < len(plans) or any(end.job_columns for end in ends):
             return None
         return [plan.claim.next_run_at for plan in plans]
+
+    async def _tell(self, plans: Sequence[Planned]) -> None:
+        """Tell of slots that were passed over: who listens, and whom it is an alarm to."""
+        for plan in plans:
+            self._recorder.passed(plan.claim.rows, plan.claim.next_run_at)
+        if self._passed_over is not None:
+            await self._passed_over([(plan.job, plan.claim.rows) for plan in plans])
 
     async def _set_aside(self, row: DueJob, error: Exception) -> None:
         """A definition that cannot be read: out of the schedule, kept, and said so."""
@@ -201,6 +214,7 @@ class Loop:
         ends = [end for plan in plans for end in self._begin(plan)]
         if ends:
             await self._recorder.all_ended(ends)
+        await self._tell([plan for plan in plans if len(plan.claim.rows) > len(plan.to_run)])
 
     def stop(self) -> None:
         """Claim nothing more."""

@@ -124,6 +124,15 @@ class Recorder:
             if end.run.id in first:
                 self.tell(end.run)
 
+    def passed(self, rows: Sequence[Run], following: datetime | None) -> None:
+        """Publish slots of a cron job that were passed over as they were claimed (§15)."""
+        over = [run for run in rows if run.status.final and run.kind == "cron"]
+        for run in over:
+            self._bus.publish("cron", finished(run) | _coming(following))
+        if over and len(over) == len(rows) and following is not None:
+            told = {"action": "scheduled", "jobId": over[0].job_id}
+            self._bus.publish("cron", told | _coming(following))
+
     async def _write(self, work: Work[T]) -> T:
         def attempt() -> Awaitable[T]:
             return self._database.write(work)
@@ -135,6 +144,10 @@ class Recorder:
         if run.kind == "cron":
             _log_failure(run)
             self._bus.publish("cron", finished(run))
+
+
+def _coming(following: datetime | None) -> dict[str, Any]:
+    return {} if following is None else {"nextRunAtMs": ms(following)}
 
 
 def _as_it_ended(tx: Tx, run_id: str) -> Ending | None:

@@ -125,6 +125,11 @@ class SkipReason(StrEnum):
     HANDLER_UNAVAILABLE = "handler-unavailable"
 
     @property
+    def meant(self) -> bool:
+        """Whether somebody wants it so: a slot passed over for this is no trouble to be told."""
+        return self in _MEANT
+
+    @property
     def sentence(self) -> str:
         """What this reason means, for a person (heartbeat.md §8.2)."""
         return REASON_FACTS[self][0]
@@ -136,6 +141,10 @@ class SkipReason(StrEnum):
 
 
 _R = SkipReason
+_MEANT: Final = frozenset(
+    # Of a failure that is waited out the failure is told.
+    {_R.DISABLED, _R.PAUSED, _R.CALENDAR_EXCLUDED, _R.NONEXISTENT_LOCAL_TIME, _R.BACKOFF}
+)
 REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
     _R.DISABLED: (
         "It is switched off.",

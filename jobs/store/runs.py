@@ -41,8 +41,9 @@ _INSERT_SLOT: Final = Bulk.insert("runs", RUN_COLUMNS, _ONCE)
 _INSERT_CLAIM: Final = Bulk.insert("runs", CLAIM_COLUMNS, _ONCE)
 _ADVANCE: Final = Bulk.update(
     "jobs",
-    "next_run_at = $1, missed_count = missed_count + $2, skip_count = skip_count + $3",
-    "id = $4 AND next_run_at = $5 AND enabled = 1 AND paused IS NULL",
+    "next_run_at = $1, missed_count = missed_count + $2, skip_count = skip_count + $3,"
+    " consecutive_skipped = consecutive_skipped + $4",
+    "id = $5 AND next_run_at = $6 AND enabled = 1 AND paused IS NULL",
 )
 _START: Final = f"UPDATE runs SET status = 'running', started_at = ? WHERE id = ? AND {_OPEN}"
 _RUNNING: Final = "UPDATE jobs SET running_since = ? WHERE id = ?"
@@ -151,7 +152,8 @@ def _write(tx: Tx, rows: list[tuple[Any, ...]]) -> list[bool]:
 def _advanced(claim: Claim) -> tuple[Any, ...]:
     missed = sum(row.count for row in claim.rows if row.status is RunStatus.MISSED)
     skipped = sum(row.count for row in claim.rows if row.status is RunStatus.SKIPPED)
-    return (ms(claim.next_run_at), missed, skipped, claim.job_id, ms(claim.expect_next_run_at))
+    counted = (missed, skipped, skipped)
+    return (ms(claim.next_run_at), *counted, claim.job_id, ms(claim.expect_next_run_at))
 
 
 def insert(tx: Tx, rows: Sequence[Run]) -> None:

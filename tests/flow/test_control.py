@@ -322,6 +322,38 @@ async def test_a_failing_job_is_told_once_and_again_when_it_recovers(
     ]
 
 
+@pytest.mark.parametrize(
+    ("wish", "told_of"),
+    [
+        (True, ['Cron job "job" skipped 2 times\nSkip reason: max-runs-per-day']),
+        (False, []),
+    ],
+)
+async def test_slots_that_are_skipped_as_they_come_are_told_if_that_is_wanted(
+    engine_sim: EngineSim, wish: bool, told_of: list[str]
+) -> None:
+    alert = {"after": 2, "cooldown": "24h", "includeSkipped": wish}
+    job = hourly(failureAlert=alert, maxRunsPerDay=1, delivery={"mode": "none"})
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=ScriptedAgent(then="Fine."))
+    await sim.until("2026-06-01 05:30")
+    assert await told(sim) == told_of
+    state = (await job_of(sim))["state"]
+    assert (state["consecutiveSkipped"], state["skipCount"]) == (4, 4)
+    await sim.until("2026-06-02 00:30")  # the next day it may run again
+    recovered = 'Cron job "job" recovered (in trouble since 2026-06-01 03:00Z)'
+    assert await told(sim) == [*told_of, *([recovered] if wish else [])]
+    assert (await job_of(sim))["state"]["consecutiveSkipped"] == 0
+
+
+async def test_a_slot_that_was_left_out_on_purpose_is_no_alarm(engine_sim: EngineSim) -> None:
+    job = hourly(failureAlert={"after": 1, "includeSkipped": True}, delivery={"mode": "none"})
+    sim = engine_sim(declaring(job=job), start=START, zone="UTC", agent=ScriptedAgent(then="Fine."))
+    await sim.until("2026-06-01 00:59")
+    await sim.engine.control.skip("job", by="ana", count=2)
+    await sim.until("2026-06-01 03:30")
+    assert await told(sim) == []
+
+
 async def test_a_job_with_a_place_for_failures_needs_no_more(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent(then=FailureClass.AUTH)
     place = {"channel": "local", "to": "nurse"}

@@ -70,3 +70,33 @@ async def test_a_failure_says_when_it_is_tried_again(engine_sim: EngineSim) -> N
     first = next(one for one in events if one["action"] == "scheduled")
     failed = next(one for one in events if one["action"] == "finished")
     assert first["nextRunAtMs"] == failed["runAtMs"] + 600_000
+
+
+async def test_a_slot_that_does_not_run_is_told_as_it_is_passed_over(engine_sim: EngineSim) -> None:
+    job = HOURLY | {"maxRunsPerDay": 1}
+    sim = engine_sim(OFF | {"cron": {"jobs": {"job": job}}}, start="2026-06-01 00:30", zone="UTC")
+    events = await heard(sim)
+    await sim.until("2026-06-01 02:30")
+    over, following = events[-2:]
+    assert (over["action"], over["skipReason"]) == ("skipped", "max-runs-per-day")
+    assert (following["action"], following["jobId"]) == ("scheduled", "cfg:job")
+    assert over["nextRunAtMs"] == following["nextRunAtMs"] == over["scheduledForMs"] + 3_600_000
+
+
+async def test_slots_that_were_missed_are_told_before_what_makes_up_for_them_begins(
+    engine_sim: EngineSim,
+) -> None:
+    job = HOURLY | {"command": ["df"], "tz": "UTC"}
+    job.pop("message")
+    sim = engine_sim(OFF | {"cron": {"jobs": {"job": job}}}, start="2026-06-01 00:30", zone="UTC")
+    await sim.open()
+    await sim.restart(down_for=timedelta(hours=3))
+    events = await heard(sim)
+    await sim.advance(timedelta(minutes=1))
+    assert [one["action"] for one in events] == [
+        "missed",
+        "missed",
+        "started",
+        "finished",
+        "scheduled",
+    ]
