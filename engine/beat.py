@@ -132,8 +132,7 @@ class Beats:
                 view = await self._lookout.look(pending.run, wake, now)
                 if pending.wake is not wake:
                     continue  # merged while we looked: what it is about was not seen yet
-                pending.moved = view.moved
-                self._complain(view)
+                pending.moved = self._complain(view) or view.moved
                 await self._end.over_budget(view, now)
                 decision = overtaken(wake, view) or bounded(
                     decide(view.snapshot, now), wake, view, now - since
@@ -149,16 +148,19 @@ class Beats:
                         await self._note_deferral(pending, view, decision)
             await self._wait(pending, decision, now, since + view.agent.beat.max_deferral)
 
-    def _complain(self, view: View) -> None:
-        """Log what is wrong with a checklist, once for each change of the file."""
+    def _complain(self, view: View) -> bool:
+        """Log what is wrong with a checklist, once for each change of the file; was it changed?"""
         agent_id, file = view.agent.agent_id, view.file
-        if self._complained.get(agent_id) != file.sha256:
-            self._complained[agent_id] = file.sha256
-            for warning in file.warnings:
-                log.warning(
-                    "HEARTBEAT.md was not understood throughout",
-                    extra={"agent": agent_id, "because": warning},
-                )
+        before = self._complained.get(agent_id)
+        if before == file.sha256:
+            return False
+        self._complained[agent_id] = file.sha256
+        for warning in file.warnings:
+            log.warning(
+                "HEARTBEAT.md was not understood throughout",
+                extra={"agent": agent_id, "because": warning},
+            )
+        return before is not None
 
     async def broke(self, pending: Pending, error: Exception) -> Run:
         """End the row of a wake that met a bug of ours; the event stays queued."""

@@ -6,7 +6,7 @@ design.md §1 (a heartbeat is a system-owned job), heartbeat.md §4 (when), §20
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,7 @@ class BeatJobs:
         lookout: Lookout,
         scheduling: Scheduling,
         history: History,
+        plan_tasks: Callable[[], Awaitable[None]],
     ) -> None:
         self._database = database
         self._clock = clock
@@ -45,6 +46,7 @@ class BeatJobs:
         self._lookout = lookout
         self._scheduling = scheduling
         self._history = history
+        self._plan_tasks = plan_tasks
 
     async def plan(self) -> None:
         """Make the stored beats those of the config, as the calendar stands now (§4)."""
@@ -60,6 +62,7 @@ class BeatJobs:
                     "beats moved", extra={"agent": agent.agent_id, "because": cadence.warning}
                 )
         await self._scheduling.sync_heartbeats(jobs)
+        await self._plan_tasks()
 
     async def set_enabled(
         self, enabled: bool, *, agent_id: str | None = None, by: str
@@ -74,6 +77,7 @@ class BeatJobs:
             audit.note(tx, now=self._clock.now(), actor=by, action=key, detail={"set": word})
 
         await self._database.write(work)
+        await self._plan_tasks()
         return {"ok": True, "enabled": enabled, **({"agentId": agent_id} if agent_id else {})}
 
     async def pause(

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from engine import checklist, heartbeat, spending
+from engine import heartbeat, spending
 from engine.gates import BeatSnapshot, Decision, Run as Go, decide
 from engine.look import Lookout
 from engine.roster import AgentProfile, Roster
 from engine.sessions import main_key
+from engine.tasks import due_tasks
 from engine.view import View
 from engine.wake import Intent, Wake
 from jobs import remarks
@@ -64,7 +65,8 @@ def foreseen(snapshot: BeatSnapshot, view: View, slot: datetime, course: _Course
     due = tuple(
         task
         for task in view.due
-        if task.name not in course.served or checklist.due_tasks((task,), course.served, slot, slot)
+        if task.name not in course.served
+        or due_tasks((task,), course.served, slot, slot, view.agent.zone)
     )
     snapshot = replace(
         unhindered(snapshot),
@@ -248,5 +250,9 @@ def _notes(
 ) -> list[str]:
     span = max(last, now + timedelta(days=14))
     counted = schedule if isinstance(schedule, Cron | Every) else schedule.base
-    clocks = remarks.of_clocks(counted, agent.zone.key, now, span, Language.ENGLISH)
+    clocks = (
+        ()
+        if counted is None
+        else remarks.of_clocks(counted, agent.zone.key, now, span, Language.ENGLISH)
+    )
     return [*([warning] if warning else []), *(one.text for one in clocks)]

@@ -48,6 +48,7 @@ from engine.running import Running
 from engine.scheduling import Control, Outlook, Scheduling
 from engine.settings import Settings
 from engine.store import meta
+from engine.task_jobs import TaskJobs
 from engine.toolbox import Toolbox
 from engine.trial import Trial
 from engine.turn import Turns
@@ -150,6 +151,7 @@ class Engine:
             lookout=self.lookout,
             scheduling=self.scheduling,
             history=self.history,
+            plan_tasks=lambda: self.task_jobs.plan(),
         )
         # It counts by a clock that is ahead, so it looks with eyes of its own.
         self.coming = Coming(
@@ -185,6 +187,16 @@ class Engine:
         )
         self.waking = Waking(
             database=database, clock=clock, beats=self.beats, roster=lambda: self.roster
+        )
+        self.task_jobs = TaskJobs(
+            database=database,
+            clock=clock,
+            roster=lambda: self.roster,
+            scheduling=self.scheduling,
+            control=self.control,
+            waking=self.waking,
+            seed=seed,
+            read_file=circumstances.read_file,
         )
         self.cron_end = CronEnd(
             database=database,

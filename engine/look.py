@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from engine import checklist, heartbeat
 from engine.address import Route
 from engine.beat_failures import suspended
-from engine.checklist import Checklist, Task
+from engine.checklist import Checklist
 from engine.gates import BeatSnapshot
 from engine.heartbeat import Cadence
 from engine.lanes import Holder, Lanes
@@ -34,6 +34,7 @@ from engine.store import (
     tasks as task_rows,
 )
 from engine.target import LastRoute, Stranger
+from engine.tasks import Task, due_tasks, next_task_at
 from engine.view import Shown, View
 from engine.wake import FLOOD_WINDOW, Intent, QueuedEvent, TakenEvent, Wake, guard
 from jobs.claims import paused_words
@@ -45,6 +46,7 @@ from jobs.store.spendings import Spendings
 from jobs.wallclock import EPOCH, MILLISECOND, midnight
 
 FILE: Final = "HEARTBEAT.md"
+TASK_REASON: Final = "task:"  # of a wake that is for one task of the checklist
 _STAYS: Final = frozenset({SkipReason.TARGET_NONE, SkipReason.DM_BLOCKED})
 
 FileRead = tuple[bytes | None, str | None]  # what is in it, or what is wrong with it
@@ -90,7 +92,9 @@ class Lookout:
         raw, file_error = await self._read_file(agent.workspace)
         file = checklist.parse(raw)
         slot = run.slot or now
-        due = checklist.due_tasks(file.tasks, known.tasks, slot, now)
+        due = chosen_tasks(wake, file.tasks) or due_tasks(
+            file.tasks, known.tasks, slot, now, agent.zone
+        )
         wish = _wish(agent, wake)
         found = resolve(
             wish,
@@ -105,7 +109,7 @@ class Lookout:
         shown = self._shown(*place)
         snapshot = BeatSnapshot(
             **self._standing(run, wake, agent, known, now),
-            **_of_the_file(agent, known, file, file_error, due),
+            **_of_the_file(agent, known, file, file_error, due, now),
             has_events=bool(events),
             visible=shown.ok or shown.alerts or shown.indicator,
             no_route=(found.reason, found.because)
@@ -237,6 +241,7 @@ def _of_the_file(
     file: Checklist,
     file_error: str | None,
     due: tuple[Task, ...],
+    now: datetime,
 ) -> dict[str, Any]:
     return {
         "file": str(agent.workspace / FILE),
@@ -244,7 +249,7 @@ def _of_the_file(
         "file_empty": file.empty and not file.tasks,
         "tasks": tuple(task.name for task in file.tasks),
         "tasks_due": tuple(task.name for task in due),
-        "next_task_at": checklist.next_task_at(file.tasks, known.tasks),
+        "next_task_at": next_task_at(file.tasks, known.tasks, now, agent.zone),
     }
 
 
@@ -319,6 +324,12 @@ def _pause_words(overlay: Mapping[str, Any], zone: ZoneInfo) -> str:
         return paused_words(overlay)
     end = (EPOCH + int(until) * MILLISECOND).astimezone(zone)
     return f"{paused_words(overlay)}; it ends at {end:%Y-%m-%d %H:%M} ({zone.key})"
+
+
+def chosen_tasks(wake: Wake, tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """Return the task a wake is for: `engine heartbeat tasks --run`."""
+    name = wake.reason.removeprefix(TASK_REASON) if wake.reason.startswith(TASK_REASON) else None
+    return tuple(task for task in tasks if task.name == name)
 
 
 def _wish(agent: AgentProfile, wake: Wake) -> TargetWish:

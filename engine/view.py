@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from engine.address import Route
-from engine.checklist import Checklist, Task
+from engine.checklist import Checklist
 from engine.gates import BeatSnapshot
 from engine.roster import AgentProfile
 from engine.route import NoRoute, found_words
 from engine.spending import Purse
+from engine.tasks import Task
 from engine.wake import Intent, QueuedEvent, TakenEvent, Wake
 from jobs.model import Job
 from jobs.wallclock import ms

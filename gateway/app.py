@@ -58,6 +58,7 @@ log = logging.getLogger(__name__)
 TICK: Final = timedelta(seconds=30)
 HEALTH: Final = timedelta(seconds=60)
 REMINDERS: Final = timedelta(seconds=60)
+CHECKLISTS: Final = timedelta(seconds=60)
 HOUSEKEEPING: Final = timedelta(minutes=10)
 HOST_ZONE: Final = timedelta(minutes=1)  # how soon a traveller's laptop is where it is
 DELIVERY_GRACE: Final = timedelta(seconds=3)  # at least: with a drain of 25 s less than 30 s
@@ -243,6 +244,7 @@ class Gateway:
         )
         clockwork.chore("tick", _told(fanout, clock), every=TICK)
         clockwork.chore("health", desk.health.refresh, every=HEALTH)
+        clockwork.chore("checklists", engine.task_jobs.follow, every=CHECKLISTS)
         clockwork.chore("reminders", engine.waking.remind, every=REMINDERS)
         clockwork.chore("zone", lambda: engine.moved_to(host_zone(self._environ)), every=HOST_ZONE)
         clockwork.chore("housekeeping", housekeeping.clean, every=HOUSEKEEPING)

@@ -66,9 +66,9 @@ class Part(Generic[G]):
 
 @dataclass(frozen=True, slots=True)
 class Dayparts(Generic[G]):
-    """Slots of the first part that is open, else those of ``base``."""
+    """Slots of the first part that is open, else those of ``base``; without one, none."""
 
-    base: G
+    base: G | None
     parts: tuple[Part[G], ...]
 
     def occurrence_after(self, after: datetime) -> Occurrence | None:
@@ -76,7 +76,7 @@ class Dayparts(Generic[G]):
         start = after
         while start - after < _FARTHEST:
             grid, end = self._in_force(start + _INSTANT)
-            found = grid.occurrence_after(start)
+            found = None if grid is None else grid.occurrence_after(start)
             if found is not None and found.instant < end:
                 return found
             start = end - _INSTANT
@@ -99,18 +99,23 @@ class Dayparts(Generic[G]):
 
     def count(self, after: datetime, until: datetime) -> int:
         """Return how many slots lie in ``(after, until]``."""
-        return sum(grid.count(start, end) for grid, start, end in self._spans(after, until))
+        spans = self._spans(after, until)
+        return sum(grid.count(start, end) for grid, start, end in spans if grid is not None)
 
     def instants(self, after: datetime, until: datetime) -> Iterator[int]:
         """Yield the slots in ``(after, until]``, in ms since 1970."""
         for grid, start, end in self._spans(after, until):
-            yield from grid.instants(start, end)
+            if grid is not None:
+                yield from grid.instants(start, end)
 
     def describe(self) -> str:
         """Say it: `every 30m, every 10m 09:00-12:00`."""
-        return ", ".join([self.base.describe(), *(one.describe() for one in self.parts)])
+        base = [] if self.base is None else [self.base.describe()]
+        return ", ".join([*base, *(one.describe() for one in self.parts)])
 
-    def _spans(self, after: datetime, until: datetime) -> Iterator[tuple[G, datetime, datetime]]:
+    def _spans(
+        self, after: datetime, until: datetime
+    ) -> Iterator[tuple[G | None, datetime, datetime]]:
         """Yield who is in force over ``(after, until]``, span by span."""
         start = after
         while start < until:
@@ -119,7 +124,7 @@ class Dayparts(Generic[G]):
             yield grid, start, last
             start = end - _INSTANT
 
-    def _in_force(self, now: datetime) -> tuple[G, datetime]:
+    def _in_force(self, now: datetime) -> tuple[G | None, datetime]:
         """Return whose slots hold at an instant, and until when."""
         spans = [(part, *part.span(now)) for part in self.parts]
         ends = [closes if opens <= now else opens for _, opens, closes in spans]

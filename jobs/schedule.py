@@ -418,7 +418,7 @@ def schedule_to_json(schedule: Schedule) -> dict[str, Any]:
         case Dayparts(base, parts):
             return {
                 "kind": "dayparts",
-                "base": schedule_to_json(base),
+                "base": None if base is None else schedule_to_json(base),
                 "parts": [part_to_json(one, schedule_to_json(one.grid)) for one in parts],
             }
 
@@ -460,7 +460,8 @@ def _dayparts(values: Mapping[str, Any], now: datetime) -> Dayparts[Cadence]:
         )
 
     parts = tuple(part_from_json(one, grid(one["schedule"])) for one in values["parts"])
-    return Dayparts(grid(values["base"]), parts)
+    base = values["base"]
+    return Dayparts(None if base is None else grid(base), parts)
 
 
 def _guessed(values: Mapping[str, Any]) -> str:

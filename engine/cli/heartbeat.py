@@ -14,6 +14,7 @@ from engine.cli import (
     heartbeat_hold,
     heartbeat_last,
     heartbeat_next,
+    heartbeat_tasks,
     kept,
     offline,
     why,
@@ -74,6 +75,20 @@ def _last_words(record: Mapping[str, Any] | None, line: Line) -> str:
 def explain_silence(line: Line, agent_id: str | None, moment: str | None) -> int:
     """Why no message came; the same as `engine why`."""
     return why.explain(line, agent_id, moment)
+
+
+@group.command(epilog="Example: engine heartbeat tasks --run inbox-triage")
+@click.option("--agent", "agent_id", metavar="ID", help="One agent; without it all of them.")
+@click.option("--run", metavar="NAME", help="Run this task now.")
+@click.option("--skip", metavar="NAME", help="Leave this task out once.")
+@click.option("--check", is_flag=True, help="End with 1 if anything in a file is wrong.")
+@gateway_options()
+def tasks(line: Line, agent_id: str | None, run: str | None, skip: str | None, check: bool) -> int:
+    """The tasks of HEARTBEAT.md: when they come next, how they went, what is wrong in the file.
+
+    A task with cron, model, target, budget or retry is a job of its own: engine cron runs.
+    """
+    return heartbeat_tasks.tasks(line, agent_id, run=run, skip=skip, check=check)
 
 
 @group.command(epilog="Example: engine heartbeat test --agent main")

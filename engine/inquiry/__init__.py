@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine import checklist, why
+from engine import why
 from engine.address import Route
 from engine.coming import thought_of, unhindered, wake_of
 from engine.config import effective
@@ -22,6 +22,7 @@ from engine.look import Lookout
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute
 from engine.store import tasks as task_rows
+from engine.tasks import due_tasks, next_task_at
 from engine.view import View
 from engine.why import Account, Facts, Seen
 from jobs.errors import InvalidInput
@@ -222,11 +223,11 @@ def _tasks_by_then(
         if slot is None or slot >= then:
             break
         if hours is None or hours.contains(slot):
-            due = checklist.due_tasks(view.file.tasks, served, slot, slot)
+            due = due_tasks(view.file.tasks, served, slot, slot, view.agent.zone)
             served |= {task.name: slot for task in due}
         slot = cadence.schedule.next_after(slot)
-    due_then = checklist.due_tasks(view.file.tasks, served, then, then)
+    due_then = due_tasks(view.file.tasks, served, then, then, view.agent.zone)
     return {
         "tasks_due": tuple(task.name for task in due_then),
-        "next_task_at": checklist.next_task_at(view.file.tasks, served),
+        "next_task_at": next_task_at(view.file.tasks, served, then, view.agent.zone),
     }

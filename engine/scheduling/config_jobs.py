@@ -78,10 +78,13 @@ class ConfigJobs:
         """Raise for a job that is not changed at run time: the system's, or the config's."""
         job = stored.job
         if job.source is Source.SYSTEM or isinstance(job.payload, HeartbeatBeat):
+            beat = isinstance(job.payload, HeartbeatBeat)
             raise InvalidJob(
                 f"job {job.id} was not changed",
-                why="it is the system's",
-                fix="change the agent's heartbeat block in the config",
+                why="it is the system's" if beat else "it is a task of a HEARTBEAT.md",
+                fix="change the agent's heartbeat block in the config"
+                if beat
+                else "change it there: engine heartbeat tasks",
             )
         if job.source is Source.CONFIG and stored.state.orphaned_at is None:
             raise self._owned(job)

@@ -29,7 +29,7 @@ from jobs.declared import Act, Plan
 from jobs.due import Days, brought_forward, coming_slot, first_run, not_beyond
 from jobs.errors import Conflict, InvalidInput, InvalidJob
 from jobs.ledger import Run, Trigger
-from jobs.model import HeartbeatBeat, Job, Misfire, StoredJob
+from jobs.model import HeartbeatBeat, Job, Misfire, Source, StoredJob
 from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Claim, JobQuery
@@ -369,12 +369,18 @@ class Scheduling:
         A beat whose schedule is unchanged keeps its next slot: a restart or a reload never
         moves the cadence. Agents that no longer beat keep their row, disabled.
         """
+        await self._sync(JobQuery(kinds=("heartbeat",), enabled=None), beats)
+
+    async def sync_tasks(self, tasks: Sequence[Job]) -> None:
+        """Make the stored tasks of checklists these (heartbeat.md §25-14); others are off."""
+        await self._sync(JobQuery(source=Source.SYSTEM.value, enabled=None), tasks)
+
+    async def _sync(self, query: JobQuery, wish: Sequence[Job]) -> None:
         now = self._clock.now()
 
         def work(tx: Tx) -> bool:
-            query = JobQuery(kinds=("heartbeat",), enabled=None)
             left = {stored.job.id: stored for stored in job_rows.select(tx, query).jobs}
-            changed = [writing.sync(tx, left.pop(beat.id, None), beat, now) for beat in beats]
+            changed = [writing.sync(tx, left.pop(job.id, None), job, now) for job in wish]
             for stored in left.values():
                 changed.append(writing.sync(tx, stored, replace(stored.job, enabled=False), now))
             return any(changed)

@@ -45,7 +45,7 @@ def next_run(current: StoredJob, job: Job, now: datetime) -> datetime | None:
 
 
 def sync(tx: Tx, current: StoredJob | None, beat: Job, now: datetime) -> bool:
-    """Store one heartbeat job as it should be; says whether anything changed."""
+    """Store one job of the system as it should be; says whether anything changed."""
     if current is None:
         made = replace(beat, created_at=whole_ms(now), updated_at=whole_ms(now))
         job_rows.insert(tx, made, next_run_at=first_run(made, now), now=now)

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jobs.store.db import Tx
-from jobs.wallclock import MILLISECOND, at, ms
+from jobs.wallclock import MILLISECOND, at, instant, ms
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """How a task fared so far."""
+
+    last_slot: datetime | None
+    status: str | None  # of the beat that served it, or `skipped`
+    runs: int
+
+
+def states(tx: Tx, agent_id: str) -> dict[str, TaskState]:
+    """Return how the tasks of an agent fared, by name."""
+    rows = tx.exec_driver_sql(
+        "SELECT name, last_slot_at, last_status, runs FROM task_state WHERE agent_id = ?",
+        (agent_id,),
+    )
+    return {row[0]: TaskState(instant(row[1]), row[2], int(row[3])) for row in rows}
 
 
 def last_slots(tx: Tx, agent_id: str) -> dict[str, datetime]:

@@ -64,6 +64,18 @@ class FrontHeartbeats:
         """`heartbeat.resume`."""
         return await self._engine.beat_jobs.resume(agent_id=agent_id, by=by)
 
+    async def tasks(self, agent_id: str | None = None) -> dict[str, Any]:
+        """`heartbeat.tasks`: what the checklists ask for, and how it went."""
+        return await self._engine.task_jobs.listing(agent_id)
+
+    async def run_task(self, name: str, *, agent_id: str | None = None, by: str) -> dict[str, Any]:
+        """Run one task now."""
+        return await self._engine.task_jobs.run(name, agent_id=agent_id, by=by)
+
+    async def skip_task(self, name: str, *, agent_id: str | None = None, by: str) -> dict[str, Any]:
+        """Leave one task out once."""
+        return await self._engine.task_jobs.skip(name, agent_id=agent_id, by=by)
+
     async def test(
         self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
     ) -> dict[str, Any]:

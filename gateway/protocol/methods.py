@@ -76,6 +76,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("heartbeat.cost", _READ, params.HeartbeatCostParams),
         Method("heartbeat.next", _READ, params.HeartbeatNextParams),
         Method("heartbeat.explain", _READ, params.HeartbeatExplainParams),
+        Method("heartbeat.tasks", _WRITE, params.HeartbeatTasksParams),
         Method("heartbeat.test", _WRITE, params.HeartbeatTestParams),
         Method("cron.status", _READ, Nothing, at_once=True),
         Method("cron.list", _READ, cron.CronListParams),

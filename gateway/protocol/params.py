@@ -133,6 +133,14 @@ class HeartbeatExplainParams(Params):
     at_ms: Instant | None = None
 
 
+class HeartbeatTasksParams(Params):
+    """`heartbeat.tasks`; ``run`` and ``skip`` name one task."""
+
+    agent_id: NonEmpty | None = None
+    run: NonEmpty | None = None
+    skip: NonEmpty | None = None
+
+
 class HeartbeatTestParams(Params):
     """`heartbeat.test`; ``timeoutMs`` is how long the receipt is waited for."""
 

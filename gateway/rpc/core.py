@@ -137,6 +137,15 @@ class Heartbeats(Protocol):
     async def next(self, params: Mapping[str, Any]) -> Answer:
         """Slots to come, each with the gate that would stop it: heartbeat.md §20."""
 
+    async def tasks(self, agent_id: str | None = None) -> Answer:
+        """The tasks of one agent's HEARTBEAT.md, or of all: ``{agents: [...]}``."""
+
+    async def run_task(self, name: str, *, agent_id: str | None = None, by: str) -> Answer:
+        """Run one task now."""
+
+    async def skip_task(self, name: str, *, agent_id: str | None = None, by: str) -> Answer:
+        """Leave one task out once."""
+
     async def test(
         self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
     ) -> Answer:

@@ -11,6 +11,7 @@ from gateway.protocol.params import (
     HeartbeatNextParams,
     HeartbeatPauseParams,
     HeartbeatResumeParams,
+    HeartbeatTasksParams,
     HeartbeatTestParams,
     LastHeartbeatParams,
     Nothing,
@@ -71,6 +72,16 @@ async def explain(desk: Desk, _: Call, params: HeartbeatExplainParams) -> object
     """Why no message came, or when the next may; at another instant, why then."""
     then = None if params.at_ms is None else at(params.at_ms)
     return await desk.core.inquiries.silence(params.agent_id, at=then)
+
+
+async def tasks(desk: Desk, call: Call, params: HeartbeatTasksParams) -> object:
+    """The tasks of HEARTBEAT.md; one is run or left out if it is named."""
+    agent, by = params.agent_id, call.by
+    if params.run is not None:
+        return await desk.core.heartbeats.run_task(params.run, agent_id=agent, by=by)
+    if params.skip is not None:
+        return await desk.core.heartbeats.skip_task(params.skip, agent_id=agent, by=by)
+    return await desk.core.heartbeats.tasks(agent)
 
 
 async def test(desk: Desk, _: Call, params: HeartbeatTestParams) -> object:

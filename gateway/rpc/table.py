@@ -25,6 +25,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "heartbeat.cost": heartbeat.cost,
     "heartbeat.next": heartbeat.coming,
     "heartbeat.explain": heartbeat.explain,
+    "heartbeat.tasks": heartbeat.tasks,
     "heartbeat.test": heartbeat.test,
     "cron.status": cron.status,
     "cron.list": cron.listing,

@@ -106,6 +106,15 @@ class FakeHeartbeats:
     async def next(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"fromMs": 0, "agents": [], "asked": dict(params)}
 
+    async def tasks(self, agent_id: str | None = None) -> dict[str, Any]:
+        return {"agents": []}
+
+    async def run_task(self, name: str, *, agent_id: str | None = None, by: str) -> dict[str, Any]:
+        return {"ok": True, "task": name}
+
+    async def skip_task(self, name: str, *, agent_id: str | None = None, by: str) -> dict[str, Any]:
+        return {"ok": True, "task": name}
+
     async def test(
         self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
     ) -> dict[str, Any]:

@@ -6,10 +6,12 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.checklist import LARGEST, due_tasks, effectively_empty, is_due, next_task_at, parse
+from engine.checklist import LARGEST, effectively_empty, parse
+from engine.tasks import due_tasks, is_due, next_task_at
 from jobs.duration import parse_duration
 from jobs.errors import InvalidSchedule
 from jobs.wallclock import EPOCH
@@ -18,6 +20,7 @@ ROOT = Path(__file__).parents[3]
 VECTORS: dict[str, Any] = json.loads(
     (ROOT / "tests/fixtures/heartbeat_fixtures.json").read_text(encoding="utf-8")
 )
+HERE = ZoneInfo("UTC")
 SLOT = datetime(2026, 3, 17, 12, 0, tzinfo=UTC)
 HALF_HOUR = timedelta(minutes=30)
 
@@ -98,16 +101,16 @@ def test_an_interval_is_read_as_specified(case: dict[str, Any]) -> None:
 
 def test_a_beat_that_began_late_does_not_halve_the_rate() -> None:
     task = parse(b"tasks:\n- name: a\n  interval: 30m\n  prompt: A\n").tasks
-    assert due_tasks(task, {"a": SLOT - HALF_HOUR + timedelta(seconds=5)}, SLOT, SLOT)
-    assert not due_tasks(task, {"a": SLOT - timedelta(minutes=20)}, SLOT, SLOT)
+    assert due_tasks(task, {"a": SLOT - HALF_HOUR + timedelta(seconds=5)}, SLOT, SLOT, HERE)
+    assert not due_tasks(task, {"a": SLOT - timedelta(minutes=20)}, SLOT, SLOT, HERE)
 
 
 def test_the_next_task_is_the_one_due_first() -> None:
     tasks = parse(
         b"tasks:\n- name: a\n  interval: 30m\n  prompt: A\n- name: b\n  interval: 2h\n  prompt: B\n"
     ).tasks
-    assert next_task_at(tasks, {"a": SLOT, "b": SLOT}) == SLOT + HALF_HOUR
-    assert next_task_at(tasks, {"a": SLOT}) is None
+    assert next_task_at(tasks, {"a": SLOT, "b": SLOT}, SLOT, HERE) == SLOT + HALF_HOUR
+    assert next_task_at(tasks, {"a": SLOT}, SLOT, HERE) == SLOT  # it has never run
 
 
 def test_a_task_whose_last_slot_lies_ahead_is_due_after_a_clock_step() -> None:
@@ -126,7 +129,7 @@ def test_only_due_tasks_are_chosen() -> None:
         b"tasks:\n- name: a\n  interval: 30m\n  prompt: A\n- name: b\n  interval: 2h\n  prompt: B\n"
     ).tasks
     last = {"a": SLOT - HALF_HOUR, "b": SLOT - HALF_HOUR}
-    assert [task.name for task in due_tasks(tasks, last, SLOT, SLOT)] == ["a"]
+    assert [task.name for task in due_tasks(tasks, last, SLOT, SLOT, HERE)] == ["a"]
 
 
 def test_an_unknown_key_names_the_one_that_was_meant() -> None:
