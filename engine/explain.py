@@ -277,6 +277,8 @@ def _read(run: Run) -> str:
     if not _asked(run):
         return ""
     count = _events(run)
+    if not count and (run.facts.get("tasks") or {}).get("due"):
+        return ""  # it was asked about its tasks
     if not count:
         return "No event text was in its prompt; words the wake carried were for another agent."
     return "" if count == 1 else f"{count} events were in its prompt."

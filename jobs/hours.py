@@ -76,6 +76,11 @@ class ActiveHours:
         return f"{self.clock} {self.zone.key}"
 
     @property
+    def all_day(self) -> bool:
+        """Whether it is the whole day."""
+        return (self.start, self.end) == (0, DAY_MINUTES)
+
+    @property
     def clock(self) -> str:
         """Its hours alone: `09:00-22:00`."""
         return f"{_clock(self.start)}-{_clock(self.end)}"

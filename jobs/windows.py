@@ -78,8 +78,10 @@ class Window:
     @property
     def when(self) -> str:
         """Its hours and weekdays: `09:00-18:00 mon-fri`."""
-        days = "" if self.weekdays == EVERY_DAY else f" {weekday_words(self.weekdays)}"
-        return f"{self.hours.clock}{days}"
+        if self.weekdays == EVERY_DAY:
+            return self.hours.clock
+        days = weekday_words(self.weekdays)
+        return days if self.hours.all_day else f"{self.hours.clock} {days}"
 
 
 @dataclass(frozen=True, slots=True)

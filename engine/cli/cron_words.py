@@ -63,6 +63,9 @@ def schedule_words(schedule: Mapping[str, Any]) -> str:
             spread = schedule.get("staggerMs")
             stagger = f" (stagger {_span(spread)})" if spread else ""
             return f"cron {schedule.get('expr')}{where}{stagger}"
+        case "dayparts":  # of beats and their tasks
+            grids = [schedule.get("base"), *(one["schedule"] for one in schedule["parts"])]
+            return ", ".join(dict.fromkeys(schedule_words(one) for one in grids if one))
         case other:
             return str(other or "-")
 
