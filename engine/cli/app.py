@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "status": ("engine.cli.status:status", "The whole engine at a glance."),
     "health": ("engine.cli.status:health", "The gateway's own health."),
     "why": ("engine.cli.why:command", "Why no message came, and what mends it."),
+    "doctor": ("engine.cli.doctor:command", "What stands between your agents and you."),
     "heartbeat": ("engine.cli.heartbeat:group", "Beats: the last one, the history, on and off."),
     "cron": ("engine.cli.cron:group", "Scheduled jobs and their runs."),
     "system": ("engine.cli.system:group", "Wake an agent, see who is around."),

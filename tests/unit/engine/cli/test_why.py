@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,92 @@ def test_a_secret_that_is_missing_is_a_config_that_cannot_be_used(
     answer = json.loads(engine("why", "--json").out)
     assert answer["cause"] == "config.invalid"
     assert [link["code"] for link in answer["links"]][1] == "gateway.stopped"
+
+
+def test_the_doctor_lists_what_is_wrong_for_all_agents_and_what_is_theirs(
+    engine: Engine, home: Path
+) -> None:
+    (home / ".engine" / "engine.json").write_text(
+        json.dumps(
+            {
+                "agents": {
+                    "defaults": {"heartbeat": {"every": "30m", "target": "last"}},
+                    "list": [{"id": "main"}, {"id": "ops", "heartbeat": {"target": "none"}}],
+                }
+            }
+        )
+    )
+    told = engine("doctor", "--json")
+    assert told.status == 1
+    found = {one["id"]: one for one in json.loads(told.out)["findings"]}
+    assert found["gateway.stopped"]["agents"] == ["main", "ops"]
+    assert (found["target.none"]["severity"], found["target.none"]["agents"]) == ("warn", ["ops"])
+    key = "'agents.list[id=ops].heartbeat.target'"
+    assert found["target.none"]["fix"] == f"engine config set {key} last"
+    words = engine("doctor").out.splitlines()
+    assert words[0].startswith("error  gateway.stopped  the gateway does not run")
+    assert words[-1].endswith(" warnings, 0 fixed")
+
+
+def test_the_doctor_asked_for_a_silence_answers_as_why_does(engine: Engine, home: Path) -> None:
+    (home / ".engine" / "engine.json").write_text("{}")
+    asked = engine("doctor", "--why-silent", "--agent", "main", "--json")
+    told = engine("why", "--agent", "main", "--json")
+    assert (asked.status, asked.out) == (told.status, told.out)
+
+
+def test_the_key_that_a_remedy_sets_is_where_this_agent_has_it(engine: Engine, home: Path) -> None:
+    config = home / ".engine" / "engine.json"
+    config.write_text(
+        '{"agents": {"defaults": {"heartbeat": {"target": "last"}},'
+        ' "list": [{"id": "main"}, {"id": "ops", "heartbeat": {"target": "none"}}]}}'
+    )
+    answer = json.loads(engine("why", "--agent", "ops", "--json").out)
+    (link,) = [one for one in answer["links"] if one["code"] == "target.none"]
+    assert engine(*shlex.split(link["fix"])[1:]).status == 0
+    again = json.loads(engine("why", "--agent", "ops", "--json").out)
+    assert "target.none" not in {one["code"] for one in again["links"]}
+
+
+def test_a_profile_is_named_in_every_line_to_paste(engine: Engine, home: Path) -> None:
+    (home / ".engine-lab").mkdir()
+    (home / ".engine-lab" / "engine.json").write_text(
+        '{"agents": {"defaults": {"heartbeat": {"every": "30m"}}}}'
+    )
+    answer = json.loads(engine("--profile", "lab", "why", "--json").out)
+    assert answer["fix"] == (
+        "engine --profile lab config set agents.defaults.heartbeat.target last"
+        " && engine --profile lab gateway"
+    )
+
+
+@pytest.mark.parametrize("moment", ["-2h", "yesterday 09:00", "2026-01-02T09:00"])
+def test_another_moment_is_asked_of_the_gateway(
+    engine: Engine, gateway: Port, home: Path, moment: str
+) -> None:
+    (home / ".engine" / "engine.json").write_text("{}")
+    gateway.core.inquiries.links = [OFF]
+    told = engine("why", "--at", moment)
+    assert told.status == 1
+    assert told.out.startswith("No message came of the beat because it is off.\n")
+    ((agent_id, at),) = gateway.core.said.of("silence")
+    assert agent_id is None
+    assert at is not None
+
+
+def test_a_moment_nobody_can_read_is_a_usage_error(engine: Engine, home: Path) -> None:
+    told = engine("why", "--at", "the day before")
+    assert told.status == 2
+    assert '"yesterday 09:00"' in told.err
+
+
+def test_a_run_is_explained_by_the_gateway_in_the_same_shape(
+    engine: Engine, gateway: Port, home: Path
+) -> None:
+    gateway.core.inquiries.links = [OFF]
+    told = engine("cron", "explain-run", "01a1", "--json")
+    answer = json.loads(told.out)
+    assert told.status == 1
+    assert answer["cause"] == "heartbeat.disabled"
+    assert answer["sentence"] == "No message came of the run of brief because it is off."
+    assert gateway.core.said.of("explain-run") == ["01a1"]
