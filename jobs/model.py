@@ -40,6 +40,7 @@ class SystemEvent:
     text: str
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTurn:
     """A prompt answered in a session of its own (or a named one)."""
@@ -54,6 +55,7 @@ class AgentTurn:
     allow_unsafe_external_content: bool = False
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """A process on the gateway's host; no model, no shell."""
@@ -98,6 +100,7 @@ class Misfire:
     max_catch_up: int = 10  # run-all only
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A stored definition of work. State lives beside it, in `JobState`."""

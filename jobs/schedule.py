@@ -18,6 +18,7 @@ from jobs.dayparts import Dayparts as Dayparts, part_from_json, part_to_json
 from jobs.duration import format_duration, parse_duration
 from jobs.errors import InvalidSchedule
 from jobs.occurrence import Occurrence as Occurrence
+from jobs.values import swift
 from jobs.wallclock import DAY, EPOCH, Segment
 
 SECOND: Final = timedelta(seconds=1)
@@ -104,6 +105,7 @@ class Every:
         return f"every {format_duration(self.period)}"
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Cron:
     """A cron expression in a zone. ``hash_id`` is the job's id, if `H` or a stagger needs it.

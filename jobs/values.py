@@ -86,7 +86,7 @@ def _twin(kind: type) -> type:
 
 def _parameters(kind: type) -> list[str]:
     """Return what its ``__init__`` takes, as source: by place, then by name only."""
-    found = fields(kind)
+    found = [one for one in fields(kind) if one.init]
     named = [_parameter(one) for one in found if one.kw_only]
     placed = [_parameter(one) for one in found if not one.kw_only]
     return ["self", *placed, *(["*", *named] if named else [])]
@@ -99,6 +99,8 @@ def _parameter(one: Field[Any]) -> str:
 
 
 def _given(one: Field[Any]) -> str:
+    if not one.init:  # nobody gives it
+        return f"_factory_{one.name}()" if one.default is MISSING else f"_default_{one.name}"
     if one.default_factory is MISSING:
         return one.name
     return f"_factory_{one.name}() if {one.name} is _unset else {one.name}"
