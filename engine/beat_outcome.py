@@ -5,6 +5,7 @@ heartbeat.md §6.4 (waiting), §7 rows 23-30 (what goes out), §13 (replies).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.address import Route
-from engine.agents.base import AgentFailure, FailureClass, ToolRefused, TurnReply
+from engine.agents.base import AgentFailure, FailureClass, ToolRefused, TurnReply, used
 from engine.agents.tools.heartbeat import NAME as RESPOND, valid_response
 from engine.delivery import Delivery, Priority
 from engine.gates import Decision, Defer, Skip
@@ -62,13 +63,16 @@ def verdict_on(reply: TurnReply, view: View, *, response_prefix: str = "") -> Ve
         if call.name == RESPOND and not call.failed:
             with suppress(ToolRefused):  # an invalid answer counts as none (§13 point 2)
                 response = valid_response(call.arguments)
-    return classify(
+    verdict = classify(
         reply.payloads,
         ack_max_chars=view.agent.beat.ack_max_chars,
         response_prefix=response_prefix,
         response=response,
         bare_ack_only=any(event.kind == "exec" for event in view.events),
     )
+    if verdict.reasoning or not reply.reasoning:
+        return verdict
+    return replace(verdict, reasoning=(f"Reasoning:\n{reply.reasoning}",))
 
 
 def answered(run: Run, reply: TurnReply, verdict: Verdict, at: datetime) -> Run:
@@ -79,6 +83,7 @@ def answered(run: Run, reply: TurnReply, verdict: Verdict, at: datetime) -> Run:
         "droppedText": verdict.dropped,
         "response": dict(verdict.response) if verdict.response else None,
         "reasoning": reply.reasoning,
+        "tools": used(reply.tool_calls),
     }
     return replace(
         run,
@@ -145,10 +150,12 @@ def spoken(
     asked not to hear them.
     """
     route = view.found
+    thoughts = verdict.reasoning if view.agent.beat.include_reasoning else ()
     if verdict.outcome is not Outcome.ALERT:
-        if isinstance(route, Route) and view.shown.ok:
-            return Spoken(run=run, deliveries=(_delivery(run, view, route, TOKEN, 0, now),))
-        return Spoken(run=run)
+        if not isinstance(route, Route):
+            return Spoken(run=run)
+        texts = [*(thoughts if view.shown.alerts else ()), *([TOKEN] if view.shown.ok else ())]
+        return Spoken(run=run, deliveries=_deliveries(run, view, route, texts, now))
     if isinstance(route, NoRoute):
         return Spoken(run=_unsent(run, verdict, route.reason, route.because))
     if not view.shown.alerts:
@@ -160,8 +167,7 @@ def spoken(
         return _held_back(run, view, verdict, route, said)
     zone = view.agent.zone
     text = verdict.text if said is None else said.counted(verdict.text, zone)
-    texts = [*(verdict.reasoning if view.agent.beat.include_reasoning else ()), text]
-    made = tuple(_delivery(run, view, route, one, n, now) for n, one in enumerate(texts))
+    made = _deliveries(run, view, route, [*thoughts, text], now)
     return Spoken(
         run=replace(run, delivery_key=made[-1].key),
         deliveries=made,
@@ -200,6 +206,12 @@ def _held_back(run: Run, view: View, verdict: Verdict, route: Route, said: Sent)
         run=_unsent(run, verdict, SkipReason.DUPLICATE, words),
         alert=Alert(lane=route.lane, same=same_again(verdict, view), sent=False),
     )
+
+
+def _deliveries(
+    run: Run, view: View, route: Route, texts: Sequence[str], now: datetime
+) -> tuple[Delivery, ...]:
+    return tuple(_delivery(run, view, route, text, n, now) for n, text in enumerate(texts))
 
 
 def _delivery(

@@ -6,12 +6,13 @@ What it comes to is decided in `engine.beat_outcome`; here it is done and writte
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from engine import explain, prompt
 from engine.address import Route
-from engine.agents.base import FailureClass
+from engine.agents.base import FailureClass, Tool
 from engine.beat_end import BeatEnd
 from engine.beat_outcome import (
     Alert,
@@ -32,9 +33,9 @@ from engine.repetition import Sent
 from engine.roster import Roster
 from engine.route import NoRoute
 from engine.store import events as event_rows, kept, outbox, sent, tasks as task_rows
-from engine.toolbox import Toolbox
+from engine.toolbox import Toolbox, narrowed
 from engine.turn import TurnOrder, TurnResult, Turns, remember
-from engine.view import View
+from engine.view import View, stranger_ids
 from jobs.crash import crash_point
 from jobs.ledger import Outcome, Run
 from jobs.store.db import Database, Tx
@@ -68,6 +69,7 @@ class BeatTurn:
 
     async def take(self, run: Run, view: View, now: datetime) -> Run:
         """Take the turn of a beat that goes ahead; returns its final row."""
+        tools, run = self._tools(run, view)
         await self._recorder.began(run)
         ended: list[Run] = []
 
@@ -75,7 +77,7 @@ class BeatTurn:
             crash_point("after-turn")
             ended.append(await self._settle(run, view, result))
 
-        await self._turns.take(self._order(run, view, now), settle=settle)
+        await self._turns.take(self._order(run, view, now, tools), settle=settle)
         log.info(
             "beat ran",
             extra={"agent": run.agent_id, "run_id": run.id, "outcome": ended[-1].outcome},
@@ -87,9 +89,26 @@ class BeatTurn:
         zone = self._roster().agent(run.agent_id).zone
         self._bus.publish("heartbeat", explain.record_words(run, delivery, zone=zone))
 
-    def _order(self, run: Run, view: View, now: datetime) -> TurnOrder:
+    def _tools(self, run: Run, view: View) -> tuple[Sequence[Tool], Run]:
+        """Return the tools of a beat, and its row, which says if any are withheld (§25 row 20)."""
         agent = view.agent
-        cheaper = view.purse.model if view.purse else None
+        tools = self._toolbox.for_turn(
+            agent,
+            run_id=run.id,
+            session_key=view.session_key,
+            kind="heartbeat",
+            allow=agent.beat.tools_allow,
+            model=_model(view),
+        )
+        strangers = stranger_ids(view.events)
+        if not strangers:
+            return tools, run
+        kept, withheld = narrowed(tools)
+        told = {"withheld": list(withheld), "because": "untrusted events", "events": strangers}
+        return kept, replace(run, facts={**run.facts, "tools": told})
+
+    def _order(self, run: Run, view: View, now: datetime, tools: Sequence[Tool]) -> TurnOrder:
+        agent = view.agent
         text = prompt.build(
             prompt.PromptFacts(
                 now=now,
@@ -101,15 +120,10 @@ class BeatTurn:
                 events=view.events,
                 poll=view.polls,
                 relay=isinstance(view.found, Route),
+                narrowed="tools" in run.facts,
+                by_tool=self._roster().by_tool,
                 custom=agent.beat.prompt,
             )
-        )
-        tools = self._toolbox.for_turn(
-            agent,
-            run_id=run.id,
-            session_key=view.session_key,
-            kind="heartbeat",
-            allow=agent.beat.tools_allow,
         )
         return TurnOrder(
             run_id=run.id,
@@ -119,8 +133,8 @@ class BeatTurn:
             prompt=text,
             system_prompt=prompt.system(agent.agent_id, "heartbeat", name=agent.name),
             tools=tools,
-            model=cheaper or agent.beat.model,
-            fallbacks=() if cheaper else agent.beat.fallbacks,
+            model=_model(view),
+            fallbacks=() if _cheaper(view) else agent.beat.fallbacks,
             thinking=agent.thinking,
             workspace=agent.workspace,
             timeout=agent.beat.timeout,
@@ -195,6 +209,15 @@ def _sent(tx: Tx, lane: str, same: str, *, loosely: bool) -> Sent | None:
     """Return when a text went out to a place; one that still waits there gives way to the new."""
     waits = outbox.still_waits(tx, lane, same, loosely=loosely)
     return None if waits else sent.last(tx, lane, same)
+
+
+def _cheaper(view: View) -> str | None:
+    """The model that answers while the budget is spent."""
+    return view.purse.model if view.purse else None
+
+
+def _model(view: View) -> str | None:
+    return _cheaper(view) or view.agent.beat.model
 
 
 def _note(tx: Tx, alert: Alert, now: datetime) -> None:

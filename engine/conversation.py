@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine import prompt
 from engine.address import Route
-from engine.agents.base import FailureClass
+from engine.agents.base import FailureClass, used
 from engine.chat_events import ChatEvents
 from engine.clock import Clock
 from engine.delivery import Delivery, Priority
@@ -25,9 +25,15 @@ from engine.outbox import expiry
 from engine.outcome import for_person
 from engine.prefix import put_before
 from engine.roster import AgentProfile, Roster
-from engine.store import events as event_rows, outbox as outbox_rows, sessions as session_rows
-from engine.toolbox import Toolbox
+from engine.store import (
+    audit,
+    events as event_rows,
+    outbox as outbox_rows,
+    sessions as session_rows,
+)
+from engine.toolbox import Toolbox, narrowed
 from engine.turn import TurnOrder, TurnResult, Turns, remember
+from engine.view import stranger_ids
 from engine.vitals import Insist
 from jobs.store.db import Database, Tx
 from jobs.wallclock import MILLISECOND
@@ -161,7 +167,7 @@ class Conversation:
             words = _words_for(result)
             delivery = self._delivery(chat, agent, result, words)
             taken.payloads = words
-            taken.delivery = await self._settled(result, taken.event_ids, delivery)
+            taken.delivery = await self._settled(result, taken, delivery)
 
         async def prepare(order: TurnOrder, now: datetime) -> TurnOrder:
             # Read only now: a turn that was ahead in the lane may have taken them.
@@ -175,6 +181,11 @@ class Conversation:
             # Whoever is asked for a reminder "in ten minutes" must know what time it is.
             told_time = prompt.with_time(order.system_prompt, now, agent.zone)
             order = replace(order, system_prompt=told_time)
+            if strangers := stranger_ids(mine):
+                kept, withheld = narrowed(order.tools)
+                told_all = f"{order.system_prompt}\n\n{prompt.WITHHELD}"
+                order = replace(order, tools=kept, system_prompt=told_all)
+                taken.narrowed = {"withheld": list(withheld), "events": strangers}
             return replace(order, prompt="\n".join([*lines, "", chat.text])) if lines else order
 
         order = self._order(chat, agent)
@@ -192,12 +203,12 @@ class Conversation:
         return ChatEvents(self._bus, self._clock, run_id=chat.run_id, session_key=chat.session_key)
 
     async def _settled(
-        self, result: TurnResult, event_ids: Sequence[str], delivery: Delivery | None
+        self, result: TurnResult, taken: _Taken, delivery: Delivery | None
     ) -> Delivery | None:
         """Write what came of the turn; a disk that refuses is asked until it takes it."""
 
         def attempt() -> Awaitable[Delivery | None]:
-            return self._database.write(lambda tx: _settle(tx, result, event_ids, delivery))
+            return self._database.write(lambda tx: _settle(tx, result, taken, delivery))
 
         return await (attempt() if self._insist is None else self._insist(attempt))
 
@@ -212,7 +223,12 @@ class Conversation:
             prompt=chat.text,
             system_prompt="\n\n".join(text for text in (own, chat.extra_system_prompt) if text),
             tools=self._toolbox.for_turn(
-                agent, run_id=chat.run_id, session_key=chat.session_key, kind="chat"
+                agent,
+                run_id=chat.run_id,
+                session_key=chat.session_key,
+                kind="chat",
+                model=chat.model or agent.model,
+                route=chat.route,
             ),
             model=chat.model or agent.model,
             # A model that was asked for is used or the turn fails: no silent fallback.
@@ -229,7 +245,7 @@ class Conversation:
     ) -> Delivery | None:
         if result.failure is not None:
             return answer_to(chat, not_answered(chat, result.failure.failure), result.ended_at)
-        if not words or result.reply is None:
+        if not words or result.reply is None or self._roster().by_tool:
             return None
         prefix = self._roster().prefix(agent.agent_id, result.reply, chat.route)
         return answer_to(chat, put_before(prefix, words[-1]), result.ended_at)
@@ -264,17 +280,38 @@ class _Taken:
     event_ids: tuple[str, ...] = ()
     payloads: tuple[str, ...] = ()
     delivery: Delivery | None = None
+    narrowed: Mapping[str, Any] | None = None  # the tools withheld, and why
 
 
 def _settle(
-    tx: Tx, result: TurnResult, event_ids: Sequence[str], delivery: Delivery | None
+    tx: Tx, result: TurnResult, taken: _Taken, delivery: Delivery | None
 ) -> Delivery | None:
     """The one transaction of a chat turn: a message it answered is owed no answer any more."""
     remember(tx, result)
     session_rows.turn_taken(tx, result.order.run_id)
-    if result.reply is not None and event_ids:
-        event_rows.consume(tx, event_ids, result.ended_at, run_id=result.order.run_id)
+    if result.reply is not None and taken.event_ids:
+        event_rows.consume(tx, taken.event_ids, result.ended_at, run_id=result.order.run_id)
+    _note_tools(tx, result, taken.narrowed)
     return outbox_rows.add(tx, delivery) if delivery is not None else None
+
+
+def _note_tools(tx: Tx, result: TurnResult, withheld: Mapping[str, Any] | None) -> None:
+    """Put on record what a chat has no row for: tools that were withheld, and calls refused."""
+    order, reply = result.order, result.reply
+    about = {"runId": order.run_id, "sessionKey": order.session_key}
+    refused = [] if reply is None else used([call for call in reply.tool_calls if call.failed])
+    lines = [("tool.refused", str(call["name"]), call) for call in refused]
+    if withheld is not None:
+        lines.append(("tools.narrowed", order.session_key, dict(withheld)))
+    for action, subject, detail in lines:
+        audit.note(
+            tx,
+            now=result.ended_at,
+            actor=f"agent {order.agent_id}",
+            action=action,
+            subject=subject,
+            detail={**detail, **about},
+        )
 
 
 _PLAINLY: Final[Mapping[FailureClass, str]] = {

@@ -41,11 +41,14 @@ from engine.outbox_desk import OutboxDesk
 from engine.outlet import Outlet
 from engine.process import RunProgram
 from engine.profiles import roster_of
+from engine.programs.journal import Journal
+from engine.programs.room import Room
 from engine.record import Recorder
 from engine.recovery import Recovery
 from engine.roster import Roster
 from engine.running import Running
 from engine.scheduling import Control, Outlook, Scheduling
+from engine.sessions import main_key
 from engine.settings import Settings
 from engine.store import meta
 from engine.task_jobs import TaskJobs
@@ -136,12 +139,22 @@ class Engine:
             boot_id=circumstances.boot_id,
         )
         self.trial = Trial(database=database, clock=clock, bus=self.bus, roster=lambda: self.roster)
+        self._journal = Journal(database, clock)
+        self.programs = Room(
+            journal=self._journal,
+            clock=clock,
+            rules=lambda: self._settings.exec_rules,
+            wakes=lambda: self.waking,
+            insist=insist,
+            run_program=circumstances.run_program,
+        )
         self.toolbox = Toolbox(
             jobs=self.scheduling,
             holds=self.control,
             outlet=self.outlet,
+            programs=self.programs,
             roster=lambda: self.roster,
-            commands=lambda: self.config.cron.allow_agent_commands,
+            leave=lambda: self._settings.leave,
         )
         self.lookout = self._lookout(seed)
         self.beat_jobs = BeatJobs(
@@ -359,9 +372,15 @@ class Engine:
         await self.recovery.settle()
         await self.loop.compare_clocks()
         await self._sync()
+        await self._journal.settle(self._main_session)
         restored = await self.waking.restore()
         if restored:
             log.info("waiting events ask again", extra={"events": restored})
+
+    def _main_session(self, agent_id: str) -> str | None:
+        """The main session of an agent, if there is such an agent."""
+        roster = self.roster
+        return main_key(agent_id, main=roster.main_key) if roster.knows(agent_id) else None
 
     async def resume(self) -> None:
         """Begin what an earlier process claimed and never began."""
@@ -380,6 +399,7 @@ class Engine:
         self.loop.stop()
         cut = await self.running.stop(grace)
         await self.waking.stop(timedelta(seconds=max(end - time(), 0)))
+        await self.programs.stop()
         if cut:
             log.warning("runs were cut off", extra={"jobs": list(cut)})
         for retiring in tuple(self._retiring):

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from engine.address import Route
-from engine.agents.base import AgentFailure, FailureClass, TurnReply
+from engine.agents.base import AgentFailure, FailureClass, TurnReply, used
 from engine.agents.secrets import redacted
 from engine.delivery import Delivery, Priority
 from engine.kept import UNSENT
@@ -62,6 +62,8 @@ def answered(run: Run, reply: TurnReply, at: datetime, *, response_prefix: str =
     verdict = classify(reply.payloads, mode="cron", response_prefix=response_prefix)
     who = {"usage": reply.usage, "model": reply.model, "provider": reply.provider}
     done = _said(run, verdict, "\n".join(reply.payloads), at, **who)
+    if calls := used(reply.tool_calls):
+        done = changed(done, run=changed(done.run, reply={**done.run.reply, "tools": calls}))
     if verdict.outcome is Outcome.FAILED:
         return failed(done.run, FailureClass.INTERNAL, verdict.because, at)
     sent = tuple(

@@ -277,6 +277,7 @@ class CronRuns:
             kind="cron",
             allow=payload.tools_allow,
             job_id=job.id,
+            model=run.facts.get(CHEAPER) or payload.model or agent.model,
         )
         own_model = payload.model is not None
         fallbacks = payload.fallbacks

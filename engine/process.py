@@ -2,7 +2,8 @@
 
 The whole group is ended when the caller is cancelled, when the program is silent for too
 long, when it says too much (unless the rest is to be dropped), and when it leaves children
-behind that hold its pipes. No shell.
+behind that hold its pipes. No shell. Whoever wants to talk with a program while it runs hands
+in an ear and a mouth.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -32,6 +33,10 @@ class Ended:
     too_long: bool = False  # said more than it may; what is here is the beginning
 
 
+Hear = Callable[[bytes], None]
+Say = asyncio.Queue[bytes | None]  # None: there will be no more
+
+
 class RunProgram(Protocol):
     """How a program is run: by `run`, or by a pretence of it."""
 
@@ -45,6 +50,8 @@ class RunProgram(Protocol):
         no_output_timeout: timedelta | None = None,
         output_most: int,
         drop_rest: bool,
+        hear: Hear | None = None,
+        say: Say | None = None,
     ) -> Ended:
         """Run a program to its end. Raises `OSError` if it cannot be started."""
 
@@ -58,18 +65,22 @@ async def run(
     no_output_timeout: timedelta | None = None,
     output_most: int,
     drop_rest: bool = False,
+    hear: Hear | None = None,
+    say: Say | None = None,
 ) -> Ended:
     """Run a program and return how it ended. Raises `OSError` if it cannot be started.
 
     Past ``output_most`` bytes it is ended, or with ``drop_rest`` only no longer listened to.
+    ``hear`` is handed everything it says, as it says it; ``say`` is what it is told while it runs.
     """
     seconds = no_output_timeout.total_seconds() if no_output_timeout else None
-    async with _process(argv, cwd, env, feed=bool(stdin)) as (process, exited):
+    feed = bool(stdin) or say is not None
+    async with _process(argv, cwd, env, feed=feed) as (process, exited):
         silent, code, talk = False, 0, None
         try:
             async with asyncio.timeout(seconds) as watchdog:
-                talk = _Talk(process, exited, watchdog, seconds, output_most, drop_rest)
-                code = await talk.listen(stdin)
+                talk = _Talk(process, exited, watchdog, seconds, output_most, drop_rest, hear)
+                code = await talk.listen(stdin, say)
         except TimeoutError:
             silent = True
         if talk is None:
@@ -98,25 +109,41 @@ async def _process(
     argv: Sequence[str], cwd: str | Path | None, env: Mapping[str, str], *, feed: bool
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Event]]:
     loop = asyncio.get_running_loop()
-    transport, watch = await loop.subprocess_exec(
-        lambda: _Watch(limit=_CHUNK, loop=loop),
-        *argv,
-        stdin=asyncio.subprocess.PIPE if feed else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=cwd,
-        env=dict(env),
-        start_new_session=True,
+    starting = asyncio.ensure_future(
+        loop.subprocess_exec(
+            lambda: _Watch(limit=_CHUNK, loop=loop),
+            *argv,
+            stdin=asyncio.subprocess.PIPE if feed else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=cwd,
+            env=dict(env),
+            start_new_session=True,
+        )
     )
+    try:
+        transport, watch = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # A loop that is interrupted here ends the program's shell, not its children, and may
+        # wait for its pipes for ever.
+        transport, watch = await starting
+        await _bury(asyncio.subprocess.Process(transport, watch, loop), transport)
+        raise
     process = asyncio.subprocess.Process(transport, watch, loop)
     try:
         yield process, watch.exited
     finally:
-        _end(process)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS.total_seconds()):
-                await asyncio.shield(process.wait())
-        transport.close()  # pipes nobody reads any more
+        await _bury(process, transport)
+
+
+async def _bury(
+    process: asyncio.subprocess.Process, transport: asyncio.SubprocessTransport
+) -> None:
+    _end(process)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_WORDS.total_seconds()):
+            await asyncio.shield(process.wait())
+    transport.close()  # pipes nobody reads any more
 
 
 class _Watch(asyncio.subprocess.SubprocessStreamProtocol):
@@ -142,6 +169,7 @@ class _Talk:
         seconds: float | None,
         most: int,
         drop_rest: bool,
+        hear: Hear | None,
     ) -> None:
         self._process = process
         self._exited = exited
@@ -149,15 +177,16 @@ class _Talk:
         self._seconds = seconds
         self._most = most
         self._drop_rest = drop_rest
+        self._hear = hear
         self.out = bytearray()
         self.err = bytearray()
         self.too_long = False
 
-    async def listen(self, stdin: bytes) -> int:
+    async def listen(self, stdin: bytes, say: Say | None) -> int:
         """Return the exit status once everything it said is here."""
         process = self._process
         async with asyncio.TaskGroup() as group:
-            group.create_task(_feed(process, stdin), name="program-stdin")
+            feeder = group.create_task(_feed(process, stdin, say), name="program-stdin")
             readers = [
                 group.create_task(self._collect(stream, into), name="program-output")
                 for stream, into in ((process.stdout, self.out), (process.stderr, self.err))
@@ -166,14 +195,16 @@ class _Talk:
             # Children it left behind hold the pipes: without this the turn never ends.
             _end(process)
             await asyncio.wait(readers, timeout=_LAST_WORDS.total_seconds())
-            for reader in readers:
-                reader.cancel()
+            for task in (feeder, *readers):
+                task.cancel()
         return process.returncode or 0
 
     async def _collect(self, stream: asyncio.StreamReader | None, into: bytearray) -> None:
         while stream is not None and (chunk := await stream.read(_CHUNK)):
             if self._seconds is not None and not self._watchdog.expired():
                 self._watchdog.reschedule(asyncio.get_running_loop().time() + self._seconds)
+            if self._hear is not None:
+                self._hear(chunk)
             room = self._most - len(into)
             into += chunk[:room]
             if len(chunk) > room:
@@ -183,14 +214,31 @@ class _Talk:
                     return
 
 
-async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+async def _feed(process: asyncio.subprocess.Process, data: bytes, say: Say | None) -> None:
     # A program that does not read its input ends this early; its answer still counts.
     if process.stdin is None or process.stdin.is_closing():
         return
+    more: bytes | None = data
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(data)
-        await process.stdin.drain()
+        while more is not None:
+            process.stdin.write(more)
+            await process.stdin.drain()
+            more = None if say is None else await say.get()
     process.stdin.close()
+
+
+def end_marked(mark: str) -> int:
+    """Kill every program on this host whose environment holds ``mark``; returns how many.
+
+    For what a killed gateway left behind. A host without /proc tells of none.
+    """
+    wanted, ended = mark.encode(), 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGKILL)
+                ended += 1
+    return ended
 
 
 def _end(process: asyncio.subprocess.Process) -> None:

@@ -15,6 +15,7 @@ from engine.config.paths import Paths
 from engine.config.schema import Config
 from engine.config.schema.agents import Agent, Heartbeat, OnFailure
 from engine.config.schema.channels import AccountKeys
+from engine.config.schema.tools import ToolRules
 from engine.config.secrets import Secret
 from engine.heartbeat import DEFAULT_EVERY, AgentBlock, Enrolment, enrol
 from engine.roster import (
@@ -31,6 +32,7 @@ from engine.roster import (
 from engine.route import AccountFacts, ChannelFacts, TargetWish
 from engine.spending import BeatBudget
 from engine.target import PREFIXES, parse_target, split_target
+from engine.tool_policy import Layer, ToolPolicy
 from jobs import wallclock
 from jobs.calendar import Calendar
 from jobs.errors import InvalidInput
@@ -78,8 +80,8 @@ def roster_of(
             thinking=agent.thinking_default or config.agents.defaults.thinking_default,
             turn_timeout=_turn_timeout(config),
             beat=beat,
-            tools_allow=agent.tools.allow,
-            tools_deny=agent.tools.deny,
+            tools=_tools(config, agent),
+            sandbox=agent.sandbox.mode or config.agents.defaults.sandbox.mode or "off",
             name=(agent.identity.name if agent.identity else None) or agent.name,
             model_print=_print(config, (beat.model, *beat.fallbacks)),
         )
@@ -91,6 +93,7 @@ def roster_of(
         main_key=config.session.main_key,
         default_zone=wallclock.zone(effective.user_zone(config) or host_zone),
         local_fallback=not external or config.channels.local.fallback,
+        by_tool=config.messages.visible_replies in ("message_tool", False),
         owners=_owners(config, configured),
         _channels={name: _channel(config, name) for name in configured},
         _bound={
@@ -177,6 +180,30 @@ def _period(block: Heartbeat) -> timedelta | None:
 def _model(config: Config, agent: Agent) -> tuple[str | None, tuple[str, ...]]:
     choice = agent.model if agent.model is not None else config.agents.defaults.model
     return choice.primary, tuple(choice.fallbacks or ())
+
+
+def _tools(config: Config, agent: Agent) -> ToolPolicy:
+    """All that is said about an agent's tools, the most general place first."""
+    return ToolPolicy(
+        layers=(
+            _layer("tools", config.tools),
+            _layer(f"agents.list.{agent.id}.tools", agent.tools),
+        ),
+        providers={
+            name: _layer(f"tools.byProvider.{name}", rules)
+            for name, rules in config.tools.by_provider.items()
+        },
+    )
+
+
+def _layer(where: str, rules: ToolRules) -> Layer:
+    return Layer(
+        where=where,
+        profile=rules.profile,
+        allow=rules.allow,
+        also=rules.also_allow,
+        deny=rules.deny,
+    )
 
 
 def _turn_timeout(config: Config) -> timedelta:

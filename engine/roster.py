@@ -14,6 +14,7 @@ from engine.prefix import Answered, rendered
 from engine.route import ChannelFacts, RouteFacts, TargetWish
 from engine.spending import BeatBudget
 from engine.target import LastRoute, Stranger
+from engine.tool_policy import ToolPolicy
 from jobs.errors import NotFound
 from jobs.windows import Hours, Window
 
@@ -81,8 +82,8 @@ class AgentProfile:
     thinking: str | None
     turn_timeout: timedelta
     beat: BeatProfile
-    tools_allow: tuple[str, ...] | None = None
-    tools_deny: tuple[str, ...] = ()
+    tools: ToolPolicy = field(default_factory=ToolPolicy)
+    sandbox: str = "off"  # anything else, and it runs no program
     name: str | None = None
     model_print: str = ""  # changes with the models of its beats and their credentials
 
@@ -96,6 +97,7 @@ class Roster:
     main_key: str
     default_zone: ZoneInfo
     local_fallback: bool = False
+    by_tool: bool = False  # agents speak through tools; what they merely answer is not sent
     owners: tuple[Route, ...] = ()  # their direct chats, in configured order
     _channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
     _bound: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)

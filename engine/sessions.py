@@ -154,6 +154,18 @@ def isolated_key(base: str) -> str:
     return base + BEAT_SUFFIX
 
 
+def origin_of(key: str) -> str | None:
+    """Return the lasting session a turn belongs to; None: its agent's main session.
+
+    A beat's own session is made anew each time, and a job's is nobody's conversation: what
+    comes in later would wait there for ever.
+    """
+    while key.endswith(BEAT_SUFFIX):
+        key = key.removesuffix(BEAT_SUFFIX)
+    of_a_job = key.split(":")[2:3] == ["cron"]
+    return None if of_a_job or subagent(key) else key
+
+
 def subagent(key: str) -> bool:
     """Whether the session is a sub-agent's."""
     return ":subagent:" in key

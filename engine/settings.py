@@ -15,9 +15,11 @@ from engine.config.schema import Config
 from engine.cron_run import CronSettings
 from engine.housekeeping import KEEP_BEATS
 from engine.outlet import way_of
+from engine.programs.rules import ExecRules
 from engine.roster import Roster
 from engine.scheduling import SchedulingSettings, Sight
 from engine.scheduling.outlook import Keeping
+from engine.toolbox import Leave
 from engine.view import Shown
 from jobs.calendar import Calendar
 from jobs.due import Days
@@ -122,6 +124,35 @@ class Settings:
                 jobs=self.config.cron.run_log.kept_for,
                 per_job=self.config.cron.run_log.kept_per_job,
             ),
+        )
+
+    @cached_property
+    def leave(self) -> Leave:
+        """What agents may do beside using single tools."""
+        return Leave(
+            commands=self.config.cron.allow_agent_commands,
+            programs=self.exec_rules.offered,
+            anywhere=not self.config.tools.fs.workspace_only,
+        )
+
+    @cached_property
+    def exec_rules(self) -> ExecRules:
+        """What may run for agents, and how (operations.md §13.1)."""
+        exec = self.config.tools.exec
+        return ExecRules(
+            security=exec.security,
+            ask=exec.ask,
+            host=exec.host,
+            safe_bins=exec.safe_bins,
+            background_after=timedelta(milliseconds=exec.background_ms),
+            timeout=timedelta(seconds=exec.timeout_seconds or exec.timeout_sec),
+            path_prepend=exec.path_prepend,
+            notify=exec.notify_on_exit,
+            notify_quiet=exec.notify_on_exit_empty_success,
+            keep_for=timedelta(milliseconds=exec.cleanup_ms),
+            output_most=exec.max_output_chars,
+            unread_most=exec.pending_max_output_chars,
+            workspace_only=self.config.tools.fs.workspace_only,
         )
 
     def shown(self, channel: str | None, account_id: str | None) -> Shown:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
+from engine.address import Route
 from engine.agents.base import Tool
 from engine.agents.tools.cron import Grant, Holds, JobsDesk, cron_tool
+from engine.agents.tools.exec import Caller, Programs, exec_tool, process_tool
 from engine.agents.tools.files import file_tools
 from engine.agents.tools.heartbeat import heartbeat_tool
 from engine.agents.tools.message import Outlet, message_tool
 from engine.roster import AgentProfile, Roster
+from engine.tool_policy import meant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """What the config allows every agent, beside what it says about single tools."""
+
+    commands: bool = False  # to schedule commands
+    programs: bool = False  # to run them
+    anywhere: bool = False  # files outside the workspace
 
 
 class Toolbox:
@@ -21,14 +34,16 @@ class Toolbox:
         jobs: JobsDesk,
         holds: Holds,
         outlet: Outlet,
+        programs: Programs,
         roster: Callable[[], Roster],
-        commands: Callable[[], bool],
+        leave: Callable[[], Leave],
     ) -> None:
         self._jobs = jobs
         self._holds = holds
-        self._commands = commands
         self._outlet = outlet
+        self._programs = programs
         self._roster = roster
+        self._leave = leave
 
     def for_turn(
         self,
@@ -39,30 +54,56 @@ class Toolbox:
         kind: str,
         allow: Collection[str] | None = None,
         job_id: str | None = None,
+        model: str | None = None,
+        route: Route | None = None,
     ) -> Sequence[Tool]:
         """Return the tools of a turn; a beat answers, it does not send (heartbeat.md §22).
 
         ``allow`` is what the beat or the job restricts its turns to; None: nothing. ``job_id``
-        is the job whose run it is.
+        is the job whose run it is, ``model`` the ref that is asked, ``route`` where the person
+        wrote from.
         """
+        leave = self._leave()
+        most = None if allow is None else meant(allow)
         grant = Grant(
             agent_id=agent.agent_id,
             session_key=session_key,
             default_agent=self._roster().default_id,
             job_id=job_id,
-            tools=None if allow is None else frozenset(allow),
-            commands=self._commands(),
+            tools=most,
+            commands=leave.commands,
         )
         tools = [
-            *file_tools(agent.workspace),
+            *file_tools(agent.workspace, anywhere=leave.anywhere),
             cron_tool(self._jobs, self._holds, grant),
             heartbeat_tool()
             if kind == "heartbeat"
             else message_tool(self._outlet, agent_id=agent.agent_id, run_id=run_id),
         ]
-        wanted = [names for names in (agent.tools_allow, allow) if names is not None]
+        if leave.programs:
+            caller = Caller(
+                agent_id=agent.agent_id,
+                session_key=session_key,
+                run_id=run_id,
+                workspace=agent.workspace,
+                sandbox=agent.sandbox,
+                route=route,
+            )
+            tools += [exec_tool(self._programs, caller), process_tool(self._programs, caller)]
+        provider = (model or "").partition("/")[0]
         return [
             tool
             for tool in tools
-            if all(tool.name in names for names in wanted) and tool.name not in agent.tools_deny
+            if (most is None or tool.name in most) and not agent.tools.objects(tool.name, provider)
         ]
+
+
+def narrowed(tools: Sequence[Tool]) -> tuple[Sequence[Tool], tuple[str, ...]]:
+    """Return what is left of tools where nothing may be changed, and what is withheld.
+
+    heartbeat.md §15, §25 row 20: words from outside are in the prompt, and nobody can be asked
+    whether what they make an agent do is wanted.
+    """
+    kept = [tool if not tool.side_effects else tool.harmless for tool in tools]
+    withheld = tuple(tool.name for tool in tools if tool.side_effects)
+    return [tool for tool in kept if tool is not None], withheld

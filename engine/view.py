@@ -6,6 +6,7 @@ decision can be taken again (design.md P4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,6 +57,11 @@ class View:
         """Events waited for a slot of the grid: the checklist is asked as well (§12)."""
         slot = self.snapshot.intent is Intent.SCHEDULED
         return slot and bool(self.events) and not self.snapshot.file_empty
+
+
+def stranger_ids(events: Sequence[QueuedEvent]) -> list[str]:
+    """Return which events bring words from outside: commands always do (heartbeat.md §15)."""
+    return [one.id for one in events if not one.trusted or one.kind == "exec"]
 
 
 def wake_words(wake: Wake) -> dict[str, Any]:

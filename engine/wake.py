@@ -79,7 +79,7 @@ class QueuedEvent:
     @property
     def kind(self) -> str:
         """What it is about: ``cron`` (a reminder), ``exec`` (a command's end) or ``note``."""
-        head = (self.context_key or "").partition(":")[0]
+        head = _kind(self.context_key)
         return head if head in _KINDS else "note"
 
     @property
@@ -133,6 +133,15 @@ def merge(pending: Wake, new: Wake) -> Wake:
     )
 
 
+def reason_of(context_key: str | None) -> str:
+    """Return what a wake for an event gives as its reason (§6.1)."""
+    return "exec-event" if _kind(context_key) == "exec" else context_key or "wake"
+
+
+def _kind(context_key: str | None) -> str:
+    return (context_key or "").partition(":")[0]
+
+
 def again(event: QueuedEvent, now: datetime, by: str) -> Wake:
     """Return the wake of an event that asks once more.
 
@@ -145,7 +154,7 @@ def again(event: QueuedEvent, now: datetime, by: str) -> Wake:
         session_key=event.session_key,
         source=event.source,
         intent=Intent.IMMEDIATE if cron else Intent.MANUAL if person else Intent.EVENT,
-        reason=event.context_key or "wake",
+        reason=reason_of(event.context_key),
         requested_at=now,
         event_ids=(event.id,),
         by=by,

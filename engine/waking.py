@@ -18,7 +18,7 @@ from engine.clock import Clock
 from engine.roster import Roster
 from engine.store import events as event_rows
 from engine.view import wake_words
-from engine.wake import NOW, NewEvent, Wake, again, merge
+from engine.wake import NOW, NewEvent, Wake, again, merge, reason_of
 from jobs.errors import InvalidInput
 from jobs.ledger import Run
 from jobs.store import runs as run_rows
@@ -49,17 +49,23 @@ class Waking:
         self._asked: dict[tuple[str, str], datetime] = {}  # when a session's events last woke
         self._stopping = False
 
-    async def system_event(self, event: NewEvent) -> dict[str, Any]:
+    async def system_event(
+        self, event: NewEvent, *, also: Callable[[Tx], None] | None = None
+    ) -> dict[str, Any]:
         """Queue an event; with mode now it also wakes its agent. ``{ok, eventId}``.
 
         Blank text is not queued: ``{ok: false}``. Raises `InvalidInput` for an agent nobody
-        knows, or a session of another agent.
+        knows, or a session of another agent. ``also`` is written in the same transaction.
         """
         agent, key = self._addressed(event.agent_id, event.session_key)
         now = self._clock.now()
-        event_id = await self._database.write(
-            lambda tx: event_rows.add(tx, event, agent_id=agent, session_key=key, now=now)
-        )
+
+        def queue(tx: Tx) -> str | None:
+            if also is not None:
+                also(tx)
+            return event_rows.add(tx, event, agent_id=agent, session_key=key, now=now)
+
+        event_id = await self._database.write(queue)
         if event_id is None:
             return {"ok": False, "error": "text required"}
         if event.mode == NOW:
@@ -69,7 +75,7 @@ class Waking:
                     session_key=key,
                     source=event.source,
                     intent=event.intent,
-                    reason=event.context_key or "wake",
+                    reason=reason_of(event.context_key),
                     requested_at=now,
                     event_ids=(event_id,),
                     by=event.by,

@@ -91,7 +91,7 @@ def _sections(model: type[Section] = Config, path: str = "") -> list[tuple[str, 
         ("{channels: {qqbot: {appId: 1, historyLimit: 3}}}", "key", "historyLimit"),
         ("{channels: {apprise: {urls: []}}}", "key", "apprise"),
         ("{gateway: {channelHealthCheckMinutes: 1}}", "key", "channelHealthCheckMinutes"),
-        ("{tools: {exec: {security: 'full'}}}", "section", "tools"),
+        ("{logging: {level: 'debug'}}", "section", "logging"),
     ],
 )
 def test_whoever_writes_such_a_key_is_told_once(

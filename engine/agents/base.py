@@ -6,13 +6,15 @@ tools it was handed; what it says goes back to the caller, who classifies and de
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from engine.agents.secrets import masked
 from engine.sessions import Message as Message  # a conversation's word, spoken here too
 from jobs.ledger import Usage
 from jobs.retry import TRANSIENT
@@ -32,6 +34,7 @@ class Tool:
     call: Callable[[Mapping[str, Any]], Awaitable[str]]  # may raise ToolRefused
     side_effects: bool = False
     ends_turn: bool = False  # a call that is accepted is the answer; nothing is asked after it
+    harmless: Tool | None = None  # what is left of it where nothing may be changed
 
 
 class ToolRefused(Exception):
@@ -80,6 +83,23 @@ async def use_tool(tools: Sequence[Tool], name: str, arguments: Mapping[str, Any
     except ToolRefused as refusal:
         return ToolCall(name=name, arguments=arguments, result=str(refusal), failed=True)
     return ToolCall(name=name, arguments=arguments, result=result)
+
+
+_KEPT: Final = 500  # characters of a call's arguments, and of its result
+
+
+def used(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    """Return the tools an agent used, as a row keeps them: shortened, without secrets."""
+    return [
+        {
+            "name": call.name,
+            "arguments": masked(json.dumps(dict(call.arguments), ensure_ascii=False, default=str))[
+                :_KEPT
+            ],
+            **({"refused": masked(call.result)[:_KEPT]} if call.failed else {}),
+        }
+        for call in calls
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,12 +17,17 @@ _SHAPES: Final = (
 )
 
 
-def redacted(text: str, secrets: Iterable[str | None] = ()) -> str:
-    """Return the text without the given secrets and without anything shaped like one, shortened."""
+def masked(text: str, secrets: Iterable[str | None] = ()) -> str:
+    """Return the text without the given secrets and without anything shaped like one."""
     for secret in secrets:
         if secret and len(secret) >= _SHORTEST:
             text = text.replace(secret, MASK)
     for shape in _SHAPES:
         text = shape.sub(rf"\g<1>{MASK}", text)
-    text = " ".join(text.split())
+    return text
+
+
+def redacted(text: str, secrets: Iterable[str | None] = ()) -> str:
+    """Return `masked` words on one line, shortened."""
+    text = " ".join(masked(text, secrets).split())
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

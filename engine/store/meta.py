@@ -20,6 +20,15 @@ def put(tx: Tx, key: str, value: str) -> None:
     )
 
 
+def below(tx: Tx, prefix: str) -> dict[str, str]:
+    """Return the facts whose keys begin with ``prefix``, by what follows it."""
+    rows = tx.exec_driver_sql(
+        "SELECT key, value FROM meta WHERE key >= ? AND key < ? ORDER BY key",
+        (prefix, prefix + "\U0010ffff"),
+    )
+    return {str(key)[len(prefix) :]: str(value) for key, value in rows}
+
+
 def keep(tx: Tx, key: str, value: str) -> str:
     """Set a fact unless it is set, and return what it is."""
     tx.exec_driver_sql(

@@ -15,7 +15,7 @@ from engine.config.schema import Config
 from engine.delivery import Delivery
 from engine.look import FileRead, read_now
 from engine.outbox import Event, moved
-from engine.process import Ended
+from engine.process import Ended, Hear
 from engine.roster import Roster
 from engine.store import outbox
 from engine.testing.agent import OneAgent, ScriptedAgent, agent_of
@@ -26,7 +26,8 @@ AnyAgent = Agent | Callable[[TurnRequest], str]
 Commands = Callable[[Sequence[str]], str | Ended]
 
 BATCH: Final = 100  # heads of lanes looked at together
-_SIDE_EFFECTS: Final = frozenset({"write"})  # of an agent the caller did not bring
+# Of an agent the caller did not bring.
+_SIDE_EFFECTS: Final = frozenset({"write", "exec", "process"})
 
 
 class World:
@@ -77,10 +78,15 @@ class World:
         owner = next((one.agent_id for one in agents if one.workspace == workspace), "")
         return (given[owner].encode(), None) if owner in given else (None, None)
 
-    async def run_program(self, argv: Sequence[str], **_how: Any) -> Ended:
+    async def run_program(
+        self, argv: Sequence[str], *, hear: Hear | None = None, **_how: Any
+    ) -> Ended:
         """What a command prints, or how it ends. See `engine.process`."""
         said = self._commands(argv)
-        return said if isinstance(said, Ended) else Ended(code=0, out=said.encode(), err=b"")
+        ended = said if isinstance(said, Ended) else Ended(code=0, out=said.encode(), err=b"")
+        if hear is not None:
+            hear(ended.out + ended.err)
+        return ended
 
     async def _sleep(self, span: timedelta) -> None:
         await self._clock.sleep_until(self._clock.now() + span)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from engine.agents.base import Tool, ToolRefused
@@ -83,6 +83,18 @@ _PARAMETERS: Final[Mapping[str, Any]] = {
 }
 
 
+_LOOKING: Final = ("list", "get", "runs", "status")  # actions that change nothing
+_LOOKING_PARAMETERS: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "action": {"type": "string", "enum": list(_LOOKING)},
+        "jobId": {"type": "string", "description": "Of get and runs."},
+    },
+    "required": ["action"],
+}
+_Action = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+
+
 class JobsDesk(Protocol):
     """Keeps the jobs: `engine.scheduling.Scheduling`. Wire shapes (cron.md §14) in and out.
 
@@ -141,7 +153,7 @@ class Grant:
 def cron_tool(desk: JobsDesk, holds: Holds, grant: Grant) -> Tool:
     """Return the tool for one turn of one agent."""
     own = _OwnJobs(desk, holds, grant)
-    actions: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]] = {
+    actions: Mapping[str, _Action] = {
         "add": own.add,
         "list": own.listing,
         "get": own.one,
@@ -153,7 +165,16 @@ def cron_tool(desk: JobsDesk, holds: Holds, grant: Grant) -> Tool:
         "runs": own.runs,
         "status": own.status,
     }
+    looking = {name: actions[name] for name in _LOOKING}
+    return replace(
+        _offering(actions, _PARAMETERS, side_effects=True),
+        harmless=_offering(looking, _LOOKING_PARAMETERS, side_effects=False),
+    )
 
+
+def _offering(
+    actions: Mapping[str, _Action], parameters: Mapping[str, Any], *, side_effects: bool
+) -> Tool:
     async def cron(arguments: Mapping[str, Any]) -> str:
         action = arguments.get("action")
         if not isinstance(action, str) or action not in actions:
@@ -166,9 +187,9 @@ def cron_tool(desk: JobsDesk, holds: Holds, grant: Grant) -> Tool:
     return Tool(
         name="cron",
         description="Schedule work and reminders for later, and manage those you scheduled.",
-        parameters=_PARAMETERS,
+        parameters=parameters,
         call=cron,
-        side_effects=True,
+        side_effects=side_effects,
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 from engine.agents.base import Tool, ToolRefused
+
+Find = Callable[[object], Path]
 
 READ_MOST: Final = 65_536  # characters shown in one call
 WRITE_MOST: Final = 262_144  # bytes
@@ -36,14 +38,15 @@ _WRITE: Final[Mapping[str, Any]] = {
 
 
 @lru_cache(maxsize=64)  # one for each agent; every turn asks
-def file_tools(workspace: Path) -> tuple[Tool, Tool]:
-    """Return `read` and `write` for one workspace."""
+def file_tools(workspace: Path, *, anywhere: bool = False) -> tuple[Tool, Tool]:
+    """Return `read` and `write` for one workspace; ``anywhere``: or for the whole host."""
+    find = partial(_anywhere if anywhere else inside, workspace)
 
     async def read(arguments: Mapping[str, Any]) -> str:
-        return await asyncio.to_thread(_read, workspace, arguments)
+        return await asyncio.to_thread(_read, find, arguments)
 
     async def write(arguments: Mapping[str, Any]) -> str:
-        return await asyncio.to_thread(_write, workspace, arguments)
+        return await asyncio.to_thread(_write, find, arguments)
 
     return (
         Tool(
@@ -73,11 +76,18 @@ def inside(workspace: Path, wish: object) -> Path:
     return path
 
 
-def _read(workspace: Path, arguments: Mapping[str, Any]) -> str:
-    path = inside(workspace, arguments.get("path"))
+def _anywhere(workspace: Path, wish: object) -> Path:
+    """Return the path meant, on a host whose operator lets agents out of their workspace."""
+    if not isinstance(wish, str) or not wish.strip() or "\0" in wish:
+        raise ToolRefused("path must name a file")
+    return (workspace.resolve() / Path(wish.strip()).expanduser()).resolve()
+
+
+def _read(find: Find, arguments: Mapping[str, Any]) -> str:
+    path = find(arguments.get("path"))
     name = arguments["path"]
     if not path.is_file():
-        raise ToolRefused(f"there is no file {name!r} in the workspace")
+        raise ToolRefused(f"there is no file {name!r}")
     if (size := path.stat().st_size) > OPEN_MOST:
         raise ToolRefused(f"{name!r} has {size} bytes; the most that is read is {OPEN_MOST}")
     try:
@@ -109,14 +119,14 @@ def _number(arguments: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
-def _write(workspace: Path, arguments: Mapping[str, Any]) -> str:
+def _write(find: Find, arguments: Mapping[str, Any]) -> str:
     content = arguments.get("content")
     if not isinstance(content, str):
         raise ToolRefused("content must be text")
     data = content.encode("utf-8", errors="replace")
     if len(data) > WRITE_MOST:
         raise ToolRefused(f"the content has {len(data)} bytes; the most is {WRITE_MOST}")
-    path = inside(workspace, arguments.get("path"))
+    path = find(arguments.get("path"))
     if path.is_dir():
         raise ToolRefused(f"{arguments['path']!r} is a folder")
     try:

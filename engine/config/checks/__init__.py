@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engine.config import effective
-from engine.config.checks import channels, heartbeats, models
+from engine.config.checks import channels, heartbeats, models, tools
 from engine.config.checks.findings import Check
 from engine.config.json5 import Node
 from engine.config.schema import Config
@@ -81,6 +81,7 @@ _STEPS: Final[tuple[Callable[[Check], None], ...]] = (
     heartbeats.shadows,
     models.apis,
     models.refs,
+    tools.names,
     _bindings,
     channels.accounts,
     _gateway,

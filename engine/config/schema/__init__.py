@@ -43,4 +43,4 @@ class Config(Section):
     secrets: Secrets = section(Secrets, "Where secrets are kept.")
     session: Session = section(Session, "Conversations.")
     store: Store = section(Store, "The state database.")
-    tools: Tools = section(Tools, "Tools of agents.", inert=YET)
+    tools: Tools = section(Tools, "Tools of agents.")

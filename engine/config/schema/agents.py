@@ -21,6 +21,7 @@ from engine.config.schema.base import (
     section,
     table,
 )
+from engine.config.schema.tools import ToolRules
 from engine.config.secrets import Secret
 
 
@@ -208,6 +209,14 @@ class CliBackend(Section):
     max_output_bytes: Positive = key(1_048_576, "Output beyond this ends the call.", unit="bytes")
 
 
+class Sandbox(Section):
+    """Where commands run apart from the host; there is no such place yet."""
+
+    mode: Literal["off", "non-main", "all"] | None = key(
+        None, "Anything but `off` makes `exec` refuse: nothing runs on the host instead."
+    )
+
+
 class ModelEntry(Section):
     """Settings of one model, by its `provider/model`."""
 
@@ -254,16 +263,10 @@ class AgentDefaults(Section):
         None, "Limit of one agent turn; 600 when unset.", unit="s"
     )
     cli_backends: dict[str, CliBackend] = table("Commands that answer turns, by id.")
+    sandbox: Sandbox = section(Sandbox, "Isolation of agents' commands.")
     typing_mode: TypingMode | None = key(None, "When a typing indicator is shown.", inert=YET)
     typing_interval_seconds: Positive = key(6, "How often typing is repeated.", unit="s", inert=YET)
     heartbeat: Heartbeat | None = key(None, "Heartbeat of all agents, under their own blocks.")
-
-
-class AgentTools(Section):
-    """Which tools one agent has."""
-
-    allow: Names | None = key(None, "Only these tools.")
-    deny: Names = key((), "Never these tools.")
 
 
 class Agent(Section):
@@ -279,7 +282,8 @@ class Agent(Section):
     heartbeat: Heartbeat | None = key(None, "Heartbeat of this agent, over the defaults.")
     group_chat: GroupChat = section(GroupChat, "Groups.", inert=YET)
     identity: Identity | None = key(None, "How the agent shows itself.")
-    tools: AgentTools = section(AgentTools, "Tools of this agent.")
+    tools: ToolRules = section(ToolRules, "Tools of this agent, of those all agents have.")
+    sandbox: Sandbox = section(Sandbox, "Isolation of this agent's commands.")
 
 
 class Agents(Section):

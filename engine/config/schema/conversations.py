@@ -66,7 +66,9 @@ class Messages(Section):
 
     response_prefix: str | None = key(None, "Put before every message sent.")
     visible_replies: Literal["automatic", "message_tool"] | bool = key(
-        "automatic", "`message_tool`: only what the agent sends itself is shown.", inert=YET
+        "automatic",
+        "`message_tool` (or false): chats see only what the agent sends itself, and beats answer"
+        " through `heartbeat_respond`.",
     )
     inbox: InboxKeys = section(InboxKeys, "What was said and reached nobody.")
     group_chat: GroupChat = section(GroupChat, "Groups.", inert=YET)

@@ -4,19 +4,39 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.config.schema.base import Count, Names, Positive, Section, key, section
+from engine.config.schema.base import Count, Names, Positive, Section, key, section, table
 
 
 class ExecTool(Section):
     """Commands run for an agent."""
 
-    host: Literal["auto", "sandbox", "gateway", "node"] = key("auto", "Where they run.")
-    security: Literal["deny", "allowlist", "full"] = key("deny", "What may run.")
-    ask: Literal["off", "on-miss", "always"] = key("on-miss", "When a person is asked.")
-    safe_bins: Names = key((), "Programs that may always run.")
+    host: Literal["auto", "sandbox", "gateway", "node"] = key(
+        "auto", "Where they run; `sandbox` and `node` are not there, and nothing runs instead."
+    )
+    security: Literal["deny", "allowlist", "full"] = key(
+        "deny",
+        "What may run: nothing, single programs of `safeBins` without a shell, or every command.",
+    )
+    ask: Literal["off", "on-miss", "always"] = key(
+        "on-miss", "When a person is asked; nobody can be asked yet, so that is a refusal."
+    )
+    safe_bins: Names = key((), "Programs of the allow-list, by name or path.")
     background_ms: Count = key(10_000, "After this a command goes to the background.", unit="ms")
     timeout_sec: Positive = key(1800, "Limit of one command.", unit="s")
     timeout_seconds: Positive | None = key(None, "Newer spelling of `timeoutSec`.", unit="s")
+    cleanup_ms: int = key(
+        1_800_000,
+        "How long an ended background command is remembered.",
+        unit="ms",
+        ge=60_000,
+        le=10_800_000,
+    )
+    max_output_chars: Positive = key(
+        200_000, "The newest output kept of one command.", unit="chars"
+    )
+    pending_max_output_chars: Positive = key(
+        30_000, "The most handed out by one poll.", unit="chars"
+    )
     path_prepend: Names = key((), "Directories put before PATH.")
     notify_on_exit: bool = key(True, "Wake the agent when a background command ends.")
     notify_on_exit_empty_success: bool = key(False, "Also when it succeeded and printed nothing.")
@@ -28,15 +48,22 @@ class FsTool(Section):
     workspace_only: bool = key(True, "Agents reach only their workspace.")
 
 
-class Tools(Section):
-    """Which tools agents have."""
+Profile = Literal["minimal", "coding", "messaging", "full"]
 
-    profile: Literal["minimal", "coding", "messaging", "full"] | None = key(
-        None, "Named set of tools; full when unset."
-    )
-    allow: Names | None = key(None, "Only these tools.")
+
+class ToolRules(Section):
+    """Rules of one place; entries are tools or groups such as `group:fs`."""
+
+    profile: Profile | None = key(None, "Named set of tools; full when unset.")
+    allow: Names | None = key(None, "Only these tools; all when unset or empty.")
     also_allow: Names = key((), "These besides the profile.")
     deny: Names = key((), "Never these tools.")
+
+
+class Tools(ToolRules):
+    """Which tools agents have."""
+
+    by_provider: dict[str, ToolRules] = table("Rules for models of one provider, by its id.")
     exec: ExecTool = section(ExecTool, "Commands.")
     fs: FsTool = section(FsTool, "Files.")
 

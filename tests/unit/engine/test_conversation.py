@@ -19,7 +19,7 @@ from engine.events import Bus, Event
 from engine.lanes import Lanes
 from engine.roster import AgentProfile, BeatProfile, Roster
 from engine.store import events as event_rows, outbox as outbox_rows
-from engine.toolbox import Toolbox
+from engine.toolbox import Leave, Toolbox
 from engine.turn import Turns, recall
 from engine.wake import NewEvent
 from jobs.ledger import Usage
@@ -119,8 +119,9 @@ class House:
                 jobs=NOBODY,
                 holds=NOBODY,
                 outlet=NOBODY,
+                programs=NOBODY,
                 roster=lambda: roster,
-                commands=lambda: False,
+                leave=Leave,
             ),
         )
 

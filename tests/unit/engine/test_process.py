@@ -98,3 +98,27 @@ def test_a_program_that_is_gone_before_it_is_fed_is_still_heard(run: Run) -> Non
 def test_what_a_program_is_given_it_reads_to_the_end(run: Run, size: int) -> None:
     end = run("import sys; print(len(sys.stdin.read()))", stdin=b"x" * size)
     assert end.out == b"%d\n" % size
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8])
+def test_whenever_it_is_cancelled_nothing_of_a_program_is_left(
+    factory: Callable[[], asyncio.AbstractEventLoop], turns: int, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    # A child of the program holds the pipe: who reads it is answered when nobody is left.
+    argv = ["/bin/sh", "-c", f"exec 3<>{tmp_path}/pipe; sleep 1000; true"]
+
+    async def story() -> None:
+        running = asyncio.create_task(process.run(argv, env=os.environ, output_most=10))
+        for _ in range(turns):
+            await asyncio.tasks.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(running), timeout=5)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(story())
+    # Nobody reads any more: opening it for writing without waiting fails.
+    with pytest.raises(OSError, match="No such device"):
+        os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK)
