@@ -155,6 +155,8 @@ class Room:
         code, why, cut = 0, "", False
         try:
             async with asyncio.timeout(span.total_seconds() or None) as made.limit:
+                if made.killed:
+                    _cut(made.limit)  # before it had begun
                 ran = await self._run_program(
                     argv,
                     cwd=cwd,
@@ -240,9 +242,9 @@ class Room:
 
     async def _kill(self, made: _Program) -> None:
         """End a program's whole group; the end is told like any other."""
-        if made.end is None and made.limit is not None and not made.limit.expired():
+        if made.end is None and (made.limit is None or not made.limit.expired()):
             made.killed = True
-            made.limit.reschedule(asyncio.get_running_loop().time())
+            _cut(made.limit)
         if made.end is None and made.task is not None:
             await asyncio.wait({made.task})
 
@@ -271,6 +273,12 @@ class Room:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _cut(limit: asyncio.Timeout | None) -> None:
+    """Let a time limit be over now."""
+    if limit is not None:
+        limit.reschedule(asyncio.get_running_loop().time())
 
 
 def _folder(order: ExecOrder, rules: ExecRules) -> Path:
