@@ -46,7 +46,6 @@ def swift(kind: type[T]) -> type[T]:
         "_kind": kind,
         "_twin": _twin(plain),
         "_unset": MISSING,
-        "_kind": kind,
     }
     for one in fields(plain):
         known[f"_default_{one.name}"] = one.default
