@@ -19,6 +19,7 @@ from engine.config.schema import Config
 from engine.heartbeat import Cadence
 from engine.inquiry.stored import stored_facts, told_of_past, told_of_run
 from engine.look import Lookout
+from engine.outlet import find_route
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute
 from engine.store import tasks as task_rows
@@ -26,6 +27,7 @@ from engine.tasks import due_tasks, next_task_at
 from engine.view import View
 from engine.why import Account, Facts, Seen
 from jobs.errors import InvalidInput
+from jobs.ledger import SkipReason
 from jobs.store.db import Database
 from jobs.wallclock import MILLISECOND
 
@@ -146,6 +148,7 @@ class Inquiry:
     ) -> Facts:
         stored = await self.database.read(lambda tx: stored_facts(tx, agent.agent_id, now))
         found, account = view.found, None
+        would = await self._would(agent, found)
         if account_of is not None and isinstance(found, Route):
             account = account_of(found.channel, found.account_id)
         return replace(
@@ -157,6 +160,7 @@ class Inquiry:
                 period=agent.beat.period,
                 no_beats_because=agent.beat.because,
                 enrolled=agent.beat.enrolled,
+                would=would,
                 keys=self._keys(agent),
                 # Without a gateway's plan the phase of this installation is not known.
                 next_due_at=due if stored.scheduled else None,
@@ -167,9 +171,16 @@ class Inquiry:
             live=account_of is not None,
             failing=failing or {},
             account=account,
-            ambiguous=self._ambiguous(agent, found),
+            ambiguous=self._ambiguous(agent, would or found),
             closed=tuple(effective.closed_accounts(self.config)),
         )
+
+    async def _would(self, agent: AgentProfile, found: Route | NoRoute) -> Route | NoRoute | None:
+        """Where `last` would lead, if words go to nobody because the target is none."""
+        if isinstance(found, Route) or found.reason is not SkipReason.TARGET_NONE:
+            return None
+        wish = replace(agent.beat.wish, target="last")
+        return await find_route(self.database, self.roster, wish, agent_id=agent.agent_id)
 
     def _keys(self, agent: AgentProfile) -> dict[str, str]:
         """Where each key stands that the agent's own heartbeat block sets (heartbeat.md §2)."""

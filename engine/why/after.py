@@ -84,12 +84,22 @@ def target(facts: Facts) -> Iterator[Link]:
 def _no_route(facts: Facts, seen: Seen, found: NoRoute) -> Link:
     if found.reason is _R.TARGET_NONE:
         because = f"{found.because}: what a beat says is kept and goes to nobody"
-        return objection(found.reason, because, set_key(seen, "target", "last"))
+        return objection(
+            found.reason, f"{because}{_would(seen.would)}", set_key(seen, "target", "last")
+        )
     told = facts.delivery
     spoilt = found.reason is _R.NO_ROUTE and told is not None and told.state is State.FAILED
     if spoilt:  # it is empty because of that message: the message is the cause
         return warned(Code.TARGET, found.reason, found.because)
     return objection(found.reason, found.because, found.own_fix)
+
+
+def _would(found: Route | NoRoute | None) -> str:
+    if found is None:
+        return ""
+    if isinstance(found, NoRoute):
+        return f"; and with last: {found.because}"
+    return f"; last would lead to {_account(found)} → {found.to}"
 
 
 def _where(found: Route | NoRoute) -> str:

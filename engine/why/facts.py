@@ -35,6 +35,7 @@ class Seen:
     enrolled: bool = True  # false: not even an event wakes it
     next_due_at: datetime | None = None
     file_bytes: int | None = None  # of HEARTBEAT.md; None: there is none
+    would: Route | NoRoute | None = None  # of a target none: where `last` would lead
     keys: Mapping[str, str] = field(default_factory=dict)  # of its heartbeat: where each is set
 
 
