@@ -51,6 +51,7 @@ from engine.scheduling import Control, Outlook, Scheduling
 from engine.sessions import main_key
 from engine.settings import Settings
 from engine.store import meta
+from engine.strikes import Strikes
 from engine.task_jobs import TaskJobs
 from engine.toolbox import Toolbox
 from engine.trial import Trial
@@ -255,6 +256,7 @@ class Engine:
             look_after=self.alerting.look,
             overspent=self.alerting.overspent,
             passed_over=self.alerting.passed_over,
+            strikes=Strikes(database, bus=self.bus, alerting=self.alerting),
         )
         self.outlook = Outlook(
             database=database, clock=clock, sight=lambda: self._settings.outlook()

@@ -20,6 +20,7 @@ from engine.cron_look import Look
 from engine.record import Recorder
 from engine.running import Running
 from engine.set_back import put_right
+from engine.strikes import Strikes, of_schedule
 from engine.switched_on import SwitchedOn
 from engine.vitals import Vitals
 from jobs import codec
@@ -56,7 +57,9 @@ class Loop:
         look_after: Callable[[datetime], Awaitable[datetime | None]] | None = None,
         overspent: Callable[[Sequence[Exceeded], datetime], Awaitable[None]] | None = None,
         passed_over: Callable[[Sequence[PassedOver]], Awaitable[None]] | None = None,
+        strikes: Strikes | None = None,
     ) -> None:
+        self._strikes = strikes or Strikes(database)
         self._vitals = vitals or Vitals()
         self._database = database
         self._clock = clock
@@ -107,7 +110,8 @@ class Loop:
         await self._switch.look(one, look)
         rows, later = await self._due(now)
         if len(rows) < BATCH:
-            known = await self._perform(await self._decide(rows, one, look)) if rows else ()
+            plans = await self._decide(rows, one, look) if rows else []
+            known = await self._perform(plans) if plans else ()
         else:
             await self._burst(rows, one, look)
             known = None
@@ -116,7 +120,8 @@ class Loop:
         if known is None:
             known = [await self._database.read(job_rows.next_due)]
             later = None
-        return min((at for at in (later, wanted, *known) if at is not None), default=None)
+        coming = (later, wanted, self._strikes.again_at(now), *known)
+        return min((at for at in coming if at is not None), default=None)
 
     async def _burst(self, rows: list[DueJob], one: Pass, look: Look) -> None:
         """Serve more than one batch: the next is read and decided while the last is written."""
@@ -147,6 +152,8 @@ class Loop:
         plans = []
         read: list[tuple[Job, DueJob]] = []
         for row in rows:
+            if self._strikes.waits(row.id, one.now):
+                continue
             try:
                 if row.fault:
                     raise InvalidJob(
@@ -154,7 +161,10 @@ class Loop:
                     )
                 read.append((codec.job_from_text(row.definition), row))
             except Exception as error:
-                await self._set_aside(row, error)
+                if of_schedule(error):
+                    await self._strikes.strike(row, error, one.now)
+                else:
+                    await self._set_aside(row, error)
         await look.read([job for job, _ in read])
         for job, row in read:
             standing = self._running.standing(job.id)
@@ -166,7 +176,8 @@ class Loop:
                 look.granted(plan)
                 plans.append(plan)
             except Exception as error:
-                await self._set_aside(row, error)
+                await self._strikes.strike(row, error, one.now)
+        await self._strikes.passed(plan.job.id for plan in plans)
         return plans
 
     async def _perform(self, plans: list[Planned]) -> Sequence[datetime | None] | None:
