@@ -45,7 +45,7 @@ from gateway.reloading import WATCH, InForce, Reloader
 from gateway.rpc.desk import Desk, new_desk
 from gateway.rpc.presence import Presence, SelfEntry
 from gateway.runtime import settle
-from gateway.sender import Sender
+from gateway.sender import GRACE, Sender
 from gateway.server import Server, bind
 from jobs.duration import format_duration
 from jobs.errors import EngineError
@@ -332,7 +332,7 @@ class Gateway:
         await _done("reception", parts.reception.stop(left()))
         await _done("engine", parts.engine.stop(left()))
         await _done("last words", parts.sender.tick())  # what the last turns said still leaves
-        await _done("sender", parts.sender.stop(left(DELIVERY_GRACE)))
+        await _done("sender", parts.sender.stop(min(left(DELIVERY_GRACE), GRACE)))
         for name, channel in tuple(parts.channels.items()):
             await _done(name, channel.stop())
         parts.door.close_all(1012, "service restart")

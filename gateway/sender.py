@@ -10,6 +10,7 @@ not ready) happens in one place, on the clock, so a lane that waits never delays
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -51,6 +52,7 @@ _LOST: Final = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN})
 
 HEADS: Final = 1000  # lanes looked at in one pass
 GRACE: Final = timedelta(seconds=10)
+LAST_WORDS: Final = 2.0  # seconds a stop waits for its own rows
 # Notes of one chunk, not of the message.
 _COUNTERS: Final = frozenset({"failures", "rateLimited"}) | OF_ONE_PART
 
@@ -260,8 +262,19 @@ class Sender:
         except ChannelError as error:
             await self._after_fault(delivery, error.fault, channel)
             return
+        except asyncio.CancelledError:
+            await self._cut_off(delivery, channel)
+            raise
         crash_point("after-send")
         await self._accepted(delivery, sent)
+
+    async def _cut_off(self, delivery: Delivery, channel: Channel) -> None:
+        """The gateway ends before the platform answered: said now, not after the next start."""
+        detail = "the gateway stopped before the platform answered"
+        fault = Fault(fault=FaultClass.NETWORK_AMBIGUOUS, code="stopped", detail=detail)
+        with contextlib.suppress(TimeoutError):  # it stays in `sending`, and is settled then
+            async with asyncio.timeout(LAST_WORDS):
+                await self._after_fault(delivery, fault, channel)
 
     async def _accepted(self, delivery: Delivery, sent: Sent) -> None:
         cursor = delivery.cursor + 1

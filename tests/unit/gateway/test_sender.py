@@ -358,6 +358,27 @@ async def test_a_bug_in_a_channel_is_recorded_and_harms_no_other(bench: Bench) -
     assert (await bench.stored("b")).state is State.DELIVERED
 
 
+@pytest.mark.parametrize(
+    ("idempotent", "state", "reason"),
+    [(False, State.UNKNOWN, "network-ambiguous"), (True, State.QUEUED, None)],
+)
+async def test_what_a_stop_cuts_off_says_so_at_once(
+    bench: Bench, idempotent: bool, state: State, reason: str | None
+) -> None:
+    bench.channel = ScriptedChannel(bench.clock, idempotent=idempotent)
+    bench.sender = bench.make()
+    bench.channel.script["42"].append(asyncio.Event())
+    await bench.put(message("a"))
+    await bench.sender.start()
+    await bench.settle()
+    assert (await bench.stored("a")).state is State.SENDING
+    await bench.sender.stop(timedelta())
+    left = await bench.stored("a")
+    assert (left.state, left.reason) == (state, reason)
+    assert left.last_error is not None
+    assert "stopped before the platform answered" in left.last_error["detail"]
+
+
 async def test_stopping_lets_what_is_in_flight_finish(bench: Bench) -> None:
     gate = asyncio.Event()
     bench.channel.script["42"].append(gate)
