@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from engine.address import ChatType
-from engine.unheard import let_in
+from engine.unheard import Unheard, way_in
 from jobs.errors import InvalidInput
 
 
@@ -53,11 +53,15 @@ class Stranger:
     reason: str
 
     @property
+    def _where(self) -> tuple[str, str, str]:
+        return self.channel, self.account_id, self.sender_id
+
+    @property
     def words(self) -> str:
         """What happened, and how to let them in."""
         return (
             f"{self.sender_id} wrote on {self.channel} and was not let in ({self.reason}):"
-            f" to change that: {let_in(self.channel, self.account_id, self.sender_id)}"
+            f" to change that: {way_in(Unheard(self.reason), *self._where)}"
         )
 
 

@@ -14,7 +14,6 @@ from typing import Final
 
 from engine.fault import remedy
 from engine.outbox import Undelivered
-from engine.unheard import let_in
 from jobs.ledger import Run, RunStatus, SkipReason
 
 MOST: Final = 20
@@ -70,7 +69,6 @@ class Facts:
 
     turns: Mapping[str, Failure] = field(default_factory=dict)  # agents whose last turn failed
     beats: Mapping[str, Failure] = field(default_factory=dict)  # agents whose last beats failed
-    closed: tuple[tuple[str, str], ...] = ()  # accounts nobody may write to
     undelivered: tuple[Undelivered, ...] = ()
     jobs: tuple[LastRun, ...] = ()
     aside: tuple[tuple[str, str], ...] = ()  # jobs nobody can read, with the reason
@@ -81,7 +79,6 @@ def found(facts: Facts) -> tuple[Trouble, ...]:
     """Return what does not work, the most fundamental first."""
     every = (
         *_models(facts),
-        *(nobody_may_write(*one) for one in facts.closed),
         *(_undelivered(one) for one in facts.undelivered),
         *(_aside(*one) for one in facts.aside),
         *(trouble for one in facts.jobs if (trouble := _job(one)) is not None),
@@ -109,16 +106,6 @@ def split_fix(text: str) -> tuple[str, str]:
     """Return what happened and what to do about it, of a sentence that says both."""
     why, _, fix = text.partition(" Fix: ")
     return why.strip().removesuffix("."), fix.strip().removesuffix(".")
-
-
-def nobody_may_write(channel: str, account: str) -> Trouble:
-    """Return the trouble of an account that answers nobody."""
-    name = channel if account == "default" else f"{channel}/{account}"
-    return Trouble(
-        code="channels.nobody_may_write",
-        what=f"nobody may write to {name}: its allowFrom is empty",
-        fix=let_in(channel, account, "YOUR_ID"),
-    )
 
 
 def _undelivered(one: Undelivered) -> Trouble:

@@ -40,8 +40,8 @@ IN_PERSON: Final = frozenset({Unheard.PAIRING_REQUIRED, Unheard.BLOCKED, Unheard
 _LIST: Final = "add the sender's id to allowFrom of the channel or account"
 FACTS: Final[Mapping[Unheard, tuple[str, str]]] = {
     Unheard.PAIRING_REQUIRED: (
-        "dmPolicy is pairing and the sender is not in allowFrom; pairing by code is not built yet.",
-        _LIST,
+        "dmPolicy is pairing and the sender is not known; a code to be let in was told to them.",
+        "engine pairing list",
     ),
     Unheard.BLOCKED: ("The sender is not in allowFrom.", _LIST),
     Unheard.DM_DISABLED: ("dmPolicy is disabled: nobody is answered in private.", "set dmPolicy"),
@@ -74,3 +74,9 @@ def let_in(channel: str, account_id: str, sender_id: str) -> str:
     """Return the command that lets somebody in, whatever the list holds already."""
     account = "" if account_id in ("", "default") else f"accounts.{account_id}."
     return f"engine config set 'channels.{channel}.{account}allowFrom[]' '\"{sender_id}\"'"
+
+
+def way_in(reason: Unheard, channel: str, account_id: str, sender_id: str) -> str:
+    """Return what lets somebody in who was not let in for this reason."""
+    listed = reason in IN_PERSON and reason is not Unheard.PAIRING_REQUIRED
+    return let_in(channel, account_id, sender_id) if listed else reason.fix

@@ -39,6 +39,7 @@ from gateway.front.foresight import Foresight
 from gateway.http import Pages, Readiness
 from gateway.inbound import Reception
 from gateway.lock import Lock, Owner
+from gateway.pairing import Pairings
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, METHODS
 from gateway.reloading import WATCH, InForce, Reloader
@@ -194,7 +195,13 @@ class Gateway:
             read_config=lambda: settings.load_config(self._options.paths, self._environ),
             host_zone=host_zone(self._environ),
         )
-        front = Front(engine, channels=channels, loaded=lambda: self._loaded, foresight=foresight)
+        front = Front(
+            engine,
+            channels=channels,
+            loaded=lambda: self._loaded,
+            foresight=foresight,
+            pairings=Pairings(database, clock, sender.poke),
+        )
         fanout = Fanout(lambda: desk.state_version())
         own = SelfEntry(host=socket.gethostname(), ip="127.0.0.1", version=__version__)
         desk = new_desk(front, clock, Presence(own), fanout.publish)

@@ -24,11 +24,13 @@ from engine.sessions import MAIN, chat_key
 from engine.store import audit, outbox, sessions
 from engine.store.routes import route_of, route_text
 from engine.target import LastRoute
-from engine.unheard import IN_PERSON, Unheard, let_in
+from engine.unheard import Unheard, way_in
 from engine.vitals import Insist, Vitals
+from gateway import pairing
 from gateway.channels import answers
 from gateway.channels.base import Inbound
 from gateway.channels.policy import Policy, Verdict, judge
+from gateway.store import pairings
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Tx
 
@@ -53,6 +55,7 @@ class Admission:
     reason: Unheard | None = None
     route_set: bool = False
     let_go: tuple[str, ...] = ()  # messages that waited for this contact
+    code_told: bool = False  # a stranger is told how to be let in
 
 
 class Reception:
@@ -89,20 +92,26 @@ class Reception:
     async def admit(self, message: Inbound) -> Admission:
         """Admit or refuse ``message`` durably, then let its turn begin. See `base.Admit`."""
         now = self._clock.now()
-        verdict = self._judged(message)
+        verdict = await self._judged(message)
         placed = self._place(message, verdict, now)
         admission = await self._db.write(lambda tx: commit(tx, placed, verdict, now))
         _tell(admission)
-        if admission.let_go:
+        if admission.let_go or admission.code_told:
             self._poke()
         if admission.reason is None:
             self._start(turn_of(admission))
         return admission
 
-    def _judged(self, message: Inbound) -> Verdict:
+    async def _judged(self, message: Inbound) -> Verdict:
         if message.standing is not None:
             return Verdict(Unheard.NO_MESSAGE)
-        return judge(self._policy_of(message.channel, message.account_id), message)
+        here = (message.channel, message.account_id)
+        policy = self._policy_of(*here)
+        verdict = judge(policy, message)
+        if verdict.reason not in (Unheard.PAIRING_REQUIRED, Unheard.BLOCKED):
+            return verdict
+        paired = await self._db.read(lambda tx: pairings.let_in(tx, *here))
+        return judge(replace(policy, paired=paired), message)
 
     def _place(self, message: Inbound, verdict: Verdict, now: datetime) -> Admission:
         """Decide agent, session and, if it starts no turn, why."""
@@ -174,7 +183,7 @@ def _tell(admission: Admission) -> None:
         log.info("a message came in", extra=told)
         return
     way = (message.channel, message.account_id, message.sender_id)
-    fix = let_in(*way) if reason in IN_PERSON else reason.fix
+    fix = way_in(reason, *way)
     because = {"sender": message.sender_id, "because": reason.sentence, "fix": fix}
     log.info("a message is not answered", extra=told | because)
 
@@ -214,7 +223,8 @@ def _taught(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Ad
     if route_set:
         route = last_route(message, admission.agent_id, admission.session_key, now)
         sessions.set_route(tx, route)
-    return replace(admission, route_set=route_set, let_go=let_go)
+    told = verdict.reason is Unheard.PAIRING_REQUIRED and pairing.asked(tx, message, now)
+    return replace(admission, route_set=route_set, let_go=let_go, code_told=told)
 
 
 def teaches_route(admission: Admission, verdict: Verdict) -> bool:

@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "message": ("engine.cli.chat:message", "Send a message to a person."),
     "inbox": ("engine.cli.inbox:group", "What arrived on this machine, and what arrived nowhere."),
     "outbox": ("engine.cli.outbox:group", "Messages on their way, and what became of them."),
+    "pairing": ("engine.cli.pairing:group", "Strangers who ask to be let in."),
     "channels": ("engine.cli.channels:group", "Chat channels and their accounts."),
     "config": ("engine.cli.config:group", "Read and change the config file."),
     "simulate": ("engine.cli.simulate:command", "What would happen in the coming days."),

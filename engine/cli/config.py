@@ -277,6 +277,14 @@ def unset(ctx: click.Context, /, path: str, replace: bool, dry_run: bool) -> int
     return _write(at, path, lambda _: edited, replace=replace, dry_run=dry_run)
 
 
+def append(at: Place, path: str, value: str) -> None:
+    """Add to a list of the config, as `engine config set 'PATH[]'` does."""
+    from engine.config import edit
+
+    whole = f"{path}[]"
+    _write(at, whole, lambda text: edit.set_text(text, whole, value), replace=False, dry_run=False)
+
+
 def _write(
     at: Place, path: str, edited: Callable[[str], str], *, replace: bool, dry_run: bool
 ) -> int:

@@ -132,19 +132,6 @@ def clean(entries: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(e.strip() for e in entries if e.strip())
 
 
-def closed_accounts(config: Config) -> Iterator[tuple[str, str]]:
-    """Accounts that are switched on and let nobody write: no person, and no group."""
-    channel = config.channels.telegram
-    if channel is None or not channel.enabled:
-        return
-    for ident, account in telegram_accounts(config).items():
-        asks = (account.dm_policy or "pairing") in ("pairing", "allowlist")
-        people = clean(account.allow_from or ())
-        groups = account.groups or clean(account.group_allow_from or ())
-        if account.enabled and asks and not people and not groups:
-            yield "telegram", ident
-
-
 def account_ids(config: Config, channel: str) -> tuple[str, ...]:
     """Accounts of a channel in configured order."""
     match PREFIXES.get(channel):

@@ -172,7 +172,6 @@ class Inquiry:
             failing=failing or {},
             account=account,
             ambiguous=self._ambiguous(agent, would or found),
-            closed=tuple(effective.closed_accounts(self.config)),
         )
 
     async def _would(self, agent: AgentProfile, found: Route | NoRoute) -> Route | NoRoute | None:

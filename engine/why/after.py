@@ -11,7 +11,7 @@ from engine.delivery import Delivery, State
 from engine.fault import remedy
 from engine.outbox import TERMINAL
 from engine.route import LOCAL, NoRoute
-from engine.troubles import nobody_may_write, split_fix
+from engine.troubles import split_fix
 from engine.why.before import set_key
 from engine.why.chain import Code, Link, broken, ok, unknown, waits, warned
 from engine.why.facts import Facts, Seen
@@ -144,9 +144,6 @@ def policy(facts: Facts) -> Link:
     if not seen.alerts:
         because = "alerts of beats are switched off for the channel (showAlerts)"
         return objection(_R.ALERTS_DISABLED, because)
-    for one, account in facts.closed:
-        trouble = nobody_may_write(one, account)
-        return warned(Code.POLICY, "allow-from-empty", trouble.what, trouble.fix)
     return ok(Code.POLICY, "alerts may be sent there")
 
 

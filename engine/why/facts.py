@@ -58,7 +58,6 @@ class Facts:
     account: Account | None = None  # None: no gateway tells
     ambiguous: Mapping[str, str] = field(default_factory=dict)  # channels nobody chose an account
     # of, with the one that would do
-    closed: tuple[tuple[str, str], ...] = ()  # accounts nobody may write to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,6 @@ from engine.store import (
     outbox,
     sessions as session_rows,
 )
-from engine.troubles import nobody_may_write
 from gateway.channels.base import AccountStatus, Channel
 from gateway.front import agents, channels as channel_words
 from gateway.front.beats import FrontHeartbeats, FrontWakes
@@ -29,6 +28,7 @@ from gateway.front.foresight import Foresight
 from gateway.front.inbox import FrontInbox
 from gateway.front.inquiries import FrontInquiries
 from gateway.front.troubles import troubles
+from gateway.pairing import Pairings
 from gateway.rpc.core import Outlet
 from jobs.store import jobs as job_rows
 from jobs.store.db import Tx
@@ -46,8 +46,10 @@ class Front:
         channels: Mapping[str, Channel],
         loaded: ConfigOf,
         foresight: Foresight,
+        pairings: Pairings,
     ) -> None:
         self._engine = engine
+        self.pairings = pairings
         self._channels = channels
         self._loaded = loaded
         self.scheduling = engine.scheduling
@@ -70,7 +72,7 @@ class Front:
         now = self._engine.clock.now()
         counted = await self._engine.database.read(lambda tx: _counts(tx, now))
         failing = self._engine.vitals.failing
-        told = await troubles(self._engine, self._engine.config)
+        told = await troubles(self._engine)
         return {
             "ok": not failing,
             "failing": failing,
@@ -156,10 +158,6 @@ class Front:
         for name, one in chosen.items():
             accounts[name] = [await _account(one, status, probe=probe) for status in one.status()]
         config = self._engine.config
-        for channel_id, account_id in effective.closed_accounts(config):
-            for words in accounts.get(channel_id, ()):
-                if words["accountId"] == account_id:
-                    words["warning"] = nobody_may_write(channel_id, account_id).what
         return {
             "channelOrder": list(chosen),
             "channelLabels": {name: name for name in chosen},

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from engine import heartbeat
-from engine.config import effective
-from engine.config.schema import Config
 from engine.core import Engine
 from engine.store import outbox
 from engine.store.holds import switched_on
@@ -24,7 +22,7 @@ _LOOKED_AT: Final = 200  # newest runs of jobs
 _NEWS: Final = timedelta(days=7)  # of whom did not get a message: longer ago is none
 
 
-async def troubles(engine: Engine, config: Config) -> tuple[Trouble, ...]:
+async def troubles(engine: Engine) -> tuple[Trouble, ...]:
     """What does not work now, as far as the record tells."""
     now = engine.clock.now()
     agents = [one.agent_id for one in engine.roster.agents.values() if one.beat.period is not None]
@@ -34,7 +32,7 @@ async def troubles(engine: Engine, config: Config) -> tuple[Trouble, ...]:
         for agent, failure in engine.turns.failing.items()
         if engine.roster.knows(agent)
     }
-    return found(replace(stored, turns=turns, closed=tuple(effective.closed_accounts(config))))
+    return found(replace(stored, turns=turns))
 
 
 def _stored(tx: Tx, agents: Sequence[str], now: datetime) -> Facts:

@@ -58,7 +58,7 @@ class Method:
     at_once: bool = False  # never waits for anything slow: saves a task per call
 
 
-_READ, _WRITE, _ADMIN = Scope.READ, Scope.WRITE, Scope.ADMIN
+_READ, _WRITE, _ADMIN, _PAIRING = Scope.READ, Scope.WRITE, Scope.ADMIN, Scope.PAIRING
 METHODS: Final[Mapping[str, Method]] = {
     method.name: method
     for method in (
@@ -110,6 +110,9 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("chat.abort", _WRITE, params.ChatAbortParams),
         Method("sessions.list", _READ, params.SessionsListParams),
         Method("channels.status", _READ, params.ChannelsStatusParams),
+        Method("pairing.list", _PAIRING, params.PairingListParams),
+        Method("pairing.approve", _PAIRING, params.PairingRef),
+        Method("pairing.reject", _PAIRING, params.PairingRef),
         Method("inbox.list", _READ, params.InboxListParams),
         Method("inbox.ack", _WRITE, params.InboxAckParams),
         Method("heartbeat.inbox", _READ, params.KeptListParams),

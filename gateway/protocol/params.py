@@ -281,6 +281,20 @@ class InboxListParams(Params):
     limit: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
+class PairingListParams(Params):
+    """`pairing.list` (ours): all, or of one channel or account."""
+
+    channel: str | None = None
+    account_id: str | None = None
+
+
+class PairingRef(Mutation):
+    """`pairing.approve` and `pairing.reject` (ours)."""
+
+    channel: NonEmpty
+    code: NonEmpty
+
+
 class InboxAckParams(Mutation):
     """`inbox.ack` (ours): these ids, or all."""
 

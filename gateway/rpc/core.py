@@ -250,6 +250,19 @@ class Inbox(Protocol):
         """`inbox.ack`: mark seen; None means all. ``{ok, acked}``."""
 
 
+class Pairings(Protocol):
+    """Strangers who ask to be let in (channels.md §3.2)."""
+
+    async def listing(self, channel: str | None, account_id: str | None) -> Answer:
+        """`pairing.list`: ``{requests, approved}``."""
+
+    async def approve(self, channel: str, code: str, by: str) -> Answer:
+        """`pairing.approve`; an unknown code raises `NotFound`."""
+
+    async def reject(self, channel: str, code: str, by: str) -> Answer:
+        """`pairing.reject`; an unknown code raises `NotFound`."""
+
+
 class Kept(Protocol):
     """Words that reached nobody (heartbeat.md §25 rows 11 and 13).
 
@@ -346,6 +359,10 @@ class Core(Protocol):
     @property
     def inbox(self) -> Inbox:
         """Local messages."""
+
+    @property
+    def pairings(self) -> Pairings:
+        """Who is let in."""
 
     @property
     def kept(self) -> Kept:

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.protocol.methods import Method
 from gateway.protocol.params import Params
-from gateway.rpc import agent, channels, chat, config, cron, heartbeat, kept, system
+from gateway.rpc import agent, channels, chat, config, cron, heartbeat, kept, pairing, system
 from gateway.rpc.desk import ANSWERED, Call, Desk, Handler
 
 HANDLERS: Final[Mapping[str, Handler]] = {
@@ -59,6 +59,9 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "chat.abort": chat.chat_abort,
     "sessions.list": chat.sessions,
     "channels.status": channels.status,
+    "pairing.list": pairing.listing,
+    "pairing.approve": pairing.approve,
+    "pairing.reject": pairing.reject,
     "inbox.list": channels.inbox,
     "inbox.ack": channels.ack,
     "heartbeat.inbox": kept.listing,

@@ -350,6 +350,24 @@ class FakeMessages:
         return {"ok": True, "removed": 0}
 
 
+class FakePairings:
+    """Keeps the promises of `gateway.rpc.core.Pairings`."""
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+
+    async def listing(self, channel: str | None, account_id: str | None) -> dict[str, Any]:
+        return {"requests": [], "approved": []}
+
+    async def approve(self, channel: str, code: str, by: str) -> dict[str, Any]:
+        self.said.append(("pairings.approve", (channel, code)))
+        return {"ok": True, "alreadyApproved": False, "firstEver": False, "owner": "telegram:42"}
+
+    async def reject(self, channel: str, code: str, by: str) -> dict[str, Any]:
+        self.said.append(("pairings.reject", (channel, code)))
+        return {"ok": True}
+
+
 class FakeCore:
     """Keeps the promises of `gateway.rpc.core.Core`."""
 
@@ -366,6 +384,7 @@ class FakeCore:
         self.outlet = FakeOutlet(self.said)
         self.sessions = FakeSessions()
         self.inbox = FakeInbox()
+        self.pairings = FakePairings(self.said)
         self.kept = FakeKept(self.said)
         self.messages = FakeMessages(self.said)
         self.failing: dict[str, str] = {}

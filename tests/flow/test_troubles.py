@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from engine.agents.base import AgentFailure, FailureClass, TurnRequest
-from engine.config.effective import closed_accounts
 from engine.outbox import Event, NewMessage
 from engine.store import outbox
 from engine.testing import ScriptedAgent, Simulation
@@ -30,7 +29,7 @@ def down(_: TurnRequest) -> str:
 
 
 async def told(sim: Simulation) -> list[tuple[str, str]]:
-    found = await troubles(sim.engine, sim.engine.config)
+    found = await troubles(sim.engine)
     return [(one.code, one.what) for one in found]
 
 
@@ -126,11 +125,3 @@ async def test_beats_that_somebody_switched_off_are_told() -> None:
         assert await told(sim) == [("heartbeat.off", "the heartbeat of main is switched off")]
         await sim.engine.beat_jobs.set_enabled(False, by="ops")
         assert await told(sim) == [("heartbeat.off", "heartbeats are switched off")]
-
-
-async def test_a_bot_nobody_may_write_to_is_told_and_one_for_groups_is_not() -> None:
-    async with Simulation(config(botToken="1:a"), start="2026-06-01 00:00") as sim:
-        assert list(closed_accounts(sim.engine.config)) == [("telegram", "default")]
-    grouped = config(botToken="1:a", groups={"-100": {}}, groupAllowFrom=["42"])
-    async with Simulation(grouped, start="2026-06-01 00:00") as sim:
-        assert list(closed_accounts(sim.engine.config)) == []

@@ -55,27 +55,10 @@ def _account(
         check.refuse((*key, "dmPolicy"), "allowlist needs at least one entry in allowFrom")
     if keys.dm_policy == "open" and "*" not in allow:
         check.refuse((*key, "dmPolicy"), 'open needs "*" in allowFrom')
-    if telegram and isinstance(keys, TelegramAccount) and not allow:
-        _nobody(check, key, keys, inherited)
     if telegram:
         _telegram_lists(check, key, keys)
     if isinstance(keys, TelegramAccount) and re.search(r"/bot\d+:[^/]*/?$", keys.api_root or ""):
         check.refuse((*key, "apiRoot"), "apiRoot ends in /bot<token>: remove that part")
-
-
-def _nobody(check: Check, key: Key, keys: TelegramAccount, inherited: AccountKeys | None) -> None:
-    """Under `pairing` an unknown sender waits for an approval, which this version cannot give."""
-    own = keys.bot_token is not None or keys.token_file is not None
-    on = keys.enabled and (inherited is None or inherited.enabled)
-    policy = keys.dm_policy or (inherited.dm_policy if inherited else None) or "pairing"
-    if own and on and policy == "pairing":
-        check.warn(
-            (*key, "allowFrom"),
-            "channels.nobody_may_write",
-            "nobody is listed, and this version cannot pair anybody yet: who writes to the bot is"
-            " not let in, and `last` leads nowhere. List the numeric ids of those who may write"
-            " (@userinfobot tells people theirs)",
-        )
 
 
 def _allow_of(keys: AccountKeys | None) -> tuple[str, ...] | None:

@@ -272,11 +272,20 @@ def test_no_account_is_guessed_without_a_word(
     assert (route.account_id, route.warning is not None) == (account, warned)
 
 
-def test_who_wrote_and_was_not_let_in_is_named_with_the_way_to_let_them_in() -> None:
-    stranger = Stranger("telegram", "default", "4711", "pairing-required")
+@pytest.mark.parametrize(
+    ("reason", "way"),
+    [
+        ("pairing-required", "engine pairing list"),
+        ("blocked", "engine config set 'channels.telegram.allowFrom[]' '\"4711\"'"),
+    ],
+)
+def test_who_wrote_and_was_not_let_in_is_named_with_the_way_to_let_them_in(
+    reason: str, way: str
+) -> None:
+    stranger = Stranger("telegram", "default", "4711", reason)
     found = resolve(TO_LAST, replace(FACTS, last=None, stranger=stranger))
     assert isinstance(found, NoRoute)
     assert found.because.endswith(
-        "so last leads nowhere; 4711 wrote on telegram and was not let in (pairing-required):"
-        " to change that: engine config set 'channels.telegram.allowFrom[]' '\"4711\"'"
+        f"so last leads nowhere; 4711 wrote on telegram and was not let in ({reason}):"
+        f" to change that: {way}"
     )

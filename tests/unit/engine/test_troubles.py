@@ -45,12 +45,6 @@ TOLD: list[tuple[dict[str, Any], str, str, str]] = [
         "engine chat --agent ops, to try it now",
     ),
     (
-        {"closed": (("telegram", "default"),)},
-        "channels.nobody_may_write",
-        "nobody may write to telegram: its allowFrom is empty",
-        "engine config set 'channels.telegram.allowFrom[]' '\"YOUR_ID\"'",
-    ),
-    (
         {"undelivered": (ANN,)},
         "delivery.blocked",
         "the last message to telegram:42 did not arrive: blocked: bot was blocked by the user",

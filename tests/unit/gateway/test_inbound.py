@@ -82,8 +82,8 @@ async def test_whoever_is_not_answered_is_named_with_the_way_to_let_them_in(
     await bench.reception.admit(replace(DM, sender_id="666"))
     told = caplog.records[-1].__dict__
     assert (told["sender"], told["reason"]) == ("666", "pairing-required")
-    assert "the sender is not in allowFrom" in told["because"]
-    assert told["fix"] == "engine config set 'channels.telegram.allowFrom[]' '\"666\"'"
+    assert "a code to be let in was told to them" in told["because"]
+    assert told["fix"] == "engine pairing list"
 
 
 async def test_a_known_person_starts_a_turn_that_answers_where_they_wrote(bench: Bench) -> None:

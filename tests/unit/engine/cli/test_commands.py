@@ -273,3 +273,11 @@ def test_a_past_range_may_be_told_as_how_long_ago(engine: Engine, gateway: Port)
     engine("cron", "backfill", "job-1", "--from", "7d", "--to", "1d", "--dry-run")
     ((_, how),) = gateway.core.said.of("backfill")
     assert how["until"] - how["since"] == timedelta(days=6)
+
+
+def test_a_stranger_is_let_in_by_their_code(engine: Engine, gateway: Port) -> None:
+    said = engine("pairing", "approve", "telegram", "ABCD2345", "--json")
+    assert said.status == 0
+    assert json.loads(said.out)["madeOwner"] is False
+    assert ("pairings.approve", ("telegram", "ABCD2345")) in gateway.core.said
+    assert engine("pairing", "list").out == "Nobody waits to be let in.\n"

@@ -331,26 +331,3 @@ def test_a_reference_of_something_switched_off_is_left_alone(tmp_path: Path) -> 
     (note,) = load(path, {}, resolve_secrets=True).notes
     assert note.code == "SECRETS_REF_IGNORED_INACTIVE_SURFACE"
     assert note.path == "channels.telegram.botToken"
-
-
-@pytest.mark.parametrize(
-    ("telegram", "places"),
-    [
-        ("{botToken: '1:a'}", ["channels.telegram.allowFrom"]),
-        ("{botToken: '1:a', allowFrom: ['']}", ["channels.telegram.allowFrom"]),
-        ("{botToken: '1:a', allowFrom: ['42']}", []),
-        ("{botToken: '1:a', dmPolicy: 'disabled'}", []),
-        ("{botToken: '1:a', enabled: false}", []),
-        ("{enabled: true}", []),
-        (
-            "{accounts: {a: {botToken: '1:a', allowFrom: ['42']}, b: {botToken: '2:b'}}}",
-            ["channels.telegram.accounts.b.allowFrom"],
-        ),
-        ("{allowFrom: ['42'], accounts: {default: {botToken: '1:a'}}}", []),
-    ],
-)
-def test_a_bot_nobody_may_write_to_is_warned_about(
-    tmp_path: Path, telegram: str, places: list[str]
-) -> None:
-    notes = loaded(tmp_path, f"{{channels: {{telegram: {telegram}}}}}").notes
-    assert [n.path for n in notes if n.code == "channels.nobody_may_write"] == places
