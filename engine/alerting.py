@@ -114,6 +114,22 @@ class Alerting:
         wish = alarms.target_of(place)
         return route_in(tx, self._roster(), wish, agent_id=agent, session_key=job.session_key)
 
+    async def tell(self, job: Job, text: str, key: str, now: datetime) -> Told:
+        """Put an alarm that no run makes on its way, and return it."""
+
+        def work(tx: Tx) -> Told:
+            told = self.message_in(tx, job, text, key, now)
+            if told.delivery is not None:
+                outbox.add(tx, told.delivery)
+            return told
+
+        told = await self._database.write(work)
+        warn_if_unsent(job, told)
+        if told.delivery is not None:
+            state = told.delivery.state.value
+            self._bus.publish("outbox", {"key": told.delivery.key, "state": state})
+        return told
+
     async def look(self, now: datetime) -> datetime | None:
         """Look after every job that wants it by now; returns when the next one does."""
         asked = self._asked

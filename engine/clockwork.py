@@ -68,8 +68,14 @@ class Clockwork:
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._wanted = asyncio.Event()
         self._armed_for: datetime | None = None
+        self._began: timedelta | None = None  # monotonic; a tick is at work since
         self._driver: asyncio.Task[None] | None = None
         self._nap: asyncio.TimerHandle | None = None
+
+    @property
+    def at_work_for(self) -> timedelta | None:
+        """Since when a tick has been at work; None if none is."""
+        return None if self._began is None else self._clock.monotonic() - self._began
 
     @property
     def armed_for(self) -> datetime | None:
@@ -127,11 +133,14 @@ class Clockwork:
             self._wanted.clear()
             self._notice_standstill()
             tick = asyncio.ensure_future(self._loop.tick())
+            self._began = self._clock.monotonic()
             try:
                 due = await self._watched(tick)
             except asyncio.CancelledError:
                 await asyncio.gather(tick, return_exceptions=True)
                 raise
+            finally:
+                self._began = None
             self._notice_step()
             self._arm(due)
             self._vitals.well("clockwork")

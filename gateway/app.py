@@ -27,6 +27,7 @@ from engine.core import Circumstances, Engine, installation_id
 from engine.housekeeping import Housekeeping
 from engine.log import Redactor, set_up
 from engine.vitals import Vitals, keep
+from engine.watchdog import Watchdog
 from gateway import settings
 from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Policy
@@ -57,6 +58,7 @@ from jobs.wallclock import ms
 log = logging.getLogger(__name__)
 
 TICK: Final = timedelta(seconds=30)
+WATCHDOG: Final = timedelta(seconds=60)
 HEALTH: Final = timedelta(seconds=60)
 REMINDERS: Final = timedelta(seconds=60)
 CHECKLISTS: Final = timedelta(seconds=60)
@@ -249,6 +251,16 @@ class Gateway:
             settings=lambda: engine.config.cron,
             inbox=lambda: engine.config.messages.inbox.retention,
         )
+        watchdog = Watchdog(
+            database=database,
+            clock=clock,
+            vitals=engine.vitals,
+            alerting=engine.alerting,
+            at_work_for=lambda: clockwork.at_work_for,
+            wake=clockwork.poke,
+            default_agent=lambda: engine.roster.default_id,
+        )
+        clockwork.chore("watchdog", watchdog.look, every=WATCHDOG)
         clockwork.chore("tick", _told(fanout, clock), every=TICK)
         clockwork.chore("health", desk.health.refresh, every=HEALTH)
         clockwork.chore("checklists", engine.task_jobs.follow, every=CHECKLISTS)

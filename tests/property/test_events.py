@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import count
 from typing import Any, Final
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import Phase, example, given, settings, strategies as st
 
 from engine.agents.base import AgentFailure, FailureClass, TurnReply, TurnRequest
 from engine.housekeeping import Housekeeping
@@ -148,7 +148,10 @@ HAPPENINGS: Final = (
 )  # fmt: skip
 
 
-@settings(max_examples=12, deadline=None)
+# Nothing is shrunk: each try is minutes of an engine's life.
+@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate])
+@example([("later", "HEARTBEAT_OK"), ("chat", None), ("minute", None)])
+@example([("hook", None), ("brief", None), ("hours", None), ("restart", "[tool_call]")])
 @given(
     st.lists(
         st.tuples(st.sampled_from(HAPPENINGS), st.sampled_from(MOODS)), min_size=3, max_size=14
