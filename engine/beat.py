@@ -29,7 +29,7 @@ from engine.sessions import main_key
 from engine.view import View, facts_of, target_words, wake_words
 from engine.wake import Intent, Wake
 from jobs.ids import new_id
-from jobs.ledger import Run, RunStatus, Trigger
+from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import Job
 from jobs.store.base import Finish
 
@@ -75,6 +75,7 @@ class Beats:
         self._replan = replan
         self._one_at_a_time: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._all_waiting: set[asyncio.Event] = set()
         self._complained: dict[str, str] = {}  # agent → the file that was complained about
         lanes.on_idle(self._agent_is_free)
 
@@ -134,8 +135,10 @@ class Beats:
                     continue  # merged while we looked: what it is about was not seen yet
                 pending.moved = self._complain(view) or view.moved
                 await self._end.over_budget(view, now)
-                decision = overtaken(wake, view) or bounded(
-                    decide(view.snapshot, now), wake, view, now - since
+                decision = (
+                    self._removed(wake)
+                    or overtaken(wake, view)
+                    or bounded(decide(view.snapshot, now), wake, view, now - since)
                 )
                 match decision:
                     case Go():
@@ -147,6 +150,17 @@ class Beats:
                     case Defer():
                         await self._note_deferral(pending, view, decision)
             await self._wait(pending, decision, now, since + view.agent.beat.max_deferral)
+
+    def _removed(self, wake: Wake) -> Skip | None:
+        if self._roster().knows(wake.agent_id):
+            return None
+        words = f"agent {wake.agent_id} is not configured any more; its events are kept"
+        return Skip(SkipReason.SUPERSEDED, words)
+
+    def look_again(self) -> None:
+        """Something else is in force: whoever waits asks the gates once more (§18)."""
+        for woken in tuple(self._all_waiting):
+            woken.set()
 
     def _complain(self, view: View) -> bool:
         """Log what is wrong with a checklist, once for each change of the file; was it changed?"""
@@ -200,6 +214,7 @@ class Beats:
             until = min(until, give_up_at)
         woken = pending.poked
         listeners = self._waiting.setdefault(pending.wake.agent_id, set())
+        self._all_waiting.add(woken)
         if defer.retry_at is None:
             listeners.add(woken)
         tasks = [
@@ -209,6 +224,7 @@ class Beats:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._all_waiting.discard(woken)
             listeners.discard(woken)
             woken.clear()
             for task in tasks:

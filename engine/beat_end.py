@@ -14,6 +14,7 @@ from engine.clock import Clock
 from engine.delivery import Delivery
 from engine.record import Also, Ending, Recorder
 from engine.scheduling.watching import next_watch
+from engine.store import events as event_rows
 from engine.view import View
 from jobs.ledger import Run
 from jobs.model import Job, JobState
@@ -102,6 +103,8 @@ class BeatEnd:
     ) -> None:
         now = run.ended_at or self._clock.now()
         sign = ping(run, view.agent, now)
+        if gone := [event.id for event in view.expired]:  # this row tells of them
+            also = [*also, lambda tx: event_rows.consume(tx, gone, now)]
         outgoing = [*deliveries, *([sign] if sign is not None else ())]
         unsent: list[tuple[Job, Told]] = []
         watched = False

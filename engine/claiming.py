@@ -137,7 +137,10 @@ def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) 
         if isinstance(job.schedule, At) or coming is None or coming > now:
             return _retried(job, row, coming, one, known, standing)
         slot = coming
-    decided = owed(job.schedule, slot, now, misfire=job.misfire, until=until)
+    misfire = job.misfire
+    if row.kind == "heartbeat":  # its newest missed slot is never older than an interval
+        misfire = changed(misfire, grace=None)
+    decided = owed(job.schedule, slot, now, misfire=misfire, until=until)
     following = brought_forward(job, decided.next_run_at, now, one.settings.days)
     if row.retry_at is not None and row.kind == "cron" and not isinstance(job.schedule, At):
         following = retry_before(following, row.retry_at, now, until)

@@ -337,6 +337,7 @@ class Engine:
         old, self.agents = self.agents, agents
         self.turns.use(agents)
         self.lanes.resize(config.agents.defaults.max_concurrent)
+        self.beats.look_again()
         retiring = asyncio.create_task(self._retire(old), name="retiring-agents")
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)

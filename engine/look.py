@@ -178,11 +178,12 @@ class Lookout:
     ) -> _Known:
         stored = job_rows.readable(tx, heartbeat.job_id(agent.agent_id))
         before = stored.state.last_run_at if stored else None
-        asked = min(before or EPOCH, wake.requested_at)
         last = session_rows.last_route(tx, agent.agent_id, session_key)
         return _Known(
             events=event_rows.pending(tx, agent.agent_id, session_key, now),
-            expired=tuple(event_rows.expired(tx, agent.agent_id, session_key, asked, now)),
+            expired=tuple(
+                event_rows.expired(tx, agent.agent_id, session_key, now, also=wake.event_ids)
+            ),
             taken=event_rows.taken_by_turns(tx, agent.agent_id, session_key, before or EPOCH),
             tasks=task_rows.last_slots(tx, agent.agent_id),
             last=last,
@@ -282,7 +283,7 @@ class _Known:
     """What the store knows about an agent, read at once."""
 
     events: list[QueuedEvent]
-    expired: tuple[QueuedEvent, ...]  # since the last beat
+    expired: tuple[QueuedEvent, ...]  # and no row tells of it yet
     taken: tuple[TakenEvent, ...]  # since the last beat, by other turns
     tasks: dict[str, datetime]
     last: LastRoute | None

@@ -48,7 +48,7 @@ class View:
     next_due_at: datetime | None
     purse: Purse | None = None  # None: it has no budget
     job: Job | None = None  # as it is stored
-    expired: tuple[QueuedEvent, ...] = ()  # since the last beat, seen by nobody
+    expired: tuple[QueuedEvent, ...] = ()  # seen by nobody, and no row tells of it yet
     taken: tuple[TakenEvent, ...] = ()  # events that other turns took up since the last beat
     moved: bool = False  # the beats lie elsewhere than the store has them: plan them anew
 

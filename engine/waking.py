@@ -165,9 +165,10 @@ class Waking:
         """After a start: events that asked for a beat and were not seen ask again."""
         now = self._clock.now()
         waiting = await self._database.read(lambda tx: event_rows.waking(tx, now))
-        for event in waiting:
+        known = [event for event in waiting if self._roster().knows(event.agent_id)]
+        for event in known:
             await self.wake(again(event, now, "restart"))
-        return len(waiting)
+        return len(known)
 
     async def remind(self) -> None:
         """Let events ask again that no beat has seen and nobody asks for any more.
@@ -179,7 +180,8 @@ class Waking:
         waiting = await self._database.read(lambda tx: event_rows.waking(tx, now))
         places = {event.place for event in waiting}
         self._asked = {key: at for key, at in self._asked.items() if key in places}
-        late = {key for key in places if not self._lately(key, now)}
+        known = {key for key in places if self._roster().knows(key[0])}
+        late = {key for key in known if not self._lately(key, now)}
         for event in waiting:
             if event.place in late:
                 await self.wake(again(event, now, "reminder"))

@@ -99,15 +99,24 @@ def pending(tx: Tx, agent_id: str, session_key: str, now: datetime) -> list[Queu
 
 
 def expired(
-    tx: Tx, agent_id: str, session_key: str, since: datetime, now: datetime
+    tx: Tx, agent_id: str, session_key: str, now: datetime, *, also: Sequence[str] = ()
 ) -> list[QueuedEvent]:
-    """Return the events of a session that nobody saw in the time they had, since an instant."""
+    """Return the events of a session that nobody saw in the time they had.
+
+    Those of which no row tells yet, and of ``also`` those that are such.
+    """
     rows = tx.exec_driver_sql(
         f"SELECT {_READ} FROM system_events WHERE agent_id = ? AND session_key = ?"
-        " AND consumed_at IS NULL AND expires_at > ? AND expires_at <= ? ORDER BY seq LIMIT ?",
-        (agent_id, session_key, ms(since), ms(now), MOST),
+        " AND consumed_at IS NULL AND expires_at <= ? ORDER BY seq LIMIT ?",
+        (agent_id, session_key, ms(now), MOST),
     )
-    return [_event(row) for row in rows]
+    found = {event.id: event for event in map(_event, rows)}
+    for ref in also:
+        event = get(tx, ref)
+        late = event is not None and event.expires_at is not None and event.expires_at <= now
+        if event is not None and late and event.seen_by_run is None:
+            found[ref] = event
+    return list(found.values())
 
 
 def waking(tx: Tx, now: datetime) -> list[QueuedEvent]:
@@ -130,7 +139,10 @@ def get(tx: Tx, event_id: str) -> QueuedEvent | None:
 
 
 def consume(tx: Tx, event_ids: Sequence[str], now: datetime, *, run_id: str | None = None) -> None:
-    """Take events off the queue: their text was in a prompt whose reply was classified."""
+    """Take events off the queue: their text was in a prompt whose reply was classified.
+
+    Without a run nobody saw them: they expired, or made room, and something on record says so.
+    """
     rows = [(ms(now), run_id, event_id) for event_id in event_ids]
     if rows:
         tx.exec_driver_sql(
