@@ -253,5 +253,6 @@ def remember(tx: Tx, result: TurnResult, *, acknowledged: bool = False) -> None:
         agent_id=order.agent_id,
         messages=lines,
         now=result.ended_at,
+        run_id=order.run_id,  # what a beat or a job was told is no word of a person
         hidden=acknowledged,
     )
