@@ -11,14 +11,15 @@ from datetime import datetime
 from typing import Any
 
 from engine.clock import Clock
+from engine.errands import digest_jobs
 from engine.heartbeat import Cadence, job_id
 from engine.history import History
 from engine.look import Lookout
 from engine.roster import AgentProfile, Roster
 from engine.scheduling import Scheduling
-from engine.store import audit, holds
+from engine.store import audit, holds, kept
 from jobs.errors import InvalidInput
-from jobs.model import DeliverySpec, HeartbeatBeat, Job, Misfire, Source
+from jobs.model import DeliverySpec, Errand, HeartbeatBeat, Job, Misfire, Source
 from jobs.policies import PLAIN, FailureAlert, Policies
 from jobs.store.db import Database, Tx
 from jobs.wallclock import MILLISECOND, ms
@@ -51,7 +52,7 @@ class BeatJobs:
     async def plan(self) -> None:
         """Make the stored beats those of the config, as the calendar stands now (§4)."""
         now = self._clock.now()
-        jobs = []
+        jobs: list[Job] = []
         for agent in self._roster().agents.values():
             cadence = self._lookout.cadence(agent, now)
             if cadence is None:
@@ -61,8 +62,11 @@ class BeatJobs:
                 log.warning(
                     "beats moved", extra={"agent": agent.agent_id, "because": cadence.warning}
                 )
+            jobs.extend(digest_jobs(agent))
         await self._scheduling.sync_heartbeats(jobs)
         await self._plan_tasks()
+        collecting = [job.payload.agent_id for job in jobs if isinstance(job.payload, Errand)]
+        await self._database.write(lambda tx: kept.undigested(tx, collecting))
 
     async def set_enabled(
         self, enabled: bool, *, agent_id: str | None = None, by: str

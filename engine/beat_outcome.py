@@ -5,11 +5,11 @@ heartbeat.md §6.4 (waiting), §7 rows 23-30 (what goes out), §13 (replies).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine.address import Route
@@ -112,6 +112,13 @@ def unusable(run: Run, verdict: Verdict, at: datetime) -> Run:
 # -- what goes out ---------------------------------------------------------------------------
 
 
+# How an alert of a priority goes out (§13 point 2): without a sound, or before others.
+MANNER: Final[Mapping[str, Mapping[str, Any]]] = {
+    "low": {"notes": {"silent": True}},
+    "high": {"priority": Priority.CRON},
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """The words of an alert at the place they are for: sent now, or held back once more."""
@@ -163,16 +170,40 @@ def spoken(
         return Spoken(run=_unsent(run, verdict, SkipReason.ALERTS_DISABLED, words))
     if held is not None:
         return Spoken(run=_unsent(run, verdict, *_on_hold(held, view.agent.zone)))
+    if because := _collected(run, view, verdict):
+        return Spoken(run=_unsent(run, verdict, SkipReason.DIGEST, because))
     if said is not None and _repeats(view, verdict, said, now):
         return _held_back(run, view, verdict, route, said)
     zone = view.agent.zone
+    manner = MANNER.get(str((verdict.response or {}).get("priority")), {})
     text = verdict.text if said is None else said.counted(verdict.text, zone)
-    made = _deliveries(run, view, route, [*thoughts, text], now)
+    made = tuple(
+        replace(one, **manner) for one in _deliveries(run, view, route, [*thoughts, text], now)
+    )
     return Spoken(
         run=replace(run, delivery_key=made[-1].key),
         deliveries=made,
         alert=Alert(lane=route.lane, same=same_again(verdict, view), sent=True),
     )
+
+
+def _collected(run: Run, view: View, verdict: Verdict) -> str:
+    """Return why an alert waits for the digest, or '' (§25 row 12).
+
+    Low priority waits; outside the active hours everything does that has a lower one than high.
+    What has none was asked for by somebody, or would have been silent: it is sent.
+    """
+    digest = view.agent.beat.digest
+    priority = (verdict.response or {}).get("priority")
+    if digest is None or priority is None:
+        return ""
+    times = ", ".join(f"{at:%H:%M}" for at in digest.at)
+    if priority == "low":
+        return f"its priority is low; the digest is sent at {times}"
+    held = priority != "high" or not digest.urgent_during_quiet
+    if held and run.facts.get("outsideActiveHours"):
+        return f"it is outside the active hours; the digest is sent at {times}"
+    return ""
 
 
 def _on_hold(held: Kept, zone: ZoneInfo) -> tuple[SkipReason, str]:

@@ -16,6 +16,7 @@ from engine.agents.base import FailureClass, Tool
 from engine.beat_end import BeatEnd
 from engine.beat_outcome import (
     Alert,
+    Spoken,
     answered,
     same_again,
     spoken,
@@ -25,6 +26,7 @@ from engine.beat_outcome import (
 )
 from engine.clock import Clock
 from engine.delivery import Delivery
+from engine.errands import escalation_job, watch
 from engine.events import Bus
 from engine.kept import Kept, print_of
 from engine.outcome import Verdict
@@ -38,6 +40,7 @@ from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.view import View, stranger_ids
 from jobs.crash import crash_point
 from jobs.ledger import Outcome, Run
+from jobs.model import Job
 from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -177,6 +180,8 @@ class BeatTurn:
         ]
         if (alert := out.alert) is not None:
             also.append(lambda tx: _note(tx, alert, now))
+        if (look := _escalation(view, verdict, out, now)) is not None:
+            also.append(lambda tx: watch(tx, look, now))
         await self._end.answered(out.run, view, deliveries=out.deliveries, also=also)
         self.tell(out.run, out.deliveries[-1] if out.deliveries else None)
         return out.run
@@ -203,6 +208,16 @@ class BeatTurn:
         await self._end.failed(run, view, failure=failure, retry_after=retry_after)
         self.tell(run)
         return run
+
+
+def _escalation(view: View, verdict: Verdict, out: Spoken, now: datetime) -> Job | None:
+    """Return the look at whether somebody acknowledged an alert, if one was asked for."""
+    plan = view.agent.beat.escalate
+    if plan is None or out.alert is None or not out.alert.sent:
+        return None
+    if plan.only_high and (verdict.response or {}).get("priority") != "high":
+        return None
+    return escalation_job(view.agent, out.run.id, now + plan.after)
 
 
 def _sent(tx: Tx, lane: str, same: str, *, loosely: bool) -> Sent | None:

@@ -31,6 +31,7 @@ from engine.conversation import Conversation
 from engine.cron_end import CronEnd
 from engine.cron_run import CronRuns
 from engine.cron_wait import Ends
+from engine.errands import Errands
 from engine.events import Bus
 from engine.history import History
 from engine.inbox_desk import InboxDesk
@@ -59,6 +60,7 @@ from engine.turn import Turns
 from engine.vitals import Insist, Vitals
 from engine.waking import Waking
 from jobs.ids import new_id
+from jobs.model import ERRAND
 from jobs.store.db import Database
 
 log = logging.getLogger(__name__)
@@ -241,7 +243,11 @@ class Engine:
             database=database,
             clock=clock,
             recorder=self.recorder,
-            performers={"heartbeat": self.beats, "cron": self.cron_runs},
+            performers={
+                "heartbeat": self.beats,
+                "cron": self.cron_runs,
+                ERRAND: Errands(clock=clock, recorder=self.recorder, roster=lambda: self.roster),
+            },
             enders={"cron": self.cron_end.cut},
             waits=self.cron_runs.waits,
         )

@@ -43,7 +43,7 @@ from engine.vitals import Insist
 from engine.wake import NEXT_HEARTBEAT, NOW, Intent, NewEvent
 from jobs.crash import crash_point
 from jobs.ledger import SCHEDULED_FOR, Outcome, Run, RunStatus, SkipReason, Trigger
-from jobs.model import AgentTurn, Command, HeartbeatBeat, Job, SystemEvent, WakeMode
+from jobs.model import AgentTurn, Command, Errand, HeartbeatBeat, Job, SystemEvent, WakeMode
 from jobs.retry import RetryPolicy
 from jobs.store import jobs as job_rows
 from jobs.store.db import Database
@@ -190,8 +190,8 @@ class CronRuns:
                 await self._turn(job, cleared, job.payload)
             case Command():
                 await self._command(job, cleared, job.payload)
-            case HeartbeatBeat():
-                raise AssertionError("a heartbeat is not performed here")
+            case HeartbeatBeat() | Errand():
+                raise AssertionError("what is the system's own is not performed here")
 
     # -- main session: an event ----------------------------------------------------------
 

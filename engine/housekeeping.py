@@ -10,6 +10,7 @@ from typing import Final
 from engine.clock import Clock
 from engine.config.schema.cron import Cron
 from engine.store import events, kept, outbox, sent, sessions, tasks
+from jobs.model import ERRAND
 from jobs.store import runs
 from jobs.store.db import Database, Tx
 
@@ -45,7 +46,11 @@ class Housekeeping:
         now = self._clock.now()
         gone = await self._database.write(lambda tx: self._old(tx, now))
         log_of = self._settings().run_log
-        for kind, span in (("heartbeat", KEEP_BEATS), ("cron", log_of.kept_for)):
+        for kind, span in (
+            ("heartbeat", KEEP_BEATS),
+            (ERRAND, KEEP_BEATS),
+            ("cron", log_of.kept_for),
+        ):
             gone += await self._in_portions(
                 lambda tx, most, kind=kind, span=span: runs.prune(tx, kind, now - span, limit=most)  # type: ignore[misc]  # bound now
             )

@@ -232,7 +232,7 @@ class InboxDesk:
         if sent is None:
             raise _nothing(ref)
         if (known := kept.latest(tx, sent)) is not None:
-            return known
+            return kept.occurred(tx, sent, known.number) or known
         kept.put(tx, sent)
         return kept.find(tx, sent.id) or sent
 

@@ -23,7 +23,13 @@ SENT: Final = "sent"  # it did arrive; kept because somebody snoozed, muted or j
 UNSENT: Final = "unsent"  # in a run's reply: the words that would have gone out
 MUTED_AFTER: Final = 3  # snoozes of the same words (heartbeat.md §25 row 13)
 # Nobody misses anything by these: they are on record and ask for no look.
-QUIET: Final = (DROPPED, SkipReason.DUPLICATE.value, SENT, SkipReason.MUTED.value)
+QUIET: Final = (
+    DROPPED,
+    SENT,
+    SkipReason.DUPLICATE.value,
+    SkipReason.MUTED.value,
+    SkipReason.DIGEST.value,
+)
 _ENDED_UNSAID: Final = frozenset({State.FAILED, State.EXPIRED, State.CANCELLED, State.UNKNOWN})
 
 

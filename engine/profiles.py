@@ -26,6 +26,8 @@ from engine.roster import (
     LONGEST_DEFERRAL,
     AgentProfile,
     BeatProfile,
+    DigestPlan,
+    EscalatePlan,
     FailurePolicy,
     Roster,
 )
@@ -252,6 +254,8 @@ def _beat(
         tools_allow=block.tools_allow,
         max_deferral=block.max_deferral or min(cadence, LONGEST_DEFERRAL),
         dedupe_window=None if block.dedupe == "off" else block.dedupe_window or DEDUPE_WINDOW,
+        digest=_digest(block),
+        escalate=_escalate(block),
         dedupe_loosely=block.dedupe == "normalized",
         catch_up=block.catch_up == "one",
         expiry=min(cadence, HEARTBEAT_EXPIRY),
@@ -310,6 +314,28 @@ def _named(text: str) -> TargetWish:
         to=None if channel is None else behind,
         source="config",
     )
+
+
+def _digest(block: Heartbeat) -> DigestPlan | None:
+    asked = block.digest
+    if asked is None or not asked.at:
+        return None
+    times = sorted({time.fromisoformat(one) for one in asked.at})
+    return DigestPlan(at=tuple(times), urgent_during_quiet=asked.urgent_during_quiet)
+
+
+def _escalate(block: Heartbeat) -> EscalatePlan | None:
+    asked = block.escalate
+    if asked is None:
+        return None
+    channel, behind = split_target(asked.target)
+    target = behind.strip() if channel is None else channel
+    wish = TargetWish(
+        target=PREFIXES.get(target.lower(), target),
+        to=None if channel is None else behind,
+        source="config",
+    )
+    return EscalatePlan(after=asked.after, wish=wish, only_high=asked.priority == "high")
 
 
 def _wish(block: Heartbeat) -> TargetWish:

@@ -38,6 +38,23 @@ class FailurePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DigestPlan:
+    """When what was collected is sent, and whether the night holds back what is urgent."""
+
+    at: tuple[time, ...]
+    urgent_during_quiet: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EscalatePlan:
+    """Whom to tell when nobody acknowledges an alert."""
+
+    after: timedelta
+    wish: TargetWish
+    only_high: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BeatProfile:
     """One agent's heartbeat, merged and parsed."""
 
@@ -59,6 +76,8 @@ class BeatProfile:
     tools_allow: tuple[str, ...] | None = None
     max_deferral: timedelta = LONGEST_DEFERRAL
     dedupe_window: timedelta | None = DEDUPE_WINDOW  # None: repetitions are sent
+    digest: DigestPlan | None = None  # None: no alert waits
+    escalate: EscalatePlan | None = None
     dedupe_loosely: bool = False  # figures, times and links make no other text
     catch_up: bool = True
     expiry: timedelta = HEARTBEAT_EXPIRY

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from jobs.model import AgentTurn, HeartbeatBeat, Job, Misfire, SystemEvent, WakeMode
+from jobs.model import SYSTEMS_OWN, AgentTurn, HeartbeatBeat, Job, Misfire, SystemEvent, WakeMode
 from jobs.normal import object_of, refuse, short_delivery, text_or_none, unknown_key
 from jobs.policies import FailureAlert
 from jobs.schedule import At
@@ -125,7 +125,7 @@ def _agent(job: Job, default_agent: str, agents: Sequence[str]) -> None:
 
 def _target_and_payload(job: Job) -> None:
     is_event = isinstance(job.payload, SystemEvent)
-    if isinstance(job.payload, HeartbeatBeat):
+    if isinstance(job.payload, SYSTEMS_OWN):
         return
     if job.session_target == "main" and not is_event:
         raise refuse('main cron jobs require payload.kind="systemEvent"')

@@ -9,7 +9,7 @@ from typing import Any, Final
 from jobs.due import Passed
 from jobs.ids import new_id
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
-from jobs.model import Job
+from jobs.model import ERRAND, Errand, Job
 from jobs.schedule import Cron, Occurrence
 from jobs.values import changed
 
@@ -28,7 +28,7 @@ def claimed(
     return Run(
         id=new_id(now),
         job_id=job.id,
-        kind=kind,
+        kind=ERRAND if isinstance(job.payload, Errand) else kind,
         agent_id=job.agent_id,
         trigger=trigger,
         status=RunStatus.CLAIMED,

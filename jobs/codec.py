@@ -17,9 +17,11 @@ from typing import Any, Final, assert_never
 from jobs import policies
 from jobs.errors import InvalidJob, InvalidSchedule
 from jobs.model import (
+    ERRAND,
     AgentTurn,
     Command,
     DeliverySpec,
+    Errand,
     HeartbeatBeat,
     Job,
     JobState,
@@ -227,6 +229,8 @@ def payload_to_json(payload: Payload) -> dict[str, Any]:
             )
         case HeartbeatBeat():
             return {"kind": "heartbeat"}
+        case Errand(what=what, agent_id=agent_id, ref=ref):
+            return {"kind": ERRAND, "what": what, "agentId": agent_id, "ref": ref}
         case _:
             assert_never(payload)
 
@@ -259,6 +263,10 @@ def payload_from_json(data: Mapping[str, Any]) -> Payload:
             )
         case "heartbeat":
             return HeartbeatBeat()
+        case "errand":
+            return Errand(
+                what=_text(data, "what"), agent_id=_text(data, "agentId"), ref=data.get("ref") or ""
+            )
         case kind:
             raise ValueError(f"payload.kind {kind!r} is not known")
 

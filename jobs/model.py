@@ -74,7 +74,18 @@ class HeartbeatBeat:
     """System-owned: one beat of the job's agent. Never created or edited by hand."""
 
 
-Payload = SystemEvent | AgentTurn | Command | HeartbeatBeat
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """System-owned: what the engine itself does about an agent's alerts at an instant."""
+
+    what: str  # digest | escalate
+    agent_id: str
+    ref: str = ""  # escalate: the run whose alert nobody may have noticed
+
+
+Payload = SystemEvent | AgentTurn | Command | HeartbeatBeat | Errand
+SYSTEMS_OWN = (HeartbeatBeat, Errand)  # never created, run or changed by hand
+ERRAND = "errand"  # kind of the rows of errands in the ledger: they are no beats of the agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

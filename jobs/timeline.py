@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from jobs.calendar import Calendar
 from jobs.due import excluded
-from jobs.model import HeartbeatBeat, StoredJob
+from jobs.model import SYSTEMS_OWN, HeartbeatBeat, StoredJob
 from jobs.schedule import At, Repeating
 from jobs.wallclock import at as instant_at, ms
 
@@ -191,7 +191,7 @@ def _row(
     row = Row(
         job_id=stored.job.id,
         name=stored.job.display_name or stored.job.name,
-        kind="heartbeat" if isinstance(stored.job.payload, HeartbeatBeat) else "cron",
+        kind="heartbeat" if isinstance(stored.job.payload, SYSTEMS_OWN) else "cron",
         agent_id=agent,
         slots=tuple(load.slots),
         total=sum(load.cells),

@@ -15,7 +15,7 @@ from jobs import declared, edit, pages
 from jobs.codec import revision
 from jobs.declared import Declared, Plan, Problem
 from jobs.errors import ConfigInvalid, ConfigOwned, InvalidJob
-from jobs.model import HeartbeatBeat, Job, Source, StoredJob
+from jobs.model import SYSTEMS_OWN, Job, Source, StoredJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class ConfigJobs:
     def refuse_owned(self, stored: StoredJob, *, removal: bool = False) -> None:
         """Raise for a job that is not changed at run time: the system's, or the config's."""
         job = stored.job
-        if job.source is Source.SYSTEM or isinstance(job.payload, HeartbeatBeat):
-            beat = isinstance(job.payload, HeartbeatBeat)
+        if job.source is Source.SYSTEM or isinstance(job.payload, SYSTEMS_OWN):
+            beat = isinstance(job.payload, SYSTEMS_OWN)
             raise InvalidJob(
                 f"job {job.id} was not changed",
                 why="it is the system's" if beat else "it is a task of a HEARTBEAT.md",

@@ -22,7 +22,7 @@ from jobs.crash import crash_point
 from jobs.due import Passed, coming_slot, first_run, owed
 from jobs.errors import InvalidInput, JobNotFound
 from jobs.ledger import SCHEDULED_FOR, Run, RunStatus, SkipReason, Trigger
-from jobs.model import HeartbeatBeat, Job, Source, StoredJob
+from jobs.model import SYSTEMS_OWN, Job, Source, StoredJob
 from jobs.schedule import At, Occurrence
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import JobQuery, RunQuery
@@ -324,7 +324,7 @@ def _chosen(tx: Tx, chosen: Chosen) -> list[StoredJob]:
 
 
 def _own(stored: StoredJob) -> StoredJob:
-    if isinstance(stored.job.payload, HeartbeatBeat):
+    if isinstance(stored.job.payload, SYSTEMS_OWN):
         raise InvalidInput(
             f"job {stored.job.id} was left alone",
             why="it is the system's",

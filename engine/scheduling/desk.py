@@ -29,7 +29,7 @@ from jobs.declared import Act, Plan
 from jobs.due import Days, brought_forward, coming_slot, first_run, not_beyond
 from jobs.errors import Conflict, InvalidInput, InvalidJob
 from jobs.ledger import Run, Trigger
-from jobs.model import HeartbeatBeat, Job, Misfire, Source, StoredJob
+from jobs.model import SYSTEMS_OWN, Errand, Job, Misfire, Source, StoredJob
 from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import Claim, JobQuery
@@ -379,7 +379,11 @@ class Scheduling:
         now = self._clock.now()
 
         def work(tx: Tx) -> bool:
-            left = {stored.job.id: stored for stored in job_rows.select(tx, query).jobs}
+            left = {
+                stored.job.id: stored
+                for stored in job_rows.select(tx, query).jobs
+                if not _waits_for_its_instant(stored.job)
+            }
             changed = [writing.sync(tx, left.pop(job.id, None), job, now) for job in wish]
             for stored in left.values():
                 changed.append(writing.sync(tx, stored, replace(stored.job, enabled=False), now))
@@ -428,10 +432,10 @@ class Scheduling:
     def _not_now(self, stored: StoredJob, mode: str, now: datetime) -> str | None:
         """Return why a manual run is not started (cron.md §8)."""
         job, next_run_at = stored.job, stored.state.next_run_at
-        if isinstance(job.payload, HeartbeatBeat):
+        if isinstance(job.payload, SYSTEMS_OWN):
             raise InvalidJob(
                 f"job {job.id} was not run",
-                why="a heartbeat is woken, not run",
+                why="it is the system's: a heartbeat is woken, not run",
                 fix='engine system event --mode now --text "look again"',
             )
         if mode not in _MODES:
@@ -470,6 +474,11 @@ class Scheduling:
     def _noticed(self, event: Event) -> None:
         if event.name == "cron":
             self._counted = None
+
+
+def _waits_for_its_instant(job: Job) -> bool:
+    """Whether a job of the system is no part of the config: a look at one alert (§25 row 13)."""
+    return isinstance(job.payload, Errand) and isinstance(job.schedule, At)
 
 
 def _slot_due(stored: StoredJob, now: datetime) -> datetime | None:

@@ -140,6 +140,26 @@ def latest(tx: Tx, words: Kept) -> Kept | None:
     return None if row is None else _kept(row)
 
 
+def occurred(tx: Tx, words: Kept, seq: int) -> Kept | None:
+    """Note on a row that its words were said once more, by another run."""
+    tx.exec_driver_sql(
+        "UPDATE inbox SET run_id = ?, at = ?, delivery_key = ?, times = times + 1 WHERE seq = ?",
+        (words.run_id, ms(words.at), words.delivery_key, seq),
+    )
+    return find(tx, str(seq))
+
+
+def undigested(tx: Tx, agents: Sequence[str]) -> int:
+    """Make unread what no digest will ever send: only these agents have one."""
+    marks = ", ".join("?" for _ in agents)
+    others = f"AND (agent_id IS NULL OR agent_id NOT IN ({marks}))" if agents else ""
+    return tx.exec_driver_sql(
+        "UPDATE inbox SET reason = 'undigested' WHERE reason = 'digest' AND seen_at IS NULL"
+        f" AND resent_key IS NULL {others}",
+        tuple(agents),
+    ).rowcount
+
+
 def held(tx: Tx, prints: str, now: datetime) -> Kept | None:
     """Return the row that holds these words back now: muted, or snoozed."""
     row = tx.exec_driver_sql(

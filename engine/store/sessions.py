@@ -14,7 +14,7 @@ from engine.target import LastRoute
 from jobs.ids import new_id
 from jobs.store.db import Tx
 from jobs.values import swift
-from jobs.wallclock import at, ms
+from jobs.wallclock import at, instant, ms
 
 SEEN_FOR: Final = timedelta(hours=24)
 SEEN_MOST: Final = 50_000
@@ -192,6 +192,15 @@ def last_route(tx: Tx, agent_id: str, session_key: str) -> LastRoute | None:
     known = [one for one in routes(tx, agent_id=agent_id) if one.channel != LOCAL]
     usable = (one for one in known if one.unusable is None and one.chat_type is ChatType.DIRECT)
     return next(usable, own)
+
+
+def last_contact(tx: Tx, channel: str, account_id: str, peer: str) -> datetime | None:
+    """Return when somebody wrote from a chat last."""
+    row = tx.exec_driver_sql(
+        "SELECT max(set_at) FROM routes WHERE channel = ? AND account_id = ? AND peer = ?",
+        (channel, account_id, peer),
+    ).first()
+    return None if row is None else instant(row[0])
 
 
 def mark_unusable(tx: Tx, route: Route, reason: str, now: datetime) -> None:

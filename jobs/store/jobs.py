@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from jobs import codec
 from jobs.errors import Conflict, EngineError, InvalidJob, JobNotFound
 from jobs.ledger import SkipReason
-from jobs.model import HeartbeatBeat, Job, JobState, StoredJob
+from jobs.model import SYSTEMS_OWN, Job, JobState, StoredJob
 from jobs.store.base import DueJob, JobPage, JobQuery
 from jobs.store.db import Tx
 from jobs.store.rows import containing, mapping_of, text_of
@@ -405,7 +405,7 @@ def _where(query: JobQuery) -> tuple[str, tuple[Any, ...]]:
 def _columns(job: Job, definition: str, revision: str) -> tuple[Any, ...]:
     """Return what a definition says, for the columns of `_DEFINED`."""
     return (
-        "heartbeat" if isinstance(job.payload, HeartbeatBeat) else "cron",
+        "heartbeat" if isinstance(job.payload, SYSTEMS_OWN) else "cron",
         job.name,
         job.declaration_key,
         job.agent_id,

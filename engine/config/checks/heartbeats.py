@@ -21,6 +21,7 @@ from jobs.calendar import Calendar
 from jobs.errors import InvalidInput
 from jobs.hours import minute_of
 
+_TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _PHASE: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 _LOCAL: Final = "local"
 _UTC: Final = ZoneInfo("UTC")
@@ -127,6 +128,37 @@ def blocks(check: Check) -> None:
                 "shorter than 60 s: each beat costs a turn",
             )
         _target(check, key, block)
+        _digest(check, key, block)
+        _escalate(check, key, block)
+
+
+def _digest(check: Check, key: Key, block: Heartbeat) -> None:
+    """The times of a digest, and whom it would go to."""
+    for n, text in enumerate(block.digest.at if block.digest is not None else ()):
+        if not _TIME.fullmatch(text):
+            check.refuse((*key, "digest", "at", n), f'invalid time "{text}" (use HH:MM)', "time")
+
+
+def _escalate(check: Check, key: Key, block: Heartbeat) -> None:
+    """Whom an escalation names: somebody who can be told."""
+    asked = block.escalate
+    if asked is None:
+        return
+    where = (*key, "escalate")
+    if asked.after <= ZERO:
+        check.refuse((*where, "after"), "it must be longer than nothing")
+    head, _, behind = asked.target.strip().partition(":")
+    if head.lower() in ("last", "owner"):
+        return
+    channel = PREFIXES.get(head.lower())
+    if channel not in SERVED:
+        check.refuse((*where, "target"), channel_fault(head), "target", "last", "owner", *SERVED)
+        return
+    try:
+        if behind:
+            parse_target(channel, behind)
+    except InvalidInput as error:
+        check.refuse((*where, "target"), str(error), "target")
 
 
 def _recipient(check: Check, key: Key, channel: str, to: str | None) -> None:

@@ -115,6 +115,25 @@ class OnFailure(Section):
     target: str | None = key(None, "Where the notice goes: a target such as `telegram:123`.")
 
 
+class DigestKeys(Section):
+    """Alerts that can wait, in one message at chosen times."""
+
+    at: Names = key(
+        (), "Times of day, HH:MM, at which what was collected is sent; none: no digest."
+    )
+    urgent_during_quiet: bool = key(
+        True, "Outside the active hours an alert of high priority is sent at once; false: it waits."
+    )
+
+
+class EscalateKeys(Section):
+    """Somebody else, when nobody acknowledges an alert."""
+
+    after: Span = key(..., "How long an acknowledgement is waited for.")
+    target: str = key(..., "Who is told then: a target such as `telegram:123`.")
+    priority: Literal["any", "high"] = key("any", "`high`: only alerts of high priority.")
+
+
 class Heartbeat(Section):
     """One heartbeat block. The agent's block lies over the defaults, key by key."""
 
@@ -183,6 +202,8 @@ class Heartbeat(Section):
         "URL that gets a POST for each slot that ended well, and URL/fail for one that failed:"
         " a dead man's switch outside, such as healthchecks.",
     )
+    digest: DigestKeys | None = key(None, "Alerts that can wait, collected.")
+    escalate: EscalateKeys | None = key(None, "Who is told when nobody acknowledges an alert.")
     max_deferral: Span | None = key(
         None, "Longest wait for a busy agent before the beat is skipped."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,8 +25,9 @@ from engine.beat_outcome import (
 )
 from engine.delivery import Priority
 from engine.gates import BeatSnapshot, Defer, Skip
+from engine.kept import Kept
 from engine.repetition import Sent
-from engine.roster import AgentProfile, BeatProfile
+from engine.roster import AgentProfile, BeatProfile, DigestPlan
 from engine.route import NoRoute
 from engine.view import Shown, View
 from engine.wake import Intent, QueuedEvent, TakenEvent, Wake
@@ -253,3 +254,73 @@ def test_the_same_alert_again_is_held_back_and_counted() -> None:
 def test_a_repetition_somebody_needs_is_sent(seen: View, reply: TurnReply) -> None:
     (delivery,) = out(seen, reply, Sent(NOON - HOUR, 2)).deliveries
     assert delivery.text == "Rain.\n(repeated 2× since 2026-06-01 11:00)"
+
+
+# -- priority and digest ---------------------------------------------------------------------
+
+DIGEST = {"digest": DigestPlan(at=(time(9),))}
+HOLY = {"digest": DigestPlan(at=(time(9),), urgent_during_quiet=False)}
+
+
+@pytest.mark.parametrize(
+    ("beat", "night", "priority", "collected"),
+    [
+        ({}, False, "low", False),
+        (DIGEST, False, "low", True),
+        (DIGEST, False, "normal", False),
+        (DIGEST, False, "high", False),
+        (DIGEST, False, None, False),
+        (DIGEST, True, "low", True),
+        (DIGEST, True, "normal", True),
+        (DIGEST, True, "high", False),
+        (DIGEST, True, None, False),
+        (HOLY, True, "high", True),
+        (HOLY, False, "high", False),
+    ],
+)
+def test_what_can_wait_is_collected(
+    beat: dict[str, Any], night: bool, priority: str | None, collected: bool
+) -> None:
+    seen = view(beat=beat)
+    given = {} if priority is None else {"priority": priority}
+    reply = said(calls=(responded(**given),))
+    run = replace(RUN, facts={"outsideActiveHours": True} if night else {})
+    verdict = verdict_on(reply, seen)
+    told = spoken(answered(run, reply, verdict, NOON), seen, verdict, None, NOON)
+    assert (told.run.reason is SkipReason.DIGEST) is collected
+    assert bool(told.deliveries) is not collected
+
+
+@pytest.mark.parametrize(
+    ("priority", "silent", "place"),
+    [
+        ("low", True, Priority.HEARTBEAT),
+        ("normal", False, Priority.HEARTBEAT),
+        ("high", False, Priority.CRON),
+    ],
+)
+def test_a_priority_is_how_it_is_sent(priority: str, silent: bool, place: Priority) -> None:
+    (delivery,) = out(view(), said(calls=(responded(priority=priority),))).deliveries
+    assert (bool(delivery.notes.get("silent")), delivery.priority) == (silent, place)
+
+
+# -- somebody asked not to hear it -----------------------------------------------------------
+
+WORDS = Kept(id="run:r0", text="Rain.", reason="sent", at=NOON, kind="heartbeat", number=7)
+
+
+@pytest.mark.parametrize(
+    ("held", "reason", "because"),
+    [
+        (replace(WORDS, muted_at=NOON), SkipReason.MUTED, "muted on 2026-06-01 12:00 (inbox 7)"),
+        (replace(WORDS, until=NOON + HOUR), SkipReason.SNOOZED, "until 2026-06-01 13:00 (inbox 7)"),
+    ],
+)
+def test_words_somebody_asked_not_to_hear_are_not_sent_and_say_who_holds_them(
+    held: Kept, reason: SkipReason, because: str
+) -> None:
+    reply, seen = said("Rain."), view()
+    verdict = verdict_on(reply, seen)
+    told = spoken(answered(RUN, reply, verdict, NOON), seen, verdict, None, NOON, held=held)
+    assert (told.run.reason, told.deliveries) == (reason, ())
+    assert because in told.run.because

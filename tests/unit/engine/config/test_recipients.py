@@ -70,3 +70,30 @@ def test_a_recipient_is_named_once(tmp_path: Path) -> None:
 def test_a_channel_that_does_not_exist_yet_is_no_target(tmp_path: Path) -> None:
     told = refused(tmp_path, {"target": "apprise"})
     assert "channel apprise does not exist yet: use none, last, owner, local" in told
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ({"digest": {"at": ["9:00"]}}, 'invalid time "9:00" (use HH:MM)'),
+        ({"digest": {"at": ["24:00"]}}, 'invalid time "24:00"'),
+        ({"escalate": {"after": "30m", "target": "telegramm:9"}}, "did you mean"),
+        ({"escalate": {"after": "30m", "target": "none"}}, 'unknown channel "none"'),
+        ({"escalate": {"after": "30m", "target": "telegram:nobody"}}, "was not understood"),
+        ({"escalate": {"after": "0s", "target": "telegram:9"}}, "longer than nothing"),
+        ({"escalate": {"after": "30m"}}, "target"),
+    ],
+)
+def test_a_digest_and_an_escalation_nobody_can_read_are_refused(
+    tmp_path: Path, block: dict[str, Any], words: str
+) -> None:
+    assert words in refused(tmp_path, {"target": "telegram:42"} | block)
+
+
+def test_a_digest_and_an_escalation_that_can_be_read_are_taken(tmp_path: Path) -> None:
+    block = {
+        "target": "telegram:42",
+        "digest": {"at": ["09:00", "18:30"]},
+        "escalate": {"after": "30m", "target": "owner", "priority": "high"},
+    }
+    assert not loaded(tmp_path, block).notes
