@@ -22,7 +22,7 @@ from engine.outlet import route_in
 from engine.roster import Roster
 from engine.route import NoRoute, webhook_route
 from engine.scheduling import watching
-from engine.store import holds, meta, outbox
+from engine.store import holds, meta, outbox, route_tests
 from jobs.crash import crash_point
 from jobs.ledger import Run, RunStatus
 from jobs.model import HeartbeatBeat, Job, StoredJob
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN: Final = timedelta(seconds=1)
 LATELY: Final = timedelta(hours=24)  # a way whose newest message failed since is passed over
+TRIED_LATELY: Final = timedelta(days=8)  # a try a week, and a day
 AFTER_FAILURE: Final = timedelta(minutes=1)  # one that cannot be looked after is tried again
 _RUN_ACTIONS: Final = frozenset({"started", "finished", "skipped", "missed", "scheduled"})
 
@@ -100,7 +101,7 @@ class Alerting:
             if isinstance(found, NoRoute):
                 because = found.because
                 continue
-            failing = outbox.failing_lanes(tx, now - LATELY) if failing is None else failing
+            failing = _failing(tx, now) if failing is None else failing
             if found.lane not in failing:
                 return Told(delivery=_delivery(job, found, text, key, now))
             passed = passed or found
@@ -250,6 +251,11 @@ class Alerting:
             watch_at = now + AFTER_FAILURE
         job_rows.set_state(tx, job.id, alarm=state.alarm or None, watch_at=watch_at)
         return raised
+
+
+def _failing(tx: Tx, now: datetime) -> frozenset[str]:
+    """Which ways do not work now: by their newest message, or the last time they were tried."""
+    return outbox.failing_lanes(tx, now - LATELY) | route_tests.failing(tx, now - TRIED_LATELY)
 
 
 def warn_if_unsent(job: Job, told: Told) -> None:

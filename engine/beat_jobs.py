@@ -137,6 +137,7 @@ class BeatJobs:
             )
         )
         beat = agent.beat
+        health = await self._lookout.route_health(agent)
         cadence = self._lookout.cadence(agent, now)
         period = None if beat.period is None else beat.period // MILLISECOND
         return {
@@ -152,6 +153,7 @@ class BeatJobs:
             "target": beat.wish.target,
             "targetSource": beat.wish.source,
             "route": await self._lookout.route_words(agent),
+            "routeHealth": None if health is None else health.to_json(),
             **({"warning": cadence.warning} if cadence and cadence.warning else {}),
             "nextDueAtMs": ms(self._lookout.next_beat(agent, now)),
             "last": await self._history.last(agent.agent_id),

@@ -23,13 +23,16 @@ from engine.heartbeat import Cadence
 from engine.lanes import Holder, Lanes
 from engine.outlet import find_route
 from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute, TargetWish, found_words, resolve
+from engine.route import LOCAL, NoRoute, TargetWish, found_words, resolve
+from engine.route_health import RouteHealth, judged
 from engine.sessions import beat_key, isolated_key
 from engine.spending import Purse
 from engine.store import (
     audit,
     events as event_rows,
     holds,
+    outbox,
+    route_tests,
     sessions as session_rows,
     tasks as task_rows,
 )
@@ -172,6 +175,18 @@ class Lookout:
             self._database, self._roster(), agent.beat.wish, agent_id=agent.agent_id
         )
         return found_words(found)
+
+    async def route_health(self, agent: AgentProfile) -> RouteHealth | None:
+        """Return whether the way of an agent's alerts works; None if there is none."""
+        found = await find_route(
+            self._database, self._roster(), agent.beat.wish, agent_id=agent.agent_id
+        )
+        if isinstance(found, NoRoute) or found.channel == LOCAL:
+            return None
+        lane = found.lane
+        return await self._database.read(
+            lambda tx: judged(outbox.newest_in(tx, lane), route_tests.last(tx, lane))
+        )
 
     def _known(
         self, tx: Tx, agent: AgentProfile, session_key: str, now: datetime, wake: Wake, *, own: bool

@@ -262,6 +262,7 @@ def _beat(
         budget=_budget(block),
         failure=_failure(block),
         expect_within=block.expect_within,
+        self_test=block.self_test,
         ping=block.ping.reveal() if block.ping and block.ping.value else None,
         idle_pause_after=block.idle_pause_after,
     )

@@ -22,6 +22,7 @@ LONGEST_BEAT: Final = timedelta(minutes=10)
 LONGEST_DEFERRAL: Final = timedelta(minutes=30)
 DEDUPE_WINDOW: Final = timedelta(hours=24)
 HEARTBEAT_EXPIRY: Final = timedelta(hours=6)
+SELF_TEST: Final = timedelta(days=7)
 LONGEST_BACKOFF: Final = timedelta(hours=6)
 
 
@@ -84,6 +85,7 @@ class BeatProfile:
     budget: BeatBudget | None = None
     failure: FailurePolicy = FailurePolicy()
     expect_within: timedelta | None = None  # somebody is told if no slot ends well for so long
+    self_test: timedelta = SELF_TEST  # how often its way out is tried silently; zero: never
     ping: str | None = field(default=None, repr=False)  # URL that gets a sign of life per slot
     idle_pause_after: timedelta | None = None  # None: it beats however long nobody writes
 

@@ -7,7 +7,7 @@ message stands in the outbox, the sender sends it, and the receipt is the answer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,8 +17,9 @@ from engine.events import Bus, Event
 from engine.outbox import TERMINAL, expiry, receipt
 from engine.outlet import find_route
 from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute, found_words
-from engine.store import outbox
+from engine.route import LOCAL, NoRoute, found_words
+from engine.route_health import Tried
+from engine.store import outbox, route_tests
 from jobs.ids import new_id
 from jobs.store.db import Database
 
@@ -68,6 +69,9 @@ class Trial:
         ended = await self._carried(delivery, within)
         what = receipt(ended)
         arrived = what["status"] == "delivered"
+        tried = Tried(at=now, ok=arrived, detail="" if arrived else _not_arrived(what))
+        if ended.state in TERMINAL and found.channel != LOCAL:
+            await self._database.write(lambda tx: route_tests.note(tx, found.lane, tried))
         return {**told, "ok": arrived, "sent": True, "messageId": ended.key, "receipt": what}
 
     async def _carried(self, delivery: Delivery, within: timedelta) -> Delivery:
@@ -96,6 +100,10 @@ class Trial:
     async def _read(self, delivery: Delivery) -> Delivery:
         found = await self._database.read(lambda tx: outbox.get(tx, delivery.key))
         return delivery if found is None else found
+
+
+def _not_arrived(what: Mapping[str, Any]) -> str:
+    return f"a test message did not arrive ({what.get('class') or what['status']})"
 
 
 def _words(agent: AgentProfile, at: str) -> str:

@@ -26,6 +26,7 @@ from engine.config.paths import host_zone, unknown_variables
 from engine.core import Circumstances, Engine, installation_id
 from engine.housekeeping import Housekeeping
 from engine.log import Redactor, set_up
+from engine.self_test import SelfTest
 from engine.vitals import Vitals, keep
 from engine.watchdog import Watchdog
 from gateway import settings
@@ -58,6 +59,7 @@ from jobs.wallclock import ms
 log = logging.getLogger(__name__)
 
 TICK: Final = timedelta(seconds=30)
+SELF_TEST: Final = timedelta(hours=1)  # how often it is asked whose time it is
 WATCHDOG: Final = timedelta(seconds=60)
 HEALTH: Final = timedelta(seconds=60)
 REMINDERS: Final = timedelta(seconds=60)
@@ -260,6 +262,14 @@ class Gateway:
             wake=clockwork.poke,
             default_agent=lambda: engine.roster.default_id,
         )
+        self_test = SelfTest(
+            database=database,
+            clock=clock,
+            roster=lambda: engine.roster,
+            alerting=engine.alerting,
+            probe=lambda channel, account: _probed(channels, channel, account),
+        )
+        clockwork.chore("self-test", self_test.look, every=SELF_TEST)
         clockwork.chore("watchdog", watchdog.look, every=WATCHDOG)
         clockwork.chore("tick", _told(fanout, clock), every=TICK)
         clockwork.chore("health", desk.health.refresh, every=HEALTH)
@@ -403,6 +413,14 @@ class _Parts:
     door: Door
     server: Server
     clockwork: Clockwork
+
+
+async def _probed(channels: Mapping[str, Channel], channel: str, account: str) -> Mapping[str, Any]:
+    """What a platform says of an account; of a channel that was taken out, that."""
+    found = channels.get(channel)
+    if found is None:
+        return {"ok": False, "detail": f"channel {channel} is not configured any more"}
+    return await found.probe(account)
 
 
 def _told(fanout: Fanout, clock: SystemClock) -> Callable[[], Awaitable[None]]:

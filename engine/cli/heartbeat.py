@@ -151,6 +151,9 @@ def listing(line: Line) -> None:
     rows = [_beat_row(beat, now) for beat in beats]
     show_table(("AGENT", "EVERY", "NEXT", "TARGET", "LAST", "STATE"), rows, keep=1)
     for beat in beats:
+        health = beat.get("routeHealth") or {}
+        if health.get("state") == "failing":
+            click.echo(f"{beat.get('agentId')}: its way fails: {one_line(health['because'])}")
         for warning in ((beat.get("last") or {}).get("file") or {}).get("warnings") or ():
             click.echo(f"{beat.get('agentId')}: {one_line(warning)}")
 

@@ -260,6 +260,16 @@ def newest(tx: Tx, agent_id: str) -> Delivery | None:
     return None if row is None else _delivery(tx, row)
 
 
+def newest_in(tx: Tx, lane: str) -> Delivery | None:
+    """Return the newest message of a lane that has ended, as it ended."""
+    row = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM outbox WHERE lane = ? AND ended_at IS NOT NULL"
+        " AND state <> 'cancelled' ORDER BY id DESC LIMIT 1",
+        (lane,),
+    ).first()
+    return None if row is None else _delivery(tx, row)
+
+
 def failing_lanes(tx: Tx, since: datetime) -> frozenset[str]:
     """Return the lanes whose newest message did not arrive, or waits after an error."""
     rows = tx.exec_driver_sql(

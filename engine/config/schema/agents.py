@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
@@ -196,6 +197,11 @@ class Heartbeat(Section):
     on_failure: OnFailure | None = key(None, "Notice when beats keep failing; after 3 if unset.")
     expect_within: Span | None = key(
         None, "Somebody is told when no slot has ended well for so long; longer than the night."
+    )
+    self_test: Every = key(
+        timedelta(days=7),
+        "How often the way of alerts is tried without a message; 0 or `off`: never.",
+        unit="m",
     )
     ping: Secret | None = key(
         None,
