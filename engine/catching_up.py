@@ -9,9 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from engine.cron_gates import START_AT
 from jobs.duration import format_duration
-from jobs.ledger import Run, RunStatus, SkipReason
+from jobs.ledger import START_AT, Run, RunStatus, SkipReason
 from jobs.model import Command, Job, SystemEvent, WakeMode
 from jobs.values import changed
 from jobs.wallclock import ms

@@ -18,7 +18,6 @@ from engine.cron_gates import (
     PLACES,
     REPLACING,
     SPENT,
-    START_AT,
     CronSnapshot,
     Go,
     Overspent,
@@ -39,7 +38,16 @@ from jobs.due import (
     retry_before,
     too_late,
 )
-from jobs.ledger import NOTHING_SPENT, SCHEDULED_FOR, Run, RunStatus, SkipReason, Spent, Trigger
+from jobs.ledger import (
+    NOTHING_SPENT,
+    SCHEDULED_FOR,
+    START_AT,
+    Run,
+    RunStatus,
+    SkipReason,
+    Spent,
+    Trigger,
+)
 from jobs.model import Job
 from jobs.policies import PLAIN, Budget, Overlap
 from jobs.schedule import At, Cron, Occurrence

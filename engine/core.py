@@ -120,6 +120,7 @@ class Engine:
             dispatch=lambda job, run: self.running.dispatch(job, run),
             active=lambda job_id: self.running.active(job_id),
             cancel=lambda job_id, because: self.running.cancel_job(job_id, because),
+            withdraw=lambda job_id, because: self.running.withdraw(job_id, because),
             poke=lambda: self._poke(),
             boot_id=circumstances.boot_id,
         )

@@ -22,7 +22,6 @@ from jobs.values import swift
 from jobs.windows import SEEK, Hours
 
 # What the gates tell whoever performs the run, in the facts of its row.
-START_AT: Final = "startAtMs"  # not before
 CHEAPER: Final = "model"  # instead of the job's own: the budget is spent
 SPENT: Final = "spent"  # whose budget it is: see `Whose`
 _SKIP: Final = Overlap()

@@ -19,7 +19,7 @@ from engine.agents.base import FailureClass
 from engine.agents.preflight import Preflight
 from engine.clock import Clock
 from engine.cron_end import CronEnd
-from engine.cron_gates import CHEAPER, START_AT
+from engine.cron_gates import CHEAPER
 from engine.cron_outcome import Done, answered, failed, printed, unanswered
 from engine.cron_wait import (
     LOOK_AGAIN,
@@ -42,7 +42,7 @@ from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from engine.wake import NEXT_HEARTBEAT, NOW, Intent, NewEvent
 from jobs.crash import crash_point
-from jobs.ledger import SCHEDULED_FOR, Outcome, Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import SCHEDULED_FOR, START_AT, Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, Command, Errand, HeartbeatBeat, Job, SystemEvent, WakeMode
 from jobs.retry import RetryPolicy
 from jobs.store import jobs as job_rows

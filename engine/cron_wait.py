@@ -22,14 +22,13 @@ from engine import forerunner
 from engine.agents.base import FailureClass
 from engine.agents.secrets import redacted
 from engine.clock import Clock
-from engine.cron_gates import START_AT
 from engine.events import Bus, Event
 from engine.forerunner import Forerunner
 from engine.process import RunProgram, unstarted
 from engine.store import meta
 from jobs.duration import format_duration
 from jobs.errors import Conflict, InvalidJob, JobNotFound
-from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import START_AT, Run, RunStatus, SkipReason, Trigger
 from jobs.model import Job
 from jobs.policies import After
 from jobs.store import jobs as job_rows, runs as run_rows

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from engine.catching_up import begins_at
-from engine.cron_gates import START_AT
 from jobs.claims import paused_words
-from jobs.ledger import SCHEDULER_OFF, Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import REMOVED, SCHEDULER_OFF, START_AT, Run, RunStatus, SkipReason, Trigger
 from jobs.model import Job, StoredJob
 from jobs.schedule import At
 from jobs.wallclock import instant, ms
@@ -86,7 +85,7 @@ def withdrawn(
     ``then`` is the job as the run was claimed for it, where that is known.
     """
     if stored is None:
-        return run.skipped(SkipReason.DISABLED, "the job was removed before it could begin", now)
+        return run.skipped(SkipReason.DISABLED, REMOVED, now)
     if run.trigger is Trigger.MANUAL:
         return None  # a person asked for it, enabled or not
     if words := _switched_off(run, stored, then, cron_enabled=cron_enabled):

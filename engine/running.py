@@ -18,12 +18,13 @@ from engine.claiming import ALONE, IDLE, Standing
 from engine.clock import Clock
 from engine.cron_gates import Go, Place
 from engine.record import Recorder, broken
-from jobs.ledger import Run, SkipReason, Trigger
+from jobs.ledger import START_AT, Run, SkipReason, Trigger
 from jobs.model import Job
 from jobs.schedule import Cron
 from jobs.store import runs as run_rows
 from jobs.store.base import Finish
 from jobs.store.db import Database
+from jobs.wallclock import instant
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ class Running:
         self._behind: dict[str, deque[tuple[Job, Run]]] = {}
         self._ended: dict[str, datetime] = {}  # cron jobs, oldest end first
         self._tasks: set[asyncio.Task[None]] = set()
+        self._later: dict[str, tuple[Job, Run]] = {}  # of backfills, until their instant
+        self._pacing: set[asyncio.Task[None]] = set()
         self._cut: dict[str, _Cut] = {}  # run id → why it is being ended
         self._stopping = False
 
@@ -127,16 +130,38 @@ class Running:
         return self._begin_now(job, run)
 
     def dispatch(self, job: Job, run: Run) -> None:
-        """Perform a run somebody else wrote, behind those of its job that go on."""
+        """Perform a run somebody else wrote, behind those of its job that go on.
+
+        One of a backfill waits for its own instant first, in nobody's way (cron.md §22 row 4).
+        """
+        start = instant(run.facts.get(START_AT)) if run.trigger is Trigger.BACKFILL else None
+        if start is not None and start > self._clock.now():
+            self._later[run.id] = (job, run)
+            task = asyncio.create_task(self._dispatch_at(start, run.id), name=f"later-{run.id}")
+            self._pacing.add(task)
+            task.add_done_callback(self._pacing.discard)
+            return
         end = self.begin(job, run, Go(place=Place.BEHIND))
         if end is not None:
             self._track(job, run, self._recorder.ended(end))
 
+    async def _dispatch_at(self, start: datetime, run_id: str) -> None:
+        await self._clock.sleep_until(start)
+        if (due := self._later.pop(run_id, None)) is not None and not self._stopping:
+            self.dispatch(*due)
+
     def cancel(self, run_id: str, because: str) -> bool:
         """End a run that goes on or waits; false if there is none such."""
+        return self._call_off(run_id, _Cut(SkipReason.AGENT_RUNNER_CANCELLED, because))
+
+    def _call_off(self, run_id: str, cut: _Cut) -> bool:
+        if (due := self._later.pop(run_id, None)) is not None:
+            job, run = due
+            over = run.skipped(cut.reason, cut.because, self._clock.now())
+            self._track(job, run, self._end(job, over))
+            return True
         for job_id, going in self._active.items():
             if run_id in going:
-                cut = _Cut(SkipReason.AGENT_RUNNER_CANCELLED, because)
                 return self._end_early(job_id, run_id, cut)
         for job_id, behind in self._behind.items():
             for job, run in tuple(behind):
@@ -144,9 +169,7 @@ class Running:
                     behind.remove((job, run))
                     if not behind:
                         del self._behind[job_id]
-                    over = run.skipped(
-                        SkipReason.AGENT_RUNNER_CANCELLED, because, self._clock.now()
-                    )
+                    over = run.skipped(cut.reason, cut.because, self._clock.now())
                     self._track(job, run, self._end(job, over))
                     return True
         return False
@@ -160,9 +183,20 @@ class Running:
             await asyncio.wait(tasks, timeout=_ENDS_WITHIN)
         return True
 
+    def withdraw(self, job_id: str, because: str) -> None:
+        """End the runs of a job that have not begun: nobody wants them any more."""
+        cut = _Cut(SkipReason.DISABLED, because)
+        for run_id in [ref for ref, (job, _) in self._later.items() if job.id == job_id]:
+            self._call_off(run_id, cut)
+        for run in [run for _, run in self._behind.get(job_id, ())]:
+            self._call_off(run.id, cut)
+        for run_id in [one for one in self._active.get(job_id, ()) if self._waits(one)]:
+            self._call_off(run_id, cut)
+
     def cancel_job(self, job_id: str, because: str) -> None:
         """End every run of a job: those that wait first, or they would begin."""
-        waiting = [run.id for _, run in self._behind.get(job_id, ())]
+        waiting = [ref for ref, (job, _) in self._later.items() if job.id == job_id]
+        waiting += [run.id for _, run in self._behind.get(job_id, ())]
         for run_id in (*waiting, *self._active.get(job_id, ())):
             self.cancel(run_id, because)
 
@@ -258,6 +292,8 @@ class Running:
     async def stop(self, grace: timedelta) -> tuple[str, ...]:
         """Wait for what runs, cancel the rest; returns the jobs that were cut off."""
         self._stopping = True
+        for task in tuple(self._pacing):
+            task.cancel()  # their rows wait for the next start
         if not self._tasks:
             return ()
         _, late = await asyncio.wait(tuple(self._tasks), timeout=grace.total_seconds())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Final
 
 ANSWER: Final = "heartbeat_respond"  # the answer of a beat: no profile takes it away
@@ -40,6 +41,7 @@ PROFILES: Final[Mapping[str, frozenset[str] | None]] = {
     "full": None,
 }
 NAMES: Final = frozenset().union(*GROUPS.values(), BUILT_IN)
+_NEAR: Final = (*sorted(NAMES), *(f"group:{name}" for name in sorted(GROUPS)))
 
 
 def named(entry: str) -> frozenset[str]:
@@ -54,6 +56,12 @@ def named(entry: str) -> frozenset[str]:
         return GROUPS.get(group, frozenset())
     # A tool goes before a group of its name: `nodes` is both.
     return frozenset({name}) if name in NAMES else GROUPS.get(name, frozenset({name}))
+
+
+def nearest(entry: str) -> str:
+    """Return what was perhaps meant by an entry nobody knows, as the end of a sentence."""
+    near = get_close_matches(entry.strip().lower(), _NEAR, 1)
+    return f': did you mean "{near[0]}"?' if near else f": there is {', '.join(sorted(BUILT_IN))}"
 
 
 def known(entry: str) -> bool:

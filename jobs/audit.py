@@ -169,13 +169,13 @@ class Audit:
 
     @property
     def ok(self) -> bool:
-        """Whether no slot lacks its row, and none has two."""
-        return not any(job.missing or job.duplicates for job in self.jobs)
+        """Whether no slot lacks its row, and none has two: proved of every job that there is."""
+        return not (self.unreadable or any(job.missing or job.duplicates for job in self.jobs))
 
     @property
     def clean(self) -> bool:
         """Whether every slot has its one row, and every row its slot."""
-        return all(job.clean for job in self.jobs)
+        return not self.unreadable and all(job.clean for job in self.jobs)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as `cron audit --json` prints it."""

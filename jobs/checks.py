@@ -56,6 +56,7 @@ _FLAGS: Final = {
     "delivery": "--channel",
     "failureAlert": "--failure-alert-channel",
     "model": "--model",
+    "toolsAllow": "--tools",
 }
 _POLICIES: Final = ("run-once", "skip", "run-all")
 _TOPICS: Final = "-1001234567890, -1001234567890:topic:42 or -1001234567890:42"

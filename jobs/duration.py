@@ -27,6 +27,21 @@ _ISO: Final = re.compile(
 _MOST: Final = Decimal(86_400) * 366 * 1000
 
 
+def parse_rate(text: str) -> timedelta:
+    """Return how far apart things are at a rate: ``10/1m`` is ten a minute, one in 6 s.
+
+    Raises `InvalidSchedule` for what is no number of things in a span.
+    """
+    count, stroke, span = text.partition("/")
+    if not stroke or not count.strip().isdecimal() or not int(count):
+        raise InvalidSchedule(
+            f'rate "{text}" was refused', why="it is no N/SPAN", fix="write 10/1m, or 1/30s"
+        )
+    span = span.strip()
+    every = parse_duration(span if span[:1].isdigit() else f"1{span}")
+    return every / int(count)
+
+
 def parse_duration(
     text: str, *, default_unit: str | None = None, narrow: bool = False
 ) -> timedelta:

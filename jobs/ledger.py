@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from jobs.values import changed, swift
 
+START_AT: Final = "startAtMs"  # in a run's facts: it does not begin before
 SCHEDULED_FOR: Final = "scheduledForMs"  # in a run's facts: the slot it stands for, if it has none
 # Why a slot did not run: it is found by these words when jobs are on again (cron.md §12).
 SCHEDULER_OFF: Final = "scheduled jobs are switched off (cron.enabled, or ENGINE_SKIP_CRON)"
+REMOVED: Final = "the job was removed before it could begin"
 LEFT_OUT: Final = "this slot was left out by hand"  # how the words of `cron skip` begin
 
 

@@ -42,7 +42,8 @@ _WHY: Final = {
 def command(ctx: click.Context, job: str | None, since: str, as_json: bool) -> int:
     """Prove that no slot is missing: what should have happened, against what is on record.
 
-    Reads the store of this home, whether the gateway runs or not. Status 1: there is a hole.
+    Reads the store of this home, whether the gateway runs or not. Status 1: there is a hole, or
+    a job that cannot be read, of which nothing is proved.
     """
     from engine.cli.at_rest import read
 
@@ -139,6 +140,8 @@ def lines(found: Audit, where: ZoneInfo) -> Iterator[str]:
         f"{_many(expected, 'slot')} of {_many(len(jobs), 'job')} and {_many(beats, 'heartbeat')}"
     )
     verdict = "every one is on record" if found.ok else "not every one is on record"
+    if found.unreadable and not (found.missing or any(job.duplicates for job in found.jobs)):
+        verdict = f"on record, but {_many(len(found.unreadable), 'job')} cannot be read"
     yield f"{whole} since {_stamp(found.window.since, where)} ({where.key}): {verdict}."
     for job in found.jobs:
         yield from _told(job, where)
@@ -189,7 +192,7 @@ def _limits(found: Audit, where: ZoneInfo) -> Iterator[str]:
     if len(partly) > _FIRST:
         yield f"  and {len(partly) - _FIRST} more jobs from later on (all of them: --json)"
     for job_id in found.unreadable:
-        yield f"  {job_id}: not audited, its definition cannot be read: engine cron show {job_id}"
+        yield f"  {job_id}: not audited, its definition cannot be read: engine cron doctor"
 
 
 def _many(count: int, what: str) -> str:

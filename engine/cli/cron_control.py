@@ -129,11 +129,19 @@ def _cancelled(told: Mapping[str, Any]) -> str:
     "--to", "end", metavar="WHEN", help="Last instant, or 1d: so long ago; now otherwise."
 )
 @click.option("--policy", type=click.Choice(["missing", "all"]), default="missing")
+@click.option("--rate", metavar="N/SPAN", help="So many begin in a span at most: 10/1h.")
 @click.option("--dry-run", is_flag=True, help="Only say which slots.")
 @click.option("--detach", is_flag=True, help="Do not wait for the runs.")
 @gateway_options()
 def backfill(
-    line: Line, job: str, begin: str, end: str | None, policy: str, dry_run: bool, detach: bool
+    line: Line,
+    job: str,
+    begin: str,
+    end: str | None,
+    policy: str,
+    rate: str | None,
+    dry_run: bool,
+    detach: bool,
 ) -> int:
     """Run the slots of a past range, one after the other; {{scheduledFor}} is each slot's time."""
     now = SystemClock().now()
@@ -143,6 +151,7 @@ def backfill(
         "toMs": ms(now) if end is None else _past(end, line, now),
         "policy": policy,
         "dryRun": dry_run,
+        **({} if rate is None else {"rate": rate}),
     }
     with line.open() as client:
         answer = dict(client.call("cron.backfill", params, timeout=line.timeout))

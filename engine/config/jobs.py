@@ -17,11 +17,13 @@ from engine.config.issues import Note
 from engine.config.models import ref_fault
 from engine.config.schema import Config
 from engine.target import place_fault
+from engine.tool_policy import known, nearest
 from jobs import chains, declared
 from jobs.checks import models as models_of, places, url_fault
+from jobs.due import first_run
 from jobs.edit import Rules
 from jobs.errors import ConfigInvalid
-from jobs.model import Job, Misfire
+from jobs.model import AgentTurn, Job, Misfire
 
 
 def judge(
@@ -52,12 +54,22 @@ def judge(
 
 
 def remarks(config: Config, now: datetime, host_zone: str) -> Iterator[Note]:
-    """Yield what is worth knowing of the jobs of a valid config: others they name and it has not.
+    """Yield what is worth knowing of the jobs of a valid config: those that never run, and others
+    they name and it has not.
 
-    One of these may have been added at run time; only the store knows (`engine cron plan`).
+    One of those may have been added at run time; only the store knows (`engine cron plan`).
     """
     made, _ = declared.expand(config.cron.jobs, rules_of(config, now, host_zone))
     jobs = [each.job for each in made]
+    for job in jobs:
+        until = job.policies.until
+        if until is not None and job.enabled and first_run(job, now) is None:
+            yield Note(
+                code="config.past_until",
+                path=f"cron.jobs.{declared.key_of(job)}.until",
+                message=f"it has no slot before {until:%Y-%m-%d %H:%M}Z: it will never run",
+                level="warning",
+            )
     for job, text in chains.missing(jobs, chains.among(jobs)):
         yield Note(
             code="config.unknown_job",
@@ -68,13 +80,17 @@ def remarks(config: Config, now: datetime, host_zone: str) -> Iterator[Note]:
 
 
 def name_faults(config: Config, job: Job) -> Iterator[tuple[str, str]]:
-    """Return the chats and models a job names and there are not, each with its key."""
+    """Return the chats, models and tools a job names and there are not, each with its key."""
     for what, place in places(job):
         if text := place_fault(place):
             yield what, text
     for ref in models_of(job):
         if text := ref_fault(ref, config):
             yield "model", text
+    allowed = job.payload.tools_allow if isinstance(job.payload, AgentTurn) else None
+    for entry in allowed or ():
+        if not known(entry):
+            yield "toolsAllow", f'no tool or group "{entry}"{nearest(entry)}'
 
 
 def rules_of(config: Config, now: datetime, host_zone: str) -> Rules:

@@ -20,8 +20,9 @@ from engine.scheduling.watching import next_watch
 from jobs.claims import claimed, passed_over, paused_words
 from jobs.crash import crash_point
 from jobs.due import Passed, coming_slot, first_run, owed
+from jobs.duration import parse_rate
 from jobs.errors import InvalidInput, JobNotFound
-from jobs.ledger import SCHEDULED_FOR, Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import SCHEDULED_FOR, START_AT, Run, RunStatus, SkipReason, Trigger
 from jobs.model import SYSTEMS_OWN, Job, Source, StoredJob
 from jobs.schedule import At, Occurrence
 from jobs.store import jobs as job_rows, runs as run_rows
@@ -228,13 +229,16 @@ class Control:
         by: str,
         policy: str = "missing",
         dry_run: bool = False,
+        rate: str | None = None,
     ) -> dict[str, Any]:
         """`cron.backfill`: run the slots of a range, one after the other, oldest first.
 
         ``policy``: `missing` leaves out those that ran, `all` does not. Each run stands for
-        its slot: ``{{scheduledFor}}`` in a prompt is the slot's time.
+        its slot: ``{{scheduledFor}}`` in a prompt is the slot's time. ``rate`` is how many
+        begin in a span at most: `10/1h`; the job's own slots are served meanwhile.
         """
         now = self._clock.now()
+        apart = timedelta() if rate is None else parse_rate(rate)
         if policy not in ("missing", "all"):
             raise InvalidInput(f"policy {policy!r} is not known", fix="use missing or all")
         if not since < until or until > now:
@@ -252,7 +256,10 @@ class Control:
                 slots = [slot for slot in slots if slot.instant not in ran]
             if dry_run:
                 return stored, slots, []
-            runs = [self._standing_for(stored.job, slot, now, by) for slot in slots]
+            runs = [
+                self._standing_for(stored.job, slot, now, by, begins=now + number * apart)
+                for number, slot in enumerate(slots)
+            ]
             run_rows.insert(tx, runs)
             if runs:
                 writing.note(tx, now, by, "cron.backfill", stored, slots=str(len(runs)))
@@ -270,13 +277,16 @@ class Control:
             "runIds": [run.id for run in runs],
         }
 
-    def _standing_for(self, job: Job, slot: Occurrence, now: datetime, by: str) -> Run:
+    def _standing_for(
+        self, job: Job, slot: Occurrence, now: datetime, by: str, *, begins: datetime
+    ) -> Run:
+        paced = {START_AT: ms(begins)} if begins > now else {}
         return replace(
             claimed(job, "cron", Trigger.BACKFILL, now, self._boot_id, slot),
             slot=None,  # the slot has its row: this one stands for it
             requested_at=now,
             wake={"source": "backfill", "by": by},
-            facts={SCHEDULED_FOR: ms(slot.instant)},
+            facts={SCHEDULED_FOR: ms(slot.instant), **paced},
         )
 
     # -- looking after -------------------------------------------------------------------

@@ -28,7 +28,7 @@ from jobs.claims import claimed
 from jobs.declared import Act, Plan
 from jobs.due import Days, brought_forward, coming_slot, first_run, not_beyond
 from jobs.errors import Conflict, InvalidInput, InvalidJob
-from jobs.ledger import Run, Trigger
+from jobs.ledger import REMOVED, Run, Trigger
 from jobs.model import SYSTEMS_OWN, Errand, Job, Misfire, Source, StoredJob
 from jobs.schedule import At
 from jobs.store import jobs as job_rows, runs as run_rows
@@ -81,6 +81,7 @@ class Scheduling:
         dispatch: Callable[[Job, Run], None],
         active: Callable[[str], str | None],
         cancel: Callable[[str, str], None],
+        withdraw: Callable[[str, str], None] = lambda _job, _because: None,
         poke: Callable[[], None],
         boot_id: str,
     ) -> None:
@@ -91,6 +92,7 @@ class Scheduling:
         self._dispatch = dispatch
         self._active = active
         self._cancel = cancel
+        self._withdraw = withdraw  # runs of a job that wait
         self._poke = poke
         self._boot_id = boot_id
         self._config_jobs = ConfigJobs()
@@ -240,6 +242,8 @@ class Scheduling:
         self._bus.publish("cron", {"action": "removed", "jobId": job_id})
         if force:
             self._cancel(job_id, f"its job was removed by {by}")
+        else:
+            self._withdraw(job_id, REMOVED)
         self._poke()
         return {"ok": True, "removed": True}
 
@@ -426,6 +430,8 @@ class Scheduling:
     def _tell_all(self, told: Sequence[tuple[StoredJob, str]]) -> None:
         for stored, action in told:
             self._tell(stored, action)
+            if action == "removed":
+                self._withdraw(stored.job.id, REMOVED)
         if told:
             self._poke()
 

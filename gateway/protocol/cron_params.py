@@ -212,3 +212,4 @@ class CronBackfillParams(JobRef):
     to_ms: Instant
     policy: Literal["missing", "all"] = "missing"
     dry_run: bool = False
+    rate: str | None = None  # 10/1h: so many begin in that span at most

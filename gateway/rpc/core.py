@@ -92,6 +92,7 @@ class Control(Protocol):
         by: str,
         policy: str = "missing",
         dry_run: bool = False,
+        rate: str | None = None,
     ) -> Answer:
         """`cron.backfill`."""
 

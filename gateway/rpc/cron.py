@@ -123,6 +123,7 @@ async def backfill(desk: Desk, call: Call, params: CronBackfillParams) -> object
         by=call.by,
         policy=params.policy,
         dry_run=params.dry_run,
+        rate=params.rate,
     )
 
 

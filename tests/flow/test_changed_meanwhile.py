@@ -12,7 +12,7 @@ from engine.agents.base import FailureClass, TurnReply, TurnRequest
 from engine.pytest_plugin import EngineSim
 from engine.scheduling import Chosen
 from engine.testing import ScriptedAgent, Simulation
-from jobs.ledger import SCHEDULER_OFF
+from jobs.ledger import REMOVED, SCHEDULER_OFF
 from jobs.wallclock import ms
 
 MINUTE = timedelta(minutes=1)
@@ -201,6 +201,16 @@ async def disable(sim: Simulation) -> None:
     await sim.engine.scheduling.update("job", {"enabled": False}, by="ana")
 
 
+async def test_a_run_that_waits_is_over_as_its_job_is_removed(engine_sim: EngineSim) -> None:
+    sim = engine_sim(HOURS, start=START, zone="UTC", agent=ScriptedAgent(then="Good morning."))
+    await waiting_for_morning(sim)
+    removed_at = sim.now()
+    await remove(sim)
+    report = await sim.advance(timedelta(seconds=1))
+    (row,) = report.rows
+    assert (row.reason, row.because, row.row.ended_at) == ("disabled", REMOVED, removed_at)
+
+
 async def pause(sim: Simulation) -> None:
     await sim.engine.control.pause(Chosen(ref="job"), by="ana")
 
@@ -216,7 +226,7 @@ async def cron_off(sim: Simulation) -> None:
 @pytest.mark.parametrize(
     ("change", "reason", "because"),
     [
-        (remove, "disabled", "the job was removed before it could begin"),
+        (remove, "disabled", REMOVED),
         (disable, "disabled", "the job was switched off before it could begin"),
         (pause, "paused", "it was paused by ana"),
         (move, "superseded", "the job got another schedule before it could begin"),

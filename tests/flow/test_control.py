@@ -17,7 +17,7 @@ from engine.pytest_plugin import EngineSim
 from engine.scheduling import Chosen
 from engine.store import outbox
 from engine.testing import ScriptedAgent, Simulation
-from jobs.errors import ConfigOwned, InvalidInput, JobNotFound
+from jobs.errors import ConfigOwned, EngineError, InvalidInput, JobNotFound
 from jobs.ledger import Trigger
 from jobs.store import jobs as job_rows
 from jobs.store.db import Database, Tx, Work
@@ -282,6 +282,40 @@ async def test_a_backfill_runs_the_slots_that_did_not(engine_sim: EngineSim) -> 
     assert said == [f"Report for 2026-06-01T0{hour}:00:00+00:00" for hour in (0, 2, 3, 4)]
     again = await fill("job", by="ana", since=since, until=until)
     assert again["slots"] == []
+
+
+async def test_a_backfill_keeps_to_its_rate_and_the_next_slot_does_not_wait_for_it(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC", agent=ScriptedAgent())
+    await sim.until("2026-06-01 03:30")
+    since, until = datetime(2026, 6, 1, 1, tzinfo=UTC), datetime(2026, 6, 1, 3, tzinfo=UTC)
+    fill = sim.engine.control.backfill
+    made = await fill("job", by="ana", since=since, until=until, policy="all", rate="2/1h")
+    await sim.until("2026-06-01 03:40")
+    await sim.restart()  # those that wait still do
+    assert (await sim.engine.control.cancel(made["runIds"][2], by="ana"))["cancelled"]
+    report = await sim.until("2026-06-01 05:59")
+    began = [
+        (f"{row.row.started_at:%H:%M}", row.row.trigger.value)
+        for row in report.runs("job")[3:]
+        if row.row.started_at
+    ]
+    assert sorted(began) == [
+        ("03:30", "backfill"),
+        ("04:00", "backfill"),
+        ("04:00", "schedule"),
+        ("05:00", "schedule"),
+    ]
+
+
+@pytest.mark.parametrize("rate", ["often", "0/1h", "2", "2/", "/1h"])
+async def test_a_rate_nobody_understands_is_refused(engine_sim: EngineSim, rate: str) -> None:
+    sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
+    await sim.until("2026-06-01 03:30")
+    now = sim.now()
+    with pytest.raises(EngineError):
+        await sim.engine.control.backfill("job", by="a", since=now - HOUR, until=now, rate=rate)
 
 
 async def test_a_job_removed_by_force_takes_its_runs_with_it(engine_sim: EngineSim) -> None:

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.catching_up import begins_at, spread
-from engine.cron_gates import START_AT
-from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import START_AT, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, Command, Job, Misfire, Payload, SystemEvent, WakeMode
 from jobs.schedule import Every
 from jobs.wallclock import ms

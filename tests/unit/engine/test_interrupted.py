@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.cron_gates import START_AT
 from engine.interrupted import Over, adopted, called_off, settled, withdrawn
-from jobs.ledger import SCHEDULER_OFF, Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import SCHEDULER_OFF, START_AT, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, Command, Job, JobState, Misfire, StoredJob
 from jobs.schedule import At, Every
 from jobs.wallclock import ms

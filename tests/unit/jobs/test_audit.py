@@ -303,6 +303,8 @@ def test_an_audit_is_told_with_its_totals() -> None:
     assert (told["ok"], told["clean"], told["missing"]) == (False, False, 1)
     assert (told["expected"], told["recorded"]) == (336, 335)
     assert told["unreadable"] == ["bad"]
+    unproved = Audit(window=WEEK, kept_since=EPOCH, jobs=(clean,), unreadable=("bad",))
+    assert (unproved.ok, unproved.clean) == (False, False)
     assert told["jobs"][1]["holes"] == [
         {"fromMs": ms(START) + 3_600_000 * 1, "toMs": ms(START) + 3_600_000, "count": 1}
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobs.duration import format_duration, parse_duration
+from jobs.duration import format_duration, parse_duration, parse_rate
 from jobs.errors import InvalidSchedule
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "heartbeat_fixtures.json"
@@ -67,3 +67,10 @@ def test_what_cannot_be_read_is_refused_with_its_reason(text: str, reason: str) 
 def test_a_duration_is_told_in_its_shortest_exact_form(text: str) -> None:
     value = -parse_duration(text[1:]) if text.startswith("-") else parse_duration(text)
     assert format_duration(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10/1m", 6), ("1/30s", 30), ("6/h", 600), (" 2 / 1h ", 1800)]
+)
+def test_a_rate_is_so_many_in_a_span(text: str, seconds: int) -> None:
+    assert parse_rate(text).total_seconds() == seconds

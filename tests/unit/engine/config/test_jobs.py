@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.config.jobs import judge
+from engine.config.jobs import judge, remarks
 from engine.config.schema import Config
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -98,3 +98,28 @@ def test_a_model_nobody_has_is_told_at_the_job() -> None:
     ((key, text),) = judged(model="lcoal/qwen3")
     assert key[:3] == ("cron", "jobs", "brief")
     assert 'unknown provider "lcoal"' in text or 'models.providers has no "lcoal"' in text
+
+
+@pytest.mark.parametrize(
+    ("tools", "words"),
+    [
+        (["read", "group:fs", "web_search", "Message"], ""),
+        (["raed"], 'no tool or group "raed": did you mean "read"?'),
+        (["message", "quux"], 'no tool or group "quux": there is cron, exec,'),
+    ],
+)
+def test_a_tool_nobody_has_is_refused_with_the_nearest(tools: list[str], words: str) -> None:
+    found = judged(toolsAllow=tools)
+    assert [key for key, _ in found] == ([("cron", "jobs", "brief", "toolsAllow")] if words else [])
+    assert all(words in text for _, text in found)
+
+
+@pytest.mark.parametrize(
+    ("until", "remarked"), [("2026-11-20T11:00:00Z", True), ("2026-11-20T13:00:00Z", False)]
+)
+def test_a_job_that_has_ended_before_it_began_is_remarked(until: str, remarked: bool) -> None:
+    entry = {"schedule": "every 5m", "message": "look", "until": until}
+    config = Config.model_validate({"cron": {"jobs": {"brief": entry}}})
+    notes = [(note.path, note.message) for note in remarks(config, NOON, "UTC")]
+    told = ("cron.jobs.brief.until", "it has no slot before 2026-11-20 11:00Z: it will never run")
+    assert notes == ([told] if remarked else [])
