@@ -32,7 +32,10 @@ def group() -> None:
 @click.option("--channel", metavar="NAME", help="One channel.")
 @gateway_options()
 def status(line: Line, probe: bool, channel: str | None) -> int:
-    """Every channel and account. With the gateway down: what is configured; exit status 3."""
+    """Every channel and account. With the gateway down: what is configured; exit status 3.
+
+    With --probe the exit status is 1 if an account that is switched on does not work.
+    """
     params: dict[str, Any] = {"probe": probe} if probe else {}
     if channel:
         params["channel"] = channel
@@ -46,20 +49,31 @@ def status(line: Line, probe: bool, channel: str | None) -> int:
         click.echo(dumped(answer))
     else:
         show(answer)
-    return 0
+    return 1 if any(one.get("ok") is False for one in _probes(answer)) else 0
+
+
+def _probes(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for accounts in (answer.get("channelAccounts") or {}).values():
+        for account in accounts:
+            if account.get("probe") is not None:
+                yield account["probe"]
 
 
 def show(answer: Mapping[str, Any]) -> None:
     """Print the accounts as a table."""
     now = SystemClock().now()
-    rows = [*account_rows(answer, now)]
+    probed = any(_probes(answer))
+    rows = [*account_rows(answer, now, probed=probed)]
+    heads = ("CHANNEL", "ACCOUNT", "STATE", "LAST IN", "LAST OUT", "ERROR")
     if rows:
-        show_table(("CHANNEL", "ACCOUNT", "STATE", "LAST IN", "LAST OUT", "ERROR"), rows, keep=2)
+        show_table((*heads, "PROBE") if probed else heads, rows, keep=2)
     else:
         click.echo("No channels.")
 
 
-def account_rows(answer: Mapping[str, Any], now: datetime) -> Iterator[list[str]]:
+def account_rows(
+    answer: Mapping[str, Any], now: datetime, *, probed: bool = False
+) -> Iterator[list[str]]:
     """One row per account; a channel without accounts is one row itself."""
     channels = answer.get("channels") or {}
     accounts = answer.get("channelAccounts") or {}
@@ -75,6 +89,7 @@ def account_rows(answer: Mapping[str, Any], now: datetime) -> Iterator[list[str]
                 relative(account.get("lastInboundAt"), now),
                 relative(account.get("lastOutboundAt"), now),
                 one_line(account.get("lastError") or account.get("warning") or "-"),
+                *([one_line((account.get("probe") or {}).get("detail") or "-")] if probed else []),
             ]
 
 

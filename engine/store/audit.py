@@ -47,8 +47,20 @@ def last_stranger(tx: Tx) -> Stranger | None:
         if reason in IN_PERSON:
             channel, account_id, _ = str(subject).split("|", 2)
             sender = str(actor).removeprefix(f"{channel}:")
+            if _paired(tx, channel, account_id, sender):
+                continue
             return Stranger(channel, account_id, sender, str(reason))
     return None
+
+
+def _paired(tx: Tx, channel: str, account_id: str, sender: str) -> bool:
+    """Whether somebody was let in since (channels.md §3.2)."""
+    row = tx.exec_driver_sql(
+        "SELECT 1 FROM pairings WHERE channel = ? AND account_id = ? AND peer = ?"
+        " AND approved_at IS NOT NULL",
+        (channel, account_id, sender),
+    ).first()
+    return row is not None
 
 
 def of(tx: Tx, actions: Sequence[str], since: datetime) -> list[dict[str, Any]]:

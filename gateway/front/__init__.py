@@ -5,9 +5,10 @@ Keeps the promises of `gateway.rpc.core`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from engine import __version__
 from engine.config import effective
@@ -34,6 +35,9 @@ from jobs.store import jobs as job_rows
 from jobs.store.db import Tx
 
 ConfigOf = Callable[[], Loaded]
+
+
+PROBE: Final = 10.0  # seconds a platform has to answer (channels.md §12)
 
 
 class Front:
@@ -156,7 +160,9 @@ class Front:
         chosen = {name: one for name, one in self._channels.items() if channel in (None, "", name)}
         accounts: dict[str, list[dict[str, Any]]] = {}
         for name, one in chosen.items():
-            accounts[name] = [await _account(one, status, probe=probe) for status in one.status()]
+            accounts[name] = await asyncio.gather(
+                *(_account(one, status, probe=probe) for status in one.status())
+            )
         config = self._engine.config
         return {
             "channelOrder": list(chosen),
@@ -185,5 +191,14 @@ def _counts(tx: Tx, now: datetime) -> dict[str, Any]:
 async def _account(channel: Channel, status: AccountStatus, *, probe: bool) -> dict[str, Any]:
     words = channel_words.account_words(status)
     if probe and status.enabled:
-        words["probe"] = dict(await channel.probe(status.account_id))
+        words["probe"] = await _probed(channel, status.account_id)
     return words
+
+
+async def _probed(channel: Channel, account_id: str) -> dict[str, Any]:
+    """What the platform says of an account; one that says nothing is not waited for."""
+    try:
+        async with asyncio.timeout(PROBE):
+            return dict(await channel.probe(account_id))
+    except TimeoutError:
+        return {"ok": False, "detail": f"probe failed: no answer within {PROBE:g} s"}

@@ -40,10 +40,23 @@ def accounts(check: Check) -> None:
                 (*key, "defaultAccount"),
                 f'no account "{section.default_account}" (there is {", ".join(ids)})',
             )
-        elif len(ids) > 1 and chosen is None and effective.DEFAULT_ACCOUNT not in ids:
+        elif len(ids) > 1 and chosen is None and _may_guess(check, name, ids):
             check.warn(
                 key, "channels.default_account_missing", _default_account_warning(name, ids[0])
             )
+
+
+def _may_guess(check: Check, channel: str, ids: tuple[str, ...]) -> bool:
+    """Whether an agent could speak without anybody having said by which account.
+
+    An agent bound to exactly one account speaks by that one (operations.md §16 L13).
+    """
+    if effective.DEFAULT_ACCOUNT in ids:
+        return False
+    return any(
+        len(effective.bound_accounts(check.config, agent.id, channel)) != 1
+        for agent in effective.agents(check.config)
+    )
 
 
 def _account(

@@ -281,3 +281,19 @@ def test_a_stranger_is_let_in_by_their_code(engine: Engine, gateway: Port) -> No
     assert json.loads(said.out)["madeOwner"] is False
     assert ("pairings.approve", ("telegram", "ABCD2345")) in gateway.core.said
     assert engine("pairing", "list").out == "Nobody waits to be let in.\n"
+
+
+def test_a_probe_that_fails_is_told_and_is_the_exit_status(engine: Engine, gateway: Port) -> None:
+    gateway.core.accounts = {
+        "a": {"enabled": True, "configured": True, "probe": {"ok": True, "detail": "works"}},
+        "b": {
+            "enabled": True,
+            "configured": True,
+            "probe": {"ok": False, "detail": "probe failed"},
+        },
+    }
+    said = engine("channels", "status", "--probe")
+    assert said.status == 1
+    assert "probe failed" in said.out
+    gateway.core.accounts.pop("b")
+    assert engine("channels", "status", "--probe").status == 0

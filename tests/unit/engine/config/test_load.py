@@ -213,6 +213,35 @@ def test_several_accounts_without_a_default_are_warned_about(tmp_path: Path) -> 
     assert '"liuyi"' in note.message
 
 
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [
+        ('defaultAccount: "b"', False),
+        ('accounts: {default: {appId: "3"}, liuyi: {appId: "1"}, b: {appId: "2"}}', False),
+        ("enabled: true", True),
+    ],
+)
+@pytest.mark.parametrize("bound", [0, 1, 2])
+def test_an_account_is_guessed_only_where_nobody_said_which(
+    tmp_path: Path, more: str, warned: bool, bound: int
+) -> None:
+    accounts = (
+        '"accounts": {liuyi: {appId: "1"}, b: {appId: "2"}}, ' if "accounts" not in more else ""
+    )
+    agents = [("main", "liuyi"), ("ops", "b")]
+    bindings = ", ".join(
+        f'{{agentId: "{agent}", match: {{channel: "qqbot", accountId: "{account}"}}}}'
+        for agent, account in agents[:bound]
+    )
+    found = loaded(
+        tmp_path,
+        f'{{agents: {{list: [{{id: "main"}}, {{id: "ops"}}]}}, bindings: [{bindings}],'
+        f" channels: {{qqbot: {{{accounts}{more}}}}}}}",
+    )
+    codes = [note.code for note in found.notes]
+    assert ("channels.default_account_missing" in codes) is (warned and bound < 2)
+
+
 def test_agents_that_lose_their_heartbeat_are_named(tmp_path: Path) -> None:
     text = "{agents: {defaults: {heartbeat: {}}, list: [{id: 'main'}, {id: 'ops', heartbeat: {}}]}}"
     (note,) = loaded(tmp_path, text).notes
