@@ -184,7 +184,10 @@ class Gateway:
             clock=clock,
             policy_of=lambda *where: configured.talk_policy(self._loaded.config, *where),
             agent_of=lambda message: effective.agent_of(
-                self._loaded.config, message.channel, message.account_id
+                self._loaded.config,
+                message.channel,
+                message.account_id,
+                effective.Chat(message.peer.to, message.chat_type, message.peer.thread_id),
             ),
             converse=engine.conversation.receive,
             dm_scope=config.session.dm_scope,

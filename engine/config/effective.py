@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from engine.address import ChatType
 from engine.config.schema import Config
 from engine.config.schema.agents import Agent, Heartbeat
 from engine.config.schema.base import Section
 from engine.config.schema.channels import AccountKeys, QqAccount, TelegramAccount, Visibility
+from engine.config.schema.conversations import BindingMatch, BindingPeer
 from engine.target import PREFIXES
 
 S = TypeVar("S", bound=Section)
@@ -174,8 +177,24 @@ def bound_accounts(config: Config, agent_id: str, channel: str) -> tuple[str, ..
     return tuple(dict.fromkeys(account for account in found if account != ANY_ACCOUNT))
 
 
-def agent_of(config: Config, channel: str, account_id: str) -> str:
-    """The agent a message belongs to: the account's binding, the channel's, the default (§3.4)."""
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """Where a message was written."""
+
+    to: str  # as a channel addresses it
+    chat_type: ChatType
+    thread_id: str | None = None
+
+
+def agent_of(config: Config, channel: str, account_id: str, chat: Chat | None = None) -> str:
+    """The agent a message belongs to, the most specific choice first (channels.md §3.4).
+
+    A topic's own agent, a binding of the chat, of the account, of the channel, the default.
+    """
+    if chat is not None:
+        found = _topic_agent(config, channel, account_id, chat)
+        if found or (found := _chat_agent(config, channel, account_id, chat)):
+            return found.lower()
     bound = list(_bindings(config, channel))
     for wanted in (account_id.lower(), ANY_ACCOUNT):
         for agent, account in bound:
@@ -184,14 +203,49 @@ def agent_of(config: Config, channel: str, account_id: str) -> str:
     return default_agent(config).lower()
 
 
+def _topic_agent(config: Config, channel: str, account_id: str, chat: Chat) -> str | None:
+    account = chat_account(config, channel, account_id)
+    groups = (account.groups if account else None) or {}
+    for group in (groups.get(chat.to), groups.get(ANY_ACCOUNT)):
+        topic = group.topics.get(chat.thread_id or "") if group else None
+        if topic is not None and topic.agent_id:
+            return topic.agent_id
+    return None
+
+
+def _chat_agent(config: Config, channel: str, account_id: str, chat: Chat) -> str | None:
+    """The agent of the binding of one chat; one of this very account before one of any."""
+    found: dict[str, str] = {}
+    for binding in config.bindings:
+        peer = binding.match.peer
+        if peer is not None and _fits(channel, binding.match) and _is_chat(peer, chat):
+            found.setdefault(_account_of(config, binding.match), binding.agent_id)
+    return found.get(account_id.lower()) or found.get(ANY_ACCOUNT)
+
+
+def _fits(channel: str, match: BindingMatch) -> bool:
+    return PREFIXES.get(match.channel.lower()) == PREFIXES.get(channel)
+
+
+def _is_chat(peer: BindingPeer, chat: Chat) -> bool:
+    """Whether a binding's peer is this chat; on QQ the kind before an id may be left out."""
+    kind = {"dm": "direct"}.get(peer.kind, peer.kind)
+    ids = {chat.to.lower(), chat.to.partition(":")[2].lower() or chat.to.lower()}
+    return kind == chat.chat_type.value and peer.id.strip().lower() in ids
+
+
+def _account_of(config: Config, match: BindingMatch) -> str:
+    """A binding that names no account means the default one."""
+    own = match.account_id or default_account_of(config, match.channel.lower()) or DEFAULT_ACCOUNT
+    return own.strip().lower()
+
+
 def _bindings(config: Config, channel: str) -> Iterator[tuple[str, str]]:
     """Agent and account of every binding that takes all of an account's chats."""
     for binding in config.bindings:
         match = binding.match
-        same = PREFIXES.get(match.channel.lower()) == PREFIXES.get(channel)
-        if same and match.peer is None:
-            account = (match.account_id or DEFAULT_ACCOUNT).strip().lower()
-            yield binding.agent_id.lower(), account
+        if _fits(channel, match) and match.peer is None:
+            yield binding.agent_id.lower(), _account_of(config, match)
 
 
 def visibility(config: Config, channel: str | None, account_id: str | None = None) -> Visibility:

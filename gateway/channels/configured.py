@@ -11,9 +11,7 @@ from engine.address import Route
 from engine.clock import Clock
 from engine.config import effective
 from engine.config.schema import Config
-from engine.config.schema.channels import (
-    AccountKeys,
-)
+from engine.config.schema.channels import AccountKeys, Group
 from engine.events import Bus
 from engine.record import finished
 from engine.route import JOB_WEBHOOKS, PINGS
@@ -123,17 +121,34 @@ def _keeper_of(database: Database, clock: Clock) -> SaveCursor:
     return keep
 
 
+def _group_rule(group: Group) -> GroupRule:
+    """A group's settings, and those of its topics over them."""
+    own = GroupRule(
+        require_mention=group.require_mention is not False,
+        allow_from=effective.clean(group.allow_from or ()),
+        enabled=group.enabled,
+        policy=group.group_policy,
+    )
+    topics = {
+        number: replace(
+            own,
+            require_mention=own.require_mention
+            if topic.require_mention is None
+            else topic.require_mention,
+            allow_from=own.allow_from
+            if topic.allow_from is None
+            else effective.clean(topic.allow_from),
+            enabled=own.enabled and topic.enabled,
+        )
+        for number, topic in group.topics.items()
+    }
+    return replace(own, topics=topics)
+
+
 def _talk_policy(account: AccountKeys, group_default: str | None) -> TalkPolicy:
     groups = None
     if account.groups is not None:
-        groups = {
-            ident: GroupRule(
-                require_mention=group.require_mention is not False,
-                allow_from=effective.clean(group.allow_from or ()),
-                enabled=group.enabled,
-            )
-            for ident, group in account.groups.items()
-        }
+        groups = {ident: _group_rule(group) for ident, group in account.groups.items()}
     return TalkPolicy(
         dm=account.dm_policy or "pairing",
         allow_from=effective.clean(account.allow_from or ()),

@@ -7,7 +7,7 @@ Pairing codes are not made here: an unknown sender under `pairing` is told apart
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from engine.address import ChatType
@@ -25,6 +25,8 @@ class GroupRule:
     require_mention: bool = True
     allow_from: tuple[str, ...] = ()  # empty: the account's
     enabled: bool = True
+    policy: str | None = None  # instead of the account's
+    topics: Mapping[str, GroupRule] = field(default_factory=dict)  # by number, whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +97,13 @@ def _is_owner(policy: Policy, sender_id: str) -> bool:
 
 
 def _group(policy: Policy, message: Inbound) -> Unheard | None:
-    if policy.group == "disabled":
-        return Unheard.GROUP_DISABLED
     rule = _rule(policy, message.peer.to)
+    own = policy.group if rule is None or rule.policy is None else rule.policy
+    if own == "disabled":
+        return Unheard.GROUP_DISABLED
+    if rule is not None:
+        policy = replace(policy, group=own)
+        rule = rule.topics.get(message.peer.thread_id or "", rule)
     if rule is None or not rule.enabled:
         return Unheard.GROUP_NOT_ALLOWED
     if not _group_sender_allowed(policy, rule, message.sender_id):

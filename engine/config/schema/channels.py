@@ -45,11 +45,11 @@ class Group(Section):
     """One group, or `*` for any."""
 
     enabled: bool = key(True, "False: messages in this group are ignored.")
-    group_policy: GroupPolicy | None = key(None, "Overrides the channel's groupPolicy.", inert=YET)
+    group_policy: GroupPolicy | None = key(None, "Overrides the channel's groupPolicy.")
     require_mention: bool | None = key(None, "Answer only when mentioned; true when unset.")
     allow_from: Texts | None = key(None, "Who may speak in this group.")
     ignore_other_mentions: bool = key(False, "Drop messages that mention somebody else.", inert=YET)
-    topics: dict[str, Topic] = table("Topics by number.", inert=YET)
+    topics: dict[str, Topic] = table("Topics by number.")
 
 
 class AccountKeys(Section):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Literal
 
 from engine.config.schema.agents import GroupChat, TypingMode
 from engine.config.schema.base import YET, Positive, Retention, Section, Text, Texts, key, section
-
-_PASSED_OVER: Final = f"{YET}: a binding of one chat is passed over"
 
 
 class Session(Section):
@@ -39,7 +37,7 @@ class BindingMatch(Section):
 
     channel: str = key(..., "Channel id.")
     account_id: str | None = key(None, "Account; the default account when unset, `*` is any.")
-    peer: BindingPeer | None = key(None, "One chat.", inert=_PASSED_OVER)
+    peer: BindingPeer | None = key(None, "One chat.")
 
 
 class Binding(Section):

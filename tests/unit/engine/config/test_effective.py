@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from engine.address import ChatType
 from engine.config import effective
 from engine.config.schema import Config
 from engine.config.schema.agents import ActiveHours
@@ -12,6 +15,51 @@ from engine.config.schema.agents import ActiveHours
 
 def config(**sections: Any) -> Config:
     return Config.model_validate(sections)
+
+
+CHATS = {
+    "agents": {"list": [{"id": "main"}, {"id": "ops"}, {"id": "ann"}, {"id": "deploys"}]},
+    "channels": {
+        "telegram": {
+            "accounts": {"default": {"botToken": "1:a"}, "work": {"botToken": "2:b"}},
+            "groups": {"-100": {"topics": {"7": {"agentId": "Deploys"}}}},
+        },
+        "qqbot": {"defaultAccount": "xiaodi", "accounts": {"xiaodi": {"appId": "1"}}},
+    },
+    "bindings": [
+        {"agentId": "ops", "match": {"channel": "telegram", "accountId": "*"}},
+        {
+            "agentId": "ann",
+            "match": {"channel": "tg", "peer": {"kind": "group", "id": "-100"}},
+        },
+        {
+            "agentId": "ann",
+            "match": {"channel": "qq", "peer": {"kind": "dm", "id": "OPENID"}},
+        },
+        {"agentId": "ops", "match": {"channel": "qq"}},
+    ],
+}
+GROUP, DIRECT = ChatType.GROUP, ChatType.DIRECT
+
+
+@pytest.mark.parametrize(
+    ("channel", "account", "chat", "agent"),
+    [
+        ("telegram", "default", effective.Chat("-100", GROUP, "7"), "deploys"),
+        ("telegram", "default", effective.Chat("-100", GROUP, "8"), "ann"),
+        ("telegram", "default", effective.Chat("-100", GROUP), "ann"),
+        ("telegram", "work", effective.Chat("-100", GROUP), "ops"),  # bound on the default account
+        ("telegram", "default", effective.Chat("-200", GROUP), "ops"),
+        ("qqbot", "xiaodi", effective.Chat("c2c:openid", DIRECT), "ann"),
+        ("qqbot", "xiaodi", effective.Chat("group:openid", GROUP), "ops"),
+        ("qqbot", "other", effective.Chat("c2c:x", DIRECT), "main"),
+    ],
+)
+def test_the_most_specific_choice_names_the_agent(
+    channel: str, account: str, chat: effective.Chat, agent: str
+) -> None:
+    found = Config.model_validate(CHATS)
+    assert effective.agent_of(found, channel, account, chat) == agent
 
 
 def test_an_agent_block_lies_over_the_defaults_key_by_key() -> None:

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.address import ChatType
+from engine.config.schema import Config
 from engine.target import Peer
 from gateway.channels.base import Inbound
+from gateway.channels.configured import talk_policy
 from gateway.channels.policy import GroupRule, Policy, entries, judge, matches
 
 DM = Inbound(
@@ -105,3 +107,42 @@ def test_a_group_message_passes_every_step_or_names_the_first(
     policy: Policy, message: Inbound, reason: str
 ) -> None:
     assert (judge(policy, message).reason or "") == reason
+
+
+@pytest.mark.parametrize(
+    ("topic", "mentioned", "reason"),
+    [
+        ("7", False, None),  # the topic asks for no mention
+        ("8", False, "mention-required"),
+        ("9", True, "group-not-allowed"),  # switched off
+        ("10", True, "sender-not-allowed"),  # somebody else's
+    ],
+)
+def test_a_topic_has_rules_of_its_own(topic: str, mentioned: bool, reason: str | None) -> None:
+    group = {
+        "allowFrom": ["42"],
+        "topics": {
+            "7": {"requireMention": False},
+            "9": {"enabled": False},
+            "10": {"allowFrom": ["43"]},
+        },
+    }
+    config = Config.model_validate(
+        {"channels": {"telegram": {"botToken": "1:a", "groups": {"-100": group}}}}
+    )
+    message = replace(
+        GROUP, peer=replace(GROUP.peer, to="-100", thread_id=topic), mentioned=mentioned
+    )
+    assert judge(talk_policy(config, "telegram", "default"), message).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [("open", None), ("allowlist", "sender-not-allowed"), ("disabled", "group-disabled")],
+)
+def test_a_group_may_have_a_policy_of_its_own(own: str, reason: str | None) -> None:
+    config = Config.model_validate(
+        {"channels": {"telegram": {"botToken": "1:a", "groups": {"-100": {"groupPolicy": own}}}}}
+    )
+    message = replace(GROUP, peer=replace(GROUP.peer, to="-100"), mentioned=True)
+    assert judge(talk_policy(config, "telegram", "default"), message).reason == reason
