@@ -24,7 +24,10 @@ from engine.repetition import Sent, ordinal, the_same
 from engine.route import NoRoute
 from engine.view import View
 from engine.wake import Intent, Wake
+from jobs.duration import parse_duration
+from jobs.errors import InvalidSchedule
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason
+from jobs.written import parse_at
 
 # -- does it go on ---------------------------------------------------------------------------
 
@@ -109,6 +112,29 @@ def unusable(run: Run, verdict: Verdict, at: datetime) -> Run:
     return replace(ended, outcome=Outcome.FAILED, reply={"rawText": verdict.dropped})
 
 
+SOONEST_LOOK: Final = timedelta(minutes=5)
+
+
+def next_check(verdict: Verdict, view: View, now: datetime) -> datetime | None:
+    """Return when the agent wants to look once more before its next beat (§13 point 2).
+
+    Within 5 minutes and the interval; None if it named no time, or the next beat comes first.
+    """
+    asked = str((verdict.response or {}).get("nextCheck") or "").strip()
+    every = view.agent.beat.period
+    if not asked or every is None:
+        return None
+    try:
+        span = asked[:1].isdigit() and asked[-1:].isalpha() and "T" not in asked.upper()
+        zone = view.agent.zone.key
+        at = now + parse_duration(asked) if span else parse_at(asked, now=now, tz=zone)
+    except InvalidSchedule:
+        return None
+    at = min(max(at, now + SOONEST_LOOK), now + every)
+    following = view.next_due_at
+    return at if following is None or at < following else None
+
+
 # -- what goes out ---------------------------------------------------------------------------
 
 
@@ -162,7 +188,8 @@ def spoken(
         if not isinstance(route, Route):
             return Spoken(run=run)
         texts = [*(thoughts if view.shown.alerts else ()), *([TOKEN] if view.shown.ok else ())]
-        return Spoken(run=run, deliveries=_deliveries(run, view, route, texts, now))
+        calm = _deliveries(run, view, route, texts, now)  # it lets everything else go first
+        return Spoken(run=run, deliveries=tuple(replace(o, priority=Priority.BULK) for o in calm))
     if isinstance(route, NoRoute):
         return Spoken(run=_unsent(run, verdict, route.reason, route.because))
     if not view.shown.alerts:

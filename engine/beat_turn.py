@@ -6,9 +6,10 @@ What it comes to is decided in `engine.beat_outcome`; here it is done and writte
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from engine import explain, prompt
 from engine.address import Route
@@ -18,6 +19,7 @@ from engine.beat_outcome import (
     Alert,
     Spoken,
     answered,
+    next_check,
     same_again,
     spoken,
     unanswered,
@@ -26,7 +28,7 @@ from engine.beat_outcome import (
 )
 from engine.clock import Clock
 from engine.delivery import Delivery
-from engine.errands import escalation_job, watch
+from engine.errands import escalation_job, look_job, watch
 from engine.events import Bus
 from engine.kept import Kept, print_of
 from engine.outcome import Verdict
@@ -180,8 +182,8 @@ class BeatTurn:
         ]
         if (alert := out.alert) is not None:
             also.append(lambda tx: _note(tx, alert, now))
-        if (look := _escalation(view, verdict, out, now)) is not None:
-            also.append(lambda tx: watch(tx, look, now))
+        for look in _looks(view, verdict, out, now):
+            also.append(partial(watch, look=look, now=now))
         await self._end.answered(out.run, view, deliveries=out.deliveries, also=also)
         self.tell(out.run, out.deliveries[-1] if out.deliveries else None)
         return out.run
@@ -208,6 +210,14 @@ class BeatTurn:
         await self._end.failed(run, view, failure=failure, retry_after=retry_after)
         self.tell(run)
         return run
+
+
+def _looks(view: View, verdict: Verdict, out: Spoken, now: datetime) -> Iterator[Job]:
+    """Yield what is to be looked at before the next beat."""
+    if (escalation := _escalation(view, verdict, out, now)) is not None:
+        yield escalation
+    if (at := next_check(verdict, view, now)) is not None:
+        yield look_job(view.agent, at)
 
 
 def _escalation(view: View, verdict: Verdict, out: Spoken, now: datetime) -> Job | None:

@@ -247,7 +247,12 @@ class Engine:
             performers={
                 "heartbeat": self.beats,
                 "cron": self.cron_runs,
-                ERRAND: Errands(clock=clock, recorder=self.recorder, roster=lambda: self.roster),
+                ERRAND: Errands(
+                    clock=clock,
+                    recorder=self.recorder,
+                    roster=lambda: self.roster,
+                    wake=lambda wake: self.waking.wake(wake),
+                ),
             },
             enders={"cron": self.cron_end.cut},
             waits=self.cron_runs.waits,

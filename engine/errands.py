@@ -1,13 +1,13 @@
-"""What the engine does about alerts at an instant: a digest, and an alert nobody acknowledged.
+"""What the engine does at an instant: a digest, an alert nobody acknowledged, one more look.
 
-heartbeat.md §25 rows 12 and 13. Both are jobs in the one store, each slot a row of the ledger
-that says what became of it.
+heartbeat.md §25 rows 12 and 13, §13 point 2 (`nextCheck`). All are jobs in the one store, each
+slot a row of the ledger that says what became of it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -22,8 +22,10 @@ from engine.outlet import route_in
 from engine.record import Ending, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, found_words
+from engine.sessions import main_key
 from engine.store import audit, kept, outbox, sessions
 from engine.store.kept import KeptQuery
+from engine.wake import Intent, Wake
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason
 from jobs.model import Errand, Job, Misfire, Source
 from jobs.schedule import At, Cron
@@ -36,13 +38,22 @@ log = logging.getLogger(__name__)
 
 DIGEST: Final = "digest"
 ESCALATE: Final = "escalate"
+LOOK: Final = "look"  # the agent asked to be woken once before its next beat
 LISTED: Final = 50  # alerts told one by one in a digest
 
 
 class Errands:
     """Performs them. See `engine.running.Performer`."""
 
-    def __init__(self, *, clock: Clock, recorder: Recorder, roster: Callable[[], Roster]) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        recorder: Recorder,
+        roster: Callable[[], Roster],
+        wake: Callable[[Wake], Awaitable[None]],
+    ) -> None:
+        self._wake = wake
         self._clock = clock
         self._recorder = recorder
         self._roster = roster
@@ -57,12 +68,28 @@ class Errands:
             raise AssertionError(f"job {job.id} is no errand")
         now = self._clock.now()
         await self._recorder.judged(lambda tx: self._judge(tx, job, errand, run, now))
+        if errand.what == LOOK:
+            agent_id = self._roster().agent(errand.agent_id).agent_id
+            await self._wake(
+                Wake(
+                    agent_id=agent_id,
+                    session_key=main_key(agent_id, main=self._roster().main_key),
+                    source="next-check",
+                    intent=Intent.SCHEDULED,
+                    reason="next-check",
+                    requested_at=now,
+                )
+            )
 
     def _judge(self, tx: Tx, job: Job, errand: Errand, run: Run, now: datetime) -> Ending:
         agent = self._roster().agent(errand.agent_id)
         if errand.what == DIGEST:
             return self._digest(tx, agent, run, now)
-        ending = self._escalation(tx, agent, errand.ref, run, now)
+        if errand.what == LOOK:
+            ended = run.ended(RunStatus.OK, now, started_at=now)
+            ending = Ending(end=Finish(run=ended))
+        else:
+            ending = self._escalation(tx, agent, errand.ref, run, now)
         return replace(ending, also=[*ending.also, lambda tx: _gone(tx, job.id)])
 
     # -- what was collected --------------------------------------------------------------
@@ -206,7 +233,7 @@ def _line(one: Kept, zone: ZoneInfo) -> str:
 
 def escalation_text(alert: Delivery, now: datetime, zone: ZoneInfo) -> str:
     """Return an alert as somebody else hears it."""
-    minutes = int((now - alert.created_at).total_seconds() // 60)
+    minutes = max(int((now - alert.created_at).total_seconds() // 60), 1)
     at = alert.created_at.astimezone(zone)
     where = f"{alert.route.channel}:{alert.route.to}"
     return (
@@ -235,9 +262,22 @@ def digest_jobs(agent: AgentProfile) -> list[Job]:
 
 
 def watch(tx: Tx, look: Job, now: datetime) -> None:
-    """Plan to look, in the transaction that sends the alert."""
+    """Plan to look, in the transaction that settles the beat; a newer look replaces an older."""
     at = look.schedule.at if isinstance(look.schedule, At) else None
+    job_rows.delete(tx, look.id)
     job_rows.insert(tx, look, next_run_at=at, now=now)
+
+
+def look_job(agent: AgentProfile, at: datetime) -> Job:
+    """Return the look an agent asked for before its next beat, as a job."""
+    return Job(
+        id=f"look:{agent.agent_id}",
+        name=f"look {agent.agent_id}",
+        schedule=At(whole_ms(at)),
+        payload=Errand(what=LOOK, agent_id=agent.agent_id),
+        source=Source.SYSTEM,
+        misfire=Misfire(policy="skip"),
+    )
 
 
 def escalation_job(agent: AgentProfile, run_id: str, at: datetime) -> Job:

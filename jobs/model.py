@@ -78,7 +78,7 @@ class HeartbeatBeat:
 class Errand:
     """System-owned: what the engine itself does about an agent's alerts at an instant."""
 
-    what: str  # digest | escalate
+    what: str  # digest | escalate | look
     agent_id: str
     ref: str = ""  # escalate: the run whose alert nobody may have noticed
 

@@ -150,3 +150,21 @@ async def test_only_what_is_urgent_is_passed_on_if_that_is_the_rule(
     await sim.until("2026-06-01 04:00")
     passed_on = [one.text for one in (await sim.report()).deliveries if one.to == "99"]
     assert [text.splitlines()[-1] for text in passed_on] == ["Disk full."]
+
+
+@pytest.mark.parametrize(
+    ("asked", "minutes"),
+    [("20m", [20]), ("1m", [5]), ("2026-06-01T00:50", [20]), ("9h", []), ("soon", []), ("", [])],
+)
+async def test_an_agent_that_wants_to_look_again_is_woken_once_before_its_next_beat(
+    engine_sim: EngineSim, asked: str, minutes: list[int]
+) -> None:
+    answer = {"outcome": "progress", "notify": False, "summary": "it builds", "nextCheck": asked}
+    call = ToolCall(name="heartbeat_respond", arguments=answer)
+    again = TurnReply(payloads=(), tool_calls=(call,), model="scripted", provider="test")
+    sim = begun(engine_sim, ScriptedAgent(again))
+    rows = (await sim.until("2026-06-01 02:00")).beats.rows
+    looks = [row for row in rows if row.row.wake.get("reason") == "next-check"]
+    assert [(row.at - rows[0].at) // MINUTE for row in looks] == minutes
+    assert all(row.ran for row in rows)
+    assert [row.local for row in rows if row not in looks] == ["00:30", "01:30"]

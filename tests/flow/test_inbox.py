@@ -198,3 +198,18 @@ async def test_a_purge_takes_what_nobody_waits_for_and_a_choice_takes_that(
     assert (await desk.acknowledge(None, by="me"))["acked"] == 2
     assert await listed(sim) == []
     assert (await desk.purge({"reason": "target-none", "state": "all"}, by="me"))["removed"] == 2
+
+
+async def test_what_differs_only_in_figures_is_a_repetition_if_that_is_asked_for(
+    engine_sim: EngineSim,
+) -> None:
+    words = [f"CPU at {n}% since 09:{n}, see https://x.example/{n}" for n in range(10, 14)]
+    for mode, sent in (("text", 4), ("normalized", 1)):
+        sim = engine_sim(
+            beating("last", dedupe=mode),
+            start="2026-06-01 00:00",
+            checklist=LOOK,
+            agent=ScriptedAgent(*words),
+        )
+        report = await sim.until("2026-06-01 02:00")
+        assert len(report.deliveries) == sent

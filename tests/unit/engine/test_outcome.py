@@ -28,6 +28,51 @@ def test_the_token_is_read_as_specified(case: dict[str, Any]) -> None:
     assert (got.ack, text) == (want["ack"], want["text"])
 
 
+# The table of §13.1: input, what a heartbeat makes of it, what a normal message leaves. Where
+# the reference differs it is our value ([E]).
+ACK = (True, "")
+TABLE: list[tuple[str, tuple[bool, str], str]] = [
+    ("", ACK, ""),
+    ("  \n", ACK, ""),
+    ("HEARTBEAT_OK", ACK, ""),
+    ("HEARTBEAT_OK HEARTBEAT_OK", ACK, ""),
+    ("<b>HEARTBEAT_OK</b>", ACK, ""),
+    ("&nbsp;HEARTBEAT_OK&nbsp;", ACK, ""),
+    ("**HEARTBEAT_OK**", ACK, ""),
+    ("`HEARTBEAT_OK`", ACK, ""),
+    ("HEARTBEAT_OK.", ACK, ""),
+    ('"HEARTBEAT_OK"', ACK, ""),
+    ("HEARTBEAT_OK 🎉", ACK, ""),
+    ("HEARTBEAT_OK all good", ACK, "all good"),
+    ("All good. HEARTBEAT_OK", ACK, "All good."),
+    ("HEARTBEAT_OK " + "x" * 300, ACK, "x" * 300),
+    ("HEARTBEAT_OK " + "x" * 301, (False, "x" * 301), "x" * 301),
+    ("I replied HEARTBEAT_OK earlier", (False, "I replied HEARTBEAT_OK earlier"),
+     "I replied HEARTBEAT_OK earlier"),
+    ("Alert: disk full HEARTBEAT_OK - see log", (False, "Alert: disk full HEARTBEAT_OK - see log"),
+     "Alert: disk full HEARTBEAT_OK - see log"),
+    ("heartbeat_ok", ACK, "heartbeat_ok"),
+    ("HEARTBEAT_OKAY then", (False, "HEARTBEAT_OKAY then"), "HEARTBEAT_OKAY then"),
+    ("HEARTBEAT_OK，一切正常", ACK, "，一切正常"),
+    ("L1\nL2\nHEARTBEAT_OK", ACK, "L1\nL2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "beat", "message"), TABLE, ids=lambda v: repr(v)[:40])
+def test_every_row_of_the_token_table_is_so(
+    text: str, beat: tuple[bool, str], message: str
+) -> None:
+    got = strip_token(text, mode="heartbeat")
+    assert (got.ack, got.text) == beat
+    assert for_person(text) == message
+
+
+def test_without_room_for_more_only_the_bare_token_is_an_acknowledgement() -> None:
+    alert = strip_token("HEARTBEAT_OK x", mode="heartbeat", ack_max_chars=0)
+    assert (alert.ack, alert.text) == (False, "x")
+    assert strip_token("HEARTBEAT_OK", mode="heartbeat", ack_max_chars=0).ack
+
+
 def test_dropped_words_are_kept() -> None:
     verdict = classify(["HEARTBEAT_OK all good"])
     assert (verdict.outcome, verdict.dropped) == (Outcome.ACKNOWLEDGED, "all good")
