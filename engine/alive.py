@@ -24,6 +24,8 @@ CALM: Final = frozenset(
         SkipReason.QUIET_HOURS,
         SkipReason.EMPTY_HEARTBEAT_FILE,
         SkipReason.NO_TASKS_DUE,
+        SkipReason.RESTING,
+        SkipReason.NOTHING_CHANGED,
         SkipReason.RECENT_RUN,
     }
 )

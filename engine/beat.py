@@ -23,6 +23,7 @@ from engine.clock import Clock
 from engine.gates import Defer, Run as Go, Skip, decide
 from engine.lanes import Lanes
 from engine.look import Lookout
+from engine.probing import Probing
 from engine.record import Recorder, broken
 from engine.roster import Roster
 from engine.sessions import main_key
@@ -62,6 +63,7 @@ class Beats:
         lookout: Lookout,
         turn: BeatTurn,
         end: BeatEnd,
+        probing: Probing,
         boot_id: str,
         replan: Callable[[], Awaitable[None]],
     ) -> None:
@@ -71,6 +73,7 @@ class Beats:
         self._lookout = lookout
         self._turn = turn
         self._end = end
+        self.probing = probing
         self._boot_id = boot_id
         self._replan = replan
         self._one_at_a_time: dict[str, asyncio.Lock] = {}
@@ -143,7 +146,7 @@ class Beats:
                 match decision:
                     case Go():
                         pending.taken = True
-                        return await self._take(pending, view, decision, now)
+                        return await self._probed(pending, view, decision, now)
                     case Skip():
                         pending.taken = True
                         return await self._skip(pending, view, decision, now)
@@ -253,6 +256,15 @@ class Beats:
             target=target_words(view),
             next_due_at=view.next_due_at,
         )
+
+    async def _probed(self, pending: Pending, view: View, go: Go, now: datetime) -> Run:
+        """Ask the agent's probes first: the model only if one of them saw a change (§25-15)."""
+        if view.looks_first:
+            view = replace(view, probed=await self.probing.asked(view.agent))
+        if view.probed is None or view.probed.worth:
+            return await self._take(pending, view, go, now)
+        skip = Skip(SkipReason.NOTHING_CHANGED, view.probed.because)
+        return await self._skip(pending, view, skip, self._clock.now())
 
     async def _take(self, pending: Pending, view: View, go: Go, now: datetime) -> Run:
         run = replace(

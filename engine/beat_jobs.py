@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
+from engine.adaptive import Lull, Slack
 from engine.clock import Clock
 from engine.errands import digest_jobs
 from engine.heartbeat import Cadence, job_id
@@ -138,6 +139,8 @@ class BeatJobs:
         )
         beat = agent.beat
         health = await self._lookout.route_health(agent)
+        lull, until = await self._lookout.lull(agent)
+        rests = until if until is not None and until > now else None
         cadence = self._lookout.cadence(agent, now)
         period = None if beat.period is None else beat.period // MILLISECOND
         return {
@@ -148,6 +151,7 @@ class BeatJobs:
             "paused": None if paused is None else dict(paused),
             "because": beat.because or None,
             "everyMs": period,
+            **({"adaptive": _adaptive(beat.slack, lull, rests)} if beat.slack else {}),
             "cadence": cadence.schedule.describe() if cadence else None,
             "activeHours": beat.active_hours.describe() if beat.active_hours else None,
             "target": beat.wish.target,
@@ -155,9 +159,20 @@ class BeatJobs:
             "route": await self._lookout.route_words(agent),
             "routeHealth": None if health is None else health.to_json(),
             **({"warning": cadence.warning} if cadence and cadence.warning else {}),
-            "nextDueAtMs": ms(self._lookout.next_beat(agent, now)),
+            "nextDueAtMs": ms(
+                self._lookout.next_beat(agent, now if rests is None else rests - MILLISECOND)
+            ),
             "last": await self._history.last(agent.agent_id),
         }
+
+
+def _adaptive(slack: Slack, lull: Lull, rests: datetime | None) -> dict[str, Any]:
+    return {
+        "after": slack.after,
+        "maxMs": slack.most // MILLISECOND,
+        "quietPolls": lull.polls,
+        "restsUntilMs": ms(rests),
+    }
 
 
 def beat_job(agent: AgentProfile, cadence: Cadence) -> Job:

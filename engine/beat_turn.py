@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from engine import explain, prompt
+from engine import explain, probing, prompt
 from engine.address import Route
 from engine.agents.base import FailureClass, Tool
 from engine.beat_end import BeatEnd
@@ -180,6 +180,8 @@ class BeatTurn:
                 status=verdict.outcome.value,
             ),
         ]
+        if (probed := view.probed) is not None:
+            also.append(lambda tx: probing.remember(tx, view.agent.agent_id, probed))
         if (alert := out.alert) is not None:
             also.append(lambda tx: _note(tx, alert, now))
         for look in _looks(view, verdict, out, now):

@@ -40,6 +40,7 @@ class _Course:
     """What the slots before have changed by the time of the next one."""
 
     served: dict[str, datetime] = field(default_factory=dict)  # tasks that will have run
+    looked_at: datetime | None = None  # the last slot that will have run
     heard: bool = False  # the events that wait now will have been read
 
 
@@ -68,8 +69,12 @@ def foreseen(snapshot: BeatSnapshot, view: View, slot: datetime, course: _Course
         if task.name not in course.served
         or due_tasks((task,), course.served, slot, slot, view.agent.zone)
     )
+    slack, rests = view.agent.beat.slack, snapshot.rests_until
+    if slack is not None and rests is not None and course.looked_at is not None:
+        rests = course.looked_at + slack.most  # as long as it finds nothing
     snapshot = replace(
         unhindered(snapshot),
+        rests_until=rests,
         tasks_due=tuple(task.name for task in due),
         has_events=snapshot.has_events and not course.heard,
     )
@@ -79,6 +84,7 @@ def foreseen(snapshot: BeatSnapshot, view: View, slot: datetime, course: _Course
     if found.runs:
         course.served |= {task.name: slot for task in due}
         course.heard = True
+        course.looked_at = slot
     return found
 
 

@@ -40,6 +40,7 @@ from engine.look import Lookout, ReadFile
 from engine.loop import Loop
 from engine.outbox_desk import OutboxDesk
 from engine.outlet import Outlet
+from engine.probing import Probing
 from engine.process import RunProgram
 from engine.profiles import roster_of
 from engine.programs.journal import Journal
@@ -199,6 +200,11 @@ class Engine:
                 toolbox=self.toolbox,
             ),
             end=beat_end,
+            probing=Probing(
+                database,
+                run=circumstances.run_program,
+                threads=circumstances.read_file is None,
+            ),
             boot_id=circumstances.boot_id,
             replan=self.beat_jobs.plan,
         )

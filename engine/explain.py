@@ -157,6 +157,8 @@ def sentence(
     parts = [f"{stamp} {run.agent_id or 'main'}: {_what(run, delivery, zone)}"]
     if taken := _taken(run, zone):
         parts.append(taken)
+    if tripped := _tripped(run):
+        parts.append(tripped)
     if complaint := _checklist(run):
         parts.append(complaint)
     if off is not None:
@@ -176,6 +178,14 @@ def _taken(run: Run, zone: ZoneInfo) -> str:
     at = (EPOCH + newest["atMs"] * MILLISECOND).astimezone(zone)
     what = "An event" if len(taken) == 1 else f"{len(taken)} events"
     return f"{what} went to a message to the agent at {at:%H:%M} (run {newest['runId']})."
+
+
+def _tripped(run: Run) -> str:
+    """Say which probe let the agent be asked (heartbeat.md §25-15)."""
+    tripped = (run.facts.get("probes") or {}).get("tripped") or {}
+    if not tripped or run.status is RunStatus.SKIPPED:
+        return ""
+    return f"It looked because of {', '.join(f'{name}: {why}' for name, why in tripped.items())}."
 
 
 def _checklist(run: Run) -> str:

@@ -38,6 +38,8 @@ class BeatSnapshot:
     held_back: Deferral | None = None  # engine.wake.guard: not-due, min-spacing, flood
     recent_run_at: datetime | None = None  # start of a poll too close before this slot
     active_hours: Hours | None = None
+    rests_until: datetime | None = None  # polls found nothing for long (engine.adaptive)
+    quiet_polls: int = 0  # that many of them, at least
     has_events: bool = False  # texts wait for this beat: the file is not asked
     file_error: str | None = None
     file_empty: bool = False
@@ -173,6 +175,18 @@ def _quiet_hours(beat: BeatSnapshot, now: datetime) -> Stop | None:
     return Skip(SkipReason.QUIET_HOURS, words)
 
 
+def _resting(beat: BeatSnapshot, now: datetime) -> Stop | None:
+    if beat.rests_until is None or now >= beat.rests_until or not _reads_file(beat):
+        return None
+    if beat.tasks_due:
+        return None  # they have a pace of their own
+    return Skip(
+        SkipReason.RESTING,
+        f"{beat.quiet_polls} polls in a row found nothing; it looks again after"
+        f" {_at(beat, beat.rests_until)}",
+    )
+
+
 def _invalid_file(beat: BeatSnapshot, _now: datetime) -> Stop | None:
     if beat.file_error is None or not _reads_file(beat):
         return None
@@ -233,6 +247,7 @@ GATES: Final[tuple[Gate, ...]] = (
     _too_early, _recent_run, _flood,
     _quiet_hours,
     _invalid_file, _empty_file, _no_tasks_due,
+    _resting,
     _alerts_disabled,
     _unroutable,
     _cron_in_progress, _lanes_busy, _in_flight,

@@ -15,6 +15,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine import checklist, heartbeat
+from engine.adaptive import Lull, rests_until
 from engine.address import Route
 from engine.beat_failures import suspended
 from engine.checklist import Checklist
@@ -132,7 +133,7 @@ class Lookout:
             failures=known.failures,
             purse=known.purse,
             job=known.stored.job if known.stored else None,
-            next_due_at=_next_of(cadence, agent, now) if known.enabled else None,
+            next_due_at=_next_of(cadence, agent, rested(snapshot, now)) if known.enabled else None,
             expired=known.expired,
             taken=known.taken,
             moved=cadence is not None
@@ -169,6 +170,17 @@ class Lookout:
         """Return how an agent's budget stands; None if it has none."""
         return await self._database.read(lambda tx: self._wallet.of(tx, agent, now, own=False))
 
+    async def lull(self, agent: AgentProfile) -> tuple[Lull, datetime | None]:
+        """Return the polls of an agent that found nothing lately, and until when it rests."""
+
+        def work(tx: Tx) -> Lull:
+            stored = job_rows.readable(tx, heartbeat.job_id(agent.agent_id))
+            return _lull(tx, agent, _heard_at(tx, agent, stored))
+
+        slack = agent.beat.slack
+        found = await self._database.read(work)
+        return found, rests_until(slack, found) if slack else None
+
     async def route_words(self, agent: AgentProfile) -> dict[str, Any]:
         """Return where an alert of this agent would go now, or why it would go nowhere."""
         found = await find_route(
@@ -194,6 +206,7 @@ class Lookout:
         stored = job_rows.readable(tx, heartbeat.job_id(agent.agent_id))
         before = stored.state.last_run_at if stored else None
         last = session_rows.last_route(tx, agent.agent_id, session_key)
+        heard_at = _heard_at(tx, agent, stored)
         return _Known(
             events=event_rows.pending(tx, agent.agent_id, session_key, now),
             expired=tuple(
@@ -207,7 +220,8 @@ class Lookout:
             poll_at=run_rows.last_poll(tx, agent.agent_id),
             enabled=holds.switched_on(tx, agent.agent_id),
             paused=holds.paused(tx, agent.agent_id, now),
-            heard_at=_heard_at(tx, agent, stored),
+            heard_at=heard_at,
+            lull=_lull(tx, agent, heard_at),
             purse=self._wallet.of(tx, agent, now, own=own),
             stored=stored,
         )
@@ -246,6 +260,8 @@ class Lookout:
             ),
             "recent_run_at": _recent(known.poll_at, run, beat.period, now),
             "active_hours": beat.active_hours,
+            "rests_until": rests_until(beat.slack, known.lull) if beat.slack else None,
+            "quiet_polls": known.lull.polls,
             "cron_running": _busy_words(holders, "cron", now),
             "turns_in_flight": _busy_words(holders, "chat", now),
         }
@@ -307,6 +323,7 @@ class _Known:
     poll_at: datetime | None
     enabled: bool
     paused: Mapping[str, Any] | None
+    lull: Lull
     heard_at: datetime | None  # the last word of a person, if that matters
     purse: Purse | None
     stored: StoredJob | None
@@ -317,15 +334,29 @@ class _Known:
         return self.stored.state.consecutive_errors if self.stored else 0
 
 
+def rested(beat: BeatSnapshot, now: datetime) -> datetime:
+    """Return after when the next slot is worth a look."""
+    return now if beat.rests_until is None else max(now, beat.rests_until - MILLISECOND)
+
+
 def _next_of(cadence: Cadence | None, agent: AgentProfile, after: datetime) -> datetime | None:
     if cadence is None:
         return None
     return heartbeat.next_that_runs(cadence.schedule, agent.beat.active_hours, after)
 
 
+def _lull(tx: Tx, agent: AgentProfile, heard_at: datetime | None) -> Lull:
+    """Return how many polls found nothing since anything last happened."""
+    slack = agent.beat.slack
+    if slack is None:
+        return Lull()
+    slots = run_rows.quiet_polls(tx, agent.agent_id, since=heard_at or EPOCH, most=slack.after)
+    return Lull(polls=len(slots), last_at=slots[0] if slots else None)
+
+
 def _heard_at(tx: Tx, agent: AgentProfile, stored: StoredJob | None) -> datetime | None:
     """Return when a person last wrote; of an agent nobody has written to, since when it beats."""
-    if agent.beat.idle_pause_after is None:
+    if agent.beat.idle_pause_after is None and agent.beat.slack is None:
         return None
     known = [one.set_at for one in session_rows.routes(tx, agent_id=agent.agent_id)[:1]]
     if (word := session_rows.last_word(tx, agent.agent_id)) is not None:

@@ -7,17 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from engine.adaptive import Slack
 from engine.address import ChatType, Route
 from engine.config import effective, windows
 from engine.config.paths import Paths
 from engine.config.schema import Config
-from engine.config.schema.agents import Agent, Heartbeat, OnFailure
+from engine.config.schema.agents import Agent, CheckKeys, Heartbeat, OnFailure
 from engine.config.schema.channels import AccountKeys
 from engine.config.schema.tools import ToolRules
 from engine.config.secrets import Secret
 from engine.heartbeat import DEFAULT_EVERY, AgentBlock, Enrolment, enrol
+from engine.probes import Probe, ProbeKind
 from engine.roster import (
     DEDUPE_WINDOW,
     HEARTBEAT_EXPIRY,
@@ -241,6 +244,8 @@ def _beat(
         enrolled=enrolment.enrolled,
         phase=None if block.phase == "auto" else time.fromisoformat(block.phase),
         active_hours=windows.hours_of(block, zone, host_zone, calendars),
+        probes=tuple(_probe(one) for one in block.checks),
+        slack=_slack(block),
         dayparts=windows.dayparts_of(block, zone, host_zone, calendars),
         wish=_wish(block),
         prompt=(block.prompt or "").strip() or None,
@@ -337,6 +342,31 @@ def _escalate(block: Heartbeat) -> EscalatePlan | None:
         source="config",
     )
     return EscalatePlan(after=asked.after, wish=wish, only_high=asked.priority == "high")
+
+
+def _probe(check: CheckKeys) -> Probe:
+    what: tuple[str, ...]
+    if check.url is not None:
+        kind, what, told = ProbeKind.URL, (check.url,), urlsplit(check.url).hostname or "url"
+    elif check.file is not None:
+        kind, what, told = ProbeKind.FILE, (check.file,), check.file
+    else:
+        command = check.command or ()
+        told = command if isinstance(command, str) else " ".join(command)
+        what = ("sh", "-lc", command) if isinstance(command, str) else command
+        kind = ProbeKind.COMMAND
+    return Probe(
+        name=check.name or told[:60],
+        kind=kind,
+        what=what,
+        timeout=timedelta(seconds=check.timeout_seconds),
+        runs_if_broken=check.on_failure == "run",
+    )
+
+
+def _slack(block: Heartbeat) -> Slack | None:
+    keys = block.adaptive
+    return None if keys is None else Slack(after=keys.after, most=keys.max)
 
 
 def _wish(block: Heartbeat) -> TargetWish:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from engine.adaptive import Slack
 from engine.address import Route
 from engine.prefix import Answered, rendered
+from engine.probes import Probe
 from engine.route import ChannelFacts, RouteFacts, TargetWish
 from engine.spending import BeatBudget
 from engine.target import LastRoute, Stranger
@@ -64,6 +66,8 @@ class BeatProfile:
     enrolled: bool = True  # false: not even an event wakes it
     phase: time | None = None  # counted from this time of day; None: from the hashed phase
     active_hours: Hours | None = None
+    probes: tuple[Probe, ...] = ()  # asked before the model is
+    slack: Slack | None = None  # None: the same pace always
     dayparts: tuple[Window, ...] = ()  # hours with a cadence of their own
     wish: TargetWish = field(default_factory=TargetWish)
     prompt: str | None = None

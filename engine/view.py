@@ -14,6 +14,7 @@ from typing import Any
 from engine.address import Route
 from engine.checklist import Checklist
 from engine.gates import BeatSnapshot
+from engine.probes import Probed
 from engine.roster import AgentProfile
 from engine.route import NoRoute, found_words
 from engine.spending import Purse
@@ -49,8 +50,15 @@ class View:
     purse: Purse | None = None  # None: it has no budget
     job: Job | None = None  # as it is stored
     expired: tuple[QueuedEvent, ...] = ()  # seen by nobody, and no row tells of it yet
+    probed: Probed | None = None  # what its probes saw, if they were asked
     taken: tuple[TakenEvent, ...] = ()  # events that other turns took up since the last beat
     moved: bool = False  # the beats lie elsewhere than the store has them: plan them anew
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether its probes are asked before the model: nothing but the clock asks for it."""
+        slot = self.snapshot.intent is Intent.SCHEDULED
+        return slot and not self.events and not self.due
 
     @property
     def polls(self) -> bool:
@@ -108,6 +116,10 @@ def facts_of(view: View, wake: Wake) -> dict[str, Any]:
         ]
     if view.file.warnings:
         facts["warnings"] = list(view.file.warnings)
+    if view.probed is not None:
+        facts["probes"] = view.probed.facts()
+    if view.agent.beat.slack is not None:
+        facts["adaptive"] = {"quietPolls": beat.quiet_polls, "restsUntilMs": ms(beat.rests_until)}
     if beat.active_hours is not None:
         facts["activeHours"] = beat.active_hours.describe()
     if beat.tasks:

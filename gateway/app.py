@@ -34,6 +34,7 @@ from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Policy
 from gateway.channels import configured
 from gateway.channels.base import Channel
+from gateway.channels.webhook.channel import WebhookChannel
 from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
 from gateway.front import Front
@@ -171,6 +172,7 @@ class Gateway:
             ),
         )
         channels = configured.channels(config, database, self._environ, clock=clock, bus=engine.bus)
+        engine.beats.probing.use(lambda url: _fetched(channels, url))
         sender = Sender(
             database,
             channels,
@@ -446,6 +448,14 @@ def _tell_wait(engine: Engine, grace: timedelta) -> None:
                 "at_most": format_duration(grace),
             },
         )
+
+
+async def _fetched(channels: Mapping[str, Channel], url: str) -> bytes:
+    """Read an address as the webhooks in force may reach it."""
+    channel = channels.get("webhook")
+    if not isinstance(channel, WebhookChannel):
+        raise OSError("there are no webhooks to reach it by")
+    return await channel.fetch(url)
 
 
 async def _done(part: str, stopping: Awaitable[object]) -> None:

@@ -83,6 +83,8 @@ class SkipReason(StrEnum):
     INVALID_HEARTBEAT_FILE = "invalid-heartbeat-file"
     EMPTY_HEARTBEAT_FILE = "empty-heartbeat-file"
     NO_TASKS_DUE = "no-tasks-due"
+    RESTING = "resting"
+    NOTHING_CHANGED = "nothing-changed"
     ALERTS_DISABLED = "alerts-disabled"
     TARGET_INVALID = "target-invalid"
     ACCOUNT_DISABLED = "account-disabled"
@@ -188,6 +190,14 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
     _R.EMPTY_HEARTBEAT_FILE: (
         "HEARTBEAT.md has no instructions.",
         "write what to watch into HEARTBEAT.md in the agent's workspace",
+    ),
+    _R.RESTING: (
+        "Its polls have found nothing for long: it looks more seldom (heartbeat.adaptive).",
+        "nothing: a message, an event or an alert brings the usual pace back",
+    ),
+    _R.NOTHING_CHANGED: (
+        "None of its probes saw a change, so no model was asked (heartbeat.checks).",
+        "nothing, or: engine system event --mode now --text hello",
     ),
     _R.NO_TASKS_DUE: ("No task's interval has elapsed.", "nothing: the next task comes due later"),
     _R.ALERTS_DISABLED: (

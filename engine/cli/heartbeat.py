@@ -182,8 +182,10 @@ def _state(beat: Mapping[str, Any], now: datetime) -> str:
 
 
 def every_words(beat: Mapping[str, Any]) -> str:
-    """How often an agent beats."""
-    return str(beat.get("every") or duration(beat.get("everyMs")))
+    """How often an agent beats, and if it rests, how often then."""
+    told = str(beat.get("every") or duration(beat.get("everyMs")))
+    slack = beat.get("adaptive") or {}
+    return f"{told} (rests: {duration(slack['maxMs'])})" if slack.get("restsUntilMs") else told
 
 
 def next_beat(beat: Mapping[str, Any]) -> int | None:

@@ -19,7 +19,8 @@ _REASONS: Final[Mapping[Code, tuple[SkipReason, ...]]] = {
     Code.WINDOW: (_R.QUIET_HOURS, _R.NOT_DUE, _R.CALENDAR_EXCLUDED, _R.NONEXISTENT_LOCAL_TIME),
     Code.GATE: (
         _R.IDLE_PAUSED, _R.SUSPENDED, _R.BACKOFF, _R.BUDGET_EXHAUSTED, _R.MIN_SPACING,
-        _R.RECENT_RUN, _R.FLOOD, _R.CRON_IN_PROGRESS, _R.LANES_BUSY, _R.REQUESTS_IN_FLIGHT,
+        _R.RECENT_RUN, _R.RESTING, _R.NOTHING_CHANGED, _R.FLOOD, _R.CRON_IN_PROGRESS,
+        _R.LANES_BUSY, _R.REQUESTS_IN_FLIGHT,
         _R.NO_PENDING_EVENT, _R.OVERLAP_SKIP, _R.GATE_CLOSED, _R.MAX_RUNS, _R.MAX_RUNS_PER_DAY,
     ),
     Code.CHECKLIST: (
@@ -42,7 +43,7 @@ PLACE: Final[Mapping[SkipReason, Code]] = {
     reason: code for code, reasons in _REASONS.items() for reason in reasons
 }
 _WAITS: Final = frozenset(
-    {_R.NOT_DUE, _R.NO_TASKS_DUE, _R.DIGEST}
+    {_R.NOT_DUE, _R.NO_TASKS_DUE, _R.RESTING, _R.NOTHING_CHANGED, _R.DIGEST}
 )  # its time has not come: no fault
 
 

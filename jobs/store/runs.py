@@ -365,6 +365,25 @@ def last_poll(tx: Tx, agent_id: str) -> datetime | None:
     return None if row is None else instant(row[0])
 
 
+def quiet_polls(tx: Tx, agent_id: str, *, since: datetime, most: int) -> list[datetime]:
+    """Return the slots of an agent's newest polls that found nothing, newest first.
+
+    An alert, a beat that somebody or something woke, and what lies before ``since`` end them.
+    """
+    rows = tx.exec_driver_sql(
+        "SELECT slot, outcome, reason FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"
+        " AND (status = 'ok' OR reason = 'nothing-changed') ORDER BY seq DESC LIMIT ?",
+        (agent_id, most),
+    )
+    found: list[datetime] = []
+    for slot, outcome, reason in rows:
+        calm = reason == "nothing-changed" or outcome in ("acknowledged", "empty")
+        if slot is None or not calm or at(slot) <= since:
+            break
+        found.append(at(slot))
+    return found
+
+
 def ran_ever(tx: Tx, job_ids: Sequence[str]) -> dict[str, int]:
     """Return how many runs each job has had, however little is kept of them.
 

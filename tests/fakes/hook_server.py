@@ -30,6 +30,7 @@ class HookServer:
 
     def __init__(self) -> None:
         self.hooks: list[Hook] = []
+        self.looks: list[dict[str, str]] = []  # headers of what was only read
         self.answers: list[tuple[int, dict[str, str]]] = []
         self.detail = "thanks"
         self.arrived = asyncio.Event()  # set by the first request
@@ -72,6 +73,8 @@ class HookServer:
             if head[0].startswith("POST"):
                 self.hooks.append(Hook(head[0].split()[1], headers, raw))
                 self.arrived.set()
+            else:
+                self.looks.append(headers)
             status, more = self.answers.pop(0) if self.answers else (200, {})
             lines = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(self.detail)}"]
             lines += [f"{name}: {value}" for name, value in more.items()]

@@ -74,6 +74,29 @@ def _window(check: Check, key: Key, hours: ActiveHours) -> None:
         _days(check, key, hours)
 
 
+def _checks(check: Check, key: Key, block: Heartbeat) -> None:
+    """Each look before a poll looks at one thing, and no two have one name."""
+    names: set[str] = set()
+    for n, one in enumerate(block.checks):
+        given = [what for what in (one.command, one.url, one.file) if what]
+        if len(given) != 1:
+            check.refuse((*key, "checks", n), "it needs one of command, url and file", "required")
+            continue
+        if one.url is not None and not one.url.startswith(("http://", "https://")):
+            check.refuse((*key, "checks", n, "url"), "it must begin with http:// or https://")
+        name = one.name or str(given[0])
+        if name in names:
+            check.refuse((*key, "checks", n), f'a second check named "{name}"', "duplicate")
+        names.add(name)
+    slack = block.adaptive
+    if slack is not None and block.every is not None and slack.max <= block.every:
+        check.warn(
+            (*key, "adaptive", "max"),
+            "heartbeat.adaptive_unused",
+            "it is no longer than every, so nothing comes of it",
+        )
+
+
 def _days(check: Check, key: Key, hours: ActiveHours) -> None:
     """The days of a window can be read; a calendar nobody knows leaves it open (§5)."""
     for name in ("days", "excepted", "only", "every"):
@@ -119,6 +142,7 @@ def blocks(check: Check) -> None:
             _window(check, (*key, "dayparts", n), hours)
             if hours.every is None:
                 check.refuse((*key, "dayparts", n), "it has no every: say how often", "required")
+        _checks(check, key, block)
         if block.phase != "auto" and not _PHASE.fullmatch(block.phase):
             check.refuse((*key, "phase"), f'invalid phase "{block.phase}" (use auto or HH:MM[:SS])')
         if block.every is not None and ZERO < block.every < timedelta(seconds=60):

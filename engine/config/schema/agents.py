@@ -135,6 +135,28 @@ class EscalateKeys(Section):
     priority: Literal["any", "high"] = key("any", "`high`: only alerts of high priority.")
 
 
+class CheckKeys(Section):
+    """A cheap look that decides whether the model is asked: one of command, url, file."""
+
+    name: str | None = key(None, "Name in the record; what it looks at when unset.")
+    command: str | Names | None = key(
+        None, "Program; what it prints is compared. Ending with 1 says that there is nothing."
+    )
+    url: str | None = key(None, "Address that is read, under cron.webhookSsrfPolicy.")
+    file: str | None = key(None, "File, relative to the agent's workspace.")
+    timeout_seconds: Positive = key(30, "Limit of the look.", unit="s", le=600)
+    on_failure: Literal["run", "skip"] = key(
+        "run", "A look that fails lets the beat run (`run`), or counts as no change (`skip`)."
+    )
+
+
+class AdaptiveKeys(Section):
+    """Polls that find nothing for long come more seldom."""
+
+    max: Span = key(..., "Longest time between polls.")
+    after: Positive = key(20, "Polls in a row that found nothing before they come more seldom.")
+
+
 class Heartbeat(Section):
     """One heartbeat block. The agent's block lies over the defaults, key by key."""
 
@@ -192,6 +214,12 @@ class Heartbeat(Section):
     budget: BeatBudget | None = key(None, "Limits per day, in tokens, money or runs.")
     idle_pause_after: Span | None = key(
         None, "Pause when no person has written for this long; never when unset."
+    )
+    checks: tuple[CheckKeys, ...] = key(
+        (), "Looks before a poll: the model is asked only if one of them saw a change."
+    )
+    adaptive: AdaptiveKeys | None = key(
+        None, "Polls come more seldom while they find nothing; the same pace always when unset."
     )
     tools_allow: Names | None = key(None, "Only these tools in a beat; all when unset.")
     on_failure: OnFailure | None = key(None, "Notice when beats keep failing; after 3 if unset.")

@@ -40,6 +40,7 @@ from gateway.channels.webhook.wire import (
 
 TIMEOUT: Final = httpx.Timeout(10.0)
 WHOLE_CALL: Final = 15.0
+PAGE_MOST: Final = 1_000_000  # bytes of a page that is looked at for changes
 
 RunFacts = Callable[[str], Awaitable[Mapping[str, Any]]]
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -115,7 +116,8 @@ class WebhookChannel:
         if answer.is_success:
             return Sent(message_id=headers["Idempotency-Key"], accepted=True)
         later = answer.headers.get("retry-after")
-        raise ChannelError(fault_of(answer.status_code, later, detail, self._clock.now()))
+        words = detail.decode(errors="replace")
+        raise ChannelError(fault_of(answer.status_code, later, words, self._clock.now()))
 
     def status(self) -> tuple[AccountStatus, ...]:
         """Every configured account; there is no connection that could be lost."""
@@ -141,6 +143,21 @@ class WebhookChannel:
             return {"ok": False, "detail": error.fault.detail}
         return {"ok": answer.is_success, "detail": f"HTTP {answer.status_code}"}
 
+    async def fetch(self, url: str) -> bytes:
+        """Return what an address answers to GET, as far as webhooks may reach it.
+
+        Raises `OSError` with what went wrong, without the address: it may hold a secret.
+        """
+        try:
+            answer, body = await self._call(
+                "GET", url, self._accounts[PINGS], {}, b"", read=_beginning_of_page
+            )
+        except ChannelError as error:
+            raise OSError(error.fault.detail or error.fault.fault.value) from None
+        if not answer.is_success:
+            raise OSError(f"HTTP {answer.status_code}")
+        return body
+
     async def _call(
         self,
         method: str,
@@ -148,7 +165,9 @@ class WebhookChannel:
         account: WebhookAccount,
         headers: Mapping[str, str],
         body: bytes,
-    ) -> tuple[httpx.Response, str]:
+        *,
+        read: Callable[[httpx.Response], Awaitable[bytes]] | None = None,
+    ) -> tuple[httpx.Response, bytes]:
         """Return the answer and the beginning of its body."""
         if self._client is None:
             self._client = client(TIMEOUT)
@@ -157,7 +176,7 @@ class WebhookChannel:
                 request = await self._request(method, url, account, headers, body)
                 answer = await self._client.send(request, stream=True)
                 try:
-                    return answer, await _beginning(answer)
+                    return answer, await (read or _beginning)(answer)
                 finally:
                     await answer.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, UnicodeError) as error:
@@ -194,13 +213,17 @@ class WebhookChannel:
         return request
 
 
-async def _beginning(answer: httpx.Response) -> str:
+async def _beginning(answer: httpx.Response, most: int = DETAIL_MOST) -> bytes:
     """Return the first words of an answer as they came: a few bytes can inflate to gigabytes."""
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
-        return ""  # compressed, though it was asked not to be
+        return b""  # compressed, though it was asked not to be
     read = bytearray()
     async for part in answer.aiter_raw():
         read += part
-        if len(read) >= DETAIL_MOST:
+        if len(read) >= most:
             break
-    return bytes(read[:DETAIL_MOST]).decode(errors="replace")
+    return bytes(read[:most])
+
+
+async def _beginning_of_page(answer: httpx.Response) -> bytes:
+    return await _beginning(answer, PAGE_MOST)

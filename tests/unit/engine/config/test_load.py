@@ -145,6 +145,9 @@ def beat(inner: str) -> str:
         ('activeHours: [{except: ["2026-02-30"]}]', "does not exist"),
         ('activeHours: [{only: ["feast.ics"]}]', "name it under cron.calendars"),
         ('activeHours: [{start: "08:00", end: "20:00", every: "0m"}]', "without beats"),
+        ('checks: [{command: "x", file: "y"}]', "one of command, url and file"),
+        ('checks: [{url: "ftp://x"}]', "must begin with http"),
+        ('checks: [{file: "a"}, {file: "a"}]', 'a second check named "a"'),
         ('dayparts: [{start: "08:00", end: "20:00"}]', "it has no every"),
         (
             'activeHours: {start: "08:00", end: "20:00", timezone: "Mars/Base"}',

@@ -34,7 +34,8 @@ _CUT = {
     R.AGENT_RUNNER_FAILURE, R.AGENT_TOOL_FAILURE, R.STORE_REPLACED, R.HANDLER_UNAVAILABLE,
 }  # fmt: skip
 _MISSED = {R.MISSED_DOWNTIME, R.MISSED_GRACE_EXCEEDED}
-WAITS = {R.NOT_DUE, R.NO_TASKS_DUE, R.DIGEST}  # their time has not come: never a cause (§10.1)
+# Their time has not come, or there is nothing to tell: never a cause (§10.1).
+WAITS = {R.NOT_DUE, R.NO_TASKS_DUE, R.DIGEST, R.RESTING, R.NOTHING_CHANGED}
 
 
 def beat(**changes: Any) -> Run:

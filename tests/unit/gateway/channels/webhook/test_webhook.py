@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -172,3 +173,21 @@ async def test_what_cannot_be_reached_may_be_tried_again(url: str) -> None:
         await channel.send(attempt(webhook_route(url)))
     assert refused.value.fault.fault is FaultClass.NETWORK_PRESEND
     await channel.stop()
+
+
+async def test_a_page_is_read_without_our_token_and_only_where_webhooks_may_go() -> None:
+    """What a heartbeat's probes read: `heartbeat.checks` (heartbeat.md §25-15)."""
+    pings = WebhookAccount(id="pings", allow_private=True)
+    async with HookServer() as server:
+        channel = WebhookChannel([JOBS, pings], clock=ManualClock(NOON))
+        assert b"thanks" in await channel.fetch(server.url)
+        assert "authorization" not in server.looks[0]
+        server.answers.append((503, {}))
+        with pytest.raises(OSError, match="HTTP 503"):
+            await channel.fetch(server.url)
+        await channel.stop()
+        walled = WebhookChannel([replace(pings, allow_private=False)], clock=ManualClock(NOON))
+        with pytest.raises(OSError, match="is a private address") as refused:
+            await walled.fetch(server.url)
+        await walled.stop()
+    assert "hush" not in str(refused.value)
