@@ -21,8 +21,27 @@ from engine.cli.place import Place
 from engine.cli.render import stamp
 from engine.cli.why_links import outer
 from engine.clock import SystemClock
-from engine.why import Link, Standing, When, answered, cause, is_act, is_command, read
-from jobs.errors import ConfigInvalid, Conflict, EngineError, InvalidInput, NotFound, UsageError
+from engine.why import (
+    Link,
+    Standing,
+    When,
+    answered,
+    cause,
+    is_act,
+    is_command,
+    read,
+    told_of_nothing,
+)
+from jobs.errors import (
+    ConfigInvalid,
+    Conflict,
+    EngineError,
+    InvalidInput,
+    NotFound,
+    StoreTooNew,
+    StoreUnavailable,
+    UsageError,
+)
 from jobs.moment import parse_moment
 from jobs.wallclock import ms, zone
 
@@ -92,7 +111,11 @@ def silence(line: Line, agent_id: str | None, at: datetime | None = None) -> dic
         if not line.at_home:
             raise
         down = error
-        invalid, told = _from_store(place, params, invalid, at)
+        try:
+            invalid, told = _from_store(place, params, invalid, at)
+        except (StoreUnavailable, StoreTooNew) as gone:
+            what = f"{gone.what}: {gone.why}" if gone.why else gone.what
+            told = told_of_nothing(agent_id or "main", what, gone.fix)
     past = told.get("when") == When.PAST
     first = () if past else tuple(outer(place, invalid, down))
     return _pasteable(place, answered(told, first))

@@ -12,7 +12,7 @@ from engine.store import events, outbox
 from engine.store.holds import switched_on
 from engine.troubles import ALL
 from engine.why import Facts, Gap, Recorded
-from jobs.errors import Conflict, EngineError, InvalidJob, JobNotFound, NotFound
+from jobs.errors import Conflict, InvalidJob, JobNotFound, NotFound
 from jobs.ledger import Run, RunStatus, SkipReason
 from jobs.model import StoredJob
 from jobs.store import jobs as job_rows, runs as run_rows
@@ -49,7 +49,7 @@ def _stored(tx: Tx, agent_id: str) -> tuple[StoredJob | None, str]:
     try:
         return job_rows.get(tx, heartbeat.job_id(agent_id)), ""
     except InvalidJob as error:
-        return None, str(EngineError(error.why, fix=error.fix))
+        return None, error.why
 
 
 def _off(tx: Tx, agent_id: str) -> str | None:

@@ -383,11 +383,15 @@ class Scheduling:
         now = self._clock.now()
 
         def work(tx: Tx) -> bool:
+            page = job_rows.select(tx, query)
             left = {
                 stored.job.id: stored
-                for stored in job_rows.select(tx, query).jobs
+                for stored in page.jobs
                 if not _waits_for_its_instant(stored.job)
             }
+            for torn in {job.id for job in wish}.intersection(page.unreadable):
+                job_rows.delete(tx, torn)  # all of it is in the config: it is made anew
+                log.warning("a stored beat cannot be read; it is made anew", extra={"job": torn})
             changed = [writing.sync(tx, left.pop(job.id, None), job, now) for job in wish]
             for stored in left.values():
                 changed.append(writing.sync(tx, stored, replace(stored.job, enabled=False), now))

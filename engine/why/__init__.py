@@ -15,7 +15,18 @@ from typing import Any
 
 from engine.why import after, before, coming, gap, recorded
 from engine.why.answer import When, answered
-from engine.why.chain import Code, Link, Standing, cause, fix_line, is_act, is_command, read
+from engine.why.chain import (
+    Code,
+    Link,
+    Standing,
+    broken,
+    cause,
+    fix_line,
+    is_act,
+    is_command,
+    read,
+    unknown,
+)
 from engine.why.facts import Account, Facts, Gap, Recorded, Seen
 from jobs.wallclock import ms
 
@@ -37,6 +48,7 @@ __all__ = [
     "links",
     "read",
     "told_of_gap",
+    "told_of_nothing",
     "told_of_now",
     "told_of_run",
     "told_of_slot",
@@ -68,6 +80,21 @@ def told_of_now(facts: Facts) -> dict[str, Any]:
         "when": When.NOW.value,
         "links": [link.to_json() for link in links(facts)],
         "nextDueAtMs": ms(facts.seen.next_due_at) if facts.seen is not None else None,
+    }
+
+
+def told_of_nothing(agent_id: str, what: str, fix: str) -> dict[str, Any]:
+    """The same where not even the store can be read, with what it says."""
+    rest = list(Code)[list(Code).index(Code.SCHEDULER) + 1 :]
+    chain = [
+        broken(Code.SCHEDULER, "not-armed", what, fix),
+        *(unknown(code, "the store cannot be read") for code in rest),
+    ]
+    return {
+        "agentId": agent_id,
+        "when": When.NOW.value,
+        "links": [link.to_json() for link in chain],
+        "nextDueAtMs": None,
     }
 
 

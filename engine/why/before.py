@@ -50,9 +50,9 @@ def scheduler(facts: Facts) -> Link:
             what = f"the {part} fails: {why}"
             return broken(Code.SCHEDULER, "not-armed", what, fix or "engine gateway status")
     if facts.unreadable:
-        why, fix = split_fix(facts.unreadable)
-        what = f"the stored beats of {facts.agent_id} cannot be read ({why})"
-        return broken(Code.SCHEDULER, "not-armed", what, fix)
+        what = f"the stored beats of {facts.agent_id} cannot be read ({facts.unreadable})"
+        anew = "stop the gateway and start it again: it makes them anew from the config"
+        return broken(Code.SCHEDULER, "not-armed", what, anew if facts.live else "engine gateway")
     if facts.scheduled is None or (not facts.scheduled and not facts.live):
         return unknown(Code.SCHEDULER, f"no beat of {facts.agent_id} is planned yet")
     if not facts.scheduled:

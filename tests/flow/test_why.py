@@ -480,8 +480,21 @@ async def test_in_a_week_of_everything_no_expected_beat_is_unaccounted_for() -> 
     assert {
         None,
         "window.quiet-hours",
-        "gateway.missed-grace-exceeded",
+        "gateway.missed-downtime",
         "heartbeat.paused",
         "heartbeat.disabled",
         "reply.ok-token",
     } <= causes.keys(), causes
+
+
+async def test_beats_that_cannot_be_read_are_made_anew_at_the_next_start() -> None:
+    case = MATRIX["all is well"]
+    async with Simulation(
+        case.config(), start=case.start, zone="UTC", agent=case.agent, checklist=LOOK
+    ) as sim:
+        await torn(sim)
+        await sim.restart(down_for=timedelta(minutes=5))
+        report = await sim.advance(2 * HALF_HOUR)
+        answer = why.answered(why.told_of_now(await asked(sim, case.connected)))
+    assert answer["cause"] is None
+    assert report.beats.rows[-1].ran

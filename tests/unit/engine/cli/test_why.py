@@ -229,3 +229,16 @@ def test_a_run_is_explained_by_the_gateway_in_the_same_shape(
     assert answer["cause"] == "heartbeat.disabled"
     assert answer["sentence"] == "No message came of the run of brief because it is off."
     assert gateway.core.said.of("explain-run") == ["01a1"]
+
+
+def test_a_store_nobody_can_read_is_named_and_the_rest_of_the_way_is_told(
+    engine: Engine, home: Path
+) -> None:
+    (home / ".engine" / "engine.json").write_text("{}")
+    (home / ".engine" / "state.db").write_bytes(b"no database at all" * 99)
+    for words in (["why"], ["why", "--at", "-2h"], ["why", "--at", "+2h"]):
+        answer = json.loads(engine(*words, "--json").out)
+        assert answer["cause"] == "gateway.stopped"
+        broken = {one["code"]: one for one in answer["links"] if one["state"] == "broken"}
+        assert "file is not a database" in broken["scheduler.not-armed"]["what"]
+        assert broken["scheduler.not-armed"]["fix"]
