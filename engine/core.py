@@ -100,10 +100,10 @@ class Engine:
         self.bus = Bus()
         self._around = circumstances
         self._settings = self._read(config)
-        self._places = circumstances.places
-        self._jobs_wait = circumstances.jobs_wait
+        self._places, self._jobs_wait = circumstances.places, circumstances.jobs_wait
         self._poke: Callable[[], None] = _nobody
         self._retiring: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()  # one change of what is in force at a time
         self.vitals = Vitals()
         insist = Insist(database, clock=clock, vitals=self.vitals)
         self.recorder = Recorder(database, self.bus, insist=insist)
@@ -331,6 +331,12 @@ class Engine:
         roster = roster_of(config, around.paths, around.host_zone, calendars=found)
         return Settings(config=config, roster=roster, environ=around.environ, calendars=found)
 
+    async def _read_aside(self, config: Config) -> Settings:
+        """Read the same while the loop goes on: the files of calendars may be large."""
+        if not config.cron.calendars:
+            return self._read(config)
+        return await asyncio.to_thread(self._read, config)
+
     def _factory(self, config: Config) -> AgentFactory:
         return factory_of(config, sleep=self._sleep, folder=self._around.paths.config.parent)
 
@@ -343,9 +349,14 @@ class Engine:
         Raises `ConfigInvalid`, and changes nothing, if its jobs are refused. Whatever else
         goes wrong leaves the old one in force too; the same again puts the new one in.
         """
+        async with self._changing:
+            await self._apply(config, places)
+        self._poke()
+
+    async def _apply(self, config: Config, places: Mapping[str, Place]) -> None:
+        settings, agents = await self._read_aside(config), self._factory(config)
         before = self._settings, self._places
         self._jobs_wait = ()  # what is put in force now was read whole
-        settings, agents = self._read(config), self._factory(config)
         self._settings, self._places = settings, places
         try:
             await self._sync()
@@ -359,15 +370,15 @@ class Engine:
         retiring = asyncio.create_task(self._retire(old), name="retiring-agents")
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)
-        self._poke()
 
     async def moved_to(self, host_zone: str) -> None:
         """Go by another zone of the host from now on, where nobody gave one (cron.md §3.1)."""
         if host_zone == self._around.host_zone:
             return
-        self._around = replace(self._around, host_zone=host_zone)
-        self._settings = self._read(self.config)
-        await self._sync()
+        async with self._changing:
+            self._around = replace(self._around, host_zone=host_zone)
+            self._settings = await self._read_aside(self.config)
+            await self._sync()
         self._poke()
 
     async def _sync(self) -> None:

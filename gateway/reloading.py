@@ -90,7 +90,8 @@ class Reloader:
     async def reload(self) -> None:
         """Read the file again and put it in force, or raise and change nothing."""
         before = self.force.loaded
-        fresh = settings.load_config(self.paths, self.environ)
+        # Aside: its jobs are judged too, with calendars that may be large.
+        fresh = await asyncio.to_thread(settings.load_config, self.paths, self.environ)
         _refuse_gone(fresh, before)
         old, new = _plain(before), _plain(fresh)
         if fresh.hash == before.hash and old == new:  # the hash knows nothing of included files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -750,6 +751,32 @@ async def test_a_calendar_may_stand_in_a_file_beside_the_config(
     report = await sim.until("2026-06-03 00:00")
     assert [row.status for row in report.rows] == ["ok", "skipped"]
     assert "Fete" in report.rows[1].because
+
+
+async def test_a_large_calendar_is_read_while_the_engine_goes_on(
+    engine_sim: EngineSim, tmp_path: Path
+) -> None:
+    sim = engine_sim(declaring(job=hourly()), start=START, zone="UTC")
+    await sim.open()
+    days = (f"2026{1 + n % 12:02}{1 + n % 28:02}" for n in range(4000))
+    events = "".join(
+        f"BEGIN:VEVENT\nUID:{day}\nDTSTART;VALUE=DATE:{day}\nEND:VEVENT\n" for day in days
+    )
+    home = tmp_path / ".engine"
+    home.mkdir(exist_ok=True)
+    for folder in (home, tmp_path):
+        (folder / "days.ics").write_text(f"BEGIN:VCALENDAR\n{events}END:VCALENDAR\n")
+    loop, turns = asyncio.get_running_loop(), 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        handle[0] = loop.call_later(0.001, turn)
+
+    handle = [loop.call_soon(turn)]
+    await sim.apply(declaring({"calendars": {"holidays": {"ics": "days.ics"}}}, job=hourly()))
+    handle[0].cancel()
+    assert turns > 10  # a loop that reads the file itself takes a turn or two
 
 
 # -- circles -------------------------------------------------------------------------------------
