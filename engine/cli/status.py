@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import click
@@ -23,6 +23,9 @@ from engine.explain import sentence
 from gateway.client import Client
 from jobs.errors import EngineError, GatewayDown
 from jobs.wallclock import zone
+
+if TYPE_CHECKING:
+    from jobs.store.db import Tx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,13 +223,30 @@ def _outbox_words(view: View) -> str:
 
 def _inbox_words(view: View) -> str:
     """What waits for a person: arrived here and unseen, or said and not delivered."""
-    if view.down is not None:
-        return "unknown (gateway down): engine inbox list"
-    counted = _part(view, "health").get("inbox") or {}
+    counted = _stored_letters(view) if view.down else _part(view, "health").get("inbox") or {}
+    if counted is None:
+        return "unknown (gateway down)"
     lost, unseen = int(counted.get("undelivered") or 0), int(counted.get("unseen") or 0)
     told = [f"{lost} unread that reached nobody: engine inbox list"] if lost else []
     told += [f"{unseen} unseen on this machine: engine inbox --unseen"] if unseen else []
     return "; ".join(told) or "nothing unread"
+
+
+def _stored_letters(view: View) -> Mapping[str, int] | None:
+    """What is unread by the store of this home; None where there is none to look into."""
+    if view.invalid is not None or not view.place.paths.database.is_file():
+        return None
+
+    def work(tx: Tx, _config: object) -> dict[str, int]:
+        from engine.store import inbox, kept
+
+        unread = kept.count_unread(tx, view.now)
+        return {"undelivered": unread, "unseen": inbox.count_unseen(tx)}
+
+    try:
+        return at_rest.read(view.place, work)
+    except EngineError:
+        return None
 
 
 def _beat_words(view: View) -> str:

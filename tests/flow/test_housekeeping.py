@@ -11,8 +11,10 @@ from engine.address import Route
 from engine.config.schema.cron import Cron
 from engine.delivery import Delivery, State
 from engine.housekeeping import PORTION, Housekeeping
+from engine.kept import Kept
 from engine.repetition import Sent
-from engine.store import outbox, sent, sessions
+from engine.store import kept as kept_rows, outbox, sent, sessions
+from engine.store.kept import KeptQuery
 from engine.testing.clock import ManualClock
 from jobs.ledger import Run, RunStatus, Trigger
 from jobs.store import runs
@@ -145,3 +147,27 @@ async def test_texts_and_keys_of_long_ago_are_forgotten(database: Database) -> N
     count = "SELECT count(*) FROM inbound_seen"
     seen = await database.read(lambda tx: tx.exec_driver_sql(count).scalar_one())
     assert seen == sessions.SEEN_MOST
+
+
+async def test_words_that_reached_nobody_are_kept_for_a_quarter_and_muted_ones_for_good(
+    database: Database,
+) -> None:
+    def arrange(tx: Tx) -> None:
+        for age in (89, 91, 92):
+            one = Kept(
+                id=f"run:{age}",
+                text="x" * age,
+                reason="no-route",
+                at=NOON - age * DAY,
+                kind="heartbeat",
+                run_id=str(age),
+            )
+            kept_rows.keep(tx, one)
+        muted = kept_rows.find(tx, "run:92")
+        assert muted is not None
+        kept_rows.mute(tx, muted.number, NOON)
+
+    await database.write(arrange)
+    await clean(database)
+    found, _ = await database.read(lambda tx: kept_rows.page(tx, KeptQuery(), NOON))
+    assert [one.run_id for one in found] == ["89", "92"]

@@ -289,3 +289,68 @@ def test_who_wrote_and_was_not_let_in_is_named_with_the_way_to_let_them_in(
         f"so last leads nowhere; 4711 wrote on telegram and was not let in ({reason}):"
         f" to change that: {way}"
     )
+
+
+# -- the examples of heartbeat.md §14.1, row by row ------------------------------------------
+
+TOPIC = Route(channel="telegram", account_id="a", to="-100", thread_id="3")
+ELSEWHERE = replace(LAST, channel="slack", account_id="x", to="U1")
+EXAMPLES: dict[str, tuple[TargetWish, RouteFacts, str | SkipReason]] = {
+    "an explicit topic": (
+        TargetWish(target="telegram", to="-100111:topic:42", account_id="a"),
+        FACTS,
+        "telegram|a|-100111|42",
+    ),
+    "the topic a program was started from, though the session moved on": (
+        TO_LAST,
+        replace(FACTS, event=TOPIC),
+        "telegram|a|-100|3",
+    ),
+    "only a browser so far, and a channel is enabled": (
+        TO_LAST,
+        replace(FACTS, last=None),
+        SkipReason.NO_ROUTE,
+    ),
+    "only a browser so far, and no channel is enabled": (
+        TO_LAST,
+        replace(FACTS, last=None, local_fallback=True),
+        "local|default|inbox|",
+    ),
+    "another channel than the session's, and nobody is named": (
+        TargetWish(target="telegram"),
+        replace(FACTS, last=ELSEWHERE),
+        SkipReason.NO_TARGET,
+    ),
+    "last with an account the channel has not": (
+        replace(TO_LAST, account_id="of-another-channel"),
+        FACTS,
+        SkipReason.UNKNOWN_ACCOUNT,
+    ),
+    "last with a recipient on another channel": (
+        replace(TO_LAST, to="local:notes"),
+        FACTS,
+        "local|default|notes|",
+    ),
+    "a prefix of the channel itself": (
+        TargetWish(target="telegram", to="tg:77", account_id="a"),
+        FACTS,
+        "telegram|a|77|",
+    ),
+    "an unknown kind of chat, and direct ones are blocked": (
+        TargetWish(target="telegram", to="@somebody", account_id="a", direct_policy="block"),
+        FACTS,
+        SkipReason.DM_BLOCKED,
+    ),
+    "target none": (TargetWish(target="none", source="config"), FACTS, SkipReason.TARGET_NONE),
+    "no target at all": (TargetWish(), FACTS, SkipReason.TARGET_NONE),
+    "a channel nobody knows": (TargetWish(target="slack"), FACTS, SkipReason.TARGET_INVALID),
+}
+
+
+@pytest.mark.parametrize(("wish", "facts", "want"), EXAMPLES.values(), ids=EXAMPLES.keys())
+def test_every_example_of_the_table_leads_where_it_says(
+    wish: TargetWish, facts: RouteFacts, want: str | SkipReason
+) -> None:
+    found = resolve(wish, facts)
+    got = found.lane if isinstance(found, Route) else found.reason
+    assert got == want

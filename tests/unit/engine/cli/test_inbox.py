@@ -125,3 +125,12 @@ def test_an_alert_is_called_useful_or_noise_and_nothing_else(engine: Engine, gat
     assert told.out == "Noted: noise (0 times useful, 1 times noise).\n"
     assert gateway.core.said.of("kept.feedback") == [{"id": "r1", "word": "noise"}]
     assert engine("heartbeat", "feedback", "r1", "boring").status == 2
+
+
+@pytest.mark.usefixtures("nobody")
+def test_the_status_counts_what_is_unread_with_the_gateway_down(engine: Engine, home: Path) -> None:
+    config = "{ agents: { defaults: { heartbeat: { every: '30m' } } } }"  # no target: to nobody
+    (home / ".engine" / "engine.json").write_text(config)
+    assert "Inbox:     unknown (gateway down)" in engine("status").out
+    asyncio.run(_lived(home / ".engine"))
+    assert "1 unread that reached nobody: engine inbox list" in engine("status").out
