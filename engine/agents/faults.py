@@ -53,8 +53,29 @@ _DECORATION: Final = re.compile(
 )
 
 
+class ProviderRefused(RuntimeError):
+    """A request a client of our own made was refused; ``failure`` where the provider says why."""
+
+    def __init__(
+        self,
+        words: str,
+        failure: FailureClass | None = None,
+        *,
+        status_code: int | None = None,
+        body: Any = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(words)
+        self.failure = failure
+        self.status_code = status_code
+        self.body = body
+        self.retry_after = retry_after
+
+
 def classify(error: BaseException) -> FailureClass:
     """Return the class of a failed request: the library's category, then the status."""
+    if isinstance(error, ProviderRefused) and error.failure is not None:
+        return error.failure
     for kind in type(error).__mro__:
         if found := _CATEGORIES.get(kind.__name__):
             return found

@@ -60,8 +60,7 @@ class ModelAgent:
         """Close the connections."""
         models, self._models = self._models, {}
         for model in models.values():
-            client = model.client
-            await client.close()
+            await model.client.close()
 
     async def _ready(self) -> Library:
         async with self._loading:
@@ -69,7 +68,7 @@ class ModelAgent:
                 try:
                     self._library = await asyncio.to_thread(self._load)
                 except ImportError as error:
-                    raise _extra_missing("model", error) from error
+                    raise _extra_missing(error) from error
             return self._library
 
     async def model_for(self, library: Library, candidate: Candidate) -> Any:
@@ -81,9 +80,28 @@ class ModelAgent:
                         _build, library, candidate
                     )
                 except ImportError as error:
-                    extra = "anthropic" if _is_anthropic(candidate.provider) else "model"
-                    raise _extra_missing(extra, error) from error
+                    raise _extra_missing(error) from error
             return self._models[candidate.ref]
+
+    async def ask(
+        self,
+        library: Library,
+        candidate: Candidate,
+        request: TurnRequest,
+        messages: list[Any],
+        parameters: Any,
+        *,
+        last: bool,
+    ) -> Any:
+        """Send the conversation so far to one model and return its answer."""
+        model = await self.model_for(library, candidate)
+        settings = self.settings(candidate, request, last=last)
+        if candidate.provider.api == ANTHROPIC:
+            tools = parameters.function_tools
+            return await model.request(library.messages, messages, settings, tools)
+        return await library.direct.model_request(
+            model, messages, model_settings=settings, model_request_parameters=parameters
+        )
 
     def settings(self, candidate: Candidate, request: TurnRequest, *, last: bool) -> dict[str, Any]:
         """Request settings. While another candidate is left, moving on beats waiting."""
@@ -117,10 +135,6 @@ class ModelAgent:
         await self._sleep(wait)
 
 
-def _is_anthropic(provider: Provider) -> bool:
-    return provider.api == ANTHROPIC
-
-
 def _build(library: Library, candidate: Candidate) -> Any:
     """Build the library's model; in a thread, as it imports the provider's SDK."""
     provider = candidate.provider
@@ -130,8 +144,10 @@ def _build(library: Library, candidate: Candidate) -> Any:
             f"{candidate.ref}: api {provider.api!r} is not spoken here. Fix: set api of"
             f" models.providers.{provider.id} to {', '.join(APIS[:-1])} or {APIS[-1]}",
         )
-    if _is_anthropic(provider):
-        return _anthropic(candidate)
+    if provider.api == ANTHROPIC:
+        from engine.agents.anthropic import AnthropicModel
+
+        return AnthropicModel(candidate)
     if provider.api == RESPONSES:
         from pydantic_ai.models.openai import OpenAIResponsesModel
 
@@ -166,18 +182,9 @@ def _openai_access(provider: Provider) -> Any:
     return OpenAICompatibleProvider(provider.id, base_url=provider.base_url, api_key=key)
 
 
-def _anthropic(candidate: Candidate) -> Any:
-    from pydantic_ai.models.anthropic import AnthropicModel
-    from pydantic_ai.providers.anthropic import AnthropicProvider
-
-    provider = candidate.provider
-    access = AnthropicProvider(api_key=provider.api_key or "none", base_url=provider.base_url)
-    return AnthropicModel(candidate.model, provider=access)
-
-
-def _extra_missing(extra: str, error: ImportError) -> AgentFailure:
+def _extra_missing(error: ImportError) -> AgentFailure:
     return AgentFailure(
         FailureClass.INVALID,
         f"the model client is not installed ({error.name or error}). "
-        f"Fix: pip install 'heartbeat-engine[{extra}]'",
+        "Fix: pip install 'heartbeat-engine[model]'",
     )

@@ -49,11 +49,17 @@ class Models(Protocol):
     def candidates(self) -> tuple[Candidate, ...]:
         """Who may answer, in order."""
 
-    async def model_for(self, library: Library, candidate: Candidate) -> Any:
-        """Return the library's model."""
-
-    def settings(self, candidate: Candidate, request: TurnRequest, *, last: bool) -> dict[str, Any]:
-        """Return the settings of one request."""
+    async def ask(
+        self,
+        library: Library,
+        candidate: Candidate,
+        request: TurnRequest,
+        messages: list[Any],
+        parameters: Any,
+        *,
+        last: bool,
+    ) -> Any:
+        """Send the conversation so far to one model and return its answer."""
 
     async def pause(self, wait: timedelta) -> None:
         """Wait before the one retry."""
@@ -140,13 +146,14 @@ class ModelTurn:
 
     async def _request_from(self, candidate: Candidate, *, last: bool) -> Any:
         provider = candidate.provider
-        model = await self._models.model_for(self._library, candidate)
         try:
-            response = await self._library.direct.model_request(
-                model,
+            response = await self._models.ask(
+                self._library,
+                candidate,
+                self._request,
                 self._messages,
-                model_settings=self._models.settings(candidate, self._request, last=last),
-                model_request_parameters=self._parameters,
+                self._parameters,
+                last=last,
             )
         except (RuntimeError, ValueError, *STUMBLED) as error:
             # What the library raises for a failed request is one of the first two.

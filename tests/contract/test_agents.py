@@ -18,7 +18,8 @@ from engine.agents.base import Agent, AgentFailure, FailureClass, TurnRequest
 from engine.agents.command import CommandAgent, CommandBackend
 from engine.agents.model import ModelAgent
 from engine.agents.offline import OfflineAgent, read_script
-from engine.agents.provider import Candidate, Provider
+from engine.agents.provider import ANTHROPIC, COMPLETIONS, Candidate, Provider
+from tests.fakes.anthropic_server import AnthropicServer
 from tests.fakes.openai_server import KEY, OpenAIServer, Plan, rate_limited
 
 # Whoever asks first in a process imports the model library: seconds, and more on a busy machine.
@@ -109,14 +110,16 @@ class CommandBench:
 
 
 class ModelBench:
-    def __init__(self) -> None:
+    def __init__(self, kind: type[OpenAIServer] = OpenAIServer, api: str = COMPLETIONS) -> None:
         self.server: OpenAIServer | None = None
+        self._kind = kind
+        self._api = api
 
     @asynccontextmanager
     async def _agent(self, *plans: Plan) -> AsyncIterator[Agent]:
-        async with OpenAIServer(*plans) as server:
+        async with self._kind(*plans) as server:
             self.server = server
-            provider = Provider(id="stand-in", base_url=server.base_url, api_key=KEY)
+            provider = Provider(id="stand-in", base_url=server.base_url, api_key=KEY, api=self._api)
             agent = ModelAgent(
                 [Candidate(provider=provider, model="m")], sleep=at_once, sdk_retries=0
             )
@@ -139,13 +142,15 @@ class ModelBench:
         await self.server.asked.wait()
 
 
-@pytest.fixture(params=["offline", "command", "model"])
+@pytest.fixture(params=["offline", "command", "model", "anthropic"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     match request.param:
         case "offline":
             return OfflineBench()
         case "command":
             return CommandBench(tmp_path)
+        case "anthropic":
+            return ModelBench(AnthropicServer, ANTHROPIC)
         case _:
             return ModelBench()
 
