@@ -144,6 +144,7 @@ class BeatTurn:
             workspace=agent.workspace,
             timeout=agent.beat.timeout,
             history=not agent.beat.isolated,
+            light=agent.beat.light,
             transcript=prompt.MARKER,
             facts={
                 "checklist": view.file.text if view.polls or not view.events else "",

@@ -215,6 +215,9 @@ class Conversation:
     def _order(self, chat: ChatTurn, agent: AgentProfile) -> TurnOrder:
         limit = agent.turn_timeout if chat.timeout is None else chat.timeout or None
         own = prompt.system(agent.agent_id, "chat", name=agent.name)
+        beat = agent.beat
+        if agent.is_default and beat.enrolled and beat.period and beat.told_in_chats:
+            own = f"{own} {prompt.about_beats(beat.period)}"
         return TurnOrder(
             run_id=chat.run_id,
             agent_id=chat.agent_id,

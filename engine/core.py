@@ -57,7 +57,7 @@ from engine.strikes import Strikes
 from engine.task_jobs import TaskJobs
 from engine.toolbox import Toolbox
 from engine.trial import Trial
-from engine.turn import Turns
+from engine.turn import ReadContext, Turns
 from engine.vitals import Insist, Vitals
 from engine.waking import Waking
 from jobs.ids import new_id
@@ -80,6 +80,7 @@ class Circumstances:
     places: Mapping[str, Place]  # where the config declares its jobs
     jobs_wait: tuple[str, ...] = ()  # why they are not read: those applied last go on
     read_file: ReadFile | None = None  # of checklists; None: from the agents' workspaces
+    read_context: ReadContext | None = None  # of the agents' workspaces; None: nobody reads them
     run_program: RunProgram | None = None  # of command jobs; None: as processes of this host
 
 
@@ -127,7 +128,13 @@ class Engine:
         )
         self.lanes = Lanes(config.agents.defaults.max_concurrent, clock=clock)
         self.agents: AgentFactory = self._factory(config)
-        self.turns = Turns(database=database, lanes=self.lanes, agents=self.agents, clock=clock)
+        self.turns = Turns(
+            database=database,
+            lanes=self.lanes,
+            agents=self.agents,
+            clock=clock,
+            read_context=circumstances.read_context,
+        )
         self.outlet = Outlet(
             database=database, clock=clock, bus=self.bus, roster=lambda: self.roster
         )

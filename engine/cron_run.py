@@ -297,6 +297,7 @@ class CronRuns:
             workspace=agent.workspace,
             timeout=limit,
             history=job.session_target != "isolated",
+            light=payload.light_context,
             transcript=payload.message,
         )
 

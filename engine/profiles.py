@@ -254,6 +254,8 @@ def _beat(
         fallbacks=fallbacks,
         session=block.session,
         isolated=block.isolated_session,
+        light=block.light_context,
+        told_in_chats=block.include_system_prompt_section,
         timeout=default_limit if limit is None else timedelta(seconds=limit),
         include_reasoning=block.include_reasoning,
         tools_allow=block.tools_allow,

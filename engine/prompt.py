@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -163,6 +163,15 @@ def preamble(event: QueuedEvent) -> tuple[str, ...]:
 
 def _quoted(name: str, text: str) -> str:
     return f"--- {name} ---\n{text.strip()}\n--- end of {name} ---"
+
+
+def about_beats(period: timedelta) -> str:
+    """Return what a chat is told of the beats of its agent (heartbeat.md §12)."""
+    minutes = max(1, round(period.total_seconds() / 60))
+    return (
+        f"Every {minutes} minutes you get a heartbeat: you are then asked to follow the checklist"
+        " HEARTBEAT.md of your workspace. To look after something regularly, write it there."
+    )
 
 
 def for_job(message: str, now: datetime, zone: ZoneInfo, scheduled_for: datetime) -> str:

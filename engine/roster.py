@@ -76,6 +76,8 @@ class BeatProfile:
     fallbacks: tuple[str, ...] = ()
     session: str | None = None
     isolated: bool = False
+    light: bool = False  # beats go without the workspace's files but HEARTBEAT.md
+    told_in_chats: bool = True  # chats say that there are beats
     timeout: timedelta = LONGEST_BEAT
     include_reasoning: bool = False
     tools_allow: tuple[str, ...] | None = None

@@ -66,6 +66,7 @@ class TurnOrder:
     timeout: timedelta | None = None  # None: no limit; counts from when the lane is held
     history: bool = True  # False: the agent sees nothing of the session
     remember: bool = True  # False: the session sees nothing of the turn
+    light: bool = False  # True: the agent is shown no files of its workspace
     transcript: str | None = None  # what the session keeps in place of the prompt
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -87,6 +88,7 @@ class TurnResult:
         return self.ended_at - self.started_at
 
 
+ReadContext = Callable[[Path], Awaitable[str]]  # `engine.bootstrap.read_context`
 Settle = Callable[[TurnResult], Awaitable[None]]
 Prepare = Callable[[TurnOrder, datetime], Awaitable[TurnOrder]]
 
@@ -95,8 +97,15 @@ class Turns:
     """Takes turns, one at a time per session."""
 
     def __init__(
-        self, *, database: Database, lanes: Lanes, agents: AgentSource, clock: Clock
+        self,
+        *,
+        database: Database,
+        lanes: Lanes,
+        agents: AgentSource,
+        clock: Clock,
+        read_context: ReadContext | None = None,
     ) -> None:
+        self._read_context = read_context
         self._database = database
         self._lanes = lanes
         self._agents = agents
@@ -201,6 +210,10 @@ class Turns:
         history: Sequence[Message] = ()
         if order.history:
             history = await self._database.read(lambda tx: recall(tx, order.session_key))
+        told = order.system_prompt
+        if self._read_context is not None and order.workspace is not None and not order.light:
+            context = await self._read_context(order.workspace)
+            told = "\n\n".join(text for text in (told, context) if text)
         return await agent.answer(
             TurnRequest(
                 run_id=order.run_id,
@@ -208,7 +221,7 @@ class Turns:
                 session_key=order.session_key,
                 kind=order.kind,
                 prompt=order.prompt,
-                system_prompt=order.system_prompt,
+                system_prompt=told,
                 history=history,
                 tools=order.tools,
                 model=order.model,

@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from engine import __version__
+from engine.bootstrap import read_context
 from engine.clock import SystemClock
 from engine.clockwork import Clockwork
 from engine.config import effective
@@ -169,6 +170,7 @@ class Gateway:
                 boot_id=self._boot_id,
                 places=self._loaded.job_places(),
                 jobs_wait=self._loaded.jobs_wait,
+                read_context=read_context,
             ),
         )
         channels = configured.channels(config, database, self._environ, clock=clock, bus=engine.bus)

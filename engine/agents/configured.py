@@ -123,7 +123,7 @@ def _own(
 
 def backend_of(name: str, values: agents.CliBackend) -> CommandBackend:
     """Return one CLI backend's values."""
-    limit = values.timeout_seconds
+    limit, silence = values.timeout_seconds or values.timeout_sec, values.no_output_timeout_sec
     return CommandBackend(
         id=name,
         command=values.command,
@@ -131,6 +131,11 @@ def backend_of(name: str, values: agents.CliBackend) -> CommandBackend:
         input=values.input,
         output=values.output,
         model_arg=values.model_arg,
+        model_aliases=values.model_aliases,
+        system_prompt_arg=values.system_prompt_arg,
+        max_prompt_arg_chars=values.max_prompt_arg_chars,
+        serialize=values.serialize,
+        no_output_timeout=timedelta(seconds=silence) if silence else None,
         env=values.env,
         clear_env=tuple(values.clear_env),
         timeout=timedelta(seconds=limit) if limit else None,

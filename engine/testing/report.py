@@ -244,7 +244,8 @@ def report_of(
     by_key = {delivery.key: delivery for delivery in deliveries}
     rows = [SimulatedRun(run, by_key.get(run.delivery_key or ""), zone) for run in runs]
     rows.sort(key=lambda row: row.at)
-    sent = sorted(deliveries, key=lambda one: one.created_at)
+    # The store gives the newest first; of one instant, what was said first stands first.
+    sent = sorted(reversed(deliveries), key=lambda one: one.created_at)
     return Report(
         start=start,
         until=until,

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from engine import sessions as keys
 from engine.address import ChatType, Route
+from engine.bootstrap import read_now
 from engine.clock import SystemClock
 from engine.config.paths import Paths, host_zone
 from engine.conversation import ChatAnswer, ChatTurn
@@ -182,6 +183,7 @@ class Simulation:
                 boot_id=new_id(self.clock.now()),
                 places=self._loaded.job_places(),
                 read_file=self._read_file,
+                read_context=_read_context,
                 run_program=self._world.run_program,
             ),
         )
@@ -363,6 +365,10 @@ class Simulation:
 
     def _source(self) -> OneAgent:
         return self._world.source(self._loaded.config, self._paths)
+
+
+async def _read_context(workspace: Path) -> str:
+    return read_now(workspace)  # on the spot: no thread holds up a clock that is moved
 
 
 async def simulate(

@@ -182,7 +182,7 @@ class Heartbeat(Section):
     )
     prompt: str | None = key(None, "Replaces the built-in prompt; blank keeps it.")
     include_system_prompt_section: bool = key(
-        True, "Tell the agent about its heartbeat in normal chats as well.", inert=YET
+        True, "Tell the default agent about its heartbeat in normal chats as well."
     )
     include_reasoning: bool = key(False, "Also deliver the model's reasoning.")
     ack_max_chars: Count = key(
@@ -196,9 +196,7 @@ class Heartbeat(Section):
     timeout_seconds: Positive | None = key(
         None, "Limit of one beat; agents.defaults.timeoutSeconds, else min(every, 600).", unit="s"
     )
-    light_context: bool = key(
-        False, "Give the agent only HEARTBEAT.md of its workspace files.", inert=YET
-    )
+    light_context: bool = key(False, "Give the agent only HEARTBEAT.md of its workspace files.")
     isolated_session: bool = key(False, "Start every beat in a fresh session.")
     skip_when_busy: bool = key(False, "Also wait for sub-agents of the same agent.", inert=YET)
     phase: str = key("auto", "Offset of the beat inside its interval: `auto` or HH:MM[:SS].")
@@ -260,7 +258,19 @@ class CliBackend(Section):
     input: Literal["stdin", "arg"] = key("stdin", "How the prompt is handed over.")
     output: Literal["text", "json", "jsonl"] = key("text", "How the answer is read.")
     model_arg: str | None = key(None, "Option that takes the model name, such as `--model`.")
+    model_aliases: dict[str, str] = table("The command's own names of models, by ours.")
+    system_prompt_arg: str | None = key(
+        None, "Option that takes the system prompt; unset: it stands before the prompt."
+    )
+    max_prompt_arg_chars: Positive | None = key(
+        None, "A longer prompt goes to stdin although `input` is arg.", unit="chars"
+    )
+    serialize: bool = key(True, "One call at a time.")
     timeout_seconds: Positive | None = key(None, "Limit of one call.", unit="s")
+    timeout_sec: Positive | None = key(None, "Older spelling of `timeoutSeconds`.", unit="s")
+    no_output_timeout_sec: Positive | None = key(
+        None, "A command silent for this long is ended.", unit="s"
+    )
     max_output_bytes: Positive = key(1_048_576, "Output beyond this ends the call.", unit="bytes")
 
 
