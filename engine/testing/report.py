@@ -245,7 +245,8 @@ def report_of(
     rows = [SimulatedRun(run, by_key.get(run.delivery_key or ""), zone) for run in runs]
     rows.sort(key=lambda row: row.at)
     # The store gives the newest first; of one instant, what was said first stands first.
-    sent = sorted(reversed(deliveries), key=lambda one: one.created_at)
+    sent = list(reversed(deliveries))
+    sent.sort(key=lambda one: one.created_at)
     return Report(
         start=start,
         until=until,
