@@ -35,6 +35,7 @@ from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Policy
 from gateway.channels import configured
 from gateway.channels.base import Channel
+from gateway.channels.typing import EVERY, Typing
 from gateway.channels.webhook.channel import WebhookChannel
 from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
@@ -198,6 +199,7 @@ class Gateway:
             main=config.session.main_key,
             vitals=engine.vitals,
             poke=sender.poke,
+            showing=Typing(channels, clock, self._typing).while_answering,
         )
         foresight = Foresight(
             engine,
@@ -296,6 +298,14 @@ class Gateway:
             server=server,
             clockwork=clockwork,
         )
+
+    def _typing(self) -> timedelta | None:
+        """How often a typing indicator is repeated; None: never."""
+        session = self._loaded.config.session
+        if session.typing_mode == "never":
+            return None
+        given = session.typing_interval_seconds
+        return EVERY if given is None else timedelta(seconds=given)
 
     def _policy_of(self, loaded: Loaded) -> Policy:
         token = settings.token(self._options, loaded.config, self._environ)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -40,9 +41,15 @@ MAX_AGE: Final = timedelta(hours=6)  # older messages move the route and start n
 # Everyday traffic that is not addressed to us: a log line each, no row.
 QUIET: Final = frozenset({Unheard.MENTION_REQUIRED, Unheard.DUPLICATE, Unheard.NO_MESSAGE})
 
+Showing = Callable[[Route | None], AbstractAsyncContextManager[None]]
 Converse = Callable[[ChatTurn], Awaitable[object]]
 PolicyOf = Callable[[str, str], Policy]  # (channel, account)
 AgentOf = Callable[[Inbound], str]  # bindings of channels.md §3.4
+
+
+def nobody_sees(_: Route | None) -> AbstractAsyncContextManager[None]:
+    """No sign that an answer is being written."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +81,9 @@ class Reception:
         max_age: timedelta = MAX_AGE,
         vitals: Vitals | None = None,
         poke: Callable[[], None] = lambda: None,
+        showing: Showing = nobody_sees,
     ) -> None:
+        self._showing = showing
         self._poke = poke  # somebody may be written to now
         self._vitals = vitals or Vitals()
         self._insist = Insist(db, clock=clock, vitals=self._vitals)
@@ -150,7 +159,8 @@ class Reception:
         """See to it that the person gets an answer, or is told that there is none."""
         try:
             # What the store refused left nothing on record: the answer is still owed.
-            await self._insist(lambda: self._converse(turn))
+            async with self._showing(turn.route):
+                await self._insist(lambda: self._converse(turn))
         except StoreUnavailable:
             return  # it was closed: the answer is given after the next start
         except Exception:

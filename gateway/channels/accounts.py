@@ -50,6 +50,8 @@ def telegram_account(
         enabled=account.enabled,
         token_source=source,
         allow_from=effective.clean(account.allow_from or ()),
+        chunk=account.text_chunk_limit,
+        timeout=account.timeout_seconds,
     )
 
 
@@ -125,6 +127,7 @@ def qq_account(ident: str, keys: QqKeys, environ: Mapping[str, str]) -> QqAccoun
         markdown=keys.markdown_support,
         certified=keys.certified,
         hold=keys.held_on_contact,
+        chunk=keys.text_chunk_limit,
         intents=_intents(keys),
         quota=Quota(
             direct=_peer_quota(keys.quota.direct, Quota().direct),

@@ -20,7 +20,9 @@ def planned(
     """Chunks and notes, made once: a retry repeats identical chunks (channels.md §6)."""
     if delivery.chunks:
         return delivery.chunks, delivery.notes
-    plan = chunk(delivery.text, channel.chunk_limit, channel.measure, max_chunks=most)
+    plan = chunk(
+        delivery.text, channel.limit(delivery.route.account_id), channel.measure, max_chunks=most
+    )
     truncated = {"truncated": True} if plan.truncated else {}
     return plan.chunks, {**delivery.notes, **truncated}
 
@@ -28,7 +30,9 @@ def planned(
 def smaller(delivery: Delivery, channel: Channel) -> tuple[str, ...]:
     """Cut the refused chunk again, at half the size; what was sent already stays as it is."""
     at = delivery.cursor
-    again = chunk(delivery.chunks[at], channel.chunk_limit // 2, channel.measure)
+    again = chunk(
+        delivery.chunks[at], channel.limit(delivery.route.account_id) // 2, channel.measure
+    )
     return (*delivery.chunks[:at], *again.chunks, *delivery.chunks[at + 1 :])
 
 

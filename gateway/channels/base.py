@@ -111,7 +111,6 @@ class Channel(Protocol):
     """One platform, all its accounts."""
 
     id: str
-    chunk_limit: int  # in the unit of `measure`
 
     async def start(self, admit: Admit) -> None:
         """Connect every enabled account; return at once, connecting goes on behind."""
@@ -121,6 +120,9 @@ class Channel(Protocol):
 
     def measure(self, text: str) -> int:
         """Length of ``text`` in the platform's unit."""
+
+    def limit(self, account_id: str) -> int:
+        """The most one message may hold, in the unit of `measure`."""
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         """The limits one message to ``route`` counts against, widest first (channels.md §7)."""
@@ -136,6 +138,9 @@ class Channel(Protocol):
 
     async def send(self, attempt: Attempt) -> Sent:
         """Send one chunk, or raise `ChannelError`. One request, no retry."""
+
+    async def typing(self, route: Route) -> None:
+        """Show for a moment that an answer is being written; nothing where nobody can."""
 
     def status(self) -> tuple[AccountStatus, ...]:
         """Every account, configured order."""

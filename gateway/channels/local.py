@@ -36,7 +36,6 @@ class LocalChannel:
     """Keeps the promises of `gateway.channels.base.Channel` with a table."""
 
     id = "local"
-    chunk_limit = sys.maxsize
 
     def __init__(self, db: Database, *, clock: Clock, bus: Bus) -> None:
         self._db = db
@@ -52,6 +51,10 @@ class LocalChannel:
     def measure(self, text: str) -> int:
         """Code points; there is no limit to reach."""
         return code_points(text)
+
+    def limit(self, account_id: str) -> int:  # noqa: ARG002 - the same for all
+        """There is none."""
+        return sys.maxsize
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:  # noqa: ARG002 - nobody to spare
         """No limits."""
@@ -87,6 +90,9 @@ class LocalChannel:
             raise ChannelError(Fault(fault=FaultClass.OFFLINE, detail=error.why)) from error
         self._bus.publish("chat", _event(attempt, message_id, ms(now)))
         return Sent(message_id=message_id)
+
+    async def typing(self, route: Route) -> None:
+        """Nobody could see it."""
 
     def status(self) -> tuple[AccountStatus, ...]:
         """One account that needs no configuration."""

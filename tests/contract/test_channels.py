@@ -131,7 +131,7 @@ async def test_a_repeat_arrives_once_where_that_is_promised(case: Case) -> None:
 async def test_every_chunk_of_its_own_plan_can_be_sent(case: Case) -> None:
     await case.channel.start(nobody)
     text = "**words** & <marks> 😀 " * 600
-    plan = chunk(text, case.channel.chunk_limit, case.channel.measure)
+    plan = chunk(text, case.channel.limit(case.account), case.channel.measure)
     for index, piece in enumerate(plan.chunks):
         await case.channel.send(case.attempt(piece, index=index))
     assert len(await case.arrived()) == len(plan.chunks)

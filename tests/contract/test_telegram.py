@@ -120,7 +120,7 @@ async def test_the_poll_asks_for_what_it_understands_and_takes_webhooks_over(ben
     await bench.channel.start(bench.door.admit)
     await bench.telegram.called("getUpdates")
     methods = [method for method, _ in bench.telegram.calls]
-    assert methods == ["getMe", "deleteWebhook", "getUpdates"]
+    assert methods == ["getMe", "deleteWebhook", "setMyCommands", "getUpdates"]
     _, asked = bench.telegram.calls[-1]
     assert asked["allowed_updates"] == ["message", "callback_query"]
     assert asked["timeout"] == 30
@@ -196,6 +196,31 @@ async def test_a_send_is_rendered_and_answers_with_its_id(bench: Bench) -> None:
     assert sent.message_id == str(message.message_id)
     assert message.text == "<b>hi</b> &lt;x&gt;"
     assert message.visible == "hi <x>"
+
+
+async def test_typing_is_shown_in_the_topic_too(bench: Bench) -> None:
+    await bench.channel.start(bench.door.admit)
+    route = Route(channel="telegram", account_id="default", to="-100", thread_id="1")
+    await bench.channel.typing(route)
+    shown = dict(bench.telegram.calls)["sendChatAction"]
+    assert shown == {"chat_id": -100, "action": "typing", "message_thread_id": 1}
+
+
+async def test_a_webhook_that_cannot_be_taken_over_is_told_if_there_is_one(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.telegram.fail("deleteWebhook", Wrong(dropped=True))
+    await bench.channel.start(bench.door.admit)
+    await bench.telegram.called("getUpdates")
+    assert [method for method, _ in bench.telegram.calls].count("getWebhookInfo") == 1
+    assert "deleteWebhook failed" not in caplog.text
+
+
+async def test_an_account_may_ask_for_shorter_messages(bench: Bench) -> None:
+    short = TelegramAccount(id="short", token="1:a", chunk=100)
+    long = TelegramAccount(id="long", token="1:b", chunk=9999)
+    channel = TelegramChannel([short, long], clock=bench.clock, bus=bench.bus)
+    assert [channel.limit(each) for each in ("short", "long", "other")] == [100, 4096, 4000]
 
 
 async def test_a_plain_send_has_no_markup(bench: Bench) -> None:

@@ -27,12 +27,12 @@ class ScriptedChannel:
     """Answers what the test says, and remembers what was asked and when."""
 
     id = "telegram"
-    chunk_limit = 40
 
     def __init__(self, clock: ManualClock, *, idempotent: bool = False) -> None:
         self.clock = clock
         self.attempts: list[tuple[datetime, Attempt]] = []
         self.script: defaultdict[str, deque[Fault | Exception | asyncio.Event]] = defaultdict(deque)
+        self.typed: list[tuple[datetime, str]] = []
         self.runtime = "connected"
         self.last_error: str | None = None
         self.enabled = True
@@ -44,6 +44,9 @@ class ScriptedChannel:
 
     async def stop(self) -> None:
         return None
+
+    def limit(self, account_id: str) -> int:
+        return 40
 
     def measure(self, text: str) -> int:
         return len(text)
@@ -88,6 +91,9 @@ class ScriptedChannel:
 
     async def probe(self, account_id: str) -> Mapping[str, Any]:
         return {"ok": True}
+
+    async def typing(self, route: Route) -> None:
+        self.typed.append((self.clock.now(), route.to))
 
     def texts(self) -> list[str]:
         return [attempt.text for _, attempt in self.attempts]

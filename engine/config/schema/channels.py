@@ -71,7 +71,7 @@ class AccountKeys(Section):
     default_to: Text | None = key(None, "Recipient when a delivery names only the channel.")
     response_prefix: str | None = key(None, "Put before every message sent.")
     text_chunk_limit: Positive | None = key(
-        None, "Longest message; the platform's limit when unset.", unit="chars", inert=YET
+        None, "Longest message; Telegram 4000, QQ 2000 when unset.", unit="chars"
     )
     heartbeat: Visibility | None = key(None, "What of heartbeats is shown here.")
     heartbeat_visibility: Visibility | None = key(None, "Newer spelling of `heartbeat`.")
@@ -93,7 +93,7 @@ class TelegramAccount(AccountKeys):
     api_root: str | None = key(
         None, "Bot API server without `/bot<token>`; https://api.telegram.org when unset."
     )
-    timeout_seconds: Positive | None = key(None, "Limit of one API call.", unit="s", inert=YET)
+    timeout_seconds: Positive | None = key(None, "Limit of one API call; 20 when unset.", unit="s")
 
 
 class Telegram(TelegramAccount):

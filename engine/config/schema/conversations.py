@@ -19,9 +19,11 @@ class Session(Section):
     dm_scope: Literal["main", "per-peer", "per-channel-peer", "per-account-channel-peer"] = key(
         "main", "Which direct chats share a session."
     )
-    typing_mode: TypingMode | None = key(None, "When a typing indicator is shown.", inert=YET)
+    typing_mode: TypingMode | None = key(
+        None, "`never`: no typing indicator; else one while a turn runs."
+    )
     typing_interval_seconds: Positive | None = key(
-        None, "How often typing is repeated.", unit="s", inert=YET
+        None, "How often typing is repeated; 4.5 when unset.", unit="s"
     )
 
 

@@ -81,6 +81,7 @@ class QqAccount:
     markdown: bool = False
     certified: bool = False
     hold: bool | None = None
+    chunk: int | None = None  # longest message wished for
     intents: Intents = Intents.GROUP
     quota: Quota = field(default_factory=Quota)
 

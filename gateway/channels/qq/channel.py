@@ -41,6 +41,8 @@ from gateway.channels.windows import ReplyRules
 
 log = logging.getLogger(__name__)
 
+CHUNK: Final = 2000
+LONGEST: Final = 4000  # code points; beyond it the platform refuses (40054007)
 PLAIN_FOR: Final = timedelta(hours=24)  # after markdown was refused (channels.md §6)
 _OVER: Final = frozenset({"auth-failed", "fatal"})
 
@@ -74,7 +76,6 @@ class QqChannel:
     """Keeps the promises of `gateway.channels.base.Channel` for every configured bot."""
 
     id = "qqbot"
-    chunk_limit = 2000  # the platform's own limit is about 4000
 
     def __init__(
         self,
@@ -119,6 +120,11 @@ class QqChannel:
     def measure(self, text: str) -> int:
         """Code points."""
         return code_points(text)
+
+    def limit(self, account_id: str) -> int:
+        """Half of what the platform takes, unless the account says otherwise."""
+        account = self._accounts.get(account_id)
+        return CHUNK if account is None or account.chunk is None else min(account.chunk, LONGEST)
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         """The interface's limits, and a guild channel's own."""
@@ -168,6 +174,9 @@ class QqChannel:
             self._show(live, "auth-failed")
         if error.fault.fault is FaultClass.FORMAT and markdown:
             live.plain_until = self._clock.now() + PLAIN_FOR
+
+    async def typing(self, route: Route) -> None:
+        """The platform has none for bots."""
 
     def status(self) -> tuple[AccountStatus, ...]:
         """Every account, configured order."""

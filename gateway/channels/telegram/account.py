@@ -47,6 +47,8 @@ class TelegramAccount:
     enabled: bool = True
     token_source: str | None = None  # config | env | file
     allow_from: tuple[str, ...] = ()
+    chunk: int | None = None  # longest message wished for
+    timeout: float | None = None  # seconds of one call
 
     def __repr__(self) -> str:
         return f"TelegramAccount(id={self.id!r}, api_root={self.api_root!r}, token=<hidden>)"
@@ -81,6 +83,14 @@ def send_parameters(route: Route, html: str | None, text: str, *, silent: bool) 
         values["message_thread_id"] = int(route.thread_id)
     if silent:
         values["disable_notification"] = True
+    return values
+
+
+def typing_parameters(route: Route) -> dict[str, Any]:
+    """Return the parameters of `sendChatAction`; it takes the General topic, unlike sends (§6)."""
+    values: dict[str, Any] = {"chat_id": _chat_id(route.to), "action": "typing"}
+    if route.thread_id and route.thread_id.isdecimal():
+        values["message_thread_id"] = int(route.thread_id)
     return values
 
 

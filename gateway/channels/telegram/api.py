@@ -28,9 +28,12 @@ POLL_SLACK: Final = 15.0  # seconds beyond the long poll before we give the conn
 class BotApi:
     """One bot's methods. Polling and sending use an object each, so that neither starves."""
 
-    def __init__(self, token: str, root: str) -> None:
+    def __init__(self, token: str, root: str, timeout_seconds: float | None = None) -> None:
         self._token = token
         self._base = f"{root.rstrip('/')}/bot{token}/"
+        self._timeout = SEND_TIMEOUT
+        if timeout_seconds is not None:
+            self._timeout = httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 10.0))
         self._client = client()
 
     async def close(self) -> None:
@@ -44,7 +47,7 @@ class BotApi:
 
         Raises `ChannelError`; `network-ambiguous` means the request may have been obeyed.
         """
-        timeout = SEND_TIMEOUT if wait is None else httpx.Timeout(wait + POLL_SLACK, connect=10.0)
+        timeout = self._timeout if wait is None else httpx.Timeout(wait + POLL_SLACK, connect=10.0)
         try:
             async with asyncio.timeout(WHOLE_CALL + (wait or 0)):
                 answer = await self._client.post(

@@ -7,6 +7,7 @@ retries of sends, pacing and policy are not here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from gateway.channels.telegram.account import (
     parse_update,
     scopes,
     send_parameters,
+    typing_parameters,
     update_id,
 )
 from gateway.channels.telegram.api import BotApi
@@ -42,9 +44,15 @@ from gateway.channels.text import telegram_html, utf16_units
 
 log = logging.getLogger(__name__)
 
+CHUNK: Final = 4000
+LONGEST: Final = 4096
 POLL_SECONDS: Final = 30
 POLL_LIMIT: Final = 100
 STALLED_AFTER: Final = timedelta(seconds=120)
+# What the platform offers to whoever types "/".
+COMMANDS: Final = (
+    {"command": "hb", "description": "What the last alert was worth; put it off, mute it"},
+)
 _BACKOFF: Final = tuple(timedelta(seconds=s) for s in (1, 2, 5, 10, 30, 60))
 _CONFLICT_BACKOFF: Final = tuple(timedelta(seconds=s) for s in (5, 10, 20, 40, 60))
 _FLOOR: Final = timedelta(milliseconds=200)
@@ -74,7 +82,6 @@ class TelegramChannel:
     """Keeps the promises of `gateway.channels.base.Channel` for every configured bot."""
 
     id = "telegram"
-    chunk_limit = 4000  # the platform's own limit is 4096 after its parsing
 
     def __init__(
         self,
@@ -105,7 +112,7 @@ class TelegramChannel:
                 self._tasks.append(asyncio.create_task(self._serve(live, admit), name=name))
 
     def _clients(self, account: TelegramAccount) -> tuple[BotApi, BotApi]:
-        return BotApi(account.token, account.api_root), BotApi(account.token, account.api_root)
+        return _client(account), _client(account)
 
     async def stop(self) -> None:
         """End the polls, let a send that is on its way hear its answer, close every connection."""
@@ -122,6 +129,11 @@ class TelegramChannel:
     def measure(self, text: str) -> int:
         """UTF-16 units."""
         return utf16_units(text)
+
+    def limit(self, account_id: str) -> int:
+        """A little less than the platform takes after its parsing, or what the account says."""
+        account = next((one for one in self._accounts if one.id == account_id), None)
+        return min(CHUNK if account is None or account.chunk is None else account.chunk, LONGEST)
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         """30 a second in all; a direct chat 1 a second, a group 20 a minute."""
@@ -161,6 +173,12 @@ class TelegramChannel:
             raise ChannelError(Fault(fault=FaultClass.NETWORK_AMBIGUOUS, detail=detail))
         return Sent(message_id=str(result["message_id"]))
 
+    async def typing(self, route: Route) -> None:
+        """Show `typing` for five seconds."""
+        live = self._live.get(route.account_id)
+        if live is not None and self.ready(route.account_id):
+            await live.sending.call("sendChatAction", typing_parameters(route))
+
     def status(self) -> tuple[AccountStatus, ...]:
         """Every account, configured order."""
         return tuple(self._status(account) for account in self._accounts)
@@ -189,7 +207,7 @@ class TelegramChannel:
         account = next((each for each in self._accounts if each.id == account_id), None)
         if account is None or not account.token:
             return {"ok": False, "detail": f"account {account_id!r} is not configured"}
-        api = BotApi(account.token, account.api_root)
+        api = _client(account)
         try:
             me = _me(await api.call("getMe", {}), _nobody(account))
             hook = await api.call("getWebhookInfo", {})
@@ -230,9 +248,19 @@ class TelegramChannel:
             stored = await self._load_cursor(self.id, live.account.id)
             live.offset = int(stored) if stored and stored.isdecimal() else None
         live.me = await self._introduced(live)
+        await self._take_over(live)
+        with contextlib.suppress(ChannelError):  # a platform without it is a platform all the same
+            await live.polling.call("setMyCommands", {"commands": list(COMMANDS)})
+
+    async def _take_over(self, live: _Live) -> None:
+        """A webhook that is set keeps polls out; one that stays shows itself as a conflict."""
         try:
             await live.polling.call("deleteWebhook", {"drop_pending_updates": False})
-        except ChannelError as error:  # a webhook that stays set shows itself as a conflict
+        except ChannelError as error:
+            with contextlib.suppress(ChannelError):
+                hook = await live.polling.call("getWebhookInfo", {})
+                if isinstance(hook, Mapping) and not hook.get("url"):
+                    return  # there is none to take over from
             log.warning("deleteWebhook failed", extra={"detail": str(error)})
 
     async def _introduced(self, live: _Live) -> Me:
@@ -321,7 +349,7 @@ class TelegramChannel:
     async def _rebuild(self, live: _Live) -> None:
         """A client that has not finished a poll for two minutes is not trusted any more."""
         await live.polling.close()
-        live.polling = BotApi(live.account.token, live.account.api_root)
+        live.polling = _client(live.account)
         live.last_poll = self._clock.monotonic()
 
     async def _wait(self, length: timedelta) -> None:
@@ -334,6 +362,10 @@ class TelegramChannel:
         self._bus.publish(
             "channel", {"channel": self.id, "accountId": live.account.id, "runtime": runtime}
         )
+
+
+def _client(account: TelegramAccount) -> BotApi:
+    return BotApi(account.token, account.api_root, account.timeout)
 
 
 def _me(result: object, otherwise: Me) -> Me:

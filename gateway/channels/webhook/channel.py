@@ -56,7 +56,6 @@ class WebhookChannel:
     """Keeps the promises of `gateway.channels.base.Channel` with HTTP."""
 
     id = "webhook"
-    chunk_limit = sys.maxsize
 
     def __init__(
         self,
@@ -84,6 +83,10 @@ class WebhookChannel:
     def measure(self, text: str) -> int:
         """Code points; there is no limit of ours."""
         return code_points(text)
+
+    def limit(self, account_id: str) -> int:  # noqa: ARG002 - the same for all
+        """There is none."""
+        return sys.maxsize
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:  # noqa: ARG002 - the server says when
         """No limits of ours; a 429 with its wait is heard."""
@@ -118,6 +121,9 @@ class WebhookChannel:
         later = answer.headers.get("retry-after")
         words = detail.decode(errors="replace")
         raise ChannelError(fault_of(answer.status_code, later, words, self._clock.now()))
+
+    async def typing(self, route: Route) -> None:
+        """Nobody could see it."""
 
     def status(self) -> tuple[AccountStatus, ...]:
         """Every configured account; there is no connection that could be lost."""
