@@ -89,18 +89,22 @@ class Inquiry:
                 await self.facts(agent_id, now, account_of=account_of, failing=failing)
             )
         if at <= now:
-            live = account_of is not None
-            return await self.database.read(
-                lambda tx: told_of_past(
-                    tx, agent.agent_id, at, now=now, where=agent.zone, live=live
-                )
-            )
+            return await self._past(agent, now, at, live=account_of is not None)
         return await self._to_come(agent, now, at, account_of, failing)
 
     def _known(self, agent_id: str | None) -> AgentProfile:
         if agent_id is not None:
             self.roster.refuse_stranger(agent_id, "nothing was looked at")
         return self.roster.agent(agent_id)
+
+    async def _past(
+        self, agent: AgentProfile, now: datetime, at: datetime, *, live: bool
+    ) -> dict[str, Any]:
+        """Tell of the beat nearest to an instant, and of no remedy for what is no longer so."""
+        told = await self.database.read(
+            lambda tx: told_of_past(tx, agent.agent_id, at, now=now, where=agent.zone, live=live)
+        )
+        return why.mended(told, why.links(await self.facts(agent.agent_id, now)))
 
     async def _to_come(
         self,

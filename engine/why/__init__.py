@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from engine.why import after, before, coming, gap, recorded
-from engine.why.answer import When, answered
+from engine.why.answer import When, answered, mended
 from engine.why.chain import (
     Code,
     Link,
@@ -46,6 +46,7 @@ __all__ = [
     "is_act",
     "is_command",
     "links",
+    "mended",
     "read",
     "told_of_gap",
     "told_of_nothing",

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from engine.why.chain import Code, Link, Standing, cause, fix_line, read
+
+_NO_LONGER: Final = "nothing: it is no longer so"
+# Links that are as somebody set them, until somebody sets them otherwise.
+_STAYS: Final = (Code.HEARTBEAT, Code.CHECKLIST, Code.MODEL, Code.TARGET, Code.POLICY)
 
 
 class When(StrEnum):
@@ -28,6 +33,20 @@ def answered(told: Mapping[str, Any], outer: Sequence[Link] = ()) -> dict[str, A
         "links": [link.to_json() for link in chain],
         "fix": fix_line(chain) or None,
     }
+
+
+def mended(told: Mapping[str, Any], present: Sequence[Link]) -> dict[str, Any]:
+    """Return what was told of the past, without remedies for what is no longer so."""
+    fine = {
+        code
+        for code in _STAYS
+        if all(link.state is Standing.OK for link in present if link.code is code)
+    }
+    chain = [
+        replace(link, fix=_NO_LONGER) if link.code in fine and link.fix else link
+        for link in map(read, told["links"])
+    ]
+    return {**told, "links": [link.to_json() for link in chain]}
 
 
 def sentence(told: Mapping[str, Any], chain: Sequence[Link]) -> str:

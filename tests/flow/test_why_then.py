@@ -91,7 +91,10 @@ async def test_what_was_so_then_is_told_and_not_what_is_so_now() -> None:
         then = sim.now() - HALF_HOUR
         await sim.apply(config(target="last"))
         await sim.advance(HOUR)
-        assert (await asked(sim, then))["cause"] == "target.none"
+        told = await asked(sim, then)
+        assert (told["cause"], told["fix"]) == ("target.none", None)
+        (link,) = [one for one in told["links"] if one["code"] == "target.none"]
+        assert link["fix"] == "nothing: it is no longer so"
         assert (await asked(sim, sim.now()))["cause"] is None
 
 
