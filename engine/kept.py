@@ -20,6 +20,7 @@ from jobs.wallclock import ms
 
 DROPPED: Final = "dropped"  # it stood beside an acknowledgement
 SENT: Final = "sent"  # it did arrive; kept because somebody snoozed, muted or judged it
+SAID_AGAIN: Final = "saidAgain"  # note of a message whose words the newer one says too
 UNSENT: Final = "unsent"  # in a run's reply: the words that would have gone out
 MUTED_AFTER: Final = 3  # snoozes of the same words (heartbeat.md §25 row 13)
 # Nobody misses anything by these: they are on record and ask for no look.
@@ -128,9 +129,11 @@ def _of(run: Run, text: str, reason: str, because: str) -> Kept | None:
 
 def of_delivery(delivery: Delivery, at: datetime) -> Kept | None:
     """Return what is kept of a message that has ended; None if it arrived, or was only a test."""
-    text = uncounted(delivery.text)
-    if delivery.state not in _ENDED_UNSAID or delivery.kind == "test" or text == ACK_TOKEN:
+    if delivery.state not in _ENDED_UNSAID or delivery.kind == "test":
         return None
+    text = uncounted(delivery.text)
+    if text == ACK_TOKEN or delivery.notes.get(SAID_AGAIN):
+        return None  # nothing to hear, or to be heard in the newer message
     return Kept(
         id=f"message:{delivery.key}",
         text=text,

@@ -6,8 +6,10 @@ jobs `engine cron doctor` tells. It mends nothing by itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -16,13 +18,19 @@ import click
 from engine.cli import at_rest, why
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
+from engine.clock import SystemClock
 from engine.why import Code, Link, Standing, is_act, read
 from jobs.errors import EngineError
+from jobs.wallclock import ms
 
 ERROR: Final = 1  # exit status
 # Those are as the config, the checklist or the agent wants it: worth a word, and no fault.
 _WISHED: Final = (Code.HEARTBEAT, Code.CHECKLIST, Code.POLICY)
 _PASSING: Final = (Code.WINDOW, Code.GATE, Code.REPLY)
+
+_LATELY: Final = timedelta(days=1)
+_SHORT: Final = 20  # characters beside the token that are no more than a manner of speaking
+_OFTEN: Final = 3
 
 
 class Severity(StrEnum):
@@ -67,6 +75,7 @@ def command(line: Line, why_silent: bool, agent_id: str | None) -> int:
         return why.explain(line, agent_id)
     agents = [agent_id] if agent_id else _agents(line)
     findings = found([why.silence(line, one) for one in agents])
+    findings += swallowed(_dropped(line), only=agent_id)
     errors = sum(one.severity is Severity.ERROR for one in findings)
     if line.as_json:
         told = [one.to_json() for one in findings]
@@ -107,6 +116,38 @@ def found(answers: Sequence[Mapping[str, Any]]) -> list[Finding]:
         for (name, what), same in seen.items()
     ]
     return sorted(findings, key=lambda one: one.severity is not Severity.ERROR)
+
+
+def _dropped(line: Line) -> Sequence[Mapping[str, Any]]:
+    """Words that stood beside an acknowledgement in the last day, where that can be told."""
+    since = ms(SystemClock().now() - _LATELY)
+    params = {"reason": "dropped", "state": "all", "sinceMs": since, "limit": 1000}
+    try:
+        with at_rest.reading(line) as asked:
+            return list(asked.call("heartbeat.inbox", params).get("entries") or ())
+    except EngineError:
+        return ()  # why that is so is told by the links
+
+
+def swallowed(entries: Sequence[Mapping[str, Any]], *, only: str | None = None) -> list[Finding]:
+    """Return the agents whose short alerts go down with their HEARTBEAT_OK (heartbeat.md §13.1)."""
+    counted: Counter[str] = Counter()
+    for one in entries:
+        if len(str(one.get("text") or "")) > _SHORT and only in (None, one.get("agentId")):
+            counted[str(one.get("agentId"))] += int(one.get("times") or 1)
+    return [
+        Finding(
+            severity=Severity.WARN,
+            id="heartbeat.ack_swallows_text",
+            what=f"{agent} said something beside HEARTBEAT_OK {times} times in a day, and none of"
+            " it was sent",
+            fix="engine inbox list --reason dropped; to have it sent:"
+            " engine config set agents.defaults.heartbeat.ackMaxChars 0",
+            agents=(agent,),
+        )
+        for agent, times in counted.items()
+        if times >= _OFTEN
+    ]
 
 
 def _wrong(answer: Mapping[str, Any]) -> Iterator[Link]:

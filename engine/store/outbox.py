@@ -9,9 +9,9 @@ from operator import itemgetter
 from typing import Any, Final
 
 from engine.delivery import Delivery, Priority, State
-from engine.kept import of_delivery
+from engine.kept import SAID_AGAIN, of_delivery
 from engine.outbox import MOVES, TERMINAL, Event, Undelivered, again_key, moved
-from engine.repetition import the_same
+from engine.repetition import the_same, uncounted
 from engine.store import kept, sent
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
@@ -345,13 +345,16 @@ def contacted(tx: Tx, channel: str, account_id: str, peer: str, now: datetime) -
 def supersede(tx: Tx, lane: str, now: datetime, *, keep: Sequence[str]) -> list[str]:
     """Cancel heartbeat messages of a lane that still wait: ``keep`` is newer (channels.md §11)."""
     rows = tx.exec_driver_sql(
-        "SELECT key FROM outbox WHERE lane = ? AND kind = 'heartbeat' AND state = 'queued'"
+        "SELECT key, text FROM outbox WHERE lane = ? AND kind = 'heartbeat' AND state = 'queued'"
         " AND cursor_at = 0",
         (lane,),
     )
-    keys = [row[0] for row in rows if row[0] not in keep]
+    waiting = {row[0]: uncounted(row[1]) for row in rows}
+    newer = {text for key, text in waiting.items() if key in keep}
+    keys = [key for key in waiting if key not in keep]
     for key in keys:
-        move(tx, key, Event.CANCEL, now, reason="superseded")
+        same = {"notes": {SAID_AGAIN: True}} if waiting[key] in newer else {}
+        move(tx, key, Event.CANCEL, now, reason="superseded", **same)
     return keys
 
 

@@ -66,6 +66,8 @@ async def test_an_alert_that_still_waits_gives_its_place_to_the_same_words_said_
     async with sim:
         await sim.advance(timedelta(hours=5, minutes=1))
         assert await sim.waiting() == [WORDS]
+        listed = await sim.engine.inbox_desk.listing({"state": "all"})
+        assert listed["entries"] == []  # the message that waits says it
 
 
 async def test_a_calm_beat_does_not_take_the_place_of_an_alert_that_waits() -> None:

@@ -113,8 +113,9 @@ def test_a_message_that_ended_undelivered_is_kept_with_how_it_ended(
         replace(MESSAGE, state=State.QUEUED),
         replace(MESSAGE, state=State.FAILED, kind="test"),
         replace(MESSAGE, state=State.CANCELLED, reason="superseded", text="HEARTBEAT_OK"),
+        replace(MESSAGE, state=State.CANCELLED, reason="superseded", notes={"saidAgain": True}),
     ],
-    ids=["arrived", "on-its-way", "a-test", "all-was-well"],
+    ids=["arrived", "on-its-way", "a-test", "all-was-well", "the-newer-one-says-it"],
 )
 def test_of_other_messages_nothing_is_kept(message: Delivery) -> None:
     assert of_delivery(message, NOON) is None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.doctor import swallowed
 from engine.testing import ScriptedAgent, Simulation
 from jobs.store.db import Database
 from tests.fakes.gateway_port import Port
@@ -134,3 +135,14 @@ def test_the_status_counts_what_is_unread_with_the_gateway_down(engine: Engine, 
     assert "Inbox:     unknown (gateway down)" in engine("status").out
     asyncio.run(_lived(home / ".engine"))
     assert "1 unread that reached nobody: engine inbox list" in engine("status").out
+
+
+def test_an_agent_whose_short_alerts_go_down_with_its_token_is_told_by_the_doctor() -> None:
+    said = {"agentId": "main", "text": "disk at 91 %, look at it", "times": 2}
+    short = {"agentId": "main", "text": "all good", "times": 9}
+    ops = {**said, "agentId": "ops"}
+    assert swallowed([said, short, ops]) == []
+    (one,) = swallowed([said, said, short, ops])
+    assert (one.id, one.agents) == ("heartbeat.ack_swallows_text", ("main",))
+    assert "4 times in a day" in one.what
+    assert swallowed([said, said], only="ops") == []
