@@ -20,7 +20,7 @@ from engine.beat_end import BeatEnd
 from engine.beat_outcome import bounded, overtaken
 from engine.beat_turn import BeatTurn
 from engine.clock import Clock
-from engine.gates import Defer, Run as Go, Skip, decide
+from engine.gates import Decision, Defer, Run as Go, Skip, decide
 from engine.lanes import Lanes
 from engine.look import Lookout
 from engine.probing import Probing
@@ -33,6 +33,7 @@ from jobs.ids import new_id
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import Job
 from jobs.store.base import Finish
+from jobs.wallclock import MILLISECOND
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Pending:
     taken: bool = False
     moved: bool = False  # its agent's beats lie elsewhere from now on
     poked: asyncio.Event = field(default_factory=asyncio.Event)
+    waited: timedelta = timedelta()  # when it was looked at last
 
 
 class Beats:
@@ -138,11 +140,8 @@ class Beats:
                     continue  # merged while we looked: what it is about was not seen yet
                 pending.moved = self._complain(view) or view.moved
                 await self._end.over_budget(view, now)
-                decision = (
-                    self._removed(wake)
-                    or overtaken(wake, view)
-                    or bounded(decide(view.snapshot, now), wake, view, now - since)
-                )
+                pending.waited = now - since
+                decision = self._removed(wake) or decided(view, wake, pending.waited)
                 match decision:
                     case Go():
                         pending.taken = True
@@ -252,7 +251,7 @@ class Beats:
             pending.run,
             session_key=view.session_key,
             wake=wake_words(pending.wake),
-            facts=facts_of(view, pending.wake),
+            facts=facts_of(view, pending.wake) | _patience(pending, view),
             target=target_words(view),
             next_due_at=view.next_due_at,
         )
@@ -277,3 +276,21 @@ class Beats:
         if go.outside_active_hours:
             run = replace(run, facts={**run.facts, "outsideActiveHours": True})
         return await self._turn.take(run, view, now)
+
+
+def decided(view: View, wake: Wake, waited: timedelta) -> Decision:
+    """Say what becomes of a beat that was looked at. Pure."""
+    most = view.agent.beat.max_deferral
+    return overtaken(wake, view) or bounded(
+        decide(view.snapshot, view.looked_at), wake.intent, waited, most
+    )
+
+
+def _patience(pending: Pending, view: View) -> dict[str, Any]:
+    """How long a beat that waited did, and how long it may."""
+    if not pending.run.deferrals:
+        return {}
+    return {
+        "waitedMs": pending.waited // MILLISECOND,
+        "maxDeferralMs": view.agent.beat.max_deferral // MILLISECOND,
+    }

@@ -5,7 +5,7 @@ heartbeat.md §6.4 (waiting), §7 rows 23-30 (what goes out), §13 (replies).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -27,15 +27,20 @@ from engine.wake import Intent, Wake
 from jobs.duration import parse_duration
 from jobs.errors import InvalidSchedule
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason
+from jobs.wallclock import MILLISECOND, ms
 from jobs.written import parse_at
 
 # -- does it go on ---------------------------------------------------------------------------
 
 
+def gone(asked: Collection[str], waiting: Collection[str]) -> bool:
+    """Say whether a wake came for events of which none is there any more."""
+    return bool(asked) and not any(one in waiting for one in asked)
+
+
 def overtaken(wake: Wake, view: View) -> Skip | None:
     """End a wake whose events another turn took up: asking again would be about nothing."""
-    waiting = {event.id for event in view.events}
-    if not wake.event_ids or not waiting.isdisjoint(wake.event_ids):
+    if not gone(wake.event_ids, {event.id for event in view.events}):
         return None
     if late := [one for one in view.expired if one.id in wake.event_ids]:
         at = max(one.expires_at for one in late if one.expires_at is not None)
@@ -46,11 +51,9 @@ def overtaken(wake: Wake, view: View) -> Skip | None:
     return Skip(SkipReason.NO_PENDING_EVENT, f"{who} has taken its events up")
 
 
-def bounded(decision: Decision, wake: Wake, view: View, waited: timedelta) -> Decision:
+def bounded(decision: Decision, intent: Intent, waited: timedelta, most: timedelta) -> Decision:
     """Let a scheduled slot give up in the end; the grid brings the next (§6.4)."""
-    if not isinstance(decision, Defer) or wake.intent is not Intent.SCHEDULED:
-        return decision
-    if waited < view.agent.beat.max_deferral:
+    if not isinstance(decision, Defer) or intent is not Intent.SCHEDULED or waited < most:
         return decision
     minutes = int(waited.total_seconds() // 60)
     return Skip(decision.reason, f"{decision.because}; given up after {minutes} min")
@@ -71,17 +74,41 @@ def verdict_on(reply: TurnReply, view: View, *, response_prefix: str = "") -> Ve
         ack_max_chars=view.agent.beat.ack_max_chars,
         response_prefix=response_prefix,
         response=response,
-        bare_ack_only=any(event.kind == "exec" for event in view.events),
+        bare_ack_only=_relays(view),
     )
     if verdict.reasoning or not reply.reasoning:
         return verdict
     return replace(verdict, reasoning=(f"Reasoning:\n{reply.reasoning}",))
 
 
+def reading(
+    run: Run, view: View, verdict: Verdict, *, prefix: str, said: Sent | None, held: Kept | None
+) -> dict[str, Any]:
+    """Return by what rules a reply was read, for the row: with them it can be read again."""
+    window = view.agent.beat.dedupe_window
+    told: dict[str, Any] = {
+        "ackMaxChars": view.agent.beat.ack_max_chars,
+        "bareAckOnly": _relays(view),
+        "prefix": prefix,
+        "dedupeMs": None if window is None else window // MILLISECOND,
+    }
+    if held is not None:
+        told["held"] = _on_hold(held, view.agent.zone)[0].value
+    elif _collected(run, view, verdict):
+        told["held"] = SkipReason.DIGEST.value
+    return told if said is None else {**told, "saidAtMs": ms(said.at)}
+
+
+def _relays(view: View) -> bool:
+    """Whether words beside the token are the end of a command, and no small talk."""
+    return any(event.kind == "exec" for event in view.events)
+
+
 def answered(run: Run, reply: TurnReply, verdict: Verdict, at: datetime) -> Run:
     """Return the row of a beat whose agent answered."""
     words: dict[str, Any] = {
         "rawText": "\n".join(reply.payloads),
+        "payloads": list(reply.payloads) if len(reply.payloads) > 1 else None,
         "preview": verdict.preview,
         "droppedText": verdict.dropped,
         "response": dict(verdict.response) if verdict.response else None,

@@ -5,8 +5,9 @@ What it comes to is decided in `engine.beat_outcome`; here it is done and writte
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -20,6 +21,7 @@ from engine.beat_outcome import (
     Spoken,
     answered,
     next_check,
+    reading,
     same_again,
     spoken,
     unanswered,
@@ -75,6 +77,8 @@ class BeatTurn:
     async def take(self, run: Run, view: View, now: datetime) -> Run:
         """Take the turn of a beat that goes ahead; returns its final row."""
         tools, run = self._tools(run, view)
+        order = self._order(run, view, now, tools)
+        run = replace(run, facts={**run.facts, "prompt": _provenance(order)})
         await self._recorder.began(run)
         ended: list[Run] = []
 
@@ -82,7 +86,7 @@ class BeatTurn:
             crash_point("after-turn")
             ended.append(await self._settle(run, view, result))
 
-        await self._turns.take(self._order(run, view, now, tools), settle=settle)
+        await self._turns.take(order, settle=settle)
         log.info(
             "beat ran",
             extra={"agent": run.agent_id, "run_id": run.id, "outcome": ended[-1].outcome},
@@ -164,9 +168,11 @@ class BeatTurn:
         route = view.found if isinstance(view.found, Route) else None
         prefix = self._roster().prefix(view.agent.agent_id, reply, route)
         verdict = verdict_on(reply, view, response_prefix=prefix)
+        said, held = await self._known(view, verdict, now)
+        rules = reading(run, view, verdict, prefix=prefix, said=said, held=held)
+        run = replace(run, facts={**run.facts, "reading": rules})
         if verdict.outcome is Outcome.FAILED:
             return await self._failed(unusable(run, verdict, now), view, FailureClass.INTERNAL)
-        said, held = await self._known(view, verdict, now)
         out = spoken(answered(run, reply, verdict, now), view, verdict, said, now, held=held)
         also: list[Also] = [
             lambda tx: remember(tx, result, acknowledged=verdict.outcome is not Outcome.ALERT),
@@ -253,3 +259,9 @@ def _note(tx: Tx, alert: Alert, now: datetime) -> None:
         sent.note(tx, alert.lane, alert.same, now)
     else:
         sent.suppress(tx, alert.lane, alert.same)
+
+
+def _provenance(order: TurnOrder) -> Mapping[str, str]:
+    """Say which wording of the prompts an agent was asked with, and which text it was."""
+    digest = hashlib.sha256(order.prompt.encode()).hexdigest()[:12]
+    return {"version": prompt.version(), "sha256": digest}

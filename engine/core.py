@@ -314,6 +314,7 @@ class Engine:
             shown=lambda channel, account: self._settings.shown(channel, account),
             seed=seed,
             read_file=self._around.read_file,
+            config_hash=lambda: self._settings.digest,
         )
 
     # -- what is in force ----------------------------------------------------------------

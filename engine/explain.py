@@ -89,6 +89,7 @@ def _our_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
         "skipReason": run.reason.value if run.reason else None,
         "because": run.because or None,
         "wakeReason": _wake_reason(run),
+        "provenance": _provenance(run) or None,
         "outsideActiveHours": run.facts.get("outsideActiveHours"),
         "target": target or None,
         "file": {"warnings": list(run.facts["warnings"])} if run.facts.get("warnings") else None,
@@ -128,6 +129,20 @@ def _wake_reason(run: Run) -> str | None:
     if reason is None and run.trigger in (Trigger.SCHEDULE, Trigger.CATCHUP):
         return "interval"
     return None if reason is None else str(reason)
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    """Who woke it, with which events, and by which config, checklist and prompts (§25-19)."""
+    facts = run.facts
+    told = {
+        "source": run.wake.get("source"),
+        "by": run.wake.get("by"),
+        "eventIds": list(run.wake.get("eventIds") or ()),
+        "configHash": facts.get("config"),
+        "checklistHash": (facts.get("file") or {}).get("sha256"),
+        "promptVersion": (facts.get("prompt") or {}).get("version"),
+    }
+    return {key: value for key, value in told.items() if value}
 
 
 def _indicator(run: Run, status: str) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engine import checklist, heartbeat
+from engine import checklist, heartbeat, prompt
 from engine.adaptive import Lull, rests_until
 from engine.address import Route
 from engine.beat_failures import suspended
@@ -69,7 +69,9 @@ class Lookout:
         shown: Callable[[str | None, str | None], Shown],
         seed: str,
         read_file: ReadFile | None = None,
+        config_hash: Callable[[], str] = str,
     ) -> None:
+        self._config_hash = config_hash
         self._database = database
         self._lanes = lanes
         self._roster = roster
@@ -131,6 +133,8 @@ class Lookout:
             found=found,
             shown=shown,
             failures=known.failures,
+            looked_at=now,
+            config_hash=self._config_hash(),
             purse=known.purse,
             job=known.stored.job if known.stored else None,
             next_due_at=_next_of(cadence, agent, rested(snapshot, now)) if known.enabled else None,
@@ -145,6 +149,15 @@ class Lookout:
     def phased(self) -> bool:
         """Whether it is known where in their interval this installation's beats lie."""
         return bool(self._seed)
+
+    async def marks(self, agent: AgentProfile) -> dict[str, str | None]:
+        """Return by what a beat of now would be told from one of then (§25-19)."""
+        raw, _ = await self._read_file(agent.workspace)
+        return {
+            "config": self._config_hash() or None,
+            "checklist": checklist.parse(raw).sha256 or None,
+            "prompt": prompt.version(),
+        }
 
     def next_beat(self, agent: AgentProfile, after: datetime) -> datetime | None:
         """Return the agent's next slot that lies in its active hours."""

@@ -6,15 +6,18 @@ files by itself still sees them.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.checklist import ACK_TOKEN as TOKEN
 from engine.wake import QueuedEvent
+from jobs.wallclock import EPOCH
 
 MARKER: Final = "[heartbeat]"  # what the session keeps in place of the prompt
 EVENT_MOST: Final = 8000  # characters of one event shown
@@ -65,6 +68,20 @@ def build(facts: PromptFacts) -> str:
 def with_time(text: str, now: datetime, zone: ZoneInfo) -> str:
     """Append the current time unless the text has it."""
     return text if _CURRENT_TIME in text else _timed(text, now, zone)
+
+
+@cache
+def version() -> str:
+    """Return what tells one wording of the built-in prompts from another (heartbeat.md §12)."""
+    plain = PromptFacts(now=EPOCH, zone=ZoneInfo("UTC"), checklist="-", prose="-")
+    texts = [
+        _poll(plain),
+        _poll(replace(plain, missing=True, by_tool=True)),
+        _tasks(replace(plain, tasks=(("task", "prompt"),))),
+        *(_events(replace(plain, relay=relay, narrowed=relay)) for relay in (True, False)),
+        *(system("main", kind) for kind in ("heartbeat", "cron", "chat")),
+    ]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
 def _timed(text: str, now: datetime, zone: ZoneInfo) -> str:

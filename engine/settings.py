@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -40,6 +42,13 @@ class Settings:
     roster: Roster
     environ: Mapping[str, str]
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells one config from another; secrets are no part of it."""
+        told = self.config.model_dump(mode="json", by_alias=True, warnings=False)
+        text = json.dumps(told, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def cron_enabled(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from engine.address import Route
@@ -17,6 +17,7 @@ from engine.gates import BeatSnapshot
 from engine.probes import Probed
 from engine.roster import AgentProfile
 from engine.route import NoRoute, found_words
+from engine.snapshot import kept
 from engine.spending import Purse
 from engine.tasks import Task
 from engine.wake import Intent, QueuedEvent, TakenEvent, Wake
@@ -47,6 +48,8 @@ class View:
     shown: Shown
     failures: int
     next_due_at: datetime | None
+    looked_at: datetime
+    config_hash: str = ""  # of the config in force
     purse: Purse | None = None  # None: it has no budget
     job: Job | None = None  # as it is stored
     expired: tuple[QueuedEvent, ...] = ()  # seen by nobody, and no row tells of it yet
@@ -104,6 +107,9 @@ def facts_of(view: View, wake: Wake) -> dict[str, Any]:
             "alerts": view.shown.alerts,
             "indicator": view.shown.indicator,
         },
+        "lookedAt": view.looked_at.astimezone(UTC).isoformat(),
+        "snapshot": kept(beat, view.looked_at),
+        "config": view.config_hash,
     }
     if view.expired:
         facts["eventsExpired"] = [

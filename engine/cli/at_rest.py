@@ -129,12 +129,10 @@ class Store:
 
     async def _answer(self, database: Database, method: str, params: Mapping[str, Any]) -> Any:
         from engine.config import effective
-        from engine.history import History
         from engine.inquiry import told_of_run
         from engine.profiles import roster_of
         from engine.scheduling import reading
         from jobs.store import jobs as job_rows
-        from jobs.wallclock import instant
 
         default = effective.default_agent(self._config.config)
         match method:
@@ -150,6 +148,22 @@ class Store:
                 told = await database.read(lambda tx: reading.wire(tx, stored, default))
                 shown = await database.read(lambda tx: reading.preview(tx, stored, way))
                 return {**told, "deliveryPreview": shown}
+            case "cron.explain":
+                roster = roster_of(self._config.config, self._place.paths, self._place.zone)
+                ref = str(params["runId"])
+                return await database.read(
+                    lambda tx: told_of_run(tx, ref, zone_of=lambda agent: roster.agent(agent).zone)
+                )
+            case _:
+                return await self._beats(database, method, params)
+
+    async def _beats(self, database: Database, method: str, params: Mapping[str, Any]) -> Any:
+        """Return what is asked of beats, or of words that reached nobody."""
+        from engine.history import History
+        from engine.profiles import roster_of
+        from jobs.wallclock import instant
+
+        match method:
             case "heartbeat.history":
                 roster = roster_of(self._config.config, self._place.paths, self._place.zone)
                 history = History(
@@ -166,16 +180,12 @@ class Store:
             case "heartbeat.next":
                 ahead = await _coming(self._place, self._config, database)
                 return await ahead.next(params, SystemClock().now())
+            case "heartbeat.replay":
+                return await _replayed(self._place, self._config, database, str(params["runId"]))
             case "heartbeat.explain":
                 inquiry = await _inquiry(self._place, self._config, database)
                 then = instant(params.get("atMs"))
                 return await inquiry.told(params.get("agentId"), SystemClock().now(), at=then)
-            case "cron.explain":
-                roster = roster_of(self._config.config, self._place.paths, self._place.zone)
-                ref = str(params["runId"])
-                return await database.read(
-                    lambda tx: told_of_run(tx, ref, zone_of=lambda agent: roster.agent(agent).zone)
-                )
             case _:
                 return await database.read(lambda tx: _words(tx, method, params))
 
@@ -322,6 +332,18 @@ async def _coming(place: Place, config: Loaded, database: Database) -> Coming:
     )
 
 
+async def _replayed(
+    place: Place, config: Loaded, database: Database, run_id: str
+) -> dict[str, Any]:
+    from engine import hindsight
+
+    settings = _settings(place, config)
+    lookout = await _lookout(settings, database)
+    return await hindsight.replay(
+        run_id, database=database, lookout=lookout, roster=settings.roster
+    )
+
+
 async def _lookout(settings: Settings, database: Database) -> Lookout:
     from engine.core import INSTALLATION
     from engine.lanes import Lanes
@@ -335,4 +357,5 @@ async def _lookout(settings: Settings, database: Database) -> Lookout:
         roster=lambda: settings.roster,
         shown=settings.shown,
         seed=seed or "",
+        config_hash=lambda: settings.digest,
     )

@@ -14,6 +14,7 @@ from engine.cli import (
     heartbeat_hold,
     heartbeat_last,
     heartbeat_next,
+    heartbeat_replay,
     heartbeat_tasks,
     kept,
     offline,
@@ -37,7 +38,12 @@ def group() -> None:
     """Beats: the last one, the history, on and off."""
 
 
-for _command in (heartbeat_history.history, heartbeat_history.slo, heartbeat_next.command):
+for _command in (
+    heartbeat_history.history,
+    heartbeat_history.slo,
+    heartbeat_next.command,
+    heartbeat_replay.command,
+):
     group.add_command(_command)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from engine import hindsight
 from engine.agents.configured import prices
 from engine.core import Engine
 from engine.costs import Costs, query_of
@@ -36,6 +37,13 @@ class FrontHeartbeats:
     async def next(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`heartbeat.next`."""
         return await self._engine.coming.next(params, self._engine.clock.now())
+
+    async def replay(self, run_id: str) -> dict[str, Any]:
+        """`heartbeat.replay`."""
+        engine = self._engine
+        return await hindsight.replay(
+            run_id, database=engine.database, lookout=engine.lookout, roster=engine.roster
+        )
 
     async def set_enabled(
         self, enabled: bool, *, agent_id: str | None = None, by: str

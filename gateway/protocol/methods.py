@@ -75,6 +75,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("heartbeat.history", _READ, params.HeartbeatHistoryParams),
         Method("heartbeat.cost", _READ, params.HeartbeatCostParams),
         Method("heartbeat.next", _READ, params.HeartbeatNextParams),
+        Method("heartbeat.replay", _READ, params.HeartbeatReplayParams),
         Method("heartbeat.explain", _READ, params.HeartbeatExplainParams),
         Method("heartbeat.tasks", _WRITE, params.HeartbeatTasksParams),
         Method("heartbeat.test", _WRITE, params.HeartbeatTestParams),

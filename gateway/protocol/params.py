@@ -126,6 +126,12 @@ class HeartbeatNextParams(Params):
     count: Annotated[int, Field(ge=1, le=200)] = 10
 
 
+class HeartbeatReplayParams(Params):
+    """`heartbeat.replay`: one beat, by the id of its run."""
+
+    run_id: NonEmpty
+
+
 class HeartbeatExplainParams(Params):
     """`heartbeat.explain`; the default agent unless one is named, now unless ``atMs`` is given."""
 

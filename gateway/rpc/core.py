@@ -138,6 +138,9 @@ class Heartbeats(Protocol):
     async def next(self, params: Mapping[str, Any]) -> Answer:
         """Slots to come, each with the gate that would stop it: heartbeat.md §20."""
 
+    async def replay(self, run_id: str) -> Answer:
+        """One beat decided once more: heartbeat.md §25-19."""
+
     async def tasks(self, agent_id: str | None = None) -> Answer:
         """The tasks of one agent's HEARTBEAT.md, or of all: ``{agents: [...]}``."""
 

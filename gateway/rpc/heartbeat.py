@@ -10,6 +10,7 @@ from gateway.protocol.params import (
     HeartbeatHistoryParams,
     HeartbeatNextParams,
     HeartbeatPauseParams,
+    HeartbeatReplayParams,
     HeartbeatResumeParams,
     HeartbeatTasksParams,
     HeartbeatTestParams,
@@ -66,6 +67,11 @@ async def cost(desk: Desk, _: Call, params: HeartbeatCostParams) -> object:
 async def coming(desk: Desk, _: Call, params: HeartbeatNextParams) -> object:
     """Slots to come, each with the gate that would stop it."""
     return await desk.core.heartbeats.next(params.model_dump(by_alias=True))
+
+
+async def replay(desk: Desk, _: Call, params: HeartbeatReplayParams) -> object:
+    """One beat decided once more from what its row keeps."""
+    return await desk.core.heartbeats.replay(params.run_id)
 
 
 async def explain(desk: Desk, _: Call, params: HeartbeatExplainParams) -> object:

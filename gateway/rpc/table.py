@@ -24,6 +24,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "heartbeat.history": heartbeat.history,
     "heartbeat.cost": heartbeat.cost,
     "heartbeat.next": heartbeat.coming,
+    "heartbeat.replay": heartbeat.replay,
     "heartbeat.explain": heartbeat.explain,
     "heartbeat.tasks": heartbeat.tasks,
     "heartbeat.test": heartbeat.test,

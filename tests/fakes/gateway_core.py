@@ -106,6 +106,9 @@ class FakeHeartbeats:
     async def next(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"fromMs": 0, "agents": [], "asked": dict(params)}
 
+    async def replay(self, run_id: str) -> dict[str, Any]:
+        return {"runId": run_id, "same": True, "steps": []}
+
     async def tasks(self, agent_id: str | None = None) -> dict[str, Any]:
         return {"agents": []}
 

@@ -87,6 +87,7 @@ def view(*, beat: dict[str, Any] | None = None, **seen: Any) -> View:
         "shown": Shown(),
         "failures": 0,
         "next_due_at": None,
+        "looked_at": NOON,
     }
     return View(**{**facts, **seen})
 
@@ -134,14 +135,14 @@ def test_a_wake_whose_events_were_taken_up_is_over() -> None:
 
 
 def test_a_slot_gives_up_in_the_end_and_keeps_its_reason() -> None:
-    seen = view(beat={"max_deferral": 20 * MINUTE})
-    assert bounded(BUSY, WAKE, seen, 19 * MINUTE) is BUSY
-    end = bounded(BUSY, WAKE, seen, 20 * MINUTE)
+    most = 20 * MINUTE
+    assert bounded(BUSY, Intent.SCHEDULED, 19 * MINUTE, most) is BUSY
+    end = bounded(BUSY, Intent.SCHEDULED, 20 * MINUTE, most)
     assert end == Skip(BUSY.reason, "the agent is busy; given up after 20 min")
 
 
 def test_a_wake_does_not_give_up() -> None:
-    assert bounded(BUSY, replace(WAKE, intent=Intent.EVENT), view(), 9 * HOUR) is BUSY
+    assert bounded(BUSY, Intent.EVENT, 9 * HOUR, HOUR) is BUSY
 
 
 # -- what it amounts to ----------------------------------------------------------------------
