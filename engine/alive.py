@@ -7,7 +7,7 @@ whatever the reason: a dead process, a dead machine, beats that are paused or ha
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from engine.delivery import Delivery, Priority
@@ -15,6 +15,7 @@ from engine.heartbeat import DEFAULT_EVERY
 from engine.roster import AgentProfile
 from engine.route import ping_route
 from jobs.ledger import Run, RunStatus, SkipReason
+from jobs.wallclock import ms
 
 PING: Final = "ping"  # kind of its message
 FAIL: Final = "/fail"  # what is called when a beat failed, as healthchecks has it
@@ -63,6 +64,19 @@ def ping(run: Run, agent: AgentProfile, now: datetime) -> Delivery | None:
         run_id=run.id,
         priority=Priority.BULK,
     )
+
+
+def ping_words(sign: Delivery) -> dict[str, Any]:
+    """Return what became of a ping, without the address: it may be a secret."""
+    error = sign.last_error or {}
+    words = {
+        "atMs": ms(sign.created_at),
+        "said": sign.text,
+        "state": sign.state.value,
+        "error": error.get("class") or sign.reason,
+        "detail": error.get("detail"),
+    }
+    return {key: value for key, value in words.items() if value}
 
 
 def failed(url: str) -> str:

@@ -19,6 +19,7 @@ from engine import alarms
 from engine.agents.base import FailureClass
 from engine.heartbeat import DEFAULT_EVERY
 from engine.roster import AgentProfile, FailurePolicy
+from engine.troubles import split_fix
 from jobs.ledger import Run
 from jobs.model import Job, JobState
 from jobs.retry import in_a_row
@@ -120,7 +121,7 @@ def _suspension(
     return {
         "atMs": earlier["atMs"] if same else ms(now),
         "class": failure.value,
-        "message": alarms.error_of(run) or in_a_row(1),
+        "message": split_fix(alarms.error_of(run))[0] or in_a_row(1),
         "print": model_print,
         "probeAtMs": ms(now + PROBE),
     }

@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from engine.adaptive import Lull, Slack
+from engine.alive import PING, ping_words
+from engine.beat_failures import suspended
 from engine.clock import Clock
 from engine.errands import digest_jobs
 from engine.heartbeat import Cadence, job_id
@@ -18,10 +20,11 @@ from engine.history import History
 from engine.look import Lookout
 from engine.roster import AgentProfile, Roster
 from engine.scheduling import Scheduling
-from engine.store import audit, holds, kept
+from engine.store import audit, holds, kept, outbox
 from jobs.errors import InvalidInput
-from jobs.model import DeliverySpec, Errand, HeartbeatBeat, Job, Misfire, Source
+from jobs.model import DeliverySpec, Errand, HeartbeatBeat, Job, JobState, Misfire, Source
 from jobs.policies import PLAIN, FailureAlert, Policies
+from jobs.store import jobs as job_rows
 from jobs.store.db import Database, Tx
 from jobs.wallclock import MILLISECOND, ms
 
@@ -131,12 +134,8 @@ class BeatJobs:
 
     async def _told(self, agent: AgentProfile) -> dict[str, Any]:
         now = self._clock.now()
-        on, paused = await self._database.read(
-            lambda tx: (
-                holds.switched_on(tx, agent.agent_id),
-                holds.paused(tx, agent.agent_id, now),
-            )
-        )
+        standing = await self._database.read(lambda tx: _standing(tx, agent, now))
+        on = standing["switchedOn"]
         beat = agent.beat
         health = await self._lookout.route_health(agent)
         lull, until = await self._lookout.lull(agent)
@@ -147,8 +146,7 @@ class BeatJobs:
             "agentId": agent.agent_id,
             "isDefault": agent.is_default,
             "enabled": on and beat.period is not None,
-            "switchedOn": on,
-            "paused": None if paused is None else dict(paused),
+            **standing,
             "because": beat.because or None,
             "everyMs": period,
             **({"adaptive": _adaptive(beat.slack, lull, rests)} if beat.slack else {}),
@@ -172,6 +170,23 @@ def _adaptive(slack: Slack, lull: Lull, rests: datetime | None) -> dict[str, Any
         "maxMs": slack.most // MILLISECOND,
         "quietPolls": lull.polls,
         "restsUntilMs": ms(rests),
+    }
+
+
+def _standing(tx: Tx, agent: AgentProfile, now: datetime) -> dict[str, Any]:
+    """What lies over an agent's beats now, and what became of its last sign of life."""
+    paused = holds.paused(tx, agent.agent_id, now)
+    stored = job_rows.readable(tx, job_id(agent.agent_id))
+    state = stored.state if stored is not None else JobState()
+    waits = state.retry_at is not None and state.retry_at > now
+    sign = outbox.newest_of(tx, agent.agent_id, PING) if agent.beat.ping else None
+    return {
+        "switchedOn": holds.switched_on(tx, agent.agent_id),
+        "paused": None if paused is None else dict(paused),
+        "suspended": suspended(state.alarm, agent.model_print, now, agent.zone),
+        "failures": state.consecutive_errors,
+        "backoffUntilMs": ms(state.retry_at) if waits else None,
+        "ping": None if sign is None else ping_words(sign),
     }
 
 

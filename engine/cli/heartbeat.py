@@ -160,6 +160,10 @@ def listing(line: Line) -> None:
         health = beat.get("routeHealth") or {}
         if health.get("state") == "failing":
             click.echo(f"{beat.get('agentId')}: its way fails: {one_line(health['because'])}")
+        sign = beat.get("ping") or {}
+        if sign.get("error"):
+            why_not = f"{sign['error']} {one_line(sign.get('detail') or '')}".strip()
+            click.echo(f"{beat.get('agentId')}: its ping fails: {why_not}")
         for warning in ((beat.get("last") or {}).get("file") or {}).get("warnings") or ():
             click.echo(f"{beat.get('agentId')}: {one_line(warning)}")
 
@@ -182,9 +186,12 @@ def _state(beat: Mapping[str, Any], now: datetime) -> str:
     if not beat.get("enabled"):
         return one_line(beat.get("because") or "off")
     held = beat.get("paused")
-    if not held:
-        return "on"
-    return f"paused, ends {relative(held['untilMs'], now)}" if held.get("untilMs") else "paused"
+    if held:
+        return f"paused, ends {relative(held['untilMs'], now)}" if held.get("untilMs") else "paused"
+    if beat.get("suspended"):
+        return "suspended"
+    waits = beat.get("backoffUntilMs")
+    return f"waits, {beat.get('failures')} failures, till {relative(waits, now)}" if waits else "on"
 
 
 def every_words(beat: Mapping[str, Any]) -> str:

@@ -260,6 +260,15 @@ def newest(tx: Tx, agent_id: str) -> Delivery | None:
     return None if row is None else _delivery(tx, row)
 
 
+def newest_of(tx: Tx, agent_id: str, kind: str) -> Delivery | None:
+    """Return the newest message of a kind that is an agent's."""
+    row = tx.exec_driver_sql(
+        f"SELECT {_READ} FROM outbox WHERE agent_id = ? AND kind = ? ORDER BY id DESC LIMIT 1",
+        (agent_id, kind),
+    ).first()
+    return None if row is None else _delivery(tx, row)
+
+
 def newest_in(tx: Tx, lane: str) -> Delivery | None:
     """Return the newest message of a lane that has ended, as it ended."""
     row = tx.exec_driver_sql(

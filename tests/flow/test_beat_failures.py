@@ -55,6 +55,8 @@ async def test_a_model_that_refuses_all_day_is_asked_three_times(engine_sim: Eng
     assert "auth: " in row.because
     assert "it is tried again at 2026-06-02 0" in row.because
     assert row.row.facts["suspended"] == row.because
+    (listed,) = await sim.engine.beat_jobs.listing()
+    assert (listed["suspended"], listed["failures"]) == (row.because, 2)
 
 
 async def test_a_suspended_agent_is_tried_once_a_day_until_it_answers(
@@ -302,6 +304,9 @@ async def test_each_slot_that_ended_well_is_a_ping_and_a_failure_another(
     assert pings[1].route.to == "https://hc.example/ping/uuid/fail"
     assert pings[0].expires_at - pings[0].created_at == HOUR / 2
     assert pings[0].state == "delivered"  # the result is on record
+    (listed,) = await sim.engine.beat_jobs.listing()
+    assert (listed["ping"]["said"], listed["ping"]["state"]) == ("ok", "delivered")
+    assert "uuid" not in str(listed["ping"])  # its address may be a secret
     # What was not meant to be calm is no sign of life: who waits outside notices.
     await sim.engine.beat_jobs.pause(by="ana")
     await sim.advance(3 * HOUR)
