@@ -52,6 +52,7 @@ _LOST: Final = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN})
 
 HEADS: Final = 1000  # lanes looked at in one pass
 GRACE: Final = timedelta(seconds=10)
+PACED: Final = timedelta(minutes=1)
 LAST_WORDS: Final = 2.0  # seconds a stop waits for its own rows
 # Notes of one chunk, not of the message.
 _COUNTERS: Final = frozenset({"failures", "rateLimited"}) | OF_ONE_PART
@@ -96,6 +97,7 @@ class Sender:
     async def start(self) -> None:
         """Settle what a crash left in `sending`, then begin to send."""
         await self._recover()
+        await self._recall()
         self._unlisten = self._bus.listen(self._heard)
         sending = keep("sender", self._run, clock=self._clock, vitals=self._vitals)
         self._loop = asyncio.create_task(sending, name="sender")
@@ -389,6 +391,13 @@ class Sender:
             self._bus.publish("outbox", {"key": moved.key, **receipt(moved), "state": moved.state})
             _log_loss(moved)
         return moved
+
+    async def _recall(self) -> None:
+        """Count what left within the longest span that is paced."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        left = await self._db.read(lambda tx: outbox.left_since(tx, now - PACED))
+        for route, at, unasked in left:
+            self._traffic.recall(route, monotonic - (now - at), unasked=unasked)
 
     # -- after a restart -------------------------------------------------------------------
 

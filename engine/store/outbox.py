@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final
 
+from engine.address import Route
 from engine.delivery import Delivery, Priority, State
 from engine.kept import SAID_AGAIN, of_delivery
 from engine.outbox import MOVES, TERMINAL, Event, Undelivered, again_key, moved
@@ -140,6 +141,18 @@ def put(tx: Tx, current: Delivery, then: Delivery, now: datetime) -> Delivery | 
     if words := of_delivery(then, now):
         kept.keep(tx, words)
     return then
+
+
+def left_since(tx: Tx, since: datetime) -> list[tuple[Route, datetime, bool]]:
+    """Return where parts of messages went after an instant, when, and whether unasked."""
+    rows = tx.exec_driver_sql(
+        "SELECT route, receipts.at, notes FROM receipts JOIN outbox ON key = delivery_key"
+        " WHERE receipts.at > ? ORDER BY receipts.at",
+        (ms(since),),
+    )
+    return [
+        (route_of(row[0]), at(row[1]), mapping_of(row[2]).get("via") == "proactive") for row in rows
+    ]
 
 
 def note_wait(tx: Tx, key: str, error: Mapping[str, Any]) -> None:

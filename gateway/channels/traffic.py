@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from engine.address import Route
 from engine.delivery import Delivery
 from engine.fault import Fault
 from engine.outbox import effective_route, overdue
@@ -79,6 +80,15 @@ class Traffic:
             seconds = fault.retry_after_seconds
             wait = LATER if seconds is None else timedelta(seconds=seconds)
             self._pace.penalise(channel.scopes(effective_route(delivery)), wait, monotonic)
+
+    def recall(self, route: Route, left_at: timedelta, *, unasked: bool) -> None:
+        """Count what an earlier process sent: a restart refills nothing (channels.md §7)."""
+        channel = self._channels.get(route.channel)
+        if channel is None:
+            return
+        self._pace.take(channel.scopes(route), left_at)
+        if unasked and (rules := channel.rules(route)) is not None:
+            self._pace.take(rules.unasked, left_at)
 
     def unasked(self, scopes: Sequence[Scope], monotonic: timedelta) -> timedelta:
         """Count a message nobody asked for, or return how long it has to wait."""

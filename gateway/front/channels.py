@@ -46,4 +46,5 @@ def account_words(status: AccountStatus) -> dict[str, Any]:
         "lastInboundAt": ms(status.last_inbound_at),
         "lastOutboundAt": ms(status.last_outbound_at),
         "tokenSource": status.token_source,
+        **status.extra,
     }

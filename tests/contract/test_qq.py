@@ -90,6 +90,17 @@ async def test_a_heartbeat_nobody_answers_ends_the_connection(bench: QqBench) ->
     await bench.qq.received(6)
 
 
+async def test_a_platform_that_never_says_resumed_is_connected_by_what_it_sends(
+    bench: QqBench,
+) -> None:
+    await bench.start()
+    bench.qq.gateway.says_resumed = False
+    await bench.qq.close(4009)
+    await bench.qq.user_writes("meanwhile")
+    await again(bench)
+    assert (await bench.turn()).text == "meanwhile"
+
+
 async def test_heartbeats_tell_what_is_durable(bench: QqBench) -> None:
     bench.qq.gateway.heartbeat_ms = 30_000
     await bench.start()

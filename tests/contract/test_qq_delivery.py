@@ -247,6 +247,22 @@ async def test_an_uncertified_bot_sends_five_unasked_a_second_and_loses_none(
     assert len(bench.qq.sent) == 7
 
 
+async def test_a_restart_refills_no_quota(bench: QqBench) -> None:
+    for n in range(20):
+        await bench.put(f"k{n}")
+        await bench.ended(f"k{n}")
+        await bench.clock.advance(timedelta(seconds=0.25))
+    await bench.stop()
+    bench.build()
+    await bench.start()
+    await bench.put("one more")
+    await bench.clock.advance(timedelta(seconds=30))
+    assert len(bench.qq.sent) == 20
+    await bench.clock.advance(timedelta(seconds=30))
+    await bench.ended("one more")
+    assert len(bench.qq.sent) == 21
+
+
 async def test_a_group_is_answered_within_five_minutes(bench: QqBench) -> None:
     bench.answer = "hi all"
     asked = await bench.qq.group_writes("bot?")

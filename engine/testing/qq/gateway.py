@@ -31,6 +31,7 @@ class Gateway:
         self.heartbeat_ms = HEARTBEAT_MS
         self.acks = True
         self.greets = True
+        self.says_resumed = True
         self.close_next: list[int] = []  # codes with which the next identifications are refused
         self.url = ""
 
@@ -131,7 +132,9 @@ class Gateway:
         for event in session.events[seq:]:
             await self._send(socket, event)
         self._live[socket] = session
-        await self._send(socket, {"op": 0, "s": len(session.events), "t": "RESUMED", "d": ""})
+        if self.says_resumed:
+            resumed = {"op": 0, "s": len(session.events), "t": "RESUMED", "d": ""}
+            await self._send(socket, resumed)
 
     async def _send(self, socket: ServerConnection, frame: object) -> None:
         from websockets.exceptions import ConnectionClosed

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from engine.address import ChatType
@@ -53,6 +53,7 @@ _CHAT: Final[Mapping[str, ChatType]] = {
     GUILD: ChatType.CHANNEL,
     GUILD_DIRECT: ChatType.DIRECT,
 }
+OLDEST: Final = timedelta(hours=1)
 _FACE = re.compile(r'<faceType=\d+,faceId="[^"]*",ext="([^"]*)">')
 _MENTION = re.compile(r"<@!?([^<>\s]{1,200})>")
 
@@ -90,7 +91,7 @@ def parse(
         sender_label=clean(str(author.get("username") or "")) or None,
         message_id=message_id or event_id or f"seq:{cursor}",
         text=text,
-        at=_instant(data.get("timestamp")) or now,
+        at=_instant(data.get("timestamp"), now),
         mentioned=addressed or _mentions(data, me),
         chat_type=chat,
         cursor=cursor,
@@ -158,11 +159,12 @@ def _mentions(data: Mapping[str, Any], me: str) -> bool:
     return False
 
 
-def _instant(value: object) -> datetime | None:
-    if not isinstance(value, str):
-        return None
+def _instant(value: object, now: datetime) -> datetime:
+    """When it was written. Events are minutes old at most: any other time is a wrong clock."""
     try:
-        instant = datetime.fromisoformat(value)
+        instant = datetime.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
-        return None
-    return instant.astimezone(UTC) if instant.tzinfo is not None else None
+        return now
+    if instant.tzinfo is None:
+        return now
+    return instant.astimezone(UTC) if abs(now - instant) < OLDEST else now

@@ -105,11 +105,10 @@ class Link:
         """Do what a frame asks for; returns the one that ends the connection."""
         match self.session.receive(text):
             case Ready(me=me):
-                self._ready_at = self.clock.monotonic()
-                self._me = ident(me.get("id")) or self._me
-                await self._note()
-                self.told(me)
+                await self._stands(me)
             case Happened() as event:
+                if self._ready_at is None:  # what was missed comes before the word for it
+                    await self._stands({})
                 await self._admit(event)
             case Beat():
                 await socket.send(self.session.pulse())
@@ -118,6 +117,13 @@ class Link:
             case _:
                 pass
         return None
+
+    async def _stands(self, me: Mapping[str, Any]) -> None:
+        """The session stands; ``me`` is the bot, where it was named."""
+        self._ready_at = self.clock.monotonic()
+        self._me = ident(me.get("id")) or self._me
+        await self._note()
+        self.told(me)
 
     async def _admit(self, event: Happened) -> None:
         """Admit one event; the stream moves on only once that is durable."""

@@ -171,7 +171,7 @@ class Session:
     def _dispatched(self, frame: Mapping[str, Any], data: Mapping[str, Any]) -> Act:
         seq, kind = _seq(frame.get("s")), str(frame.get("t") or "")
         if kind == "READY":
-            self.session_id, self.seq = str(data.get("session_id") or ""), seq or 0
+            self.session_id, self.seq = str(data.get("session_id") or "") or None, seq or 0
             me = data.get("user")
             return Ready(resumed=False, me=me if isinstance(me, Mapping) else {})
         if kind == "RESUMED":

@@ -143,6 +143,8 @@ def test_what_is_no_message_of_a_person_is_none(kind: str, data: dict[str, Any])
     assert read(kind, data) is None
 
 
-@pytest.mark.parametrize("at", [None, 5, "yesterday", "2026-11-20T19:59:00"])
+@pytest.mark.parametrize(
+    "at", [None, 5, "yesterday", "2026-11-20T19:59:00", "2024-01-01T00:00:00+08:00"]
+)
 def test_a_message_without_a_readable_time_was_written_now(at: object) -> None:
     assert said("C2C_MESSAGE_CREATE", C2C | {"timestamp": at}).at == NOON
