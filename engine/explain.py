@@ -91,6 +91,8 @@ def _our_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
         "wakeReason": _wake_reason(run),
         "provenance": _provenance(run) or None,
         "outsideActiveHours": run.facts.get("outsideActiveHours"),
+        "probes": run.facts.get("probes"),
+        "adaptive": run.facts.get("adaptive"),
         "target": target or None,
         "file": {"warnings": list(run.facts["warnings"])} if run.facts.get("warnings") else None,
         "delivered": delivery.state is State.DELIVERED if delivery else None,

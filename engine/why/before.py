@@ -17,7 +17,8 @@ from jobs.ledger import RunStatus, SkipReason
 Stops = Mapping[SkipReason, Stop]
 _PARTS: Final = ("scheduler", "clockwork", "loop")
 _OF_THE_MODEL: Final = (SkipReason.SUSPENDED, SkipReason.BACKOFF)
-_PASSES: Final = (SkipReason.RECENT_RUN, SkipReason.MIN_SPACING)  # the agent looked just now
+# The agent looked just now, or lately often enough.
+_PASSES: Final = (SkipReason.RECENT_RUN, SkipReason.MIN_SPACING, SkipReason.RESTING)
 
 
 def stops_of(facts: Facts) -> Stops:
