@@ -62,6 +62,9 @@ def answered(run: Run, reply: TurnReply, at: datetime, *, response_prefix: str =
     verdict = classify(reply.payloads, mode="cron", response_prefix=response_prefix)
     who = {"usage": reply.usage, "model": reply.model, "provider": reply.provider}
     done = _said(run, verdict, "\n".join(reply.payloads), at, **who)
+    if reply.remark:
+        words = {**done.run.reply, "remark": reply.remark}
+        done = changed(done, run=changed(done.run, reply=words))
     if calls := used(reply.tool_calls):
         done = changed(done, run=changed(done.run, reply={**done.run.reply, "tools": calls}))
     if verdict.outcome is Outcome.FAILED:

@@ -164,6 +164,9 @@ def diagnostics(run: Run, sent: Sent | None = None) -> list[dict[str, Any]]:
     elif run.status is RunStatus.SKIPPED:
         source = _SOURCES.get(run.reason, "cron-preflight")
         found.append({"ts": at, "source": source, "severity": "warning", "message": run.because})
+    if remark := run.reply.get("remark"):
+        told = {"source": "model-preflight", "severity": "warning", "message": remark}
+        found.append({"ts": at, **told})
     if sent and _DELIVERED.get(sent.state) == "not-delivered":
         message = sent.error or sent.state
         found.append({"ts": at, "source": "delivery", "severity": "error", "message": message})

@@ -113,6 +113,7 @@ class TurnReply:
     provider: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     attempts: tuple[Mapping[str, Any], ...] = ()  # failed candidates before this one
+    remark: str = ""  # what was wished for and did not reach the model
 
     @property
     def text(self) -> str:

@@ -19,6 +19,9 @@ from engine.agents.model_turn import Library, ModelTurn
 from engine.agents.provider import ANTHROPIC, APIS, RESPONSES, Candidate, Provider
 
 SDK_RETRIES: Final = 2
+_MEANT: Final[dict[str, bool | str]] = {"off": False, "ultra": "max", "adaptive": True}
+# What every server that takes an effort understands; an adaptive one is the model's own.
+_SENT: Final = {"off": "none", "xhigh": "high", "max": "high", "ultra": "high", "adaptive": ""}
 _EFFORTS: Final = frozenset({"minimal", "low", "medium", "high", "xhigh", "max"})
 
 
@@ -115,15 +118,11 @@ class ModelAgent:
             settings["extra_headers"] = dict(provider.headers)
         if provider.params:
             settings["extra_body"] = dict(provider.params)
-        if request.thinking == "off":
-            settings["thinking"] = False
-        elif request.thinking == "ultra":
-            settings["thinking"] = "max"
-        elif request.thinking in _EFFORTS:
-            settings["thinking"] = request.thinking
-        elif request.thinking == "adaptive":
-            settings["thinking"] = True
-        return settings
+        return settings | _thinking(candidate, request.thinking)
+
+    async def unsent(self, library: Library, candidate: Candidate, request: TurnRequest) -> str:
+        """Return what was wished for and did not reach the model, in words."""
+        return unsent(candidate, await self.model_for(library, candidate), request.thinking)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -133,6 +132,34 @@ class ModelAgent:
     async def pause(self, wait: timedelta) -> None:
         """Wait before the turn-level retry."""
         await self._sleep(wait)
+
+
+def _thinking(candidate: Candidate, level: str | None) -> dict[str, Any]:
+    """Return how a thinking level is asked for: in the words of the library, or as they stand.
+
+    The library drops a level for a model it does not know; the config may know that it thinks.
+    """
+    if level is None:
+        return {}
+    if candidate.model in candidate.provider.thinks and candidate.provider.api != ANTHROPIC:
+        effort = _SENT.get(level, level)
+        return {"openai_reasoning_effort": effort} if effort else {}
+    if level in _EFFORTS:
+        return {"thinking": level}
+    return {"thinking": _MEANT[level]} if level in _MEANT else {}
+
+
+def unsent(candidate: Candidate, model: Any, level: str | None) -> str:
+    """Return why a thinking level does not reach a model; nothing if it does, or if none is set."""
+    known = candidate.model in candidate.provider.thinks or candidate.provider.api == ANTHROPIC
+    if known or level in (None, "adaptive"):
+        return ""
+    if dict(model.profile or {}).get("supports_thinking"):
+        return ""
+    return (
+        f"thinking {level} was not sent: {candidate.ref} is not known to think. If it does, set"
+        f" reasoning of it in models.providers.{candidate.provider.id}.models"
+    )
 
 
 def _build(library: Library, candidate: Candidate) -> Any:

@@ -61,6 +61,9 @@ class Models(Protocol):
     ) -> Any:
         """Send the conversation so far to one model and return its answer."""
 
+    async def unsent(self, library: Library, candidate: Candidate, request: TurnRequest) -> str:
+        """Return what was wished for and did not reach the model, in words."""
+
     async def pause(self, wait: timedelta) -> None:
         """Wait before the one retry."""
 
@@ -99,7 +102,8 @@ class ModelTurn:
             response, candidate = await self._ask()
             self._take_in(response, candidate)
             if not await self._use_tools(response):
-                return self._reply(candidate)
+                remark = await self._models.unsent(self._library, candidate, self._request)
+                return self._reply(candidate, remark)
             if self._in_circles():
                 # Without tools it has to answer; small models get out of it in no other way.
                 self._parameters = self._library.models.ModelRequestParameters()
@@ -211,7 +215,7 @@ class ModelTurn:
             return ToolCall(name=part.tool_name, arguments={}, result=text, failed=True)
         return await use_tool(self._request.tools, part.tool_name, arguments)
 
-    def _reply(self, candidate: Candidate) -> TurnReply:
+    def _reply(self, candidate: Candidate, remark: str) -> TurnReply:
         return TurnReply(
             payloads=tuple(self._said),
             reasoning="\n\n".join(self._thought) or None,
@@ -220,6 +224,7 @@ class ModelTurn:
             provider=candidate.provider.id,
             tool_calls=tuple(self._calls),
             attempts=tuple(self._attempts),
+            remark=remark,
         )
 
 

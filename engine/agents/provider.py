@@ -49,6 +49,7 @@ class Provider:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a credential
     params: Mapping[str, Any] = field(default_factory=dict)  # put into the body as they are
     timeout: timedelta | None = None  # of one request
+    thinks: frozenset[str] = frozenset()  # models that take a thinking level, by name
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)  # by model name
 
     def serving(self, model: str) -> Provider:

@@ -24,7 +24,9 @@ class ModelSpec(Section):
     name: str | None = key(None, "Name shown to people.")
     api: str | None = key(None, "Overrides the provider's api.")
     base_url: str | None = key(None, "Overrides the provider's baseUrl.")
-    reasoning: bool = key(False, "It thinks before it answers.", inert=YET)
+    reasoning: bool = key(
+        False, "It thinks before it answers: an OpenAI-compatible server is sent reasoning_effort."
+    )
     input: Names = key(("text",), "Kinds of input it takes.", inert=YET)
     cost: ModelCost | None = key(None, "Prices.")
     context_window: Positive | None = key(None, "Context window.", unit="tokens", inert=YET)

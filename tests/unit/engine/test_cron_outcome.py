@@ -20,6 +20,7 @@ from engine.cron_outcome import (
     unanswered,
 )
 from engine.route import NoRoute
+from jobs.entries import run_entry
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, DeliverySpec, Job, JobState, Source
 from jobs.policies import Policies, Retries
@@ -270,3 +271,14 @@ def test_a_job_that_has_had_all_its_runs_is_over(run: Run) -> None:
     before = consequences(job, run, "auth", JobState(ok_count=1), NOON, POLICY)
     assert "next_run_at" not in before.columns
     assert consequences(job, SKIPPED, "", JobState(ok_count=2), NOON, POLICY) != over
+
+
+def test_what_did_not_reach_the_model_stands_in_the_run_log() -> None:
+    reply = replace(said("Rain at four."), remark="thinking high was not sent")
+    entry = run_entry(answered(RUN, reply, NOON).run)
+    (told,) = entry["diagnostics"]
+    assert (told["source"], told["severity"], told["message"]) == (
+        "model-preflight",
+        "warning",
+        "thinking high was not sent",
+    )

@@ -470,6 +470,41 @@ async def test_headers_and_parameters_of_the_config_are_sent() -> None:
     assert asked["body"]["top_p"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("level", "effort"),
+    [
+        ("low", "low"),
+        ("high", "high"),
+        ("xhigh", "high"),
+        ("max", "high"),
+        ("ultra", "high"),
+        ("minimal", "minimal"),
+        ("off", "none"),
+        ("adaptive", None),
+        (None, None),
+    ],
+)
+async def test_a_model_that_thinks_is_told_how_much(level: str | None, effort: str | None) -> None:
+    async with (
+        OpenAIServer() as server,
+        agent_on(server, thinks=frozenset({"m0"})) as agent,
+    ):
+        reply = await agent.answer(turn(thinking=level))
+    assert server.requests[0]["body"].get("reasoning_effort") == effort
+    assert reply.remark == ""
+
+
+async def test_a_level_that_is_not_sent_is_remarked() -> None:
+    async with OpenAIServer() as server, agent_on(server) as agent:
+        reply = await agent.answer(turn(thinking="high"))
+        assert (await agent.answer(turn())).remark == ""
+    assert "reasoning_effort" not in server.requests[0]["body"]
+    assert reply.remark == (
+        "thinking high was not sent: p0/m0 is not known to think. If it does, set reasoning of it"
+        " in models.providers.p0.models"
+    )
+
+
 def response(**facts: Any) -> Plan:
     """An answer of `openai-responses`."""
     said = {"type": "output_text", "text": "hello", "annotations": []}
