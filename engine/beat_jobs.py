@@ -174,7 +174,7 @@ def _adaptive(slack: Slack, lull: Lull, rests: datetime | None) -> dict[str, Any
 
 
 def _standing(tx: Tx, agent: AgentProfile, now: datetime) -> dict[str, Any]:
-    """What lies over an agent's beats now, and what became of its last sign of life."""
+    """What lies over an agent's beats now, what became of its last sign of life and words."""
     paused = holds.paused(tx, agent.agent_id, now)
     stored = job_rows.readable(tx, job_id(agent.agent_id))
     state = stored.state if stored is not None else JobState()
@@ -187,6 +187,7 @@ def _standing(tx: Tx, agent: AgentProfile, now: datetime) -> dict[str, Any]:
         "failures": state.consecutive_errors,
         "backoffUntilMs": ms(state.retry_at) if waits else None,
         "ping": None if sign is None else ping_words(sign),
+        "lastArrivedAtMs": ms(outbox.last_arrived(tx, agent.agent_id)),
     }
 
 

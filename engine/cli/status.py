@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +22,7 @@ from engine.clock import SystemClock
 from engine.explain import sentence
 from gateway.client import Client
 from jobs.errors import EngineError, GatewayDown
-from jobs.wallclock import zone
+from jobs.wallclock import ms, zone
 
 if TYPE_CHECKING:
     from jobs.store.db import Tx
@@ -44,6 +44,7 @@ class View:
         return zone(self.place.zone)
 
 
+_LONG: Final = 2  # intervals without a word
 _ASKED: Final[Mapping[str, str]] = {
     "health": "health",  # measured now: a snapshot may be a minute old
     "cron": "cron.status",
@@ -132,6 +133,8 @@ def _status_words(view: View, line: Line) -> str:
     lines += [f"  also: {one.get('message')}. Fix: {one.get('fix')}" for one in told]
     beats = _part(view, "heartbeats").get("heartbeats") or ()
     lines += [_heartbeat_words(beat, view.now) for beat in beats]
+    if silent := list(_silent(beats, view.now)):
+        lines.append(f"Nothing has come of {', '.join(silent)}. Why: {view.place.program} why")
     return "\n".join(lines)
 
 
@@ -278,6 +281,19 @@ def _heartbeat_words(beat: Mapping[str, Any], now: datetime) -> str:
         return f"  heartbeat {beat.get('agentId')}: off{why}"
     due = relative(next_beat(beat), now)
     return f"  heartbeat {beat.get('agentId')}: every {every_words(beat)}, next {due}"
+
+
+def _silent(beats: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:
+    """Yield whose words arrived last longer ago than two beats (operations.md §16 L20)."""
+    for beat in beats:
+        every, arrived = beat.get("everyMs"), beat.get("lastArrivedAtMs")
+        if not beat.get("enabled") or not every or beat.get("last") is None:
+            continue
+        if arrived is None:
+            yield f"{beat.get('agentId')} yet"
+        elif ms(now) - int(arrived) > _LONG * int(every):
+            span = relative(int(arrived), now).removesuffix(" ago")
+            yield f"{beat.get('agentId')} for {span}"
 
 
 def _status_json(view: View) -> dict[str, Any]:

@@ -282,6 +282,16 @@ def newest_of(tx: Tx, agent_id: str, kind: str) -> Delivery | None:
     return None if row is None else _delivery(tx, row)
 
 
+def last_arrived(tx: Tx, agent_id: str) -> datetime | None:
+    """Return when a message of an agent that nobody had asked for last arrived."""
+    row = tx.exec_driver_sql(
+        "SELECT max(ended_at) FROM outbox WHERE agent_id = ? AND state = 'delivered'"
+        " AND kind NOT IN ('reply', 'ping')",
+        (agent_id,),
+    ).first()
+    return None if row is None else instant(row[0])
+
+
 def newest_in(tx: Tx, lane: str) -> Delivery | None:
     """Return the newest message of a lane that has ended, as it ended."""
     row = tx.exec_driver_sql(

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from engine.clock import SystemClock
 from jobs.errors import StoreUnavailable
+from jobs.wallclock import ms
 from tests.fakes.gateway_port import Port
 from tests.unit.engine.cli.conftest import Engine
 
@@ -95,3 +97,26 @@ def test_what_does_not_work_for_a_person_is_no_green_light(engine: Engine, gatew
     assert "  also: it is off. Fix: engine heartbeat enable" in told.out
     answer = json.loads(engine("status", "--json").out)
     assert (answer["ok"], answer["verdict"]["code"]) == (False, "delivery.blocked")
+
+
+def test_a_long_silence_points_to_the_command_that_explains_it(
+    engine: Engine, gateway: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """operations.md §16 L20: longer than two beats without a word."""
+    now = ms(SystemClock().now())
+    hour = 3_600_000
+    beat = {"enabled": True, "everyMs": hour, "last": {"status": "skipped"}}
+    beats = [
+        {**beat, "agentId": "main", "lastArrivedAtMs": now - 3 * hour},
+        {**beat, "agentId": "ops", "lastArrivedAtMs": now - hour},
+        {**beat, "agentId": "new", "lastArrivedAtMs": None},
+        {**beat, "agentId": "off", "lastArrivedAtMs": None, "enabled": False},
+        {**beat, "agentId": "young", "lastArrivedAtMs": None, "last": None},
+    ]
+
+    async def listing() -> list[dict[str, Any]]:
+        return beats
+
+    monkeypatch.setattr(gateway.core.heartbeats, "listing", listing)
+    last = engine("status").out.splitlines()[-1]
+    assert last == "Nothing has come of main for 3h, new yet. Why: engine why"
