@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -245,6 +246,44 @@ async def test_an_uncertified_bot_sends_five_unasked_a_second_and_loses_none(
     await bench.clock.advance(timedelta(seconds=1))
     await bench.ended("k6")
     assert len(bench.qq.sent) == 7
+
+
+@pytest.mark.parametrize(("asked", "state"), [(True, "delivered"), (False, "unknown")])
+async def test_a_process_that_died_around_its_request_is_seen_once(
+    bench: QqBench, asked: bool, state: str
+) -> None:
+    if asked:
+        await bench.qq.user_writes("hello")
+        await bench.turn()
+    never = asyncio.Event()
+    bench.qq.fail("c2c", Wrong.slow(never))
+    await bench.put("a")
+    await bench.until("a", State.SENDING)
+    await bench.qq.next_sent()  # it arrived, and the answer never comes
+    heir = QqBench(bench.db, bench.qq, bench.clock)
+    await heir.start()
+    assert (await heir.ended("a"))["status"] == state
+    assert bench.qq.platform.texts() == ["a"]
+    never.set()
+    await heir.stop()
+
+
+async def test_a_part_that_was_sent_is_not_sent_again_after_a_restart(bench: QqBench) -> None:
+    await bench.qq.user_writes("tell me everything")
+    await bench.turn()
+    text = "\n\n".join(f"paragraph {n} " + "x" * 1900 for n in range(3))
+    never = asyncio.Event()
+    await bench.put("a", text)
+    await bench.until("a", State.QUEUED)  # the first part arrived
+    bench.qq.fail("c2c", Wrong.slow(never))
+    await bench.stop()
+    heir = QqBench(bench.db, bench.qq, bench.clock)
+    never.set()
+    await heir.start()
+    await heir.ended("a")
+    assert "\n\n".join(bench.qq.platform.texts()) == text
+    assert sorted(one.msg_seq or 0 for one in bench.qq.sent) == [1, 2, 3]
+    await heir.stop()
 
 
 async def test_a_restart_refills_no_quota(bench: QqBench) -> None:
