@@ -15,6 +15,7 @@ from engine.cli import (
     heartbeat_last,
     heartbeat_next,
     heartbeat_replay,
+    heartbeat_simulate,
     heartbeat_tasks,
     kept,
     offline,
@@ -43,6 +44,7 @@ for _command in (
     heartbeat_history.slo,
     heartbeat_next.command,
     heartbeat_replay.command,
+    heartbeat_simulate.command,
 ):
     group.add_command(_command)
 

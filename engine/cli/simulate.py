@@ -65,12 +65,12 @@ def command(
     wanted = [_expectation(text) for text in expect]
     begin = SystemClock().now()
     if start is not None:
-        begin = _begin(start, begin, place)
+        begin = begin_of(start, begin, place)
     if config is not None and Path(config).resolve() == place.paths.config.resolve():
         config = None
     logging.getLogger().addHandler(logging.NullHandler())  # the report tells it, not the log
-    wish = _Wish(config=config, start=begin, anew=start is not None, span=timedelta(days=days))
-    report, origin = asyncio.run(_simulated(place, wish))
+    wish = Wish(config=config, start=begin, anew=start is not None, span=timedelta(days=days))
+    report, origin = asyncio.run(simulated(place, wish))
     sys.stderr.write(f"{origin}\n")
     wrong = _wrong(report, wanted)
     if as_json:
@@ -82,7 +82,8 @@ def command(
     return NOT_AS_EXPECTED if wrong else 0
 
 
-def _begin(text: str, now: datetime, place: Place) -> datetime:
+def begin_of(text: str, now: datetime, place: Place) -> datetime:
+    """Return the instant of `--from`."""
     try:
         return parse_at(text, now=now, tz=place.zone)
     except InvalidSchedule as error:
@@ -92,19 +93,22 @@ def _begin(text: str, now: datetime, place: Place) -> datetime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
+class Wish:
+    """What shall be simulated."""
+
     config: str | None
     start: datetime
     anew: bool  # at another time than now
     span: timedelta
+    at_home: bool = False  # another config, on what this home knows
 
 
-async def _simulated(place: Place, wish: _Wish) -> tuple[Report, str]:
+async def simulated(place: Place, wish: Wish) -> tuple[Report, str]:
     """The report, and what the simulation went on from, in words."""
     from engine.testing import Simulation
     from engine.testing.simulation import SEED
 
-    own = wish.config is None
+    own = wish.config is None or wish.at_home
     state, origin = await _state(place, wish) if own else (None, _foreign(wish, place))
     try:
         async with Simulation(
@@ -123,7 +127,7 @@ async def _simulated(place: Place, wish: _Wish) -> tuple[Report, str]:
             await state.database.close()
 
 
-def _foreign(wish: _Wish, place: Place) -> str:
+def _foreign(wish: Wish, place: Place) -> str:
     home = shown(place.paths.state, place.paths)
     return (
         f"Starts from nothing: {wish.config} is not the config of {home}. No last route is known,"
@@ -131,7 +135,7 @@ def _foreign(wish: _Wish, place: Place) -> str:
     )
 
 
-async def _state(place: Place, wish: _Wish) -> tuple[Copied | None, str]:
+async def _state(place: Place, wish: Wish) -> tuple[Copied | None, str]:
     """A copy of what this home knows; it is never written to."""
     from engine.testing.home import copied
 
