@@ -99,7 +99,7 @@ class Journal:
                 text=text,
                 mode=NOW,
                 source="exec",
-                by=f"agent {agent}",
+                by="the start of the gateway",
                 context_key=f"exec:{ident}",
                 route=route_of(route) if route else None,
                 trusted=False,

@@ -195,7 +195,7 @@ class Room:
             text=words.ended(made.name, made.id, end),
             mode=NOW,
             source="exec",
-            by=f"agent {caller.agent_id}",
+            by=f"the end of: {made.name}",
             agent_id=caller.agent_id,
             session_key=origin_of(caller.session_key),
             context_key=f"exec:{made.id}",
