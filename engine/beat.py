@@ -37,6 +37,7 @@ from jobs.wallclock import MILLISECOND
 
 log = logging.getLogger(__name__)
 
+_WENT_FIRST: Final = "a person wrote while the agent was asked; it is asked again afterwards"
 SAFETY_POLL: Final = timedelta(seconds=15)
 
 
@@ -47,6 +48,7 @@ class Pending:
     run: Run
     wake: Wake
     taken: bool = False
+    gave_way: int = 0  # how often a person's message went first
     moved: bool = False  # its agent's beats lie elsewhere from now on
     poked: asyncio.Event = field(default_factory=asyncio.Event)
     waited: timedelta = timedelta()  # when it was looked at last
@@ -145,7 +147,13 @@ class Beats:
                 match decision:
                     case Go():
                         pending.taken = True
-                        return await self._probed(pending, view, decision, now)
+                        ended = await self._probed(pending, view, decision, now)
+                        if ended is not None:
+                            return ended
+                        pending.taken = False
+                        pending.gave_way += 1
+                        decision = Defer(SkipReason.PREEMPTED, _WENT_FIRST)
+                        await self._note_deferral(pending, view, decision)
                     case Skip():
                         pending.taken = True
                         return await self._skip(pending, view, decision, now)
@@ -251,12 +259,14 @@ class Beats:
             pending.run,
             session_key=view.session_key,
             wake=wake_words(pending.wake),
-            facts=facts_of(view, pending.wake) | _patience(pending, view),
+            facts=facts_of(view, pending.wake)
+            | _patience(pending, view)
+            | ({"gaveWay": pending.gave_way} if pending.gave_way else {}),
             target=target_words(view),
             next_due_at=view.next_due_at,
         )
 
-    async def _probed(self, pending: Pending, view: View, go: Go, now: datetime) -> Run:
+    async def _probed(self, pending: Pending, view: View, go: Go, now: datetime) -> Run | None:
         """Ask the agent's probes first: the model only if one of them saw a change (§25-15)."""
         if view.looks_first:
             view = replace(view, probed=await self.probing.asked(view.agent))
@@ -265,7 +275,7 @@ class Beats:
         skip = Skip(SkipReason.NOTHING_CHANGED, view.probed.because)
         return await self._skip(pending, view, skip, self._clock.now())
 
-    async def _take(self, pending: Pending, view: View, go: Go, now: datetime) -> Run:
+    async def _take(self, pending: Pending, view: View, go: Go, now: datetime) -> Run | None:
         run = replace(
             self._framed(pending, view),
             status=RunStatus.RUNNING,

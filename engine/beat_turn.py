@@ -74,8 +74,11 @@ class BeatTurn:
         self._roster = roster
         self._toolbox = toolbox
 
-    async def take(self, run: Run, view: View, now: datetime) -> Run:
-        """Take the turn of a beat that goes ahead; returns its final row."""
+    async def take(self, run: Run, view: View, now: datetime) -> Run | None:
+        """Take the turn of a beat that goes ahead; returns its final row.
+
+        None: a person's message went first, and the beat has to look again.
+        """
         tools, run = self._tools(run, view)
         order = self._order(run, view, now, tools)
         run = replace(run, facts={**run.facts, "prompt": _provenance(order)})
@@ -86,7 +89,9 @@ class BeatTurn:
             crash_point("after-turn")
             ended.append(await self._settle(run, view, result))
 
-        await self._turns.take(order, settle=settle)
+        result = await self._turns.take(order, settle=settle)
+        if result.preempted:
+            return None
         log.info(
             "beat ran",
             extra={"agent": run.agent_id, "run_id": run.id, "outcome": ended[-1].outcome},

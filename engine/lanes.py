@@ -36,6 +36,7 @@ class Holder:
 class _Ticket:
     holder: Holder
     admitted: asyncio.Future[None] = field(repr=False)
+    give_way: Callable[[], None] | None = None
 
 
 IdleListener = Callable[[str], None]
@@ -58,9 +59,19 @@ class Lanes:
 
     @asynccontextmanager
     async def hold(
-        self, session_key: str, *, agent_id: str, kind: str, run_id: str
+        self,
+        session_key: str,
+        *,
+        agent_id: str,
+        kind: str,
+        run_id: str,
+        give_way: Callable[[], None] | None = None,
     ) -> AsyncIterator[Holder]:
-        """Wait for the session's lane and a place, then hold both until the block ends."""
+        """Wait for the session's lane and a place, then hold both until the block ends.
+
+        ``give_way`` is called, once or more, when a person waits for what is held here: their
+        message must not wait for a beat's model (heartbeat.md §10).
+        """
         loop = asyncio.get_running_loop()
         ticket = _Ticket(
             holder=Holder(
@@ -71,10 +82,13 @@ class Lanes:
                 since=self._clock.now(),
                 running=False,
             ),
+            give_way=give_way,
             admitted=loop.create_future(),
         )
         self._waiting.append(ticket)
         self._admit()
+        if kind == "chat" and not ticket.admitted.done():
+            self._ask_to_give_way(session_key)
         try:
             await ticket.admitted
             yield ticket.holder
@@ -101,6 +115,15 @@ class Lanes:
                 self._listeners.remove(listener)
 
         return stop
+
+    def _ask_to_give_way(self, session_key: str) -> None:
+        """Ask who holds this session's lane, or where all places are taken the newest that may."""
+        holder = self._running.get(session_key)
+        if holder is None and len(self._running) >= self._limit:
+            may = [one for one in self._running.values() if one.give_way is not None]
+            holder = max(may, key=lambda one: one.holder.since, default=None)
+        if holder is not None and holder.give_way is not None:
+            holder.give_way()
 
     def _admit(self) -> None:
         for ticket in tuple(self._waiting):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -23,6 +23,7 @@ from engine.agents.base import (
     Tool,
     TurnReply,
     TurnRequest,
+    watched,
 )
 from engine.agents.secrets import redacted
 from engine.clock import Clock
@@ -74,13 +75,14 @@ class TurnOrder:
 @swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnResult:
-    """What came of it: a reply or a failure, never both."""
+    """What came of it: a reply, or a failure, or neither if a person's message went first."""
 
     order: TurnOrder
     started_at: datetime  # the lane was held
     ended_at: datetime
     reply: TurnReply | None = None
     failure: AgentFailure | None = None
+    preempted: bool = False
 
     @property
     def took(self) -> timedelta:
@@ -148,15 +150,23 @@ class Turns:
         order with what must not be read earlier. ``settle`` records the result in a
         transaction of its own and calls `remember` there; without it the exchange is
         remembered and nothing else. Whatever the agent does comes back as a value; only
-        cancellation and the two callbacks raise.
+        cancellation and the two callbacks raise. A beat gives way to a person who waits for
+        it, unless it has changed something already (heartbeat.md §10): then nothing is settled.
         """
+        way = _Way()
         async with self._lanes.hold(
-            order.session_key, agent_id=order.agent_id, kind=order.kind, run_id=order.run_id
+            order.session_key,
+            agent_id=order.agent_id,
+            kind=order.kind,
+            run_id=order.run_id,
+            give_way=way.give if order.kind == "heartbeat" else None,
         ):
             now = self._clock.now()
             if prepare is not None:
                 order = await prepare(order, now)
-            result = await self._answered(order, now)
+            result = await self._answered(order, now, way)
+            if result.preempted:
+                return result
             self._note(result)
             if settle is not None:
                 await settle(result)
@@ -170,15 +180,19 @@ class Turns:
         else:
             self._failing.pop(result.order.agent_id, None)
 
-    async def _answered(self, order: TurnOrder, started_at: datetime) -> TurnResult:
+    async def _answered(self, order: TurnOrder, started_at: datetime, way: _Way) -> TurnResult:
         reply, failure = None, None
+        seen = replace(order, tools=[watched(tool, way.touched) for tool in order.tools])
+        limit = order.timeout.total_seconds() if order.timeout else None
         try:
-            async with asyncio.timeout(order.timeout.total_seconds() if order.timeout else None):
-                reply = await self._ask(order, started_at)
+            async with asyncio.timeout(limit) as way.limit:
+                reply = await self._ask(seen, started_at)
+                way.limit = None  # it has answered: too late to give way
         except AgentFailure as known:
             failure = known
         except TimeoutError:
-            failure = AgentFailure(FailureClass.TIMEOUT, _too_slow(order))
+            if not way.given:
+                failure = AgentFailure(FailureClass.TIMEOUT, _too_slow(order))
         except EngineError as refusal:
             failure = AgentFailure(FailureClass.INTERNAL, redacted(str(refusal)))
         except Exception as error:
@@ -193,6 +207,7 @@ class Turns:
             ended_at=self._clock.now(),
             reply=reply,
             failure=failure,
+            preempted=reply is None and failure is None,
         )
 
     async def _ask(self, order: TurnOrder, now: datetime) -> TurnReply:
@@ -231,6 +246,23 @@ class Turns:
                 facts=order.facts,
             )
         )
+
+
+@dataclass(slots=True)
+class _Way:
+    """Whether a turn may still give way, and whether it has."""
+
+    touched: list[str] = field(default_factory=list)  # tools that changed something
+    limit: asyncio.Timeout | None = None
+    given: bool = False
+
+    def give(self) -> None:
+        """End the turn now, unless it has changed something or is over."""
+        limit = self.limit
+        if limit is None or self.touched or self.given or limit.expired():
+            return
+        self.given = True
+        limit.reschedule(asyncio.get_running_loop().time())
 
 
 def _too_slow(order: TurnOrder) -> str:

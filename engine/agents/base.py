@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -69,6 +69,18 @@ class ToolCall:
     arguments: Mapping[str, Any]
     result: str = ""
     failed: bool = False
+
+
+def watched(tool: Tool, touched: list[str]) -> Tool:
+    """Return the tool, which notes in ``touched`` when it is about to change something."""
+    if not tool.side_effects:
+        return tool
+
+    async def call(arguments: Mapping[str, Any]) -> str:
+        touched.append(tool.name)
+        return await tool.call(arguments)
+
+    return replace(tool, call=call)
 
 
 async def use_tool(tools: Sequence[Tool], name: str, arguments: Mapping[str, Any]) -> ToolCall:

@@ -17,9 +17,9 @@ from engine.agents.base import (
     AgentFailure,
     FailureClass,
     Sleep,
-    Tool,
     TurnReply,
     TurnRequest,
+    watched,
 )
 from engine.agents.command import CommandAgent, CommandBackend
 from engine.agents.model import ModelAgent
@@ -126,11 +126,11 @@ class FallbackAgent:
         """Answer, or raise the last failure with all attempts listed."""
         attempts: list[Mapping[str, Any]] = []
         touched: list[str] = []
-        watched = replace(request, tools=[_watched(tool, touched) for tool in request.tools])
+        seen = replace(request, tools=[watched(tool, touched) for tool in request.tools])
         failure: AgentFailure | None = None
         for ref, agent in self._agents:
             try:
-                reply = await agent.answer(watched)
+                reply = await agent.answer(seen)
             except AgentFailure as one:
                 failure = one
                 attempts += one.attempts or (
@@ -144,17 +144,6 @@ class FallbackAgent:
             raise AssertionError("no agent was asked")
         failure.attempts = tuple(attempts)
         raise failure
-
-
-def _watched(tool: Tool, touched: list[str]) -> Tool:
-    if not tool.side_effects:
-        return tool
-
-    async def call(arguments: Mapping[str, Any]) -> str:
-        touched.append(tool.name)
-        return await tool.call(arguments)
-
-    return replace(tool, call=call)
 
 
 def _unknown(ref: str, why: str, fix: str) -> AgentFailure:
