@@ -118,7 +118,11 @@ def _decided(run: Run) -> Decision:
     waited, most = (_span(facts.get(key)) for key in ("waitedMs", "maxDeferralMs"))
     patience = most or waited + MILLISECOND
     now = datetime.fromisoformat(facts["lookedAt"])
-    return bounded(decide(beat, now), beat.intent, waited, patience)
+    decision = bounded(decide(beat, now), beat.intent, waited, patience)
+    probes = facts.get("probes")
+    if isinstance(decision, Go) and probes is not None and not probes.get("tripped"):
+        return Skip(SkipReason.NOTHING_CHANGED, "none of its probes saw a change")
+    return decision
 
 
 def _span(value: object) -> timedelta:

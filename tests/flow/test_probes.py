@@ -13,6 +13,7 @@ import pytest
 from engine.agents.base import FailureClass
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
+from engine.replay import replayed
 from engine.testing import ScriptedAgent
 
 LOOK = "- look at the builds\n"
@@ -38,6 +39,7 @@ async def test_the_model_is_asked_only_if_a_probe_saw_a_change(engine_sim: Engin
     report = await sim.advance(2 * HOUR)
     assert [row.reason for row in report.beats.rows] == [None, *["nothing-changed"] * 3]
     assert report.beats.rows[1].because == "nothing changed: work tree"
+    assert replayed(report.beats.rows[1].row).same
     said[0] = "dirty"
     rows = (await sim.advance(HOUR)).beats.rows
     assert rows[4].row.facts["probes"]["tripped"] == {"work tree": "changed"}
