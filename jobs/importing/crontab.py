@@ -186,7 +186,7 @@ def _taken_apart(number: int, line: str, comment: str, column: bool, notes: Note
     where = f"line {number}"
     # cronie and others: a leading dash only keeps cron from logging the command
     words = line.removeprefix("-").split(None, 1 if _ALIAS.match(line.removeprefix("-")) else 5)
-    count = 1 if words[0].startswith("@") else 5
+    count = 1 if words and words[0].startswith("@") else 5
     if len(words) <= count:
         why = "it has no command" if len(words) == count else "it is neither a job nor NAME=value"
         notes.add(Weight.LEFT_OUT, where, why, "correct the line and import it again", line)

@@ -164,3 +164,17 @@ async def test_a_phase_at_a_local_time_stays_there_over_the_change(
     sim = engine_sim(beating(every="24h", phase="09:00"), start=start, zone=zone, checklist=LOOK)
     rows = (await sim.until(end)).beats.rows
     assert [row.local for row in rows] == ["09:00"] * 3
+
+
+@pytest.mark.parametrize(
+    ("phase", "start", "end", "times"),
+    [  # a time of day in the gap comes when it ends; one that comes twice comes once
+        ("02:30", "2026-03-07 00:00", "2026-03-10 00:00", ["02:30", "03:00", "02:30"]),
+        ("01:30", "2026-10-31 00:00", "2026-11-03 00:00", ["01:30", "01:30", "01:30"]),
+    ],
+)
+async def test_a_phase_the_clocks_skip_or_repeat_comes_once(
+    engine_sim: EngineSim, phase: str, start: str, end: str, times: list[str]
+) -> None:
+    sim = engine_sim(beating(every="24h", phase=phase), start=start, zone=NEW_YORK, checklist=LOOK)
+    assert [row.local for row in (await sim.until(end)).beats.rows] == times

@@ -229,6 +229,7 @@ def test_aliases_are_schedules(line: str, schedule: dict[str, Any]) -> None:
         ("@daily", "has no command"),
         ("1 2 3 4 5", "has no command"),
         ("1 2 3", "neither a job nor NAME=value"),
+        ("-", "neither a job nor NAME=value"),
         ("0 0 31 2 * x", "would never fire"),
         ("0 25 * * * x", '"25" is out of range'),
         ("0 0 9~3 * * x", "cannot be read"),
