@@ -62,7 +62,11 @@ def command(
     chosen = [one for one in told if agent_id in (None, one.agent_id)]
     if agent_id is not None and not chosen:
         names = ", ".join(one.agent_id for one in told) or "none"
-        raise UsageError(f"agent {agent_id} has no beats in that time", why=f"those are: {names}")
+        raise UsageError(
+            f"agent {agent_id} has no beats in that time",
+            why=f"those are: {names}",
+            fix="--agent, one of them",
+        )
     costs = _means(place, [one.agent_id for one in chosen])
     if as_json:
         answer = {"from": begin.isoformat(), "until": end.isoformat(), "config": config}
@@ -86,7 +90,9 @@ def _span(
         raise UsageError("two ends were given", fix="give --days or --until")
     end = begin_of(until, now, place)
     if end <= begin:
-        raise UsageError("nothing was simulated", why="the end lies before the beginning")
+        raise UsageError(
+            "nothing was simulated", why="the end lies before the beginning", fix="--days 7"
+        )
     return begin, end
 
 
