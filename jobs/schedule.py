@@ -259,7 +259,7 @@ class _Search:
                 return None
             if found < now.end:
                 return found
-            if now.then < now.offset and at > now.until - DAY:
+            if now.then < now.offset and (self._last or at > now.until - DAY):
                 at = now.end  # wall times that have passed may come again: no leap
             else:
                 # Whatever lies between was no match; only a change of clocks can move it.

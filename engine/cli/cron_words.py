@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from engine.cli import cron_remarks
 from engine.cli.render import duration, one_line, relative, stamp
 from jobs.duration import format_duration
-from jobs.ledger import LEFT_OUT, SkipReason
+from jobs.ledger import LEFT_OUT, SCHEDULER_OFF, SkipReason
 from jobs.policies import KEYS
 
 _HUMP: Final = re.compile(r"[A-Z]")
@@ -264,5 +264,7 @@ def _unheard(entry: Mapping[str, Any]) -> str:
         return ""
     why = str(entry.get("because") or SkipReason(reason).sentence).rstrip(".")
     fix = SkipReason(reason).fix.replace("with the job's id", str(entry.get("jobId")))
+    if why == SCHEDULER_OFF:
+        fix = "engine config set cron.enabled true"
     waits = entry.get("status") == "running" or LEFT_OUT in why
     return why if waits or fix.startswith("nothing") else f"{why}. Fix: {fix}"

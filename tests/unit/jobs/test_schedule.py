@@ -360,3 +360,20 @@ def test_many_instants_are_those_that_are_found_one_by_one(schedule: Every | Cro
         at = schedule.next_after(at)
     found = schedule.instants(after, until)
     assert [EPOCH + timedelta(milliseconds=ms) for ms in found] == walked
+
+
+@pytest.mark.parametrize(
+    ("expr", "tz", "after", "slot"),
+    [
+        ("30 3 31 * *", "Europe/Mariehamn", "2004-10-29T20:48", "2004-10-31T01:30"),
+        ("44 1 * * 0", "America/New_York", "1990-10-27T00:12", "1990-10-28T06:44"),
+        ("0 1 30 9 *", "America/Monterrey", "2000-10-02T00:00", "2001-09-30T07:00"),
+    ],
+)
+def test_a_time_that_comes_twice_on_one_day_of_many_runs_the_last_time(
+    expr: str, tz: str, after: str, slot: str
+) -> None:
+    """The search leapt over the second pass when it began more than a day before."""
+    last = Cron(expr, tz, dst=DstPolicy(overlap="last"))
+    begin = datetime.fromisoformat(after).replace(tzinfo=UTC)
+    assert last.next_after(begin) == datetime.fromisoformat(slot).replace(tzinfo=UTC)

@@ -20,6 +20,7 @@ from engine.cli.cron_words import (
     status_word,
 )
 from engine.cli.render import stamp, table
+from jobs.ledger import SCHEDULER_OFF
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LONDON = ZoneInfo("Europe/London")
@@ -183,6 +184,10 @@ def test_the_id_of_a_job_can_be_pasted_from_eighty_columns() -> None:
         ),
         ({"skipReason": "overlap-skip"}, "The previous run was still going. Fix: "),
         ({"skipReason": "duplicate", "because": "said before"}, "said before"),
+        (
+            {"skipReason": "disabled", "because": SCHEDULER_OFF},
+            f"{SCHEDULER_OFF}. Fix: engine config set cron.enabled true",
+        ),
         ({"skipReason": "of-a-newer-gateway", "summary": "The news."}, "The news."),
         ({"deliveryStatus": "delivered", "summary": "The news."}, "The news."),
     ],
