@@ -23,6 +23,7 @@ from engine.agents.base import (
     Tool,
     TurnReply,
     TurnRequest,
+    storable,
     watched,
 )
 from engine.agents.secrets import redacted
@@ -229,7 +230,7 @@ class Turns:
         if self._read_context is not None and order.workspace is not None and not order.light:
             context = await self._read_context(order.workspace)
             told = "\n\n".join(text for text in (told, context) if text)
-        return await agent.answer(
+        reply = await agent.answer(
             TurnRequest(
                 run_id=order.run_id,
                 agent_id=order.agent_id,
@@ -245,6 +246,11 @@ class Turns:
                 now=now,
                 facts=order.facts,
             )
+        )
+        return replace(
+            reply,
+            payloads=tuple(storable(text) for text in reply.payloads),
+            reasoning=storable(reply.reasoning) if reply.reasoning else reply.reasoning,
         )
 
 

@@ -83,6 +83,25 @@ def watched(tool: Tool, touched: list[str]) -> Tool:
     return replace(tool, call=call)
 
 
+_MOST: Final = 1_000_000  # characters of all arguments of a call
+
+
+def _unfit(arguments: Mapping[str, Any]) -> str:
+    """Return what makes a call one that no tool should see: models write anything."""
+    try:
+        size = len(json.dumps(dict(arguments), ensure_ascii=False, default=str).encode())
+    except UnicodeEncodeError:
+        return "a text in the arguments has half a character"
+    except (ValueError, RecursionError):
+        return "the arguments are no plain object"
+    return f"the arguments have {size} bytes; the most is {_MOST}" if size > _MOST else ""
+
+
+def storable(text: str) -> str:
+    """Return the text as every store and platform takes it: no half characters, no zero bytes."""
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
 async def use_tool(tools: Sequence[Tool], name: str, arguments: Mapping[str, Any]) -> ToolCall:
     """Use a tool and keep what came of it; a refusal is a result, not an end."""
     tool = next((one for one in tools if one.name == name), None)
@@ -90,10 +109,15 @@ async def use_tool(tools: Sequence[Tool], name: str, arguments: Mapping[str, Any
         known = ", ".join(one.name for one in tools) or "none"
         words = f"there is no tool {name!r}; tools: {known}"
         return ToolCall(name=name, arguments=arguments, result=words, failed=True)
+    if words := _unfit(arguments):
+        return ToolCall(name=name, arguments={}, result=words, failed=True)
     try:
         result = await tool.call(arguments)
     except ToolRefused as refusal:
         return ToolCall(name=name, arguments=arguments, result=str(refusal), failed=True)
+    except OSError as error:  # a name the disk cannot have, a disk that is full
+        words = f"that did not work: {error.strerror or error}"
+        return ToolCall(name=name, arguments=arguments, result=words, failed=True)
     return ToolCall(name=name, arguments=arguments, result=result)
 
 
