@@ -351,8 +351,8 @@ async def test_a_failing_job_is_told_once_and_again_when_it_recovers(
     await sim.until("2026-06-01 05:30")
     assert await told(sim) == [
         'Cron job "job" failed 2 times\nCause: auth\nLast error: scripted auth',
-        'Cron job "job" recovered (in trouble since 2026-06-01 02:00Z)',
         "Fine.",
+        'Cron job "job" recovered (in trouble since 2026-06-01 02:00Z)',
     ]
 
 
@@ -473,8 +473,8 @@ async def test_a_job_that_does_not_succeed_in_time_is_missed(engine_sim: EngineS
     assert await told(sim) == [
         "Fine.",
         f'Cron job "job" has not succeeded for 2h30m\nLast success: 2026-06-01 01:00Z\n{see}',
-        'Cron job "job" recovered (in trouble since 2026-06-01 03:30Z)',
         "Fine.",
+        'Cron job "job" recovered (in trouble since 2026-06-01 03:30Z)',
         "Fine.",
     ]
 
