@@ -75,7 +75,7 @@ async def test_before_anybody_wrote_the_silence_has_a_reason(tmp_path: Path) -> 
         assert "send the bot one message" in record["explain"]
 
 
-async def test_a_stranger_is_not_answered(tmp_path: Path) -> None:
+async def test_a_stranger_is_told_a_code_and_not_answered(tmp_path: Path) -> None:
     async with (
         TelegramStandIn() as telegram,
         gateway(tmp_path, telegram_config(telegram)) as engine,
@@ -83,8 +83,10 @@ async def test_a_stranger_is_not_answered(tmp_path: Path) -> None:
         await engine.start()
         telegram.user_writes("let me in", chat_id=666)
         telegram.user_writes("hello", chat_id=42)
-        assert (await telegram.next_sent()).chat_id == 42
-        assert {message.chat_id for message in telegram.sent} == {42}
+        while 42 not in {message.chat_id for message in telegram.sent}:
+            await telegram.next_sent()
+        (told,) = [message.text for message in telegram.sent if message.chat_id == 666]
+        assert "engine pairing approve telegram" in told
 
 
 async def test_a_rate_limit_delays_the_message_and_loses_nothing(tmp_path: Path) -> None:
