@@ -51,6 +51,7 @@ class Pending:
     gave_way: int = 0  # how often a person's message went first
     moved: bool = False  # its agent's beats lie elsewhere from now on
     poked: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     waited: timedelta = timedelta()  # when it was looked at last
 
 
@@ -85,6 +86,11 @@ class Beats:
         self._all_waiting: set[asyncio.Event] = set()
         self._complained: dict[str, str] = {}  # agent → the file that was complained about
         lanes.on_idle(self._agent_is_free)
+
+    @property
+    def turn(self) -> BeatTurn:
+        """Who takes their turns."""
+        return self._turn
 
     # -- the two ways in -----------------------------------------------------------------
 

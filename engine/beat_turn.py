@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from engine import explain, probing, prompt
 from engine.address import Route
@@ -97,6 +98,50 @@ class BeatTurn:
             extra={"agent": run.agent_id, "run_id": run.id, "outcome": ended[-1].outcome},
         )
         return ended[-1]
+
+    async def rehearse(self, run: Run, view: View, now: datetime, *, ask: bool) -> dict[str, Any]:
+        """Say what the turn of a beat would be; if ``ask``, what its reply comes to (§25-4)."""
+        every, run = self._tools(run, view)
+        tools, withheld = narrowed(every)
+        order = replace(self._order(run, view, now, tools), remember=False)
+        told: dict[str, Any] = {
+            "prompt": order.prompt,
+            "systemPrompt": order.system_prompt,
+            "tools": [tool.name for tool in tools],
+            "withheld": list(withheld),
+            "model": order.model,
+        }
+        if not ask:
+            return told
+
+        async def settle(_: TurnResult) -> None:
+            """Nothing is kept."""
+
+        result = await self._turns.take(order, settle=settle)
+        if (reply := result.reply) is None:
+            failure = result.failure
+            error = (
+                None
+                if failure is None
+                else {"class": failure.failure.value, "message": failure.message}
+            )
+            return {**told, "outcome": Outcome.FAILED.value, "error": error}
+        route = view.found if isinstance(view.found, Route) else None
+        prefix = self._roster().prefix(view.agent.agent_id, reply, route)
+        verdict = verdict_on(reply, view, response_prefix=prefix)
+        said, held = await self._known(view, verdict, now)
+        out = spoken(answered(run, reply, verdict, now), view, verdict, said, now, held=held)
+        return {
+            **told,
+            "outcome": verdict.outcome.value,
+            "text": verdict.text,
+            "droppedText": verdict.dropped,
+            "wouldSend": [one.text for one in out.deliveries],
+            "reason": out.run.reason.value if out.run.reason else None,
+            "because": out.run.because or verdict.because,
+            "tokens": reply.usage.total_tokens if reply.usage else None,
+            "costUsd": reply.usage.cost_usd if reply.usage else None,
+        }
 
     def tell(self, run: Run, delivery: Delivery | None = None) -> None:
         """Publish how a beat ended."""

@@ -31,6 +31,7 @@ from engine.conversation import Conversation
 from engine.cron_end import CronEnd
 from engine.cron_run import CronRuns
 from engine.cron_wait import Ends
+from engine.dry_run import ByHand
 from engine.errands import Errands
 from engine.events import Bus
 from engine.history import History
@@ -196,16 +197,7 @@ class Engine:
             lanes=self.lanes,
             roster=lambda: self.roster,
             lookout=self.lookout,
-            turn=BeatTurn(
-                database=database,
-                clock=clock,
-                bus=self.bus,
-                recorder=self.recorder,
-                end=beat_end,
-                turns=self.turns,
-                roster=lambda: self.roster,
-                toolbox=self.toolbox,
-            ),
+            turn=self._beat_turn(beat_end),
             end=beat_end,
             probing=Probing(
                 database,
@@ -304,6 +296,31 @@ class Engine:
             roster=lambda: self.roster,
             toolbox=self.toolbox,
             insist=insist,
+        )
+
+    def _beat_turn(self, end: BeatEnd) -> BeatTurn:
+        return BeatTurn(
+            database=self.database,
+            clock=self.clock,
+            bus=self.bus,
+            recorder=self.recorder,
+            end=end,
+            turns=self.turns,
+            roster=lambda: self.roster,
+            toolbox=self.toolbox,
+        )
+
+    @property
+    def by_hand(self) -> ByHand:
+        """Runs beats because a person asked."""
+        return ByHand(
+            database=self.database,
+            clock=self.clock,
+            roster=lambda: self.roster,
+            lookout=self.lookout,
+            turn=self.beats.turn,
+            waking=self.waking,
+            history=self.history,
         )
 
     def _lookout(self, seed: str) -> Lookout:

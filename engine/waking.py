@@ -128,6 +128,19 @@ class Waking:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def by_hand(self, wake: Wake, within: timedelta | None) -> Run | None:
+        """Wake because a person asked; the row of the beat, if it ends in time."""
+        await self.wake(wake)
+        pending = self._pending.get(wake.key)
+        if pending is None or within is None:
+            return None
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await pending.over.wait()
+        except TimeoutError:
+            return None
+        return pending.run
+
     async def _performed(self, pending: Pending) -> None:
         key = pending.wake.key
         try:
@@ -138,6 +151,8 @@ class Waking:
         finally:
             if self._pending.get(key) is pending:
                 del self._pending[key]
+        pending.run = run
+        pending.over.set()
         for event_id in (*pending.wake.event_ids, *run.facts.get("events", ())):
             future = self._outcome(event_id)
             if not future.done():

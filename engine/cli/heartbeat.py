@@ -15,6 +15,7 @@ from engine.cli import (
     heartbeat_last,
     heartbeat_next,
     heartbeat_replay,
+    heartbeat_run,
     heartbeat_simulate,
     heartbeat_tasks,
     kept,
@@ -44,6 +45,7 @@ for _command in (
     heartbeat_history.slo,
     heartbeat_next.command,
     heartbeat_replay.command,
+    heartbeat_run.command,
     heartbeat_simulate.command,
 ):
     group.add_command(_command)

@@ -84,6 +84,23 @@ class FrontHeartbeats:
         """Leave one task out once."""
         return await self._engine.task_jobs.skip(name, agent_id=agent_id, by=by)
 
+    async def run(
+        self,
+        agent_id: str | None = None,
+        *,
+        by: str,
+        deliver: bool = True,
+        within: timedelta | None = None,
+    ) -> dict[str, Any]:
+        """`heartbeat.run`: a beat now, because a person asked."""
+        return await self._engine.by_hand.run(agent_id, by=by, deliver=deliver, within=within)
+
+    async def rehearse(
+        self, agent_id: str | None = None, *, by: str, ask: bool = True
+    ) -> dict[str, Any]:
+        """`heartbeat.run` with ``dryRun``: what a beat would do; nothing is sent or kept."""
+        return await self._engine.by_hand.rehearse(agent_id, by=by, ask=ask)
+
     async def test(
         self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
     ) -> dict[str, Any]:

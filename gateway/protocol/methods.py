@@ -78,6 +78,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("heartbeat.replay", _READ, params.HeartbeatReplayParams),
         Method("heartbeat.explain", _READ, params.HeartbeatExplainParams),
         Method("heartbeat.tasks", _WRITE, params.HeartbeatTasksParams),
+        Method("heartbeat.run", _WRITE, params.HeartbeatRunParams),
         Method("heartbeat.test", _WRITE, params.HeartbeatTestParams),
         Method("cron.status", _READ, Nothing, at_once=True),
         Method("cron.list", _READ, cron.CronListParams),

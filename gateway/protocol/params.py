@@ -147,6 +147,16 @@ class HeartbeatTasksParams(Params):
     skip: NonEmpty | None = None
 
 
+class HeartbeatRunParams(Params):
+    """`heartbeat.run`; ``dryRun`` keeps and sends nothing, without ``ask`` no model is asked."""
+
+    agent_id: NonEmpty | None = None
+    dry_run: bool = False
+    ask: bool = True
+    deliver: bool = True
+    wait_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 0
+
+
 class HeartbeatTestParams(Params):
     """`heartbeat.test`; ``timeoutMs`` is how long the receipt is waited for."""
 

@@ -150,6 +150,19 @@ class Heartbeats(Protocol):
     async def skip_task(self, name: str, *, agent_id: str | None = None, by: str) -> Answer:
         """Leave one task out once."""
 
+    async def run(
+        self,
+        agent_id: str | None = None,
+        *,
+        by: str,
+        deliver: bool = True,
+        within: timedelta | None = None,
+    ) -> Answer:
+        """Run a beat now; its record, if it ends in time."""
+
+    async def rehearse(self, agent_id: str | None = None, *, by: str, ask: bool = True) -> Answer:
+        """Say what a beat would do now; nothing is sent or kept: heartbeat.md §25-4."""
+
     async def test(
         self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
     ) -> Answer:

@@ -12,6 +12,7 @@ from gateway.protocol.params import (
     HeartbeatPauseParams,
     HeartbeatReplayParams,
     HeartbeatResumeParams,
+    HeartbeatRunParams,
     HeartbeatTasksParams,
     HeartbeatTestParams,
     LastHeartbeatParams,
@@ -88,6 +89,15 @@ async def tasks(desk: Desk, call: Call, params: HeartbeatTasksParams) -> object:
     if params.skip is not None:
         return await desk.core.heartbeats.skip_task(params.skip, agent_id=agent, by=by)
     return await desk.core.heartbeats.tasks(agent)
+
+
+async def run(desk: Desk, call: Call, params: HeartbeatRunParams) -> object:
+    """A beat now, because a person asked; or what it would do."""
+    beats = desk.core.heartbeats
+    if params.dry_run:
+        return await beats.rehearse(params.agent_id, by=call.by, ask=params.ask)
+    within = timedelta(milliseconds=params.wait_ms) if params.wait_ms else None
+    return await beats.run(params.agent_id, by=call.by, deliver=params.deliver, within=within)
 
 
 async def test(desk: Desk, _: Call, params: HeartbeatTestParams) -> object:

@@ -27,6 +27,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "heartbeat.replay": heartbeat.replay,
     "heartbeat.explain": heartbeat.explain,
     "heartbeat.tasks": heartbeat.tasks,
+    "heartbeat.run": heartbeat.run,
     "heartbeat.test": heartbeat.test,
     "cron.status": cron.status,
     "cron.list": cron.listing,

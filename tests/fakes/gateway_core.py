@@ -106,6 +106,21 @@ class FakeHeartbeats:
     async def next(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"fromMs": 0, "agents": [], "asked": dict(params)}
 
+    async def run(
+        self,
+        agent_id: str | None = None,
+        *,
+        by: str,
+        deliver: bool = True,
+        within: timedelta | None = None,
+    ) -> dict[str, Any]:
+        return {"ok": True, "agentId": agent_id or "main", "ended": False}
+
+    async def rehearse(
+        self, agent_id: str | None = None, *, by: str, ask: bool = True
+    ) -> dict[str, Any]:
+        return {"agentId": agent_id or "main", "dryRun": True, "runs": True}
+
     async def replay(self, run_id: str) -> dict[str, Any]:
         return {"runId": run_id, "same": True, "steps": []}
 
