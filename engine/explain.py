@@ -268,7 +268,7 @@ def _because(run: Run) -> str:
 
 
 def _fix(run: Run) -> str:
-    fix = run.reason.fix if run.reason else ""
+    fix = run.reason.fix_for(run.kind) if run.reason else ""
     return "" if not fix or fix.startswith("nothing") else f" Fix: {fix}."
 
 

@@ -143,12 +143,18 @@ class SkipReason(StrEnum):
         """What to do about it; a command where there is one."""
         return REASON_FACTS[self][1]
 
+    def fix_for(self, kind: str) -> str:
+        """What to do about it where it is a beat's, or a job's: `heartbeat` or `cron`."""
+        beat, two, job = self.fix.partition(_EITHER)
+        return self.fix if not two else beat if kind == "heartbeat" else job
+
 
 _R = SkipReason
 _MEANT: Final = frozenset(
     # Of a failure that is waited out the failure is told.
     {_R.DISABLED, _R.PAUSED, _R.CALENDAR_EXCLUDED, _R.NONEXISTENT_LOCAL_TIME, _R.BACKOFF}
 )
+_EITHER: Final = " (a beat) or "
 REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
     _R.DISABLED: (
         "It is switched off.",

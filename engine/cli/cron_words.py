@@ -263,8 +263,7 @@ def _unheard(entry: Mapping[str, Any]) -> str:
     if reason not in _REASONS:
         return ""
     why = str(entry.get("because") or SkipReason(reason).sentence).rstrip(".")
-    fix = SkipReason(reason).fix.rpartition(" (a beat) or ")[2]  # of the remedies, the job's
-    fix = fix.replace("with the job's id", str(entry.get("jobId")))
+    fix = SkipReason(reason).fix_for("cron").replace("with the job's id", str(entry.get("jobId")))
     if why == SCHEDULER_OFF:
         fix = "engine config set cron.enabled true"
     waits = entry.get("status") == "running" or LEFT_OUT in why
