@@ -133,6 +133,7 @@ def _write(tx: Tx, plans: Sequence[Planned], over: list[str], now: datetime) -> 
     rows = [row for plan in plans for row in plan.claim.rows]
     if rows:
         run_rows.insert(tx, rows)
+        run_rows.count_skipped(tx, [row.job_id for row in rows if row.status.final])
     for job_id in over:
         job_rows.switch_off(tx, job_id, now)
     meta.drop(tx, OFF_SINCE)

@@ -168,6 +168,12 @@ def insert(tx: Tx, rows: Sequence[Run]) -> None:
         ) from error
 
 
+def count_skipped(tx: Tx, job_ids: Sequence[str]) -> None:
+    """Count a skip at each of these jobs: of a row that was written as it ended."""
+    skips = "skip_count = skip_count + 1, consecutive_skipped = consecutive_skipped + 1"
+    _many(tx, f"UPDATE jobs SET {skips} WHERE id = ?", [(job_id,) for job_id in job_ids])
+
+
 def insert_slots(tx: Tx, rows: Sequence[Run]) -> None:
     """Write rows of slots; a slot that has its row keeps it."""
     _write(tx, [run_row(run) for run in rows])
