@@ -15,6 +15,7 @@ from engine import heartbeat
 from engine.beat import decided
 from engine.beat_turn import BeatTurn
 from engine.clock import Clock
+from engine.explain import MANUAL
 from engine.gates import Run as Go
 from engine.history import History, with_delivery
 from engine.look import Lookout
@@ -101,7 +102,7 @@ class ByHand:
             session_key=main_key(agent.agent_id, main=self._roster().main_key),
             source="cli",
             intent=Intent.MANUAL,
-            reason="manual",
+            reason=MANUAL,
             requested_at=self._clock.now(),
             by=by,
             target=None if deliver else NOWHERE,

@@ -17,6 +17,7 @@ from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.wallclock import EPOCH, MILLISECOND, ms, zone as zone_of
 
 _OVERDUE: Final = timedelta(minutes=1)
+MANUAL: Final = "manual"  # the reason of a beat by hand: it brings no words
 _SHOWN: Final = 64  # characters of a recipient or preview in a sentence
 
 
@@ -301,7 +302,7 @@ def _said(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
 
 def _read(run: Run) -> str:
     """Say whether a woken agent had anything to answer: an event is read by its own agent only."""
-    if not _asked(run):
+    if not _asked(run) or run.wake.get("reason") == MANUAL:
         return ""
     count = _events(run)
     if not count and (run.facts.get("tasks") or {}).get("due"):

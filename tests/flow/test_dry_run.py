@@ -77,3 +77,4 @@ async def test_a_beat_by_hand_has_its_row_and_says_who_asked(
         assert (run.wake["by"], run.wake["intent"]) == ("ada", "manual")
         assert (run.reason.value if run.reason else None) == reason
         assert told["record"]["runId"] == run.id
+        assert "another agent" not in told["record"]["explain"]
