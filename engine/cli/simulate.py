@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -70,7 +69,10 @@ def command(
         config = None
     logging.getLogger().addHandler(logging.NullHandler())  # the report tells it, not the log
     wish = Wish(config=config, start=begin, anew=start is not None, span=timedelta(days=days))
-    report, origin = asyncio.run(simulated(place, wish))
+    from gateway.runtime import run, settle
+
+    settle()  # as a gateway does
+    report, origin = run(simulated(place, wish))
     sys.stderr.write(f"{origin}\n")
     wrong = _wrong(report, wanted)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import time
@@ -56,4 +55,7 @@ async def simulated(count: int, days: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(simulated(int(sys.argv[1]), int(sys.argv[2])))))
+    from gateway.runtime import run, settle
+
+    settle()  # as `engine simulate` does
+    print(json.dumps(run(simulated(int(sys.argv[1]), int(sys.argv[2])))))
