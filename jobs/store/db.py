@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from jobs.errors import StoreUnavailable, StoreUnusable
+from jobs.store.folding import BY_HAND, Folding
 from jobs.store.lines import AT_ONCE, Line, Tx, Work, faults
 from jobs.store.threads import READERS, Threads
 
@@ -201,7 +202,7 @@ def _opened(path: Path, read_only: bool) -> Threads:
             migrate.examine(engines[0], path)  # before a connection that changes the file
             engines.append(_engine(path, "rw", pool=1))
             migrate.upgrade(engines[1], path)
-            return Threads(path, engines[1], engines[0])
+            return Threads(path, engines[1], engines[0], Folding(lambda: _connection(path, "rw")))
     except BaseException:
         for engine in engines:
             engine.dispose()
@@ -226,20 +227,25 @@ def _make_private(path: Path) -> None:
 
 def _engine(path: Path, mode: str, *, pool: int) -> sa.Engine:
     """Return an engine for one use of the file: rw, query (reads beside the writer) or ro."""
-    uri = f"file:{quote(str(path.absolute()))}?mode={'ro' if mode == 'ro' else 'rw'}"
     engine = sa.create_engine(
         "sqlite://",
-        creator=lambda: sqlite3.connect(uri, uri=True, **_KEPT),
+        creator=lambda: _connection(path, mode),
         poolclass=QueuePool,
         pool_size=pool,
         max_overflow=0,
     )
     if mode == "rw":
         durable = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
-        _prepare(engine, *durable, begin=AT_ONCE)
+        _prepare(engine, *durable, BY_HAND, begin=AT_ONCE)
     else:
         _prepare(engine, "PRAGMA query_only=ON", begin="BEGIN")
     return engine
+
+
+def _connection(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path.absolute()))}?mode={'ro' if mode == 'ro' else 'rw'}"
+    opened: sqlite3.Connection = sqlite3.connect(uri, uri=True, **_KEPT)
+    return opened
 
 
 def _prepare(engine: sa.Engine, *pragmas: str, begin: str) -> None:

@@ -82,14 +82,14 @@ class Line:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._tx = _Direct(engine)
-        self._raw = self._tx.raw
+        self.raw: sqlite3.Connection = self._tx.raw
 
     def write(self, work: Work[T], begin: str) -> T:
         """Run a work in a transaction, and commit it."""
-        self._raw.execute(begin)
+        self.raw.execute(begin)
         try:
             done = work(self._tx)
-            self._raw.commit()
+            self.raw.commit()
         finally:
             self._end()
         return done
@@ -97,7 +97,7 @@ class Line:
     def read(self, work: Work[T], begin: str | None) -> T:
         """Run a work that changes nothing; without ``begin`` where nobody writes meanwhile."""
         if begin is not None:
-            self._raw.execute(begin)
+            self.raw.execute(begin)
         try:
             return work(self._tx)
         finally:
@@ -106,10 +106,10 @@ class Line:
     @property
     def changes(self) -> int:
         """How many rows were changed so far."""
-        return int(self._raw.total_changes)
+        return int(self.raw.total_changes)
 
     def _end(self) -> None:
-        self._raw.rollback()  # unless it was committed
+        self.raw.rollback()  # unless it was committed
         if self._tx.in_transaction():
             self._tx.rollback()  # the account: a work may have asked by way of SQLAlchemy
 

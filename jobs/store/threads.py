@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from jobs.crash import crash_point
 from jobs.errors import StoreUnavailable
+from jobs.store.folding import Folding
 from jobs.store.lines import AT_ONCE, Line, Tx, Work, faults
 
 T = TypeVar("T")
@@ -59,9 +60,16 @@ def _heard(told: list[Told]) -> None:
 class Threads:
     """A file: one thread writes, a few read."""
 
-    def __init__(self, path: Path, writing: sa.Engine | None, reading: sa.Engine) -> None:
+    def __init__(
+        self,
+        path: Path,
+        writing: sa.Engine | None,
+        reading: sa.Engine,
+        folding: Folding | None = None,
+    ) -> None:
         self._path = path
         self._writing = writing
+        self._folding = folding
         self._reading = reading
         self._questions: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._asked = 0  # and not answered
@@ -107,6 +115,8 @@ class Threads:
             self._writer.join()
         for reader in self._readers:
             reader.join()
+        if self._folding is not None:
+            self._folding.close()
         self._reading.dispose()
         if self._writing is not None:
             self._writing.dispose()  # last: it folds the write-ahead log into the file
@@ -135,6 +145,8 @@ class Threads:
             group, stopping = self._next_group()
             if group:
                 _tell(self._commit(engine, group))
+                if self._folding is not None and self._line is not None:
+                    self._folding.wrote(self._line.raw)
         if self._line is not None:
             self._line.close()
 
