@@ -70,6 +70,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "heartbeat.inbox.snooze": {"id": "1", "untilMs": 2_000_000_000_000},
     "heartbeat.inbox.mute": {"id": "1"},
     "heartbeat.inbox.resend": {"id": "1", "to": "telegram:42"},
+    "heartbeat.replay": {"runId": "r1"},
     "heartbeat.feedback": {"runId": "r1", "verdict": "noise"},
     "heartbeat.inbox.purge": {"reason": "duplicate"},
     "outbox.show": {"key": "k"},

@@ -86,9 +86,9 @@ def test_what_is_worth_knowing_is_logged_once(
         settings.tell(loaded, before)
         return loaded, [f"{one.levelname} {one.__dict__.get('keys', '')}" for one in caplog.records]
 
-    hooks = 'hooks: { path: "/x" }, tools: { deny: ["exec"] }'
+    hooks = 'hooks: { path: "/x" }, browser: { enabled: true }'
     before, lines = told(f"{{ {hooks} }}")
-    assert lines == ["INFO hooks, tools"]
+    assert lines == ["INFO hooks, browser"]
     assert told(f"{{ {hooks} }}", before)[1] == []
     beat = 'agents: { defaults: { heartbeat: { every: "30s" } } }'
     assert told(f"{{ {hooks}, {beat} }}", before)[1] == ["WARNING "]
