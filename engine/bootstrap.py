@@ -6,6 +6,8 @@ heartbeat.md §17: with `lightContext` a turn goes without them.
 from __future__ import annotations
 
 import asyncio
+import stat
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -21,14 +23,20 @@ async def read_context(workspace: Path) -> str:
 
 def read_now(workspace: Path) -> str:
     """Return the files one after the other, each with its name; long ones are cut."""
-    found = [part for name in FILES if (part := _part(workspace, name))]
+    found = [part for path in _paths(workspace) if (part := _part(workspace, path))]
     return "\n\n".join(found)[:ALL_MOST]
 
 
-def _part(workspace: Path, name: str) -> str:
-    path = workspace / name
+@lru_cache(maxsize=64)
+def _paths(workspace: Path) -> tuple[Path, ...]:
+    return tuple(workspace / name for name in FILES)
+
+
+def _part(workspace: Path, path: Path) -> str:
+    name = path.name
     try:
-        if path.is_symlink() and not path.resolve().is_relative_to(workspace.resolve()):
+        linked = stat.S_ISLNK(path.lstat().st_mode)
+        if linked and not path.resolve().is_relative_to(workspace.resolve()):
             return ""  # a file of the workspace is what its owner put there
         with path.open(encoding="utf-8", errors="replace") as file:
             text = file.read(FILE_MOST + 1).strip()
