@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -32,7 +32,7 @@ from engine.lanes import Lanes
 from engine.store import sessions as session_rows
 from jobs.errors import EngineError
 from jobs.store.db import Database, Tx
-from jobs.values import swift
+from jobs.values import changed, swift
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class Turns:
 
     async def _answered(self, order: TurnOrder, started_at: datetime, way: _Way) -> TurnResult:
         reply, failure = None, None
-        seen = replace(order, tools=[watched(tool, way.touched) for tool in order.tools])
+        seen = changed(order, tools=[watched(tool, way.touched) for tool in order.tools])
         limit = order.timeout.total_seconds() if order.timeout else None
         try:
             async with asyncio.timeout(limit) as way.limit:
@@ -247,7 +247,7 @@ class Turns:
                 facts=order.facts,
             )
         )
-        return replace(
+        return changed(
             reply,
             payloads=tuple(storable(text) for text in reply.payloads),
             reasoning=storable(reply.reasoning) if reply.reasoning else reply.reasoning,

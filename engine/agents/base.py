@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,7 @@ from engine.agents.secrets import masked
 from engine.sessions import Message as Message  # a conversation's word, spoken here too
 from jobs.ledger import Usage
 from jobs.retry import TRANSIENT
-from jobs.values import swift
+from jobs.values import changed, swift
 
 Sleep = Callable[[timedelta], Awaitable[None]]
 
@@ -80,7 +80,7 @@ def watched(tool: Tool, touched: list[str]) -> Tool:
         touched.append(tool.name)
         return await tool.call(arguments)
 
-    return replace(tool, call=call)
+    return changed(tool, call=call)
 
 
 _MOST: Final = 1_000_000  # characters of all arguments of a call
