@@ -115,14 +115,13 @@ class InboxDesk:
 
         To where it was meant, else to where its agent's alerts go, else to whoever wrote last.
         """
-        one = await self._database.read(lambda tx: self._sure(tx, ref))
+        one = await self._database.read(lambda tx: _thought_of(tx, ref))
         route = await self._way(one, to)
         now = self._clock.now()
 
         def work(tx: Tx) -> tuple[Delivery, bool]:
-            message, fresh = outbox.again(tx, _message(one, route, now), one.base)
-            kept.put(tx, one)  # one that was only found in the ledger is kept from now on
-            here = kept.find(tx, one.id) or one
+            here = self._sure(tx, ref)
+            message, fresh = outbox.again(tx, _message(here, route, now), one.base)
             kept.resent(tx, message.key, [here.number], now)
             detail = {"key": message.key, "fresh": fresh}
             audit.note(tx, now=now, actor=by, action="inbox.resend", subject=one.id, detail=detail)
@@ -316,6 +315,14 @@ def shown(tx: Tx, ref: str, now: datetime) -> dict[str, Any]:
         if message is not None:
             words[name] = receipt(message)
     return words
+
+
+def _thought_of(tx: Tx, ref: str) -> Kept:
+    """Return kept words, or an alert that arrived and has no row yet: looked at, not written."""
+    found = kept.find(tx, ref) or alert_of(tx, ref)
+    if found is None:
+        raise _nothing(ref)
+    return found
 
 
 def _known(tx: Tx, ref: str) -> Kept:

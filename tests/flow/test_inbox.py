@@ -85,6 +85,20 @@ async def test_it_is_sent_again_once_however_often_it_is_asked(engine_sim: Engin
         await desk.resend(one["runId"], to="telegram:42", by="me")
 
 
+async def test_an_alert_that_arrived_is_said_again_once_when_somebody_asks(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(
+        beating("last"), start="2026-06-01 00:00", checklist=LOOK, agent=ScriptedAgent(RED)
+    )
+    day = await sim.until("2026-06-01 01:00")
+    run = next(row.row for row in day.beats.rows if row.ran)
+    desk = sim.engine.inbox_desk
+    assert [(await desk.resend(run.id, by="me"))["resent"] for _ in range(2)] == [True, False]
+    report = await sim.advance(HALF_HOUR)
+    assert [each.text for each in report.deliveries] == [RED, RED]
+
+
 async def test_what_fails_once_more_is_unread_again_and_may_be_sent_a_third_time(
     engine_sim: EngineSim,
 ) -> None:
