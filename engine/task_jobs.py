@@ -6,6 +6,7 @@ agent's beats; the others are jobs of the one store, with its history, budgets a
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Callable
@@ -43,8 +44,14 @@ _SYSTEM: Final = JobQuery(source=Source.SYSTEM.value, enabled=None)
 
 
 def job_id(agent_id: str, name: str) -> str:
-    """Return the id of a task among the jobs."""
-    return f"task:{agent_id}:{_NO_ID.sub('-', name).strip('-')[:80] or 'task'}"
+    """Return the id of a task among the jobs: no two names have one.
+
+    What an id cannot be spelt with, such as Chinese, is told apart by a few digits of its hash.
+    """
+    spelt = _NO_ID.sub("-", name).strip("-")[:80]
+    if spelt != name:
+        spelt = f"{spelt or 'task'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"task:{agent_id}:{spelt}"
 
 
 def job_of(task: Task, agent: AgentProfile, roster: Roster, *, seed: str, on: bool) -> Job:

@@ -127,6 +127,20 @@ async def test_beats_that_are_off_switch_their_tasks_off(engine_sim: EngineSim) 
     assert [r for r in (await sim.advance(3 * HOUR)).rows if r.job == "task main report"]
 
 
+async def test_tasks_whose_names_no_id_can_be_spelt_with_are_told_apart(
+    engine_sim: EngineSim,
+) -> None:
+    names = {"喝水": 9, "吃药": 10, "a b": 11, "a-b": 12}
+    text = "tasks:\n" + "".join(
+        f"- name: {name}\n  cron: 0 {hour} * * *\n  prompt: do it\n" for name, hour in names.items()
+    )
+    sim = engine_sim(CONFIG, start="2026-06-05 08:30", zone="UTC", checklist=text)
+    report = await sim.until("2026-06-05 13:00")
+    ran = [(row.job, row.local_at.hour) for row in report.rows if row.row.kind == "cron"]
+    assert ran == [(f"task main {name}", hour) for name, hour in names.items()]
+    assert (await told(sim, "喝水"))["schedule"].startswith("cron 0 9")
+
+
 async def test_a_task_is_run_or_left_out_by_name(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent()
     sim = engine_sim(
