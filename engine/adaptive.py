@@ -26,8 +26,11 @@ class Lull:
     last_at: datetime | None = None  # slot of the newest of them
 
 
-def rests_until(slack: Slack, lull: Lull) -> datetime | None:
-    """Return before when no slot is worth a look; None while there was activity lately."""
-    if lull.polls < slack.after or lull.last_at is None:
+def rests_until(slack: Slack, lull: Lull, now: datetime) -> datetime | None:
+    """Return before when no slot is worth a look; None while there was activity lately.
+
+    A poll later than ``now`` was dated by a clock that has been set back: nobody rests by it.
+    """
+    if lull.polls < slack.after or lull.last_at is None or lull.last_at > now:
         return None
     return lull.last_at + slack.most

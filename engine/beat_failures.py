@@ -52,7 +52,7 @@ def suspended(
     if not held or held["print"] != model_print:
         return None
     probe = EPOCH + int(held["probeAtMs"]) * MILLISECOND
-    if now >= probe:
+    if not timedelta() < probe - now <= PROBE:  # further off: the clock was set back since
         return None
     since = (EPOCH + int(held["atMs"]) * MILLISECOND).astimezone(zone)
     return (

@@ -138,7 +138,7 @@ class BeatJobs:
         on = standing["switchedOn"]
         beat = agent.beat
         health = await self._lookout.route_health(agent)
-        lull, until = await self._lookout.lull(agent)
+        lull, until = await self._lookout.lull(agent, now)
         rests = until if until is not None and until > now else None
         cadence = self._lookout.cadence(agent, now)
         period = None if beat.period is None else beat.period // MILLISECOND

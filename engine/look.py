@@ -183,7 +183,7 @@ class Lookout:
         """Return how an agent's budget stands; None if it has none."""
         return await self._database.read(lambda tx: self._wallet.of(tx, agent, now, own=False))
 
-    async def lull(self, agent: AgentProfile) -> tuple[Lull, datetime | None]:
+    async def lull(self, agent: AgentProfile, now: datetime) -> tuple[Lull, datetime | None]:
         """Return the polls of an agent that found nothing lately, and until when it rests."""
 
         def work(tx: Tx) -> Lull:
@@ -192,7 +192,7 @@ class Lookout:
 
         slack = agent.beat.slack
         found = await self._database.read(work)
-        return found, rests_until(slack, found) if slack else None
+        return found, rests_until(slack, found, now) if slack else None
 
     async def route_words(self, agent: AgentProfile) -> dict[str, Any]:
         """Return where an alert of this agent would go now, or why it would go nowhere."""
@@ -273,7 +273,7 @@ class Lookout:
             ),
             "recent_run_at": _recent(known.poll_at, run, beat.period, now),
             "active_hours": beat.active_hours,
-            "rests_until": rests_until(beat.slack, known.lull) if beat.slack else None,
+            "rests_until": rests_until(beat.slack, known.lull, now) if beat.slack else None,
             "quiet_polls": known.lull.polls,
             "cron_running": _busy_words(holders, "cron", now),
             "turns_in_flight": _busy_words(holders, "chat", now),

@@ -12,7 +12,7 @@ import pytest
 
 from engine.agents.base import FailureClass
 from engine.alive import failed, lives
-from engine.beat_failures import PERMANENT, after_failure, spacing
+from engine.beat_failures import PERMANENT, after_failure, spacing, suspended
 from engine.roster import AgentProfile, BeatProfile, FailurePolicy
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import HeartbeatBeat, Job, JobState
@@ -91,6 +91,18 @@ def test_two_of_a_kind_that_does_not_pass_suspend_and_one_that_may_pass_does_not
     twice = after(failure, errors=1, permanent=1)
     assert ("suspended" in twice["alarm"]) is (failure in PERMANENT)
     assert (twice["retry_at"] is None) is (failure in PERMANENT)
+
+
+@pytest.mark.parametrize(
+    ("later", "held"),
+    [(timedelta(), True), (23 * HOUR, True), (24 * HOUR, False), (-30 * 24 * HOUR, False)],
+)
+def test_a_suspension_ends_with_a_try_a_day_also_after_the_clock_was_set_back(
+    later: timedelta, held: bool
+) -> None:
+    alarm = after(FailureClass.AUTH, errors=1, permanent=1)["alarm"]
+    why = suspended(alarm, AGENT.model_print, NOON + later, AGENT.zone)
+    assert (why is not None) is held
 
 
 def test_a_passing_fault_between_two_lasting_ones_begins_the_count_anew() -> None:

@@ -54,4 +54,10 @@ def test_a_probe_that_cannot_look_may_count_as_no_change_and_is_told_all_the_sam
 )
 def test_after_so_many_quiet_polls_the_next_is_far(polls: int, until: datetime | None) -> None:
     slack = Slack(after=20, most=timedelta(hours=4))
-    assert rests_until(slack, Lull(polls=polls, last_at=NOON)) == until
+    assert rests_until(slack, Lull(polls=polls, last_at=NOON), NOON) == until
+
+
+def test_nobody_rests_by_a_poll_of_a_clock_that_was_set_back_since() -> None:
+    slack = Slack(after=20, most=timedelta(hours=4))
+    ahead = Lull(polls=20, last_at=NOON + timedelta(days=30))
+    assert rests_until(slack, ahead, NOON) is None
