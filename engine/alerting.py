@@ -115,10 +115,16 @@ class Alerting:
         wish = alarms.target_of(place)
         return route_in(tx, self._roster(), wish, agent_id=agent, session_key=job.session_key)
 
-    async def tell(self, job: Job, text: str, key: str, now: datetime) -> Told:
-        """Put an alarm that no run makes on its way, and return it."""
+    async def tell(
+        self, job: Job, text: str, key: str, now: datetime, *, also: Callable[[Tx], object]
+    ) -> Told:
+        """Put an alarm that no run makes on its way, and return it.
+
+        ``also`` is what it tells of, or that it was told: written with it or not at all.
+        """
 
         def work(tx: Tx) -> Told:
+            also(tx)
             told = self.message_in(tx, job, text, key, now)
             if told.delivery is not None:
                 outbox.add(tx, told.delivery)

@@ -19,6 +19,7 @@ from engine.roster import AgentProfile, Roster
 from engine.route import LOCAL
 from engine.route_health import Tried, due
 from engine.store import route_tests
+from jobs.model import Job
 from jobs.store import jobs as job_rows
 from jobs.store.db import Database
 
@@ -65,21 +66,22 @@ class SelfTest:
             return
         answer = await self._probe(route.channel, route.account_id)
         tried = Tried(at=now, ok=bool(answer.get("ok")), detail=str(answer.get("detail") or ""))
-        await self._database.write(lambda tx: route_tests.note(tx, lane, tried))
         well_before = before is None or before.ok
-        if tried.ok == well_before:
+        stored = await self._database.read(lambda tx: job_rows.readable(tx, job_id(agent.agent_id)))
+        if tried.ok == well_before or stored is None:
+            await self._database.write(lambda tx: route_tests.note(tx, lane, tried))
             return
         log.warning("a way out changed", extra={"lane": lane, "ok": tried.ok})
-        await self._tell(agent, route, tried)
+        await self._tell(agent, stored.job, route, tried)
 
-    async def _tell(self, agent: AgentProfile, route: Route, tried: Tried) -> None:
-        stored = await self._database.read(lambda tx: job_rows.readable(tx, job_id(agent.agent_id)))
-        if stored is None:
-            return
+    async def _tell(self, agent: AgentProfile, job: Job, route: Route, tried: Tried) -> None:
+        """Note what was found and tell of it, both or neither: it is news only once."""
         where = f"{route.channel} → {route.to}"
         text = f"The way to {where} works again"
         if not tried.ok:
             text = f"Messages of {agent.agent_id} would not reach {where}\n{tried.detail}"
             text += "\nSee: engine channels status --probe"
         key = f"alarm:way:{route.lane}:{tried.at:%Y%m%d%H%M%S}"
-        await self._alerting.tell(stored.job, text, key, tried.at)
+        await self._alerting.tell(
+            job, text, key, tried.at, also=lambda tx: route_tests.note(tx, route.lane, tried)
+        )

@@ -98,7 +98,8 @@ class Watchdog:
         if self._told is None:
             return
         text = f"The engine stands still: nobody has served {words}\nSee: engine why"
-        await self._alerting.tell(self._told, text, f"alarm:still:{now:%Y%m%d%H%M%S}", now)
+        key = f"alarm:still:{now:%Y%m%d%H%M%S}"
+        await self._alerting.tell(self._told, text, key, now, also=_nothing)
 
     def _concerned(self, tx: Tx, now: datetime) -> Job | None:
         """Whose ways out are taken: the default agent's, else those of what is due."""
@@ -114,4 +115,9 @@ class Watchdog:
         if (told := self._told) is not None:
             self._told = None
             text = "The engine goes on: what was due is served"
-            await self._alerting.tell(told, text, f"alarm:goes-on:{now:%Y%m%d%H%M%S}", now)
+            key = f"alarm:goes-on:{now:%Y%m%d%H%M%S}"
+            await self._alerting.tell(told, text, key, now, also=_nothing)
+
+
+def _nothing(_: Tx) -> None:
+    """What it tells of is in memory only."""

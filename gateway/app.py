@@ -25,6 +25,7 @@ from engine.config import effective
 from engine.config.load import Loaded
 from engine.config.paths import host_zone, unknown_variables
 from engine.core import Circumstances, Engine, installation_id
+from engine.falling_short import FallingShort
 from engine.housekeeping import Housekeeping
 from engine.log import Redactor, set_up
 from engine.self_test import SelfTest
@@ -68,6 +69,7 @@ HEALTH: Final = timedelta(seconds=60)
 REMINDERS: Final = timedelta(seconds=60)
 CHECKLISTS: Final = timedelta(seconds=60)
 HOUSEKEEPING: Final = timedelta(minutes=10)
+FALLING_SHORT: Final = timedelta(hours=1)
 HOST_ZONE: Final = timedelta(minutes=1)  # how soon a traveller's laptop is where it is
 DELIVERY_GRACE: Final = timedelta(seconds=3)  # at least: with a drain of 25 s less than 30 s
 
@@ -278,6 +280,14 @@ class Gateway:
             alerting=engine.alerting,
             probe=lambda channel, account: _probed(channels, channel, account),
         )
+        short = FallingShort(
+            database=database,
+            clock=clock,
+            roster=lambda: engine.roster,
+            history=engine.history,
+            alerting=engine.alerting,
+        )
+        clockwork.chore("falling-short", short.look, every=FALLING_SHORT)
         clockwork.chore("self-test", self_test.look, every=SELF_TEST)
         clockwork.chore("watchdog", watchdog.look, every=WATCHDOG)
         clockwork.chore("tick", _told(fanout, clock), every=TICK)
