@@ -35,9 +35,13 @@ def _paths(workspace: Path) -> tuple[Path, ...]:
 def _part(workspace: Path, path: Path) -> str:
     name = path.name
     try:
-        linked = stat.S_ISLNK(path.lstat().st_mode)
-        if linked and not path.resolve().is_relative_to(workspace.resolve()):
-            return ""  # a file of the workspace is what its owner put there
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            if not path.resolve().is_relative_to(workspace.resolve()):
+                return ""  # a file of the workspace is what its owner put there
+            mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            return ""  # a pipe would be waited for
         with path.open(encoding="utf-8", errors="replace") as file:
             text = file.read(FILE_MOST + 1).strip()
     except OSError:

@@ -6,6 +6,8 @@ Everything is read once and kept as values (`engine.view`).
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,6 +57,9 @@ _STAYS: Final = frozenset({SkipReason.TARGET_NONE, SkipReason.DM_BLOCKED})
 
 FileRead = tuple[bytes | None, str | None]  # what is in it, or what is wrong with it
 ReadFile = Callable[[Path], Awaitable[FileRead]]
+
+
+LARGEST: Final = 2**20  # bytes of a checklist: nobody writes more, and no model reads it
 
 
 class Lookout:
@@ -411,7 +416,14 @@ def read_now(workspace: Path) -> FileRead:
     try:
         if path.is_symlink() and not path.resolve().is_relative_to(workspace.resolve()):
             return None, f"{path} links outside the workspace"
-        return path.read_bytes(), None
+        # A pipe is not waited for: nobody may ever write into it.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                return None, f"{path} is no file"
+            if found.st_size > LARGEST:
+                return None, f"{path} is larger than {LARGEST // 2**20} MiB"
+            return file.read(LARGEST), None
     except FileNotFoundError:
         return None, None
     except OSError as error:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import os
+import stat
 from collections import ChainMap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -99,10 +100,17 @@ class Probing:
 
 
 def _file(path: Path) -> Sight:
-    """Look at a file: its bytes, or that there is none."""
+    """Look at a file: its bytes, or that there is none.
+
+    A large one by its first bytes, its size and when it was written; a pipe is not waited for.
+    """
     try:
-        with path.open("rb") as stream:
-            return Sight(digest=_digest(stream.read(_MOST) + str(path.stat().st_size).encode()))
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                return Sight(fault=f"{path.name} is no file")
+            written = f" {found.st_mtime_ns}" if found.st_size > _MOST else ""
+            return Sight(digest=_digest(stream.read(_MOST) + f"{found.st_size}{written}".encode()))
     except FileNotFoundError:
         return Sight(digest="missing")
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from engine.agents.base import FailureClass
+from engine.look import read_now
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
 from engine.replay import replayed
@@ -56,6 +58,36 @@ async def test_a_change_the_agent_could_not_look_at_is_still_one(engine_sim: Eng
     )
     rows = (await sim.advance(3 * HOUR)).beats.rows
     assert [row.status for row in rows if row.ran] == ["failed", "ok"]
+
+
+async def test_a_large_file_changed_behind_its_beginning_is_a_change(
+    engine_sim: EngineSim, tmp_path: Path
+) -> None:
+    config = beating(checks=[{"file": str(tmp_path / "big")}])
+    big = tmp_path / "big"
+    big.write_bytes(b"a" * 1_100_000)
+    os.utime(big, ns=(1, 1))
+    sim = engine_sim(config, start=START, zone="UTC", checklist=LOOK)
+    await sim.advance(HOUR)
+    big.write_bytes(b"a" * 1_050_000 + b"b" * 50_000)
+    rows = (await sim.advance(HOUR)).beats.rows
+    assert [row.reason for row in rows] == [None, "nothing-changed", None, "nothing-changed"]
+
+
+async def test_a_pipe_is_not_waited_for(engine_sim: EngineSim, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "HEARTBEAT.md")
+    assert read_now(tmp_path) == (None, f"{tmp_path / 'HEARTBEAT.md'} is no file")
+    pipe = {"file": str(tmp_path / "HEARTBEAT.md"), "name": "pipe", "onFailure": "skip"}
+    config = beating(checks=[pipe])
+    sim = engine_sim(config, start=START, zone="UTC", checklist=LOOK)
+    rows = (await sim.advance(HOUR)).beats.rows
+    assert rows[0].because == "nothing changed: no probe; pipe failed: HEARTBEAT.md is no file"
+
+
+def test_a_checklist_nobody_can_have_written_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "HEARTBEAT.md").touch()
+    os.truncate(tmp_path / "HEARTBEAT.md", 2**32)
+    assert read_now(tmp_path) == (None, f"{tmp_path / 'HEARTBEAT.md'} is larger than 1 MiB")
 
 
 @pytest.mark.parametrize(("choice", "ran"), [("run", 4), ("skip", 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from engine.bootstrap import FILE_MOST, read_context, read_now
@@ -37,3 +38,8 @@ def test_a_link_out_of_the_workspace_is_not_followed(tmp_path: Path) -> None:
     (workspace / "USER.md").symlink_to(tmp_path / "secret")
     (workspace / "SOUL.md").symlink_to(workspace / "USER.md")
     assert read_now(workspace) == ""
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "SOUL.md")
+    assert read_now(tmp_path) == ""
