@@ -122,7 +122,10 @@ def way_of(tx: Tx, roster: Roster, job: Job) -> dict[str, Any]:
         source="config",
     )
     found = route_in(tx, roster, wish, agent_id=agent.agent_id, session_key=job.session_key)
-    return found_words(found)
+    words = found_words(found)
+    if isinstance(found, NoRoute):
+        words["fix"] = found.own_fix or found.reason.fix_for("cron")
+    return words
 
 
 def route_in(

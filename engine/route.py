@@ -20,6 +20,11 @@ LOCAL: Final = "local"
 LOCAL_ACCOUNT: Final = "default"
 LOCAL_INBOX: Final = "inbox"
 PINGS: Final = "pings"  # the webhook account of those who expect a sign of life
+_SET_UP: Final = {  # how a channel comes into the config
+    "telegram": "engine setup --channel telegram",
+    "qqbot": "engine config set channels.qqbot"
+    """ '{appId: "YOUR_APP_ID", clientSecret: "YOUR_SECRET"}'""",
+}
 JOB_WEBHOOKS: Final = "jobs"  # the webhook account of URLs that jobs name themselves
 
 
@@ -78,7 +83,7 @@ class NoRoute:
     @property
     def fix(self) -> str:
         """What a person can do about it."""
-        return self.own_fix or self.reason.fix
+        return self.own_fix or self.reason.fix_for("heartbeat")
 
 
 def needs_last(wish: TargetWish) -> bool:
@@ -177,6 +182,8 @@ def _origin(facts: RouteFacts) -> Route | NoRoute:
         SkipReason.NO_ROUTE,
         f"agent {facts.agent_id} has had no conversation on a channel yet, so last leads nowhere"
         + (f"; {facts.stranger.words}" if facts.stranger is not None else ""),
+        # The message that would teach the way has come: writing another one changes nothing.
+        facts.stranger.way if facts.stranger is not None else "",
     )
 
 
@@ -223,7 +230,9 @@ def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | N
     if channel is None:
         have = ", ".join(sorted(facts.channels)) or "none"
         return NoRoute(
-            SkipReason.TARGET_INVALID, f"channel {channel_id!r} is not configured (have: {have})"
+            SkipReason.TARGET_INVALID,
+            f"channel {channel_id!r} is not configured (have: {have})",
+            _SET_UP.get(channel_id, f"add channels.{channel_id} to the config, or name another"),
         )
     last = facts.last if facts.last is not None and facts.last.channel == channel_id else None
     account = _account(channel, wish.account_id, last)

@@ -61,8 +61,13 @@ class Stranger:
         """What happened, and how to let them in."""
         return (
             f"{self.sender_id} wrote on {self.channel} and was not let in ({self.reason}):"
-            f" to change that: {way_in(Unheard(self.reason), *self._where)}"
+            f" to change that: {self.way}"
         )
+
+    @property
+    def way(self) -> str:
+        """What lets them in."""
+        return way_in(Unheard(self.reason), *self._where)
 
 
 # -- the grammar of targets (channels.md §4, cron.md §10.2) ----------------------------------

@@ -210,7 +210,10 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
         "All heartbeat output is switched off for this channel.",
         "set heartbeat.showAlerts to true for the channel",
     ),
-    _R.TARGET_INVALID: ("The target cannot be understood.", "correct target and to in the config"),
+    _R.TARGET_INVALID: (
+        "The target cannot be understood.",
+        "correct target and to in the config (a beat) or engine cron doctor",
+    ),
     _R.ACCOUNT_DISABLED: ("The channel account is switched off.", "enable the account"),
     _R.UNKNOWN_ACCOUNT: (
         "The accountId is not configured for the channel.",

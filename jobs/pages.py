@@ -85,4 +85,5 @@ def delivery_preview(delivery: DeliverySpec, way: Mapping[str, Any]) -> dict[str
         detail = str(why)
     place = ":".join(str(part) for part in (found["channel"] or "last", found.get("to")) if part)
     thread = f" (thread {found['threadId']})" if found.get("threadId") else ""
-    return {"label": f"announce -> {place}{thread}", "detail": detail}
+    told = {"label": f"announce -> {place}{thread}", "detail": detail}
+    return told | ({"fix": str(way["fix"])} if way.get("fix") else {})

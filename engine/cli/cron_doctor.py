@@ -69,11 +69,16 @@ def command(line: Line) -> int:
 
 def _all_jobs(asked: at_rest.Asked) -> list[Mapping[str, Any]]:
     jobs: list[Mapping[str, Any]] = []
-    params: dict[str, Any] = {"includeDisabled": True, "limit": _PAGE}
+    params: dict[str, Any] = {
+        "includeDisabled": True,
+        "includeDeliveryPreviews": True,
+        "limit": _PAGE,
+    }
     offset: int | None = 0
     while offset is not None:
         page = asked.call("cron.list", {**params, "offset": offset})
-        jobs += page["jobs"]
+        ways = page.get("deliveryPreviews") or {}
+        jobs += [{**job, "deliveryPreview": ways.get(job["id"])} for job in page["jobs"]]
         offset = page.get("nextOffset")
     return jobs
 
@@ -132,8 +137,11 @@ def of_job(job: Mapping[str, Any], now: datetime, *, runs: bool) -> Iterator[Fin
     if state.get("lastDeliveryStatus") == "not-delivered":
         why = state.get("lastDeliveryError") or "no words"
         yield found(f"its last words did not arrive: {why}", f"engine cron runs {job_id} --human")
-    if reason := _unheard(state):
-        yield found(f"its last words went nowhere: {reason}", f"engine cron show {job_id}")
+    nowhere = job.get("deliveryPreview") or {}
+    if nowhere.get("fix"):
+        yield found(f"its words would reach nobody: {nowhere['detail']}", str(nowhere["fix"]))
+    elif reason := _unheard(state):
+        yield found(f"its last words went nowhere: {reason}", f"engine cron explain-run {job_id}")
     if state.get("lastFailureNotificationStatus") == "not-delivered":
         why = state.get("lastFailureNotificationError") or "no words"
         yield found(f"nobody heard of its trouble: {why}", f"engine cron show {job_id}")
@@ -161,6 +169,6 @@ def _unheard(state: Mapping[str, Any]) -> str:
 
 def _words(found: list[Finding], jobs: int) -> Iterator[str]:
     if not found:
-        yield f"{jobs} jobs: nothing is wrong."
+        yield f"{jobs} job{'s' * (jobs != 1)}: nothing is wrong."
     for one in found:
         yield f"{one.what}\n  Fix: {one.fix}"

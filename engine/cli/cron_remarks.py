@@ -54,6 +54,12 @@ def of_job(
             "note: a webhook of this machine or network is called only if"
             " cron.webhookSsrfPolicy allows it"
         )
+    nowhere = job.get("deliveryPreview") or {}
+    if nowhere.get("fix"):
+        yield (
+            f"warning: as things stand its words would reach nobody: {nowhere['detail']}."
+            f" Fix: {nowhere['fix']}"
+        )
     if asked.get("pacing"):
         yield "note: pacing is kept with the job; it has no effect yet"
     yield from of_status(status)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from engine.gates import Stop, walk
 from engine.troubles import split_fix, switched_off
-from engine.why.chain import Code, Link, Standing, broken, ok, unknown, waits
+from engine.why.chain import EDIT, Code, Link, Standing, broken, ok, unknown, waits
 from engine.why.facts import Facts, Seen
 from engine.why.reasons import objection, place
 from jobs.duration import format_duration
@@ -17,6 +18,7 @@ from jobs.ledger import RunStatus, SkipReason
 Stops = Mapping[SkipReason, Stop]
 _PARTS: Final = ("scheduler", "clockwork", "loop")
 _OF_THE_MODEL: Final = (SkipReason.SUSPENDED, SkipReason.BACKOFF)
+_OF_THE_FILE: Final = (SkipReason.EMPTY_HEARTBEAT_FILE, SkipReason.INVALID_HEARTBEAT_FILE)
 # The agent looked just now, or lately often enough.
 _PASSES: Final = (SkipReason.RECENT_RUN, SkipReason.MIN_SPACING, SkipReason.RESTING)
 
@@ -127,7 +129,8 @@ def checklist(facts: Facts, stops: Stops) -> Link:
     if seen is None:
         return unknown(Code.CHECKLIST)
     if (stopped := _first(Code.CHECKLIST, stops)) is not None:
-        return stopped
+        mended = SkipReason(stopped.reason) in _OF_THE_FILE
+        return replace(stopped, fix=EDIT + shlex.quote(seen.snapshot.file)) if mended else stopped
     if seen.file_bytes is None:
         return ok(Code.CHECKLIST, "there is no HEARTBEAT.md; the agent is asked without one")
     return ok(Code.CHECKLIST, f"HEARTBEAT.md has {seen.file_bytes} bytes to look at")

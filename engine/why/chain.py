@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-_COMMANDS: Final = ("engine ", "loginctl ")
+EDIT: Final = '"${EDITOR:-vi}" '  # how a line to paste opens a file
+_COMMANDS: Final = ("engine ", "loginctl ", EDIT)
 
 
 class Code(StrEnum):

@@ -71,5 +71,5 @@ def objection(
         state=state or standing(reason),
         reason=word(reason),
         what=because.rstrip(".") or clause(reason.sentence),
-        fix=fix or reason.fix,
+        fix=fix or reason.fix_for("heartbeat"),
     )

@@ -69,6 +69,7 @@ def _fix(run: Run) -> str:
         _R.PAUSED: f"engine cron resume {run.job_id}",
         _R.CALENDAR_EXCLUDED: f"engine cron show {run.job_id}",
         _R.GATE_CLOSED: f"engine cron show {run.job_id}",
+        _R.TARGET_INVALID: "engine cron doctor",
     }
     if run.reason is _R.DISABLED and run.kind == "heartbeat":
         return f"engine heartbeat enable {run.agent_id or 'main'}"

@@ -289,6 +289,16 @@ def test_who_wrote_and_was_not_let_in_is_named_with_the_way_to_let_them_in(
         f"so last leads nowhere; 4711 wrote on telegram and was not let in ({reason}):"
         f" to change that: {way}"
     )
+    assert found.fix == way  # not "send the bot one message": somebody did
+
+
+def test_a_channel_that_is_not_configured_names_the_command_that_adds_it() -> None:
+    found = resolve(TargetWish(target="telegram", to="42"), RouteFacts(agent_id="main"))
+    assert isinstance(found, NoRoute)
+    assert (found.reason, found.fix) == (
+        SkipReason.TARGET_INVALID,
+        "engine setup --channel telegram",
+    )
 
 
 # -- the examples of heartbeat.md §14.1, row by row ------------------------------------------

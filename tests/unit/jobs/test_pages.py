@@ -57,3 +57,5 @@ def test_a_preview_of_the_last_route_names_it() -> None:
 def test_a_preview_says_why_words_would_go_nowhere() -> None:
     told = delivery_preview(LAST, {"reason": "no-route", "because": "nobody has written yet"})
     assert told == {"label": "announce -> last", "detail": "nobody has written yet"}
+    told = delivery_preview(LAST, {"because": "nobody has written yet", "fix": "write to it"})
+    assert told["fix"] == "write to it"

@@ -36,6 +36,11 @@ def told(job: dict[str, Any], **state: Any) -> list[str]:
         ({}, {"consecutiveErrors": 3, "lastError": "no key"}, "3 times in a row: no key | engine"),
         ({}, {"lastDeliveryStatus": "not-delivered", "lastDeliveryError": "gone"}, "arrive: gone"),
         ({}, {"deliverySuppressionReason": "no-route"}, "went nowhere: no-route"),
+        (
+            {"deliveryPreview": {"label": "x", "detail": "no telegram", "fix": "engine setup"}},
+            {},
+            "its words would reach nobody: no telegram | engine setup",
+        ),
         ({}, {"lastFailureNotificationStatus": "not-delivered"}, "nobody heard of its trouble"),
         (
             {"enabled": False},
@@ -76,7 +81,7 @@ def test_jobs_nobody_looks_after_are_late_for_that_reason_alone() -> None:
 def test_a_gateway_whose_jobs_are_well_ends_with_0(engine: Engine, gateway: Port) -> None:
     gateway.core.scheduling.jobs = {"j1": {**WELL, "state": {"nextRunAtMs": SOON * 10}}}
     answer = engine("cron", "doctor")
-    assert (answer.status, answer.out) == (0, "1 jobs: nothing is wrong.\n")
+    assert (answer.status, answer.out) == (0, "1 job: nothing is wrong.\n")
 
 
 def test_a_job_that_fails_ends_it_with_1(engine: Engine, gateway: Port) -> None:

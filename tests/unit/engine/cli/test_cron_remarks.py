@@ -152,3 +152,11 @@ def test_a_removed_job_that_came_from_the_config_may_come_back() -> None:
     (told,) = of_removal({"id": "cfg:brief", "source": "runtime"})
     assert told.startswith("warning: if cron.jobs.brief still stands in the config")
     assert not [*of_removal({"id": "j-1"})]
+
+
+def test_a_job_whose_words_would_reach_nobody_says_so_when_it_is_added() -> None:
+    shown = {"label": "announce -> telegram", "detail": "no telegram", "fix": "engine setup"}
+    told = said(cron("0 9 * * *"), {}, deliveryPreview=shown)
+    assert told == (
+        "warning: as things stand its words would reach nobody: no telegram. Fix: engine setup"
+    )

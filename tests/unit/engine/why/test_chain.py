@@ -91,6 +91,16 @@ def test_the_links_stand_in_causal_order_and_none_is_left_out(asked: Facts) -> N
     assert [link.code for link in links(asked)] == inner
 
 
+@pytest.mark.parametrize("wrong", [{"file_empty": True}, {"file_error": "no"}])
+def test_a_checklist_that_stops_a_beat_is_mended_by_a_line_to_paste(
+    wrong: dict[str, object],
+) -> None:
+    chain = links(facts(file="/home/a b/HEARTBEAT.md", paused="by ops", **wrong))
+    assert fix_line(chain) == (
+        "engine heartbeat resume && \"${EDITOR:-vi}\" '/home/a b/HEARTBEAT.md'"
+    )
+
+
 def test_a_link_comes_back_from_its_json() -> None:
     for link in links(facts(enabled=False)):
         again = read(link.to_json())
