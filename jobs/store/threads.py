@@ -144,6 +144,8 @@ class Threads:
         while not stopping:
             group, stopping = self._next_group()
             if group:
+                if self._folding is not None:
+                    self._folding.begins()
                 _tell(self._commit(engine, group))
                 if self._folding is not None and self._line is not None:
                     self._folding.wrote(self._line.raw)

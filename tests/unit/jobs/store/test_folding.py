@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -90,3 +91,75 @@ def test_a_log_that_cannot_be_folded_harms_no_writer(
     folding.close()
     assert "was not folded" in caplog.text
     write(raw, 1)
+
+
+def test_a_fold_is_asked_for_only_by_a_commit_during_which_nobody_folded(
+    path: Path, raw: sqlite3.Connection
+) -> None:
+    """Else all may be folded when it begins, and a commit begin the log anew beside it."""
+    folds = list[str]()
+    go_on, began, over = (threading.Event() for _ in range(3))
+
+    class Wanted(threading.Event):
+        def clear(self) -> None:
+            super().clear()
+            over.set()
+
+    class Slow(sqlite3.Connection):
+        def execute(self, *given: object) -> sqlite3.Cursor:
+            began.set()
+            assert go_on.wait(5)
+            folds.append(threading.current_thread().name)
+            return super().execute(*given)  # type: ignore[arg-type]
+
+    folding = Folding(lambda: sqlite3.connect(path, factory=Slow, check_same_thread=False))
+    folding._wanted = Wanted()
+
+    def commit() -> None:
+        folding.begins()
+        write(raw, OFTEN)
+
+    commit()
+    folding.wrote(raw)
+    assert began.wait(5)
+    commit()  # while it folds, and ends only after that
+    go_on.set()
+    assert over.wait(5)
+    folding.wrote(raw)
+    assert not folding._wanted.is_set()
+    commit()
+    folding.wrote(raw)
+    folding.close()
+    assert folds == ["store-fold", "store-fold"]
+    assert in_file(path) == 3 * OFTEN
+
+
+def test_where_no_thread_can_be_had_the_writer_goes_on_and_folds_itself(
+    path: Path, raw: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    folding = Folding(partial(other, path))
+    write(raw, OFTEN)
+    folding.wrote(raw)
+    folding.close()
+    assert in_file(path) == OFTEN
+
+
+def test_where_no_file_can_be_opened_the_writer_folds_itself(
+    path: Path, raw: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none_left() -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    folding = Folding(none_left)
+    write(raw, OFTEN)
+    folding.wrote(raw)
+    folding.close()
+    assert "was not folded" in caplog.text
+    folding.begins()
+    write(raw, 1)
+    folding.wrote(raw)
+    assert in_file(path) == OFTEN + 1
