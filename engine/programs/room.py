@@ -119,6 +119,7 @@ class Room:
                 made.noted.set()
         except BaseException:
             made.task.cancel()  # its turn is over, and nobody knows of it
+            made.task.add_done_callback(lambda _: self._programs.pop(made.id, None))
             raise
         if made.end is not None and not made.behind:
             del self._programs[made.id]

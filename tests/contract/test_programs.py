@@ -17,9 +17,9 @@ import pytest
 from engine.agents.base import Tool, ToolRefused
 from engine.agents.tools.exec import Caller, exec_tool, process_tool
 from engine.clock import SystemClock
-from engine.process import run as run_process
+from engine.process import Ended, run as run_process
 from engine.programs.journal import Journal
-from engine.programs.room import Room
+from engine.programs.room import AT_ONCE, Room
 from engine.programs.rules import ExecRules
 from engine.store import audit, events, meta
 from engine.wake import NewEvent, QueuedEvent
@@ -288,3 +288,28 @@ def _main(agent_id: str) -> str:
 async def _waiting(bench: Bench) -> list[QueuedEvent]:
     now = SystemClock().now()
     return await bench.database.read(lambda tx: events.pending(tx, "main", _main("main"), now))
+
+
+async def test_turns_that_were_ended_at_their_command_leave_room_for_the_next(bench: Bench) -> None:
+    began = asyncio.Event()
+
+    async def forever(*_: object, **__: object) -> Ended:
+        began.set()
+        return await asyncio.Future[Ended]()
+
+    bench.room = Room(
+        journal=bench.journal,
+        clock=SystemClock(),
+        rules=lambda: bench.rules,
+        wakes=lambda: bench.ears,
+        insist=_at_once,
+        run_program=forever,
+    )
+    for _ in range(AT_ONCE):
+        began.clear()
+        turn = asyncio.create_task(bench.exec("forever"))
+        await began.wait()
+        turn.cancel()
+        await asyncio.wait({turn})
+        await bench.room.idle()
+    assert (await bench.exec("forever", background=True))["status"] == "running"
