@@ -195,7 +195,8 @@ def _where(query: KeptQuery, now: datetime) -> tuple[str, tuple[Any, ...]]:
             given.append(value)
     if query.stages:
         told = " OR ".join(f"({_STAGES[stage]})" for stage in query.stages)
-        parts.append(f"({told.replace(':now', str(ms(now)))})")
+        parts.append(f"({told.replace(':now', '?')})")
+        given += [ms(now)] * told.count(":now")
     return " AND ".join(parts), tuple(given)
 
 

@@ -198,8 +198,8 @@ def next_attempt_at(tx: Tx, now: datetime | None = None) -> datetime | None:
 
 def recover(tx: Tx) -> list[Delivery]:
     """Return messages in `sending`, oldest first: the process died around their request."""
-    rows = tx.exec_driver_sql(f"SELECT {_READ} FROM outbox WHERE state = 'sending' ORDER BY id")
-    return [_delivery(tx, row) for row in rows]
+    rows = tx.exec_driver_sql(f"SELECT {_READ}, id FROM outbox WHERE {_OPEN} AND state = 'sending'")
+    return [_delivery(tx, row[:-1]) for row in sorted(rows, key=itemgetter(-1))]
 
 
 def page(
@@ -366,12 +366,11 @@ def _undelivered(reason: str | None, route: str, last_error: str | None) -> Unde
 def contacted(tx: Tx, channel: str, account_id: str, peer: str, now: datetime) -> list[str]:
     """Let go what waited for this peer's next contact, oldest first (channels.md §8)."""
     prefix = f"{channel}|{account_id}|{peer}|"
-    rows = tx.exec_driver_sql(
-        f"SELECT key FROM outbox WHERE {_OPEN} AND state = 'held' AND substr(lane, 1, ?) = ?"
-        " ORDER BY id",
+    rows = tx.exec_driver_sql(  # sorted here: an ORDER BY has every message ever sent looked at
+        f"SELECT id, key FROM outbox WHERE {_OPEN} AND state = 'held' AND substr(lane, 1, ?) = ?",
         (len(prefix), prefix),
     )
-    keys = [row[0] for row in rows]
+    keys = [key for _, key in sorted(row[:] for row in rows)]
     for key in keys:
         move(tx, key, Event.CONTACT, now, reason=None, next_attempt_at=None)
     return keys

@@ -473,9 +473,9 @@ def adopt(tx: Tx, run_id: str, boot_id: str) -> None:
 def counts(tx: Tx, since: datetime) -> dict[tuple[str, str, str | None], int]:
     """Return how many runs ended with each (kind, status, reason) since an instant."""
     rows = tx.exec_driver_sql(
-        "SELECT kind, status, reason, sum(slots) FROM runs WHERE claimed_at >= ?"
+        "SELECT kind, status, reason, sum(slots) FROM runs WHERE id >= ? AND claimed_at >= ?"
         " GROUP BY kind, status, reason",
-        (ms(since),),
+        (first_id(since), ms(since)),
     )
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
