@@ -69,6 +69,7 @@ def parse(
     cursor: str | None,
 ) -> Inbound | None:
     """Return what a person said, or did about us; or nothing. ``me``: the bot's id."""
+    event_id = ident(event_id) or ""
     if kind in _STANDINGS:
         about = _standing(kind, data, event_id=event_id, account_id=account_id, now=now)
         return None if about is None else replace(about, cursor=cursor)
@@ -112,7 +113,7 @@ def _standing(
         peer=Peer(to=f"{place}:{who}", chat_type=_CHAT[place]),
         sender_id=ident(data.get("op_member_openid")) or who,
         sender_label=None,
-        message_id=event_id or f"{kind}:{data.get('timestamp')}",
+        message_id=event_id or f"{kind}:{ident(data.get('timestamp'))}",
         text="",
         at=now,
         chat_type=_CHAT[place],

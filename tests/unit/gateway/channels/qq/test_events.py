@@ -148,3 +148,21 @@ def test_what_is_no_message_of_a_person_is_none(kind: str, data: dict[str, Any])
 )
 def test_a_message_without_a_readable_time_was_written_now(at: object) -> None:
     assert said("C2C_MESSAGE_CREATE", C2C | {"timestamp": at}).at == NOON
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("FRIEND_ADD", {"openid": "A1"}),
+        ("FRIEND_DEL", {"openid": "A1", "timestamp": "\ud800"}),
+        ("C2C_MESSAGE_CREATE", {**C2C, "id": ""}),
+    ],
+)
+@pytest.mark.parametrize("event_id", ["\ud800", ""])
+def test_no_event_is_named_by_what_no_database_takes(
+    kind: str, data: dict[str, Any], event_id: str
+) -> None:
+    """It could not be admitted, would come again for ever, and keep all behind it out."""
+    got = parse(kind, data, event_id=event_id, account_id="a", me="", now=NOON, cursor="cursor")
+    assert got is not None
+    assert got.message_id.encode()
