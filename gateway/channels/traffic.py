@@ -19,6 +19,7 @@ from gateway.channels.base import Channel
 from gateway.channels.pace import Fairness, Pace, Scope
 
 LATER: Final = timedelta(seconds=5)  # a "later" of the platform without a time
+LONGEST_REST: Final = timedelta(minutes=1)  # no lane is left alone for longer
 _NONE: Final = timedelta()
 
 
@@ -50,7 +51,12 @@ class Traffic:
 
         A lane that waits delays no other. Whoever is chosen counts against the pace at once.
         """
-        self._resting = {lane: until for lane, until in self._resting.items() if until > now}
+        # One that lies further ahead was told by a clock that has been set back since.
+        self._resting = {
+            lane: until
+            for lane, until in self._resting.items()
+            if timedelta() < until - now <= LONGEST_REST
+        }
         free: list[Delivery] = []
         moments: list[datetime] = []
         for head in heads:

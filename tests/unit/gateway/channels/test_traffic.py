@@ -11,7 +11,7 @@ from engine.address import Route
 from engine.delivery import Delivery, Priority
 from engine.fault import Fault, FaultClass
 from engine.testing.clock import ManualClock
-from gateway.channels.traffic import LATER, Leaving, Traffic
+from gateway.channels.traffic import LATER, LONGEST_REST, Leaving, Traffic
 from tests.fakes.scripted_channel import ScriptedChannel
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -85,3 +85,11 @@ def test_later_without_a_time_is_five_seconds(traffic: Traffic) -> None:
 def test_a_channel_that_is_gone_has_no_pace() -> None:
     one = head("a", to="1")
     assert keys(leaving(Traffic({}), one)) == ["a"]
+
+
+def test_a_clock_that_is_set_back_lengthens_no_rest(traffic: Traffic) -> None:
+    one = head("a", to="1")
+    traffic.rest(one.lane, NOON + LONGEST_REST)
+    assert keys(leaving(traffic, one)) == []
+    before = NOON - timedelta(hours=2)
+    assert keys(traffic.leaving([one], (), before, S)) == ["a"]
