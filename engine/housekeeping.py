@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from engine.clock import Clock
@@ -51,9 +52,7 @@ class Housekeeping:
             (ERRAND, KEEP_BEATS),
             ("cron", log_of.kept_for),
         ):
-            gone += await self._in_portions(
-                lambda tx, most, kind=kind, span=span: runs.prune(tx, kind, now - span, limit=most)  # type: ignore[misc]  # bound now
-            )
+            gone += await self._old_runs(kind, now - span)
         keep = log_of.kept_per_job
         for job_id in await self._database.read(lambda tx: runs.longest(tx, keep)):
             gone += await self._in_portions(
@@ -80,6 +79,18 @@ class Housekeeping:
         ]
         if crowded:
             log.warning("messages cancelled: too many waited", extra={"messages": len(crowded)})
+        return gone
+
+    async def _old_runs(self, kind: str, before: datetime) -> int:
+        """Remove runs that are too old; they are looked for while others write."""
+        gone = 0
+        for _ in range(ROUNDS):
+            places = await self._database.read(lambda tx: runs.old(tx, kind, before, limit=PORTION))
+            if places:
+                await self._database.write(partial(runs.remove, places=places))
+            gone += len(places)
+            if len(places) < PORTION:
+                break
         return gone
 
     async def _in_portions(self, work: Callable[[Tx, int], int]) -> int:

@@ -509,16 +509,23 @@ def skipped_for(
     return found
 
 
-def prune(tx: Tx, kind: str, before: datetime, *, limit: int = 5000) -> int:
-    """Delete final rows that ended before an instant, oldest first; call again while it deletes.
+def old(tx: Tx, kind: str, before: datetime, *, limit: int = 5000) -> list[int]:
+    """Return the places of final rows that ended before an instant, oldest first, for `remove`.
 
-    Only the oldest ``limit`` rows of the kind are looked at, so that no other write waits long.
+    Only the oldest ``limit`` rows of the kind are looked at; of a rare kind those are found
+    among all there are, so this is asked beside the writer, not by it.
     """
-    return tx.exec_driver_sql(
-        "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE kind = ? ORDER BY seq LIMIT ?)"
-        f" AND ended_at < ? AND NOT {_OPEN}",
+    rows = tx.exec_driver_sql(
+        "SELECT seq FROM (SELECT seq, status, ended_at FROM runs WHERE kind = ? ORDER BY seq"
+        f" LIMIT ?) AS oldest WHERE ended_at < ? AND NOT {_OPEN} ORDER BY seq",
         (kind, limit, ms(before)),
-    ).rowcount
+    )
+    return [row[0] for row in rows]
+
+
+def remove(tx: Tx, places: Sequence[int]) -> None:
+    """Delete rows that are final: they never open again."""
+    _many(tx, "DELETE FROM runs WHERE seq = ?", [(seq,) for seq in places])
 
 
 def longest(tx: Tx, keep: int) -> list[str]:

@@ -801,17 +801,22 @@ async def test_pruning_takes_old_final_rows_only(store: Database) -> None:
         run("new", status=RunStatus.OK, ended_at=NOON),
     ]
     await store.write(lambda tx: runs.insert(tx, rows))
-    assert await store.write(lambda tx: runs.prune(tx, "heartbeat", NOON)) == 0
-    assert await store.write(lambda tx: runs.prune(tx, "cron", NOON)) == 1
+    assert await store.read(lambda tx: runs.old(tx, "heartbeat", NOON)) == []
+    places = await store.read(lambda tx: runs.old(tx, "cron", NOON))
+    await store.write(lambda tx: runs.remove(tx, places))
     assert ids((await page(store)).entries) == ["new", "open"]
 
 
 async def test_pruning_stops_at_its_limit_and_goes_on_when_asked_again(store: Database) -> None:
     rows = [run(f"r{n}", status=RunStatus.OK, ended_at=NOON) for n in range(5)]
     await store.write(lambda tx: runs.insert(tx, rows))
-    later = NOON + HOUR
-    gone = [await store.write(lambda tx: runs.prune(tx, "cron", later, limit=2)) for _ in range(4)]
-    assert gone == [2, 2, 1, 0]
+
+    def portion(tx: Tx) -> int:
+        places = runs.old(tx, "cron", NOON + HOUR, limit=2)
+        runs.remove(tx, places)
+        return len(places)
+
+    assert [await store.write(portion) for _ in range(4)] == [2, 2, 1, 0]
 
 
 async def test_a_job_keeps_its_newest_rows(store: Database) -> None:
