@@ -285,6 +285,22 @@ def append(at: Place, path: str, value: str) -> None:
     _write(at, whole, lambda text: edit.set_text(text, whole, value), replace=False, dry_run=False)
 
 
+def changed_text(at: Place, path: str, block: dict[str, Any]) -> str:
+    """Return the file as it would be with these keys below a path; nothing is written."""
+    from engine.config import edit, writing
+
+    return writing.applied(
+        at.paths.config, lambda text: edit.merge_text(text, path, block), _text(at)
+    )
+
+
+def change(at: Place, path: str, block: dict[str, Any]) -> None:
+    """Set these keys below a path, as `engine config set --merge` does."""
+    from engine.config import edit
+
+    _write(at, path, lambda text: edit.merge_text(text, path, block), replace=False, dry_run=False)
+
+
 def _write(
     at: Place, path: str, edited: Callable[[str], str], *, replace: bool, dry_run: bool
 ) -> int:

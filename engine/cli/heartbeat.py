@@ -232,10 +232,23 @@ group.add_command(kept.feedback)
 
 @group.command(epilog="Example: engine heartbeat enable main")
 @click.argument("agent_id", metavar="[AGENT]", required=False)
+@click.option("--every", metavar="SPAN", help="Also write how often into the agent's own block.")
+@click.option("--target", metavar="TARGET", help="Also write where its alerts go: last, owner …")
 @gateway_options()
-def enable(line: Line, agent_id: str | None) -> None:
-    """Switch beats on, all or one agent's; kept through restarts."""
-    switch(line, agent_id, on=True)
+def enable(line: Line, agent_id: str | None, every: str | None, target: str | None) -> None:
+    """Switch beats on, all or one agent's; kept through restarts.
+
+    With --every or --target the agent gets a block of its own, and what that means for the
+    others and for the bill is shown before it is written.
+    """
+    given = (("every", every), ("target", target))
+    block = {key: value for key, value in given if value is not None}
+    if not block:
+        switch(line, agent_id, on=True)
+        return
+    from engine.cli import heartbeat_enable
+
+    heartbeat_enable.enable(line, agent_id, block)
 
 
 @group.command(epilog="Example: engine heartbeat disable main")

@@ -1,0 +1,66 @@
+"""A block of its own, by one command, with what it costs shown first (operations.md §16 L14)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.gateway_port import Port
+from tests.unit.engine.cli.conftest import Engine
+
+CONFIG = '{\n  // ours\n  agents: { list: [{ id: "main", default: true }, { id: "Ops" }] },\n}\n'
+
+
+@pytest.fixture
+def file(home: Path) -> Path:
+    path = home / ".engine" / "engine.json"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_the_fan_out_is_shown_the_block_written_and_the_switch_set(
+    engine: Engine, gateway: Port, file: Path
+) -> None:
+    told = engine("heartbeat", "enable", "ops", "--every", "15m", "--target", "last")
+    assert (told.status, told.out) == (0, "Heartbeat of ops: on.\n")
+    assert "Beats a day, each a model call at most: ops 96; 96 in all." in told.err
+    assert "This ends the beats of main" in told.err
+    (said,) = gateway.core.said.of("set_enabled")
+    assert said[:2] == (True, "ops")
+    assert "// ours" in file.read_text()
+    got = engine("config", "get", "agents.list[id=Ops].heartbeat", "--json")
+    assert json.loads(got.out) == {"every": "15m", "target": "last"}
+    assert file.read_text().lower().count('id: "ops"') == 1
+
+
+def test_what_is_there_already_stays_and_json_tells_it_all(
+    engine: Engine, gateway: Port, file: Path
+) -> None:
+    engine("heartbeat", "enable", "ops", "--every", "1h")
+    told = json.loads(engine("heartbeat", "enable", "ops", "--target", "owner", "--json").out)
+    assert told["wrote"] == {"agents.list[id=Ops].heartbeat": {"target": "owner"}}
+    assert told["fanOut"] == {"beatsPerDay": {"ops": 24.0}, "begins": [], "ends": []}
+    assert json.loads(engine("config", "get", "agents.list[id=Ops].heartbeat", "--json").out) == {
+        "every": "1h",
+        "target": "owner",
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("nobody", "--every", "15m"), ("ops", "--every", "banana"), ("--every", "15m")],
+    ids=["unknown agent", "no span", "no agent"],
+)
+def test_a_refusal_changes_nothing(
+    engine: Engine, gateway: Port, file: Path, words: tuple[str, ...]
+) -> None:
+    assert engine("heartbeat", "enable", *words).status != 0
+    assert gateway.core.said.of("set_enabled") == []
+    assert file.read_text() == CONFIG
+
+
+def test_without_a_gateway_nothing_is_written(engine: Engine, nobody: None, file: Path) -> None:
+    assert engine("heartbeat", "enable", "ops", "--every", "15m").status == 3
+    assert file.read_text() == CONFIG
