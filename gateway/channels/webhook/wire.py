@@ -108,8 +108,9 @@ def _places(address: _Address) -> tuple[_Address, ...]:
         return (address.ipv4_mapped,)
     if address in _NAT64:  # what a network without IPv4 calls the rest of the world
         return (ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF),)
-    inside = (address.sixtofour, *(address.teredo or ()))
-    return (address, *(one for one in inside if one is not None))
+    if address.sixtofour is not None:  # older Pythons take the whole of 2002::/16 for private
+        return (address.sixtofour,)
+    return (address, *(address.teredo or ()))
 
 
 def _is_private(address: _Address) -> bool:
