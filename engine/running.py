@@ -24,6 +24,7 @@ from jobs.schedule import Cron
 from jobs.store import runs as run_rows
 from jobs.store.base import Finish
 from jobs.store.db import Database
+from jobs.values import changed
 from jobs.wallclock import instant
 
 log = logging.getLogger(__name__)
@@ -148,7 +149,10 @@ class Running:
     async def _dispatch_at(self, start: datetime, run_id: str) -> None:
         await self._clock.sleep_until(start)
         if (due := self._later.pop(run_id, None)) is not None and not self._stopping:
-            self.dispatch(*due)
+            job, run = due
+            # It has waited: a clock that was set back meanwhile has it wait no second time.
+            facts = {name: each for name, each in run.facts.items() if name != START_AT}
+            self.dispatch(job, changed(run, facts=facts))
 
     def cancel(self, run_id: str, because: str) -> bool:
         """End a run that goes on or waits; false if there is none such."""
@@ -227,6 +231,22 @@ class Running:
         self._active.setdefault(job.id, {})[run.id] = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda over: self._unless_begun(job, run, work, over))
+
+    def _unless_begun(
+        self, job: Job, run: Run, work: Coroutine[Any, Any, None], task: asyncio.Task[None]
+    ) -> None:
+        """End a run whose task was cancelled before its first step: nothing of it ever ran."""
+        going = self._active.get(job.id, {})
+        if going.get(run.id) is not task:
+            return
+        work.close()
+        del going[run.id]
+        if not going:
+            del self._active[job.id]
+        if (cut := self._cut.pop(run.id, None)) is not None:
+            over = run.skipped(cut.reason, cut.because, self._clock.now())
+            self._track(job, run, self._end(job, over))
 
     # -- ending --------------------------------------------------------------------------
 

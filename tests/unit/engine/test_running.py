@@ -20,12 +20,13 @@ from engine.running import Running
 from engine.scheduling import Control
 from engine.store import outbox
 from engine.testing.clock import ManualClock
-from jobs.ledger import Run, RunStatus, SkipReason, Trigger
+from jobs.ledger import START_AT, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, Job
 from jobs.schedule import Every
 from jobs.store import jobs, runs
 from jobs.store.base import Finish
 from jobs.store.db import Database, Tx
+from jobs.wallclock import ms
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -128,3 +129,52 @@ async def test_an_end_that_is_not_the_first_sends_nothing_and_changes_nothing(
     assert [event.payload["action"] for event in told] == ["skipped"]
     await recorder.all_ended([late])
     assert len(told) == 1
+
+
+class Forever:
+    """Its runs never end by themselves."""
+
+    def __init__(self) -> None:
+        self.begun: list[Run] = []
+
+    async def begin(self, _: Job, run: Run) -> None:
+        self.begun.append(run)
+        await asyncio.Event().wait()
+
+
+async def test_a_run_that_is_cancelled_before_its_first_step_ends_and_holds_up_nobody(
+    database: Database,
+) -> None:
+    recorder = Recorder(database, Bus())
+    clock = ManualClock(NOON)
+    running = Running(
+        database=database, clock=clock, recorder=recorder, performers={"cron": Forever()}
+    )
+    running.begin(JOB, RUN)
+    assert running.cancel("r1", "cancelled by ana")  # before the loop goes round
+    await running.idle()
+    assert running.standing("j").running == ()
+    row = await database.read(lambda tx: runs.get(tx, "r1"))
+    assert row is not None
+    assert (row.status, row.reason) == (RunStatus.SKIPPED, SkipReason.AGENT_RUNNER_CANCELLED)
+    assert await running.stop(HOUR) == ()
+
+
+async def test_a_clock_that_is_set_back_has_no_run_of_a_backfill_wait_twice(
+    database: Database,
+) -> None:
+    recorder, performer = Recorder(database, Bus()), Forever()
+    clock = ManualClock(NOON)
+    running = Running(
+        database=database, clock=clock, recorder=recorder, performers={"cron": performer}
+    )
+    later = {START_AT: ms(NOON + HOUR)}
+    running.dispatch(JOB, replace(RUN, trigger=Trigger.BACKFILL, slot=None, facts=later))
+    await clock.advance(HOUR / 2)
+    clock.step(-3 * HOUR)
+    await clock.advance(HOUR / 4)
+    assert not performer.begun
+    await clock.advance(HOUR / 4)
+    (begun,) = performer.begun
+    assert START_AT not in begun.facts  # whoever performs it waits no more either
+    await running.stop(timedelta())
