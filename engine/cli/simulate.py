@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from engine.cli import offline
 from engine.cli.app import here
 from engine.cli.ending import dumped
 from engine.cli.place import Place, shown
+from engine.cli.progress import Progress
 from engine.cli.render import noted, one_line, width
 from engine.clock import SystemClock
 from jobs.errors import InvalidSchedule, UsageError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 FIRST: Final = 12  # lines of the timeline shown
 LONGEST: Final = 366
 NOT_AS_EXPECTED: Final = 1
+_HOUR: Final = timedelta(hours=1)
 
 
 @click.command(name="simulate", epilog="Example: engine simulate --days 7 --expect brief=7")
@@ -122,8 +124,12 @@ async def simulated(place: Place, wish: Wish) -> tuple[Report, str]:
             database=state.database if state else None,
             seed=(state.seed if state else None) or SEED,
         ) as sim:
-            end = wish.start + wish.span
-            return await sim.until(end, on_step=_progress(wish.start, wish.span)), origin
+            with Progress("simulated hours", total=wish.span // _HOUR) as progress:
+                report = await sim.until(
+                    wish.start + wish.span,
+                    on_step=lambda at: progress.at((at - wish.start) // _HOUR),
+                )
+            return report, origin
     finally:
         if state is not None:
             await state.database.close()
@@ -151,23 +157,6 @@ async def _state(place: Place, wish: Wish) -> tuple[Copied | None, str]:
     what = f"{_many(state.jobs, 'job')} added with cron add, {_many(state.routes, 'last route')}"
     history = " without what happened so far" if wish.anew else ""
     return state, f"Starts from a copy of {where}{history}: {what}."
-
-
-def _progress(start: datetime, span: timedelta) -> Callable[[datetime], None] | None:
-    """Tell a person at a terminal how far it is; nobody else."""
-    if not sys.stderr.isatty() or not span:
-        return None
-    told = -1
-
-    def step(at: datetime) -> None:
-        nonlocal told
-        share = int(100 * (at - start) / span)
-        if share != told:
-            told = share
-            sys.stderr.write(f"\r{at:%Y-%m-%d} {share:3d} %" if share < 99 else "\r\x1b[K")
-            sys.stderr.flush()
-
-    return step
 
 
 # -- what comes out --------------------------------------------------------------------------
