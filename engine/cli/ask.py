@@ -91,7 +91,10 @@ class Line:
                 raise
             client = self._client(address, credentials.spare)
             client.open()
-            sys.stderr.write(_STALE.format(source=credentials.spare.source))
+            note = _STALE.format(source=credentials.spare.source)
+            if note not in self.place.said:
+                self.place.said.add(note)
+                sys.stderr.write(note)
         return client
 
     def _client(self, address: Address, credentials: Credentials) -> Client:

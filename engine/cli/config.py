@@ -144,7 +144,9 @@ def _unset(at: Place, path: str, *, with_default: bool) -> int:
         raise InvalidInput(
             f"{path} is not a key of the config",
             why=f"did you mean {near}?" if near else "",
-            fix=f"engine config get {near}" if near else "engine config schema",
+            fix=f"engine config {'get' if with_default else 'schema'} {near}"
+            if near
+            else "engine config schema",
         )
     default = str(at.paths.default_port) if path == "gateway.port" else found.default
     if with_default and default is not None:
@@ -173,7 +175,8 @@ def schema(ctx: click.Context, /, path: str | None, _as_json: bool) -> None:
         _unset(here(ctx), path, with_default=False)
         return
     facts = {"path": found.path, "type": found.kind, "description": found.text}
-    click.echo(dumped({**facts, "default": found.default, "reload": found.reload}))
+    inside = {"keys": list(found.keys)} if found.keys else {}
+    click.echo(dumped({**facts, "default": found.default, "reload": found.reload, **inside}))
 
 
 # -- changing --------------------------------------------------------------------------------

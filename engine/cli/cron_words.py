@@ -14,6 +14,7 @@ from jobs.duration import format_duration
 from jobs.ledger import LEFT_OUT, SCHEDULER_OFF, SkipReason
 from jobs.policies import KEYS
 
+_UNTIL_RESUMED: Final = "until: engine cron resume {}"
 _HUMP: Final = re.compile(r"[A-Z]")
 _REASONS: Final = frozenset(SkipReason)
 _MISSED: Final = (SkipReason.MISSED_DOWNTIME, SkipReason.MISSED_GRACE_EXCEEDED)
@@ -152,8 +153,12 @@ def paused_words(job: Mapping[str, Any], where: ZoneInfo) -> str | None:
     if not overlay:
         return None
     until = overlay.get("untilMs")
-    end = f"until {stamp(until, where)} {where.key}" if until else "until engine cron resume"
-    note = f": {overlay['note']}" if overlay.get("note") else ""
+    end = (
+        f"until {stamp(until, where)} {where.key}"
+        if until
+        else _UNTIL_RESUMED.format(job.get("id"))
+    )
+    note = f" ({overlay['note']})" if overlay.get("note") else ""
     return f"since {stamp(overlay.get('atMs'), where)} by {overlay.get('by')}, {end}{note}"
 
 

@@ -167,4 +167,7 @@ def _words(findings: Sequence[Finding], errors: int, agents: int) -> Iterator[st
         whose = f" ({', '.join(one.agents)})" if len(one.agents) < agents else ""
         yield f"{one.severity}  {one.id}  {one.what}{whose}"
         yield f"       Fix: {one.fix}"
-    yield f"{errors} errors, {len(findings) - errors} warnings, 0 fixed"
+    warnings = len(findings) - errors
+    yield (
+        f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}, 0 fixed"
+    )

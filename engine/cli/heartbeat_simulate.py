@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -54,7 +55,9 @@ def command(
     """
     place = here(ctx)
     if config is not None and not Path(config).is_file():
-        raise UsageError(f"{config} is no file", fix="--config other.json")
+        raise UsageError(
+            f"{config} is no file", fix=shlex.join(("cp", str(place.paths.config), config))
+        )
     begin, end = _span(place, start, until, days)
     logging.getLogger().addHandler(logging.NullHandler())  # the report tells it, not the log
     wish = Wish(config=None, start=begin, anew=start is not None, span=end - begin)

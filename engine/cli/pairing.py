@@ -69,7 +69,8 @@ def _let_in(told: Mapping[str, Any]) -> str:
     if told["alreadyApproved"]:
         return f"already approved: {who}"
     owner = f" The first one is the owner: {told['owner']} is in {_OWNERS} now."
-    return f"Let in: {who}.{owner if told['madeOwner'] else ''}"
+    # What they wrote before was not kept: `last` leads to them from their next message on.
+    return f"Let in: {who}; what they write from now on is heard.{owner * told['madeOwner']}"
 
 
 @group.command(epilog="Example: engine pairing reject telegram ABCD2345")

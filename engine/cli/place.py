@@ -53,6 +53,7 @@ class Place:
 
     paths: Paths
     environ: Mapping[str, str]
+    said: set[str] = field(default_factory=set)  # notes of this command: each is said once
 
     @cached_property
     def values(self) -> dict[str, Any]:

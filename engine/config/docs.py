@@ -57,6 +57,7 @@ class Described:
     default: str | None  # as it would be written; None when there is none
     text: str
     reload: str  # hot | restart | none
+    keys: tuple[str, ...] = ()  # of an object: what may stand in it
 
 
 def describe(path: str) -> Described | None:
@@ -78,7 +79,9 @@ def describe(path: str) -> Described | None:
         return None
     kind, default, text = row
     shown = None if default in ("unset", "–", "required") else default.strip("`")
-    return Described(name, kind, shown, text, classify(tuple(parts)).kind)
+    below = (row.removeprefix(f"{name}.") for row in _rows() if row.startswith(f"{name}."))
+    inside = tuple(dict.fromkeys(row.partition(".")[0] for row in below))
+    return Described(name, kind, shown, text, classify(tuple(parts)).kind, inside)
 
 
 def _documented(name: str, part: object, *, in_map: bool) -> str:

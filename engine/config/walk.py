@@ -40,6 +40,7 @@ class Shape:
 
 
 ANYTHING: Final = Shape("any")
+_FEW: Final = 12  # keys of an object that one line can name
 
 
 @cache
@@ -188,12 +189,20 @@ def _unknown(member: Member, own: tuple[str, ...], key: Key, path: str) -> Issue
     )
 
 
+def _longer(name: str, ours: Mapping[str, str]) -> list[str]:
+    """`runs` for `runsPerDay`: the one key that begins so."""
+    longer = [key for key in ours if key.startswith(name)]
+    return longer if len(longer) == 1 else []
+
+
 def unknown_words(name: str, own: tuple[str, ...], parent: Key) -> tuple[str, str | None]:
     """`unknown key "prot" — did you mean "port"?` and the nearest key, ours before theirs."""
     lowered = {k.lower(): k for k in (*children(parent), *own)}
     ours = {k.lower(): k for k in own}
     near = get_close_matches(name.lower(), ours, 1)
     near = near or get_close_matches(name.lower(), lowered, 1, 0.85)  # no effect here: only a typo
+    near = near or _longer(name.lower(), ours)
     if not near:
-        return f'unknown key "{name}"', None
+        known = f" (known here: {', '.join(own)})" if parent and len(own) <= _FEW else ""
+        return f'unknown key "{name}"{known}', None
     return f'unknown key "{name}" — did you mean "{lowered[near[0]]}"?', lowered[near[0]]

@@ -135,6 +135,8 @@ def test_a_stale_token_of_the_shell_is_forgiven_once_and_said(
     told = engine("cron", "list")
     assert told.status == 0
     assert "ENGINE_GATEWAY_TOKEN in your shell is stale; used the file token" in told.err
+    asks_twice = engine("cron", "doctor")
+    assert asks_twice.err.count("is stale") == 1
 
 
 def test_a_redaction_marker_is_a_usage_error(engine: Engine, gateway: Port) -> None:

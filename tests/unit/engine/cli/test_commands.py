@@ -58,7 +58,7 @@ def test_a_list_says_under_the_table_who_holds_a_job_until_when_and_why(
     gateway.core.scheduling.jobs[made["id"]]["state"] = {"paused": held}
     (line,) = (one for one in engine("cron", "list").out.splitlines() if "holidays" in one)
     assert line.startswith("water: paused since 2026-11-2")
-    assert line.endswith("by ana, until engine cron resume: holidays")
+    assert line.endswith(f"by ana, until: engine cron resume {made['id']} (holidays)")
 
 
 def test_text_that_looks_like_a_command_is_warned_about(engine: Engine, gateway: Port) -> None:
@@ -280,6 +280,8 @@ def test_a_stranger_is_let_in_by_their_code(engine: Engine, gateway: Port) -> No
     assert said.status == 0
     assert json.loads(said.out)["madeOwner"] is False
     assert ("pairings.approve", ("telegram", "ABCD2345")) in gateway.core.said
+    told = engine("pairing", "approve", "telegram", "ABCD2345")
+    assert "what they write from now on is heard" in told.out + told.err
     assert engine("pairing", "list").out == "Nobody waits to be let in.\n"
 
 

@@ -136,6 +136,10 @@ def test_a_broken_file_is_told_line_by_line(engine: Engine, file: Path) -> None:
 def test_the_schema_is_json(engine: Engine) -> None:
     assert "properties" in json.loads(engine("config", "schema").out)
     assert json.loads(engine("config", "schema", "gateway.port").out)["reload"] == "restart"
+    budget = json.loads(engine("config", "schema", "agents.defaults.heartbeat.budget").out)
+    assert "runsPerDay" in budget["keys"]
+    told = engine("config", "schema", "agents.defaults.heartbeat.budget.maxRuns")
+    assert "Fix: engine config schema agents.defaults.heartbeat.budget" in told.err
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

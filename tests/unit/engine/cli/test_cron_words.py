@@ -117,11 +117,11 @@ def test_a_paused_job_says_by_whom_until_when_and_why() -> None:
     told = job_facts(paused, LONDON, NOW)
     assert "next" not in told
     assert told["paused"] == (
-        "since 2026-11-20 12:00:00 by ana, until 2026-11-21 12:00:00 Europe/London: holidays"
+        "since 2026-11-20 12:00:00 by ana, until 2026-11-21 12:00:00 Europe/London (holidays)"
     )
     forever = {**overlay, "untilMs": None, "note": ""}
     told = job_facts({**JOB, "state": {"paused": forever}}, LONDON, NOW)
-    assert str(told["paused"]).endswith("by ana, until engine cron resume")
+    assert str(told["paused"]).endswith("by ana, until: engine cron resume j1")
 
 
 def test_what_a_job_asks_of_its_scheduler_is_told() -> None:

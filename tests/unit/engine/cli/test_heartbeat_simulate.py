@@ -67,6 +67,7 @@ def test_without_another_config_the_coming_beats_are_told(engine: Engine, other:
     ("words", "because"),
     [
         (("--config", "nowhere.json"), "is no file"),
+        (("--config", "nowhere.json"), "engine.json nowhere.json"),  # cp the one that is there
         (("--days", "1", "--until", "2026-06-09T00:00"), "two ends were given"),
         (("--from", "2026-06-01T00:00", "--until", "2026-05-01T00:00"), "before the beginning"),
         ((*SPAN, "--agent", "nobody"), "agent nobody has no beats"),

@@ -164,7 +164,7 @@ def test_the_doctor_lists_what_is_wrong_for_all_agents_and_what_is_theirs(
     assert found["target.none"]["fix"] == f"engine config set {key} last"
     words = engine("doctor").out.splitlines()
     assert words[0].startswith("error  gateway.stopped  the gateway does not run")
-    assert words[-1].endswith(" warnings, 0 fixed")
+    assert words[-1] == "1 error, 2 warnings, 0 fixed"
 
 
 def test_the_doctor_asked_for_a_silence_answers_as_why_does(engine: Engine, home: Path) -> None:

@@ -56,6 +56,20 @@ def test_the_refusal_is_the_block_of_the_specification(tmp_path: Path) -> None:
     assert caught.value.exit_status == 78
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("runs", 'unknown key "runs" — did you mean "runsPerDay"?'),
+        ("hard", 'unknown key "hard" (known here: tokensPerDay, costPerDay, runsPerDay, '),
+    ],
+)
+def test_an_unknown_key_far_from_any_is_told_with_those_there_are(
+    tmp_path: Path, key: str, told: str
+) -> None:
+    row = only(tmp_path, f"{{agents: {{defaults: {{heartbeat: {{budget: {{{key}: 1}}}}}}}}}}")
+    assert row["message"].startswith(told)
+
+
 def test_an_unknown_key_is_told_with_the_nearest_one(tmp_path: Path) -> None:
     row = only(tmp_path, "{\n  gateway: { prot: 1 } }")
     assert row == {
