@@ -167,7 +167,7 @@ def _turn_words(answer: Mapping[str, Any]) -> str:
 
 @click.group(
     cls=Group,
-    epilog='Example: engine message send --channel telegram --to 123456 --message "hello"',
+    epilog='Example: engine message send --to 123456 --message "hello"',
 )
 def message() -> None:
     """Send a message to a person."""

@@ -28,10 +28,7 @@ from jobs.written import parse_at
 _HOLES: Final = 5  # told one by one
 
 
-@click.command(
-    epilog="Example: engine heartbeat history --since 24h --reason quiet-hours"
-    "   Summed and drawn: engine heartbeat history --summary"
-)
+@click.command(epilog="Example: engine heartbeat history --since 24h --summary")
 @click.option("--since", metavar="WHEN", help="A duration back (24h) or an instant.")
 @click.option("--until", metavar="WHEN", help="Up to this instant; now if not given.")
 @click.option("--agent", "agent_id", metavar="ID", help="One agent.")

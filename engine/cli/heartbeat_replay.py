@@ -10,23 +10,34 @@ import click
 from engine.cli import at_rest
 from engine.cli.ask import Line, gateway_options
 from engine.cli.render import one_line
+from jobs.errors import NotFound
 
 _STEPS: Final = {"gates": "May it run", "reply": "What the reply means", "delivery": "Is it sent"}
 
 
 @click.command("replay", epilog="Example: engine heartbeat replay 0199f1c2a4b7c3d4e5f60718")
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", required=False)
 @gateway_options()
-def command(line: Line, run_id: str) -> int:
+def command(line: Line, run_id: str | None) -> int:
     """Decide a beat once more from what its row keeps, and say whether it comes to the same.
 
+    Without RUN the newest beat is meant; `engine heartbeat history --json` has the ids of all.
     Nothing runs and nothing is sent. Also told: who woke it, and what has changed since: the
     config, HEARTBEAT.md, the wording of the prompts. Exit 1 if anything is decided differently.
     """
     with at_rest.reading(line) as asked:
-        told = asked.call("heartbeat.replay", {"runId": run_id}, timeout=line.timeout)
+        told = asked.call(
+            "heartbeat.replay", {"runId": run_id or _newest(asked)}, timeout=line.timeout
+        )
     line.show(told, lambda answer: "\n".join(lines(answer)))
     return 1 if told["same"] is False else 0
+
+
+def _newest(asked: at_rest.Asked) -> str:
+    entries = asked.call("heartbeat.history", {"limit": 1})["entries"]
+    if not entries:
+        raise NotFound("no heartbeat has run yet", fix="engine heartbeat run")
+    return str(entries[0]["runId"])
 
 
 def lines(told: Mapping[str, Any]) -> Iterator[str]:

@@ -154,7 +154,7 @@ async def _state(place: Place, wish: Wish) -> tuple[Copied | None, str]:
     if not file.is_file():
         return None, f"Starts from nothing: {where} does not exist, no gateway has run yet."
     state = await copied(file, anew_from=wish.start if wish.anew else None)
-    what = f"{_many(state.jobs, 'job')} added with cron add, {_many(state.routes, 'last route')}"
+    what = f"{_many(state.jobs, 'job')} added at run time, {_many(state.routes, 'last route')}"
     history = " without what happened so far" if wish.anew else ""
     return state, f"Starts from a copy of {where}{history}: {what}."
 

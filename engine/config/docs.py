@@ -79,8 +79,8 @@ def describe(path: str) -> Described | None:
         return None
     kind, default, text = row
     shown = None if default in ("unset", "–", "required") else default.strip("`")
-    below = (row.removeprefix(f"{name}.") for row in _rows() if row.startswith(f"{name}."))
-    inside = tuple(dict.fromkeys(row.partition(".")[0] for row in below))
+    deeper = (row.removeprefix(f"{name}.") for row in _rows() if row.startswith(f"{name}."))
+    inside = tuple(dict.fromkeys(row.partition(".")[0] for row in deeper))
     return Described(name, kind, shown, text, classify(tuple(parts)).kind, inside)
 
 

@@ -21,7 +21,7 @@ class Copied:
 
     database: Database
     seed: str | None  # of the phase of beats; None: no gateway has run on it
-    jobs: int  # added at run time
+    jobs: int  # added at run time, or imported
     routes: int
 
 
@@ -50,6 +50,6 @@ def _prepared(tx: Tx, database: Database, anew_from: datetime | None) -> Copied:
     return Copied(
         database=database,
         seed=meta.get(tx, INSTALLATION),
-        jobs=sum(one.job.source is Source.RUNTIME for one in stored),
+        jobs=sum(one.job.source in (Source.RUNTIME, Source.IMPORT) for one in stored),
         routes=len(sessions.routes(tx)),
     )

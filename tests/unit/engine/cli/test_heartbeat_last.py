@@ -301,3 +301,10 @@ async def test_no_next_beat_is_told_while_they_are_switched_off(
     assert "switched off: engine heartbeat enable" in told
     assert "next was due" not in told
     assert "nextDueAt" not in json.loads(last(capsys, "--json")[1])
+
+
+async def test_a_replay_without_a_run_means_the_newest_beat(engine: Engine, home: Path) -> None:
+    (home / ".engine" / "engine.json").write_text("{}")
+    await stored(home, [beat(1), beat(2)])
+    told = await asyncio.to_thread(engine, "heartbeat", "replay", "--json")
+    assert json.loads(told.out)["runId"] == beat(2).id

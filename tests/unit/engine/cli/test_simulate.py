@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -51,6 +53,16 @@ async def _lived(state: Path) -> None:
     await database.close()
 
 
+def test_a_job_that_was_imported_counts_among_those_of_the_home(
+    engine: Engine, lived_in: Path
+) -> None:
+    with closing(sqlite3.connect(lived_in / "state.db", isolation_level=None)) as db:
+        db.execute("UPDATE jobs SET source = 'import' WHERE kind = 'cron'")
+        db.execute("UPDATE jobs SET definition = replace(definition, '\"runtime\"', '\"import\"')")
+    told = engine("simulate", "--days", "1", "--json")
+    assert "1 job added at run time" in told.err
+
+
 def test_a_simulation_goes_on_from_the_state_of_the_home_and_leaves_it_alone(
     engine: Engine, lived_in: Path
 ) -> None:
@@ -58,7 +70,7 @@ def test_a_simulation_goes_on_from_the_state_of_the_home_and_leaves_it_alone(
     told = engine("simulate", "--days", "1", "--json")
     report = json.loads(told.out)
     assert told.status == 0
-    assert "1 job added with cron add, 1 last route" in told.err
+    assert "1 job added at run time, 1 last route" in told.err
     assert report["startsFrom"].startswith("Starts from a copy of ~/.engine/state.db")
     assert {one["to"] for one in report["deliveries"]} == {"42"}
     assert [row["count"] for row in report["summary"] if row["job"] == "water"]
