@@ -178,7 +178,10 @@ class InboxDesk:
         if last is None or last.run_id is None:
             return f"No alert of {chat.agent_id} has reached this chat yet."
         by = "chat" if chat.route is None else f"{chat.route.channel}:{chat.route.to}"
-        return await self._done(last.run_id, asked, by=by)
+        try:
+            return await self._done(last.run_id, asked, by=by)
+        except (InvalidInput, NotFound) as refused:  # whoever asked is told, by an answer
+            return f"That was not done: {refused.why or refused.what}. {hb.USAGE}"
 
     async def _done(self, run_id: str, asked: hb.Asked, *, by: str) -> str:
         match asked.word:

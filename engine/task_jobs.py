@@ -10,7 +10,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine import checklist, heartbeat
@@ -35,10 +35,11 @@ from jobs.schedule import Cron, Schedule
 from jobs.store import jobs as job_rows
 from jobs.store.base import JobQuery
 from jobs.store.db import Database, Tx
-from jobs.wallclock import ms
+from jobs.wallclock import EPOCH, ms
 
 log = logging.getLogger(__name__)
 
+SOONEST: Final = timedelta(minutes=1)  # between two turns of a task that is a job of its own
 _NO_ID: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _SYSTEM: Final = JobQuery(source=Source.SYSTEM.value, enabled=None)
 
@@ -55,16 +56,20 @@ def job_id(agent_id: str, name: str) -> str:
 
 
 def job_of(task: Task, agent: AgentProfile, roster: Roster, *, seed: str, on: bool) -> Job:
-    """Return a task that is a job of its own. Raises `InvalidInput` for a target there is not.
+    """Return a task that is a job of its own.
+
+    Raises `InvalidInput` for a target there is not, and for one that comes too often.
 
     In the hours of its agent, unless it names its own, or fixed times.
     """
+    schedule = _schedule(task, agent, seed)
+    _refuse_rush(schedule)
     hours = agent.beat.active_hours
     freely = hours is None or task.cron is not None or task.window(agent.zone) is not None
     return Job(
         id=job_id(agent.agent_id, task.name),
         name=f"task {agent.agent_id} {task.name}",
-        schedule=_schedule(task, agent, seed),
+        schedule=schedule,
         payload=AgentTurn(message=task.prompt, model=task.model or agent.beat.model),
         agent_id=agent.agent_id,
         delivery=_delivery(task, agent, roster),
@@ -89,6 +94,18 @@ def _schedule(task: Task, agent: AgentProfile, seed: str) -> Schedule:
     if window is None:
         return grid
     return Dayparts(None, (Part(window.hours, window.weekdays, grid),))
+
+
+def _refuse_rush(schedule: Schedule) -> None:
+    """An agent may write its own checklist: it does not ask itself ten times a second."""
+    first = schedule.next_after(EPOCH)
+    second = None if first is None else schedule.next_after(first)
+    if first is not None and second is not None and second - first < SOONEST:
+        raise InvalidInput(
+            "it comes too often",
+            why=f"a task of its own comes once in {format_duration(SOONEST)} at most",
+            fix="give it a longer interval",
+        )
 
 
 def _delivery(task: Task, agent: AgentProfile, roster: Roster) -> DeliverySpec:

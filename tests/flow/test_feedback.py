@@ -88,3 +88,10 @@ async def test_feedback_by_run_id_answers_with_the_count(engine_sim: EngineSim) 
     assert "suggestion" not in first
     with pytest.raises(NotFound):
         await desk.feedback("nobody", Word.NOISE, by="cli")
+
+
+async def test_what_cannot_be_done_is_answered_and_not_broken_off(engine_sim: EngineSim) -> None:
+    sim = await alerted(engine_sim)
+    answer = await said(sim, "/hb snooze 9999d")
+    assert answer.startswith("That was not done: ")
+    assert "is not in the coming year" in answer

@@ -141,6 +141,17 @@ async def test_tasks_whose_names_no_id_can_be_spelt_with_are_told_apart(
     assert (await told(sim, "喝水"))["schedule"].startswith("cron 0 9")
 
 
+@pytest.mark.parametrize("line", ["interval: 100ms", "cron: '* * * * * *'"])
+async def test_a_task_that_would_come_all_the_time_is_left_out_and_that_is_told(
+    engine_sim: EngineSim, line: str
+) -> None:
+    sim = engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC", checklist=own(line, "retry: 1"))
+    report = await sim.advance(timedelta(minutes=1))
+    assert [row for row in report.rows if row.job == "task main report"] == []
+    (agent,) = (await sim.engine.task_jobs.listing())["agents"]
+    assert "once in 1m at most" in agent["warnings"][0]
+
+
 async def test_a_task_is_run_or_left_out_by_name(engine_sim: EngineSim) -> None:
     agent = ScriptedAgent()
     sim = engine_sim(
