@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -188,10 +188,10 @@ class Loop:
         crash_point("after-claim")
         ends, passed = [], []
         for plan in plans:
-            if plan.claim.job_id in granted:
+            if (ran := granted.get(plan.claim.job_id)) is not None:
                 if len(plan.claim.rows) > len(plan.to_run):
                     passed.append(plan)
-                ends.extend(self._begin(plan))
+                ends.extend(self._begin(plan, ran))
         if ends:
             await self._recorder.all_ended(ends)
         if passed:
@@ -212,10 +212,14 @@ class Loop:
         log.error("job set aside", extra={"job_id": row.id, "because": str(error)})
         await self._database.write(lambda tx: job_rows.quarantine(tx, row.id, str(error)))
 
-    def _begin(self, plan: Planned) -> list[Finish]:
-        """Begin the granted runs of a job; several, after a gap, as their overlap policy says."""
+    def _begin(self, plan: Planned, ran: Collection[str] = ()) -> list[Finish]:
+        """Begin the granted runs of a job; several, after a gap, as their overlap policy says.
+
+        ``ran``: runs of it that have no row, for their slots have theirs already.
+        """
         ends = []
-        for number, (run, go) in enumerate(plan.to_run):
+        to_run = [each for each in plan.to_run if each[0].id not in ran] if ran else plan.to_run
+        for number, (run, go) in enumerate(to_run):
             end = self._running.begin(plan.job, run, go, more=number > 0)
             if end is not None:
                 ends.append(end)

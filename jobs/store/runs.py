@@ -45,6 +45,7 @@ _ADVANCE: Final = Bulk.update(
     " consecutive_skipped = consecutive_skipped + $4",
     "id = $5 AND next_run_at = $6 AND enabled = 1 AND paused IS NULL",
 )
+_NONE: Final[frozenset[str]] = frozenset()
 _START: Final = f"UPDATE runs SET status = 'running', started_at = ? WHERE id = ? AND {_OPEN}"
 _RUNNING: Final = "UPDATE jobs SET running_since = ? WHERE id = ?"
 _STILL_RUNNING: Final = (
@@ -113,11 +114,12 @@ _LAST_BEATS: Final = f"""
 """
 
 
-def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
+def claim(tx: Tx, claims: Sequence[Claim]) -> dict[str, frozenset[str]]:
     """Advance each job if it still stands where it was read, and write its rows.
 
     Returns the job ids that were granted: of two claimers of one slot one is, and a slot
-    that has its row already is passed, not run again (design.md, promise P1).
+    that has its row already is passed, not run again (design.md, promise P1). With each come
+    the runs of it whose slot was such a one, beside others that begin.
     """
     moved = _ADVANCE.run(tx, [_advanced(c) for c in claims])
     won = [c for c, moved_on in zip(claims, moved, strict=True) if moved_on]
@@ -127,12 +129,16 @@ def claim(tx: Tx, claims: Sequence[Claim]) -> set[str]:
     rows = [_with_first(tx, row) for c in won for row in c.rows]
     written = _write(tx, [run_row(row) for row in rows])
     if all(written):
-        return {c.job_id for c in won}
-    taken = {row.job_id for row, new in zip(rows, written, strict=True) if not new}
-    opened = {
-        row.job_id for row, new in zip(rows, written, strict=True) if new and not row.status.final
-    }
-    return {c.job_id for c in won if c.job_id in opened or c.job_id not in taken}
+        return dict.fromkeys([c.job_id for c in won], _NONE)
+    taken: dict[str, set[str]] = {}
+    opened = set()
+    for row, new in zip(rows, written, strict=True):
+        if not new:
+            taken.setdefault(row.job_id, set()).add(row.id)
+        elif not row.status.final:
+            opened.add(row.job_id)
+    granted = [c.job_id for c in won if c.job_id in opened or c.job_id not in taken]
+    return {job_id: frozenset(taken.get(job_id, ())) for job_id in granted}
 
 
 def _with_first(tx: Tx, row: Run) -> Run:

@@ -76,7 +76,7 @@ async def put(store: Database, *those: Job, at: datetime | None = NOON) -> None:
 
 
 async def claim(store: Database, *claims: Claim) -> set[str]:
-    return await store.write(lambda tx: runs.claim(tx, claims))
+    return set(await store.write(lambda tx: runs.claim(tx, claims)))
 
 
 async def begin(store: Database, at: datetime, ref: str = "r1") -> None:

@@ -64,7 +64,7 @@ class Meanwhile(Database):
 
     async def write(self, work: Work[T]) -> T:
         done = await super().write(work)
-        if self.asks is not None and isinstance(done, set) and done:
+        if self.asks is not None and isinstance(done, dict) and done:
             ask, self.asks = self.asks, None
             ask()
         return done

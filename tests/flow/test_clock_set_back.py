@@ -137,3 +137,25 @@ async def test_what_is_to_be_tried_again_keeps_its_wait(engine_sim: EngineSim) -
     assert found is not None
     assert found.next_attempt_at is not None
     assert found.next_attempt_at <= sim.now() + HOUR / 60
+
+
+async def test_what_ran_by_the_wrong_time_does_not_run_again_beside_what_did_not(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent()
+    job = {
+        "schedule": "0 * * * *",
+        "tz": "UTC",
+        "message": "go",
+        "deliver": "none",
+        "misfire": {"policy": "run-all", "graceMs": 86_400_000},
+    }
+    sim = engine_sim({"cron": {"jobs": {"report": job}}}, start=START, zone="UTC", agent=agent)
+    await sim.until(START + 2 * HOUR + HOUR / 6)  # 09:00 and 10:00 ran
+    sim.clock.step(-HOUR * 3 / 2)
+    await sim.advance(HOUR / 12)  # 08:45, and planned for 09:00
+    await sim.restart(down_for=3 * HOUR)  # 11:45: 09:00 and 10:00 have their rows, 11:00 has not
+    report = await sim.advance(HOUR / 6)
+    asked = [request for request in agent.requests if request.kind == "cron"]
+    assert len(asked) == 3
+    assert ran(report, "report", START, sim.now()) == [START + n * HOUR for n in (1, 2, 3)]
