@@ -56,6 +56,8 @@ class SimulatedRun:
     def job(self) -> str:
         """The key or name people call the job by."""
         run = self.row
+        if run.kind == "heartbeat":  # rows of slots have the name, of wakes only the id
+            return run.job_id.replace(":", " ", 1)
         return run.job_name or run.job_id
 
     @property
@@ -95,7 +97,7 @@ class SimulatedRun:
 
     def named(self, job: str) -> bool:
         """Whether it belongs to a job: by id, by name, or by its key in the config."""
-        return job in (self.row.job_id, self.row.job_name) or self.row.job_id == _DECLARED + job
+        return job in (self.row.job_id, self.job) or self.row.job_id == _DECLARED + job
 
 
 @dataclass(frozen=True, slots=True)

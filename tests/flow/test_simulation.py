@@ -35,6 +35,14 @@ async def test_the_same_simulation_twice_tells_the_same_story() -> None:
     assert json.loads(json.dumps(stories[0])) == stories[0]
 
 
+async def test_a_beat_that_an_event_woke_has_the_name_of_the_other_beats() -> None:
+    drink = {"schedule": "15 * * * *", "systemEvent": "Drink", "session": "main"}
+    config = CONFIG | {"cron": {"jobs": {"drink": drink}}}
+    report = await simulate(config, "2026-06-01 00:00", days=0.1, zone="UTC")
+    assert set(report.jobs) == {"heartbeat main", "drink"}
+    assert "Reminder: Drink" in [row.text for row in report.runs("heartbeat main")]
+
+
 def _left(folder: Path) -> list[str]:
     return [one.name for one in folder.iterdir()]
 
