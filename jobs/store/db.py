@@ -20,7 +20,6 @@ import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from jobs.errors import StoreUnavailable, StoreUnusable
-from jobs.store.folding import BY_HAND, Folding
 from jobs.store.lines import AT_ONCE, Line, Tx, Work, faults
 from jobs.store.threads import READERS, Threads
 
@@ -202,7 +201,7 @@ def _opened(path: Path, read_only: bool) -> Threads:
             migrate.examine(engines[0], path)  # before a connection that changes the file
             engines.append(_engine(path, "rw", pool=1))
             migrate.upgrade(engines[1], path)
-            return Threads(path, engines[1], engines[0], Folding(lambda: _connection(path, "rw")))
+            return Threads(path, engines[1], engines[0])
     except BaseException:
         for engine in engines:
             engine.dispose()
@@ -235,8 +234,10 @@ def _engine(path: Path, mode: str, *, pool: int) -> sa.Engine:
         max_overflow=0,
     )
     if mode == "rw":
+        # The writer folds its log itself, as SQLite has it: folded by a second connection beside
+        # it, SQLite before 3.51.3 may lose a commit, and the slowest of changes gain little.
         durable = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
-        _prepare(engine, *durable, BY_HAND, begin=AT_ONCE)
+        _prepare(engine, *durable, begin=AT_ONCE)
     else:
         _prepare(engine, "PRAGMA query_only=ON", begin="BEGIN")
     return engine

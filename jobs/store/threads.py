@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from jobs.crash import crash_point
 from jobs.errors import StoreUnavailable
-from jobs.store.folding import Folding
 from jobs.store.lines import AT_ONCE, Line, Tx, Work, faults
 
 T = TypeVar("T")
@@ -60,16 +59,9 @@ def _heard(told: list[Told]) -> None:
 class Threads:
     """A file: one thread writes, a few read."""
 
-    def __init__(
-        self,
-        path: Path,
-        writing: sa.Engine | None,
-        reading: sa.Engine,
-        folding: Folding | None = None,
-    ) -> None:
+    def __init__(self, path: Path, writing: sa.Engine | None, reading: sa.Engine) -> None:
         self._path = path
         self._writing = writing
-        self._folding = folding
         self._reading = reading
         self._questions: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._asked = 0  # and not answered
@@ -115,8 +107,6 @@ class Threads:
             self._writer.join()
         for reader in self._readers:
             reader.join()
-        if self._folding is not None:
-            self._folding.close()
         self._reading.dispose()
         if self._writing is not None:
             self._writing.dispose()  # last: it folds the write-ahead log into the file
@@ -144,11 +134,7 @@ class Threads:
         while not stopping:
             group, stopping = self._next_group()
             if group:
-                if self._folding is not None:
-                    self._folding.begins()
                 _tell(self._commit(engine, group))
-                if self._folding is not None and self._line is not None:
-                    self._folding.wrote(self._line.raw)
         if self._line is not None:
             self._line.close()
 
