@@ -1,7 +1,8 @@
-"""Looks for a beat's probes: programs, addresses and files, side by side, none for long.
+"""Looks for a beat's probes: programs, addresses, files and mail, side by side, none for long.
 
-Programs run as those of jobs' gates do (cron.md §22 row 16), addresses are reached under the
-rules of webhooks (`cron.webhookSsrfPolicy`). What came out is compared in `engine.probes`.
+Programs run as those of jobs' gates do (cron.md §22 row 16), addresses and mail servers are
+reached under the rules of webhooks (`cron.webhookSsrfPolicy`).
+What came out is compared in `engine.probes`.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from pathlib import Path
 from typing import Final
 
 from engine.agents.secrets import redacted
-from engine.probes import Probe, Probed, ProbeKind, Sight, compared
+from engine.probes import Mailbox, MailCount, Probe, Probed, ProbeKind, Sight, compared
 from engine.process import RunProgram, run as run_program, unstarted
 from engine.roster import AgentProfile
 from engine.store import meta
 from jobs.duration import format_duration
 from jobs.store.db import Database, Tx
 
-Fetch = Callable[[str], Awaitable[bytes]]  # raises `OSError` with why an address was not reached
+# Both raise `OSError` with why an address was not reached, or a mailbox not counted.
+Fetch = Callable[[str], Awaitable[bytes]]
+Count = Callable[[Mailbox], Awaitable[MailCount]]
 
 _MOST: Final = 1_000_000  # bytes of one look
 _NOTHING: Final = 1  # the exit status of a program that says: nothing to do
@@ -40,10 +43,11 @@ class Probing:
         self._threads = threads  # false in a simulation, where nothing else waits for the disk
         self._run = run or run_program
         self._fetch: Fetch | None = None
+        self._count: Count | None = None
 
-    def use(self, fetch: Fetch) -> None:
-        """Reach addresses this way from now on: there are channels."""
-        self._fetch = fetch
+    def use(self, fetch: Fetch, count: Count) -> None:
+        """Reach addresses and mailboxes this way from now on: there are channels."""
+        self._fetch, self._count = fetch, count
 
     async def asked(self, agent: AgentProfile) -> Probed | None:
         """Return what the probes of an agent see now; None if it has none."""
@@ -62,6 +66,8 @@ class Probing:
                         return await self._command(probe, agent)
                     case ProbeKind.URL:
                         return await self._url(probe)
+                    case ProbeKind.MAIL:
+                        return await self._mail(probe)
                     case ProbeKind.FILE:
                         path = agent.workspace / probe.what[0]
                         return (
@@ -97,6 +103,14 @@ class Probing:
             return Sight(digest=_digest(await self._fetch(probe.what[0])))
         except OSError as error:
             return Sight(fault=str(error))
+
+    async def _mail(self, probe: Probe) -> Sight:
+        if self._count is None or probe.mailbox is None:
+            return Sight(fault="mailboxes are not reached here")
+        try:
+            return (await self._count(probe.mailbox)).sight()
+        except OSError as error:
+            return Sight(fault=redacted(str(error), [probe.mailbox.password]))
 
 
 def _file(path: Path) -> Sight:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from engine.adaptive import Slack
@@ -15,12 +14,12 @@ from engine.address import ChatType, Route
 from engine.config import effective, windows
 from engine.config.paths import Paths
 from engine.config.schema import Config
-from engine.config.schema.agents import Agent, CheckKeys, Heartbeat, OnFailure
+from engine.config.schema.agents import Agent, CheckKeys, Heartbeat, MailKeys, OnFailure
 from engine.config.schema.channels import AccountKeys
 from engine.config.schema.tools import ToolRules
 from engine.config.secrets import Secret
 from engine.heartbeat import DEFAULT_EVERY, AgentBlock, Enrolment, enrol
-from engine.probes import Probe, ProbeKind
+from engine.probes import Mailbox, MailSecurity, Probe, ProbeKind
 from engine.roster import (
     DEDUPE_WINDOW,
     HEARTBEAT_EXPIRY,
@@ -349,20 +348,34 @@ def _escalate(block: Heartbeat) -> EscalatePlan | None:
 def _probe(check: CheckKeys) -> Probe:
     what: tuple[str, ...]
     if check.url is not None:
-        kind, what, told = ProbeKind.URL, (check.url,), urlsplit(check.url).hostname or "url"
+        kind, what = ProbeKind.URL, (check.url,)
     elif check.file is not None:
-        kind, what, told = ProbeKind.FILE, (check.file,), check.file
+        kind, what = ProbeKind.FILE, (check.file,)
+    elif check.mail is not None:
+        kind, what = ProbeKind.MAIL, ()
     else:
         command = check.command or ()
-        told = command if isinstance(command, str) else " ".join(command)
         what = ("sh", "-lc", command) if isinstance(command, str) else command
         kind = ProbeKind.COMMAND
     return Probe(
-        name=check.name or told[:60],
+        name=effective.check_name(check),
         kind=kind,
         what=what,
         timeout=timedelta(seconds=check.timeout_seconds),
+        mailbox=None if check.mail is None else _mailbox(check.mail),
         runs_if_broken=check.on_failure == "run",
+    )
+
+
+def _mailbox(keys: MailKeys) -> Mailbox:
+    security = MailSecurity(keys.security)
+    return Mailbox(
+        host=keys.host,
+        port=keys.port or (993 if security is MailSecurity.TLS else 143),
+        user=keys.user,
+        password=keys.password.value or "",
+        folder=keys.mailbox,
+        security=security,
     )
 
 

@@ -45,6 +45,7 @@ from gateway.front.foresight import Foresight
 from gateway.http import Pages, Readiness
 from gateway.inbound import Reception
 from gateway.lock import Lock, Owner
+from gateway.mail import count_mail
 from gateway.pairing import Pairings
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, METHODS
@@ -177,7 +178,10 @@ class Gateway:
             ),
         )
         channels = configured.channels(config, database, self._environ, clock=clock, bus=engine.bus)
-        engine.beats.probing.use(lambda url: _fetched(channels, url))
+        engine.beats.probing.use(
+            lambda url: _webhooks(channels).fetch(url),
+            lambda box: count_mail(box, _webhooks(channels).judged),
+        )
         sender = Sender(
             database,
             channels,
@@ -472,12 +476,12 @@ def _tell_wait(engine: Engine, grace: timedelta) -> None:
         )
 
 
-async def _fetched(channels: Mapping[str, Channel], url: str) -> bytes:
-    """Read an address as the webhooks in force may reach it."""
+def _webhooks(channels: Mapping[str, Channel]) -> WebhookChannel:
+    """What probes are reached by: as the webhooks in force may reach it."""
     channel = channels.get("webhook")
     if not isinstance(channel, WebhookChannel):
         raise OSError("there are no webhooks to reach it by")
-    return await channel.fetch(url)
+    return channel
 
 
 async def _done(part: str, stopping: Awaitable[object]) -> None:

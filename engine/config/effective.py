@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 from engine.address import ChatType
 from engine.config.schema import Config
-from engine.config.schema.agents import Agent, Heartbeat
+from engine.config.schema.agents import Agent, CheckKeys, Heartbeat
 from engine.config.schema.base import Section
 from engine.config.schema.channels import AccountKeys, QqAccount, TelegramAccount, Visibility
 from engine.config.schema.conversations import BindingMatch, BindingPeer
@@ -246,6 +247,16 @@ def _bindings(config: Config, channel: str) -> Iterator[tuple[str, str]]:
         match = binding.match
         if _fits(channel, match) and match.peer is None:
             yield binding.agent_id.lower(), _account_of(config, match)
+
+
+def check_name(check: CheckKeys) -> str:
+    """Return what the record calls a look before a poll; of an address only whose it is."""
+    told = check.command or check.file or ""
+    if check.url is not None:
+        told = urlsplit(check.url).hostname or "url"
+    elif check.mail is not None:
+        told = f"{check.mail.mailbox} at {check.mail.host}"
+    return check.name or (told if isinstance(told, str) else " ".join(told))[:60]
 
 
 def visibility(config: Config, channel: str | None, account_id: str | None = None) -> Visibility:

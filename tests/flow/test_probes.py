@@ -13,6 +13,7 @@ import pytest
 
 from engine.agents.base import FailureClass
 from engine.look import read_now
+from engine.probes import Mailbox, MailCount
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
 from engine.replay import replayed
@@ -128,6 +129,57 @@ async def test_a_file_is_watched(engine_sim: EngineSim, tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("new", encoding="utf-8")
     await sim.advance(2 * HOUR)
     assert len(agent.requests) == 2
+
+
+async def test_mail_that_came_is_a_change_and_the_record_says_how_much(
+    engine_sim: EngineSim,
+) -> None:
+    mail = {"host": "imap.example.org", "user": "ann", "password": "hush-hush"}
+    counts = [MailCount(unseen=0, next_uid=1, validity=7)]
+
+    async def count(box: Mailbox) -> MailCount:
+        assert (box.port, box.security, box.password) == (993, "tls", "hush-hush")
+        return counts[0]
+
+    async def fetch(_: str) -> bytes:
+        raise OSError("nothing here")
+
+    sim = engine_sim(beating(checks=[{"mail": mail}]), start=START, zone="UTC", checklist=LOOK)
+    await sim.open()
+    sim.engine.beats.probing.use(fetch, count)
+    rows = (await sim.advance(HALF_HOUR)).beats.rows
+    assert rows[0].because == "nothing changed: INBOX at imap.example.org (0 unseen)"
+    counts[0] = MailCount(unseen=2, next_uid=3, validity=7)
+    rows = (await sim.advance(HOUR)).beats.rows
+    assert rows[1].row.facts["probes"]["tripped"] == {
+        "INBOX at imap.example.org": "first look (2 unseen)"
+    }
+    assert rows[2].because == "nothing changed: INBOX at imap.example.org (2 unseen)"
+    counts[0] = MailCount(unseen=2, next_uid=5, validity=7)  # two were read, two came
+    rows = (await sim.advance(HALF_HOUR)).beats.rows
+    assert rows[3].row.facts["probes"]["tripped"] == {
+        "INBOX at imap.example.org": "changed (2 unseen)"
+    }
+    assert "hush-hush" not in "".join(str(row.row) for row in rows)
+
+
+async def test_a_mailbox_that_cannot_be_counted_is_on_record_without_its_password(
+    engine_sim: EngineSim,
+) -> None:
+    mail = {"host": "imap.example.org", "user": "ann", "password": "hush-hush"}
+
+    async def count(_: Mailbox) -> MailCount:
+        raise OSError("LOGIN ann hush-hush failed")
+
+    async def fetch(_: str) -> bytes:
+        raise OSError("nothing here")
+
+    config = beating(checks=[{"mail": mail, "name": "mail", "onFailure": "skip"}])
+    sim = engine_sim(config, start=START, zone="UTC", checklist=LOOK)
+    await sim.open()
+    sim.engine.beats.probing.use(fetch, count)
+    rows = (await sim.advance(HALF_HOUR)).beats.rows
+    assert rows[0].because == "nothing changed: no probe; mail failed: LOGIN ann *** failed"
 
 
 # -- adaptive cadence ----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from engine.config.checks.findings import Check
 from engine.config.keypath import Key
 from engine.config.paths import is_zone
 from engine.config.schema import Config
-from engine.config.schema.agents import ActiveHours, Agent, Heartbeat
+from engine.config.schema.agents import ActiveHours, Agent, Heartbeat, MailKeys
 from engine.config.schema.base import ZERO
 from engine.target import PREFIXES, SERVED, WORDS, channel_fault, parse_target
 from jobs.calendar import Calendar
@@ -78,15 +78,20 @@ def _checks(check: Check, key: Key, block: Heartbeat) -> None:
     """Each look before a poll looks at one thing, and no two have one name."""
     names: set[str] = set()
     for n, one in enumerate(block.checks):
-        given = [what for what in (one.command, one.url, one.file) if what]
+        given = [what for what in (one.command, one.url, one.file, one.mail) if what]
         if len(given) != 1:
-            check.refuse((*key, "checks", n), "it needs one of command, url and file", "required")
+            words = "it needs one of command, url, file and mail"
+            check.refuse((*key, "checks", n), words, "required")
             continue
         if one.url is not None and not one.url.startswith(("http://", "https://")):
             check.refuse((*key, "checks", n, "url"), "it must begin with http:// or https://")
-        name = one.name or str(given[0])
+        if one.mail is not None:
+            _mail(check, (*key, "checks", n, "mail"), one.mail)
+        name = effective.check_name(one)
         if name in names:
-            check.refuse((*key, "checks", n), f'a second check named "{name}"', "duplicate")
+            check.refuse(
+                (*key, "checks", n), f'a second check named "{name}": give it a name', "duplicate"
+            )
         names.add(name)
     slack = block.adaptive
     if slack is not None and block.every is not None and slack.max <= block.every:
@@ -95,6 +100,14 @@ def _checks(check: Check, key: Key, block: Heartbeat) -> None:
             "heartbeat.adaptive_unused",
             "it is no longer than every, so nothing comes of it",
         )
+
+
+def _mail(check: Check, key: Key, mail: MailKeys) -> None:
+    """A line break in a name or a folder would be a command of its own to the server."""
+    for name in ("host", "user", "mailbox"):
+        text = str(getattr(mail, name))
+        if not text.strip() or not text.isprintable():
+            check.refuse((*key, name), "it is empty, or has characters nobody can see", "mail")
 
 
 def _days(check: Check, key: Key, hours: ActiveHours) -> None:

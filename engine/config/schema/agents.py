@@ -14,6 +14,7 @@ from engine.config.schema.base import (
     Every,
     Names,
     Open,
+    Port,
     Positive,
     Section,
     Span,
@@ -135,8 +136,21 @@ class EscalateKeys(Section):
     priority: Literal["any", "high"] = key("any", "`high`: only alerts of high priority.")
 
 
+class MailKeys(Section):
+    """A mailbox whose unseen mail is counted, over IMAP; nothing in it is marked as seen."""
+
+    host: str = key(..., "IMAP server, reached under cron.webhookSsrfPolicy.")
+    port: Port | None = key(None, "Its port; 993 with `tls`, 143 otherwise.")
+    user: str = key(..., "Name of the account.")
+    password: Secret = key(..., "Its password.")
+    mailbox: str = key("INBOX", "Folder that is counted.")
+    security: Literal["tls", "starttls", "none"] = key(
+        "tls", "How the way is kept from others; `none` only to this machine."
+    )
+
+
 class CheckKeys(Section):
-    """A cheap look that decides whether the model is asked: one of command, url, file."""
+    """A cheap look that decides whether the model is asked: one of command, url, file, mail."""
 
     name: str | None = key(None, "Name in the record; what it looks at when unset.")
     command: str | Names | None = key(
@@ -144,6 +158,7 @@ class CheckKeys(Section):
     )
     url: str | None = key(None, "Address that is read, under cron.webhookSsrfPolicy.")
     file: str | None = key(None, "File, relative to the agent's workspace.")
+    mail: MailKeys | None = key(None, "Mailbox; the number of unseen mails is compared.")
     timeout_seconds: Positive = key(30, "Limit of the look.", unit="s", le=600)
     on_failure: Literal["run", "skip"] = key(
         "run", "A look that fails lets the beat run (`run`), or counts as no change (`skip`)."

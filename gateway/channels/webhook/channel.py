@@ -164,6 +164,19 @@ class WebhookChannel:
             raise OSError(f"HTTP {answer.status_code}")
         return body
 
+    async def judged(self, host: str, port: int) -> str:
+        """Return the address of a host that probes may reach. Raises `OSError` if it has none."""
+        try:
+            return await self._judged(host, port, self._accounts[PINGS])
+        except ChannelError as error:
+            raise OSError(error.fault.detail) from None
+
+    async def _judged(self, host: str, port: int, account: WebhookAccount) -> str:
+        addresses = await self._resolve(host, port)
+        if refusal := refused_host(host, addresses, account):
+            raise ChannelError(Fault(fault=FaultClass.ADDRESS_REFUSED, code="ssrf", detail=refusal))
+        return addresses[0]
+
     async def _call(
         self,
         method: str,
@@ -205,13 +218,11 @@ class WebhookChannel:
         target = httpx.URL(url)
         host = target.host
         port = target.port or (443 if target.scheme == "https" else 80)
-        addresses = await self._resolve(host, port)
-        if refusal := refused_host(host, addresses, account):
-            raise ChannelError(Fault(fault=FaultClass.ADDRESS_REFUSED, code="ssrf", detail=refusal))
+        address = await self._judged(host, port, account)
         if self._client is None:
             raise AssertionError("the channel has no client")
         request = self._client.build_request(
-            method, target.copy_with(host=addresses[0]), headers=dict(headers), content=body
+            method, target.copy_with(host=address), headers=dict(headers), content=body
         )
         request.headers["Host"] = target.netloc.decode("ascii")
         request.headers["Accept-Encoding"] = "identity"

@@ -30,6 +30,7 @@ def probe(*, runs_if_broken: bool = True) -> Probe:
         ({"notes": "1"}, Sight("2"), "changed"),
         ({"notes": "1"}, Sight(fault="it is gone"), "failed: it is gone"),
         ({}, Sight(quiet=True), None),
+        ({"notes": "1"}, Sight("2", told="3 unseen"), "changed (3 unseen)"),
         ({"notes": "1"}, Sight(quiet=True), None),
     ],
 )
