@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from engine.delivery import Delivery, State
 from engine.fault import remedy
-from engine.tally import wire_word
+from engine.wire_word import wire_word
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.wallclock import EPOCH, MILLISECOND, ms, zone as zone_of
 

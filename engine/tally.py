@@ -13,12 +13,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 from engine.delivery import State
+from engine.wire_word import wire_word
 from jobs.ledger import NOTHING_SPENT, Outcome, RunStatus, SkipReason, Spent, Trigger, Usage
 from jobs.wallclock import MILLISECOND, ms
 
 CELL: Final = timedelta(minutes=15)  # every zone's midnight falls on one
 GOAL: Final = 0.95  # §25-22: of the beats, and of the words
-_NOT_DELIVERED: Final = frozenset({State.FAILED, State.EXPIRED})
 _UNDER_WAY: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
@@ -96,33 +96,6 @@ class Beat:
         if self.slot is None or self.trigger is not Trigger.SCHEDULE:
             return None
         return None if self.status is RunStatus.MISSED else self.claimed_at - self.slot
-
-
-def wire_word(
-    status: RunStatus, outcome: Outcome | None, reason: SkipReason | None, message: State | None
-) -> str:
-    """Return the older product's word for a beat (design.md §5)."""
-    match status:
-        case RunStatus.FAILED:
-            return "failed"
-        case RunStatus.SKIPPED | RunStatus.MISSED:
-            return "skipped"
-        case RunStatus.CLAIMED | RunStatus.RUNNING | RunStatus.DEFERRED:
-            return status.value
-        case RunStatus.OK:
-            return _ok_word(outcome, reason, message)
-
-
-def _ok_word(outcome: Outcome | None, reason: SkipReason | None, message: State | None) -> str:
-    if outcome is Outcome.EMPTY:
-        return "ok-empty"
-    if outcome is not Outcome.ALERT:
-        return "ok-token"
-    if reason is not None:
-        return "skipped"
-    if message in _NOT_DELIVERED:
-        return "failed"
-    return "skipped" if message is State.CANCELLED else "sent"
 
 
 # -- counted -----------------------------------------------------------------------------------

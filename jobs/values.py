@@ -40,25 +40,36 @@ def swift(kind: type[T]) -> type[T]:
 
     For what is made several times in every run; elsewhere nobody would notice.
     """
+    _demand(kind)
     plain: Any = kind
+
+    def first(self: Any, *given: Any, **named: Any) -> None:
+        made = _maker(plain)
+        plain.__init__ = made  # written out when it is needed: many a command makes none
+        made(self, *given, **named)
+
+    plain.__init__ = first
+    return kind
+
+
+def _maker(kind: type) -> Any:
     known: dict[str, Any] = {
         "_become": object.__setattr__,
         "_kind": kind,
-        "_twin": _twin(plain),
+        "_twin": _twin(kind),
         "_unset": MISSING,
     }
-    for one in fields(plain):
+    for one in fields(kind):
         known[f"_default_{one.name}"] = one.default
         known[f"_factory_{one.name}"] = one.default_factory
     body = [
         "_become(self, '__class__', _twin)",
-        *(f"self.{one.name} = {_given(one)}" for one in fields(plain)),
+        *(f"self.{one.name} = {_given(one)}" for one in fields(kind)),
         "self.__class__ = _kind",
     ]
-    made = _function(_parameters(plain), body, known)
+    made = _function(_parameters(kind), body, known)
     made.__qualname__ = f"{kind.__qualname__}.__init__"
-    plain.__init__ = made
-    return kind
+    return made
 
 
 @cache
@@ -76,12 +87,16 @@ def _access(kind: type) -> tuple[Callable[[Any], list[Any]], dict[str, int], typ
 @cache
 def _twin(kind: type) -> type:
     """Return the class with the slots of ``kind``, and no guard, that takes values in order."""
-    plain = is_dataclass(kind) and "__slots__" in vars(kind) and kind.__bases__ == (object,)
-    if not plain or hasattr(kind, "__post_init__"):
-        raise AssertionError(f"{kind.__name__} is no plain value with slots")
+    _demand(kind)
     names = tuple(one.name for one in fields(kind))
     put = _function(["self", *names], [f"self.{name} = {name}" for name in names], {})
     return type(kind.__name__, (), {"__slots__": names, "__init__": put})
+
+
+def _demand(kind: type) -> None:
+    plain = is_dataclass(kind) and "__slots__" in vars(kind) and kind.__bases__ == (object,)
+    if not plain or hasattr(kind, "__post_init__"):
+        raise AssertionError(f"{kind.__name__} is no plain value with slots")
 
 
 def _parameters(kind: type) -> list[str]:
