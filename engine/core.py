@@ -208,7 +208,11 @@ class Engine:
             replan=self.beat_jobs.plan,
         )
         self.waking = Waking(
-            database=database, clock=clock, beats=self.beats, roster=lambda: self.roster
+            database=database,
+            clock=clock,
+            beats=self.beats,
+            roster=lambda: self.roster,
+            next_turn=self.lookout.next_turn,
         )
         self.task_jobs = TaskJobs(
             database=database,

@@ -51,7 +51,7 @@ class Errands:
         clock: Clock,
         recorder: Recorder,
         roster: Callable[[], Roster],
-        wake: Callable[[Wake], Awaitable[None]],
+        wake: Callable[[Wake], Awaitable[object]],
     ) -> None:
         self._wake = wake
         self._clock = clock

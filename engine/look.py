@@ -26,7 +26,7 @@ from engine.heartbeat import Cadence
 from engine.lanes import Holder, Lanes
 from engine.outlet import find_route
 from engine.roster import AgentProfile, Roster
-from engine.route import LOCAL, NoRoute, TargetWish, found_words, resolve
+from engine.route import LOCAL, NoRoute, TargetWish, found_words, named_wish, resolve
 from engine.route_health import RouteHealth, judged
 from engine.sessions import beat_key, isolated_key
 from engine.spending import Purse
@@ -198,6 +198,18 @@ class Lookout:
         slack = agent.beat.slack
         found = await self._database.read(work)
         return found, rests_until(slack, found, now) if slack else None
+
+    async def next_turn(self, agent: AgentProfile, now: datetime) -> datetime | None:
+        """Return when the agent's next beat would run; None while it has none to come."""
+
+        def held(tx: Tx) -> bool:
+            paused = holds.paused(tx, agent.agent_id, now) is not None
+            return paused or not holds.switched_on(tx, agent.agent_id)
+
+        if await self._database.read(held):
+            return None
+        _, rests = await self.lull(agent, now)
+        return self.next_beat(agent, max(now, rests - MILLISECOND) if rests else now)
 
     async def route_words(self, agent: AgentProfile) -> dict[str, Any]:
         """Return where an alert of this agent would go now, or why it would go nowhere."""
@@ -398,11 +410,11 @@ def chosen_tasks(wake: Wake, tasks: Sequence[Task]) -> tuple[Task, ...]:
 
 
 def _wish(agent: AgentProfile, wake: Wake) -> TargetWish:
-    """A cron wake says `last`: the configured recipient belongs to another target."""
+    """A wake may name a target of its own: the configured recipient belongs to another."""
     wish = agent.beat.wish
     if wake.target is None:
         return wish
-    return TargetWish(target=wake.target, source="config", direct_policy=wish.direct_policy)
+    return replace(named_wish(wake.target), direct_policy=wish.direct_policy)
 
 
 async def read_checklist(workspace: Path) -> FileRead:

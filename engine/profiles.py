@@ -33,7 +33,7 @@ from engine.roster import (
     FailurePolicy,
     Roster,
 )
-from engine.route import AccountFacts, ChannelFacts, TargetWish
+from engine.route import AccountFacts, ChannelFacts, TargetWish, named_wish
 from engine.spending import BeatBudget
 from engine.target import PREFIXES, parse_target, split_target
 from engine.tool_policy import Layer, ToolPolicy
@@ -291,7 +291,7 @@ def _failure(block: Heartbeat) -> FailurePolicy:
         longest=asked.max or LONGEST_BACKOFF,
         pause_after=asked.pause_after,
         alert_after=told.after,
-        alert_to=_named(told.target) if told.target else None,
+        alert_to=named_wish(told.target) if told.target else None,
     )
 
 
@@ -310,17 +310,6 @@ def _print(config: Config, models: Sequence[str | None]) -> str:
 def _known(secret: Secret | None) -> str:
     """A credential as it is in force; of one that was not looked up, where it is kept."""
     return "" if secret is None else secret.value or repr(secret.ref)
-
-
-def _named(text: str) -> TargetWish:
-    """A place by its name: `telegram:123`, or a channel, `last`, `owner`."""
-    channel, behind = split_target(text)
-    target = behind.strip() if channel is None else channel
-    return TargetWish(
-        target=PREFIXES.get(target.lower(), target),
-        to=None if channel is None else behind,
-        source="config",
-    )
 
 
 def _digest(block: Heartbeat) -> DigestPlan | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.address import ChatType, Route
-from engine.target import LastRoute, Stranger, parse_target, split_target
+from engine.target import PREFIXES, LastRoute, Stranger, parse_target, split_target
 from jobs.errors import InvalidInput
 from jobs.ledger import SkipReason
 from jobs.values import changed
@@ -84,6 +84,17 @@ class NoRoute:
     def fix(self) -> str:
         """What a person can do about it."""
         return self.own_fix or self.reason.fix_for("heartbeat")
+
+
+def named_wish(text: str) -> TargetWish:
+    """Return a place by its name: `telegram:123`, or a channel, `last`, `owner`."""
+    channel, behind = split_target(text)
+    target = behind.strip() if channel is None else channel
+    return TargetWish(
+        target=PREFIXES.get(target.lower(), target),
+        to=None if channel is None else behind,
+        source="config",
+    )
 
 
 def needs_last(wish: TargetWish) -> bool:

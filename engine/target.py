@@ -154,6 +154,14 @@ def place_fault(place: Mapping[str, Any]) -> str:
     return ""
 
 
+def wish_fault(text: str) -> str:
+    """Return what is wrong with a target as people write it, `telegram:123` or `last`, or ''."""
+    channel, behind = split_target(text)
+    return place_fault(
+        {"channel": behind} if channel is None else {"channel": channel, "to": behind}
+    )
+
+
 def _telegram(text: str, rest: str) -> Peer:
     found = _TELEGRAM.fullmatch(rest)
     if found is None:

@@ -57,6 +57,7 @@ class NewEvent:
     expires_at: datetime | None = None
     intent: Intent = Intent.MANUAL
     target: str | None = None  # overrides the configured target of the beat it causes
+    replaces: bool = False  # takes the place of what waits about the same (`context_key`)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ again after a restart, until a beat has seen it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,14 +15,16 @@ from typing import Any, Final
 from engine import sessions as keys
 from engine.beat import Beats, Pending
 from engine.clock import Clock
-from engine.roster import Roster
+from engine.roster import AgentProfile, Roster
 from engine.store import events as event_rows
+from engine.target import wish_fault
 from engine.view import wake_words
 from engine.wake import NOW, NewEvent, Wake, again, merge, reason_of
 from jobs.errors import InvalidInput
 from jobs.ledger import Run
 from jobs.store import runs as run_rows
 from jobs.store.db import Database, Tx
+from jobs.wallclock import ms
 
 AGAIN: Final = timedelta(minutes=30)  # an event whose beat failed or was skipped asks again
 _REMEMBERED: Final = 1000  # outcomes kept for whoever asks late
@@ -38,11 +40,13 @@ class Waking:
         clock: Clock,
         beats: Beats,
         roster: Callable[[], Roster],
+        next_turn: Callable[[AgentProfile, datetime], Awaitable[datetime | None]],
     ) -> None:
         self._database = database
         self._clock = clock
         self._beats = beats
         self._roster = roster
+        self._next_turn = next_turn
         self._pending: dict[tuple[str, str], Pending] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: dict[str, asyncio.Future[Run]] = {}
@@ -52,12 +56,16 @@ class Waking:
     async def system_event(
         self, event: NewEvent, *, also: Callable[[Tx], None] | None = None
     ) -> dict[str, Any]:
-        """Queue an event; with mode now it also wakes its agent. ``{ok, eventId}``.
+        """Queue an event; with mode now it also wakes its agent.
 
-        Blank text is not queued: ``{ok: false}``. Raises `InvalidInput` for an agent nobody
-        knows, or a session of another agent. ``also`` is written in the same transaction.
+        ``{ok, eventId, agentId, sessionKey, runsAt, tickId?}`` (§20): ``runsAt`` is null while
+        no beat is to come, ``tickId`` is the row of the beat that was woken. Blank text is not
+        queued: ``{ok: false}``. Raises `InvalidInput` for an agent nobody knows, a session of
+        another agent, or a target that is none. ``also`` is written in the same transaction.
         """
         agent, key = self._addressed(event.agent_id, event.session_key)
+        if event.target is not None and (fault := wish_fault(event.target)):
+            raise InvalidInput("the event was not queued", why=fault, fix="leave the target out")
         now = self._clock.now()
 
         def queue(tx: Tx) -> str | None:
@@ -68,8 +76,9 @@ class Waking:
         event_id = await self._database.write(queue)
         if event_id is None:
             return {"ok": False, "error": "text required"}
+        told = {"ok": True, "eventId": event_id, "agentId": agent, "sessionKey": key}
         if event.mode == NOW:
-            await self.wake(
+            pending = await self.wake(
                 Wake(
                     agent_id=agent,
                     session_key=key,
@@ -82,7 +91,10 @@ class Waking:
                     target=event.target,
                 )
             )
-        return {"ok": True, "eventId": event_id, "agentId": agent, "sessionKey": key}
+            if pending is not None:
+                return {**told, "tickId": pending.run.id, "runsAt": ms(now)}
+        coming = await self._next_turn(self._roster().agent(agent), now)
+        return {**told, "runsAt": ms(coming)}
 
     def _addressed(self, agent_id: str | None, session_key: str | None) -> tuple[str, str]:
         roster = self._roster()
@@ -109,10 +121,10 @@ class Waking:
             )
         return agent, key
 
-    async def wake(self, wake: Wake) -> None:
+    async def wake(self, wake: Wake) -> Pending | None:
         """Start a beat for a wake, or merge it into the one that still waits."""
         if self._stopping:
-            return  # its event is durable and asks again at the next start
+            return None  # its event is durable and asks again at the next start
         for event_id in wake.event_ids:
             self._outcome(event_id)
         known = self._pending.get(wake.key)
@@ -120,18 +132,18 @@ class Waking:
             known.wake = merge(known.wake, wake)
             known.run = replace(known.run, wake=wake_words(known.wake))
             known.poked.set()
-            return
+            return known
         self._asked[wake.key] = self._clock.now()
         pending = self._beats.accept(wake)
         self._pending[wake.key] = pending  # before anything is awaited: two would make two beats
         task = asyncio.create_task(self._performed(pending), name=f"wake-{pending.run.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return pending
 
     async def by_hand(self, wake: Wake, within: timedelta | None) -> Run | None:
         """Wake because a person asked; the row of the beat, if it ends in time."""
-        await self.wake(wake)
-        pending = self._pending.get(wake.key)
+        pending = await self.wake(wake)
         if pending is None or within is None:
             return None
         try:

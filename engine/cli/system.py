@@ -19,7 +19,7 @@ from engine.cli.render import relative, show_table
 from engine.clock import SystemClock
 from gateway.client import Client
 from jobs.errors import TimedOut, UsageError
-from jobs.wallclock import zone
+from jobs.wallclock import at, zone
 
 WAIT_MS: Final = 120_000
 _ON_ITS_WAY: Final = frozenset({"queued", "sending"})
@@ -44,6 +44,12 @@ def group() -> None:
     help="Wake the agent at once, or let its next turn see the event.",
 )
 @click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
+@click.option("--session", "session_key", metavar="KEY", help="Another session than its main one.")
+@click.option(
+    "--target", metavar="TARGET", help="With --mode now: where its words go, telegram:42."
+)
+@click.option("--about", metavar="KEY", help="What it is about, for --replace.")
+@click.option("--replace", is_flag=True, help="Take the place of what waits --about the same.")
 @click.option("--expires-in", metavar="SPAN", help="Not seen by then, it is told to nobody: 2h.")
 @click.option("--wait/--no-wait", default=True, help="With --mode now: wait for the outcome.")
 @gateway_options(timeout_ms=WAIT_MS)
@@ -53,6 +59,10 @@ def event(
     flag_text: str | None,
     mode: str,
     agent_id: str | None,
+    session_key: str | None,
+    target: str | None,
+    about: str | None,
+    replace: bool,
     expires_in: str | None,
     wait: bool,
 ) -> int:
@@ -63,10 +73,12 @@ def event(
     words = _words(text, flag_text)
     wait = wait and mode == "now"
     params: dict[str, Any] = {"text": words, "mode": mode, "idempotencyKey": str(uuid4())}
-    if agent_id:
-        params["agentId"] = agent_id
-    if expires_in:
-        params["expiresIn"] = expires_in
+    if replace and not about:
+        raise UsageError("--replace needs --about KEY", fix="say what it is about")
+    named = {"agentId": agent_id, "sessionKey": session_key, "target": target}
+    named |= {"contextKey": about, "expiresIn": expires_in}
+    params |= {name: value for name, value in named.items() if value}
+    params |= {"replace": True} if replace else {}
     if wait:
         params |= {"wait": True, "timeoutMs": line.timeout // timedelta(milliseconds=1)}
     with line.open() as client:
@@ -117,9 +129,19 @@ def _told(answer: Mapping[str, Any], line: Line, mode: str) -> str:
     after = (
         f"The agent is being woken: {line.place.program} heartbeat last"
         if mode == "now"
-        else "The next beat takes it up, or a message to the agent before that."
+        else _next(answer, line)
     )
     return f"Queued ({answer.get('eventId', 'no id')}). {after}"
+
+
+def _next(answer: Mapping[str, Any], line: Line) -> str:
+    """When it is taken up, of an event that waits."""
+    runs_at = answer.get("runsAt", 0)
+    if runs_at is None:
+        return "A message to the agent takes it up: it has no beat to come."
+    local = at(runs_at).astimezone(zone(line.place.zone))
+    beat = f"The beat of {local:%a %H:%M:%S}" if runs_at else "The next beat"
+    return f"{beat} takes it up, or a message to the agent before that."
 
 
 @group.command(epilog="Example: engine system presence")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -37,7 +38,8 @@ def add(tx: Tx, event: NewEvent, *, agent_id: str, session_key: str, now: dateti
     """Queue a text and return its id; the id of the same waiting event if there is one.
 
     Blank text is not queued (None). Same means: same text, context and route; without a
-    context only the newest waiting event is compared.
+    context only the newest waiting event is compared. One that replaces takes the older ones
+    about the same off the queue, and asks for a beat if they did.
     """
     made = QueuedEvent(
         id=new_id(now),
@@ -55,9 +57,16 @@ def add(tx: Tx, event: NewEvent, *, agent_id: str, session_key: str, now: dateti
     if not made.text:
         return None
     waiting = pending(tx, agent_id, session_key, now)
-    for known in waiting if made.context_key else waiting[-1:]:
-        if _sense(known) == _sense(made):
-            return known.id
+    older = [known for known in waiting if known.context_key == made.context_key]
+    gone = older if event.replaces and made.context_key else []
+    compared = gone[-1:] if gone else waiting if made.context_key else waiting[-1:]
+    same = next((known for known in compared if _sense(known) == _sense(made)), None)
+    consume(tx, [known.id for known in gone if known is not same], now)
+    if same is not None:
+        return same.id
+    if any(known.wake for known in gone):
+        made = replace(made, wake=NOW)
+    waiting = [known for known in waiting if known not in gone]
     _make_room(tx, waiting, now)
     _insert(tx, made)
     return made.id

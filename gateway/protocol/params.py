@@ -52,19 +52,24 @@ class SystemEventParams(OpenParams):
     """`system-event`."""
 
     text: str = ""
-    mode: str | None = None
+    mode: Literal["now", "next-heartbeat"] | None = None
     agent_id: NonEmpty | None = None
     session_key: NonEmpty | None = None
+    context_key: NonEmpty | None = None
+    replace: bool = False
     idempotency_key: NonEmpty | None = None
 
 
 class WakeParams(OpenParams):
-    """`wake`; ``wait``, ``timeoutMs`` and ``agentId`` are ours: the answer tells the outcome."""
+    """`wake`; all but ``text``, ``mode`` and ``sessionKey`` is ours (heartbeat.md §15)."""
 
     text: str = ""
     mode: Literal["now", "next-heartbeat"] = "next-heartbeat"
     session_key: NonEmpty | None = None
     agent_id: NonEmpty | None = None
+    target: NonEmpty | None = None  # where the beat it causes tells its words; now only
+    context_key: NonEmpty | None = None  # what it is about
+    replace: bool = False  # it takes the place of what waits about the same
     expires_in: NonEmpty | None = None  # a duration; not seen by then, it is told to nobody
     wait: bool = False
     timeout_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 30_000

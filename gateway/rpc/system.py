@@ -81,6 +81,8 @@ async def system_event(desk: Desk, call: Call, params: SystemEventParams) -> obj
         mode=params.mode or NEXT_HEARTBEAT,
         agent_id=params.agent_id,
         session_key=params.session_key,
+        context_key=_context(params.context_key),
+        replaces=params.replace,
         source="system-event",
         by=call.by,
     )
@@ -98,11 +100,20 @@ def _span(text: str) -> timedelta:
     return span
 
 
+def _context(key: str | None) -> str | None:
+    """What an event is about; reminders and the ends of commands are told by the engine alone."""
+    if key is not None and key.strip().lower().startswith(("cron:", "exec:")):
+        raise invalid("contextKey: cron: and exec: are the engine's own", path="/contextKey")
+    return key
+
+
 async def wake(desk: Desk, call: Call, params: WakeParams) -> object:
     """Queue text and, with mode now, wake the agent; ``wait`` answers with the outcome."""
     if not params.text.strip():
         return {"ok": False}
     mode = NOW if params.session_key and "mode" not in params.model_fields_set else params.mode
+    if params.target is not None and mode != NOW:
+        raise invalid("target goes with mode now: it is the target of that beat", path="/target")
     expires_at = None
     if params.expires_in is not None:
         expires_at = desk.clock.now() + _span(params.expires_in)
@@ -112,6 +123,9 @@ async def wake(desk: Desk, call: Call, params: WakeParams) -> object:
         mode=mode,
         agent_id=params.agent_id,
         session_key=params.session_key,
+        context_key=_context(params.context_key),
+        replaces=params.replace,
+        target=params.target,
         source="wake",
         by=call.by,
     )

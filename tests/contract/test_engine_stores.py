@@ -117,6 +117,17 @@ async def test_with_a_context_a_repetition_is_found_anywhere(store: Database) ->
     assert await tell(store, "a", context_key="node:1", route=ADA) != first
 
 
+async def test_an_event_may_take_the_place_of_what_waits_about_the_same(store: Database) -> None:
+    first = await tell(store, "build 7 is red", context_key="build", mode="now")
+    other = await tell(store, "it rains", context_key="weather")
+    again = await tell(store, "build 8 is red", context_key=" Build ", replaces=True)
+    waiting = await store.read(lambda tx: events.pending(tx, "main", MAIN, NOON))
+    assert [event.id for event in waiting] == [other, again]
+    assert waiting[1].wake == "now"  # the older asked for a beat, and had none
+    assert await tell(store, "build 8 is red", context_key="build", replaces=True) == again
+    assert first not in (other, again)
+
+
 async def test_it_is_known_which_turn_took_an_event_up_before_a_beat_could(store: Database) -> None:
     early, late, other, _ = [
         await tell(store, text) or "" for text in ("early", "late", "other", "waits")

@@ -322,6 +322,23 @@ async def test_a_wake_that_waits_answers_with_the_outcome() -> None:
         assert (await client.ask("wake", {"text": " "}))["payload"] == {"ok": False}
 
 
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("wake", {"text": "x", "contextKey": "Cron:1"}),
+        ("system-event", {"text": "x", "contextKey": "exec:1"}),
+        ("wake", {"text": "x", "target": "last"}),
+        ("system-event", {"text": "x", "mode": "soon"}),
+    ],
+)
+async def test_an_event_that_could_not_mean_what_it_says_is_refused(
+    method: str, params: dict[str, Any]
+) -> None:
+    async with serving() as port, inside(port) as client:
+        assert (await client.ask(method, params))["error"]["code"] == "INVALID_REQUEST"
+        assert not port.core.said.of("system_event")
+
+
 async def test_config_secrets_are_masked_by_the_word_clients_restore() -> None:
     async with serving() as port, inside(port) as client:
         answer = await client.ask("config.get")

@@ -183,6 +183,7 @@ class FakeWakes:
     def __init__(self, said: Said) -> None:
         self.said = said
         self.outcome: dict[str, Any] | None = None
+        self.told: dict[str, Any] = {}
 
     async def system_event(self, event: NewEvent) -> dict[str, Any]:
         told = {
@@ -190,9 +191,10 @@ class FakeWakes:
             "mode": event.mode,
             "agent": event.agent_id,
             "source": event.source,
+            **({"about": event.context_key} if event.replaces else {}),
         }
         self.said.append(("system_event", told))
-        return {"ok": True, "eventId": "ev-1"}
+        return {"ok": True, "eventId": "ev-1", **self.told}
 
     async def wait(self, event_id: str, within: timedelta) -> dict[str, Any] | None:
         self.said.append(("wait", (event_id, within)))

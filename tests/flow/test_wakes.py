@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from engine.testing import ScriptedAgent, Simulation
 from engine.wake import Intent, NewEvent
 from jobs.errors import InvalidInput, NotFound
 from jobs.store.db import Database
+from jobs.wallclock import ms
 
 FEW_MINUTES = timedelta(minutes=5)
 LOOK = "- look at the builds\n"
@@ -143,6 +146,42 @@ async def test_an_agent_nobody_configured_does_not_exist(engine_sim: EngineSim) 
     assert told.value.exit_status == 6
     with pytest.raises(NotFound):
         await sim.engine.beat_jobs.set_enabled(True, agent_id="nobody", by="cli")
+
+
+async def test_who_wakes_is_told_which_beat_it_is_and_when_one_comes(engine_sim: EngineSim) -> None:
+    sim = engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC", checklist=LOOK)
+    await sim.open()
+
+    async def event(text: str, mode: str) -> dict[str, Any]:
+        made = NewEvent(text=text, mode=mode, source="wake", by="me")
+        return await sim.engine.waking.system_event(made)
+
+    later = await event("The kettle is on.", "next-heartbeat")
+    (listed,) = await sim.engine.beat_jobs.listing()
+    assert later["runsAt"] == listed["nextDueAtMs"]
+    assert "tickId" not in later
+    woken = await event("The bath is full.", "now")
+    assert woken["runsAt"] == ms(sim.now())
+    await sim.advance(FEW_MINUTES)
+    (row,) = (await sim.report()).beats.rows
+    assert row.row.id == woken["tickId"]
+    await sim.engine.beat_jobs.set_enabled(False, by="me")
+    assert (await event("The door is open.", "next-heartbeat"))["runsAt"] is None
+
+
+async def test_a_wake_may_name_where_its_beat_tells_its_words(engine_sim: EngineSim) -> None:
+    channels = {"telegram": {"botToken": "1:x", "allowFrom": ["42", "43"]}}
+    agent = ScriptedAgent(then="The kettle.")
+    sim = engine_sim(
+        CONFIG | {"channels": channels}, start="2026-06-01 00:00", zone="UTC", agent=agent
+    )
+    await sim.contact("telegram", "42")
+    event = NewEvent(text="Kettle.", mode="now", source="wake", by="me", target="telegram:43")
+    await sim.engine.waking.system_event(event)
+    await sim.advance(FEW_MINUTES)
+    assert [one.to for one in (await sim.report()).deliveries] == ["43"]
+    with pytest.raises(InvalidInput, match="unknown channel"):
+        await sim.engine.waking.system_event(replace(event, target="telegarm:43"))
 
 
 async def test_a_sub_agents_session_is_not_woken(engine_sim: EngineSim) -> None:

@@ -106,6 +106,24 @@ def test_an_event_whose_outcome_does_not_come_ends_with_5(engine: Engine, gatewa
     assert "Fix: engine heartbeat last" in told.err
 
 
+@pytest.mark.parametrize(
+    ("runs_at", "words"),
+    [
+        (1_780_315_200_000, "The beat of Mon"),
+        (None, "A message to the agent takes it up: it has no beat to come."),
+    ],
+)
+def test_an_event_that_waits_is_told_for_how_long(
+    engine: Engine, gateway: Port, runs_at: int | None, words: str
+) -> None:
+    gateway.core.wakes.told = {"runsAt": runs_at}
+    more = ("--session", "main", "--about", "build", "--replace")
+    assert words in engine("system", "event", "look", *more).out
+    (said,) = gateway.core.said.of("system_event")
+    assert said["about"] == "build"
+    assert engine("system", "event", "look", "--replace").status == 2
+
+
 def test_an_event_for_the_next_beat_does_not_wait(engine: Engine, gateway: Port) -> None:
     told = engine("system", "event", "look")
     assert told.status == 0
