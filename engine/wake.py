@@ -76,6 +76,7 @@ class QueuedEvent:
     wake: str | None = None  # now: it also asked for a beat
     expires_at: datetime | None = None
     seen_by_run: str | None = None
+    target: str | None = None  # overrides the configured target of the beat it causes
 
     @property
     def kind(self) -> str:
@@ -159,7 +160,7 @@ def again(event: QueuedEvent, now: datetime, by: str) -> Wake:
         requested_at=now,
         event_ids=(event.id,),
         by=by,
-        target="last" if cron else None,
+        target=event.target or ("last" if cron else None),
     )
 
 

@@ -29,6 +29,7 @@ _COLUMNS: Final = (
     "created_at",
     "expires_at",
     "seen_by_run",
+    "target",
 )
 _READ: Final = ", ".join(_COLUMNS)
 _ADD: Final = f"INSERT INTO system_events ({_READ}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
@@ -53,6 +54,7 @@ def add(tx: Tx, event: NewEvent, *, agent_id: str, session_key: str, now: dateti
         trusted=event.trusted,
         wake=event.mode if event.mode == NOW else None,
         expires_at=event.expires_at,
+        target=event.target,
     )
     if not made.text:
         return None
@@ -209,6 +211,7 @@ def _insert(tx: Tx, event: QueuedEvent) -> None:
         "created_at": ms(event.created_at),
         "expires_at": ms(event.expires_at),
         "seen_by_run": event.seen_by_run,
+        "target": event.target,
     }
     tx.exec_driver_sql(_ADD, tuple(values[column] for column in _COLUMNS))
 
@@ -228,4 +231,5 @@ def _event(row: Sequence[Any]) -> QueuedEvent:
         created_at=at(v["created_at"]),
         expires_at=instant(v["expires_at"]),
         seen_by_run=v["seen_by_run"],
+        target=v["target"],
     )

@@ -184,6 +184,22 @@ async def test_a_wake_may_name_where_its_beat_tells_its_words(engine_sim: Engine
         await sim.engine.waking.system_event(replace(event, target="telegarm:43"))
 
 
+async def test_where_a_beat_tells_its_words_is_known_after_a_restart(tmp_path: Path) -> None:
+    channels = {"telegram": {"botToken": "1:x", "allowFrom": ["42", "43"]}}
+    failing = AgentFailure(FailureClass.NETWORK, "no network")
+    agent = ScriptedAgent(failing, then="The kettle.")
+    async with Simulation(
+        EVENTS_ONLY | {"channels": channels}, start="2026-06-01 00:00", agent=agent, home=tmp_path
+    ) as sim:
+        await sim.contact("telegram", "42")
+        event = NewEvent(text="Kettle.", mode="now", source="wake", by="me", target="telegram:43")
+        await sim.engine.waking.system_event(event)
+        await sim.advance(FEW_MINUTES)
+        await sim.restart()
+        await sim.advance(FEW_MINUTES)
+        assert [one.to for one in (await sim.report()).deliveries] == ["43"]
+
+
 async def test_a_sub_agents_session_is_not_woken(engine_sim: EngineSim) -> None:
     sim = engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC")
     await sim.open()
