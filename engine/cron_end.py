@@ -132,6 +132,9 @@ class CronEnd:
             after = consequences(
                 stored.job, ended, failure, stored.state, now, self._retry(), moved=moved
             )
+            if after.fate is Fate.REMOVED and deliveries and not stored.job.delivery.best_effort:
+                # Its words are owed yet: it goes with their arrival (cron.md §9.1).
+                after = changed(after, fate=Fate.SWITCHED_OFF)
             ended = _with_next(stored, ended, after)
             moved_on = "next_run_at" in after.columns
             columns, told = self._alarm(tx, stored, ended, after, failure)

@@ -371,9 +371,12 @@ class Sender:
         until it takes it; only the move before the request may fail.
         """
         now = self._clock.now()
+        gone = False  # the job whose last words these were
 
         def work(tx: Tx) -> Delivery | None:
+            nonlocal gone
             moved = outbox.move(tx, delivery.key, event, now, **changes)
+            gone = moved is not None and outbox.let_go(tx, moved)
             route = effective_route(delivery)
             if moved is not None and spoil:
                 sessions.mark_unusable(tx, route, str(changes.get("reason", "")), now)
@@ -389,6 +392,9 @@ class Sender:
             moved = await self._insist(lambda: self._db.write(work))
         if moved is not None:
             self._bus.publish("outbox", {"key": moved.key, **receipt(moved), "state": moved.state})
+            if gone:
+                told = {"action": "removed", "jobId": moved.job_id, "runId": moved.run_id}
+                self._bus.publish("cron", told)
             _log_loss(moved)
         return moved
 

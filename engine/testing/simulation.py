@@ -276,8 +276,11 @@ class Simulation:
         self._posted = False
         now = self.clock.now()
         arrived = await self.database.write(lambda tx: carry(tx, now))
-        for one in arrived:
+        for one, gone in arrived:
             self.engine.bus.publish("outbox", {"key": one.key, "state": "delivered"})
+            if gone:
+                told = {"action": "removed", "jobId": one.job_id, "runId": one.run_id}
+                self.engine.bus.publish("cron", told)
         self._posted = False  # what was just told is no new message
         return bool(arrived)
 

@@ -92,16 +92,19 @@ class World:
         await self._clock.sleep_until(self._clock.now() + span)
 
 
-def carry(tx: Tx, now: datetime) -> list[Delivery]:
-    """The whole journey of every message that may leave: no platform refuses them."""
-    arrived: list[Delivery] = []
+def carry(tx: Tx, now: datetime) -> list[tuple[Delivery, bool]]:
+    """The whole journey of every message that may leave: no platform refuses them.
+
+    With each whether its job went with it, whose last words these were.
+    """
+    arrived: list[tuple[Delivery, bool]] = []
     while heads := outbox.ready(tx, now, BATCH):
         before = len(arrived)
         for one in heads:
             sending = moved(one, Event.ATTEMPT, now, attempts=1)
             there = moved(sending, Event.ACCEPTED, now, message_ids=(f"sim-{one.key}",))
             if outbox.put(tx, one, there, now) is not None:
-                arrived.append(there)
+                arrived.append((there, outbox.let_go(tx, there)))
         if len(arrived) == before:
             break
     return arrived

@@ -19,6 +19,7 @@ from engine.store.outbox.moves import (
     sooner,
     supersede,
 )
+from engine.store.outbox.served import let_go
 from engine.store.outbox.told import (
     LONG,
     amiss,
@@ -56,6 +57,7 @@ __all__ = [
     "last_alert",
     "last_arrived",
     "left_since",
+    "let_go",
     "move",
     "move_on",
     "newest",
