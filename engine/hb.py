@@ -32,9 +32,6 @@ class Word(StrEnum):
     UNMUTE = "unmute"
 
 
-JUDGEMENTS: Final = frozenset({Word.USEFUL, Word.NOISE})
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A command that was understood."""

@@ -29,6 +29,18 @@ class ChannelError(Exception):
         super().__init__(f"{fault.fault}: {fault.code} {fault.detail}".strip())
         self.fault = fault
 
+    def probed(self) -> dict[str, Any]:
+        """Return what a probe answers that met it: ``{ok, class, code, detail, fix}``."""
+        fault = self.fault
+        said = " ".join(part for part in (fault.code, fault.detail) if part)
+        return {
+            "ok": False,
+            "class": str(fault.fault),
+            "code": fault.code,
+            "detail": f"probe failed: {fault.fault} ({said})",
+            "fix": fault.fault.hint,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:

@@ -16,7 +16,6 @@ from jobs.calendar.events import Events
 from jobs.wallclock import EPOCH, segment, zone
 
 SKIP: Final = "skip"
-NEXT_ALLOWED: Final = "next-allowed"
 PREVIOUS_ALLOWED: Final = "previous-allowed"
 FARTHEST: Final = 2 * 366  # days a slot is moved at most: any day of a year is nearer
 _MOST_WORK: Final = 20_000  # days looked at for one slot, the same for each of thousands of events

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -123,13 +123,10 @@ def failing_lanes(tx: Tx, since: datetime) -> frozenset[str]:
         " WHERE created_at >= ? ORDER BY id DESC",
         (_LOOKED_AT, ms(since)),
     )
-    newest: dict[str, Sequence[Any]] = {}
-    for row in rows:
-        newest.setdefault(row[0], row)
     ended, stuck = (State.FAILED.value, State.EXPIRED.value), State.QUEUED.value
     return frozenset(
         lane
-        for lane, state, error in newest.values()
+        for lane, state, error in _first_of_each(rows)
         if state in ended or (state == stuck and error is not None)
     )
 
@@ -157,14 +154,19 @@ def undelivered(tx: Tx, since: datetime) -> list[Undelivered]:
         " WHERE ended_at >= ? AND kind <> 'ping' ORDER BY id DESC",
         (_LOOKED_AT, ms(since)),
     )
+    return [
+        _undelivered(*row[2:])
+        for row in _first_of_each(rows)
+        if State(row[1]) in (State.FAILED, State.EXPIRED)
+    ]
+
+
+def _first_of_each(rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Of rows, newest first, the newest of each lane; their first column names it."""
     newest: dict[str, Sequence[Any]] = {}
     for row in rows:
         newest.setdefault(row[0], row)
-    return [
-        _undelivered(*row[2:])
-        for row in newest.values()
-        if State(row[1]) in (State.FAILED, State.EXPIRED)
-    ]
+    return list(newest.values())
 
 
 def _undelivered(reason: str | None, route: str, last_error: str | None) -> Undelivered:

@@ -213,14 +213,7 @@ class QqChannel:
         try:
             me = await api.call("GET", "/users/@me")
         except ChannelError as error:
-            fault = error.fault
-            return {
-                "ok": False,
-                "class": str(fault.fault),
-                "code": fault.code,
-                "detail": f"probe failed: {fault.fault} ({fault.code} {fault.detail})",
-                "fix": fault.fault.hint,
-            }
+            return error.probed()
         finally:
             await api.close()
         live = self._live.get(account_id)

@@ -212,14 +212,7 @@ class TelegramChannel:
             me = _me(await api.call("getMe", {}), _nobody(account))
             hook = await api.call("getWebhookInfo", {})
         except ChannelError as error:
-            fault = error.fault
-            return {
-                "ok": False,
-                "class": str(fault.fault),
-                "code": fault.code,
-                "detail": f"probe failed: {fault.fault} ({fault.detail})",
-                "fix": fault.fault.hint,
-            }
+            return error.probed()
         finally:
             await api.close()
         url = hook.get("url", "") if isinstance(hook, Mapping) else ""
