@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.delivery import State
 from engine.store import outbox
 from jobs.store import jobs, runs
 from jobs.store.db import Database, Tx
@@ -22,6 +23,11 @@ ASKED: dict[str, Callable[[Tx], Any]] = {
     "how many wait": outbox.depth,
     "accounts with something to say": outbox.accounts,
     "too many of an account": lambda tx: outbox.overflow(tx, "qqbot", "main", NOW),
+    "what is amiss": lambda tx: outbox.amiss(tx, NOW),
+    "how a place's newest message ended": lambda tx: outbox.newest_in(tx, "telegram|main|1|"),
+    "when words of an agent last arrived": lambda tx: outbox.last_arrived(tx, "main"),
+    "what is old enough to go": lambda tx: outbox.prune(tx, NOW),
+    "what is taken out by hand": lambda tx: outbox.purge(tx, (State.FAILED,), NOW),
     "one message": lambda tx: outbox.get(tx, "key"),
     "jobs that are due": lambda tx: jobs.due(tx, NOW, 10),
     "when the next job is due": jobs.next_due,

@@ -98,8 +98,9 @@ def newest_of(tx: Tx, agent_id: str, kind: str) -> Delivery | None:
 def last_arrived(tx: Tx, agent_id: str) -> datetime | None:
     """Return when a message of an agent that nobody had asked for last arrived."""
     row = tx.exec_driver_sql(
-        "SELECT max(ended_at) FROM outbox WHERE agent_id = ? AND state = 'delivered'"
-        " AND kind NOT IN ('reply', 'ping')",
+        "SELECT ended_at FROM outbox WHERE ended_at IS NOT NULL AND agent_id = ?"
+        " AND state = 'delivered' AND kind NOT IN ('reply', 'ping')"
+        " ORDER BY ended_at DESC LIMIT 1",
         (agent_id,),
     ).first()
     return None if row is None else instant(row[0])
