@@ -42,7 +42,8 @@ from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
 from gateway.front import Front
 from gateway.front.foresight import Foresight
-from gateway.http import Pages, Readiness
+from gateway.http.pages import Pages
+from gateway.http.probes import Probes, Readiness
 from gateway.inbound import Reception
 from gateway.lock import Lock, Owner
 from gateway.mail import count_mail
@@ -259,7 +260,8 @@ class Gateway:
         )
         clockwork = Clockwork(engine.loop, clock=clock, vitals=engine.vitals)
         engine.on_change(clockwork.poke)
-        pages = Pages(gatekeeper, lambda: self._readiness(clockwork, engine.vitals))
+        probes = Probes(gatekeeper, lambda: self._readiness(clockwork, engine.vitals))
+        pages = Pages([probes.page])
         server = Server(websocket=door, http=pages, sockets=sockets)
         await stack.enter_async_context(server)
         housekeeping = Housekeeping(

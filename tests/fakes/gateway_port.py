@@ -18,7 +18,8 @@ from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Mode, Policy
 from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
-from gateway.http import Pages, Readiness
+from gateway.http.pages import Pages
+from gateway.http.probes import Probes, Readiness
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, METHODS
 from gateway.rpc.desk import Desk, new_desk
@@ -104,7 +105,7 @@ async def serving(**limits: Any) -> AsyncIterator[Port]:
             failing=() if ready else ("scheduler",),
         )
 
-    pages = Pages(gatekeeper, readiness)
+    pages = Pages([Probes(gatekeeper, readiness).page])
     server = Server(websocket=door, http=pages, sockets=bind(["127.0.0.1"], 0))
     port = Port(core, desk, fanout, door, server)
     async with server:

@@ -1,8 +1,8 @@
-"""HTTP on the same port: probes, and a small 404 for the rest (protocol.md §11)."""
+"""Whether the gateway lives, is ready, has started (protocol.md §11, operations.md §6.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,13 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from gateway.auth.gatekeeper import Gatekeeper
-from gateway.auth.peer import Peer
+from gateway.connection import peer_of
+from gateway.http.pages import Page
 
-COMMON_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(), microphone=(self), geolocation=()",
-}
 _PROBE_HEADERS: Final = {"Cache-Control": "no-store"}
 
 
@@ -33,28 +29,25 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
-    """The ASGI application for HTTP."""
+class Probes:
+    """The pages a supervisor asks."""
 
     gatekeeper: Gatekeeper
     readiness: Callable[[], Readiness]
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        """Answer one request."""
-        answer = self._answer(Request(scope, receive))
-        answer.headers.update(COMMON_HEADERS)
-        await answer(scope, receive, send)
+    def page(self, path: str) -> Page | None:
+        """The probe behind a path."""
+        answer = _ROUTES.get(path)
+        if answer is None:
+            return None
 
-    def _answer(self, request: Request) -> Response:
-        # Not `request.url`: that is put together from the Host header, which anybody may write.
-        route = _ROUTES.get(request.scope["path"])
-        if route is None:
-            return PlainTextResponse("Not Found", status_code=404)
-        if request.method not in ("GET", "HEAD"):
-            return PlainTextResponse(
-                "Method Not Allowed", status_code=405, headers={"Allow": "GET, HEAD"}
-            )
-        return route(self, request)
+        async def page(request: Request) -> Response:
+            if request.method not in ("GET", "HEAD"):
+                allow = {"Allow": "GET, HEAD"}
+                return PlainTextResponse("Method Not Allowed", status_code=405, headers=allow)
+            return answer(self, request)
+
+        return page
 
     def _live(self, _: Request) -> Response:
         return JSONResponse({"ok": True, "status": "live"}, headers=_PROBE_HEADERS)
@@ -87,17 +80,14 @@ class Pages:
 
     def _trusted(self, request: Request) -> bool:
         """Detail is for the machine itself, or for who shows the secret."""
-        peer = Peer(
-            host=request.client.host if request.client else "",
-            headers={name.lower(): value for name, value in request.headers.items()},
-        )
+        peer = peer_of(request.scope)
         return peer.local or self.gatekeeper.bearer(peer)
 
 
-_ROUTES: Final[Mapping[str, Callable[[Pages, Request], Response]]] = {
-    "/healthz": Pages._live,
-    "/health": Pages._live,
-    "/readyz": Pages._ready,
-    "/ready": Pages._ready,
-    "/startupz": Pages._started,
+_ROUTES: Final[Mapping[str, Callable[[Probes, Request], Response]]] = {
+    "/healthz": Probes._live,
+    "/health": Probes._live,
+    "/readyz": Probes._ready,
+    "/ready": Probes._ready,
+    "/startupz": Probes._started,
 }
