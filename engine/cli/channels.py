@@ -11,6 +11,7 @@ import click
 
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
+from engine.cli.channel_notes import notes
 from engine.cli.ending import dumped
 from engine.cli.place import Place
 from engine.cli.render import one_line, relative, show_table
@@ -63,25 +64,28 @@ def show(answer: Mapping[str, Any]) -> None:
     """Print the accounts as a table."""
     now = SystemClock().now()
     probed = any(_probes(answer))
-    rows = [*account_rows(answer, now, probed=probed)]
-    heads = ("CHANNEL", "ACCOUNT", "STATE", "LAST IN", "LAST OUT", "ERROR")
+    rows = [*account_rows(answer, now, probed=probed, noted=True)]
+    heads = ("CHANNEL", "ACCOUNT", "STATE", "LAST IN", "LAST OUT", "ERROR", "NOTES")
     if rows:
-        show_table((*heads, "PROBE") if probed else heads, rows, keep=2)
+        show_table((*heads, "PROBE") if probed else heads, rows, keep=2, spare=("NOTES",))
     else:
         click.echo("No channels.")
 
 
 def account_rows(
-    answer: Mapping[str, Any], now: datetime, *, probed: bool = False
+    answer: Mapping[str, Any], now: datetime, *, probed: bool = False, noted: bool = False
 ) -> Iterator[list[str]]:
     """One row per account; a channel without accounts is one row itself."""
     channels = answer.get("channels") or {}
     accounts = answer.get("channelAccounts") or {}
+    by_default = answer.get("channelDefaultAccountId") or {}
     for name in answer.get("channelOrder") or [*channels]:
         whole = channels.get(name) or {}
         if not accounts.get(name) and whole.get("configured") is False:
             continue
+        several = len(accounts.get(name) or ()) > 1
         for account in accounts.get(name) or [{**whole, "accountId": "-"}]:
+            chosen = several and account.get("accountId") == by_default.get(name)
             yield [
                 str(name),
                 str(account.get("accountId") or "-"),
@@ -89,6 +93,7 @@ def account_rows(
                 relative(account.get("lastInboundAt"), now),
                 relative(account.get("lastOutboundAt"), now),
                 one_line(account.get("lastError") or account.get("warning") or "-"),
+                *([notes(account, now, default=chosen)] if noted else []),
                 *([one_line((account.get("probe") or {}).get("detail") or "-")] if probed else []),
             ]
 
@@ -98,7 +103,7 @@ def state_word(account: Mapping[str, Any]) -> str:
     if account.get("enabled") is False:
         return "disabled"
     if account.get("configured") is False:
-        return "not configured"
+        return "not-configured"
     if account.get("connected"):
         return "connected"
     if account.get("runtime"):

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 def telegram_account(
     ident: str, account: TelegramKeys, environ: Mapping[str, str]
-) -> TelegramAccount | None:
-    """One bot with its token, from wherever it is; None where there is none (§2)."""
+) -> TelegramAccount:
+    """One bot with its token, from wherever it is; without one it is listed, and not started."""
     token, source = None, None
     if account.bot_token:
         token, source = account.bot_token.reveal(), "config"
@@ -41,14 +41,13 @@ def telegram_account(
         token, source = environ["TELEGRAM_BOT_TOKEN"], "env"
     if not token:
         log.warning("telegram account has no token", extra={"account": ident})
-        return None
     return TelegramAccount(
         id=ident,
-        token=token,
+        token=token or "",
         api_root=account.api_root or API_ROOT,
         name=account.name,
         enabled=account.enabled,
-        token_source=source,
+        token_source=source if token else None,
         allow_from=effective.clean(account.allow_from or ()),
         chunk=account.text_chunk_limit,
         timeout=account.timeout_seconds,
@@ -84,9 +83,14 @@ def _qq_file(ident: str, keys: QqKeys) -> _File:
 
 
 def _from_file(file: _File) -> str | None:
-    """A credential from its file; an enabled account whose file is gone stops the start (§5)."""
+    """A credential from its file; an enabled account whose file is gone stops the start (§5).
+
+    A link may lead elsewhere tomorrow, and a pipe never ends: it is a regular file or none (§2).
+    """
     path, key = Path(file.path).expanduser(), file.key.rpartition(".")[2]
     try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise OSError(0, "it is no regular file")
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         if not file.enabled:
@@ -98,8 +102,8 @@ def _from_file(file: _File) -> str | None:
         ) from error
 
 
-def qq_account(ident: str, keys: QqKeys, environ: Mapping[str, str]) -> QqAccount | None:
-    """One bot with its credentials, from wherever they are; None where there are none (§2)."""
+def qq_account(ident: str, keys: QqKeys, environ: Mapping[str, str]) -> QqAccount:
+    """One bot with its credentials, from wherever they are; without them it is only listed."""
     app_id, secret, source = keys.app_id, None, "config"
     if keys.client_secret:
         secret = keys.client_secret.reveal()
@@ -111,7 +115,7 @@ def qq_account(ident: str, keys: QqKeys, environ: Mapping[str, str]) -> QqAccoun
             secret, source = environ.get("QQBOT_CLIENT_SECRET"), "env"
     if not app_id or not secret:
         log.warning("qqbot account has no appId or no clientSecret", extra={"account": ident})
-        return None
+        app_id, secret = app_id or "", ""
     api_base = keys.api_base or API_BASE
     return QqAccount(
         id=ident,
@@ -122,7 +126,7 @@ def qq_account(ident: str, keys: QqKeys, environ: Mapping[str, str]) -> QqAccoun
         gateway_url=keys.gateway_url,
         name=keys.name,
         enabled=keys.enabled,
-        token_source=source,
+        token_source=source if secret else None,
         allow_from=effective.clean(keys.allow_from or ()),
         markdown=keys.markdown_support,
         certified=keys.certified,

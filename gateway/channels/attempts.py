@@ -64,7 +64,9 @@ def refusal(route: Route, channel: Channel | None) -> str:
     account = next((each for each in channel.status() if each.account_id == route.account_id), None)
     if account is None:
         return "unknown-account"
-    return "" if account.enabled else "account-disabled"
+    if not account.enabled:
+        return "account-disabled"
+    return "" if account.configured else "channel-not-ready"  # nothing to connect it with
 
 
 def trouble(route: Route, channel: Channel | None) -> dict[str, str] | None:

@@ -38,9 +38,8 @@ def channels(
     telegram = config.channels.telegram
     if telegram is not None and telegram.enabled:
         telegram_bots = [
-            one
+            accounts.telegram_account(ident, account, environ)
             for ident, account in effective.telegram_accounts(config).items()
-            if (one := accounts.telegram_account(ident, account, environ)) is not None
         ]
         made["telegram"] = TelegramChannel(
             telegram_bots, clock=clock, bus=bus, load_cursor=_cursor_of(database)
@@ -48,9 +47,8 @@ def channels(
     qqbot = config.channels.qqbot
     if qqbot is not None and qqbot.enabled:
         bots = [
-            bot
+            accounts.qq_account(ident, keys, environ)
             for ident, keys in effective.qq_accounts(config).items()
-            if (bot := accounts.qq_account(ident, keys, environ)) is not None
         ]
         made["qqbot"] = QqChannel(
             bots,

@@ -18,7 +18,8 @@ def objects(channels: Mapping[str, Channel]) -> dict[str, Any]:
 
 def _object(accounts: tuple[AccountStatus, ...]) -> dict[str, Any]:
     return {
-        "configured": bool(accounts),  # one without accounts serves addresses of jobs only
+        # One without accounts serves addresses of jobs only.
+        "configured": any(one.configured for one in accounts),
         "running": any(one.runtime != "stopped" for one in accounts),
         "lastError": next((one.last_error for one in accounts if one.last_error), None),
     }

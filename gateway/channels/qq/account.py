@@ -85,6 +85,11 @@ class QqAccount:
     intents: Intents = Intents.GROUP
     quota: Quota = field(default_factory=Quota)
 
+    @property
+    def configured(self) -> bool:
+        """Whether there is something to ask for a token with."""
+        return bool(self.app_id and self.client_secret)
+
     def __repr__(self) -> str:
         return f"QqAccount(id={self.id!r}, app_id={self.app_id!r}, client_secret=<hidden>)"
 

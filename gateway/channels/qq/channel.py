@@ -98,7 +98,7 @@ class QqChannel:
     async def start(self, admit: Admit) -> None:
         """Connect every enabled account; return at once, connecting goes on behind."""
         for account in self._accounts.values():
-            if account.enabled:
+            if account.enabled and account.configured:
                 api = QqApi(account, self._clock.monotonic)
                 live = _Live(account, api, Session(int(account.intents)))
                 self._live[account.id] = live
@@ -194,7 +194,7 @@ class QqChannel:
             extra["allow"] = "*"
         return AccountStatus(
             account_id=account.id,
-            configured=True,
+            configured=account.configured,
             enabled=account.enabled,
             runtime=live.runtime if live else "stopped",
             token_source=account.token_source,
@@ -207,7 +207,7 @@ class QqChannel:
     async def probe(self, account_id: str) -> Mapping[str, Any]:
         """Ask for a token and for the bot itself, and look at the connection."""
         account = self._accounts.get(account_id)
-        if account is None:
+        if account is None or not account.configured:
             return {"ok": False, "detail": f"account {account_id!r} is not configured"}
         api = QqApi(account, self._clock.monotonic)
         try:
