@@ -171,7 +171,7 @@ class BeatTurn:
         text = prompt.build(
             prompt.PromptFacts(
                 now=now,
-                zone=agent.zone,
+                dial=agent.dial,
                 checklist=view.file.text,
                 missing=view.file.missing,
                 tasks=tuple((task.name, task.prompt) for task in view.due),

@@ -177,9 +177,9 @@ class Conversation:
             # What a command's end has to say is left to the beat.
             mine = [event for event in pending if event.kind != "exec"]
             taken.event_ids = tuple(event.id for event in mine)
-            lines = [line for event in mine for line in prompt.preamble(event)]
+            lines = [line for event in mine for line in prompt.preamble(event, agent.dial)]
             # Whoever is asked for a reminder "in ten minutes" must know what time it is.
-            told_time = prompt.with_time(order.system_prompt, now, agent.zone)
+            told_time = prompt.with_time(order.system_prompt, now, agent.dial)
             order = replace(order, system_prompt=told_time)
             if strangers := stranger_ids(mine):
                 kept, withheld = narrowed(order.tools)

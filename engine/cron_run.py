@@ -288,7 +288,7 @@ class CronRuns:
             agent_id=agent.agent_id,
             session_key=session,
             kind="cron",
-            prompt=prompt.for_job(payload.message, now, agent.zone, _meant(run) or now),
+            prompt=prompt.for_job(payload.message, now, agent.dial, _meant(run) or now),
             system_prompt=prompt.system(agent.agent_id, "cron", name=agent.name),
             tools=tools,
             model=run.facts.get(CHEAPER) or payload.model or agent.model,

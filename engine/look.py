@@ -28,7 +28,7 @@ from engine.outlet import find_route
 from engine.roster import AgentProfile, Roster
 from engine.route import LOCAL, NoRoute, TargetWish, found_words, named_wish, resolve
 from engine.route_health import RouteHealth, judged
-from engine.sessions import beat_key, isolated_key
+from engine.sessions import beat_key, isolated_key, subagent
 from engine.spending import Purse
 from engine.store import (
     audit,
@@ -123,9 +123,7 @@ class Lookout:
             **_of_the_file(agent, known, file, file_error, due, now),
             has_events=bool(events),
             visible=shown.ok or shown.alerts or shown.indicator,
-            no_route=(found.reason, found.because)
-            if isinstance(found, NoRoute) and found.reason not in _STAYS
-            else None,
+            no_route=_no_route(agent, found),
         )
         cadence = self.cadence(agent, now)
         return View(
@@ -263,6 +261,8 @@ class Lookout:
         beat = agent.beat
         starts = [at for run_id, at in known.starts if run_id != run.id]
         holders = [one for one in self._lanes.busy(agent.agent_id) if one.run_id != run.id]
+        subagents = [one for one in holders if subagent(one.session_key)]
+        own_lanes = [one for one in holders if one not in subagents]
         scheduled = wake.intent is Intent.SCHEDULED
         return {
             "intent": wake.intent,
@@ -292,8 +292,9 @@ class Lookout:
             "active_hours": beat.active_hours,
             "rests_until": rests_until(beat.slack, known.lull, now) if beat.slack else None,
             "quiet_polls": known.lull.polls,
-            "cron_running": _busy_words(holders, "cron", now),
-            "turns_in_flight": _busy_words(holders, "chat", now),
+            "cron_running": _busy_words(own_lanes, now, "cron"),
+            "lanes_busy": _busy_words(subagents, now) if beat.waits_for_subagents else (),
+            "turns_in_flight": _busy_words(own_lanes, now, "chat"),
         }
 
 
@@ -452,9 +453,16 @@ def _recent(
     return poll_at if run.slot - period / 2 < poll_at <= max(run.slot, now) else None
 
 
-def _busy_words(holders: Sequence[Holder], kind: str, now: datetime) -> tuple[str, ...]:
+def _no_route(agent: AgentProfile, found: Route | NoRoute) -> tuple[SkipReason, str] | None:
+    """Why an alert could go nowhere, if that decides whether the model is asked (§7)."""
+    if not isinstance(found, NoRoute) or found.reason in _STAYS or agent.beat.without_route:
+        return None
+    return found.reason, found.because
+
+
+def _busy_words(holders: Sequence[Holder], now: datetime, *kinds: str) -> tuple[str, ...]:
     return tuple(
         f"run {holder.run_id}, {holder.age(now).total_seconds():.0f} s"
         for holder in holders
-        if holder.kind == kind
+        if not kinds or holder.kind in kinds
     )

@@ -88,6 +88,8 @@ def roster_of(
             sandbox=agent.sandbox.mode or config.agents.defaults.sandbox.mode or "off",
             name=(agent.identity.name if agent.identity else None) or agent.name,
             model_print=_print(config, (beat.model, *beat.fallbacks)),
+            stamps=_stamps(config, host_zone),
+            twelve=config.agents.defaults.time_format == "12",
         )
     configured = effective.configured_channels(config)
     external = [name for name in configured if name in _EXTERNAL]
@@ -113,6 +115,20 @@ def roster_of(
             if account.response_prefix is not None
         },
     )
+
+
+def _stamps(config: Config, host_zone: str) -> ZoneInfo | None:
+    """The zone of event timestamps (heartbeat.md §2.4); None: each person's own."""
+    wish = (config.agents.defaults.envelope_timezone or "user").strip()
+    match wish.lower():
+        case "user" | "":
+            return None
+        case "local":
+            return wallclock.zone(host_zone)
+        case "utc":
+            return ZoneInfo("UTC")
+        case _:
+            return wallclock.zone(wish)
 
 
 def _owners(config: Config, configured: Sequence[str]) -> tuple[Route, ...]:
@@ -259,6 +275,8 @@ def _beat(
         include_reasoning=block.include_reasoning,
         tools_allow=block.tools_allow,
         max_deferral=block.max_deferral or min(cadence, LONGEST_DEFERRAL),
+        waits_for_subagents=block.skip_when_busy,
+        without_route=block.run_without_route,
         dedupe_window=None if block.dedupe == "off" else block.dedupe_window or DEDUPE_WINDOW,
         digest=_digest(block),
         escalate=_escalate(block),

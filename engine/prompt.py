@@ -10,12 +10,13 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.checklist import ACK_TOKEN as TOKEN
+from engine.dial import Dial
 from engine.wake import QueuedEvent
 from jobs.wallclock import EPOCH
 
@@ -36,7 +37,7 @@ class PromptFacts:
     """Everything the text of a beat depends on."""
 
     now: datetime
-    zone: ZoneInfo
+    dial: Dial
     checklist: str = ""  # empty: there is none
     checklist_path: str = "HEARTBEAT.md"
     missing: bool = False
@@ -62,18 +63,18 @@ def build(facts: PromptFacts) -> str:
     text = "\n\n".join(parts)
     # Only the owner's own prompt may carry the time: an event that does must not hide it.
     told = facts.custom is not None and _CURRENT_TIME in facts.custom and facts.custom in text
-    return text if told else _timed(text, facts.now, facts.zone)
+    return text if told else _timed(text, facts.now, facts.dial)
 
 
-def with_time(text: str, now: datetime, zone: ZoneInfo) -> str:
+def with_time(text: str, now: datetime, dial: Dial) -> str:
     """Append the current time unless the text has it."""
-    return text if _CURRENT_TIME in text else _timed(text, now, zone)
+    return text if _CURRENT_TIME in text else _timed(text, now, dial)
 
 
 @cache
 def version() -> str:
     """Return what tells one wording of the built-in prompts from another (heartbeat.md §12)."""
-    plain = PromptFacts(now=EPOCH, zone=ZoneInfo("UTC"), checklist="-", prose="-")
+    plain = PromptFacts(now=EPOCH, dial=Dial(ZoneInfo("UTC")), checklist="-", prose="-")
     texts = [
         _poll(plain),
         _poll(replace(plain, missing=True, by_tool=True)),
@@ -84,12 +85,8 @@ def version() -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
-def _timed(text: str, now: datetime, zone: ZoneInfo) -> str:
-    local = now.astimezone(zone)
-    return (
-        f"{text}\n\n{_CURRENT_TIME} {local:%A %Y-%m-%d %H:%M} ({zone.key}) /"
-        f" {now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    )
+def _timed(text: str, now: datetime, dial: Dial) -> str:
+    return f"{text}\n\n{_CURRENT_TIME} {dial.told(now)}"
 
 
 def _quiet(facts: PromptFacts) -> str:
@@ -126,7 +123,7 @@ def _tasks(facts: PromptFacts) -> str:
 
 
 def _events(facts: PromptFacts) -> str:
-    shown = "\n".join(_event(event, facts.zone) for event in facts.events)
+    shown = "\n".join(_event(event, facts.dial) for event in facts.events)
     reminders = any(event.kind == "cron" for event in facts.events)
     untrusted = any(not event.trusted for event in facts.events)
     what = "A reminder came due" if reminders else "Something happened"
@@ -153,16 +150,16 @@ _ABOUT_COMMANDS: Final = (
 )
 
 
-def _event(event: QueuedEvent, zone: ZoneInfo) -> str:
+def _event(event: QueuedEvent, dial: Dial) -> str:
     mark = "" if event.trusted else " (untrusted)"
     text = event.text
     if len(text) > EVENT_MOST:
         text = f"{text[:EVENT_MOST]} [cut: {len(event.text) - EVENT_MOST} more characters]"
-    stamp = f"[{event.created_at.astimezone(zone):%Y-%m-%d %H:%M}]"
-    return "\n".join(f"System{mark}: {stamp} {line}" for line in text.splitlines())
+    stamp = dial.stamp(event.created_at)
+    return "\n".join(f"System{mark}: [{stamp}] {line}" for line in text.splitlines())
 
 
-def preamble(event: QueuedEvent) -> tuple[str, ...]:
+def preamble(event: QueuedEvent, dial: Dial) -> tuple[str, ...]:
     """Return the lines an event puts before a chat message; none for noise (heartbeat.md §15).
 
     Every physical line carries the prefix, so that an event cannot pose as the user.
@@ -174,7 +171,7 @@ def preamble(event: QueuedEvent) -> tuple[str, ...]:
     if text.startswith("Node:"):
         text = _LAST_INPUT.sub("", text)
     prefix = "System:" if event.trusted else "System (untrusted):"
-    stamp = f"{event.created_at:%Y-%m-%d %H:%M:%S} UTC"
+    stamp = dial.stamp(event.created_at)
     return tuple(f"{prefix} [{stamp}] {line}" for line in text.strip().splitlines() if line.strip())
 
 
@@ -191,10 +188,10 @@ def about_beats(period: timedelta) -> str:
     )
 
 
-def for_job(message: str, now: datetime, zone: ZoneInfo, scheduled_for: datetime) -> str:
+def for_job(message: str, now: datetime, dial: Dial, scheduled_for: datetime) -> str:
     """Return the text of a scheduled job's turn (cron.md §8)."""
-    filled = message.replace("{{scheduledFor}}", scheduled_for.astimezone(zone).isoformat())
-    return with_time(filled, now, zone)
+    slot = scheduled_for.astimezone(dial.zone).isoformat()
+    return with_time(message.replace("{{scheduledFor}}", slot), now, dial)
 
 
 def for_job_again(asked: str, said: str) -> str:

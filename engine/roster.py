@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from engine.adaptive import Slack
 from engine.address import Route
+from engine.dial import Dial
 from engine.prefix import Answered, rendered
 from engine.probes import Probe
 from engine.route import ChannelFacts, RouteFacts, TargetWish
@@ -82,6 +83,8 @@ class BeatProfile:
     include_reasoning: bool = False
     tools_allow: tuple[str, ...] | None = None
     max_deferral: timedelta = LONGEST_DEFERRAL
+    waits_for_subagents: bool = False
+    without_route: bool = False  # it runs although nobody could be told
     dedupe_window: timedelta | None = DEDUPE_WINDOW  # None: repetitions are sent
     digest: DigestPlan | None = None  # None: no alert waits
     escalate: EscalatePlan | None = None
@@ -113,6 +116,13 @@ class AgentProfile:
     sandbox: str = "off"  # anything else, and it runs no program
     name: str | None = None
     model_print: str = ""  # changes with the models of its beats and their credentials
+    stamps: ZoneInfo | None = None  # zone in which it is told of events; None: its person's
+    twelve: bool = False  # it is shown a clock of twelve hours
+
+    @property
+    def dial(self) -> Dial:
+        """The clock it is shown."""
+        return Dial(self.zone, self.stamps, self.twelve)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

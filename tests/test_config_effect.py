@@ -86,7 +86,7 @@ def _sections(model: type[Section] = Config, path: str = "") -> list[tuple[str, 
 @pytest.mark.parametrize(
     ("text", "code", "path"),
     [
-        ("{agents: {defaults: {heartbeat: {skipWhenBusy: true}}}}", "key", "skipWhenBusy"),
+        ("{agents: {defaults: {heartbeat: {agentId: 'main'}}}}", "key", "agentId"),
         ("{agents: {defaults: {heartbeat: {afterWake: 'keep-grid'}}}}", "key", "afterWake"),
         ("{channels: {qqbot: {appId: 1, historyLimit: 3}}}", "key", "historyLimit"),
         ("{channels: {apprise: {urls: []}}}", "key", "apprise"),

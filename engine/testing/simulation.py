@@ -325,17 +325,19 @@ class Simulation:
         agent: str | None = None,
         route: Route | None = None,
         run_id: str | None = None,
+        session: str | None = None,
     ) -> asyncio.Task[ChatAnswer]:
         """Let a person say something; the turn goes on while the clock moves.
 
         ``run_id`` is what makes the same message the same: unset, each is a new one.
+        ``session`` is where it is said, if not in the agent's main session.
         """
         await self.open()
         agent_id = self.engine.roster.agent(agent).agent_id
         chat = ChatTurn(
             run_id=run_id or new_id(self.clock.now()),
             agent_id=agent_id,
-            session_key=keys.main_key(agent_id, main=self.engine.roster.main_key),
+            session_key=session or keys.main_key(agent_id, main=self.engine.roster.main_key),
             text=text,
             route=route,
         )

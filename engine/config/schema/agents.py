@@ -213,7 +213,7 @@ class Heartbeat(Section):
     )
     light_context: bool = key(False, "Give the agent only HEARTBEAT.md of its workspace files.")
     isolated_session: bool = key(False, "Start every beat in a fresh session.")
-    skip_when_busy: bool = key(False, "Also wait for sub-agents of the same agent.", inert=YET)
+    skip_when_busy: bool = key(False, "Also wait for sub-agents of the same agent.")
     phase: str = key("auto", "Offset of the beat inside its interval: `auto` or HH:MM[:SS].")
     after_wake: Literal["keep-grid", "restart-interval"] = key(
         "keep-grid", "Whether a wake between beats moves the next beat.", inert=YET
@@ -251,6 +251,9 @@ class Heartbeat(Section):
     )
     digest: DigestKeys | None = key(None, "Alerts that can wait, collected.")
     escalate: EscalateKeys | None = key(None, "Who is told when nobody acknowledges an alert.")
+    run_without_route: bool = key(
+        False, "Ask the agent also when its alert could go nowhere: its work is what it does."
+    )
     max_deferral: Span | None = key(
         None, "Longest wait for a busy agent before the beat is skipped."
     )
@@ -332,9 +335,11 @@ class AgentDefaults(Section):
     workspace: str | None = key(None, "Workspace directory; <state>/workspace when unset.")
     user_timezone: str | None = key(None, "IANA zone of the person; the host's zone when unset.")
     envelope_timezone: str | None = key(
-        None, "Zone of event timestamps: utc, local, user or an IANA name.", inert=YET
+        None, "Zone of event timestamps: utc, local, user (also when unset) or an IANA name."
     )
-    time_format: Literal["auto", "12", "24"] = key("auto", "Clock shown to the agent.", inert=YET)
+    time_format: Literal["auto", "12", "24"] = key(
+        "auto", "Clock shown to the agent, of 12 or 24 hours; `auto` is 24."
+    )
     model: Model = section(ModelChoice, "Model of every agent; `offline` when none is set.")
     models: dict[str, ModelEntry] = table("Settings per model, by `provider/model`.")
     thinking_default: Thinking | None = key(None, "How much the model thinks.")
