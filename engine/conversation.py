@@ -21,6 +21,7 @@ from engine.chat_events import ChatEvents
 from engine.clock import Clock
 from engine.delivery import Delivery, Priority
 from engine.events import Bus
+from engine.media import Media
 from engine.outbox import expiry
 from engine.outcome import for_person
 from engine.prefix import put_before
@@ -53,6 +54,7 @@ class ChatTurn:
     thinking: str | None = None
     extra_system_prompt: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    media: tuple[Media, ...] = ()  # files that came along
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from engine.address import Route
+from engine.media import Media
 from jobs.values import swift
 
 
@@ -61,6 +62,7 @@ class Delivery:
     first_attempt_at: datetime | None = None
     ended_at: datetime | None = None
     message_ids: tuple[str, ...] = ()
+    media: tuple[Media, ...] = ()  # files that go along
     last_error: Mapping[str, Any] | None = None  # {class, code, detail}
     notes: Mapping[str, Any] = field(default_factory=dict)  # formatFallback, thread-gone, ...
 

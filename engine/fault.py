@@ -30,6 +30,7 @@ class FaultClass(StrEnum):
     WINDOW_EXPIRED = "window-expired"
     DUPLICATE = "duplicate"
     CONTENT_REJECTED = "content-rejected"
+    MEDIA_REFUSED = "media-refused"
     OFFLINE = "offline"
     SERVER = "server"
     NETWORK_PRESEND = "network-presend"
@@ -76,6 +77,7 @@ _SENTENCES: Final[Mapping[FaultClass, str]] = {
     FaultClass.WINDOW_EXPIRED: "The time in which an answer may be sent is over.",
     FaultClass.DUPLICATE: "The platform had that message already.",
     FaultClass.CONTENT_REJECTED: "The platform refuses this text.",
+    FaultClass.MEDIA_REFUSED: "The platform does not take that file.",
     FaultClass.OFFLINE: "The bot is offline on the platform.",
     FaultClass.SERVER: "The platform's server failed.",
     FaultClass.NETWORK_PRESEND: "The platform could not be reached.",
@@ -96,6 +98,7 @@ _HINTS: Final[Mapping[FaultClass, str]] = {
     FaultClass.ADDRESS_REFUSED: "add the host to cron.webhookSsrfPolicy.allowedHostnames, or set"
     " allowPrivate of the webhook account",
     FaultClass.CONTENT_REJECTED: "word it otherwise: the platform refuses this text",
+    FaultClass.MEDIA_REFUSED: "send a smaller file, or another kind of file",
     FaultClass.NETWORK_AMBIGUOUS: "look into the chat: it may have been delivered",
     FaultClass.PROACTIVE_DENIED: "allow messages of the bot, or write to it",
     FaultClass.QUOTA_EXHAUSTED: "wait for the reset time",

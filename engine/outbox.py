@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from engine import cargo
 from engine.address import Route
 from engine.contact import (
     AWAITING,
@@ -20,6 +21,7 @@ from engine.contact import (
 )
 from engine.delivery import Delivery, State
 from engine.fault import Fault, FaultClass
+from engine.media import Media
 from jobs.values import changed
 from jobs.wallclock import MILLISECOND, ms
 
@@ -105,6 +107,7 @@ class NewMessage:
     account_id: str | None = None
     thread_id: str | None = None
     agent_id: str | None = None  # who speaks; None: the default agent
+    media: tuple[Media, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +195,8 @@ def next_step(
     kind = fault.fault
     if kind is FaultClass.RATE_LIMITED:
         return _later(delivery, fault, now)
+    if (then := _of_media(delivery, fault)) is not None:
+        return Again(at=now, notes=then)
     if mend := _mend_of(fault):
         return _mended(delivery, fault, now, *mend)
     if kind in _OF_ANSWERS:
@@ -203,6 +208,10 @@ def next_step(
     if kind is FaultClass.NETWORK_AMBIGUOUS:
         return End(event=Event.LOST_SIGHT, reason=str(kind))
     return End(event=Event.REJECTED, reason=str(kind), spoils_route=kind.spoils_route)
+
+
+def _of_media(delivery: Delivery, fault: Fault) -> Mapping[str, Any] | None:
+    return cargo.otherwise(delivery, fault) if fault.fault is FaultClass.MEDIA_REFUSED else None
 
 
 def _mend_of(fault: Fault) -> tuple[Mend, str] | None:
@@ -326,6 +335,7 @@ _RECEIPT_NOTES: Final = (
     "defanged",
     "pendingAudit",
     "windowExpired",
+    cargo.REFUSED,
 )
 
 

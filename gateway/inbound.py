@@ -21,6 +21,7 @@ from engine.agents.base import FailureClass
 from engine.clock import Clock
 from engine.conversation import ChatTurn, answer_to, not_answered
 from engine.delivery import Delivery
+from engine.media import from_json, to_json
 from engine.sessions import MAIN, chat_key
 from engine.store import audit, outbox, sessions
 from engine.store.routes import route_of, route_text
@@ -268,6 +269,7 @@ def turn_of(admission: Admission) -> ChatTurn:
         session_key=admission.session_key,
         text=message.text,
         route=reply_route(message),
+        media=message.media,
     )
 
 
@@ -281,6 +283,7 @@ def _turn_text(turn: ChatTurn) -> str:
             "sessionKey": turn.session_key,
             "text": turn.text,
             "route": route_text(turn.route),
+            **({"media": to_json(turn.media)} if turn.media else {}),
         },
         ensure_ascii=False,
     )
@@ -294,6 +297,7 @@ def _turn_of(text: str) -> ChatTurn:
         session_key=v["sessionKey"],
         text=v["text"],
         route=route_of(v["route"]),
+        media=from_json(v.get("media")),
     )
 
 

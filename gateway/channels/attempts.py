@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.address import Route
+from engine.cargo import load_of, stow, uncaptioned, words_of
 from engine.contact import reply_of
 from engine.delivery import Delivery
 from gateway.channels.base import Attempt, Channel
@@ -20,25 +21,32 @@ def planned(
     """Chunks and notes, made once: a retry repeats identical chunks (channels.md §6)."""
     if delivery.chunks:
         return delivery.chunks, delivery.notes
-    plan = chunk(
-        delivery.text, channel.limit(delivery.route.account_id), channel.measure, max_chunks=most
-    )
+    carriage = channel.carries(delivery.route)
+    stowed = stow(delivery.media, carriage, max(most - 1, 1))
+    text = "\n".join(part for part in (delivery.text.rstrip(), *stowed.words) if part)
+    notes = {**delivery.notes, **(stowed.notes or {})}
+    files = len(stowed.parts)
+    if files and carriage is not None and channel.measure(text) <= carriage.caption:
+        return (text.strip(), *[""] * (files - 1)), notes
+    limit = channel.limit(delivery.route.account_id)
+    plan = chunk(text, limit, channel.measure, max_chunks=max(most - files, 1))
     truncated = {"truncated": True} if plan.truncated else {}
-    return plan.chunks, {**delivery.notes, **truncated}
+    return (*[""] * files, *plan.chunks), {**notes, **truncated}
 
 
 def smaller(delivery: Delivery, channel: Channel) -> tuple[str, ...]:
     """Cut the refused chunk again, at half the size; what was sent already stays as it is."""
     at = delivery.cursor
-    again = chunk(
-        delivery.chunks[at], channel.limit(delivery.route.account_id) // 2, channel.measure
-    )
+    limit = channel.limit(delivery.route.account_id)
+    if parts := uncaptioned(delivery, chunk(delivery.chunks[at], limit, channel.measure).chunks):
+        return parts
+    again = chunk(delivery.chunks[at], limit // 2, channel.measure)
     return (*delivery.chunks[:at], *again.chunks, *delivery.chunks[at + 1 :])
 
 
 def attempt_of(delivery: Delivery, route: Route) -> Attempt:
     """The chunk at the cursor, on its way to ``route``."""
-    text = delivery.chunks[delivery.cursor] if delivery.chunks else delivery.text
+    text = words_of(delivery)
     if delivery.notes.get("defanged"):
         text = defanged(text)
     if delivery.notes.get("mayRepeat"):
@@ -53,6 +61,7 @@ def attempt_of(delivery: Delivery, route: Route) -> Attempt:
         kind=delivery.kind,
         agent_id=delivery.agent_id,
         run_id=delivery.run_id,
+        media=load_of(delivery),
         reply=reply_of(delivery.notes),
     )
 

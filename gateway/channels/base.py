@@ -13,10 +13,12 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from engine.address import ChatType, Route
+from engine.cargo import Carriage as Carriage
 from engine.contact import Reply
 
 # The taxonomy itself is engine.fault's; what follows a fault is decided in engine.outbox.
 from engine.fault import Fault as Fault, FaultClass as FaultClass
+from engine.media import Media
 from engine.target import Peer
 from gateway.channels.pace import Scope
 from gateway.channels.windows import ReplyRules
@@ -55,6 +57,7 @@ class Attempt:
     kind: str = "message"  # reply | cron | heartbeat | message | test
     agent_id: str | None = None
     run_id: str | None = None
+    media: Media | None = None  # the file it carries; ``text`` is its caption then
     reply: Reply | None = None  # the message it answers, where the platform asks for one
 
 
@@ -91,6 +94,7 @@ class Inbound:
     chat_type: ChatType = ChatType.DIRECT
     cursor: str | None = None  # platform cursor to store with the admission
     standing: Standing | None = None  # no message: only what it tells about the peer
+    media: tuple[Media, ...] = ()  # files that came along; not fetched yet
     answerable: bool = False  # answers to it name it, within a window (channels.md §8)
 
 
@@ -135,6 +139,9 @@ class Channel(Protocol):
 
     def limit(self, account_id: str) -> int:
         """The most one message may hold, in the unit of `measure`."""
+
+    def carries(self, route: Route) -> Carriage | None:
+        """What it takes of files towards ``route``; None: links only (channels.md §6)."""
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         """The limits one message to ``route`` counts against, widest first (channels.md §7)."""

@@ -56,6 +56,9 @@ class LocalChannel:
         """There is none."""
         return sys.maxsize
 
+    def carries(self, route: Route) -> None:
+        """No files: links, and words about them."""
+
     def scopes(self, route: Route) -> tuple[Scope, ...]:  # noqa: ARG002 - nobody to spare
         """No limits."""
         return ()

@@ -13,6 +13,7 @@ import pytest
 from engine.address import ChatType, Route
 from engine.delivery import Delivery, Priority, State
 from engine.kept import Kept, Stage
+from engine.media import Media, MediaKind
 from engine.outbox import Event
 from engine.repetition import Sent
 from engine.sessions import Message
@@ -399,6 +400,7 @@ async def test_a_message_comes_back_as_it_was_accepted(store: Database) -> None:
         message_ids=("m1",),
         last_error={"class": "server", "code": "502"},
         notes={"silent": True},
+        media=(Media(kind=MediaKind.IMAGE, name="p.png", path="/m/p.png", size=9),),
     )
     await send(store, whole)
     assert await kept(store, "k") == whole

@@ -14,6 +14,7 @@ from gateway.channels.base import (
     AccountStatus,
     Admit,
     Attempt,
+    Carriage,
     ChannelError,
     Fault,
     Sent,
@@ -37,6 +38,7 @@ class ScriptedChannel:
         self.last_error: str | None = None
         self.enabled = True
         self._idempotent = idempotent
+        self.carriage: Carriage | None = None
         self.reply_rules: ReplyRules | None = None
 
     async def start(self, admit: Admit) -> None:
@@ -50,6 +52,9 @@ class ScriptedChannel:
 
     def measure(self, text: str) -> int:
         return len(text)
+
+    def carries(self, route: Route) -> Carriage | None:
+        return self.carriage
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         return scopes(route)

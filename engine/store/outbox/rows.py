@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from engine.delivery import Delivery, Priority, State
+from engine.media import from_json, to_json
 from engine.outbox import TERMINAL
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
@@ -36,6 +37,7 @@ COLUMNS: Final = (
     "last_error",
     "notes",
 )
+_MEDIA: Final = "media"
 READ: Final = ", ".join(COLUMNS)
 # Word for word the condition of the index `outbox_open`.
 OPEN: Final = "(state = 'queued' OR state = 'sending' OR state = 'held')"
@@ -46,6 +48,11 @@ def _message_ids(tx: Tx, key: str) -> tuple[str, ...]:
         "SELECT message_id FROM receipts WHERE delivery_key = ? ORDER BY chunk", (key,)
     )
     return tuple(row[0] for row in rows)
+
+
+def _noted(delivery: Delivery) -> Mapping[str, Any]:
+    """Files stand among the notes: most messages have none."""
+    return {**delivery.notes, _MEDIA: to_json(delivery.media)} if delivery.media else delivery.notes
 
 
 def row_of(delivery: Delivery) -> tuple[Any, ...]:
@@ -71,7 +78,7 @@ def row_of(delivery: Delivery) -> tuple[Any, ...]:
         ms(delivery.first_attempt_at),
         ms(delivery.ended_at),
         text_of(delivery.last_error),
-        text_of(delivery.notes),
+        text_of(_noted(delivery)),
     )
 
 
@@ -79,6 +86,7 @@ def delivery_of(tx: Tx, row: Sequence[Any]) -> Delivery:
     """Return the message of a row of `COLUMNS`, with what the platform answered."""
     v = dict(zip(COLUMNS, row, strict=True))
     state = State(v["state"])
+    notes = dict(mapping_of(v["notes"]))
     taken = v["cursor_at"] > 0 or state in TERMINAL  # of most that wait, nothing was taken yet
     return Delivery(
         key=v["key"],
@@ -101,5 +109,6 @@ def delivery_of(tx: Tx, row: Sequence[Any]) -> Delivery:
         ended_at=instant(v["ended_at"]),
         message_ids=_message_ids(tx, v["key"]) if taken else (),
         last_error=mapping_of(v["last_error"]) or None,
-        notes=mapping_of(v["notes"]),
+        media=from_json(notes.pop(_MEDIA, None)) if _MEDIA in notes else (),
+        notes=notes,
     )

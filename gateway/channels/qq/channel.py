@@ -126,6 +126,9 @@ class QqChannel:
         account = self._accounts.get(account_id)
         return CHUNK if account is None or account.chunk is None else min(account.chunk, LONGEST)
 
+    def carries(self, route: Route) -> None:
+        """Nothing yet: links."""
+
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         """The interface's limits, and a guild channel's own."""
         return scopes(route)

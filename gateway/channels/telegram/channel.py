@@ -135,6 +135,9 @@ class TelegramChannel:
         account = next((one for one in self._accounts if one.id == account_id), None)
         return min(CHUNK if account is None or account.chunk is None else account.chunk, LONGEST)
 
+    def carries(self, route: Route) -> None:
+        """Nothing yet: links."""
+
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         """30 a second in all; a direct chat 1 a second, a group 20 a minute."""
         return scopes(route)

@@ -88,6 +88,9 @@ class WebhookChannel:
         """There is none."""
         return sys.maxsize
 
+    def carries(self, route: Route) -> None:
+        """No files: links, and words about them."""
+
     def scopes(self, route: Route) -> tuple[Scope, ...]:  # noqa: ARG002 - the server says when
         """No limits of ours; a 429 with its wait is heard."""
         return ()

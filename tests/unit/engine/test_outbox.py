@@ -52,6 +52,7 @@ ENDS = {
     FaultClass.PROACTIVE_DENIED: Event.REJECTED,
     FaultClass.ADDRESS_REFUSED: Event.REJECTED,
     FaultClass.CONTENT_REJECTED: Event.REJECTED,
+    FaultClass.MEDIA_REFUSED: Event.REJECTED,
     FaultClass.UNKNOWN_ERROR: Event.REJECTED,
     FaultClass.DUPLICATE: Event.ACCEPTED,
     FaultClass.NETWORK_AMBIGUOUS: Event.LOST_SIGHT,

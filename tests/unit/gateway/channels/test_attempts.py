@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.address import Route
+from engine.cargo import Carriage
 from engine.delivery import Delivery
+from engine.media import Media, MediaKind
 from engine.testing.clock import ManualClock
 from gateway.channels.attempts import MAY_REPEAT, attempt_of, planned, refusal, smaller
 from tests.fakes.scripted_channel import ScriptedChannel
@@ -62,3 +64,40 @@ def test_what_can_never_be_sent_says_why(channel: ScriptedChannel) -> None:
     assert refusal(replace(ROUTE, account_id="other"), channel) == "unknown-account"
     channel.enabled = False
     assert refusal(ROUTE, channel) == "account-disabled"
+
+
+TAKES = Carriage(most={MediaKind.IMAGE: 100, MediaKind.FILE: 200}, caption=10)
+PHOTO = Media(kind=MediaKind.IMAGE, name="p.png", path="/m/p.png", size=9)
+BIG = Media(kind=MediaKind.FILE, name="b.zip", path="/m/b.zip", size=900)
+
+
+def test_short_words_are_the_caption_of_the_first_file(channel: ScriptedChannel) -> None:
+    channel.carriage = TAKES
+    chunks, notes = planned(replace(PLAIN, text="look", media=(PHOTO, PHOTO)), channel)
+    assert chunks == ("look", "")
+    sent = replace(PLAIN, media=(PHOTO, PHOTO), chunks=chunks, notes=notes, cursor=1)
+    assert attempt_of(sent, ROUTE).media == PHOTO
+    assert attempt_of(sent, ROUTE).text == ""
+
+
+def test_longer_words_follow_the_files_as_text(channel: ScriptedChannel) -> None:
+    channel.carriage = TAKES
+    chunks, notes = planned(replace(PLAIN, text="look at this, please", media=(PHOTO,)), channel)
+    assert chunks == ("", "look at this, please")
+    last = replace(PLAIN, media=(PHOTO,), chunks=chunks, notes=notes, cursor=1)
+    assert attempt_of(last, ROUTE).media is None
+
+
+def test_a_file_that_is_too_large_leaves_a_word_and_the_message_goes(
+    channel: ScriptedChannel,
+) -> None:
+    channel.carriage = TAKES
+    chunks, notes = planned(replace(PLAIN, text="", media=(BIG,)), channel)
+    assert "".join(chunks).startswith("(b.zip, 900 bytes, was not sent:")
+    assert notes["mediaRefused"][0]["class"] == "media-too-large"
+
+
+def test_a_refused_caption_becomes_text_after_its_file(channel: ScriptedChannel) -> None:
+    notes = {"mediaParts": [0]}
+    sent = replace(PLAIN, media=(PHOTO,), chunks=("long words", "more"), notes=notes)
+    assert smaller(sent, channel) == ("", "long words", "more")
