@@ -30,6 +30,7 @@ from engine.cron_wait import (
     quoted,
     remember_gate,
 )
+from engine.heartbeat import is_task
 from engine.interrupted import withdrawn
 from engine.lanes import Places
 from engine.outcome import interim
@@ -37,10 +38,12 @@ from engine.process import RunProgram
 from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute
+from engine.store import holds
 from engine.toolbox import Toolbox
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from engine.wake import NEXT_HEARTBEAT, NOW, Intent, NewEvent
+from jobs.claims import paused_words
 from jobs.crash import crash_point
 from jobs.ledger import SCHEDULED_FOR, START_AT, Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, Command, Errand, HeartbeatBeat, Job, SystemEvent, WakeMode
@@ -175,12 +178,24 @@ class CronRuns:
         It may have waited for its instant, for another job, behind another run, for a place.
         """
         now = self._clock.now()
-        if run.claimed_at is not None and timedelta() <= now - run.claimed_at < JUST_CLAIMED:
+        if is_task(job) and run.trigger is not Trigger.MANUAL:
+            run = await self._unless_paused(job, run, now)
+        just = run.claimed_at is not None and timedelta() <= now - run.claimed_at < JUST_CLAIMED
+        if just or run.status.final:
             return job, run
         stored = await self._database.read(lambda tx: job_rows.readable(tx, job.id))
         enabled = self._settings().enabled
         over = withdrawn(run, stored, now, cron_enabled=enabled, then=job)
         return job if stored is None else stored.job, over or run
+
+    async def _unless_paused(self, job: Job, run: Run, now: datetime) -> Run:
+        """A pause of an agent's beats holds the tasks of its checklist, too."""
+        overlay = await self._database.read(lambda tx: holds.paused(tx, job.agent_id, now))
+        if overlay is None:
+            return run
+        zone = self._roster().agent(job.agent_id).zone
+        words = f"the heartbeat is held: {paused_words(overlay, zone)}"
+        return run.skipped(SkipReason.PAUSED, words, now)
 
     async def _work(self, job: Job, cleared: Cleared) -> None:
         match job.payload:

@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 
 from jobs.dayparts import Dayparts, Part
 from jobs.hours import ActiveHours
+from jobs.model import Job, Source
 from jobs.schedule import Cron, Every, Repeating
 from jobs.wallclock import EPOCH, MILLISECOND
 from jobs.windows import SEEK, Hours, Window, Windows
 
+TASK_TAG: Final = "heartbeat-task"
 DEFAULT_EVERY: Final = timedelta(minutes=30)
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
@@ -23,6 +25,11 @@ _HOUR: Final = timedelta(hours=1)
 def job_id(agent_id: str) -> str:
     """Return the id of an agent's heartbeat among the jobs (design.md §1)."""
     return f"heartbeat:{agent_id}"
+
+
+def is_task(job: Job) -> bool:
+    """Whether a job is a task of a checklist that has a schedule of its own (§25-14)."""
+    return job.source is Source.SYSTEM and TASK_TAG in job.policies.tags
 
 
 # -- when ------------------------------------------------------------------------------------
@@ -108,7 +115,7 @@ def opened(
             warnings.append(_never_open(schedule, window, hour, minute))
     schedule = Dayparts(counted, tuple(parts)) if parts else counted
     if hours.next_opening(now) is None and not hours.contains(now):
-        warnings.append(f"window-never-open: none of {hours.describe()} opens within two years")
+        warnings.append(shut(hours))
     return Cadence(schedule, "; ".join(warnings) or None)
 
 
@@ -141,6 +148,11 @@ def settled(schedule: Repeating, hours: ActiveHours | None, now: datetime) -> Ca
     )
     days = -(-schedule.period // _DAY) * _DAY
     return Cadence(Every(days, EPOCH + (opens - EPOCH) % days), warning)
+
+
+def shut(hours: Hours) -> str:
+    """Say that active hours never come."""
+    return f"window-never-open: none of {hours.describe()} opens within two years"
 
 
 def _never_open(schedule: Repeating, hours: ActiveHours | Window, hour: int, minute: int) -> str:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from engine import checklist, heartbeat, prompt
 from engine.adaptive import Lull, rests_until
@@ -271,7 +270,7 @@ class Lookout:
             "enabled": known.enabled,
             "enrolled": beat.enrolled and (beat.period is not None or not scheduled),
             "not_enrolled_because": beat.because,
-            "paused": None if known.paused is None else _pause_words(known.paused, agent.zone),
+            "paused": None if known.paused is None else paused_words(known.paused, agent.zone),
             "idle_since": known.heard_at,
             "idle_pause_after": beat.idle_pause_after,
             "budget_spent": known.purse.stops if known.purse else None,
@@ -394,14 +393,6 @@ def _heard_at(tx: Tx, agent: AgentProfile, stored: StoredJob | None) -> datetime
         known.append(word)
     began = stored.state.schedule_activated_at if stored else None
     return max(known, default=began)
-
-
-def _pause_words(overlay: Mapping[str, Any], zone: ZoneInfo) -> str:
-    until = overlay.get("untilMs")
-    if until is None:
-        return paused_words(overlay)
-    end = (EPOCH + int(until) * MILLISECOND).astimezone(zone)
-    return f"{paused_words(overlay)}; it ends at {end:%Y-%m-%d %H:%M} ({zone.key})"
 
 
 def chosen_tasks(wake: Wake, tasks: Sequence[Task]) -> tuple[Task, ...]:

@@ -78,7 +78,7 @@ def job_of(task: Task, agent: AgentProfile, roster: Roster, *, seed: str, on: bo
             budget=task.budget,
             retry=None if task.retries is None else Retries(max_attempts=task.retries),
             active_hours=None if freely else "skip",
-            tags=("heartbeat-task",),
+            tags=(heartbeat.TASK_TAG,),
         ),
         source=Source.SYSTEM,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from jobs.due import Passed
 from jobs.ids import new_id
@@ -12,6 +13,7 @@ from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.model import ERRAND, Errand, Job
 from jobs.schedule import Cron, Occurrence
 from jobs.values import changed
+from jobs.wallclock import instant
 
 _MISSED: Final = frozenset({SkipReason.MISSED_DOWNTIME, SkipReason.MISSED_GRACE_EXCEEDED})
 
@@ -57,7 +59,11 @@ def passed_over(job: Job, kind: str, passed: Passed, now: datetime, boot_id: str
     )
 
 
-def paused_words(overlay: Mapping[str, Any]) -> str:
-    """Say who paused a job, and why."""
+def paused_words(overlay: Mapping[str, Any], zone: ZoneInfo | None = None) -> str:
+    """Say who paused a job, and why; in a ``zone`` until when, too."""
     note = f": {overlay['note']}" if overlay.get("note") else ""
-    return f"it was paused by {overlay.get('by', 'somebody')}{note}"
+    told = f"it was paused by {overlay.get('by', 'somebody')}{note}"
+    until = instant(overlay.get("untilMs"))
+    if zone is None or until is None:
+        return told
+    return f"{told}; it ends at {until.astimezone(zone):%Y-%m-%d %H:%M} ({zone.key})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -21,7 +21,6 @@ from engine.config.masks import masked
 from jobs.errors import ConfigInvalid, InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from engine.config.issues import Note
     from engine.config.load import JobsCheck, Loaded
 
 _PROTECTED: Final = re.compile(
@@ -58,7 +57,9 @@ def validate(ctx: click.Context, /, as_json: bool) -> int:
         answer = {"valid": False, "path": str(at.paths.config), "issues": issues, "notes": []}
         click.echo(dumped(answer))
         return error.exit_status
-    found = (*loaded.notes, *_remarks(at, loaded))
+    from engine.cli.config_remarks import remarks
+
+    found = (*loaded.notes, *remarks(at, loaded))
     notes = [note.to_json() for note in found]
     if as_json:
         answer = {"valid": True, "path": str(loaded.path), "issues": [], "notes": notes}
@@ -70,12 +71,6 @@ def validate(ctx: click.Context, /, as_json: bool) -> int:
         words = note.message.removeprefix(f"{note.path}: ")  # some name their place themselves
         click.echo(f"{note.level}: {note.path}: {words}", err=True)
     return 0
-
-
-def _remarks(at: Place, loaded: Loaded) -> Iterable[Note]:
-    from engine.config import jobs
-
-    return jobs.remarks(loaded.config, SystemClock().now(), at.zone)
 
 
 def check(at: Place, raw: bytes | None = None) -> Loaded:

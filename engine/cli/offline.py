@@ -81,6 +81,19 @@ def database(paths: Paths) -> Path | None:
     return Path(text.partition(":///")[2].partition("?")[0])
 
 
+def installation(paths: Paths) -> str | None:
+    """The id of this installation, the seed of every phase (§4); None while there is none."""
+    file = database(paths)
+    if file is None or not file.is_file():
+        return None
+    with closing(_opened(file)) as db:
+        try:
+            row = db.execute("SELECT value FROM meta WHERE key = 'installation.id'").fetchone()
+        except sqlite3.DatabaseError:  # of an older engine, or no store at all
+            return None
+    return None if row is None else str(row[0])
+
+
 def newest(file: Path, agent_id: str | None = None) -> list[Beat]:
     """The newest finished beat of every agent (or of one), newest first."""
     if not file.is_file():

@@ -9,7 +9,7 @@ import pytest
 
 from engine.agents.base import TurnReply, TurnRequest
 from engine.pytest_plugin import EngineSim
-from engine.testing import Simulation
+from engine.testing import ScriptedAgent, Simulation
 from jobs.errors import InvalidInput, NotFound
 from jobs.ledger import Usage
 
@@ -52,6 +52,38 @@ async def test_a_pause_is_the_reason_of_each_slot_with_who_why_and_until(
     row = report.beats.rows[0]
     assert row.because == "it was paused by ana: on holiday; it ends at 2026-06-01 03:00 (UTC)"
     assert row.row.facts["paused"] == row.because
+
+
+async def test_a_pause_holds_tasks_that_are_jobs_of_their_own_too(engine_sim: EngineSim) -> None:
+    text = "tasks:\n- name: report\n  cron: 0 * * * *\n  prompt: write the report\n"
+    agent = ScriptedAgent()
+    config = beating() | {"cron": {"jobs": {"other": {"schedule": "0 * * * *", "message": "x"}}}}
+    sim = engine_sim(config, start=START, zone="UTC", agent=agent, checklist=text)
+    await sim.open()
+    await sim.engine.beat_jobs.pause(by="ana", note="on holiday", until=sim.now() + 3 * HOUR)
+    report = await sim.advance(5 * HOUR)
+    rows = [row for row in report.rows if row.job == "task main report"]
+    assert [(f"{row.local_at:%H}", row.status, row.reason) for row in rows] == [
+        ("01", "skipped", "paused"),
+        ("02", "skipped", "paused"),
+        ("03", "ok", None),
+        ("04", "ok", None),
+    ]
+    assert rows[0].because == (
+        "the heartbeat is held: it was paused by ana: on holiday; it ends at 2026-06-01 03:00 (UTC)"
+    )
+    assert {row.status for row in report.runs("other")} == {"ok"}
+
+
+async def test_a_task_that_is_run_by_hand_runs_during_a_pause(engine_sim: EngineSim) -> None:
+    text = "tasks:\n- name: report\n  cron: 0 9 * * *\n  prompt: write the report\n"
+    agent = ScriptedAgent()
+    sim = engine_sim(beating(), start=START, zone="UTC", agent=agent, checklist=text)
+    await sim.open()
+    await sim.engine.beat_jobs.pause(by="ana")
+    await sim.engine.task_jobs.run("report", by="ana")
+    (row,) = [row for row in (await sim.advance(HOUR)).rows if row.job == "task main report"]
+    assert row.status == "ok"
 
 
 async def test_a_pause_of_one_agent_leaves_the_others(engine_sim: EngineSim) -> None:
