@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -26,6 +26,7 @@ from engine.outbox import expiry
 from engine.outcome import for_person
 from engine.prefix import put_before
 from engine.roster import AgentProfile, Roster
+from engine.sessions import Message
 from engine.store import (
     audit,
     events as event_rows,
@@ -53,6 +54,9 @@ class ChatTurn:
     model: str | None = None
     thinking: str | None = None
     extra_system_prompt: str | None = None
+    # What was said before, by the caller's own account. Then nothing of the session is read or
+    # kept; None: the session remembers.
+    earlier: Sequence[Message] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     media: tuple[Media, ...] = ()  # files that came along
 
@@ -242,6 +246,9 @@ class Conversation:
             workspace=agent.workspace,
             timeout=limit,
             transcript=chat.text,
+            history=chat.earlier is None,
+            remember=chat.earlier is None,
+            earlier=chat.earlier or (),
             facts=chat.facts,
         )
 

@@ -67,6 +67,7 @@ class TurnOrder:
     workspace: Path | None = None
     timeout: timedelta | None = None  # None: no limit; counts from when the lane is held
     history: bool = True  # False: the agent sees nothing of the session
+    earlier: Sequence[Message] = ()  # shown in place of the session's history
     remember: bool = True  # False: the session sees nothing of the turn
     light: bool = False  # True: the agent is shown no files of its workspace
     transcript: str | None = None  # what the session keeps in place of the prompt
@@ -223,7 +224,7 @@ class Turns:
                 self._ended.set()
 
     async def _asked(self, agent: Agent, order: TurnOrder, now: datetime) -> TurnReply:
-        history: Sequence[Message] = ()
+        history: Sequence[Message] = order.earlier
         if order.history:
             history = await self._database.read(lambda tx: recall(tx, order.session_key))
         told = order.system_prompt

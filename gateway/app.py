@@ -42,8 +42,8 @@ from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
 from gateway.front import Front
 from gateway.front.foresight import Foresight
-from gateway.http.pages import Pages
-from gateway.http.probes import Probes, Readiness
+from gateway.http.probes import Readiness
+from gateway.http.site import site
 from gateway.inbound import Reception
 from gateway.lock import Lock, Owner
 from gateway.mail import count_mail
@@ -260,8 +260,14 @@ class Gateway:
         )
         clockwork = Clockwork(engine.loop, clock=clock, vitals=engine.vitals)
         engine.on_change(clockwork.poke)
-        probes = Probes(gatekeeper, lambda: self._readiness(clockwork, engine.vitals))
-        pages = Pages([probes.page])
+        pages = site(
+            desk,
+            gatekeeper,
+            clock=clock,
+            phase=lambda: self._phase,
+            readiness=lambda: self._readiness(clockwork, engine.vitals),
+            http=lambda: engine.config.gateway.http,
+        )
         server = Server(websocket=door, http=pages, sockets=sockets)
         await stack.enter_async_context(server)
         housekeeping = Housekeeping(

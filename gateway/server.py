@@ -183,20 +183,22 @@ class _Patience:
         """Start the watch."""
         super().connection_made(transport)  # type: ignore[misc]  # of the class it is mixed into
         self._answered: object = None
-        self._heard = 0
+        self._heard, self._tail = 0, b""
         self.loop.call_later(REQUEST_SECONDS, self._look)
 
     def data_received(self: Any, data: bytes) -> None:
-        """Count what comes before a request is whole."""
+        """Count what comes of a request's head; what its body may hold is its page's business."""
         if self.cycle is self._answered or self.cycle.response_complete:
-            self._heard = self._heard + len(data)
+            end = (self._tail + data).find(b"\r\n\r\n")  # it may come in two parts
+            self._heard += len(data) if end < 0 else max(end - len(self._tail), 0)
+            self._tail = data[-3:]
             if self._heard > REQUEST_BYTES:
                 self._refuse("431 Request Header Fields Too Large", "the request is too large")
                 return
         before = self.cycle
         super().data_received(data)  # type: ignore[misc]  # as above
         if self.cycle is not before:
-            self._heard = 0
+            self._heard, self._tail = 0, b""
 
     def _look(self: Any) -> None:
         if self.transport.is_closing() or self.transport.get_protocol() is not self:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from gateway.auth import refusals
+from gateway.auth import refusals, web
 from gateway.auth.failures import Failures
 from gateway.auth.peer import Peer
 from gateway.auth.policy import Mode, Policy, origin_allowed, same, secret_fault
@@ -57,6 +57,10 @@ class Gatekeeper:
             return True
         scheme, _, shown = peer.headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and secret is not None and same(shown.strip(), secret)
+
+    def visit(self, peer: Peer, now: datetime) -> web.Visitor | web.Stranger:
+        """Decide one HTTP request (§11)."""
+        return web.visit(self.policy, self._failures, peer, now)
 
     def _origin(self, connect: Connect, peer: Peer) -> Refused | None:
         browser = connect.client.id in _BROWSER_IDS

@@ -45,6 +45,7 @@ class FrontConversation:
                 model=order.model,
                 thinking=order.thinking,
                 extra_system_prompt=order.extra_system_prompt,
+                earlier=order.earlier,
             )
         )
         return answer.to_wire()

@@ -25,6 +25,7 @@ class Pages:
     """The ASGI application for HTTP: the first room that knows a path answers."""
 
     rooms: Sequence[Room]
+    transport_security: Callable[[], str | None] = lambda: None  # the HSTS header's value
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -33,6 +34,8 @@ class Pages:
         page = next(found, _not_found)
         answer = await page(Request(scope, receive))
         answer.headers.update(COMMON_HEADERS)
+        if hsts := self.transport_security():
+            answer.headers["Strict-Transport-Security"] = hsts
         await answer(scope, receive, send)
 
 

@@ -8,13 +8,14 @@ translation to wire errors is `gateway.protocol.errors`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from engine.hb import Word
 from engine.outbox import NewMessage
 from engine.scheduling import Chosen
+from engine.sessions import Message
 from engine.wake import NewEvent
 
 Answer = Mapping[str, Any]
@@ -221,7 +222,7 @@ class ChatOrder:
     thinking: str | None = None
     extra_system_prompt: str | None = None
     best_effort: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    earlier: Sequence[Message] | None = None  # said before; then no session is read or kept
 
 
 class Conversation(Protocol):

@@ -263,6 +263,8 @@ class FakeConversation:
     def __init__(self, said: Said) -> None:
         self.said = said
         self.go = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._stopped: asyncio.Queue[str] = asyncio.Queue()
         self.answer: dict[str, Any] = {"status": "ok", "payloads": ["hello"], "meta": {}}
 
     def check(self, order: ChatOrder) -> None:
@@ -271,11 +273,21 @@ class FakeConversation:
 
     async def converse(self, order: ChatOrder) -> dict[str, Any]:
         self.said.append(("converse", order))
+        self._asked.set()
         await self.go.wait()
         return self.answer
 
     async def abort(self, session_key: str, run_id: str | None = None) -> Sequence[str]:
+        self._stopped.put_nowait(run_id or "r-1")
         return [run_id or "r-1"]
+
+    async def begun(self) -> None:
+        """Return once a turn was asked for."""
+        await asyncio.wait_for(self._asked.wait(), 5)
+
+    async def aborted(self) -> str:
+        """The run that was aborted; waits for it."""
+        return await asyncio.wait_for(self._stopped.get(), 5)
 
 
 class FakeOutlet:

@@ -14,12 +14,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from engine.clock import SystemClock
+from engine.config.schema.gateway import Http
 from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Mode, Policy
 from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
-from gateway.http.pages import Pages
-from gateway.http.probes import Probes, Readiness
+from gateway.http.probes import Readiness
+from gateway.http.site import site
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, METHODS
 from gateway.rpc.desk import Desk, new_desk
@@ -28,6 +29,9 @@ from gateway.server import Server, bind
 from tests.fakes.gateway_core import FakeCore
 
 TOKEN = "correct-horse-battery"
+ALL_OPEN = Http.model_validate(
+    {"endpoints": {"chatCompletions": {"enabled": True}, "responses": {"enabled": True}}}
+)
 ADMIN = ("operator.admin", "operator.read", "operator.write")
 
 
@@ -41,6 +45,11 @@ class Port:
     door: Door
     server: Server
     phase: Phase = Phase.READY
+    http: Http = ALL_OPEN
+
+    @property
+    def site(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
 
     @property
     def url(self) -> str:
@@ -105,7 +114,14 @@ async def serving(**limits: Any) -> AsyncIterator[Port]:
             failing=() if ready else ("scheduler",),
         )
 
-    pages = Pages([Probes(gatekeeper, readiness).page])
+    pages = site(
+        desk,
+        gatekeeper,
+        clock=clock,
+        phase=lambda: port.phase,
+        readiness=readiness,
+        http=lambda: port.http,
+    )
     server = Server(websocket=door, http=pages, sockets=bind(["127.0.0.1"], 0))
     port = Port(core, desk, fanout, door, server)
     async with server:

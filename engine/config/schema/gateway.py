@@ -146,7 +146,7 @@ class Gateway(Section):
     )
     reload: Reload = section(Reload, "Edits of the file.")
     remote: Remote = section(Remote, "The gateway of `mode: remote`.")
-    http: Http = section(Http, "HTTP.", inert=YET)
+    http: Http = section(Http, "HTTP.")
     control_ui: ControlUi = section(ControlUi, "The status page.")
     handshake_timeout_ms: Positive | None = key(
         None, "Limit of the handshake; 15000 when unset.", unit="ms"

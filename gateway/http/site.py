@@ -1,0 +1,35 @@
+"""Puts the rooms of the site together, in the order they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from engine.clock import Clock
+from engine.config.schema.gateway import Http
+from gateway.auth.gatekeeper import Gatekeeper
+from gateway.http.guard import Guard
+from gateway.http.openai import OpenAi
+from gateway.http.pages import Pages, Room
+from gateway.http.probes import Probes, Readiness
+from gateway.protocol.handshake import Phase
+from gateway.rpc.desk import Desk
+
+
+def site(
+    desk: Desk,
+    gatekeeper: Gatekeeper,
+    *,
+    clock: Clock,
+    phase: Callable[[], Phase],
+    readiness: Callable[[], Readiness],
+    http: Callable[[], Http],
+    more: Sequence[Room] = (),
+) -> Pages:
+    """Return every page of the port; ``http`` is the config in force, asked per request."""
+    guard = Guard(gatekeeper, clock, phase, lambda: False)
+    rooms = [
+        Probes(gatekeeper, readiness).page,
+        OpenAi(desk, guard, lambda: http().endpoints).page,
+        *more,
+    ]
+    return Pages(rooms, lambda: http().security_headers.strict_transport_security or None)

@@ -1,0 +1,229 @@
+"""HTTP on the gateway's port, request by request (protocol.md §11)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+
+from engine.config.schema.gateway import Http
+from gateway.auth.policy import Mode, Policy
+from gateway.protocol.handshake import Phase
+from tests.fakes.gateway_port import TOKEN, Port, serving
+
+CHAT = {"model": "engine", "messages": [{"role": "user", "content": "hi"}]}
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Message
+    raw: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.raw)
+
+    @property
+    def error(self) -> Any:
+        return self.json["error"]
+
+
+async def ask(
+    port: Port,
+    path: str,
+    body: object = None,
+    *,
+    method: str = "",
+    headers: Mapping[str, str] = BEARER,
+    kind: str = "application/json",
+) -> Answer:
+    def talk() -> Answer:
+        connection = HTTPConnection("127.0.0.1", port.server.port, timeout=5)
+        raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        told = {**headers, **({"Content-Type": kind} if raw is not None and kind else {})}
+        connection.request(method or ("GET" if raw is None else "POST"), path, raw, told)
+        response = connection.getresponse()
+        answer = Answer(response.status, response.headers, response.read())
+        connection.close()
+        return answer
+
+    return await asyncio.to_thread(talk)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "body", "kind", "status", "code"),
+    [
+        ("/v1/nothing", "GET", None, "", 404, "unknown_url"),
+        ("/v1/models", "POST", {}, "application/json", 405, "method_not_allowed"),
+        ("/v1/chat/completions", "GET", None, "", 405, "method_not_allowed"),
+        ("/v1/chat/completions", "DELETE", None, "", 405, "method_not_allowed"),
+        ("/v1/chat/completions", "POST", b"{}", "text/plain", 415, "unsupported_media_type"),
+        ("/v1/chat/completions", "POST", b"{", "application/json", 400, "invalid_json"),
+        ("/v1/chat/completions", "POST", b"[]", "application/json", 400, "invalid_json"),
+        ("/v1/responses", "POST", b"\xff", "application/json", 400, "invalid_json"),
+        ("/v1/responses", "POST", b"[" * 99_999, "application/json", 400, "invalid_json"),
+    ],
+)
+async def test_every_refusal_is_an_error_object(
+    path: str, method: str, body: object, kind: str, status: int, code: str
+) -> None:
+    async with serving() as port:
+        answer = await ask(port, path, body, method=method, kind=kind)
+        assert (answer.status, answer.error["code"]) == (status, code)
+        assert answer.error["message"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        if status == 405:
+            assert answer.headers["Allow"] in ("POST", "GET, HEAD")
+
+
+async def test_a_body_that_is_too_large_is_refused_before_it_is_read() -> None:
+    async with serving() as port:
+        told = {**BEARER, "Content-Length": str(21 * 1024 * 1024)}
+        answer = await ask(port, "/v1/chat/completions", b"", headers=told)
+        assert (answer.status, answer.error["code"]) == (413, "payload_too_large")
+
+
+async def test_a_long_conversation_is_no_long_head() -> None:
+    async with serving() as port:
+        port.core.conversation.go.set()
+        text = "x" * 300_000
+        wish = {"model": "engine", "messages": [{"role": "user", "content": text}]}
+        assert (await ask(port, "/v1/chat/completions", wish)).status == 200
+        (order,) = port.core.said.of("converse")
+        assert order.text == text
+
+
+async def test_without_a_secret_nobody_gets_in_and_nothing_is_told() -> None:
+    async with serving() as port:
+        for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {TOKEN}"}):
+            answer = await ask(port, "/v1/chat/completions", CHAT, headers=headers)
+            assert answer.status == 401
+            assert answer.json == {"error": {"message": "Unauthorized", "type": "unauthorized"}}
+        assert port.core.said.of("converse") == []
+
+
+async def test_a_guesser_is_locked_out_and_told_for_how_long() -> None:
+    async with serving() as port:
+        far = {"X-Forwarded-For": "203.0.113.9"}  # no caller of this machine any more
+        for _ in range(10):
+            wrong = {**far, "Authorization": "Bearer guess"}
+            assert (await ask(port, "/v1/models", headers=wrong)).status == 401
+        answer = await ask(port, "/v1/models", headers={**far, **BEARER})
+        assert answer.status == 429
+        assert 0 < int(answer.headers["Retry-After"]) <= 300
+
+
+async def test_a_page_of_another_origin_is_refused_whatever_it_knows() -> None:
+    async with serving() as port:
+        answer = await ask(port, "/v1/models", headers={**BEARER, "Origin": "https://evil.example"})
+        assert (answer.status, answer.error["code"]) == (403, "origin_not_allowed")
+
+
+async def test_without_auth_only_this_machine_by_its_own_name_is_let_in() -> None:
+    async with serving() as port:
+        port.door.gatekeeper.adopt(Policy(mode=Mode.NONE))
+        assert (await ask(port, "/v1/models", headers={})).status == 200
+        rebound = await ask(port, "/v1/models", headers={"Host": "evil.example"})
+        assert rebound.status == 401
+
+
+async def test_a_caller_without_a_secret_may_be_less_than_the_owner() -> None:
+    async with serving() as port:
+        port.core.conversation.go.set()
+        port.door.gatekeeper.adopt(Policy(mode=Mode.NONE))
+        reader = {"X-OpenClaw-Scopes": "operator.read, operator.king"}
+        assert (await ask(port, "/v1/models", headers=reader)).status == 200
+        refused = await ask(port, "/v1/chat/completions", CHAT, headers=reader)
+        assert (refused.status, refused.error["code"]) == (403, "missing_scope")
+        writer = {"X-Engine-Scopes": "operator.write", "X-Engine-Model": "openai/gpt-5"}
+        refused = await ask(port, "/v1/chat/completions", CHAT, headers=writer)
+        assert refused.status == 403
+        assert port.core.said.of("converse") == []
+        owner = {**BEARER, "X-Engine-Scopes": "operator.read"}
+        port.door.gatekeeper.adopt(Policy(mode=Mode.TOKEN, token=TOKEN))
+        assert (await ask(port, "/v1/chat/completions", CHAT, headers=owner)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/embeddings"])
+async def test_an_endpoint_that_is_switched_off_is_not_there_and_says_how_to_switch_it_on(
+    path: str,
+) -> None:
+    async with serving() as port:
+        port.http = Http()
+        answer = await ask(port, path, CHAT)
+        assert answer.status == 404
+        assert "engine config set gateway.http.endpoints." in answer.error["message"]
+
+
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.DRAINING])
+async def test_before_and_after_its_time_agents_are_unavailable_and_probes_stay_up(
+    phase: Phase,
+) -> None:
+    async with serving() as port:
+        port.phase = phase
+        answer = await ask(port, "/v1/chat/completions", CHAT)
+        assert (answer.status, answer.error["code"]) == (503, "gateway_unavailable")
+        assert answer.headers["Retry-After"]
+        assert (await ask(port, "/healthz")).status == 200
+
+
+async def test_headers_choose_agent_session_and_model_under_both_names() -> None:
+    async with serving() as port:
+        port.core.conversation.go.set()
+        for brand in ("openclaw", "engine"):
+            told = {
+                **BEARER,
+                f"x-{brand}-agent-id": "ops",
+                f"x-{brand}-session-key": "project",
+                f"x-{brand}-model": "openai/gpt-5",
+            }
+            assert (await ask(port, "/v1/chat/completions", CHAT, headers=told)).status == 200
+        for order in port.core.said.of("converse"):
+            assert (order.agent_id, order.model) == ("ops", "openai/gpt-5")
+            assert order.session_key == "agent:ops:project"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_caller_that_leaves_ends_its_turn(stream: bool) -> None:
+    async with serving() as port:
+        await _ask_and_leave(port, {**CHAT, "stream": stream}, {})
+        assert await port.core.conversation.aborted() == port.core.said.of("converse")[0].run_id
+
+
+async def test_a_turn_with_a_key_goes_on_without_its_caller() -> None:
+    async with serving() as port:
+        key = {"Idempotency-Key": "k-9"}
+        await _ask_and_leave(port, CHAT, key)
+        port.core.conversation.go.set()
+        answer = await ask(port, "/v1/chat/completions", CHAT, headers={**BEARER, **key})
+        assert answer.json["choices"][0]["message"]["content"] == "hello"
+        assert len(port.core.said.of("converse")) == 1
+
+
+async def _ask_and_leave(port: Port, body: object, headers: Mapping[str, str]) -> None:
+    raw = json.dumps(body).encode()
+    told = {**BEARER, **headers, "Content-Type": "application/json", "Host": "127.0.0.1"}
+    told["Content-Length"] = str(len(raw))
+    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    _, writer = await asyncio.open_connection("127.0.0.1", port.server.port)
+    writer.write(f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\n".encode() + raw)
+    await port.core.conversation.begun()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_transport_security_is_told_only_where_it_is_configured() -> None:
+    async with serving() as port:
+        assert "Strict-Transport-Security" not in (await ask(port, "/healthz")).headers
+        value = "max-age=31536000"
+        port.http = Http.model_validate({"securityHeaders": {"strictTransportSecurity": value}})
+        answer = await ask(port, "/healthz")
+        assert answer.headers["Strict-Transport-Security"] == value
