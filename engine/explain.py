@@ -18,6 +18,7 @@ from jobs.wallclock import EPOCH, MILLISECOND, ms, zone as zone_of
 
 _OVERDUE: Final = timedelta(minutes=1)
 MANUAL: Final = "manual"  # the reason of a beat by hand: it brings no words
+_MENDABLE: Final = (State.QUEUED, State.SENDING, State.FAILED, State.EXPIRED)
 _SHOWN: Final = 64  # characters of a recipient or preview in a sentence
 
 
@@ -184,7 +185,22 @@ def sentence(
     elif run.next_due_at is not None:
         today = (now or at).astimezone(zone).date()
         parts.append(_following(run.next_due_at, zone, now, today=today))
+    if fix := _way_out(run, delivery):
+        parts.append(f"Fix: {fix}")  # the last words, and no full stop: they are pasted
     return " ".join(parts)
+
+
+def _way_out(run: Run, delivery: Delivery | None) -> str:
+    """What a person can do, where something can be done; nothing where time mends it."""
+    unsent = run.status is RunStatus.OK and run.outcome is Outcome.ALERT
+    if run.reason is not None and (unsent or run.status is RunStatus.SKIPPED):
+        fix = run.reason.fix_for(run.kind, agent=run.agent_id, job=run.job_id)
+    elif unsent and delivery is not None and delivery.state in _MENDABLE:
+        kind = (delivery.last_error or {}).get("class") or delivery.reason
+        fix = remedy(kind, delivery.route.channel, delivery.route.account_id)
+    else:
+        return ""
+    return "" if fix.startswith("nothing") else fix
 
 
 def _taken(run: Run, zone: ZoneInfo) -> str:
@@ -227,7 +243,7 @@ def _following(due: datetime, zone: ZoneInfo, now: datetime | None, *, today: da
 def _what(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
     match run.status:
         case RunStatus.SKIPPED:
-            return f"skipped ({_reason(run)}). {_because(run)}{_fix(run)}{_kept(run)}"
+            return f"skipped ({_reason(run)}). {_because(run)}{_kept(run)}"
         case RunStatus.MISSED:
             many = f"{run.count} beats " if run.count > 1 else ""
             return f"{many}missed ({_reason(run)}). {_because(run)}"
@@ -268,11 +284,6 @@ def _because(run: Run) -> str:
     return run.reason.sentence if run.reason else ""
 
 
-def _fix(run: Run) -> str:
-    fix = run.reason.fix_for(run.kind) if run.reason else ""
-    return "" if not fix or fix.startswith("nothing") else f" Fix: {fix}."
-
-
 def _took(run: Run) -> str:
     if run.started_at is None or run.ended_at is None:
         return ""
@@ -294,9 +305,7 @@ def _said(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:
         return f"The agent said nothing, so nothing was sent. {_would(run)}".rstrip()
     said = _short(str(run.reply.get("preview") or run.reply.get("rawText") or ""))
     if run.reason is not None:
-        return (
-            f'It said "{said}", which was not sent ({run.reason.value}): {_because(run)}{_fix(run)}'
-        )
+        return f'It said "{said}", which was not sent ({run.reason.value}): {_because(run)}'
     return f'It said "{said}": {_carried(delivery, run, zone)}'
 
 
@@ -331,7 +340,7 @@ def _carried(delivery: Delivery | None, run: Run, zone: ZoneInfo) -> str:
             again = delivery.next_attempt_at
             later = f", next attempt {again.astimezone(zone):%H:%M:%S}" if again is not None else ""
             tried = f", the last attempt failed ({_fault(delivery)})" if delivery.last_error else ""
-            return f"on its way to {where}{tried}{later}.{_remedy(delivery)}"
+            return f"on its way to {where}{tried}{later}."
         case State.HELD:
             return f"held for {where} until the person writes."
         case State.UNKNOWN:
@@ -341,7 +350,7 @@ def _carried(delivery: Delivery | None, run: Run, zone: ZoneInfo) -> str:
             )
         case State.FAILED | State.EXPIRED:
             why = _fault(delivery) or "no reason given"
-            return f"not delivered to {where}: {delivery.state.value} ({why}).{_remedy(delivery)}"
+            return f"not delivered to {where}: {delivery.state.value} ({why})."
         case State.CANCELLED:
             return f"not delivered to {where}: cancelled ({delivery.reason or 'no reason given'})."
 
@@ -352,12 +361,6 @@ def _fault(delivery: Delivery) -> str:
     kind = str(error.get("class") or delivery.reason or "")
     said = _short(f"{error.get('code') or ''} {error.get('detail') or ''}")
     return f"{kind}: {said}" if said else kind
-
-
-def _remedy(delivery: Delivery) -> str:
-    """What a person can do about it; nothing where time mends it."""
-    fix = remedy((delivery.last_error or {}).get("class") or delivery.reason)
-    return f" Fix: {fix}." if fix else ""
 
 
 def _place(target: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ What follows a fault is decided in `engine.outbox`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -57,7 +58,7 @@ class FaultClass(StrEnum):
     @property
     def hint(self) -> str:
         """What a person can do about it (channels.md §10)."""
-        return _HINTS.get(self, "engine channels status, to read what the platform said")
+        return _HINTS.get(self, "engine channels status --probe")
 
 
 _SENTENCES: Final[Mapping[FaultClass, str]] = {
@@ -87,28 +88,36 @@ _SENTENCES: Final[Mapping[FaultClass, str]] = {
     FaultClass.UNKNOWN_ERROR: "The platform said something nobody has a word for.",
 }
 _SPOILING: Final = frozenset({FaultClass.BLOCKED, FaultClass.NOT_MEMBER, FaultClass.NOT_FOUND})
+# A command, or an act that no command here does: `in the chat: …`, `elsewhere: …`.
 _HINTS: Final[Mapping[FaultClass, str]] = {
-    FaultClass.AUTH: "replace the credential: the platform refuses it",
-    FaultClass.BLOCKED: "the person must unblock or start the bot",
-    FaultClass.CANNOT_INITIATE: "the person must message the bot first",
-    FaultClass.NOT_MEMBER: "add the bot to the group again",
-    FaultClass.MUTED: "give the bot the right to write there",
-    FaultClass.NOT_FOUND: "correct `to`: no such chat, or nobody has written from it yet",
-    FaultClass.CONFLICT: "end the other program that polls this bot",
-    FaultClass.ADDRESS_REFUSED: "add the host to cron.webhookSsrfPolicy.allowedHostnames, or set"
-    " allowPrivate of the webhook account",
-    FaultClass.CONTENT_REJECTED: "word it otherwise: the platform refuses this text",
-    FaultClass.MEDIA_REFUSED: "send a smaller file, or another kind of file",
-    FaultClass.NETWORK_AMBIGUOUS: "look into the chat: it may have been delivered",
-    FaultClass.PROACTIVE_DENIED: "allow messages of the bot, or write to it",
-    FaultClass.QUOTA_EXHAUSTED: "wait for the reset time",
-    FaultClass.UNKNOWN_ERROR: "read what the platform said; it was not tried again",
+    FaultClass.AUTH: "elsewhere: get a new credential from the platform and put it into the config",
+    FaultClass.BLOCKED: "in the chat: unblock or start the bot",
+    FaultClass.CANNOT_INITIATE: "in the chat: write to the bot first",
+    FaultClass.NOT_MEMBER: "in the chat: add the bot to the group again",
+    FaultClass.MUTED: "in the chat: give the bot the right to write there",
+    FaultClass.NOT_FOUND: "in the chat: write to the bot once; no such chat is known to it",
+    FaultClass.CONFLICT: "elsewhere: end the other program that polls this bot",
+    FaultClass.ADDRESS_REFUSED: "engine config set cron.webhookSsrfPolicy.allowedHostnames"
+    """ '["HOST"]'""",
+    FaultClass.CONTENT_REJECTED: "engine inbox list --reason failed",
+    FaultClass.MEDIA_REFUSED: "elsewhere: send a smaller file, or another kind of file",
+    FaultClass.NETWORK_AMBIGUOUS: "in the chat: look whether it has arrived",
+    FaultClass.PROACTIVE_DENIED: "in the chat: allow messages of the bot, or write to it",
+    FaultClass.QUOTA_EXHAUSTED: "nothing: the platform counts anew at its reset time",
+    FaultClass.UNKNOWN_ERROR: "engine channels status --probe",
 }
+_SECRETS: Final[Mapping[str, str]] = {"telegram": "botToken", "qqbot": "clientSecret"}
 
 
-def remedy(kind: str | None) -> str:
-    """Return what a person can do about a fault of that name; '' where time mends it."""
+def remedy(kind: str | None, channel: str = "", account: str = "") -> str:
+    """Return what a person can do about a fault of that name; '' where time mends it.
+
+    Of a credential that is refused the key is named, where the channel and account are.
+    """
     found = next((one for one in FaultClass if one.value == kind), None)
+    if found is FaultClass.AUTH and channel in _SECRETS:
+        whose = "" if account in ("", "default") else f".accounts.{shlex.quote(account)}"
+        return f"engine config set channels.{channel}{whose}.{_SECRETS[channel]} NEW_ONE"
     return found.hint if found is not None and found.mendable else ""
 
 

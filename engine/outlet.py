@@ -124,7 +124,9 @@ def way_of(tx: Tx, roster: Roster, job: Job) -> dict[str, Any]:
     found = route_in(tx, roster, wish, agent_id=agent.agent_id, session_key=job.session_key)
     words = found_words(found)
     if isinstance(found, NoRoute):
-        words["fix"] = found.own_fix or found.reason.fix_for("cron")
+        words["fix"] = found.own_fix or found.reason.fix_for(
+            "cron", agent=agent.agent_id, job=job.id
+        )
     return words
 
 

@@ -289,7 +289,18 @@ def _beat(
         self_test=block.self_test,
         ping=block.ping.reveal() if block.ping and block.ping.value else None,
         idle_pause_after=block.idle_pause_after,
+        keys=_own_keys(agent),
     )
+
+
+def _own_keys(agent: Agent) -> dict[str, str]:
+    """Where each key stands that the agent's own heartbeat block sets (heartbeat.md §2)."""
+    block = agent.heartbeat
+    if block is None:
+        return {}
+    fields = type(block).model_fields
+    given = [fields[name].alias or name for name in block.model_fields_set & fields.keys()]
+    return {key: f"agents.list[id={agent.id}].heartbeat.{key}" for key in given}
 
 
 def _budget(block: Heartbeat) -> BeatBudget | None:

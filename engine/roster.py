@@ -97,6 +97,7 @@ class BeatProfile:
     self_test: timedelta = SELF_TEST  # how often its way out is tried silently; zero: never
     ping: str | None = field(default=None, repr=False)  # URL that gets a sign of life per slot
     idle_pause_after: timedelta | None = None  # None: it beats however long nobody writes
+    keys: Mapping[str, str] = field(default_factory=dict)  # of its own block: where each stands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ heartbeat.md §14 [E], channels.md §2 (accounts) and §4 (last).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,6 +26,7 @@ _SET_UP: Final = {  # how a channel comes into the config
     "qqbot": "engine config set channels.qqbot"
     """ '{appId: "YOUR_APP_ID", clientSecret: "YOUR_SECRET"}'""",
 }
+_AGAIN: Final = "in the chat: write to a bot that is configured; that account is no longer"
 JOB_WEBHOOKS: Final = "jobs"  # the webhook account of URLs that jobs name themselves
 
 
@@ -139,7 +141,8 @@ def _last(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
     channel = facts.channels.get(base.channel, ChannelFacts(id=base.channel))
     account = _account(channel, wish.account_id or base.account_id)
     if isinstance(account, NoRoute):
-        return account
+        gone = wish.account_id is None and account.reason is SkipReason.UNKNOWN_ACCOUNT
+        return changed(account, own_fix=_AGAIN) if gone else account
     route = changed(base, account_id=account[0])
     return route if wish.to is None else _to(route, wish.to)
 
@@ -157,12 +160,12 @@ def _bare(to: str, wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
         return NoRoute(
             SkipReason.TARGET_INVALID,
             f"recipient {to!r} names no channel, and there are several ({', '.join(outside)})",
-            f"name the channel before it, as in {outside[0]}:{to}",
+            f"engine config set agents.defaults.heartbeat.to {shlex.quote(f'{outside[0]}:{to}')}",
         )
     return NoRoute(
         SkipReason.TARGET_INVALID,
         f"recipient {to!r} names no channel, and there is none but the inbox of this machine",
-        f"engine setup --channel telegram; or write local:{to} for an inbox of that name",
+        "engine setup --channel telegram",
     )
 
 
@@ -216,6 +219,7 @@ def _owner(wish: TargetWish, facts: RouteFacts) -> Route | NoRoute:
         SkipReason.NO_ROUTE,
         "no owner is known: neither commands.ownerAllowFrom nor an allowFrom names a person on a"
         " channel that is configured and enabled",
+        """engine config set commands.ownerAllowFrom '["telegram:YOUR_ID"]'""",
     )
 
 
@@ -243,7 +247,7 @@ def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | N
         return NoRoute(
             SkipReason.TARGET_INVALID,
             f"channel {channel_id!r} is not configured (have: {have})",
-            _SET_UP.get(channel_id, f"add channels.{channel_id} to the config, or name another"),
+            _SET_UP.get(channel_id, "engine config set agents.defaults.heartbeat.target last"),
         )
     last = facts.last if facts.last is not None and facts.last.channel == channel_id else None
     account = _account(channel, wish.account_id, last)
@@ -289,13 +293,17 @@ def _account(
             )
         if not account.enabled:
             return NoRoute(
-                SkipReason.ACCOUNT_DISABLED, f"account {account.id} of {channel.id} is disabled"
+                SkipReason.ACCOUNT_DISABLED,
+                f"account {account.id} of {channel.id} is disabled",
+                _switch_on(channel, account.id),
             )
         return account.id, None
     enabled = [account.id for account in channel.accounts if account.enabled]
     if not enabled:
         return NoRoute(
-            SkipReason.ACCOUNT_DISABLED, f"no account of {channel.id} is configured and enabled"
+            SkipReason.ACCOUNT_DISABLED,
+            f"no account of {channel.id} is configured and enabled",
+            _switch_on(channel, channel.accounts[0].id if channel.accounts else "default"),
         )
     bound = channel.bound_accounts[0] if len(channel.bound_accounts) == 1 else None
     for candidate in (last.account_id if last else None, bound, channel.default_account):
@@ -307,6 +315,11 @@ def _account(
         f"channels.{channel.id}: multiple accounts are configured but no explicit default is"
         f" set; {enabled[0]!r} was used. Set channels.{channel.id}.defaultAccount"
     )
+
+
+def _switch_on(channel: ChannelFacts, account_id: str) -> str:
+    whose = "" if account_id == "default" else f".accounts.{shlex.quote(account_id)}"
+    return f"engine config set channels.{channel.id}{whose}.enabled true"
 
 
 def webhook_route(url: str) -> Route:

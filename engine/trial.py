@@ -16,6 +16,7 @@ from engine.delivery import Delivery, Priority
 from engine.events import Bus, Event
 from engine.outbox import TERMINAL, expiry, receipt
 from engine.outlet import find_route
+from engine.remedy import way_fix
 from engine.roster import AgentProfile, Roster
 from engine.route import LOCAL, NoRoute, found_words
 from engine.route_health import Tried
@@ -52,7 +53,7 @@ class Trial:
         found = await find_route(self._database, roster, wish, agent_id=agent.agent_id)
         told = {"agentId": agent.agent_id, "target": wish.target, "route": found_words(found)}
         if isinstance(found, NoRoute):
-            return {**told, "ok": False, "fix": found.fix}
+            return {**told, "ok": False, "fix": way_fix(found, agent.beat.keys)}
         if dry_run:
             return {**told, "ok": True, "sent": False}
         now = self._clock.now()

@@ -99,7 +99,7 @@ def _models(facts: Facts) -> Iterator[Trouble]:
 def _failed(agent: str, failure: Failure, what: str, code: str) -> Trouble:
     why, fix = split_fix(failure.message)
     told = f"agent {agent} {what}: {why or failure.kind}"
-    return Trouble(code=code, what=told, fix=fix or f"engine chat --agent {agent}, to try it now")
+    return Trouble(code=code, what=told, fix=fix or f"engine chat --agent {agent} hello")
 
 
 def split_fix(text: str) -> tuple[str, str]:
@@ -114,7 +114,8 @@ def _undelivered(one: Undelivered) -> Trouble:
         code=f"delivery.{one.kind}",
         what=f"the last message to {one.route.channel}:{one.route.to} did not arrive:"
         f" {one.kind}{said}",
-        fix=remedy(one.kind) or "engine channels status",
+        fix=remedy(one.kind, one.route.channel, one.route.account_id)
+        or "engine channels status --probe",
     )
 
 
@@ -141,7 +142,7 @@ def _job(one: LastRun) -> Trouble | None:
     return Trouble(
         code="cron.unheard",
         what=f"nobody hears cron job {one.name}: {(run.because or reason.sentence).rstrip('.')}",
-        fix=reason.fix,
+        fix=reason.fix_for("cron", agent=run.agent_id, job=one.job_id),
     )
 
 
@@ -150,7 +151,7 @@ def _aside(job_id: str, why: str) -> Trouble:
     return Trouble(
         code="cron.set_aside",
         what=f"cron job {job_id} does not run: {told.removeprefix(f'job {job_id} ')}",
-        fix=f"restore a backup, or: engine cron rm {job_id}",
+        fix=f"engine cron rm {job_id}",
     )
 
 

@@ -5,6 +5,8 @@ design.md §5; the closed list of reasons is heartbeat.md §8.2 and cron.md §11
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -140,13 +142,20 @@ class SkipReason(StrEnum):
 
     @property
     def fix(self) -> str:
-        """What to do about it; a command where there is one."""
+        """What to do about it, a beat and a job in one: `fix_for` tells them apart."""
         return REASON_FACTS[self][1]
 
-    def fix_for(self, kind: str) -> str:
-        """What to do about it where it is a beat's, or a job's: `heartbeat` or `cron`."""
-        beat, two, job = self.fix.partition(_EITHER)
-        return self.fix if not two else beat if kind == "heartbeat" else job
+    def fix_for(self, kind: str, *, agent: str | None = None, job: str | None = None) -> str:
+        """What to do about it where it is a beat's, or a job's: `heartbeat` or `cron`.
+
+        One command to paste, with the agent and the job it is about in their places; else an act
+        that no command here does (`in the chat: …`, `elsewhere: …`), or `nothing: …` and why.
+        """
+        beat, two, job_fix = self.fix.partition(_EITHER)
+        fix = self.fix if not two else beat if kind == "heartbeat" else job_fix
+        for name, known in (("AGENT", agent), ("JOB", job)):
+            fix = re.sub(rf"\b{name}\b", shlex.quote(known), fix) if known else fix
+        return fix
 
 
 _R = SkipReason
@@ -158,71 +167,83 @@ _EITHER: Final = " (a beat) or "
 REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
     _R.DISABLED: (
         "It is switched off.",
-        "engine heartbeat enable (a beat) or engine cron enable with the job's id",
+        "engine heartbeat enable AGENT (a beat) or engine cron enable JOB",
     ),
     _R.NOT_ENROLLED: (
         "This agent has no heartbeat: another agent has a block of its own.",
-        'set agents.defaults.heartbeat.agents to "all", or give this agent a heartbeat block',
+        "engine heartbeat enable AGENT --every 30m",
     ),
     _R.PAUSED: (
         "An operator paused it.",
-        "engine heartbeat resume (a beat) or engine cron resume with the job's id",
+        "engine heartbeat resume (a beat) or engine cron resume JOB",
     ),
     _R.IDLE_PAUSED: (
         "Nobody has written to this agent for longer than idlePauseAfter.",
-        "write the agent a message",
+        "engine chat --agent AGENT hello",
     ),
     _R.SUSPENDED: (
         "The model provider refuses every call (credentials, billing or model name).",
-        "fix the provider in models.providers, then: engine system event --mode now --text retry",
+        "engine heartbeat run --agent AGENT",
     ),
     _R.BACKOFF: (
         "Earlier failures: it waits before it tries again.",
-        "engine cron runs, to read the error that is being retried",
+        "engine heartbeat run --agent AGENT (a beat) or engine cron run JOB",
     ),
-    _R.BUDGET_EXHAUSTED: ("The budget for this period is spent.", "raise the budget in the config"),
+    _R.BUDGET_EXHAUSTED: (
+        "The budget for this period is spent.",
+        "engine heartbeat cost --agent AGENT (a beat) or engine cron show JOB",
+    ),
     _R.NOT_DUE: ("It was woken before its time.", "nothing: the next slot stands"),
     _R.MIN_SPACING: ("The agent ran less than 30 s ago.", "nothing: the wake is kept and retried"),
     _R.RECENT_RUN: ("A wake ran shortly before this slot.", "nothing: the next slot stands"),
     _R.FLOOD: ("Five runs within a minute: held back.", "nothing: the wake is kept and retried"),
     _R.QUIET_HOURS: (
         "It is outside the active hours.",
-        "widen activeHours, or: engine system event --mode now --text hello",
+        "engine heartbeat run --agent AGENT (a beat) or engine cron run JOB",
     ),
     _R.INVALID_HEARTBEAT_FILE: (
         "HEARTBEAT.md cannot be used.",
-        "mend HEARTBEAT.md in the agent's workspace",
+        "engine heartbeat tasks --agent AGENT --check",
     ),
-    _R.EMPTY_HEARTBEAT_FILE: (
-        "HEARTBEAT.md has no instructions.",
-        "write what to watch into HEARTBEAT.md in the agent's workspace",
-    ),
+    _R.EMPTY_HEARTBEAT_FILE: ("HEARTBEAT.md has no instructions.", "engine why --agent AGENT"),
     _R.RESTING: (
         "Its polls have found nothing for long: it looks more seldom (heartbeat.adaptive).",
         "nothing: a message, an event or an alert brings the usual pace back",
     ),
     _R.NOTHING_CHANGED: (
         "None of its probes saw a change, so no model was asked (heartbeat.checks).",
-        "nothing, or: engine system event --mode now --text hello",
+        "nothing: it asks when a probe sees a change (now: engine heartbeat run)",
     ),
     _R.NO_TASKS_DUE: ("No task's interval has elapsed.", "nothing: the next task comes due later"),
     _R.ALERTS_DISABLED: (
         "All heartbeat output is switched off for this channel.",
-        "set heartbeat.showAlerts to true for the channel",
+        "engine config set channels.defaults.heartbeat.showAlerts true",
     ),
     _R.TARGET_INVALID: (
         "The target cannot be understood.",
-        "correct target and to in the config (a beat) or engine cron doctor",
+        (
+            "engine config set agents.defaults.heartbeat.target last (a beat)"
+            " or engine cron edit JOB --channel last --clear-to"
+        ),
     ),
-    _R.ACCOUNT_DISABLED: ("The channel account is switched off.", "enable the account"),
+    _R.ACCOUNT_DISABLED: ("The channel account is switched off.", "engine channels status"),
     _R.UNKNOWN_ACCOUNT: (
         "The accountId is not configured for the channel.",
-        "set accountId to one of the channel's accounts",
+        (
+            "engine config unset agents.defaults.heartbeat.accountId (a beat)"
+            " or engine cron edit JOB --clear-account"
+        ),
     ),
-    _R.NO_TARGET: ("The target channel has no recipient.", "set heartbeat.to, or the job's --to"),
+    _R.NO_TARGET: (
+        "The target channel has no recipient.",
+        (
+            "engine config set agents.defaults.heartbeat.target last (a beat)"
+            " or engine cron edit JOB --channel last"
+        ),
+    ),
     _R.NO_ROUTE: (
         "Nobody has written to this agent yet, so `last` leads nowhere.",
-        "send the bot one message, or set target and to",
+        "in the chat: send the bot one message, which tells it where you are",
     ),
     _R.CRON_IN_PROGRESS: ("A scheduled job of this agent is running.", "nothing: it is retried"),
     _R.LANES_BUSY: ("Sub-agents are working.", "nothing: it is retried"),
@@ -233,30 +254,42 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
     _R.NO_PENDING_EVENT: ("A wake without an event.", "nothing: there was nothing to say"),
     _R.MISSED_DOWNTIME: (
         "The gateway was not running at that time.",
-        "keep the gateway running; what a job makes up for: engine cron edit --misfire",
+        (
+            "nothing: that time is past; the next beats are served while the gateway runs (a beat)"
+            " or engine cron edit JOB --misfire run-once"
+        ),
     ),
     _R.MISSED_GRACE_EXCEEDED: (
         "The slot was missed by longer than its grace.",
-        "raise misfire.graceMs of the job",
+        (
+            "nothing: that time is past; the next beats are served while the gateway runs (a beat)"
+            " or engine cron edit JOB --misfire run-once --misfire-grace 1d"
+        ),
     ),
-    _R.SUPERSEDED: ("A newer slot or definition took its place.", "nothing"),
+    _R.SUPERSEDED: (
+        "A newer slot or definition took its place.",
+        "nothing: what took its place has a row of its own",
+    ),
     _R.OVERLAP_SKIP: (
         "The previous run was still going.",
-        "give the job a longer interval, or another overlap policy",
+        "nothing: the next slot stands (a beat) or engine cron edit JOB --overlap buffer-one",
     ),
     _R.CALENDAR_EXCLUDED: (
         "A calendar excludes this day, or somebody left this slot out.",
-        "engine cron show with the job's id",
+        "engine heartbeat next --agent AGENT (a beat) or engine cron show JOB",
     ),
     _R.GATE_CLOSED: (
         "The job's gate said no, or the job it comes after did not succeed.",
-        "engine cron show with the job's id",
+        "engine cron show JOB",
     ),
-    _R.MAX_RUNS: ("The job has had all its runs.", "raise maxRuns"),
-    _R.MAX_RUNS_PER_DAY: ("The job has had its runs for today.", "raise maxRunsPerDay"),
+    _R.MAX_RUNS: ("The job has had all its runs.", "engine cron edit JOB --clear-policy maxRuns"),
+    _R.MAX_RUNS_PER_DAY: (
+        "The job has had its runs for today.",
+        "engine cron edit JOB --clear-policy maxRunsPerDay",
+    ),
     _R.PREFLIGHT_UNREACHABLE: (
         "The model server does not answer.",
-        "start the model server, or add a fallback model",
+        "elsewhere: start the model's server, or name a fallback model in the config",
     ),
     _R.HEARTBEAT_DISABLED: (
         "Heartbeats are off, so the event cannot wake the agent.",
@@ -266,38 +299,59 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
         "That local time does not exist on that day.",
         "nothing: the clocks skipped it",
     ),
-    _R.EMPTY_EVENT: ("The event has no text.", "give the job a text"),
+    _R.EMPTY_EVENT: (
+        "The event has no text.",
+        "nothing: there was nothing to say (a beat) or engine cron edit JOB --system-event TEXT",
+    ),
     _R.SHUTDOWN: ("The gateway was stopping.", "nothing: the next slot stands"),
     _R.TARGET_NONE: (
         "It ran, but delivery is off (target none).",
-        "engine config set agents.defaults.heartbeat.target last",
+        (
+            "engine config set agents.defaults.heartbeat.target last (a beat)"
+            " or engine cron edit JOB --announce"
+        ),
     ),
     _R.DM_BLOCKED: (
         "directPolicy is block and the target is a direct chat.",
-        "set heartbeat.directPolicy to allow",
+        "engine config set agents.defaults.heartbeat.directPolicy allow",
     ),
-    _R.DUPLICATE: ("The same text was sent there a short while ago.", "nothing"),
+    _R.DUPLICATE: (
+        "The same text was sent there a short while ago.",
+        "nothing: the person has these words already",
+    ),
     _R.SNOOZED: (
         "Somebody asked not to hear these words for a while.",
-        "engine inbox list --state snoozed, then: engine inbox unmute with its number",
+        "engine inbox list --state snoozed",
     ),
-    _R.MUTED: (
-        "These words were muted.",
-        "engine inbox list --state muted, then: engine inbox unmute with its number",
+    _R.MUTED: ("These words were muted.", "engine inbox list --state muted"),
+    _R.DIGEST: ("It is collected for the next digest.", "engine inbox list --reason digest"),
+    _R.CHANNEL_NOT_READY: ("The channel is not connected.", "engine channels status --probe"),
+    _R.QUOTA_EXHAUSTED: (
+        "The platform's quota is used up.",
+        "nothing: the platform counts anew at its reset time",
     ),
-    _R.DIGEST: (
-        "It is collected for the next digest.",
-        "engine inbox list --reason digest; to have it now: engine inbox resend with its number",
-    ),
-    _R.CHANNEL_NOT_READY: ("The channel is not connected.", "engine channels status"),
-    _R.QUOTA_EXHAUSTED: ("The platform's quota is used up.", "wait for the reset time"),
     _R.INTERRUPTED: ("The gateway died during the run.", "engine gateway status"),
-    _R.PREEMPTED: ("A user message took over.", "nothing"),
+    _R.PREEMPTED: (
+        "A user message took over.",
+        "nothing: a person came first, and the next slot stands",
+    ),
     _R.ACTIVE_RUN: ("The session was already running.", "nothing: it is retried"),
-    _R.BACKGROUND_WORK: ("Background work was started; its end will wake the agent.", "nothing"),
-    _R.AGENT_RUNNER_CANCELLED: ("The turn was cancelled.", "nothing"),
-    _R.AGENT_RUNNER_FAILURE: ("The agent failed.", "engine cron runs, to read the error"),
-    _R.AGENT_TOOL_FAILURE: ("A tool of the agent failed.", "engine cron runs, to read the error"),
+    _R.BACKGROUND_WORK: (
+        "Background work was started; its end will wake the agent.",
+        "nothing: its end wakes the agent",
+    ),
+    _R.AGENT_RUNNER_CANCELLED: (
+        "The turn was cancelled.",
+        "nothing: somebody ended it, and the next slot stands",
+    ),
+    _R.AGENT_RUNNER_FAILURE: (
+        "The agent failed.",
+        "engine chat --agent AGENT hello (a beat) or engine cron runs JOB --human",
+    ),
+    _R.AGENT_TOOL_FAILURE: (
+        "A tool of the agent failed.",
+        "engine heartbeat history --agent AGENT --limit 1 (a beat) or engine cron runs JOB --human",
+    ),
     _R.STORE_REPLACED: ("The database was replaced.", "nothing: the next slot stands"),
     _R.HANDLER_UNAVAILABLE: ("The gateway was restarting.", "nothing: it is retried"),
 }

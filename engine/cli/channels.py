@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from engine.cli.place import Place
 from engine.cli.render import one_line, relative, show_table
 from engine.clock import SystemClock
 from engine.config import fast
-from engine.fault import FaultClass
+from engine.fault import remedy
 from jobs.errors import GatewayDown
 
 DOWN: Final = "configured (gateway down)"
@@ -120,17 +119,13 @@ def broken(answer: Mapping[str, Any]) -> dict[str, str]:
         for account in accounts:
             on = account.get("enabled") is not False and account.get("configured") is not False
             if on and not account.get("connected") and (why := account.get("lastError")):
-                found[f"{name}/{account.get('accountId')}"] = f"{why}. Fix: {_way_out(str(why))}"
+                ident = str(account.get("accountId"))
+                found[f"{name}/{ident}"] = f"{why}. Fix: {_way_out(str(why), name, ident)}"
     return found
 
 
-def _way_out(why: str) -> str:
-    fault = why.partition(":")[0]
-    if fault.startswith("network"):
-        return "see that this machine reaches the platform, and that apiRoot is right"
-    with suppress(ValueError):
-        return FaultClass(fault).hint
-    return "engine channels status"
+def _way_out(why: str, channel: str, account: str) -> str:
+    return remedy(why.partition(":")[0], channel, account) or "engine channels status --probe"
 
 
 def configured(place: Place) -> list[list[str]]:

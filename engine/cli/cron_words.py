@@ -263,12 +263,14 @@ def _unheard(entry: Mapping[str, Any]) -> str:
     if kind and entry.get("deliveryStatus") == "not-delivered":
         said = entry.get("deliveryError")
         why = f"{kind}: {said}" if said and said != kind else str(kind)
-        return f"{why}. Fix: {entry['deliveryFix']}" if entry.get("deliveryFix") else why
+        fix = str(entry.get("deliveryFix") or "nothing")
+        return why if fix.startswith("nothing") else f"{why}. Fix: {fix}"
     reason = entry.get("skipReason")
     if reason not in _REASONS:
         return ""
     why = str(entry.get("because") or SkipReason(reason).sentence).rstrip(".")
-    fix = SkipReason(reason).fix_for("cron").replace("with the job's id", str(entry.get("jobId")))
+    agent, job = entry.get("agentId"), entry.get("jobId")
+    fix = SkipReason(reason).fix_for("cron", agent=agent, job=job)
     if why == SCHEDULER_OFF:
         fix = "engine config set cron.enabled true"
     waits = entry.get("status") == "running" or LEFT_OUT in why

@@ -107,7 +107,8 @@ def _shown(one: Mapping[str, Any], where: ZoneInfo) -> str:
     told = [str(receipt[key]) for key in ("class", "code", "detail") if receipt.get(key)]
     if told:
         rows["Answer"] = " ".join(dict.fromkeys(told))
-        if fix := remedy(str(receipt.get("class"))):
+        fix = remedy(str(receipt.get("class")))
+        if fix and not fix.startswith("nothing"):
             rows["Fix"] = fix
     if receipt.get("messageIds"):
         rows["Receipt"] = ", ".join(map(str, receipt["messageIds"]))

@@ -261,19 +261,34 @@ def check_name(check: CheckKeys) -> str:
 
 def visibility(config: Config, channel: str | None, account_id: str | None = None) -> Visibility:
     """What of a heartbeat is shown; each flag from the first place that sets it."""
-    name = PREFIXES.get(channel or "")
-    if name is None:
-        return BUILT_IN_VISIBILITY
-    places: list[Visibility] = []
-    section = getattr(config.channels, name, None)
-    if isinstance(section, AccountKeys):
-        accounts: Mapping[str, AccountKeys] = getattr(section, "accounts", {})
-        if account_id is not None and account_id in accounts:
-            places.append(accounts[account_id].visibility)
-        places.append(section.visibility)
-    places += [config.channels.defaults.visibility, BUILT_IN_VISIBILITY]
+    places = [*_visibilities(config, channel, account_id).values(), BUILT_IN_VISIBILITY]
     flags = {
         flag: next(v for p in places if (v := getattr(p, flag)) is not None)
         for flag in ("show_ok", "show_alerts", "use_indicator")
     }
     return Visibility.model_construct(**flags)
+
+
+def alerts_key(config: Config, channel: str | None, account_id: str | None = None) -> str:
+    """Return the path of the key that decides whether alerts are shown there."""
+    places = _visibilities(config, channel, account_id)
+    where = (path for path, seen in places.items() if seen.show_alerts is not None)
+    return f"{next(where, 'channels.defaults')}.heartbeat.showAlerts"
+
+
+def _visibilities(
+    config: Config, channel: str | None, account_id: str | None
+) -> Mapping[str, Visibility]:
+    """The places that may say what is shown, by their paths, the most special one first."""
+    name = PREFIXES.get(channel or "")
+    if name is None:
+        return {}
+    places: dict[str, Visibility] = {}
+    section = getattr(config.channels, name, None)
+    if isinstance(section, AccountKeys):
+        accounts: Mapping[str, AccountKeys] = getattr(section, "accounts", {})
+        if account_id is not None and account_id in accounts:
+            places[f"channels.{name}.accounts.{account_id}"] = accounts[account_id].visibility
+        places[f"channels.{name}"] = section.visibility
+    places["channels.defaults"] = config.channels.defaults.visibility
+    return places

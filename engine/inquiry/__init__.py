@@ -161,11 +161,12 @@ class Inquiry:
                 snapshot=view.snapshot,
                 found=view.found,
                 alerts=view.shown.alerts,
+                alerts_key=effective.alerts_key(self.config, *_place(view.found)),
                 period=agent.beat.period,
                 no_beats_because=agent.beat.because,
                 enrolled=agent.beat.enrolled,
                 would=would,
-                keys=self._keys(agent),
+                keys=agent.beat.keys,
                 # Without a gateway's plan the phase of this installation is not known.
                 next_due_at=due if stored.scheduled else None,
                 file_bytes=None if view.file.missing else view.file.size,
@@ -185,17 +186,6 @@ class Inquiry:
         wish = replace(agent.beat.wish, target="last")
         return await find_route(self.database, self.roster, wish, agent_id=agent.agent_id)
 
-    def _keys(self, agent: AgentProfile) -> dict[str, str]:
-        """Where each key stands that the agent's own heartbeat block sets (heartbeat.md §2)."""
-        configured = effective.find_agent(self.config, agent.agent_id)
-        block = configured.heartbeat if configured is not None else None
-        if configured is None or block is None:
-            return {}
-        where = f"agents.list[id={configured.id}].heartbeat"
-        fields = type(block).model_fields
-        given = [fields[name].alias or name for name in block.model_fields_set & fields.keys()]
-        return {key: f"{where}.{key}" for key in given}
-
     def _ambiguous(self, agent: AgentProfile, found: Route | NoRoute) -> dict[str, str]:
         """Channels with several accounts, none of them the default or the agent's own.
 
@@ -209,6 +199,10 @@ class Inquiry:
                 used = found.account_id if isinstance(found, Route) else ""
                 nobody_chose[channel.id] = used if used in enabled else enabled[0]
         return nobody_chose
+
+
+def _place(found: Route | NoRoute) -> tuple[str | None, str | None]:
+    return (found.channel, found.account_id) if isinstance(found, Route) else (None, None)
 
 
 def _after(cadence: Cadence, slot: datetime) -> list[datetime]:

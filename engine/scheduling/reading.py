@@ -256,7 +256,8 @@ def _told(delivery: Delivery) -> entries.Sent:
     said = " ".join(str(part) for part in (last.get("code"), last.get("detail")) if part)
     error = said or delivery.reason  # a body alone may read like praise: `500 ok`
     state = delivery.state.value
-    return entries.Sent(state=state, error=error, reason=kind, fix=remedy(kind))
+    fix = remedy(kind, delivery.route.channel, delivery.route.account_id)
+    return entries.Sent(state=state, error=error, reason=kind, fix=fix)
 
 
 def _logged_id(tx: Tx, ref: str) -> str:

@@ -10,9 +10,9 @@ from engine.address import Route
 from engine.delivery import Delivery, State
 from engine.fault import remedy
 from engine.outbox import TERMINAL
+from engine.remedy import way_fix
 from engine.route import LOCAL, NoRoute
 from engine.troubles import split_fix
-from engine.why.before import set_key
 from engine.why.chain import Code, Link, broken, ok, unknown, waits, warned
 from engine.why.facts import Facts, Seen
 from engine.why.reasons import objection, place
@@ -82,16 +82,15 @@ def target(facts: Facts) -> Iterator[Link]:
 
 
 def _no_route(facts: Facts, seen: Seen, found: NoRoute) -> Link:
+    fix = way_fix(found, seen.keys)
     if found.reason is _R.TARGET_NONE:
         because = f"{found.because}: what a beat says is kept and goes to nobody"
-        return objection(
-            found.reason, f"{because}{_would(seen.would)}", set_key(seen, "target", "last")
-        )
+        return objection(found.reason, f"{because}{_would(seen.would)}", fix)
     told = facts.delivery
     spoilt = found.reason is _R.NO_ROUTE and told is not None and told.state is State.FAILED
     if spoilt:  # it is empty because of that message: the message is the cause
         return warned(Code.TARGET, found.reason, found.because)
-    return objection(found.reason, found.because, found.own_fix)
+    return objection(found.reason, found.because, fix)
 
 
 def _would(found: Route | NoRoute | None) -> str:
@@ -130,7 +129,8 @@ def channel(facts: Facts) -> Link:
     kind = (account.error or "").partition(":")[0]
     reason = kind if remedy(kind) else _R.CHANNEL_NOT_READY.value
     what = f"{account.name} is not connected: {account.error or 'it is still connecting'}"
-    return broken(Code.CHANNEL, reason, what, remedy(kind) or "engine channels status --probe")
+    fix = remedy(kind, found.channel, found.account_id) or "engine channels status --probe"
+    return broken(Code.CHANNEL, reason, what, fix)
 
 
 def policy(facts: Facts) -> Link:
@@ -139,11 +139,11 @@ def policy(facts: Facts) -> Link:
     if seen is None:
         return unknown(Code.POLICY)
     if isinstance(seen.found, NoRoute) and seen.found.reason is _R.DM_BLOCKED:
-        fix = set_key(seen, "directPolicy", "allow")
-        return objection(seen.found.reason, seen.found.because, fix)
+        return objection(seen.found.reason, seen.found.because, way_fix(seen.found, seen.keys))
     if not seen.alerts:
         because = "alerts of beats are switched off for the channel (showAlerts)"
-        return objection(_R.ALERTS_DISABLED, because)
+        fix = f"engine config set {shlex.quote(seen.alerts_key)} true"
+        return objection(_R.ALERTS_DISABLED, because, fix)
     return ok(Code.POLICY, "alerts may be sent there")
 
 
@@ -156,6 +156,7 @@ def delivery(told: Delivery | None, none: str) -> Link:
     detail = f": {error['detail']}" if error.get("detail") else ""
     at = f"{told.created_at:%Y-%m-%d %H:%M} UTC"
     whom = f"{_account(told.route)} → {told.route.to}"
+    fix = remedy(kind, told.route.channel, told.route.account_id)
     if told.state is State.DELIVERED:
         receipt = f" (receipt {told.message_ids[-1]})" if told.message_ids else ""
         return ok(Code.DELIVERY, f"the message of {at} reached {whom}{receipt}")
@@ -164,8 +165,8 @@ def delivery(told: Delivery | None, none: str) -> Link:
     if told.state in TERMINAL:
         unsure = " for certain" if told.state is State.UNKNOWN else ""
         what = f"the message of {at} to {whom} did not arrive{unsure} ({kind}){detail}"
-        return broken(Code.DELIVERY, kind, what, remedy(kind) or "engine channels status --probe")
+        return broken(Code.DELIVERY, kind, what, fix or "engine channels status --probe")
     what = f"the message of {at} to {whom} waits ({told.attempts} attempts{detail})"
-    if remedy(kind) and told.attempts > 0:
-        return broken(Code.DELIVERY, kind, what, remedy(kind))
+    if fix and told.attempts > 0:
+        return broken(Code.DELIVERY, kind, what, fix)
     return waits(Code.DELIVERY, kind, what)

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from engine.gates import Stop, walk
+from engine.remedy import set_key
 from engine.troubles import split_fix, switched_off
 from engine.why.chain import EDIT, Code, Link, Standing, broken, ok, unknown, waits
-from engine.why.facts import Facts, Seen
+from engine.why.facts import Facts
 from engine.why.reasons import objection, place
 from jobs.duration import format_duration
 from jobs.ledger import RunStatus, SkipReason
@@ -18,6 +19,7 @@ from jobs.ledger import RunStatus, SkipReason
 Stops = Mapping[SkipReason, Stop]
 _PARTS: Final = ("scheduler", "clockwork", "loop")
 _OF_THE_MODEL: Final = (SkipReason.SUSPENDED, SkipReason.BACKOFF)
+_ANEW: Final = "elsewhere: end the gateway and start it again, it plans them anew"
 _OF_THE_FILE: Final = (SkipReason.EMPTY_HEARTBEAT_FILE, SkipReason.INVALID_HEARTBEAT_FILE)
 # The agent looked just now, or lately often enough.
 _PASSES: Final = (SkipReason.RECENT_RUN, SkipReason.MIN_SPACING, SkipReason.RESTING)
@@ -30,19 +32,13 @@ def stops_of(facts: Facts) -> Stops:
     return {stop.reason: stop for stop in walk(facts.seen.snapshot, facts.now)}
 
 
-def _first(code: Code, stops: Stops) -> Link | None:
+def _first(facts: Facts, code: Code, stops: Stops) -> Link | None:
     """The first gate that objects at a link; one that only waits if there is no other."""
     here = [stop for stop in stops.values() if place(stop.reason) is code]
-    links = [objection(stop.reason, stop.because) for stop in here]
+    links = [objection(stop.reason, stop.because, agent=facts.agent_id) for stop in here]
     return next(
         (link for link in links if link.state is Standing.BROKEN), links[0] if links else None
     )
-
-
-def set_key(seen: Seen, key: str, value: str) -> str:
-    """Return the command that sets a key of the heartbeat where this agent has it from."""
-    path = seen.keys.get(key, f"agents.defaults.heartbeat.{key}")
-    return f"engine config set {shlex.quote(path)} {value}"
 
 
 def scheduler(facts: Facts) -> Link:
@@ -54,8 +50,7 @@ def scheduler(facts: Facts) -> Link:
             return broken(Code.SCHEDULER, "not-armed", what, fix or "engine gateway status")
     if facts.unreadable:
         what = f"the stored beats of {facts.agent_id} cannot be read ({facts.unreadable})"
-        anew = "stop the gateway and start it again: it makes them anew from the config"
-        return broken(Code.SCHEDULER, "not-armed", what, anew if facts.live else "engine gateway")
+        return broken(Code.SCHEDULER, "not-armed", what, _ANEW if facts.live else "engine gateway")
     if facts.scheduled is None or (not facts.scheduled and not facts.live):
         return unknown(Code.SCHEDULER, f"no beat of {facts.agent_id} is planned yet")
     if not facts.scheduled:
@@ -75,11 +70,11 @@ def heartbeat(facts: Facts, stops: Stops) -> Link:
         return unknown(Code.HEARTBEAT)
     if seen.period is None:
         because = seen.no_beats_because or f"{agent} has no heartbeat of its own"
-        fix = set_key(seen, "every", "30m") if seen.enrolled else ""
-        return objection(SkipReason.NOT_ENROLLED, because, fix)
+        fix = set_key(seen.keys, "every", "30m") if seen.enrolled else ""
+        return objection(SkipReason.NOT_ENROLLED, because, fix, agent=agent)
     if (held := stops.get(SkipReason.PAUSED)) is not None:
         return objection(held.reason, held.because, "engine heartbeat resume")
-    stopped = _first(Code.HEARTBEAT, stops)
+    stopped = _first(facts, Code.HEARTBEAT, stops)
     return stopped or ok(Code.HEARTBEAT, f"{agent} beats every {format_duration(seen.period)}")
 
 
@@ -88,7 +83,7 @@ def window(facts: Facts, stops: Stops) -> Link:
     seen = facts.seen
     if seen is None:
         return unknown(Code.WINDOW)
-    stopped = _first(Code.WINDOW, stops)
+    stopped = _first(facts, Code.WINDOW, stops)
     if stopped is not None and stopped.state is Standing.BROKEN:
         return stopped
     if seen.next_due_at is None:
@@ -106,7 +101,12 @@ def gate(facts: Facts, stops: Stops) -> Link:
     """
     failed = facts.last is not None and facts.last.status is RunStatus.FAILED
     held = [
-        objection(stop.reason, stop.because, state=_standing(stop.reason, failed=failed))
+        objection(
+            stop.reason,
+            stop.because,
+            state=_standing(stop.reason, failed=failed),
+            agent=facts.agent_id,
+        )
         for stop in stops.values()
         if place(stop.reason) is Code.GATE
     ]
@@ -128,7 +128,7 @@ def checklist(facts: Facts, stops: Stops) -> Link:
     seen = facts.seen
     if seen is None:
         return unknown(Code.CHECKLIST)
-    if (stopped := _first(Code.CHECKLIST, stops)) is not None:
+    if (stopped := _first(facts, Code.CHECKLIST, stops)) is not None:
         mended = SkipReason(stopped.reason) in _OF_THE_FILE
         return replace(stopped, fix=EDIT + shlex.quote(seen.snapshot.file)) if mended else stopped
     if seen.file_bytes is None:

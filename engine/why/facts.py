@@ -30,6 +30,7 @@ class Seen:
     snapshot: BeatSnapshot
     found: Route | NoRoute
     alerts: bool  # whether the channel shows them
+    alerts_key: str = "channels.defaults.heartbeat.showAlerts"  # what decides that
     period: timedelta | None
     no_beats_because: str = ""
     enrolled: bool = True  # false: not even an event wakes it

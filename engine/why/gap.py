@@ -58,7 +58,7 @@ def _between(gap: Gap) -> Link:
         return broken(Code.SCHEDULER, "not-armed", what, "engine cron audit")
     if gap.before is None or gap.before.boot_id != gap.after.boot_id:
         what = f"the gateway ended and was started again around then: {known}"
-        return objection(SkipReason.MISSED_DOWNTIME, what, "keep the gateway running")
+        return objection(SkipReason.MISSED_DOWNTIME, what)
     what = f"no beat was planned then, though the gateway ran; {known}"
     return broken(Code.SCHEDULER, "not-armed", what, "engine cron audit")
 

@@ -63,7 +63,12 @@ def word(reason: SkipReason) -> str:
 
 
 def objection(
-    reason: SkipReason, because: str = "", fix: str = "", *, state: Standing | None = None
+    reason: SkipReason,
+    because: str = "",
+    fix: str = "",
+    *,
+    state: Standing | None = None,
+    agent: str | None = None,
 ) -> Link:
     """Return the link of a reason, with its evidence or what it means in general."""
     return Link(
@@ -71,5 +76,5 @@ def objection(
         state=state or standing(reason),
         reason=word(reason),
         what=because.rstrip(".") or clause(reason.sentence),
-        fix=fix or reason.fix_for("heartbeat"),
+        fix=fix or reason.fix_for("heartbeat", agent=agent),
     )

@@ -63,17 +63,11 @@ def _at(run: Run, code: Code, state: Standing | None = None) -> Link | None:
 
 
 def _fix(run: Run) -> str:
-    """What to do, with the name of the job where the general remedy leaves it open."""
-    named = {
-        _R.DISABLED: f"engine cron enable {run.job_id}",
-        _R.PAUSED: f"engine cron resume {run.job_id}",
-        _R.CALENDAR_EXCLUDED: f"engine cron show {run.job_id}",
-        _R.GATE_CLOSED: f"engine cron show {run.job_id}",
-        _R.TARGET_INVALID: "engine cron doctor",
-    }
-    if run.reason is _R.DISABLED and run.kind == "heartbeat":
-        return f"engine heartbeat enable {run.agent_id or 'main'}"
-    return named.get(run.reason, "") if run.reason is not None and run.kind == "cron" else ""
+    """What to do, with the names the general remedy leaves open."""
+    if run.reason is None:
+        return ""
+    agent = run.agent_id or "main"
+    return run.reason.fix_for(run.kind, agent=agent, job=run.job_id)
 
 
 # -- before the agent is asked ---------------------------------------------------------------
@@ -98,8 +92,7 @@ def _own(told: Recorded) -> Sequence[Link]:
 def _gateway(told: Recorded) -> Link:
     run = told.run
     if run.reason in (_R.MISSED_DOWNTIME, _R.MISSED_GRACE_EXCEEDED):
-        fix = "keep the gateway running" if run.kind == "heartbeat" else ""
-        return objection(run.reason, _missed(told), fix)
+        return objection(run.reason, _missed(told), _fix(run))
     return _at(run, Code.GATEWAY) or ok(Code.GATEWAY, "a gateway ran")
 
 

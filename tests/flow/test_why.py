@@ -254,7 +254,7 @@ MATRIX = {
         cause="channel.auth",
         agent=ScriptedAgent(then=lambda r: f"news at {r.run_id}"),
         connected=Account(name="telegram", connected=False, error="auth: 401 Unauthorized"),
-        fix="replace the credential: the platform refuses it",
+        fix="engine config set channels.telegram.botToken NEW_ONE",
     ),
     "not connected yet": Silent(
         cause="channel.channel-not-ready",
@@ -310,7 +310,6 @@ MATRIX = {
         cause="delivery.quota-exhausted",
         agent=NEWS,
         before=lambda sim: lost(sim, "quota-exhausted"),
-        fix="wait for the reset time",
     ),
     "the message waited too long": Silent(
         cause="delivery.expired",
@@ -340,7 +339,7 @@ MATRIX = {
         cause="delivery.blocked",
         agent=ScriptedAgent(then=lambda r: f"news at {r.run_id}"),
         before=lambda sim: lost(sim, "blocked"),
-        fix="the person must unblock or start the bot",
+        fix="in the chat: unblock or start the bot",
     ),
 }
 

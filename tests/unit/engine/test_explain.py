@@ -154,11 +154,11 @@ BROKEN = {"class": "server", "code": "502", "detail": "the answer was not JSON"}
     [
         (
             State.FAILED, BLOCKED, "blocked",
-            "(blocked: 403 Forbidden: bot was blocked by the user). Fix: the person must unblock",
+            "(blocked: 403 Forbidden: bot was blocked by the user).",
         ),
         (
             State.QUEUED, REFUSED, None,
-            "failed (auth: 401 Unauthorized), next attempt 13:44:22. Fix: replace the credential",
+            "failed (auth: 401 Unauthorized), next attempt 13:44:22.",
         ),
         (
             State.QUEUED, BROKEN, None,
@@ -179,6 +179,10 @@ def test_a_message_that_did_not_arrive_says_what_the_platform_said_and_what_to_d
     words = record_words(ALERT, sent)
     assert told in words["explain"]
     assert words["delivery"].get("lastError") == error
+    if error in (BLOCKED, REFUSED):
+        key = "engine config set channels.qqbot.accounts.xiaodi.clientSecret NEW_ONE"
+        fix = key if error is REFUSED else "in the chat: unblock or start the bot"
+        assert words["explain"].endswith(f"Fix: {fix}")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +276,8 @@ def test_evidence_and_fix_stand_in_the_sentence_of_a_skip() -> None:
         BARE, reason=SkipReason.QUIET_HOURS, because="it is 03:12 in Asia/Shanghai; active 09-22"
     )
     told = sentence(quiet, None, zone=SHANGHAI)
-    assert "It is 03:12 in Asia/Shanghai; active 09-22. Fix: widen activeHours" in told
+    assert "It is 03:12 in Asia/Shanghai; active 09-22. " in told
+    assert told.endswith("Fix: engine heartbeat run --agent main")  # no full stop: it is pasted
 
 
 def test_words_beside_the_token_are_not_hidden() -> None:

@@ -174,13 +174,13 @@ def test_the_id_of_a_job_can_be_pasted_from_eighty_columns() -> None:
                 "deliveryStatus": "not-delivered",
                 "deliveryReason": "blocked",
                 "deliveryError": "bot was blocked by the user",
-                "deliveryFix": "the person must unblock or start the bot",
+                "deliveryFix": "in the chat: unblock or start the bot",
             },
-            "blocked: bot was blocked by the user. Fix: the person must unblock or start the bot",
+            "blocked: bot was blocked by the user. Fix: in the chat: unblock or start the bot",
         ),
         (
             {"skipReason": "no-route", "because": "nobody wrote yet", "summary": "The news."},
-            "nobody wrote yet. Fix: send the bot one message, or set target and to",
+            "nobody wrote yet. Fix: in the chat: send the bot one message",
         ),
         ({"skipReason": "overlap-skip"}, "The previous run was still going. Fix: "),
         ({"skipReason": "duplicate", "because": "said before"}, "said before"),
@@ -201,7 +201,7 @@ def test_a_run_nobody_heard_of_says_why_and_what_to_do(entry: dict[str, Any], wo
     ("reason", "fix"),
     [
         ("paused", "Fix: engine cron resume j-1"),
-        ("missed-downtime", "what a job makes up for: engine cron edit --misfire"),
+        ("missed-downtime", "Fix: engine cron edit j-1 --misfire run-once"),
     ],
 )
 def test_what_is_to_be_done_about_a_slot_that_did_not_run_helps(reason: str, fix: str) -> None:

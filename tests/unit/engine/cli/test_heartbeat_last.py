@@ -120,10 +120,9 @@ async def test_an_alert_that_was_refused_is_told_with_what_the_platform_said(
     error = {"class": "blocked", "code": "403", "detail": "bot was blocked by the user"}
     failed = replace(sent, state=State.FAILED, reason="blocked", last_error=error, message_ids=())
     await stored(home, [run], failed)
-    assert (
-        "failed (blocked: 403 bot was blocked by the user). Fix: the person must"
-        in (last(capsys)[1])
-    )
+    told = last(capsys)[1]
+    assert "failed (blocked: 403 bot was blocked by the user)." in told
+    assert "Fix: in the chat: unblock or start the bot\n" in told
 
 
 async def test_json_has_the_keys_of_the_older_product_and_ours(

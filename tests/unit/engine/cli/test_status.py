@@ -59,12 +59,15 @@ def test_what_does_not_answer_is_not_told_as_nothing(
     assert "Failing:   last: the state database cannot be reached" in told.out
 
 
+NEW_TOKEN = "engine config set channels.telegram.accounts.work.botToken NEW_ONE"
+
+
 @pytest.mark.parametrize(
     ("runtime", "error", "fix"),
     [
-        ("auth-failed", "auth: 401 Unauthorized", "replace the credential"),
-        ("backoff", "network-presend: ConnectError refused", "see that this machine reaches"),
-        ("conflict", "conflict: 409 other getUpdates", "end the other program"),
+        ("auth-failed", "auth: 401 Unauthorized", NEW_TOKEN),
+        ("backoff", "network-presend: ConnectError refused", "engine channels status --probe"),
+        ("conflict", "conflict: 409 other getUpdates", "elsewhere: end the other program"),
     ],
 )
 def test_an_account_that_does_not_work_is_no_green_light(

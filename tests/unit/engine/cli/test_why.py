@@ -89,7 +89,7 @@ def test_an_agent_nobody_knows_is_refused(engine: Engine, home: Path) -> None:
     assert "nobody" in told.err
 
 
-UNBLOCK = "the person must unblock or start the bot"
+UNBLOCK = "in the chat: unblock or start the bot"
 ROUTE = {"channel": "telegram", "accountId": "work", "to": "42", "via": "last"}
 
 

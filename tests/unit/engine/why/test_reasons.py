@@ -139,7 +139,8 @@ def test_every_fault_of_a_platform_is_the_cause_with_a_remedy(fault: FaultClass)
     told = message(State.FAILED, attempts=1, last_error={"class": fault.value, "detail": "no"})
     found = answer(beat(delivery_key="k"), delivery=told)
     assert found["cause"] == f"delivery.{fault.value}"
-    assert found["fix"]
+    (link,) = [one for one in found["links"] if one["code"] == found["cause"]]
+    assert link["fix"]
 
 
 @pytest.mark.parametrize("state", State, ids=str)
