@@ -55,6 +55,7 @@ from engine.sessions import main_key
 from engine.settings import Settings
 from engine.store import meta
 from engine.strikes import Strikes
+from engine.stuck_lane import StuckLanes
 from engine.task_jobs import TaskJobs
 from engine.toolbox import Toolbox
 from engine.trial import Trial
@@ -325,6 +326,17 @@ class Engine:
             turn=self.beats.turn,
             waking=self.waking,
             history=self.history,
+        )
+
+    @property
+    def stuck_lanes(self) -> StuckLanes:
+        """Tells of turns that keep beats waiting for long."""
+        return StuckLanes(
+            database=self.database,
+            clock=self.clock,
+            lanes=self.lanes,
+            roster=lambda: self.roster,
+            alerting=self.alerting,
         )
 
     def _lookout(self, seed: str) -> Lookout:

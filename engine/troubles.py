@@ -64,6 +64,34 @@ class LastRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StuckLane:
+    """A turn that has kept an agent's beats out for long (heartbeat.md §6.4)."""
+
+    agent_id: str
+    kind: str  # cron | chat
+    run_id: str
+    session_key: str
+    age: str
+
+    @property
+    def what(self) -> str:
+        """The sentence."""
+        whose = "a job" if self.kind == "cron" else "a conversation"
+        return (
+            f"the beats of {self.agent_id} wait: {whose} (run {self.run_id}) has kept the agent"
+            f" busy for {self.age}"
+        )
+
+    @property
+    def fix(self) -> str:
+        """What ends the turn."""
+        if self.kind == "cron":
+            return f"engine cron cancel {self.run_id}"
+        params = f'{{"sessionKey": "{self.session_key}"}}'
+        return f"engine gateway call chat.abort --params '{params}'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is known of the last turns, runs and messages."""
 
@@ -72,6 +100,7 @@ class Facts:
     undelivered: tuple[Undelivered, ...] = ()
     jobs: tuple[LastRun, ...] = ()
     aside: tuple[tuple[str, str], ...] = ()  # jobs nobody can read, with the reason
+    stuck: tuple[StuckLane, ...] = ()
     off: tuple[str, ...] = ()  # agents whose beats somebody switched off; `*`: all
 
 
@@ -79,6 +108,7 @@ def found(facts: Facts) -> tuple[Trouble, ...]:
     """Return what does not work, the most fundamental first."""
     every = (
         *_models(facts),
+        *(Trouble(code="heartbeat.stuck_lane", what=o.what, fix=o.fix) for o in facts.stuck),
         *(_undelivered(one) for one in facts.undelivered),
         *(_aside(*one) for one in facts.aside),
         *(trouble for one in facts.jobs if (trouble := _job(one)) is not None),

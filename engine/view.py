@@ -131,7 +131,7 @@ def facts_of(view: View, wake: Wake) -> dict[str, Any]:
     if beat.tasks:
         facts["tasks"] = {"all": list(beat.tasks), "due": list(beat.tasks_due)}
     facts |= _held_by(view)
-    busy = [*beat.cron_running, *beat.turns_in_flight]
+    busy = [*beat.cron_running, *beat.lanes_busy, *beat.turns_in_flight]
     if busy:
         facts["blockedBy"] = busy
     return facts

@@ -302,6 +302,7 @@ class Gateway:
         clockwork.chore("falling-short", short.look, every=FALLING_SHORT)
         clockwork.chore("self-test", self_test.look, every=SELF_TEST)
         clockwork.chore("watchdog", watchdog.look, every=WATCHDOG)
+        clockwork.chore("stuck-lanes", engine.stuck_lanes.look, every=WATCHDOG)
         clockwork.chore("tick", _told(fanout, clock), every=TICK)
         clockwork.chore("health", desk.health.refresh, every=HEALTH)
         clockwork.chore("checklists", engine.task_jobs.follow, every=CHECKLISTS)

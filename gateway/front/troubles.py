@@ -32,7 +32,8 @@ async def troubles(engine: Engine) -> tuple[Trouble, ...]:
         for agent, failure in engine.turns.failing.items()
         if engine.roster.knows(agent)
     }
-    return found(replace(stored, turns=turns))
+    stuck = tuple(await engine.stuck_lanes.found())
+    return found(replace(stored, turns=turns, stuck=stuck))
 
 
 def _stored(tx: Tx, agents: Sequence[str], now: datetime) -> Facts:
