@@ -57,6 +57,7 @@ class NewEvent:
     expires_at: datetime | None = None
     intent: Intent = Intent.MANUAL
     target: str | None = None  # overrides the configured target of the beat it causes
+    dedupe_key: str | None = None  # one that waits with the same key is the same event
     replaces: bool = False  # takes the place of what waits about the same (`context_key`)
 
 
@@ -77,6 +78,7 @@ class QueuedEvent:
     expires_at: datetime | None = None
     seen_by_run: str | None = None
     target: str | None = None  # overrides the configured target of the beat it causes
+    dedupe_key: str | None = None  # one that comes with the same key meanwhile is this one
 
     @property
     def kind(self) -> str:

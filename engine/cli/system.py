@@ -50,6 +50,7 @@ def group() -> None:
 )
 @click.option("--about", metavar="KEY", help="What it is about, for --replace.")
 @click.option("--replace", is_flag=True, help="Take the place of what waits --about the same.")
+@click.option("--dedupe-key", metavar="KEY", help="One that waits with this key is the same.")
 @click.option("--expires-in", metavar="SPAN", help="Not seen by then, it is told to nobody: 2h.")
 @click.option("--wait/--no-wait", default=True, help="With --mode now: wait for the outcome.")
 @gateway_options(timeout_ms=WAIT_MS)
@@ -63,6 +64,7 @@ def event(
     target: str | None,
     about: str | None,
     replace: bool,
+    dedupe_key: str | None,
     expires_in: str | None,
     wait: bool,
 ) -> int:
@@ -76,7 +78,7 @@ def event(
     if replace and not about:
         raise UsageError("--replace needs --about KEY", fix="say what it is about")
     named = {"agentId": agent_id, "sessionKey": session_key, "target": target}
-    named |= {"contextKey": about, "expiresIn": expires_in}
+    named |= {"contextKey": about, "expiresIn": expires_in, "dedupeKey": dedupe_key}
     params |= {name: value for name, value in named.items() if value}
     params |= {"replace": True} if replace else {}
     if wait:

@@ -30,6 +30,7 @@ _COLUMNS: Final = (
     "expires_at",
     "seen_by_run",
     "target",
+    "dedupe_key",
 )
 _READ: Final = ", ".join(_COLUMNS)
 _ADD: Final = f"INSERT INTO system_events ({_READ}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
@@ -38,9 +39,9 @@ _ADD: Final = f"INSERT INTO system_events ({_READ}) VALUES ({', '.join('?' for _
 def add(tx: Tx, event: NewEvent, *, agent_id: str, session_key: str, now: datetime) -> str | None:
     """Queue a text and return its id; the id of the same waiting event if there is one.
 
-    Blank text is not queued (None). Same means: same text, context and route; without a
-    context only the newest waiting event is compared. One that replaces takes the older ones
-    about the same off the queue, and asks for a beat if they did.
+    Blank text is not queued (None). Same means: the same key if it has one, else the same text,
+    context and route; without a context only the newest waiting event is compared. One that
+    replaces takes the older ones about the same off the queue, and asks for a beat if they did.
     """
     made = QueuedEvent(
         id=new_id(now),
@@ -55,23 +56,35 @@ def add(tx: Tx, event: NewEvent, *, agent_id: str, session_key: str, now: dateti
         wake=event.mode if event.mode == NOW else None,
         expires_at=event.expires_at,
         target=event.target,
+        dedupe_key=(event.dedupe_key or "").strip() or None,
     )
     if not made.text:
         return None
     waiting = pending(tx, agent_id, session_key, now)
+    if made.dedupe_key is not None and not event.replaces:
+        keyed = [known for known in waiting if known.dedupe_key == made.dedupe_key]
+        if keyed:
+            return _same(tx, keyed[0], made)
     older = [known for known in waiting if known.context_key == made.context_key]
     gone = older if event.replaces and made.context_key else []
     compared = gone[-1:] if gone else waiting if made.context_key else waiting[-1:]
     same = next((known for known in compared if _sense(known) == _sense(made)), None)
     consume(tx, [known.id for known in gone if known is not same], now)
     if same is not None:
-        return same.id
+        return _same(tx, same, made)
     if any(known.wake for known in gone):
         made = replace(made, wake=NOW)
     waiting = [known for known in waiting if known not in gone]
     _make_room(tx, waiting, now)
     _insert(tx, made)
     return made.id
+
+
+def _same(tx: Tx, waits: QueuedEvent, made: QueuedEvent) -> str:
+    """Return the id of the event that waits; it asks for a beat if its repetition does."""
+    if made.wake and not waits.wake:
+        tx.exec_driver_sql("UPDATE system_events SET wake = ? WHERE id = ?", (NOW, waits.id))
+    return waits.id
 
 
 def _sense(event: QueuedEvent) -> tuple[object, ...]:
@@ -212,6 +225,7 @@ def _insert(tx: Tx, event: QueuedEvent) -> None:
         "expires_at": ms(event.expires_at),
         "seen_by_run": event.seen_by_run,
         "target": event.target,
+        "dedupe_key": event.dedupe_key,
     }
     tx.exec_driver_sql(_ADD, tuple(values[column] for column in _COLUMNS))
 
@@ -232,4 +246,5 @@ def _event(row: Sequence[Any]) -> QueuedEvent:
         expires_at=instant(v["expires_at"]),
         seen_by_run=v["seen_by_run"],
         target=v["target"],
+        dedupe_key=v["dedupe_key"],
     )

@@ -56,6 +56,7 @@ class SystemEventParams(OpenParams):
     agent_id: NonEmpty | None = None
     session_key: NonEmpty | None = None
     context_key: NonEmpty | None = None
+    dedupe_key: NonEmpty | None = None
     replace: bool = False
     idempotency_key: NonEmpty | None = None
 
@@ -69,6 +70,7 @@ class WakeParams(OpenParams):
     agent_id: NonEmpty | None = None
     target: NonEmpty | None = None  # where the beat it causes tells its words; now only
     context_key: NonEmpty | None = None  # what it is about
+    dedupe_key: NonEmpty | None = None  # one that waits with the same key is the same event
     replace: bool = False  # it takes the place of what waits about the same
     expires_in: NonEmpty | None = None  # a duration; not seen by then, it is told to nobody
     wait: bool = False

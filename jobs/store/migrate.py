@@ -25,7 +25,7 @@ class Steps:
     place: str = "jobs.store:migrations"  # as alembic's script_location
 
 
-OURS: Final = Steps("0008")
+OURS: Final = Steps("0009")
 
 
 def version(tx: sa.Connection) -> str | None:

@@ -118,6 +118,25 @@ async def test_with_a_context_a_repetition_is_found_anywhere(store: Database) ->
     assert await tell(store, "a", context_key="node:1", route=ADA) != first
 
 
+async def test_events_of_one_key_are_one_while_it_waits(store: Database) -> None:
+    first = await tell(store, "disk at 91 %", dedupe_key="disk")
+    await tell(store, "it rains")
+    assert await tell(store, "disk at 92 %", dedupe_key=" disk ") == first
+    other = await tell(store, "disk at 92 %", dedupe_key="other")
+    assert other != first
+    await store.write(lambda tx: events.consume(tx, [str(first)], NOON))
+    assert await tell(store, "disk at 93 %", dedupe_key="disk") not in (first, other)
+
+
+async def test_a_repetition_that_asks_for_a_beat_asks_for_it_after_a_restart_too(
+    store: Database,
+) -> None:
+    first = await tell(store, "disk at 91 %", dedupe_key="disk")
+    assert await tell(store, "disk at 92 %", dedupe_key="disk", mode="now") == first
+    waking = await store.read(lambda tx: events.waking(tx, NOON))
+    assert [event.id for event in waking] == [first]
+
+
 async def test_an_event_may_take_the_place_of_what_waits_about_the_same(store: Database) -> None:
     first = await tell(store, "build 7 is red", context_key="build", mode="now")
     other = await tell(store, "it rains", context_key="weather")
