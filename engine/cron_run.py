@@ -39,7 +39,7 @@ from engine.record import Also, Recorder
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute
 from engine.store import holds
-from engine.toolbox import Toolbox
+from engine.toolbox import Toolbox, narrowed
 from engine.turn import TurnOrder, TurnResult, Turns, remember
 from engine.vitals import Insist
 from engine.wake import NEXT_HEARTBEAT, NOW, Intent, NewEvent
@@ -248,6 +248,11 @@ class CronRuns:
         session = _session_of(job, cleared.run, agent, self._roster().main_key)
         run = changed(cleared.run, session_key=session)
         order = self._order(job, run, payload, agent, session)
+        if _outside(payload):
+            tools, withheld = narrowed(order.tools)
+            order = changed(order, tools=tools)
+            told = {"withheld": list(withheld), "because": "words from outside"}
+            run = changed(run, facts={**run.facts, "tools": told})
         by_hand = run.trigger is Trigger.MANUAL
         if gone := await self._preflight.missing(self._turns.servers(order), afresh=by_hand):
             words = f"no model server answers: {gone}"
@@ -303,7 +308,7 @@ class CronRuns:
             agent_id=agent.agent_id,
             session_key=session,
             kind="cron",
-            prompt=prompt.for_job(payload.message, now, agent.dial, _meant(run) or now),
+            prompt=prompt.for_job(_said(payload), now, agent.dial, _meant(run) or now),
             system_prompt=prompt.system(agent.agent_id, "cron", name=agent.name),
             tools=tools,
             model=run.facts.get(CHEAPER) or payload.model or agent.model,
@@ -351,6 +356,15 @@ class CronRuns:
         crash_point("after-turn")
         found = await self._end.route(job, agent)
         await self._end.settle(job, agent, done, found, also=_kept(job, cleared, done))
+
+
+def _outside(payload: AgentTurn) -> bool:
+    """Whether a message comes from outside, and nobody vouched for it."""
+    return payload.external and not payload.allow_unsafe_external_content
+
+
+def _said(payload: AgentTurn) -> str:
+    return prompt.from_outside(payload.message) if _outside(payload) else payload.message
 
 
 def _promises(result: TurnResult) -> bool:

@@ -42,6 +42,8 @@ from gateway.connection import Door, Limits
 from gateway.fanout import Fanout
 from gateway.front import Front
 from gateway.front.foresight import Foresight
+from gateway.hooks.taking import Taking
+from gateway.http.hooks import HookPages
 from gateway.http.probes import Readiness
 from gateway.http.site import site
 from gateway.inbound import Reception
@@ -87,6 +89,7 @@ async def serve(options: settings.RunOptions) -> int:
     settings.refuse_unready(loaded.config, options)
     paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     token = settings.token(options, loaded.config, environ)
+    settings.refuse_shared(loaded.config, token)
     redact = set_up(paths.logs, verbose=options.verbose, secrets=(*loaded.secrets, token))
     for warning in unknown_variables(environ):
         log.warning(warning)
@@ -260,6 +263,17 @@ class Gateway:
         )
         clockwork = Clockwork(engine.loop, clock=clock, vitals=engine.vitals)
         engine.on_change(clockwork.poke)
+        hooks = HookPages(
+            hooks=lambda: self._loaded.config.hooks,
+            open=lambda: self._phase is Phase.READY,
+            taking=Taking(
+                wakes=front.wakes,
+                scheduling=engine.scheduling,
+                database=database,
+                clock=clock,
+                once=desk.once,
+            ),
+        )
         pages = site(
             desk,
             gatekeeper,
@@ -267,6 +281,7 @@ class Gateway:
             phase=lambda: self._phase,
             readiness=lambda: self._readiness(clockwork, engine.vitals),
             http=lambda: engine.config.gateway.http,
+            more=[hooks.page],
         )
         server = Server(websocket=door, http=pages, sockets=sockets)
         await stack.enter_async_context(server)

@@ -36,6 +36,7 @@ _PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
             "lightContext",
             "toolsAllow",
             "allowUnsafeExternalContent",
+            "external",
         }
     ),
     "command": frozenset(
@@ -296,7 +297,7 @@ def _turn(wish: Mapping[str, Any]) -> None:
         raise refuse(f"payload.thinking {thinking!r} was refused", fix=f"use {', '.join(THINKING)}")
     if wish.get("model") is not None and text_or_none(wish["model"], "payload.model") is None:
         raise refuse("payload.model must not be blank")
-    for key in ("lightContext", "allowUnsafeExternalContent"):
+    for key in ("lightContext", "allowUnsafeExternalContent", "external"):
         if not isinstance(wish.get(key, False), bool):
             raise refuse(f"payload.{key} must be true or false")
     for key in ("fallbacks", "toolsAllow"):

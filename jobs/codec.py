@@ -212,6 +212,7 @@ def payload_to_json(payload: Payload) -> dict[str, Any]:
                     "lightContext": payload.light_context or None,
                     "toolsAllow": _list(payload.tools_allow),
                     "allowUnsafeExternalContent": payload.allow_unsafe_external_content or None,
+                    "external": payload.external or None,
                 }
             )
         case Command():
@@ -250,6 +251,7 @@ def payload_from_json(data: Mapping[str, Any]) -> Payload:
                 light_context=bool(data.get("lightContext", False)),
                 tools_allow=_tuple(data.get("toolsAllow")),
                 allow_unsafe_external_content=bool(data.get("allowUnsafeExternalContent", False)),
+                external=bool(data.get("external", False)),
             )
         case "command":
             return Command(

@@ -53,6 +53,7 @@ class AgentTurn:
     light_context: bool = False
     tools_allow: tuple[str, ...] | None = None  # None: all
     allow_unsafe_external_content: bool = False
+    external: bool = False  # the message comes from outside, through a hook
 
 
 @swift

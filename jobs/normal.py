@@ -68,6 +68,7 @@ _AGENT_FIELDS: Final = frozenset(
         "lightContext",
         "toolsAllow",
         "allowUnsafeExternalContent",
+        "external",
     }
 )
 _SCHEDULE_FIELDS: Final = frozenset(

@@ -71,6 +71,32 @@ def _hooks(check: Check) -> None:
         check.refuse(("hooks", "enabled"), "hooks need hooks.token")
     elif hooks.token.value and hooks.token == check.config.gateway.auth.token:
         check.refuse(("hooks", "token"), "must differ from gateway.auth.token")
+    elif hooks.token.value and len(hooks.token.value) < _LONG_ENOUGH:
+        check.warn(
+            ("hooks", "token"),
+            "hooks.token_too_short",
+            f"hooks.token is short: whoever guesses it wakes your agents; use {_LONG_ENOUGH}"
+            " characters or more",
+        )
+    if hooks.allow_request_session_key and not hooks.allowed_session_key_prefixes:
+        check.warn(
+            ("hooks", "allowRequestSessionKey"),
+            "hooks.request_session_key_prefixes_missing",
+            "requests may name any session: set hooks.allowedSessionKeyPrefixes",
+        )
+    served = {agent.id.lower() for agent in effective.agents(check.config)}
+    for n, mapping in enumerate(hooks.mappings):
+        if mapping.agent_id is not None and mapping.agent_id.lower() not in served:
+            known = ", ".join(sorted(served))
+            check.refuse(
+                ("hooks", "mappings", n, "agentId"),
+                f'no agent "{mapping.agent_id}" (there is {known})',
+            )
+        if not (mapping.id or mapping.match.path or mapping.match.source):
+            check.refuse(("hooks", "mappings", n), "needs an id, match.path or match.source")
+
+
+_LONG_ENOUGH: Final = 24  # characters of a token of hooks
 
 
 _STEPS: Final[tuple[Callable[[Check], None], ...]] = (

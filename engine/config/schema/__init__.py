@@ -35,7 +35,7 @@ class Config(Section):
     cron: Cron = section(Cron, "Scheduled jobs.")
     discovery: Discovery = section(Discovery, "Being found.", inert=YET)
     gateway: Gateway = section(Gateway, "The one port.")
-    hooks: Hooks = section(Hooks, "Requests from outside.", inert=YET)
+    hooks: Hooks = section(Hooks, "Requests from outside.")
     logging: Logging = section(Logging, "Logs.", inert=YET)
     messages: Messages = section(Messages, "Messages in general.")
     models: Models = section(Models, "Where answers come from.")
