@@ -8,7 +8,7 @@ so a retry repeats identical parts (channels.md §6).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from engine.delivery import Delivery
@@ -21,6 +21,7 @@ REFUSED: Final = "mediaRefused"  # note, told in the receipt: files that did not
 AS_FILE: Final = "file"
 AS_LINK: Final = "link"
 TOO_LARGE: Final = "media-too-large"
+NO_FILES: Final = "media-not-carried"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +30,10 @@ class Carriage:
     that is (an image too large for an image is a file), or not at all.
     """
 
-    most: Mapping[MediaKind, int]
-    caption: int  # longest text that stands with a file, in the channel's unit
-    name: str = "the channel"  # as people call it
+    name: str  # as people call it
+    most: Mapping[MediaKind, int] = field(default_factory=dict)  # empty: links only
+    caption: int = 0  # longest text that stands with a file, in the channel's unit
+    here: bool = False  # who reads it is at this machine: a path is an address to them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,24 +42,23 @@ class Stowed:
 
     parts: tuple[int, ...] = ()
     words: tuple[str, ...] = ()
-    notes: Mapping[str, Any] | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def stow(media: Sequence[Media], carriage: Carriage | None, most: int) -> Stowed:
+def stow(media: Sequence[Media], carriage: Carriage, most: int) -> Stowed:
     """Decide about the files of a message; at most ``most`` go as parts."""
     parts: list[int] = []
     words: list[str] = []
     refused: list[Mapping[str, str]] = []
     for place, one in enumerate(media):
-        if carriage is None:
-            words.append(linked(one))
-        elif why := _too_large(one, carriage):
-            words.append(linked(one, why))
-            refused.append(_refusal(one, TOO_LARGE, why))
-        elif len(parts) >= most:
-            words.append(linked(one, "too many files for one message"))
-        else:
+        if shown_as(one, carriage) is not None and len(parts) < most:
             parts.append(place)
+        elif not carriage.most and (one.url is not None or carriage.here):
+            words.append(one.url or f"({named(one)}: {one.path})")
+        else:
+            kind, why = _objection(one, carriage)
+            words.append(linked(one, why))
+            refused.append(_refusal(one, kind, why))
     notes: dict[str, Any] = {PARTS: parts} if parts else {}
     if refused:
         notes[REFUSED] = refused
@@ -73,18 +74,18 @@ def shown_as(media: Media, carriage: Carriage) -> MediaKind | None:
     return None
 
 
-def _too_large(media: Media, carriage: Carriage) -> str:
+def _objection(media: Media, carriage: Carriage) -> tuple[str, str]:
+    """Return why a file does not go as one: its class, and words."""
+    if not carriage.most:
+        return NO_FILES, f"{carriage.name} takes links only"
     if shown_as(media, carriage) is not None:
-        return ""
-    limit = max(carriage.most.values())
-    return f"{carriage.name} takes at most {size_words(limit)}"
+        return NO_FILES, "there are too many files for one message"
+    return TOO_LARGE, f"{carriage.name} takes at most {size_words(max(carriage.most.values()))}"
 
 
-def linked(media: Media, why: str = "") -> str:
+def linked(media: Media, why: str) -> str:
     """Return what remains of a file that does not go as one: its address, or a word about it."""
-    if media.url is not None:
-        return media.url
-    return f"({named(media)}, was not sent: {why})" if why else f"({named(media)}: {media.path})"
+    return media.url or f"({named(media)}, was not sent: {why})"
 
 
 def _refusal(media: Media, kind: str, why: str) -> Mapping[str, str]:

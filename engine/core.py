@@ -53,6 +53,7 @@ from engine.running import Running
 from engine.scheduling import Control, Outlook, Scheduling
 from engine.sessions import main_key
 from engine.settings import Settings
+from engine.shelf import Shelf
 from engine.store import meta
 from engine.strikes import Strikes
 from engine.stuck_lane import StuckLanes
@@ -138,7 +139,11 @@ class Engine:
             read_context=circumstances.read_context,
         )
         self.outlet = Outlet(
-            database=database, clock=clock, bus=self.bus, roster=lambda: self.roster
+            database=database,
+            clock=clock,
+            bus=self.bus,
+            roster=lambda: self.roster,
+            shelf=self.shelf,
         )
         self.inbox_desk = InboxDesk(
             database=database, clock=clock, bus=self.bus, roster=lambda: self.roster
@@ -314,6 +319,11 @@ class Engine:
             roster=lambda: self.roster,
             toolbox=self.toolbox,
         )
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where files of messages lie."""
+        return Shelf(self._around.paths.media)
 
     @property
     def by_hand(self) -> ByHand:

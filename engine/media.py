@@ -52,6 +52,12 @@ _BEGINNINGS: Final[Sequence[tuple[int, bytes, str]]] = (
     (0, b"GIF87a", "image/gif"),
     (0, b"GIF89a", "image/gif"),
     (8, b"WEBP", "image/webp"),
+    (0, b"BM", "image/bmp"),
+    (0, b"II*\0", "image/tiff"),
+    (0, b"MM\0*", "image/tiff"),
+    (4, b"ftyphei", "image/heic"),
+    (4, b"ftypmif", "image/heic"),
+    (4, b"ftypavif", "image/avif"),
     (0, b"OggS", "audio/ogg"),
     (0, b"ID3", "audio/mpeg"),
     (0, b"\xff\xfb", "audio/mpeg"),
@@ -86,6 +92,7 @@ _ENDINGS: Final[Mapping[str, str]] = {
     "pdf": "application/pdf",
     "zip": "application/zip",
 }
+_HEARD: Final = frozenset({MediaKind.VOICE, MediaKind.AUDIO, MediaKind.VIDEO})  # shared formats
 _SPOKEN: Final = frozenset({"audio/ogg", "audio/amr", "audio/silk"})
 _FORBIDDEN: Final = r'[\\/:*?"<>|]+'
 _RESERVED: Final = r"(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)"
@@ -128,6 +135,17 @@ def kind_of(mime: str) -> MediaKind:
     if mime in _SPOKEN:
         return MediaKind.VOICE
     return _KINDS.get(mime.partition("/")[0], MediaKind.FILE)
+
+
+def belies(claimed: MediaKind, mime: str) -> bool:
+    """Whether a file is something else than it was said to be, by its first bytes.
+
+    Formats of sound and film are many: one nobody knows may be what it was said to be.
+    """
+    is_kind = kind_of(mime)
+    if claimed is MediaKind.FILE or is_kind is claimed or {claimed, is_kind} <= _HEARD:
+        return False
+    return claimed is MediaKind.IMAGE or mime != ""
 
 
 def of_url(url: str) -> Media:

@@ -21,7 +21,6 @@ from engine.contact import (
 )
 from engine.delivery import Delivery, State
 from engine.fault import Fault, FaultClass
-from engine.media import Media
 from jobs.values import changed
 from jobs.wallclock import MILLISECOND, ms
 
@@ -107,7 +106,8 @@ class NewMessage:
     account_id: str | None = None
     thread_id: str | None = None
     agent_id: str | None = None  # who speaks; None: the default agent
-    media: tuple[Media, ...] = ()
+    files: tuple[str, ...] = ()  # addresses, or paths of the agent's workspace
+    laid_ready: bool = False  # besides, copies that the command line has laid ready
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

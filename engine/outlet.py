@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from engine.address import Route
 from engine.clock import Clock
 from engine.delivery import Delivery, Priority
 from engine.events import Bus
+from engine.media import Media, of_url
 from engine.outbox import NewMessage, expiry, receipt
-from engine.roster import Roster
+from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, RouteFacts, TargetWish, found_words, needs_last, resolve
 from engine.sessions import main_key
+from engine.shelf import Shelf
 from engine.store import audit, outbox, sessions
 from engine.target import split_target
 from jobs.errors import InvalidInput
 from jobs.model import Job
 from jobs.store.db import Database, Tx
 
+FILES_MOST: Final = 10  # of one message
+
 
 class Outlet:
     """Resolves where a message goes and puts it into the outbox. Same key, same message."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, bus: Bus, roster: Callable[[], Roster]
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        bus: Bus,
+        roster: Callable[[], Roster],
+        shelf: Shelf,
     ) -> None:
+        self._shelf = shelf
         self._database = database
         self._clock = clock
         self._bus = bus
@@ -37,7 +49,7 @@ class Outlet:
 
         Raises `InvalidInput` with the reason when it can go nowhere.
         """
-        if not message.text.strip():
+        if not message.text.strip() and not message.files:
             raise InvalidInput(
                 "the message was not accepted", why="its text is empty", fix="give it some words"
             )
@@ -54,6 +66,11 @@ class Outlet:
         if isinstance(found, NoRoute):
             fix = _other_channel(wish, roster, agent) or found.fix
             raise InvalidInput("the message was not accepted", why=found.because, fix=fix)
+        if message.files and (
+            known := await self._database.read(partial(outbox.get, key=message.key))
+        ):
+            return _accepted(known)  # its files were taken the first time
+        media = await self._taken(message, roster.agent(agent))
         now = self._clock.now()
         delivery = Delivery(
             key=message.key,
@@ -64,16 +81,44 @@ class Outlet:
             expires_at=expiry("message", now),
             agent_id=agent,
             priority=Priority.REPLY,
+            media=media,
         )
         stored = await self._database.write(lambda tx: outbox.add(tx, delivery))
         self._bus.publish("outbox", {"key": stored.key, "state": stored.state.value})
-        return {
-            "messageId": stored.key,
-            "channel": stored.route.channel,
-            "chatId": stored.route.to,
-            "state": stored.state.value,
-            "receipt": receipt(stored),
-        }
+        return _accepted(stored)
+
+    async def _taken(self, message: NewMessage, agent: AgentProfile) -> tuple[Media, ...]:
+        """Copy the files of a message, all or none; an address stays one.
+
+        Whoever speaks sends files of the workspace, or what was sent to the agent; a client
+        besides what the command line has laid ready, which it reads as its own user.
+        """
+        if len(message.files) > FILES_MOST:
+            raise InvalidInput(
+                "the message was not accepted",
+                why=f"it has {len(message.files)} files; the most is {FILES_MOST}",
+                fix="send several messages",
+            )
+        within = [agent.workspace, self._shelf.incoming(agent.agent_id)]
+        if message.laid_ready:
+            within.append(self._shelf.outgoing)
+        found = []
+        for wish in message.files:
+            if wish.lower().startswith(("http://", "https://")):
+                found.append(of_url(wish))
+            else:
+                found.append(await self._shelf.take(wish, base=agent.workspace, within=within))
+        return tuple(found)
+
+
+def _accepted(stored: Delivery) -> dict[str, Any]:
+    return {
+        "messageId": stored.key,
+        "channel": stored.route.channel,
+        "chatId": stored.route.to,
+        "state": stored.state.value,
+        "receipt": receipt(stored),
+    }
 
 
 def _other_channel(wish: TargetWish, roster: Roster, agent_id: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -177,12 +179,14 @@ def message() -> None:
 @click.option("--channel", metavar="NAME", help="The only configured one otherwise.")
 @click.option("--to", "--target", "to", required=True, metavar="PEER", help="Who gets it.")
 @click.option("--message", "text", metavar="TEXT")
-@click.option("--media", metavar="URL", help="Sent along as a link.")
+@click.option(
+    "--media", multiple=True, metavar="FILE|URL", help="A file to send along; may be repeated."
+)
 @click.option("--account", "account_id", metavar="ID", help="Account that sends.")
 @click.option("--thread-id", metavar="ID", help="Topic of the recipient.")
 @click.option("--agent", "agent_id", metavar="ID", help="On whose behalf.")
 @gateway_options()
-def send(line: Line, text: str | None, media: str | None, **given: str | None) -> None:
+def send(line: Line, text: str | None, media: tuple[str, ...], **given: str | None) -> None:
     """Hand one message over for delivery; once per command, whatever the network does."""
     names = {"account_id": "accountId", "thread_id": "threadId", "agent_id": "agentId"}
     if not text and not media:
@@ -193,9 +197,43 @@ def send(line: Line, text: str | None, media: str | None, **given: str | None) -
         "idempotencyKey": str(uuid4()),
         **{names.get(key, key): value for key, value in given.items() if value},
     }
-    params |= {key: value for key, value in (("message", text), ("mediaUrl", media)) if value}
-    answer = line.call("send", params)
+    params |= {"message": text} if text else {}
+    with _laid_ready(line, media) as urls:
+        answer = line.call("send", params | ({"mediaUrls": urls} if urls else {}))
     line.show(answer, _sent_words)
+
+
+@contextmanager
+def _laid_ready(line: Line, media: tuple[str, ...]) -> Iterator[list[str]]:
+    """Copy files of this machine to where the gateway takes them from; addresses stay.
+
+    A person may send any file they can read; whoever asks the gateway itself may not.
+    """
+    if all(map(_is_address, media)):
+        yield list(media)
+        return
+    if not line.at_home:
+        raise UsageError(
+            "the file was not sent",
+            why="that gateway is not the one of this home, and reads no files from here",
+            fix="give an address, or run the command on the gateway's host",
+        )
+    from engine.shelf import Shelf
+
+    shelf, copies = Shelf(line.place.paths.media), dict[str, str]()
+    try:
+        for one in media:
+            if not _is_address(one):
+                copies[one] = str(shelf.take_now(one, base=Path.cwd(), within=None).path)
+        yield [copies.get(one, one) for one in media]
+    except EngineError:
+        for copy in copies.values():
+            Path(copy).unlink(missing_ok=True)
+        raise
+
+
+def _is_address(text: str) -> bool:
+    return text.lower().startswith(("http://", "https://"))
 
 
 def _sent_words(answer: Mapping[str, Any]) -> str:

@@ -61,6 +61,11 @@ class Paths:
         return self.state / "logs"
 
     @property
+    def media(self) -> Path:
+        """Files that came with messages, or go with one (channels.md §5)."""
+        return self.state / "media"
+
+    @property
     def last_exit(self) -> Path:
         """How the gateway ended last."""
         return self.state / "last-exit.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,19 +26,52 @@ class Request:
         found: dict[str, Any] = dict(self.query)
         if not self.body:
             return found
+        if self.headers.get("content-type", "").startswith("multipart/"):
+            return found | {part.name: part.value for part in self.parts()}
         if "json" in self.headers.get("content-type", ""):
             decoded = json.loads(self.body)
             return found | decoded if isinstance(decoded, dict) else found
         return found | dict(parse_qsl(self.body.decode()))
 
+    def parts(self) -> list[Part]:
+        """Return the fields and files of a multipart form."""
+        _, _, boundary = self.headers.get("content-type", "").partition("boundary=")
+        pieces = self.body.split(b"--" + boundary.strip('"').encode())[1:-1]
+        return [_part(piece[2:-2]) for piece in pieces]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One field of a form; ``filename`` None: plain text."""
+
+    name: str
+    filename: str | None
+    content: bytes
+
+    @property
+    def value(self) -> Any:
+        """Text as text, a file as it is."""
+        return self if self.filename is not None else self.content.decode()
+
+
+def _part(piece: bytes) -> Part:
+    head, _, content = piece.partition(b"\r\n\r\n")
+    names = dict(re.findall(r'(\w+)="([^"]*)"', head.decode()))
+    return Part(names["name"], names.get("filename"), content)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent back; ``body`` None hangs up without a word."""
+    """What is sent back; ``body`` None hangs up without a word.
+
+    ``claimed`` is the length it is said to have; ``until`` holds its second half back.
+    """
 
     status: int
     body: bytes | None
     headers: Mapping[str, str]
+    claimed: int | None = None
+    until: asyncio.Event | None = None
 
 
 def json_answer(status: int, body: object, **headers: str) -> Answer:
@@ -97,12 +131,18 @@ class LoopbackHttp:
         answer = await self._handle(Request(method, path, dict(parse_qsl(query)), headers, body))
         if answer.body is None:
             return False
+        length = len(answer.body) if answer.claimed is None else answer.claimed
         kind = "application/json" if answer.body.startswith((b"{", b"[")) else "text/html"
         more = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
         writer.write(
             f"HTTP/1.1 {answer.status} -\r\nContent-Type: {kind}\r\n{more}"
-            f"Content-Length: {len(answer.body)}\r\nConnection: keep-alive\r\n\r\n".encode()
-            + answer.body
+            f"Content-Length: {length}\r\nConnection: keep-alive\r\n\r\n".encode()
         )
+        half = len(answer.body) // 2 if answer.until is not None else 0
+        writer.write(answer.body[:half])
         await writer.drain()
-        return True
+        if answer.until is not None:
+            await answer.until.wait()
+        writer.write(answer.body[half:])
+        await writer.drain()
+        return answer.claimed is None

@@ -24,9 +24,9 @@ def planned(
     carriage = channel.carries(delivery.route)
     stowed = stow(delivery.media, carriage, max(most - 1, 1))
     text = "\n".join(part for part in (delivery.text.rstrip(), *stowed.words) if part)
-    notes = {**delivery.notes, **(stowed.notes or {})}
+    notes = {**delivery.notes, **stowed.notes}
     files = len(stowed.parts)
-    if files and carriage is not None and channel.measure(text) <= carriage.caption:
+    if files and channel.measure(text) <= carriage.caption:
         return (text.strip(), *[""] * (files - 1)), notes
     limit = channel.limit(delivery.route.account_id)
     plan = chunk(text, limit, channel.measure, max_chunks=max(most - files, 1))

@@ -140,8 +140,8 @@ class Channel(Protocol):
     def limit(self, account_id: str) -> int:
         """The most one message may hold, in the unit of `measure`."""
 
-    def carries(self, route: Route) -> Carriage | None:
-        """What it takes of files towards ``route``; None: links only (channels.md §6)."""
+    def carries(self, route: Route) -> Carriage:
+        """What it takes of files towards ``route`` (channels.md §6)."""
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         """The limits one message to ``route`` counts against, widest first (channels.md §7)."""

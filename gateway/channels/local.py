@@ -18,6 +18,7 @@ from gateway.channels.base import (
     AccountStatus,
     Admit,
     Attempt,
+    Carriage,
     ChannelError,
     Fault,
     FaultClass,
@@ -56,8 +57,9 @@ class LocalChannel:
         """There is none."""
         return sys.maxsize
 
-    def carries(self, route: Route) -> None:
+    def carries(self, route: Route) -> Carriage:  # noqa: ARG002 - the same for all
         """No files: links, and words about them."""
+        return Carriage(name="the inbox", here=True)
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:  # noqa: ARG002 - nobody to spare
         """No limits."""

@@ -15,6 +15,9 @@ from engine.fault import Fault, FaultClass
 SEND_TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
 # An answer that trickles in keeps a read timeout happy for ever; this one counts the whole.
 WHOLE_CALL: Final = 60.0
+# A file of 50 MB on a slow line; each piece of it has the time of a send.
+UPLOAD_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
+WHOLE_UPLOAD: Final = 300.0
 # Nothing of the request has left: repeating it is always safe.
 PRESEND: Final = (
     httpx.ConnectError,

@@ -36,7 +36,9 @@ async def send(desk: Desk, _: Call, params: SendParams) -> object:
         to=params.to,
         account_id=params.account_id,
         thread_id=params.thread_id,
-        text="\n".join((text, *media)).strip(),  # a link still reaches the person
+        text=text,
+        files=tuple(media),
+        laid_ready=True,
         key=params.idempotency_key,
         agent_id=params.agent_id,
     )
@@ -49,9 +51,10 @@ async def message_action(desk: Desk, _: Call, params: MessageActionParams) -> ob
         raise invalid(f"Channel {params.channel} does not support action {params.action}.")
     asked = params.params
     to, text = _word(asked, "to", "target"), _word(asked, "message", "text")
+    media = _files(asked)
     if not to:
         raise invalid("invalid message.action params: at /params: must have required property 'to'")
-    if not text:
+    if not text and not media:
         raise invalid("invalid message.action params: text or media is required")
     message = NewMessage(
         channel=params.channel,
@@ -59,11 +62,21 @@ async def message_action(desk: Desk, _: Call, params: MessageActionParams) -> ob
         account_id=params.account_id or _word(asked, "accountId") or None,
         thread_id=_word(asked, "threadId") or None,
         text=text,
+        files=media,
+        laid_ready=True,
         key=params.idempotency_key,
         agent_id=params.agent_id,
     )
     answer = await desk.core.outlet.send(message)
     return {"ok": True, "runId": params.idempotency_key, **answer}
+
+
+def _files(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """Files of a message under any of the names clients give them (protocol.md §10.5)."""
+    many = asked.get("mediaUrls")
+    listed = [one for one in many if isinstance(one, str)] if isinstance(many, list) else []
+    one = _word(asked, "mediaUrl", "media", "path", "filePath")
+    return tuple(each for each in (one, *listed) if each.strip())
 
 
 def _word(asked: Mapping[str, Any], *names: str) -> str:

@@ -38,7 +38,7 @@ class ScriptedChannel:
         self.last_error: str | None = None
         self.enabled = True
         self._idempotent = idempotent
-        self.carriage: Carriage | None = None
+        self.carriage = Carriage(name="links")
         self.reply_rules: ReplyRules | None = None
 
     async def start(self, admit: Admit) -> None:
@@ -53,7 +53,7 @@ class ScriptedChannel:
     def measure(self, text: str) -> int:
         return len(text)
 
-    def carries(self, route: Route) -> Carriage | None:
+    def carries(self, route: Route) -> Carriage:
         return self.carriage
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from engine.media import Media, MediaKind
 from engine.outbox import NewMessage
 from engine.pytest_plugin import EngineSim
+from engine.store import outbox
+from engine.testing import Simulation
 from jobs.errors import InvalidInput
 
 CONFIG = {"channels": {"telegram": {"botToken": "1:x", "allowFrom": ["42"]}}}
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
 
 
 @pytest.mark.parametrize(
@@ -22,3 +37,65 @@ async def test_a_channel_there_is_not_names_the_nearest(
     with pytest.raises(InvalidInput) as refused:
         await sim.engine.outlet.send(NewMessage(key="k", text="x", channel=channel, to="1"))
     assert refused.value.fix == fix
+
+
+async def opened(engine_sim: EngineSim) -> tuple[Simulation, Path]:
+    sim = await engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC").open()
+    workspace = sim.engine.roster.agent(None).workspace
+    workspace.mkdir(parents=True, exist_ok=True)
+    (workspace / "p.png").write_bytes(PNG)
+    (workspace.parent / "secret.txt").write_text("secret")
+    return sim, workspace
+
+
+def wish(*files: str, text: str = "", **more: Any) -> NewMessage:
+    return NewMessage(key="k", text=text, channel="telegram", to="42", files=files, **more)
+
+
+async def test_files_of_a_message_are_copied_into_its_row(engine_sim: EngineSim) -> None:
+    sim, _ = await opened(engine_sim)
+    await sim.engine.outlet.send(wish("p.png", "https://cats.example/c.jpg"))
+    stored = await sim.engine.database.read(lambda tx: outbox.get(tx, "k"))
+    assert stored is not None
+    one, two = stored.media
+    assert (one.kind, one.name, one.size) == (MediaKind.IMAGE, "p.png", len(PNG))
+    assert str(one.path).startswith(str(sim.engine.shelf.outgoing))
+    assert (two.url, two.path) == ("https://cats.example/c.jpg", None)
+    again = await sim.engine.outlet.send(wish("p.png"))
+    assert again["messageId"] == "k"
+    assert (await sim.engine.shelf.held()).files == 1
+
+
+@pytest.mark.parametrize(
+    "file", ["/etc/passwd", "../secret.txt", "nothing.png", "file:///etc/passwd"]
+)
+async def test_a_file_outside_the_workspace_is_refused_and_nothing_is_queued(
+    engine_sim: EngineSim, file: str
+) -> None:
+    sim, _ = await opened(engine_sim)
+    with pytest.raises(InvalidInput, match="was not taken"):
+        await sim.engine.outlet.send(wish(file, text="look", laid_ready=True))
+    assert await sim.engine.database.read(lambda tx: outbox.get(tx, "k")) is None
+
+
+async def test_what_was_sent_to_an_agent_may_go_on_and_what_others_were_sent_may_not(
+    engine_sim: EngineSim,
+) -> None:
+    sim, _ = await opened(engine_sim)
+    shelf = sim.engine.shelf
+    main = sim.engine.roster.default_id
+    got = Media(kind=MediaKind.IMAGE, name="got.png")
+    mine = await shelf.receive(main, got, pieces(PNG), 1000)
+    theirs = await shelf.receive("other", got, pieces(PNG), 1000)
+    ready = await shelf.write("ready.txt", b"laid ready")
+    await sim.engine.outlet.send(wish(str(mine.path)))
+    for refused in (theirs, ready):
+        with pytest.raises(InvalidInput, match="outside the workspace"):
+            await sim.engine.outlet.send(replace(wish(str(refused.path)), key="other"))
+    await sim.engine.outlet.send(replace(wish(str(ready.path), laid_ready=True), key="by-person"))
+
+
+async def test_too_many_files_are_refused(engine_sim: EngineSim) -> None:
+    sim, _ = await opened(engine_sim)
+    with pytest.raises(InvalidInput, match="11 files; the most is 10"):
+        await sim.engine.outlet.send(wish(*["p.png"] * 11))

@@ -18,6 +18,11 @@ _PARAMETERS: Final[Mapping[str, Any]] = {
     "properties": {
         "action": {"type": "string", "enum": ["send"]},
         "message": {"type": "string", "description": "The text to send."},
+        "media": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Files to send along: paths of your workspace, or addresses.",
+        },
         "channel": {
             "type": "string",
             "description": "telegram, qqbot, local, ...; left out: where the user wrote last.",
@@ -26,7 +31,7 @@ _PARAMETERS: Final[Mapping[str, Any]] = {
         "accountId": {"type": "string"},
         "threadId": {"type": "string"},
     },
-    "required": ["message"],
+    "required": [],
 }
 
 
@@ -45,12 +50,14 @@ def message_tool(outlet: Outlet, *, agent_id: str, run_id: str) -> Tool:
         if arguments.get("action", "send") != "send":
             raise ToolRefused(f"action {arguments['action']!r} is not offered; the only one: send")
         text = _text(arguments, "message") or _text(arguments, "text")
-        if not text:
-            raise ToolRefused("message must hold the text to send")
-        if len(text) > LONGEST:
+        files = _files(arguments.get("media"))
+        if not text and not files:
+            raise ToolRefused("message must hold the text to send, or media the files")
+        if text and len(text) > LONGEST:
             raise ToolRefused(f"the message has {len(text)} characters; the most is {LONGEST}")
         message = NewMessage(
-            text=text,
+            text=text or "",
+            files=files,
             key=f"message:{run_id}:{next(numbers)}",
             channel=_text(arguments, "channel"),
             to=_text(arguments, "to") or _text(arguments, "target"),
@@ -72,6 +79,16 @@ def message_tool(outlet: Outlet, *, agent_id: str, run_id: str) -> Tool:
         call=send,
         side_effects=True,
     )
+
+
+def _files(value: object) -> tuple[str, ...]:
+    """What a model names as files: a list, or a single one as text."""
+    many = [value] if isinstance(value, str) else value
+    if many is None or many == [""]:
+        return ()
+    if not isinstance(many, list) or not all(isinstance(one, str) and one.strip() for one in many):
+        raise ToolRefused("media must be a list of paths or addresses")
+    return tuple(one.strip() for one in many)
 
 
 def _text(arguments: Mapping[str, Any], name: str) -> str | None:

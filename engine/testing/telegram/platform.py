@@ -10,6 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.clock import SystemClock
+from engine.testing.telegram.files import (
+    LONGEST_CAPTION,
+    METHODS,
+    Files,
+    SentFile,
+    file_of,
+    shown,
+)
 from engine.testing.telegram.markup import read_as_platform
 from engine.testing.telegram.wrong import THREAD_NOT_FOUND, Refusal
 
@@ -28,6 +36,7 @@ class SentMessage:
     parse_mode: str | None
     token: str
     parameters: Mapping[str, Any]
+    file: SentFile | None = None  # ``text`` is its caption then
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +59,7 @@ class Platform:
         self.sent: list[SentMessage] = []
         self._bots = {token: _Bot(token, 100_000_001 + index) for index, token in enumerate(tokens)}
         self._next_message = 1
+        self.files = Files()
 
     # -- from outside ----------------------------------------------------------------------
 
@@ -86,7 +96,7 @@ class Platform:
             "from": sender,
             "chat": {"id": chat_id, "type": kind},
             "date": int(SystemClock().now().timestamp()) if date is None else date,
-            "text": text,
+            **({"text": text} if text else {}),
         }
         if thread_id is not None:
             message |= {"message_thread_id": thread_id, "is_topic_message": True}
@@ -94,6 +104,28 @@ class Platform:
             message["entities"] = entities
         self.update({"message": message | more}, token=token)
         return message_id
+
+    def user_sends(
+        self,
+        kind: str,
+        content: bytes,
+        *,
+        caption: str = "",
+        name: str = "",
+        mime: str = "",
+        size: int | None = None,
+        token: str,
+        **more: Any,
+    ) -> int:
+        """Put a file of a person into the bot's updates; return its message id.
+
+        ``kind`` as messages call it: photo, document, voice, video, audio, animation, sticker.
+        ``size`` is what the platform says it has.
+        """
+        about = self.files.keep(kind, content, name=name, size=size)
+        fields = shown(kind, about, name, mime)
+        fields |= {"caption": caption} if caption else {}
+        return self.user_writes("", token=token, **(more | fields))
 
     def update(self, fields: Mapping[str, Any], *, token: str) -> int:
         """Put any update into the bot's queue; return its update id."""
@@ -115,6 +147,8 @@ class Platform:
         bot = self._bots.get(token)
         if bot is None:
             raise Refusal(401, "Unauthorized")
+        if method == "getFile" or method in METHODS:
+            return self._of_files(bot, method, parameters)
         match method:
             case "getMe":
                 return {"id": bot.id, "is_bot": True, "first_name": "Engine"} | {
@@ -123,7 +157,7 @@ class Platform:
             case "getUpdates":
                 return await self._get_updates(bot, parameters)
             case "sendMessage":
-                return self._send(bot, parameters)
+                return self._send(bot, parameters, str(parameters.get("text", "")))
             case "getWebhookInfo":
                 return {"url": bot.webhook, "pending_update_count": len(bot.updates)}
             case "deleteWebhook":
@@ -153,13 +187,23 @@ class Platform:
                 return []
         return list(bot.updates)[: int(parameters.get("limit", 100))]
 
-    def _send(self, bot: _Bot, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        text = str(parameters.get("text", ""))
+    def _of_files(self, bot: _Bot, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        if method == "getFile":
+            return self.files.get(parameters.get("file_id"))
+        file = file_of(method, parameters)
+        return self._send(bot, parameters, str(parameters.get("caption", "")), file)
+
+    def _send(
+        self, bot: _Bot, parameters: Mapping[str, Any], text: str, file: SentFile | None = None
+    ) -> dict[str, Any]:
         mode = parameters.get("parse_mode")
         visible = read_as_platform(text) if mode == "HTML" else text
-        if not visible.strip():
+        if not visible.strip() and file is None:
             raise Refusal(400, "Bad Request: message text is empty")
-        if len(visible.encode("utf-16-le")) // 2 > LONGEST_TEXT:
+        units = len(visible.encode("utf-16-le")) // 2
+        if file is not None and units > LONGEST_CAPTION:
+            raise Refusal(400, "Bad Request: message caption is too long")
+        if units > LONGEST_TEXT:
             raise Refusal(400, "Bad Request: message is too long")
         if "chat_id" not in parameters:
             raise Refusal(400, "Bad Request: chat_id is empty")
@@ -175,6 +219,7 @@ class Platform:
             parse_mode=None if mode is None else str(mode),
             token=bot.token,
             parameters=dict(parameters),
+            file=file,
         )
         self.sent.append(message)
         return {

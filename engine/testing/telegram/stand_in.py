@@ -15,6 +15,8 @@ from engine.testing.telegram.platform import Platform, SentMessage
 from engine.testing.telegram.wrong import Refusal, Wrong
 
 TOKEN: Final = "100000001:stand-in-token-AAAAAAAAAAAAAAAAAAAAAAAA"  # noqa: S105 - of no use elsewhere
+FILE: Final = "file"  # what `fail` calls the fetching of a file
+_FILE = re.compile(r"/file/bot([^/]+)/(.+)")
 
 
 class TelegramStandIn:
@@ -75,6 +77,17 @@ class TelegramStandIn:
         """
         return self._platform.user_writes(text, chat_id=chat_id, token=token or self.token, **more)
 
+    def user_sends(
+        self, kind: str, content: bytes, *, chat_id: int = 42, token: str | None = None, **more: Any
+    ) -> int:
+        """Put a file of a person into the bot's updates; return its message id.
+
+        ``kind`` as messages call it (photo, document, voice, ...). ``more`` may say ``caption``,
+        ``name``, ``mime``, the ``size`` the platform claims, and what `user_writes` takes.
+        """
+        token = token or self.token
+        return self._platform.user_sends(kind, content, chat_id=chat_id, token=token, **more)
+
     def update(self, fields: Mapping[str, Any], *, token: str | None = None) -> int:
         """Put any update into the bot's queue; return its update id."""
         return self._platform.update(fields, token=token or self.token)
@@ -105,8 +118,26 @@ class TelegramStandIn:
         self.calls.append((method, parameters))
         async with self._news:
             self._news.notify_all()
+        if method == FILE:
+            return self._fetched(request.path)
         status, answer = await self._answer(token, method, parameters)
         return Answer(status, answer, {})
+
+    def _fetched(self, path: str) -> Answer:
+        """Answer where files are fetched: the bytes, or what is wrong with them."""
+        queue = self._wrong[FILE]
+        wrong = queue.popleft() if queue else self._standing.get(FILE)
+        match = _FILE.fullmatch(unquote(path))
+        try:
+            content = self._platform.files.at(match[2] if match else "")
+        except Refusal as refusal:
+            return Answer(refusal.status, json.dumps(refusal.body).encode(), {})
+        if wrong is None:
+            return Answer(200, content, {})
+        if wrong.dropped:
+            return Answer(0, None, {})
+        body = content if wrong.raw is None else wrong.raw
+        return Answer(wrong.status, body, wrong.headers, wrong.claimed, wrong.until)
 
     async def _answer(
         self, token: str, method: str, parameters: Mapping[str, Any]
@@ -141,6 +172,8 @@ class TelegramStandIn:
 
 
 def _address(path: str) -> tuple[str, str]:
-    """``/bot<token>/<method>``; anything else has neither."""
+    """``/bot<token>/<method>``; where files are fetched, `FILE`; anything else has neither."""
+    if match := _FILE.fullmatch(unquote(path)):
+        return match[1], FILE
     match = re.fullmatch(r"/bot([^/]+)/(\w+)", unquote(path))
     return (match[1], match[2]) if match else ("", "")

@@ -34,6 +34,8 @@ class Wrong:
     obeyed: bool = False  # the platform did it all the same
     dropped: bool = False  # the connection ends without an answer
     until: asyncio.Event | None = None  # the answer waits for this
+    headers: Mapping[str, str] = field(default_factory=dict)  # of a file that is fetched
+    claimed: int | None = None  # the length a file is said to have
 
     @classmethod
     def too_many(cls, retry_after: int) -> Wrong:
@@ -96,3 +98,18 @@ class Wrong:
     def slow(cls, until: asyncio.Event) -> Wrong:
         """The message is delivered, and the answer waits for ``until``."""
         return cls(obeyed=True, until=until)
+
+    @classmethod
+    def elsewhere(cls, url: str) -> Wrong:
+        """A file that is said to lie somewhere else."""
+        return cls(status=302, raw=b"", headers={"Location": url})
+
+    @classmethod
+    def lying(cls, claimed: int) -> Wrong:
+        """A file that is said to have another length."""
+        return cls(claimed=claimed)
+
+    @classmethod
+    def packed(cls, content: bytes) -> Wrong:
+        """A file that comes compressed, though nobody asked for that."""
+        return cls(raw=content, headers={"Content-Encoding": "gzip"})

@@ -21,6 +21,7 @@ from gateway.channels.base import (
     AccountStatus,
     Admit,
     Attempt,
+    Carriage,
     ChannelError,
     LoadCursor,
     SaveCursor,
@@ -126,8 +127,9 @@ class QqChannel:
         account = self._accounts.get(account_id)
         return CHUNK if account is None or account.chunk is None else min(account.chunk, LONGEST)
 
-    def carries(self, route: Route) -> None:
+    def carries(self, route: Route) -> Carriage:  # noqa: ARG002 - the same for all
         """Nothing yet: links."""
+        return Carriage(name="QQ")
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         """The interface's limits, and a guild channel's own."""

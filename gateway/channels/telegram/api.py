@@ -7,21 +7,27 @@ unredacted, and httpx's own request log is kept silent.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
-from gateway.channels.base import ChannelError, Fault
+from engine.media import Media
+from gateway.channels.base import ChannelError, Fault, FaultClass
 from gateway.channels.rest import (
     SEND_TIMEOUT,
+    UPLOAD_TIMEOUT,
     WHOLE_CALL,
+    WHOLE_UPLOAD,
     client,
     json_object,
     network_fault,
 )
 from gateway.channels.telegram.faults import classify
 
+UPLOAD_SLACK: Final = 40.0  # seconds the platform may take to fetch what an address names
 POLL_SLACK: Final = 15.0  # seconds beyond the long poll before we give the connection up
 
 
@@ -48,11 +54,35 @@ class BotApi:
         Raises `ChannelError`; `network-ambiguous` means the request may have been obeyed.
         """
         timeout = self._timeout if wait is None else httpx.Timeout(wait + POLL_SLACK, connect=10.0)
+        limit = WHOLE_CALL + (wait or 0)
+        return await self._answer(method, limit, json=dict(params), timeout=timeout)
+
+    async def upload(self, method: str, params: Mapping[str, Any], field: str, media: Media) -> Any:
+        """Return the result of a method that sends a file: read piece by piece, or its address.
+
+        Raises `ChannelError` as `call` does; `media-refused` for a file that is gone.
+        """
+        if media.path is None:
+            return await self.call(method, {**params, field: media.url}, wait=UPLOAD_SLACK)
         try:
-            async with asyncio.timeout(WHOLE_CALL + (wait or 0)):
-                answer = await self._client.post(
-                    self._base + method, json=dict(params), timeout=timeout
-                )
+            file = await asyncio.to_thread(Path(media.path).open, "rb")
+        except OSError as error:
+            detail = f"the file cannot be read: {error.strerror}"
+            fault = Fault(fault=FaultClass.MEDIA_REFUSED, code="gone", detail=detail)
+            raise ChannelError(fault) from None
+        with file:
+            return await self._answer(
+                method,
+                WHOLE_UPLOAD,
+                data={name: _written(value) for name, value in params.items()},
+                files={field: (media.name, file, media.mime or "application/octet-stream")},
+                timeout=UPLOAD_TIMEOUT,
+            )
+
+    async def _answer(self, method: str, limit: float, **request: Any) -> Any:
+        try:
+            async with asyncio.timeout(limit):
+                answer = await self._client.post(self._base + method, **request)
         except TimeoutError as error:
             raise ChannelError(self._network(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -76,3 +106,8 @@ class BotApi:
             retry_after_seconds=fault.retry_after_seconds,
             migrate_to=fault.migrate_to,
         )
+
+
+def _written(value: object) -> str:
+    """A parameter as a field of a form: what is no text is JSON."""
+    return value if isinstance(value, str) else json.dumps(value)

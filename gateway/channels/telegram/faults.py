@@ -22,6 +22,7 @@ _BY_WORDS: Final[Mapping[int, tuple[tuple[str, FaultClass], ...]]] = {
         ("can't parse entities", FaultClass.FORMAT),
         ("message thread not found", FaultClass.THREAD_GONE),
         ("message is too long", FaultClass.TOO_LONG),
+        ("caption is too long", FaultClass.TOO_LONG),
         ("chat not found", FaultClass.NOT_FOUND),
         ("user not found", FaultClass.NOT_FOUND),
         ("not enough rights", FaultClass.MUTED),

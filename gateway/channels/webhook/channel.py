@@ -21,6 +21,7 @@ from gateway.channels.base import (
     AccountStatus,
     Admit,
     Attempt,
+    Carriage,
     ChannelError,
     Fault,
     FaultClass,
@@ -88,8 +89,9 @@ class WebhookChannel:
         """There is none."""
         return sys.maxsize
 
-    def carries(self, route: Route) -> None:
+    def carries(self, route: Route) -> Carriage:  # noqa: ARG002 - the same for all
         """No files: links, and words about them."""
+        return Carriage(name="a webhook")
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:  # noqa: ARG002 - the server says when
         """No limits of ours; a 429 with its wait is heard."""

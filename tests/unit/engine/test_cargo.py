@@ -50,9 +50,12 @@ def message(*media: Media, chunks: tuple[str, ...] = ("look",), **notes: Any) ->
 
 
 def test_a_channel_without_files_gets_links_and_words() -> None:
-    stowed = stow([LINK, PAPER], None, 8)
-    assert stowed.parts == ()
+    stowed = stow([LINK, PAPER], Carriage(name="the inbox", here=True), 8)
+    assert (stowed.parts, stowed.notes) == ((), {})
     assert stowed.words == ("https://cats.example/c.jpg", "(p.pdf, 1.0 MB: /m/p.pdf)")
+    stowed = stow([LINK, PAPER], Carriage(name="a webhook"), 8)
+    assert stowed.words[1] == "(p.pdf, 1.0 MB, was not sent: a webhook takes links only)"
+    assert stowed.notes[REFUSED][0]["class"] == "media-not-carried"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_what_is_too_large_is_named_with_its_limit_and_its_class(
     assert bool(stowed.parts) is part
     if not part:
         assert "was not sent: Telegram takes at most 50.0 MB" in stowed.words[0]
-        assert (stowed.notes or {})[REFUSED][0]["class"] == "media-too-large"
+        assert stowed.notes[REFUSED][0]["class"] == "media-too-large"
 
 
 def test_more_files_than_parts_are_named() -> None:

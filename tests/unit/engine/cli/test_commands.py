@@ -172,6 +172,35 @@ def test_a_message_goes_out_once_with_a_key(engine: Engine, gateway: Port) -> No
     assert sent.key
 
 
+def test_a_file_of_this_machine_is_laid_ready_for_the_gateway_of_this_home(
+    engine: Engine, gateway: Port, home: Path
+) -> None:
+    (home / "notes.txt").write_text("words")
+    url = "https://cats.example/cat.jpg"
+    where = ("--channel", "local", "--to", "me", "--media", home / "notes.txt", "--media", url)
+    assert engine("message", "send", *where).status == 0
+    copy, address = gateway.core.said.of("send")[0].files
+    assert address == url
+    assert Path(copy).parent == home / ".engine" / "media" / "out"
+    assert Path(copy).read_text() == "words"
+
+
+def test_a_file_that_is_not_there_is_refused_and_nothing_is_asked(
+    engine: Engine, gateway: Port
+) -> None:
+    told = engine("message", "send", "--to", "me", "--media", "nothing.txt")
+    assert told.status == 1
+    assert "there is no such file" in told.err
+    assert gateway.core.said.of("send") == []
+
+
+def test_a_gateway_elsewhere_reads_no_files_from_here(engine: Engine, gateway: Port) -> None:
+    away = ("--url", f"ws://127.0.0.1:{gateway.server.port}", "--token", "x")
+    told = engine("message", "send", "--to", "me", "--media", "notes.txt", *away)
+    assert told.status == 2
+    assert "reads no files from here" in told.err
+
+
 def test_an_empty_inbox_says_so(engine: Engine, gateway: Port) -> None:
     assert engine("inbox").out == "The inbox is empty.\n"
 

@@ -66,7 +66,7 @@ def test_what_can_never_be_sent_says_why(channel: ScriptedChannel) -> None:
     assert refusal(ROUTE, channel) == "account-disabled"
 
 
-TAKES = Carriage(most={MediaKind.IMAGE: 100, MediaKind.FILE: 200}, caption=10)
+TAKES = Carriage(name="it", most={MediaKind.IMAGE: 100, MediaKind.FILE: 200}, caption=10)
 PHOTO = Media(kind=MediaKind.IMAGE, name="p.png", path="/m/p.png", size=9)
 BIG = Media(kind=MediaKind.FILE, name="b.zip", path="/m/b.zip", size=900)
 

@@ -34,6 +34,14 @@ async def test_a_message_goes_to_the_outlet_with_a_key_of_the_run() -> None:
     assert json.loads(answer) == {"ok": True, "key": "message:r1:1"}
 
 
+@pytest.mark.parametrize("media", [["p.png"], "p.png", [" p.png "]])
+async def test_files_go_along_and_may_go_alone(media: object) -> None:
+    diary = Diary()
+    await message_tool(diary, agent_id="a", run_id="r1").call({"media": media})
+    (sent,) = diary.sent
+    assert (sent.text, sent.files, sent.laid_ready) == ("", ("p.png",), False)
+
+
 async def test_the_same_turn_again_uses_the_same_keys() -> None:
     diary = Diary()
     for _ in range(2):
@@ -52,6 +60,9 @@ async def test_the_same_turn_again_uses_the_same_keys() -> None:
         {"message": ["x"]},
         {"message": "x", "action": "delete"},
         {"message": "x", "to": True},
+        {"message": "x", "media": [""]},
+        {"message": "x", "media": [7]},
+        {"message": "x", "media": {"path": "a"}},
         {"message": "x" * (LONGEST + 1)},
     ],
 )
