@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine import prompt
+from engine import prompt, said
 from engine.address import Route
 from engine.agents.base import FailureClass, used
 from engine.chat_events import ChatEvents
@@ -59,6 +59,25 @@ class ChatTurn:
     earlier: Sequence[Message] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     media: tuple[Media, ...] = ()  # files that came along
+    speaker: str | None = None  # who said it, where several speak
+    overheard: tuple[tuple[str, str], ...] = ()  # what was said around it, (who, what)
+    joined: tuple[str, ...] = ()  # runs of messages that are answered with this one
+    left_out: int = 0  # older messages that could not wait
+    replayed: bool = False  # another process was at it when it ended
+
+    @property
+    def words(self) -> str:
+        """What the session keeps: nothing in it can pass for the engine's."""
+        if self.speaker is None:
+            return said.words(self.text)
+        return said.in_group(self.speaker, self.text)
+
+    @property
+    def prompt(self) -> str:
+        """What the agent is asked: the words, below what it should know about them."""
+        notes = [said.left_out(self.left_out)] if self.left_out else []
+        notes += [said.AGAIN] if self.replayed else []
+        return "\n".join((*notes, said.with_context(self.overheard, self.words)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +158,7 @@ class Conversation:
         reply = answer_to(chat, words, self._clock.now())
 
         def work(tx: Tx) -> Delivery | None:
-            session_rows.turn_taken(tx, chat.run_id)
+            _taken(tx, chat)
             return outbox_rows.add(tx, reply) if reply is not None else None
 
         delivery = await self._database.write(work)
@@ -167,7 +186,7 @@ class Conversation:
     async def _converse(self, chat: ChatTurn, told: ChatEvents) -> ChatAnswer:
         agent = self._roster().agent(chat.agent_id)
         told.started()
-        taken = _Taken()
+        taken = _Taken(chat)
 
         async def settle(result: TurnResult) -> None:
             words = _words_for(result)
@@ -192,7 +211,7 @@ class Conversation:
                 told_all = f"{order.system_prompt}\n\n{prompt.WITHHELD}"
                 order = replace(order, tools=kept, system_prompt=told_all)
                 taken.narrowed = {"withheld": list(withheld), "events": strangers}
-            return replace(order, prompt="\n".join([*lines, "", chat.text])) if lines else order
+            return replace(order, prompt="\n".join([*lines, "", chat.prompt])) if lines else order
 
         order = self._order(chat, agent)
         result = await self._turns.take(order, prepare=prepare, settle=settle)
@@ -229,7 +248,7 @@ class Conversation:
             agent_id=chat.agent_id,
             session_key=chat.session_key,
             kind="chat",
-            prompt=chat.text,
+            prompt=chat.prompt,
             system_prompt="\n\n".join(text for text in (own, chat.extra_system_prompt) if text),
             tools=self._toolbox.for_turn(
                 agent,
@@ -245,11 +264,11 @@ class Conversation:
             thinking=chat.thinking or agent.thinking,
             workspace=agent.workspace,
             timeout=limit,
-            transcript=chat.text,
+            transcript=chat.words,
             history=chat.earlier is None,
             remember=chat.earlier is None,
             earlier=chat.earlier or (),
-            facts=chat.facts,
+            facts={**chat.facts, "replayed": True} if chat.replayed else chat.facts,
         )
 
     def _delivery(
@@ -289,6 +308,7 @@ def not_answered(chat: ChatTurn, failure: FailureClass) -> str:
 class _Taken:
     """What one turn took along and left behind."""
 
+    chat: ChatTurn
     event_ids: tuple[str, ...] = ()
     payloads: tuple[str, ...] = ()
     delivery: Delivery | None = None
@@ -300,11 +320,17 @@ def _settle(
 ) -> Delivery | None:
     """The one transaction of a chat turn: a message it answered is owed no answer any more."""
     remember(tx, result)
-    session_rows.turn_taken(tx, result.order.run_id)
+    _taken(tx, taken.chat)
     if result.reply is not None and taken.event_ids:
         event_rows.consume(tx, taken.event_ids, result.ended_at, run_id=result.order.run_id)
     _note_tools(tx, result, taken.narrowed)
     return outbox_rows.add(tx, delivery) if delivery is not None else None
+
+
+def _taken(tx: Tx, chat: ChatTurn) -> None:
+    """Whatever is answered with this turn is owed no answer any more."""
+    for run_id in (chat.run_id, *chat.joined):
+        session_rows.turn_taken(tx, run_id)
 
 
 def _note_tools(tx: Tx, result: TurnResult, withheld: Mapping[str, Any] | None) -> None:

@@ -19,6 +19,7 @@ class Unheard(StrEnum):
     GROUP_DISABLED = "group-disabled"
     GROUP_NOT_ALLOWED = "group-not-allowed"
     SENDER_NOT_ALLOWED = "sender-not-allowed"
+    OTHER_MENTIONED = "other-mentioned"
     MENTION_REQUIRED = "mention-required"
     DUPLICATE = "duplicate"
     BACKLOG = "backlog"
@@ -53,6 +54,10 @@ FACTS: Final[Mapping[Unheard, tuple[str, str]]] = {
     Unheard.SENDER_NOT_ALLOWED: (
         "The sender may not speak in this group.",
         "add the sender's id to groupAllowFrom, or to allowFrom of the group",
+    ),
+    Unheard.OTHER_MENTIONED: (
+        "The message mentions somebody else and not the bot (ignoreOtherMentions).",
+        "mention the bot, or set ignoreOtherMentions to false for the group",
     ),
     Unheard.MENTION_REQUIRED: (
         "The message does not mention the bot.",

@@ -21,7 +21,7 @@ from engine import __version__
 from engine.bootstrap import read_context
 from engine.clock import SystemClock
 from engine.clockwork import Clockwork
-from engine.config import effective
+from engine.config import chats, effective
 from engine.config.load import Loaded
 from engine.config.paths import host_zone, unknown_variables
 from engine.core import Circumstances, Engine, installation_id
@@ -207,6 +207,8 @@ class Gateway:
             converse=engine.conversation.receive,
             dm_scope=config.session.dm_scope,
             main=config.session.main_key,
+            manners_of=lambda *where: configured.manners(self._loaded.config, *where),
+            quiet=lambda channel: chats.debounce(self._loaded.config, channel),
             vitals=engine.vitals,
             poke=sender.poke,
             showing=Typing(channels, clock, self._typing).while_answering,
@@ -339,11 +341,8 @@ class Gateway:
 
     def _typing(self) -> timedelta | None:
         """How often a typing indicator is repeated; None: never."""
-        session = self._loaded.config.session
-        if session.typing_mode == "never":
-            return None
-        given = session.typing_interval_seconds
-        return EVERY if given is None else timedelta(seconds=given)
+        every = chats.typing_interval(self._loaded.config)
+        return EVERY if every == timedelta() else every
 
     def _policy_of(self, loaded: Loaded) -> Policy:
         token = settings.token(self._options, loaded.config, self._environ)

@@ -6,7 +6,6 @@ only then does a turn begin. What is refused is recorded with its reason and sta
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -16,14 +15,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from engine import said
 from engine.address import ChatType, Route
 from engine.agents.base import FailureClass
 from engine.clock import Clock
 from engine.conversation import ChatTurn, answer_to, not_answered
-from engine.delivery import Delivery
+from engine.delivery import Delivery, Priority
 from engine.media import from_json, to_json
+from engine.mentions import addressed
+from engine.outbox import expiry
 from engine.sessions import MAIN, chat_key
-from engine.store import audit, outbox, sessions
+from engine.store import audit, outbox, overheard, sessions
 from engine.store.routes import route_of, route_text
 from engine.target import LastRoute
 from engine.unheard import Unheard, way_in
@@ -31,21 +33,42 @@ from engine.vitals import Insist, Vitals
 from gateway import pairing
 from gateway.channels import answers
 from gateway.channels.base import Inbound
-from gateway.channels.policy import Policy, Verdict, judge
+from gateway.channels.policy import Manners, Policy, Verdict, judge
 from gateway.store import pairings
+from gateway.waiting import Batch, Lines, Waiting
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Tx
 
 log = logging.getLogger(__name__)
 
-MAX_AGE: Final = timedelta(hours=6)  # older messages move the route and start no turn
 # Everyday traffic that is not addressed to us: a log line each, no row.
-QUIET: Final = frozenset({Unheard.MENTION_REQUIRED, Unheard.DUPLICATE, Unheard.NO_MESSAGE})
+QUIET: Final = frozenset(
+    {
+        Unheard.OTHER_MENTIONED,
+        Unheard.MENTION_REQUIRED,
+        Unheard.DUPLICATE,
+        Unheard.NO_MESSAGE,
+    }
+)
+_BY_BUTTON: Final = "callback_data: "
+_COMMAND: Final = "/"
 
 Showing = Callable[[Route | None], AbstractAsyncContextManager[None]]
 Converse = Callable[[ChatTurn], Awaitable[object]]
 PolicyOf = Callable[[str, str], Policy]  # (channel, account)
 AgentOf = Callable[[Inbound], str]  # bindings of channels.md §3.4
+
+
+MannersOf = Callable[[str, str, str], Manners]  # (channel, account, agent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """The newest message of an account that nobody answers."""
+
+    reason: Unheard
+    at: datetime
+    sender: str
 
 
 def nobody_sees(_: Route | None) -> AbstractAsyncContextManager[None]:
@@ -64,6 +87,7 @@ class Admission:
     route_set: bool = False
     let_go: tuple[str, ...] = ()  # messages that waited for this contact
     code_told: bool = False  # a stranger is told how to be let in
+    overheard: tuple[tuple[str, str], ...] = ()  # what was said in the group before it
 
 
 class Reception:
@@ -79,7 +103,8 @@ class Reception:
         converse: Converse,
         dm_scope: str = MAIN,
         main: str = MAIN,
-        max_age: timedelta = MAX_AGE,
+        manners_of: MannersOf = lambda *_: Manners(),
+        quiet: Callable[[str], timedelta] = lambda _: timedelta(),
         vitals: Vitals | None = None,
         poke: Callable[[], None] = lambda: None,
         showing: Showing = nobody_sees,
@@ -95,22 +120,40 @@ class Reception:
         self._converse = converse
         self._dm_scope = dm_scope
         self._main = main
-        self._max_age = max_age
-        self._turns: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._manners_of = manners_of
+        self._lines = Lines(clock, self._take, quiet)
+        self._drops: dict[tuple[str, str], Drop] = {}
 
     async def admit(self, message: Inbound) -> Admission:
         """Admit or refuse ``message`` durably, then let its turn begin. See `base.Admit`."""
         now = self._clock.now()
+        agent_id = self._agent_of(message)
+        manners = self._manners_of(message.channel, message.account_id, agent_id)
+        message = heard(message, manners)
         verdict = await self._judged(message)
-        placed = self._place(message, verdict, now)
-        admission = await self._db.write(lambda tx: commit(tx, placed, verdict, now))
+        placed = self._place(message, agent_id, verdict, now, manners)
+        admission = await self._db.write(lambda tx: commit(tx, placed, verdict, now, manners))
         _tell(admission)
+        self._drop(admission, now)
         if admission.let_go or admission.code_told:
             self._poke()
         if admission.reason is None:
-            self._start(turn_of(admission))
+            self._lines.put(_waiting(turn_of(admission), message.sender_id, now))
         return admission
+
+    def last_drop(self, channel: str, account_id: str) -> Drop | None:
+        """Return which message of an account was not answered last, since the start."""
+        return self._drops.get((channel, account_id))
+
+    def depth(self, channel: str, account_id: str) -> int:
+        """How many messages of an account wait for their answer, or get it."""
+        return self._lines.depth(channel, account_id)
+
+    def _drop(self, admission: Admission, now: datetime) -> None:
+        message, reason = admission.message, admission.reason
+        if reason not in (None, Unheard.NO_MESSAGE, Unheard.DUPLICATE):
+            here = (message.channel, message.account_id)
+            self._drops[here] = Drop(reason=reason, at=now, sender=message.sender_id)
 
     async def _judged(self, message: Inbound) -> Verdict:
         if message.standing is not None:
@@ -123,9 +166,10 @@ class Reception:
         paired = await self._db.read(lambda tx: pairings.let_in(tx, *here))
         return judge(replace(policy, paired=paired), message)
 
-    def _place(self, message: Inbound, verdict: Verdict, now: datetime) -> Admission:
-        """Decide agent, session and, if it starts no turn, why."""
-        agent_id = self._agent_of(message)
+    def _place(
+        self, message: Inbound, agent_id: str, verdict: Verdict, now: datetime, manners: Manners
+    ) -> Admission:
+        """Decide the session and, if it starts no turn, why."""
         key = chat_key(
             agent_id,
             channel=message.channel,
@@ -137,28 +181,26 @@ class Reception:
             main=self._main,
         )
         reason = verdict.reason
-        if reason is None and now - message.at > self._max_age:
+        if reason is None and now - message.at > manners.max_age:
             reason = Unheard.BACKLOG
         return Admission(message=message, agent_id=agent_id, session_key=key, reason=reason)
-
-    def _start(self, turn: ChatTurn) -> None:
-        """Take a turn; the session's lane keeps messages of one session in order."""
-        if self._stopping:
-            return  # it is owed its answer, and gets it after the next start
-        task = asyncio.create_task(self._take(turn), name=f"inbound-{turn.run_id}")
-        self._turns.add(task)
-        task.add_done_callback(self._turns.discard)
 
     async def replay(self) -> int:
         """Answer what an earlier process admitted and did not answer (channels.md §5)."""
         owed = await self._db.read(sessions.owed_turns)
         for text in owed:
-            self._start(_turn_of(text))
+            self._lines.put(_owed(text, self._clock.now()))
         return len(owed)
 
-    async def _take(self, turn: ChatTurn) -> None:
+    async def _take(self, batch: Batch) -> None:
         """See to it that the person gets an answer, or is told that there is none."""
+        turn = replace(batch.turn, left_out=len(batch.left_out))
         try:
+            await self._insist(
+                lambda: self._db.write(lambda tx: _begun(tx, batch, self._clock.now()))
+            )
+            if batch.left_out:
+                self._poke()
             # What the store refused left nothing on record: the answer is still owed.
             async with self._showing(turn.route):
                 await self._insist(lambda: self._converse(turn))
@@ -173,12 +215,16 @@ class Reception:
 
     async def stop(self, grace: timedelta = timedelta(seconds=10)) -> None:
         """Begin no more turns, let those that run finish within ``grace``, then cancel them."""
-        self._stopping = True
-        if self._turns:
-            _, late = await asyncio.wait(tuple(self._turns), timeout=grace.total_seconds())
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await self._lines.stop(grace)
+
+
+def heard(message: Inbound, manners: Manners) -> Inbound:
+    """Return a message as it counts: a name without tricks, and a call by a pattern (§3.3)."""
+    label = said.name(message.sender_label) or None
+    called = message.mentioned or (
+        message.chat_type is not ChatType.DIRECT and addressed(manners.patterns, message.text)
+    )
+    return replace(message, sender_label=label, mentioned=called)
 
 
 def _tell(admission: Admission) -> None:
@@ -199,13 +245,19 @@ def _tell(admission: Admission) -> None:
     log.info("a message is not answered", extra=told | because)
 
 
-def commit(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Admission:
+def commit(
+    tx: Tx,
+    admission: Admission,
+    verdict: Verdict,
+    now: datetime,
+    manners: Manners,
+) -> Admission:
     """The one transaction of an arrival: dedupe, route, cursor (channels.md §5)."""
     message = admission.message
     if not sessions.first_seen(tx, dedupe_key(message), now):
         admission = replace(admission, reason=Unheard.DUPLICATE)
     else:
-        admission = _taught(tx, admission, verdict, now)
+        admission = _overheard(tx, _taught(tx, admission, verdict, now), manners)
     if verdict.reason and admission.reason not in QUIET:
         audit.note(
             tx,
@@ -217,7 +269,7 @@ def commit(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Adm
         )
     if not admission.reason:
         turn = turn_of(admission)
-        sessions.owe_turn(tx, turn.run_id, _turn_text(turn), now)
+        sessions.owe_turn(tx, turn.run_id, _turn_text(turn, message.sender_id), now)
     if message.cursor is not None:
         sessions.set_cursor(tx, message.channel, message.account_id, message.cursor, now)
     return admission
@@ -238,6 +290,19 @@ def _taught(tx: Tx, admission: Admission, verdict: Verdict, now: datetime) -> Ad
     return replace(admission, route_set=route_set, let_go=let_go, code_told=told)
 
 
+def _overheard(tx: Tx, admission: Admission, manners: Manners) -> Admission:
+    """Keep what is said to nobody in particular; whoever is asked learns what was said before."""
+    message = admission.message
+    if message.chat_type is ChatType.DIRECT:
+        return admission
+    chat = "|".join(_chat(message))
+    if admission.reason is Unheard.MENTION_REQUIRED:
+        overheard.keep(tx, chat, _speaker(message), message.text, manners.history)
+    if admission.reason is not None:
+        return admission
+    return replace(admission, overheard=overheard.take(tx, chat, manners.history))
+
+
 def teaches_route(admission: Admission, verdict: Verdict) -> bool:
     """Whether a message moves its session's route: the table of channels.md §4.
 
@@ -249,8 +314,44 @@ def teaches_route(admission: Admission, verdict: Verdict) -> bool:
     return direct or not admission.reason
 
 
+def _begun(tx: Tx, batch: Batch, now: datetime) -> None:
+    """Note that a turn begins; of what could not wait, that it is gone, and tell its person."""
+    turn = batch.turn
+    for run_id in (turn.run_id, *turn.joined):
+        sessions.turn_begun(tx, run_id)
+    if not batch.left_out or turn.route is None:
+        return
+    for run_id in batch.left_out:
+        sessions.turn_taken(tx, run_id)
+    audit.note(
+        tx,
+        now=now,
+        actor=turn.route.channel,
+        action=audit.LEFT_OUT,
+        subject="|".join((turn.route.channel, turn.route.account_id, turn.route.to)),
+        detail={"count": len(batch.left_out), "runIds": list(batch.left_out[:50])},
+    )
+    outbox.add(tx, _about_left_out(turn, turn.route, batch.left_out, now))
+
+
+def _about_left_out(
+    turn: ChatTurn, route: Route, left_out: tuple[str, ...], now: datetime
+) -> Delivery:
+    return Delivery(
+        key=f"left-out:{left_out[-1]}",
+        route=route,
+        text=said.told_left_out(len(left_out)),
+        kind="reply",
+        created_at=now,
+        expires_at=expiry("reply", now),
+        agent_id=turn.agent_id,
+        priority=Priority.REPLY,
+    )
+
+
 def _taken(tx: Tx, turn: ChatTurn, sorry: Delivery | None) -> None:
-    sessions.turn_taken(tx, turn.run_id)
+    for run_id in (turn.run_id, *turn.joined):
+        sessions.turn_taken(tx, run_id)
     if sorry is not None:
         outbox.add(tx, sorry)
 
@@ -270,10 +371,23 @@ def turn_of(admission: Admission) -> ChatTurn:
         text=message.text,
         route=reply_route(message),
         media=message.media,
+        speaker=None if message.chat_type is ChatType.DIRECT else _speaker(message),
+        overheard=admission.overheard,
     )
 
 
-def _turn_text(turn: ChatTurn) -> str:
+def _speaker(message: Inbound) -> str:
+    return message.sender_label or said.name(message.sender_id, said.NOBODY)
+
+
+def _waiting(turn: ChatTurn, sender: str, at: datetime) -> Waiting:
+    """Only plain words are joined with others (channels.md §5)."""
+    words = turn.text.lstrip()
+    alone = bool(turn.media) or words.startswith((_COMMAND, _BY_BUTTON)) or "<media:" in words
+    return Waiting(turn=turn, sender=sender, at=at, alone=alone)
+
+
+def _turn_text(turn: ChatTurn, sender: str) -> str:
     if turn.route is None:
         raise AssertionError("a message from a channel is answered there")
     return json.dumps(
@@ -284,21 +398,29 @@ def _turn_text(turn: ChatTurn) -> str:
             "text": turn.text,
             "route": route_text(turn.route),
             **({"media": to_json(turn.media)} if turn.media else {}),
+            "sender": sender,
+            "speaker": turn.speaker,
+            "overheard": turn.overheard,
         },
         ensure_ascii=False,
     )
 
 
-def _turn_of(text: str) -> ChatTurn:
-    v = json.loads(text)
-    return ChatTurn(
+def _owed(owed: sessions.OwedTurn, now: datetime) -> Waiting:
+    """Return a message an earlier process admitted, as it waits again."""
+    v = json.loads(owed.turn)
+    turn = ChatTurn(
         run_id=v["runId"],
         agent_id=v["agentId"],
         session_key=v["sessionKey"],
         text=v["text"],
         route=route_of(v["route"]),
         media=from_json(v.get("media")),
+        speaker=v.get("speaker"),
+        overheard=tuple((who, what) for who, what in v.get("overheard") or ()),
+        replayed=owed.begun,
     )
+    return _waiting(turn, str(v.get("sender") or ""), now)
 
 
 def run_id(message: Inbound) -> str:
@@ -321,9 +443,12 @@ def reply_route(message: Inbound) -> Route:
 
 def dedupe_key(message: Inbound) -> str:
     """Return what makes a message the same message (channels.md §5)."""
+    return "|".join((*_chat(message), message.message_id))
+
+
+def _chat(message: Inbound) -> tuple[str, ...]:
     peer = message.peer
-    parts = (message.channel, message.account_id, peer.to, peer.thread_id or "")
-    return "|".join((*parts, message.message_id))
+    return message.channel, message.account_id, peer.to, peer.thread_id or ""
 
 
 def last_route(message: Inbound, agent_id: str, session_key: str, now: datetime) -> LastRoute:

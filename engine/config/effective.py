@@ -8,10 +8,16 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from engine.address import ChatType
+from engine.config import access
 from engine.config.schema import Config
 from engine.config.schema.agents import Agent, CheckKeys, Heartbeat
 from engine.config.schema.base import Section
-from engine.config.schema.channels import AccountKeys, QqAccount, TelegramAccount, Visibility
+from engine.config.schema.channels import (
+    AccountKeys,
+    QqAccount,
+    TelegramAccount,
+    Visibility,
+)
 from engine.config.schema.conversations import BindingMatch, BindingPeer
 from engine.target import PREFIXES
 
@@ -69,7 +75,9 @@ def telegram_accounts(config: Config) -> dict[str, TelegramAccount]:
     if channel is None:
         return {}
     top = channel.bot_token is not None or channel.token_file is not None
-    return _accounts(TelegramAccount, channel, channel.accounts, top=top)
+    return access.written_out(
+        config, "telegram", _accounts(TelegramAccount, channel, channel.accounts, top=top)
+    )
 
 
 def qq_accounts(config: Config) -> dict[str, QqAccount]:
@@ -77,7 +85,10 @@ def qq_accounts(config: Config) -> dict[str, QqAccount]:
     channel = config.channels.qqbot
     if channel is None:
         return {}
-    return _accounts(QqAccount, channel, channel.accounts, top=channel.app_id is not None)
+    top = channel.app_id is not None
+    return access.written_out(
+        config, "qqbot", _accounts(QqAccount, channel, channel.accounts, top=top)
+    )
 
 
 def chat_account(config: Config, channel: str, account_id: str) -> AccountKeys | None:

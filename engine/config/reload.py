@@ -40,8 +40,8 @@ class Row:
 
 
 _SNAPSHOT: Final = (
-    "agents", "models", "bindings", "messages", "session", "tools", "skills", "hooks", "commands",
-    "logging", "identity", "ui", "env",
+    "accessGroups", "agents", "models", "bindings", "messages", "session", "tools", "skills",
+    "hooks", "commands", "logging", "identity", "ui", "env",
 )  # fmt: skip
 
 TABLE: Final[tuple[Row, ...]] = (

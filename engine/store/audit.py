@@ -31,6 +31,7 @@ def note(
     )
 
 
+LEFT_OUT: Final = "inbound.left-out"  # messages that could not wait for their turn
 REFUSED: Final = "inbound.refused"  # somebody wrote and was not let in
 _LOOKED_AT: Final = 500  # lines: nobody waits for a search through years
 

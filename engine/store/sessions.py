@@ -20,6 +20,7 @@ SEEN_FOR: Final = timedelta(hours=24)
 SEEN_MOST: Final = 50_000
 EXTERNAL: Final = "external"
 LOCAL: Final = "local"
+_BEGUN: Final = "!"  # before the text of a turn that has begun
 _RUN_KEY: Final = re.compile(r"agent:[^:]+:cron:.+:run:[^:]+")
 _SESSION: Final = (
     "key, agent_id, session_id, created_at, updated_at, model, input_tokens, output_tokens"
@@ -273,9 +274,26 @@ def turn_taken(tx: Tx, run_id: str) -> None:
     tx.exec_driver_sql("DELETE FROM inbound_turns WHERE run_id = ?", (run_id,))
 
 
-def owed_turns(tx: Tx) -> list[str]:
+def turn_begun(tx: Tx, run_id: str) -> None:
+    """The message is being answered: whoever finds it owed later finds an answer half made."""
+    tx.exec_driver_sql(
+        "UPDATE inbound_turns SET turn = ? || turn WHERE run_id = ? AND substr(turn, 1, 1) <> ?",
+        (_BEGUN, run_id, _BEGUN),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OwedTurn:
+    """A message that was admitted and not answered, and whether somebody was at it."""
+
+    turn: str
+    begun: bool
+
+
+def owed_turns(tx: Tx) -> list[OwedTurn]:
     """Return the turns of messages an earlier process admitted and did not answer, oldest first."""
-    return [row[0] for row in tx.exec_driver_sql("SELECT turn FROM inbound_turns ORDER BY seq")]
+    texts = [row[0] for row in tx.exec_driver_sql("SELECT turn FROM inbound_turns ORDER BY seq")]
+    return [OwedTurn(one.removeprefix(_BEGUN), one.startswith(_BEGUN)) for one in texts]
 
 
 def cursor(tx: Tx, channel: str, account_id: str) -> str | None:

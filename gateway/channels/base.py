@@ -91,6 +91,7 @@ class Inbound:
     text: str
     at: datetime
     mentioned: bool = False  # the bot was addressed (groups)
+    calls_others: bool = False  # somebody else was
     chat_type: ChatType = ChatType.DIRECT
     cursor: str | None = None  # platform cursor to store with the admission
     standing: Standing | None = None  # no message: only what it tells about the peer

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.address import Route
 from engine.clock import Clock
-from engine.config import effective
+from engine.config import chats, effective
 from engine.config.schema import Config
 from engine.config.schema.channels import AccountKeys, Group
 from engine.events import Bus
@@ -19,7 +19,7 @@ from engine.store import sessions
 from gateway.channels import accounts
 from gateway.channels.base import Channel, LoadCursor, SaveCursor
 from gateway.channels.local import LocalChannel
-from gateway.channels.policy import GroupRule, Policy as TalkPolicy
+from gateway.channels.policy import GroupRule, Manners, Policy as TalkPolicy
 from gateway.channels.qq.channel import QqChannel
 from gateway.channels.telegram.channel import TelegramChannel
 from gateway.channels.webhook.channel import WebhookChannel
@@ -123,6 +123,7 @@ def _group_rule(group: Group) -> GroupRule:
     """A group's settings, and those of its topics over them."""
     own = GroupRule(
         require_mention=group.require_mention is not False,
+        ignore_others=group.ignore_other_mentions,
         allow_from=effective.clean(group.allow_from or ()),
         enabled=group.enabled,
         policy=group.group_policy,
@@ -164,6 +165,15 @@ def talk_policy(config: Config, channel: str, account_id: str) -> TalkPolicy:
     if account is None:
         return TalkPolicy(dm="disabled")
     return _talk_policy(account, config.channels.defaults.group_policy)
+
+
+def manners(config: Config, channel: str, account_id: str, agent_id: str) -> Manners:
+    """How an account listens, for one agent."""
+    return Manners(
+        patterns=chats.mention_patterns(config, agent_id),
+        history=chats.history_limit(config, channel, account_id, agent_id),
+        max_age=chats.max_age(config, channel, account_id),
+    )
 
 
 def resends(config: Config, route: Route) -> bool:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Final
 
 from engine.address import ChatType
+from engine.config.chats import HISTORY_LIMIT, MAX_AGE
 from engine.unheard import Unheard
 from gateway.channels.base import Inbound
 
@@ -23,6 +25,7 @@ class GroupRule:
     """Settings of one group, or of ``*``, every other one."""
 
     require_mention: bool = True
+    ignore_others: bool = False  # what calls somebody else, and not the bot, is not for it
     allow_from: tuple[str, ...] = ()  # empty: the account's
     enabled: bool = True
     policy: str | None = None  # instead of the account's
@@ -39,6 +42,15 @@ class Policy:
     group: str = "allowlist"  # open | allowlist | disabled
     groups: Mapping[str, GroupRule] | None = None  # present: the list of allowed groups
     group_allow_from: tuple[str, ...] | None = None  # None: allow_from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """How an account listens, for one agent: the keys of channels.md §3.3 and §5."""
+
+    patterns: tuple[str, ...] = ()  # what calls the agent in a group
+    history: int = HISTORY_LIMIT  # unmentioned messages kept for the next mentioned one
+    max_age: timedelta = MAX_AGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +120,11 @@ def _group(policy: Policy, message: Inbound) -> Unheard | None:
         return Unheard.GROUP_NOT_ALLOWED
     if not _group_sender_allowed(policy, rule, message.sender_id):
         return Unheard.SENDER_NOT_ALLOWED
-    if rule.require_mention and not message.mentioned:
+    if message.mentioned:
+        return None
+    if rule.ignore_others and message.calls_others:
+        return Unheard.OTHER_MENTIONED
+    if rule.require_mention:
         return Unheard.MENTION_REQUIRED
     return None
 
@@ -117,7 +133,10 @@ def _rule(policy: Policy, group_id: str) -> GroupRule | None:
     """The group's settings, or nothing if it is not allowed. A missing block fails closed."""
     if policy.groups is None:
         return GroupRule() if policy.group == "open" or policy.group_allow_from else None
-    found = policy.groups.get(group_id) or policy.groups.get(ANYONE)
+    # On QQ the kind stands before an id, and may be left out where people write it.
+    names = {group_id.lower(), group_id.partition(":")[2].lower() or group_id.lower()}
+    own = (rule for name, rule in policy.groups.items() if name.strip().lower() in names)
+    found = next(own, None) or policy.groups.get(ANYONE)
     return found or (GroupRule() if policy.group == "open" else None)
 
 

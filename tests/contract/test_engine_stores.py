@@ -347,9 +347,13 @@ async def test_an_admitted_message_is_owed_its_turn_until_it_was_taken(store: Da
         await store.write(
             partial(sessions.owe_turn, run_id=f"in-{number}", turn=f"t{number}", now=NOON)
         )
-    assert await store.read(sessions.owed_turns) == ["t2", "t1"]
+    owed = await store.read(sessions.owed_turns)
+    assert [(one.turn, one.begun) for one in owed] == [("t2", False), ("t1", False)]
+    for _ in range(2):
+        await store.write(lambda tx: sessions.turn_begun(tx, "in-1"))
     await store.write(lambda tx: sessions.turn_taken(tx, "in-2"))
-    assert await store.read(sessions.owed_turns) == ["t1"]
+    (left,) = await store.read(sessions.owed_turns)
+    assert (left.turn, left.begun) == ("t1", True)
 
 
 async def test_a_cursor_is_where_it_was_left(store: Database) -> None:

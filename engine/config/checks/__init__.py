@@ -110,6 +110,7 @@ _STEPS: Final[tuple[Callable[[Check], None], ...]] = (
     tools.names,
     _bindings,
     channels.accounts,
+    channels.mention_patterns,
     _gateway,
     _hooks,
 )

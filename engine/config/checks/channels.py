@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from engine.config import effective
+from engine import mentions
+from engine.config import access, effective
 from engine.config.checks.findings import Check
 from engine.config.keypath import Key
 from engine.config.schema.channels import AccountKeys, TelegramAccount
@@ -70,6 +71,7 @@ def _account(
         check.refuse((*key, "dmPolicy"), 'open needs "*" in allowFrom')
     if telegram:
         _telegram_lists(check, key, keys)
+    _access_groups(check, key, keys)
     if isinstance(keys, TelegramAccount) and re.search(r"/bot\d+:[^/]*/?$", keys.api_root or ""):
         check.refuse((*key, "apiRoot"), "apiRoot ends in /bot<token>: remove that part")
 
@@ -84,13 +86,50 @@ def _accounts_allow(keys: AccountKeys) -> bool:
     return bool(own) and all(effective.clean(a.allow_from or ()) for a in own.values())
 
 
+def _access_groups(check: Check, key: Key, keys: AccountKeys) -> None:
+    """Whoever names a group nobody wrote down would let in nobody without knowing why."""
+    lists: list[tuple[Key, tuple[str, ...]]] = [
+        ((*key, "allowFrom"), keys.allow_from or ()),
+        ((*key, "groupAllowFrom"), keys.group_allow_from or ()),
+    ]
+    for ident, group in (keys.groups or {}).items():
+        where = (*key, "groups", ident)
+        lists.append(((*where, "allowFrom"), group.allow_from or ()))
+        for number, topic in group.topics.items():
+            lists.append(((*where, "topics", number, "allowFrom"), topic.allow_from or ()))
+    for place, entries in lists:
+        for n, entry in enumerate(entries):
+            name = access.group_named(entry)
+            if name is not None and name not in check.config.access_groups:
+                have = ", ".join(sorted(check.config.access_groups)) or "none"
+                check.refuse((*place, n), f"no accessGroups.{name} (there is {have})")
+
+
+def mention_patterns(check: Check) -> None:
+    """A pattern that is wrong, or could hold everything up, is not used (channels.md §3.3)."""
+    places: list[tuple[Key, tuple[str, ...]]] = [
+        (("agents", "list", n, "groupChat"), agent.group_chat.mention_patterns or ())
+        for n, agent in enumerate(check.config.agents.list)
+    ]
+    messages = check.config.messages.group_chat.mention_patterns
+    places.append((("messages", "groupChat"), messages or ()))
+    for key, patterns in places:
+        for n, pattern in enumerate(patterns):
+            if why := mentions.fault(pattern):
+                check.warn(
+                    (*key, "mentionPatterns", n),
+                    "channels.mention_pattern_ignored",
+                    f'"{pattern[:80]}" is not used: {why}',
+                )
+
+
 def _telegram_lists(check: Check, key: Key, keys: AccountKeys) -> None:
     for name, entries in (
         ("allowFrom", keys.allow_from),
         ("groupAllowFrom", keys.group_allow_from),
     ):
         for n, entry in enumerate(entries or ()):
-            if not entry or entry == "*" or entry.startswith("accessGroup:"):
+            if not entry or entry == "*" or access.group_named(entry) is not None:
                 continue
             if not _NUMERIC.fullmatch(entry):
                 check.refuse(

@@ -10,9 +10,15 @@ from __future__ import annotations
 from pydantic import Field
 
 from engine.config.schema.agents import Agents
-from engine.config.schema.base import YET, Section, key, section
+from engine.config.schema.base import YET, Section, key, section, table
 from engine.config.schema.channels import Channels
-from engine.config.schema.conversations import Binding, Commands, Messages, Session
+from engine.config.schema.conversations import (
+    AccessGroup,
+    Binding,
+    Commands,
+    Messages,
+    Session,
+)
 from engine.config.schema.cron import Cron
 from engine.config.schema.gateway import Discovery, Gateway
 from engine.config.schema.hooks import Hooks
@@ -28,6 +34,7 @@ class Config(Section):
     schema_: str | None = Field(None, alias="$schema", description="For editors; no effect.")
     meta: Meta = section(Meta, "Stamp of the last write.")
     env: Env = section(Env, "Environment variables.")
+    access_groups: dict[str, AccessGroup] = table("People that allow lists name together.")
     agents: Agents = section(Agents, "Agents.")
     bindings: tuple[Binding, ...] = key((), "Which agent gets what arrives where.")
     channels: Channels = section(Channels, "Chat channels.")

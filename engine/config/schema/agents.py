@@ -349,8 +349,12 @@ class AgentDefaults(Section):
     )
     cli_backends: dict[str, CliBackend] = table("Commands that answer turns, by id.")
     sandbox: Sandbox = section(Sandbox, "Isolation of agents' commands.")
-    typing_mode: TypingMode | None = key(None, "When a typing indicator is shown.", inert=YET)
-    typing_interval_seconds: Positive = key(6, "How often typing is repeated.", unit="s", inert=YET)
+    typing_mode: TypingMode | None = key(
+        None, "`never`: no typing indicator; `session.typingMode` wins."
+    )
+    typing_interval_seconds: Positive | None = key(
+        None, "How often typing is repeated; `session.typingIntervalSeconds` wins.", unit="s"
+    )
     heartbeat: Heartbeat | None = key(None, "Heartbeat of all agents, under their own blocks.")
 
 
@@ -365,7 +369,7 @@ class Agent(Section):
     model: Model | None = key(None, "Model of this agent.")
     thinking_default: Thinking | None = key(None, "How much the model thinks.")
     heartbeat: Heartbeat | None = key(None, "Heartbeat of this agent, over the defaults.")
-    group_chat: GroupChat = section(GroupChat, "Groups.", inert=YET)
+    group_chat: GroupChat = section(GroupChat, "Groups.")
     identity: Identity | None = key(None, "How the agent shows itself.")
     tools: ToolRules = section(ToolRules, "Tools of this agent, of those all agents have.")
     sandbox: Sandbox = section(Sandbox, "Isolation of this agent's commands.")

@@ -48,7 +48,9 @@ class Group(Section):
     group_policy: GroupPolicy | None = key(None, "Overrides the channel's groupPolicy.")
     require_mention: bool | None = key(None, "Answer only when mentioned; true when unset.")
     allow_from: Texts | None = key(None, "Who may speak in this group.")
-    ignore_other_mentions: bool = key(False, "Drop messages that mention somebody else.", inert=YET)
+    ignore_other_mentions: bool = key(
+        False, "Drop messages that mention somebody else and not the bot."
+    )
     topics: dict[str, Topic] = table("Topics by number.")
 
 
@@ -66,7 +68,10 @@ class AccountKeys(Section):
     group_allow_from: Texts | None = key(None, "Who may speak in groups; allowFrom when unset.")
     groups: dict[str, Group] | None = key(None, "Groups by id; `*` is any group.")
     history_limit: Count | None = key(
-        None, "Unmentioned messages kept as context; 50 when unset, 0 = none.", inert=YET
+        None, "Unmentioned messages kept as context; 50 when unset, 0 = none."
+    )
+    max_inbound_age: Span | None = key(
+        None, "Messages that were written longer ago start no turn; 6h when unset."
     )
     default_to: Text | None = key(None, "Recipient when a delivery names only the channel.")
     response_prefix: str | None = key(None, "Put before every message sent.")

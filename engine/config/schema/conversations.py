@@ -6,7 +6,18 @@ from datetime import timedelta
 from typing import Literal
 
 from engine.config.schema.agents import GroupChat, TypingMode
-from engine.config.schema.base import YET, Positive, Retention, Section, Text, Texts, key, section
+from engine.config.schema.base import (
+    YET,
+    Count,
+    Positive,
+    Retention,
+    Section,
+    Text,
+    Texts,
+    key,
+    section,
+    table,
+)
 
 
 class Session(Section):
@@ -51,6 +62,24 @@ class Binding(Section):
     comment: str | None = key(None, "For people.")
 
 
+class AccessGroup(Section):
+    """People under one name; allow lists mean them as `accessGroup:<name>`."""
+
+    type: Literal["message.senders", "discord.channelAudience"] = key(
+        "message.senders", "Kind of group; of another kind than senders nobody is a member."
+    )
+    members: dict[str, Texts] = table("Senders by channel; `*` holds for all channels.")
+
+
+class InboundKeys(Section):
+    """What becomes of messages that follow each other quickly."""
+
+    debounce_ms: Count = key(
+        0, "Text messages of one person within this time are one; 0: each is its own.", unit="ms"
+    )
+    by_channel: dict[str, Count] = table("The same for one channel.")
+
+
 class InboxKeys(Section):
     """What was said and reached nobody."""
 
@@ -71,7 +100,8 @@ class Messages(Section):
         " through `heartbeat_respond`.",
     )
     inbox: InboxKeys = section(InboxKeys, "What was said and reached nobody.")
-    group_chat: GroupChat = section(GroupChat, "Groups.", inert=YET)
+    inbound: InboundKeys = section(InboundKeys, "What people write.")
+    group_chat: GroupChat = section(GroupChat, "Groups.")
     suppress_tool_errors: bool = key(
         False, "Leave warnings of failed tools out of replies.", inert=YET
     )

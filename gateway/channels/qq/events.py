@@ -94,6 +94,7 @@ def parse(
         text=text,
         at=_instant(data.get("timestamp"), now),
         mentioned=addressed or _mentions(data, me),
+        calls_others=_calls_others(data, me),
         chat_type=chat,
         cursor=cursor,
         answerable=message_id is not None,
@@ -158,6 +159,12 @@ def _mentions(data: Mapping[str, Any], me: str) -> bool:
         if me and ident(mention.get("id")) == me:
             return True
     return False
+
+
+def _calls_others(data: Mapping[str, Any], me: str) -> bool:
+    """Whether somebody else is mentioned."""
+    named = [mapping(each) for each in items(data.get("mentions"))]
+    return any(one.get("is_you") is not True and ident(one.get("id")) != me for one in named)
 
 
 def _instant(value: object, now: datetime) -> datetime:

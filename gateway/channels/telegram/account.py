@@ -121,6 +121,7 @@ def parse_update(update: object, account_id: str, me: Me, now: datetime) -> Inbo
         text=text,
         message_id=ident(message.get("message_id")) or f"update:{number}",
         mentioned=_mentions(message, me),
+        calls_others=_calls_others(message),
         number=number,
         now=now,
     )
@@ -160,6 +161,7 @@ def _inbound(
     mentioned: bool,
     number: int,
     now: datetime,
+    calls_others: bool = False,
 ) -> Inbound | None:
     chat = mapping(message.get("chat"))
     to, sender_id = _number(chat.get("id")), _number(sender.get("id"))
@@ -181,6 +183,7 @@ def _inbound(
         text=text,
         at=_instant(message.get("date")) or now,
         mentioned=mentioned,
+        calls_others=calls_others and not mentioned,
         chat_type=kind,
         cursor=str(number + 1),
     )
@@ -213,6 +216,13 @@ def _mentions(message: Mapping[str, Any], me: Me) -> bool:
     if not entities:  # the platform always marks them; what imitates it may not
         return bool(me.username) and name in text.lower().split()
     return any(_addresses(mapping(entity), units, name, me) for entity in items(entities))
+
+
+def _calls_others(message: Mapping[str, Any]) -> bool:
+    """Whether anybody is mentioned, whoever it is."""
+    entities = message.get("entities") or message.get("caption_entities") or ()
+    kinds = {mapping(entity).get("type") for entity in items(entities)}
+    return bool(kinds & {"mention", "text_mention"})
 
 
 def _addresses(entity: Mapping[str, Any], units: bytes, name: str, me: Me) -> bool:

@@ -22,6 +22,7 @@ ROWS = [
     ("messages.responsePrefix", "hot", "swap-snapshot"),
     ("session.dmScope", "hot", "swap-snapshot"),
     ("tools.deny", "hot", "swap-snapshot"),
+    ("accessGroups.family.members", "hot", "swap-snapshot"),
     ("skills.load", "hot", "swap-snapshot"),
     ("hooks.token", "hot", "swap-snapshot"),
     ("commands.restart", "hot", "swap-snapshot"),

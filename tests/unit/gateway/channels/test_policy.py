@@ -146,3 +146,10 @@ def test_a_group_may_have_a_policy_of_its_own(own: str, reason: str | None) -> N
     )
     message = replace(GROUP, peer=replace(GROUP.peer, to="-100"), mentioned=True)
     assert judge(talk_policy(config, "telegram", "default"), message).reason == reason
+
+
+@pytest.mark.parametrize("written", ["group:GRP", "GRP", " grp "])
+def test_on_qq_a_group_is_found_with_or_without_its_kind(written: str) -> None:
+    message = replace(GROUP, channel="qqbot", peer=Peer(to="group:GRP", chat_type=ChatType.GROUP))
+    policy = Policy(allow_from=("42",), groups={written: GroupRule()})
+    assert judge(policy, message).admitted

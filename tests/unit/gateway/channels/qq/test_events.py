@@ -166,3 +166,17 @@ def test_no_event_is_named_by_what_no_database_takes(
     got = parse(kind, data, event_id=event_id, account_id="a", me="", now=NOON, cursor="cursor")
     assert got is not None
     assert got.message_id.encode()
+
+
+@pytest.mark.parametrize(
+    ("mentions", "others"),
+    [
+        ([], False),
+        ([{"id": "OTHER"}], True),
+        ([{"id": "77"}], False),
+        ([{"is_you": True}, {"id": "OTHER"}], True),
+    ],
+)
+def test_a_mention_of_somebody_else_is_seen(mentions: list[dict[str, Any]], others: bool) -> None:
+    got = said("GROUP_MESSAGE_CREATE", GROUP | {"mentions": mentions})
+    assert got.calls_others is others

@@ -183,3 +183,16 @@ def test_the_general_topic_is_left_out() -> None:
 
 def test_an_account_never_shows_its_token() -> None:
     assert "secret" not in repr(TelegramAccount(id="default", token="1:secret"))
+
+
+@pytest.mark.parametrize(
+    ("more", "others"),
+    [
+        ({"text": "@other_bot", "entities": [entity("mention", 0, 10)]}, True),
+        ({"text": "@engine_bot", "entities": [entity("mention", 0, 11)]}, False),
+        ({"entities": [entity("text_mention", 0, 5) | {"user": {"id": 7}}]}, True),
+        ({"text": "plain"}, False),
+    ],
+)
+def test_a_call_of_somebody_else_is_seen(more: dict[str, Any], others: bool) -> None:
+    assert parsed(GROUP | more).calls_others is others
