@@ -18,6 +18,6 @@ tencent-connect/botpy, nonebot/adapter-qq and Teahouse-Studios/qq-botpy-sdk.
 
 from __future__ import annotations
 
-from engine.testing.qq.platform import SentMessage as SentMessage
+from engine.testing.qq.platform import SentFile as SentFile, SentMessage as SentMessage
 from engine.testing.qq.stand_in import QqStandIn as QqStandIn
 from engine.testing.qq.wrong import Wrong as Wrong

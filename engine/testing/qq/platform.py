@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from engine.testing.qq.wrong import (
     REPLY_EXPIRED,
     REPLY_INVALID,
     TOKEN_UNKNOWN,
+    UPLOAD_FAILED,
     Refusal,
 )
 
@@ -29,6 +31,17 @@ _WINDOWS: Final = {"c2c": (timedelta(minutes=60), 4), "group": (timedelta(minute
 _GUILD_WINDOW: Final = (timedelta(minutes=5), 5)
 _LINK = re.compile(r"https?://|www\.|\b[\w-]+\.(?:com|cn|org|net|io|dev)\b", re.IGNORECASE)
 _BEIJING: Final = timezone(timedelta(hours=8))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentFile:
+    """A file a bot has uploaded for a peer."""
+
+    peer: str
+    file_type: int  # 1 image, 2 video, 3 voice, 4 file
+    name: str
+    content: bytes  # empty where ``url`` says what to fetch
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +56,7 @@ class SentMessage:
     msg_id: str | None  # the message it answers; None: nobody asked for it
     msg_seq: int | None
     body: Mapping[str, Any]
+    file: SentFile | None = None  # ``text`` stands with it then
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +97,7 @@ class Platform:
         self._asked: dict[tuple[str, str], _Asked] = {}  # (app id, message id)
         self._known: defaultdict[str, set[str]] = defaultdict(set)  # peer → app ids
         self._count = 0
+        self._uploads: dict[str, SentFile] = {}  # by file_info
 
     # -- tokens ----------------------------------------------------------------------------
 
@@ -148,12 +163,40 @@ class Platform:
 
     # -- what bots send --------------------------------------------------------------------
 
+    def upload(self, app_id: str, peer: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep a file for a peer, or refuse it."""
+        kind, url, data = body.get("file_type"), body.get("url"), body.get("file_data")
+        if kind not in (1, 2, 3, 4) or not (url or data):
+            raise Refusal(40034006, "请求参数错误")
+        content = base64.b64decode(str(data), validate=True) if data else b""
+        if kind == 1 and data and not content.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
+            raise Refusal(UPLOAD_FAILED)
+        info = f"info-{app_id}-{self._next()}"
+        name = str(body.get("file_name") or "")
+        self._uploads[info] = SentFile(
+            peer=peer, file_type=kind, name=name, content=content, url=url
+        )
+        return {"file_uuid": f"uuid-{info}", "file_info": info, "ttl": 3600}
+
+    def _shown(self, peer: str, body: Mapping[str, Any]) -> SentFile | None:
+        """Return the file a message shows."""
+        if body.get("msg_type") != 7:
+            return None
+        media = body.get("media")
+        file = (
+            self._uploads.get(str(media.get("file_info"))) if isinstance(media, Mapping) else None
+        )
+        if file is None or file.peer != peer or not body.get("content"):
+            raise Refusal(40034006)
+        return file
+
     def take(self, app_id: str, peer: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Take one message, or refuse it."""
         markdown = body.get("markdown")
         text = markdown.get("content") if isinstance(markdown, Mapping) else body.get("content")
         text = str(text or "")
-        self._check_text(text)
+        file = self._shown(peer, body)
+        self._check_text(text if file is None else text.strip() or "file")
         msg_id = body.get("msg_id")
         seq = int(body.get("msg_seq") or 1)
         if msg_id:
@@ -169,6 +212,7 @@ class Platform:
             msg_id=str(msg_id) if msg_id else None,
             msg_seq=seq if msg_id else None,
             body=dict(body),
+            file=file,
         )
         self.sent.append(message)
         at = self._clock.now().astimezone(_BEIJING).isoformat(timespec="seconds")

@@ -23,6 +23,8 @@ _PLACES: Final = (
     ("c2c", re.compile(r"/v2/users/([^/]+)/messages")),
     ("group", re.compile(r"/v2/groups/([^/]+)/messages")),
     ("channel", re.compile(r"/channels/([^/]+)/messages")),
+    ("files:c2c", re.compile(r"/v2/users/([^/]+)/files")),
+    ("files:group", re.compile(r"/v2/groups/([^/]+)/files")),
     ("dms", re.compile(r"/dms/([^/]+)/messages")),
 )
 
@@ -75,7 +77,8 @@ class QqStandIn:
     # -- what a test does ------------------------------------------------------------------
 
     def fail(self, kind: str, *wrong: Wrong) -> None:
-        """Let the next requests go wrong: token, gateway, me, c2c, group, channel, dms."""
+        """Let the next requests go wrong: token, gateway, me, c2c, group, channel,
+        dms, files:c2c, files:group, and file (what people sent)."""
         self._wrong[kind].extend(wrong)
 
     def fail_always(self, kind: str, wrong: Wrong | None) -> None:
@@ -250,6 +253,9 @@ class QqStandIn:
                 return self.platform.me(app_id)
             case "c2c" | "group" | "channel" | "dms":
                 return self.platform.take(app_id, f"{kind}:{peer}", body)
+            case "files:c2c" | "files:group":
+                place = kind.partition(":")[2]
+                return self.platform.upload(app_id, f"{place}:{peer}", body)
             case _:
                 raise Refusal(11281, "no such interface", 404)
 

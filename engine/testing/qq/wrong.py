@@ -15,7 +15,9 @@ REPLY_EXPIRED: Final = 40034005
 REPLIES_USED: Final = 40034025
 QUOTA: Final = 22009
 TOKEN_UNKNOWN: Final = 11244
+UPLOAD_FAILED: Final = 850026
 WORDS: Final = {
+    UPLOAD_FAILED: "富媒体文件格式不支持",
     DEDUPED: "消息被去重，请检查请求msgseq",
     NO_PERMISSION_C2C: "主动消息失败, 无权限",
     NO_PERMISSION_GROUP: "主动消息失败, 无权限",

@@ -14,11 +14,20 @@ from typing import Any, Final
 import httpx
 
 from engine.fault import Fault, FaultClass
+from engine.media import Media
 from gateway.channels.base import ChannelError
 from gateway.channels.qq.account import QqAccount
 from gateway.channels.qq.faults import PENDING_AUDIT, classify, code_of, stale_token
+from gateway.channels.qq.media import Upload, files_path, of_upload
 from gateway.channels.qq.token import Tokens
-from gateway.channels.rest import WHOLE_CALL, client, json_object, network_fault
+from gateway.channels.rest import (
+    UPLOAD_TIMEOUT,
+    WHOLE_CALL,
+    WHOLE_UPLOAD,
+    client,
+    json_object,
+    network_fault,
+)
 
 _HIDDEN: Final = "<hidden>"
 
@@ -47,7 +56,7 @@ class QqApi:
         return url
 
     async def call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self, method: str, path: str, body: Mapping[str, Any] | Upload | None = None
     ) -> Mapping[str, Any]:
         """Return the answer of one request. Raises `ChannelError`; see `FaultClass`."""
         token = await self.tokens.get()
@@ -60,8 +69,26 @@ class QqApi:
             return answer
         raise ChannelError(self._clean(classify(status, answer, retry_after=later)))
 
+    async def upload(self, to: str, media: Media) -> Mapping[str, Any]:
+        """Upload a file for a peer; return how a message names it.
+
+        Raises `ChannelError` as `call` does, and nothing was shown to anybody.
+        """
+        try:
+            answer = await self.call("POST", files_path(to), Upload(media))
+        except OSError as error:
+            detail = f"the file cannot be read: {error.strerror}"
+            fault = Fault(fault=FaultClass.MEDIA_REFUSED, code="gone", detail=detail)
+            raise ChannelError(fault) from None
+        except ChannelError as error:
+            raise ChannelError(of_upload(error.fault)) from None
+        if not isinstance(info := answer.get("file_info"), str) or not info:
+            detail = "the platform named no uploaded file"
+            raise ChannelError(Fault(fault=FaultClass.MEDIA_REFUSED, detail=detail))
+        return {"file_info": info}
+
     async def _once(
-        self, method: str, path: str, body: Mapping[str, Any] | None, token: str
+        self, method: str, path: str, body: Mapping[str, Any] | Upload | None, token: str
     ) -> tuple[int, Mapping[str, Any] | None, str | None]:
         headers = {"Authorization": f"QQBot {token}", "X-Union-Appid": self._account.app_id}
         url = self._account.api_base.rstrip("/") + path
@@ -82,15 +109,34 @@ class QqApi:
         return answer.status_code, json_object(answer)
 
     async def _exchange(
-        self, method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | Upload | None,
+        headers: Mapping[str, str],
     ) -> httpx.Response:
         try:
+            if isinstance(body, Upload):
+                return await self._streamed(method, url, body, headers)
             async with asyncio.timeout(WHOLE_CALL):
                 return await self._client.request(
                     method, url, json=None if body is None else dict(body), headers=dict(headers)
                 )
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise ChannelError(self._clean(network_fault(error))) from None
+
+    async def _streamed(
+        self, method: str, url: str, body: Upload, headers: Mapping[str, str]
+    ) -> httpx.Response:
+        about = {"Content-Type": "application/json", "Content-Length": str(body.length)}
+        async with asyncio.timeout(WHOLE_UPLOAD):
+            return await self._client.request(
+                method,
+                url,
+                content=body.body(),
+                headers={**headers, **about},
+                timeout=UPLOAD_TIMEOUT,
+            )
 
     def _clean(self, fault: Fault) -> Fault:
         secret = self._account.client_secret

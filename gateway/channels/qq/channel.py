@@ -17,6 +17,7 @@ from engine.address import Route
 from engine.clock import Clock
 from engine.events import Bus
 from engine.fault import Fault, FaultClass
+from engine.media import Media
 from gateway.channels.base import (
     AccountStatus,
     Admit,
@@ -36,6 +37,7 @@ from gateway.channels.qq.api import QqApi
 from gateway.channels.qq.closes import Ended, How, Next, Streak, after
 from gateway.channels.qq.faults import PENDING_AUDIT, code_of
 from gateway.channels.qq.link import Link
+from gateway.channels.qq.media import carriage, of_message
 from gateway.channels.qq.session import Place, Session, place_of
 from gateway.channels.text import code_points
 from gateway.channels.windows import ReplyRules
@@ -127,9 +129,9 @@ class QqChannel:
         account = self._accounts.get(account_id)
         return CHUNK if account is None or account.chunk is None else min(account.chunk, LONGEST)
 
-    def carries(self, route: Route) -> Carriage:  # noqa: ARG002 - the same for all
-        """Nothing yet: links."""
-        return Carriage(name="QQ")
+    def carries(self, route: Route) -> Carriage:
+        """Files of 20 MB to people and groups; a caption is a message's text."""
+        return carriage(route.to, self.limit(route.account_id))
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         """The interface's limits, and a guild channel's own."""
@@ -150,7 +152,10 @@ class QqChannel:
         return attempt.reply is not None and attempt.route.to.startswith(("c2c:", "group:"))
 
     async def send(self, attempt: Attempt) -> Sent:
-        """Send one chunk: one request, and one more if the token had to be replaced."""
+        """Send one part: one request, and one more if the token had to be replaced.
+
+        A file is uploaded first, which nobody sees.
+        """
         live = self._live.get(attempt.route.account_id)
         if live is None:
             raise ChannelError(Fault(fault=FaultClass.OFFLINE, detail="the account is not started"))
@@ -158,11 +163,13 @@ class QqChannel:
         path, body = requests.message(
             attempt.route.to, attempt.text, reply=attempt.reply, markdown=markdown
         )
+        leaving = (
+            live.api.call("POST", path, body)
+            if attempt.media is None
+            else _with_file(live.api, attempt.route.to, attempt.media, path, body)
+        )
         try:
-            answer = await self._flights.fly(
-                live.api.call("POST", path, body), f"qq-send-{live.account.id}"
-            )
-            sent = _sent(answer)
+            sent = _sent(await self._flights.fly(leaving, f"qq-send-{live.account.id}"))
         except ChannelError as error:
             self._refused(live, error, markdown=markdown)
             raise
@@ -171,7 +178,8 @@ class QqChannel:
 
     def _markdown(self, live: _Live, attempt: Attempt) -> bool:
         refused = live.plain_until is not None and self._clock.now() < live.plain_until
-        return live.account.markdown and not attempt.plain and not refused
+        wanted = live.account.markdown and attempt.media is None
+        return wanted and not attempt.plain and not refused
 
     def _refused(self, live: _Live, error: ChannelError, *, markdown: bool) -> None:
         live.last_error = str(error)
@@ -305,6 +313,16 @@ class QqChannel:
         self._bus.publish(
             "channel", {"channel": self.id, "accountId": live.account.id, "runtime": runtime}
         )
+
+
+async def _with_file(
+    api: QqApi, to: str, media: Media, path: str, body: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    file = await api.upload(to, media)
+    try:
+        return await api.call("POST", path, requests.with_file(body, file))
+    except ChannelError as error:
+        raise ChannelError(of_message(error.fault)) from None
 
 
 def _sent(answer: Mapping[str, Any]) -> Sent:

@@ -7,6 +7,7 @@ or 2 markdown; `msg_id` with `msg_seq` makes it an answer. Guilds: ``/channels/{
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ _PATHS: Final = {
     GUILD: "/channels/{}/messages",
     GUILD_DIRECT: "/dms/{}/messages",
 }
-_TEXT, _MARKDOWN = 0, 2
+_TEXT, _MARKDOWN, _MEDIA = 0, 2, 7
 
 
 def message(
@@ -36,3 +37,8 @@ def message(
         if kind in (DIRECT, GROUP):
             body["msg_seq"] = reply.seq
     return path, body
+
+
+def with_file(body: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message's body that shows an uploaded file; its content may not be empty (§6)."""
+    return {**body, "msg_type": _MEDIA, "media": dict(file), "content": body["content"] or " "}

@@ -60,7 +60,7 @@ async def test_the_same_turn_again_uses_the_same_keys() -> None:
         {"message": ["x"]},
         {"message": "x", "action": "delete"},
         {"message": "x", "to": True},
-        {"message": "x", "media": [""]},
+        {"message": "x", "media": ["", "a"]},
         {"message": "x", "media": [7]},
         {"message": "x", "media": {"path": "a"}},
         {"message": "x" * (LONGEST + 1)},
