@@ -167,6 +167,8 @@ def _words(answer: Mapping[str, Any], place: Place) -> str:
     chain: Sequence[Link] = [*map(read, answer["links"])]
     width = max(len(link.code) for link in chain)
     lines = [str(answer["sentence"])]
+    if note := answer.get("note"):
+        lines.append(str(note))
     for number, link in enumerate(chain, 1):
         sign = _SIGNS[link.state][0 if fancy else 1]
         lines.append(f"  {sign} {number:2} {link.code:{width}}  {link.what}")

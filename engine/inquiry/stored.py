@@ -15,7 +15,7 @@ from engine.why import Facts, Gap, Recorded
 from jobs.errors import Conflict, InvalidJob, JobNotFound, NotFound
 from jobs.ledger import Run, RunStatus, SkipReason
 from jobs.model import StoredJob
-from jobs.store import jobs as job_rows, runs as run_rows
+from jobs.store import jobs as job_rows, runs as run_rows, signs
 from jobs.store.base import RunQuery
 from jobs.store.db import Tx
 from jobs.wallclock import MILLISECOND, zone
@@ -68,10 +68,12 @@ def told_of_past(
     job_id = heartbeat.job_id(agent_id)
     before, after = run_rows.around(tx, job_id, at)
     stored, _ = _stored(tx, agent_id)
-    reach = NEAR if before is None else _reach(stored, at, now)  # before all: no beat was then
+    expected = _expected(stored, before, at, now)
+    reach = NEAR if expected is None else abs(expected - at) + NEAR
     found = _nearest([run for run in (before, after) if run is not None], at, reach)
     if found is not None:
         return why.told_of_run(recorded(tx, found, where), at)
+    anew = before is not None and after is not None and before.boot_id != after.boot_id
     state = stored.state if stored is not None else None
     return why.told_of_gap(
         Gap(
@@ -83,24 +85,33 @@ def told_of_past(
             next_run_at=state.next_run_at if state is not None else None,
             before=before,
             after=after,
+            silent_since=signs.sign_before(tx, after) if anew and after else None,
             off=_off(tx, agent_id),
             live=live,
         )
     )
 
 
-def _reach(stored: StoredJob | None, at: datetime, now: datetime) -> timedelta | None:
-    """Return how far the nearest slot lies that should have a row; None where nothing tells."""
+def _expected(
+    stored: StoredJob | None, before: Run | None, at: datetime, now: datetime
+) -> datetime | None:
+    """Return the slot nearest to an instant that should have a row; None if there was none.
+
+    By the schedule while it counts; of the time before, what the row before knew was to come.
+    """
     since = stored.state.schedule_activated_at if stored is not None else None
-    if stored is None or since is None or at < since:
-        return None
-    schedule = stored.job.schedule
-    slots = (schedule.previous(at + MILLISECOND), schedule.next_after(at))
-    far = [abs(slot - at) for slot in slots if slot is not None and since < slot <= now]
-    return min(far) + NEAR if far else None
+    slots: list[datetime | None] = []
+    if stored is not None and since is not None and at >= since:
+        schedule = stored.job.schedule
+        near = (schedule.previous(at + MILLISECOND), schedule.next_after(at))
+        slots += [slot for slot in near if slot is not None and since < slot <= now]
+    if not slots and before is not None:
+        slots += [before.slot_to or before.slot or before.claimed_at, before.next_due_at]
+    known = [slot for slot in slots if slot is not None and slot <= now]
+    return min(known, key=lambda slot: abs(slot - at), default=None)
 
 
-def _nearest(runs: Sequence[Run], at: datetime, reach: timedelta | None) -> Run | None:
+def _nearest(runs: Sequence[Run], at: datetime, reach: timedelta) -> Run | None:
     """Return the run whose slots lie nearest, if no slot without a row may lie nearer."""
 
     def far(run: Run) -> timedelta:
@@ -109,7 +120,7 @@ def _nearest(runs: Sequence[Run], at: datetime, reach: timedelta | None) -> Run 
         return max(first - at, at - last, timedelta())
 
     found = min(runs, key=far, default=None)
-    if found is None or (reach is not None and far(found) > reach):
+    if found is None or far(found) > reach:
         return None
     return found
 
@@ -177,4 +188,13 @@ def recorded(tx: Tx, run: Run, where: tzinfo) -> Recorded:
         event = events.get(tx, str(event_id))
         taken = run_rows.get(tx, event.seen_by_run) if event and event.seen_by_run else None
         beat = recorded(tx, taken, where) if taken is not None else None
-    return Recorded(run=run, zone=where, delivery=delivery, before=before, event=event, beat=beat)
+    missed = run.reason in (SkipReason.MISSED_DOWNTIME, SkipReason.MISSED_GRACE_EXCEEDED)
+    return Recorded(
+        run=run,
+        zone=where,
+        delivery=delivery,
+        before=before,
+        event=event,
+        beat=beat,
+        silent_since=signs.sign_before(tx, run) if missed else None,
+    )

@@ -128,6 +128,7 @@ def told_of_run(told: Recorded, asked: datetime | None = None) -> dict[str, Any]
         "sessionKey": run.session_key,
         "deliveryKey": run.delivery_key,
         "subject": recorded.subject(told),
+        "note": recorded.aside(told, asked) if asked is not None else None,
         "links": [link.to_json() for link in recorded.links(told)],
     }
     return {key: value for key, value in words.items() if value is not None}

@@ -36,14 +36,20 @@ def answered(told: Mapping[str, Any], outer: Sequence[Link] = ()) -> dict[str, A
 
 
 def mended(told: Mapping[str, Any], present: Sequence[Link]) -> dict[str, Any]:
-    """Return what was told of the past, without remedies for what is no longer so."""
+    """Return what was told of the past, without remedies for what is no longer so.
+
+    What still is so has the remedy of now, which knows where the config says it.
+    """
     fine = {
         code
         for code in _STAYS
         if all(link.state is Standing.OK for link in present if link.code is code)
     }
+    ways = {link.name: link.fix for link in present if link.state is Standing.BROKEN and link.fix}
     chain = [
-        replace(link, fix=_NO_LONGER) if link.code in fine and link.fix else link
+        replace(link, fix=_NO_LONGER if link.code in fine else ways.get(link.name, link.fix))
+        if link.fix
+        else link
         for link in map(read, told["links"])
     ]
     return {**told, "links": [link.to_json() for link in chain]}

@@ -71,6 +71,7 @@ class Recorded:
     before: Run | None = None  # the newest beat before it that asked the agent
     event: QueuedEvent | None = None  # what a job of the main session handed to its agent
     beat: Recorded | None = None  # the beat that took the event up
+    silent_since: datetime | None = None  # of a missed one: the last sign of the process before
 
     @property
     def at(self) -> datetime | None:
@@ -91,5 +92,6 @@ class Gap:
     next_run_at: datetime | None = None  # what the store waits for
     before: Run | None = None
     after: Run | None = None
+    silent_since: datetime | None = None  # the last sign of life before the process of ``after``
     off: str | None = None
     live: bool = False  # a gateway tells this

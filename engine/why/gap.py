@@ -10,6 +10,8 @@ from engine.troubles import switched_off
 from engine.why.chain import Code, Link, Standing, broken, unknown
 from engine.why.facts import Gap
 from engine.why.reasons import objection
+from engine.why.recorded import down
+from jobs.ids import made_at
 from jobs.ledger import Run, SkipReason
 
 CODES: Final = tuple(code for code in Code if code not in (Code.CONFIG, Code.LOGOUT))
@@ -54,13 +56,22 @@ def _between(gap: Gap) -> Link:
             due = _stamp(gap.next_run_at, gap.zone)
             what = f"no gateway has looked at it: a beat has been due since {due}; {known}"
             return broken(Code.GATEWAY, "stopped", what, "engine gateway")
-        what = f"no beat was planned then; {known}"
+        what = f"nothing was expected then: no beat was planned; {known}"
         return broken(Code.SCHEDULER, "not-armed", what, "engine cron audit")
     if gap.before is None or gap.before.boot_id != gap.after.boot_id:
-        what = f"the gateway ended and was started again around then: {known}"
+        what = f"{_down(gap)}; {known}"
         return objection(SkipReason.MISSED_DOWNTIME, what)
-    what = f"no beat was planned then, though the gateway ran; {known}"
+    what = f"nothing was expected then, though the gateway ran; {known}"
     return broken(Code.SCHEDULER, "not-armed", what, "engine cron audit")
+
+
+def _down(gap: Gap) -> str:
+    """When the gateway was gone, as far as the record tells."""
+    began = made_at(gap.after.boot_id) if gap.after is not None and gap.after.boot_id else None
+    if began is None or gap.silent_since is None or gap.silent_since > began:
+        return "the gateway ended and was started again around then"
+    told = down(gap.silent_since, began, gap.zone)
+    return told if gap.silent_since <= gap.at <= began else f"nothing was expected then; {told}"
 
 
 def _neighbours(gap: Gap) -> Sequence[str]:

@@ -7,7 +7,7 @@ have survived a log-out, is not kept: those two links are left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from engine.delivery import Delivery, State
@@ -15,10 +15,12 @@ from engine.why import after
 from engine.why.chain import Code, Link, Standing, broken, ok, unknown, waits
 from engine.why.facts import Recorded
 from engine.why.reasons import objection, place
+from jobs.duration import format_duration
 from jobs.ids import made_at
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 
 _R = SkipReason
+_NEAR: Final = timedelta(minutes=1)  # as good as the instant that was asked for
 _NOT_BEGUN: Final = "it did not come to that"
 _OF_THE_MODEL: Final = (_R.SUSPENDED, _R.BACKOFF)
 
@@ -48,6 +50,23 @@ def subject(told: Recorded) -> str:
     if run.kind == "heartbeat":
         return f"the beat of {run.agent_id or 'main'} at {when}"
     return f"the run of {run.job_name or run.job_id} at {when}"
+
+
+def aside(told: Recorded, asked: datetime) -> str | None:
+    """Say that this beat is not of the instant that was asked for, but the one nearest to it."""
+    run = told.run
+    first = told.at
+    last = run.slot_to or first
+    if first is None or last is None or first - _NEAR <= asked <= last + _NEAR:
+        return None
+    earlier = last < asked
+    what = f"Nothing was expected at {asked.astimezone(told.zone):%H:%M:%S}: the beat nearest to it"
+    span = format_duration(_whole(asked - last if earlier else first - asked))
+    return f"{what} came {span} {'before' if earlier else 'after'}."
+
+
+def _whole(span: timedelta) -> timedelta:
+    return timedelta(seconds=round(span.total_seconds()))
 
 
 def _stamp(at: datetime | None, zone: tzinfo) -> str:
@@ -96,18 +115,32 @@ def _gateway(told: Recorded) -> Link:
     return _at(run, Code.GATEWAY) or ok(Code.GATEWAY, "a gateway ran")
 
 
+def down(silent: datetime, began: datetime, where: tzinfo) -> str:
+    """Say from when to when no gateway left a sign."""
+    last, first = _stamp(silent, where), _stamp(began, where)
+    return (
+        f"the gateway was down: its last sign of life is of {last}, and it began again at {first}"
+    )
+
+
 def _missed(told: Recorded) -> str:
     """Why nothing served a slot: the process that found that may be older than the slot."""
     run = told.run
     began = made_at(run.boot_id) if run.boot_id else None
     there = began is not None and run.slot is not None and began <= run.slot
     stood = "the gateway stood still (the machine slept, or its clock was put forward)"
-    who = f"{stood} and" if there else "no gateway ran then; one"
     back = _stamp(run.claimed_at, told.zone)
+    silent = told.silent_since
+    if there:
+        who = f"{stood} and looked again at {back}"
+    elif silent is not None and began is not None and silent <= began:
+        who = down(silent, began, told.zone)
+    else:
+        who = f"no gateway ran then; one looked again at {back}"
     many = f"; {run.count} slots share this row" if run.count > 1 else ""
     late = run.reason is _R.MISSED_GRACE_EXCEEDED
     grace = ", too late to make up for it" if late else ""
-    return f"nothing served its slot: {who} looked again at {back}{grace}{many}"
+    return f"nothing served its slot: {who}{grace}{many}"
 
 
 def _trigger(run: Run) -> str:

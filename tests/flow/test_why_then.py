@@ -105,7 +105,69 @@ async def test_slots_nobody_served_are_told_with_when_the_gateway_was_back() -> 
         await sim.advance(HALF_HOUR)
         answer = await asked(sim, datetime(2026, 6, 1, 15, 0, tzinfo=UTC))
     assert answer["cause"] == "gateway.missed-downtime"
-    assert "no gateway ran then; one looked again at 2026-06-01 19:0" in answer["sentence"]
+    assert "its last sign of life is of 2026-06-01 12:" in answer["sentence"]
+    assert "and it began again at 2026-06-01 19:00:00 (UTC)" in answer["sentence"]
+
+
+async def test_an_outage_is_named_also_if_the_cadence_was_changed_before_the_next_start() -> None:
+    async with simulated(config(), start="2026-06-01 12:00") as sim:
+        await sim.advance(HOUR)
+        await sim.restart(config=config(every="6h"), down_for=6 * HOUR)
+        await sim.advance(12 * HOUR)
+        answer = await asked(sim, datetime(2026, 6, 1, 17, 0, tzinfo=UTC))
+    assert answer["cause"] == "gateway.missed-downtime"
+    assert answer["subject"] == "main at 2026-06-01 17:00:00 (UTC)"  # and not the beat of 12:39
+    assert "the gateway was down: its last sign of life is of 2026-06-01 12:" in answer["sentence"]
+    assert "it began again at 2026-06-01 19:00:00 (UTC)" in answer["sentence"]
+
+
+async def test_between_two_beats_nothing_was_expected_and_the_nearest_is_told() -> None:
+    async with simulated(config(every="6h")) as sim:
+        await sim.contact("telegram", "42")
+        await sim.advance(DAY)
+        slot = next(row.row.slot for row in (await sim.report()).beats.rows if row.row.slot)
+        before = await asked(sim, slot - timedelta(minutes=40))
+        after = await asked(sim, slot + timedelta(minutes=90))
+        then = await asked(sim, slot)
+    assert before["slotMs"] == after["slotMs"] == then["slotMs"] == ms(slot)
+    assert before["note"].startswith("Nothing was expected at ")
+    assert before["note"].endswith(": the beat nearest to it came 40m after.")
+    assert after["note"].endswith(": the beat nearest to it came 1h30m before.")
+    assert "note" not in then
+
+
+async def test_beats_that_cannot_be_read_leave_the_record_as_it_is() -> None:
+    async with simulated(config()) as sim:
+        await sim.contact("telegram", "42")
+        await sim.advance(3 * HOUR)
+        torn = "UPDATE jobs SET definition = '{' WHERE id = 'heartbeat:main'"
+        await sim.database.write(lambda tx: tx.exec_driver_sql(torn))
+        past = await asked(sim, sim.now() - 2 * HOUR)
+        lull = await asked(sim, sim.now())
+        coming = await asked(sim, sim.now() + HOUR)
+    assert past["sentence"].startswith("A message came of the beat of main at 2026-06-01 1")
+    assert lull["when"] == "past"
+    assert coming["cause"] == "scheduler.not-armed"
+
+
+async def test_what_is_still_so_is_mended_where_the_config_says_it() -> None:
+    given = config()
+    own = {"id": "ops", "heartbeat": {"target": "none", "every": "30m"}}
+    given["agents"]["list"] = [{"id": "main", "default": True}, own]
+    async with simulated(given) as sim:
+        await sim.advance(HOUR)
+        engine = sim.engine
+        inquiry = Inquiry(
+            database=engine.database,
+            lookout=engine.lookout,
+            roster=engine.roster,
+            config=engine.config,
+        )
+        fix = "engine config set 'agents.list[id=ops].heartbeat.target' last"
+        for at in (None, sim.now() - HALF_HOUR, sim.now() + HALF_HOUR):
+            told = why.answered(await inquiry.told("ops", sim.now(), at=at))
+            (link,) = [one for one in told["links"] if one["code"] == "target.none"]
+            assert link["fix"] == fix, at
 
 
 async def test_a_slot_without_a_row_is_explained_while_the_gateway_is_still_down() -> None:
