@@ -51,7 +51,7 @@ def command(line: Line) -> int:
     """What is wrong with the jobs, and the command that mends it. Status 1: something is."""
     now = SystemClock().now()
     with at_rest.reading(line) as asked:
-        jobs = _all_jobs(asked)
+        jobs = all_jobs(asked)
     try:
         status: Mapping[str, Any] | None = line.call("cron.status")
     except GatewayDown:
@@ -67,7 +67,8 @@ def command(line: Line) -> int:
     return SOMETHING_WRONG if found else 0
 
 
-def _all_jobs(asked: at_rest.Asked) -> list[Mapping[str, Any]]:
+def all_jobs(asked: at_rest.Asked) -> list[Mapping[str, Any]]:
+    """Return every job as the wire shows it, with where its words would go."""
     jobs: list[Mapping[str, Any]] = []
     params: dict[str, Any] = {
         "includeDisabled": True,
@@ -106,7 +107,7 @@ def _of_ledger(audit: Audit | None) -> Iterator[Finding]:
         return
     for job_id in audit.unreadable:
         what = f"{job_id}: its definition cannot be read, it is set aside"
-        yield Finding(what, f"engine cron rm {job_id}, then add it anew", job_id)
+        yield Finding(what, f"engine cron rm {job_id}", job_id)
     for job in audit.jobs:
         if not job.clean:
             lacks = job.missing + job.duplicates + job.strays
@@ -129,22 +130,35 @@ def of_job(job: Mapping[str, Any], now: datetime, *, runs: bool) -> Iterator[Fin
     if not job.get("enabled", True):
         return
     if waits := _waits_wrongly(job, state, now, runs=runs):
-        yield found(waits, f"engine cron disable {job_id}, then engine cron enable {job_id}")
+        yield found(waits, f"engine cron disable {job_id} && engine cron enable {job_id}")
     errors = int(state.get("consecutiveErrors") or 0)
     if errors:
         words = f"it failed {errors} times in a row: {state.get('lastError') or 'no words'}"
         yield found(words, f"engine cron runs {job_id} --human")
-    if state.get("lastDeliveryStatus") == "not-delivered":
-        why = state.get("lastDeliveryError") or "no words"
-        yield found(f"its last words did not arrive: {why}", f"engine cron runs {job_id} --human")
-    nowhere = job.get("deliveryPreview") or {}
-    if nowhere.get("fix"):
-        yield found(f"its words would reach nobody: {nowhere['detail']}", str(nowhere["fix"]))
-    elif reason := _unheard(state):
-        yield found(f"its last words went nowhere: {reason}", f"engine cron explain-run {job_id}")
+    for what, fix in of_words(job):
+        yield found(what, fix)
     if state.get("lastFailureNotificationStatus") == "not-delivered":
         why = state.get("lastFailureNotificationError") or "no words"
         yield found(f"nobody heard of its trouble: {why}", f"engine cron show {job_id}")
+
+
+def of_words(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Tell what became of a job's words, or would, if nobody hears them; each with the way out."""
+    job_id, state = str(job["id"]), job.get("state") or {}
+    if state.get("lastDeliveryStatus") == "not-delivered":
+        why = state.get("lastDeliveryError") or "no words"
+        yield f"its last words did not arrive: {why}", f"engine cron explain-run {job_id}"
+    elif state.get("lastDeliveryStatus") == "unknown" and state.get("lastDeliveryError"):
+        why = state["lastDeliveryError"]
+        yield (
+            f"its last words may not have arrived: {why}",
+            "in the chat: look whether it has arrived",
+        )
+    nowhere = job.get("deliveryPreview") or {}
+    if nowhere.get("fix"):
+        yield f"its words would reach nobody: {nowhere['detail']}", str(nowhere["fix"])
+    elif reason := _unheard(state):
+        yield f"its last words went nowhere: {reason}", f"engine cron explain-run {job_id}"
 
 
 def _waits_wrongly(

@@ -1,16 +1,14 @@
 """`engine doctor`: what stands between the agents and the person (operations.md §10.1).
 
-So far it looks at the way of messages, agent by agent, with the links of `engine why`; of the
-jobs `engine cron doctor` tells. It mends nothing by itself.
+It looks at the way of messages, agent by agent, with the links of `engine why`, and at words
+that reached nobody; what else is wrong with jobs `engine cron doctor` tells. It mends nothing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any, Final
 
 import click
@@ -18,6 +16,8 @@ import click
 from engine.cli import at_rest, why
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
+from engine.cli.finding import Finding, Severity
+from engine.cli.unheard import unheard
 from engine.clock import SystemClock
 from engine.why import Code, Link, Standing, is_act, read
 from jobs.errors import EngineError
@@ -31,34 +31,6 @@ _PASSING: Final = (Code.WINDOW, Code.GATE, Code.REPLY)
 _LATELY: Final = timedelta(days=1)
 _SHORT: Final = 20  # characters beside the token that are no more than a manner of speaking
 _OFTEN: Final = 3
-
-
-class Severity(StrEnum):
-    """How bad it is."""
-
-    ERROR = "error"
-    WARN = "warn"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that is wrong, for which agents, and the way out."""
-
-    severity: Severity
-    id: str
-    what: str
-    fix: str
-    agents: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as `--json` prints it."""
-        return {
-            "severity": self.severity.value,
-            "id": self.id,
-            "what": self.what,
-            "fix": self.fix,
-            "agents": list(self.agents),
-        }
 
 
 @click.command(epilog="Example: engine doctor --why-silent --agent main")
@@ -75,7 +47,8 @@ def command(line: Line, why_silent: bool, agent_id: str | None) -> int:
         return why.explain(line, agent_id)
     agents = [agent_id] if agent_id else _agents(line)
     findings = found([why.silence(line, one) for one in agents])
-    findings += swallowed(_dropped(line), only=agent_id)
+    findings += _of_words(line, agent_id)
+    findings.sort(key=lambda one: one.severity is not Severity.ERROR)
     errors = sum(one.severity is Severity.ERROR for one in findings)
     if line.as_json:
         told = [one.to_json() for one in findings]
@@ -118,15 +91,16 @@ def found(answers: Sequence[Mapping[str, Any]]) -> list[Finding]:
     return sorted(findings, key=lambda one: one.severity is not Severity.ERROR)
 
 
-def _dropped(line: Line) -> Sequence[Mapping[str, Any]]:
-    """Words that stood beside an acknowledgement in the last day, where that can be told."""
-    since = ms(SystemClock().now() - _LATELY)
-    params = {"reason": "dropped", "state": "all", "sinceMs": since, "limit": 1000}
+def _of_words(line: Line, only: str | None) -> list[Finding]:
+    """Words nobody heard in the last day, where that can be told."""
+    now = SystemClock().now()
+    params = {"reason": "dropped", "state": "all", "sinceMs": ms(now - _LATELY), "limit": 1000}
     try:
         with at_rest.reading(line) as asked:
-            return list(asked.call("heartbeat.inbox", params).get("entries") or ())
+            dropped = list(asked.call("heartbeat.inbox", params).get("entries") or ())
+            return [*unheard(asked, now, only), *swallowed(dropped, only=only)]
     except EngineError:
-        return ()  # why that is so is told by the links
+        return []  # why that is so is told by the links
 
 
 def swallowed(entries: Sequence[Mapping[str, Any]], *, only: str | None = None) -> list[Finding]:
@@ -140,9 +114,8 @@ def swallowed(entries: Sequence[Mapping[str, Any]], *, only: str | None = None) 
             severity=Severity.WARN,
             id="heartbeat.ack_swallows_text",
             what=f"{agent} said something beside HEARTBEAT_OK {times} times in a day, and none of"
-            " it was sent",
-            fix="engine inbox list --reason dropped; to have it sent:"
-            " engine config set agents.defaults.heartbeat.ackMaxChars 0",
+            " it was sent (engine inbox list --reason dropped)",
+            fix="engine config set agents.defaults.heartbeat.ackMaxChars 0",
             agents=(agent,),
         )
         for agent, times in counted.items()
@@ -164,7 +137,7 @@ def _severity(link: Link) -> Severity:
 
 def _words(findings: Sequence[Finding], errors: int, agents: int) -> Iterator[str]:
     for one in findings:
-        whose = f" ({', '.join(one.agents)})" if len(one.agents) < agents else ""
+        whose = f" ({', '.join(one.agents)})" if 0 < len(one.agents) < agents else ""
         yield f"{one.severity}  {one.id}  {one.what}{whose}"
         yield f"       Fix: {one.fix}"
     warnings = len(findings) - errors
