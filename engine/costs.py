@@ -14,7 +14,7 @@ from typing import Any, Final
 from engine.agents.provider import Price
 from engine.look import Lookout
 from engine.roster import AgentProfile, Roster
-from engine.spending import beats_until, cheapest, forecast, mean_of
+from engine.spending import Forecast, beats_until, cheapest, forecast, mean_of
 from jobs.ledger import NOTHING_SPENT, Spent, Usage
 from jobs.store import costs as cost_rows
 from jobs.store.costs import Used
@@ -22,6 +22,7 @@ from jobs.store.db import Database
 from jobs.wallclock import EPOCH, MILLISECOND, midnight, ms
 
 PACE: Final = timedelta(days=7)  # what the coming beats are judged by
+SOONEST: Final = timedelta(days=1)  # a part of a day tells nothing of a month
 LOOKED_AT: Final = timedelta(days=30)
 _MOST: Final = 1000  # lines of one answer
 
@@ -122,11 +123,20 @@ class Costs:
         if purse is not None and (room := purse.room(mean)) is not None:
             coming = min(coming, room * ((end - now) / timedelta(days=1)))
         found = forecast(mean, coming, spent=_sum([one for one in mine if one.at >= begin]))
+        watched = now - lately[0].at if lately else timedelta()
         return {
             "agentId": agent.agent_id,
             "budget": None if purse is None else purse.to_json(),
-            "month": None if found is None else {**found.to_json(), "endMs": ms(end)},
+            "month": None if found is None else _told(found, end, watched),
         }
+
+
+def _told(found: Forecast, end: datetime, watched: timedelta) -> dict[str, Any]:
+    """What the month will cost, if the beats were watched for long enough to tell."""
+    words = {**found.to_json(), "endMs": ms(end), "watchedMs": watched // MILLISECOND}
+    if watched >= SOONEST:
+        return words
+    return words | dict.fromkeys(("beats", "tokens", "usd", "tokensInAll", "usdInAll"))
 
 
 def _month(zone: tzinfo, now: datetime) -> tuple[datetime, datetime]:

@@ -158,7 +158,7 @@ class TaskJobs:
         for agent in self._roster().agents.values():
             file = await self._file(agent)
             on = agent.beat.enrolled and await self._switched_on(agent)
-            made, warnings = self._jobs(agent, file, on=on)
+            made, warnings = _jobs(agent, file, self._roster(), seed=self._seed, on=on)
             jobs |= {job.id: job for job in made}
             if self._planned.get(agent.agent_id) != file.sha256:
                 self._planned[agent.agent_id] = file.sha256
@@ -177,12 +177,17 @@ class TaskJobs:
 
     async def listing(self, agent_id: str | None = None) -> dict[str, Any]:
         """`heartbeat.tasks`: every task, when it comes next, how it went, what is wrong."""
-        roster = self._roster()
         if agent_id is not None:
-            roster.refuse_stranger(agent_id, "no tasks were listed")
-        chosen = [roster.agent(agent_id)] if agent_id else list(roster.agents.values())
+            self._roster().refuse_stranger(agent_id, "no tasks were listed")
         await self.plan()
-        return {"agents": [await self._told(agent) for agent in chosen]}
+        return await told_of(
+            self._database,
+            self._roster(),
+            agent_id,
+            seed=self._seed,
+            now=self._clock.now(),
+            read_file=self._read_file,
+        )
 
     async def run(self, name: str, *, agent_id: str | None = None, by: str) -> dict[str, Any]:
         """Run one task now: a job of its own as such, another in a beat for it alone."""
@@ -228,17 +233,6 @@ class TaskJobs:
     async def _switched_on(self, agent: AgentProfile) -> bool:
         return await self._database.read(lambda tx: holds.switched_on(tx, agent.agent_id))
 
-    def _jobs(
-        self, agent: AgentProfile, file: Checklist, *, on: bool
-    ) -> tuple[list[Job], list[str]]:
-        jobs, warnings = [], []
-        for task in file.own:
-            try:
-                jobs.append(job_of(task, agent, self._roster(), seed=self._seed, on=on))
-            except InvalidInput as error:
-                warnings.append(f"task {task.name!r} is left out: {error.what} ({error.why})")
-        return jobs, warnings
-
     async def _find(self, name: str, agent_id: str | None, what: str) -> tuple[AgentProfile, Task]:
         """Return the task of a name. Raises `NotFound` with those there are."""
         roster = self._roster()
@@ -257,29 +251,52 @@ class TaskJobs:
             )
         return agent, tasks[name]
 
-    async def _told(self, agent: AgentProfile) -> dict[str, Any]:
-        now = self._clock.now()
-        file = await self._file(agent)
-        _, warnings = self._jobs(agent, file, on=True)
 
-        def work(tx: Tx) -> tuple[dict[str, TaskState], dict[str, StoredJob]]:
-            stored = {one.job.id: one for one in job_rows.select(tx, _SYSTEM).jobs}
-            return task_rows.states(tx, agent.agent_id), stored
+async def told_of(
+    database: Database,
+    roster: Roster,
+    agent_id: str | None,
+    *,
+    seed: str,
+    now: datetime,
+    read_file: ReadFile = read_checklist,
+) -> dict[str, Any]:
+    """Return the tasks of an agent, or of all; raises `NotFound` for one nobody knows."""
+    if agent_id is not None:
+        roster.refuse_stranger(agent_id, "no tasks were listed")
+    chosen = [roster.agent(agent_id)] if agent_id else list(roster.agents.values())
+    stored = await database.read(lambda tx: job_rows.select(tx, _SYSTEM).jobs)
+    rows = {one.job.id: one for one in stored}
+    told = []
+    for agent in chosen:
+        raw, fault = await read_file(agent.workspace)
+        file = checklist.parse(raw)
+        _, warnings = _jobs(agent, file, roster, seed=seed, on=True)
+        states = await database.read(lambda tx, one=agent.agent_id: task_rows.states(tx, one))  # type: ignore[misc]  # bound now
+        own = [_own(task, agent, rows.get(job_id(agent.agent_id, task.name))) for task in file.own]
+        riding = [_riding(task, states.get(task.name), agent, now) for task in file.tasks]
+        told.append(
+            {
+                "agentId": agent.agent_id,
+                "file": str(agent.workspace / "HEARTBEAT.md"),
+                "missing": file.missing,
+                "warnings": [*([fault] if fault else []), *file.warnings, *warnings],
+                "tasks": [*riding, *own],
+            }
+        )
+    return {"agents": told}
 
-        states, stored = await self._database.read(work)
-        return {
-            "agentId": agent.agent_id,
-            "file": str(agent.workspace / "HEARTBEAT.md"),
-            "missing": file.missing,
-            "warnings": [*file.warnings, *warnings],
-            "tasks": [
-                *(_riding(task, states.get(task.name), agent, now) for task in file.tasks),
-                *(
-                    _own(task, agent, stored.get(job_id(agent.agent_id, task.name)))
-                    for task in file.own
-                ),
-            ],
-        }
+
+def _jobs(
+    agent: AgentProfile, file: Checklist, roster: Roster, *, seed: str, on: bool
+) -> tuple[list[Job], list[str]]:
+    jobs, warnings = [], []
+    for task in file.own:
+        try:
+            jobs.append(job_of(task, agent, roster, seed=seed, on=on))
+        except InvalidInput as error:
+            warnings.append(f"task {task.name!r} is left out: {error.what} ({error.why})")
+    return jobs, warnings
 
 
 def _riding(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from engine.cli.ask import Line
 from engine.cli.place import Place, shown
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jobs.store.db import Database, Tx
 
 T = TypeVar("T")
+DOWN: Final[Mapping[str, Any]] = {"gateway": {"running": False}}  # in an answer of the store
 
 
 def loaded(place: Place) -> Loaded:
@@ -84,8 +85,8 @@ def looked(line: Line, method: str, params: Mapping[str, Any]) -> dict[str, Any]
         return await answer(params)
 
     found = asyncio.run(_with(place, config, ask))
-    _say_so(place)
-    return found
+    say_so(line)
+    return {**found, **DOWN}
 
 
 class Asked(Protocol):
@@ -115,10 +116,13 @@ class Store:
         *,
         timeout: timedelta | None = None,  # noqa: ARG002 - as a gateway is asked
     ) -> Any:
-        """Return what the gateway would answer."""
-        return asyncio.run(
+        """Return what the gateway would answer, and that it was not asked."""
+        answer = asyncio.run(
             _with(self._place, self._config, lambda db: self._answer(db, method, params or {}))
         )
+        # A job is pasted into configs as it stands.
+        told = isinstance(answer, dict) and method != "cron.get"
+        return {**answer, **DOWN} if told else answer
 
     def _way(self) -> Way:
         from engine.outlet import way_of
@@ -174,6 +178,8 @@ class Store:
                 if params.get("summary"):
                     return await history.summary(params, SystemClock().now())
                 return await history.page(params)
+            case "heartbeat.tasks":
+                return await _tasks(self._place, self._config, database, params.get("agentId"))
             case "heartbeat.cost":
                 asked = await _inquiry(self._place, self._config, database)
                 return await _costs(asked, self._config, database, params)
@@ -218,11 +224,18 @@ def reading(line: Line) -> Iterator[Asked]:
             if not line.at_home or not line.place.paths.database.exists():
                 raise
             asked = Store(line.place)
-            _say_so(line.place)
+            say_so(line)
         yield asked
 
 
-def _say_so(place: Place) -> None:
+def say_so(line: Line) -> None:
+    """Say before the answer that no gateway gave it; JSON has a field of its own for that."""
+    if not line.as_json:
+        tell_down(line.place)
+
+
+def tell_down(place: Place) -> None:
+    """Say that the gateway does not run, and what answered."""
     where = shown(place.paths.database, place.paths)
     sys.stderr.write(f"The gateway is not running; answered from the store ({where}).\n")
 
@@ -233,6 +246,18 @@ async def _with(place: Place, config: Loaded, ask: Callable[[Database], Awaitabl
         return await ask(database)
     finally:
         await database.close()
+
+
+async def _tasks(
+    place: Place, config: Loaded, database: Database, agent_id: str | None
+) -> dict[str, Any]:
+    from engine.core import INSTALLATION
+    from engine.store import meta
+    from engine.task_jobs import told_of
+
+    seed = await database.read(lambda tx: meta.get(tx, INSTALLATION)) or ""
+    roster = _settings(place, config).roster
+    return await told_of(database, roster, agent_id, seed=seed, now=SystemClock().now())
 
 
 async def _costs(

@@ -45,15 +45,18 @@ def command(ctx: click.Context, job: str | None, since: str, as_json: bool) -> i
     Reads the store of this home, whether the gateway runs or not. Status 1: there is a hole, or
     a job that cannot be read, of which nothing is proved.
     """
-    from engine.cli.at_rest import read
+    from engine.cli.at_rest import read, tell_down
 
     place = here(ctx)
     now = SystemClock().now()
     window = Window(since=_since(since, now, place.zone), until=now)
     found = read(place, lambda tx, config: _audited(tx, config, window, job))
+    running = place.owner is not None
     if as_json:
-        click.echo(dumped(found.to_json()))
+        click.echo(dumped({**found.to_json(), "gateway": {"running": running}}))
     else:
+        if not running:
+            tell_down(place)
         click.echo("\n".join(lines(found, zone(place.zone))))
     return 0 if found.ok else HOLE
 

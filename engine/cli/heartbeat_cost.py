@@ -11,7 +11,7 @@ import click
 from engine.cli import at_rest
 from engine.cli.ask import Line, gateway_options
 from engine.cli.heartbeat_history import asked_for
-from engine.cli.render import show_table, stamp
+from engine.cli.render import duration, show_table, stamp
 from engine.clock import SystemClock
 from jobs.wallclock import EPOCH, MILLISECOND, zone
 
@@ -96,11 +96,18 @@ def _below(answer: Mapping[str, Any], line: Line) -> Iterator[str]:
 def _month_words(agent: str, month: Mapping[str, Any], line: Line) -> str:
     end = (EPOCH + int(month["endMs"]) * MILLISECOND).astimezone(zone(line.place.zone)) - _DAY / 24
     spent = month["spent"]
+    watched = duration(month["watchedMs"])
+    if month["tokensInAll"] is None:
+        priced = month["usdPerBeat"] is not None
+        so_far = money(spent["costUsd"]) if priced else f"{spent['tokens']} tokens"
+        known = f"its beats are known for {watched}, and a month is told from a day on"
+        return f"{agent}: {so_far} this month; {known}"
     if month["usdInAll"] is None:
         so_far, in_all = f"{spent['tokens']} tokens", f"{month['tokensInAll']:.0f} tokens"
     else:
         so_far, in_all = money(spent["costUsd"]), money(month["usdInAll"])
-    return f"{agent}: {so_far} this month, about {in_all} by {end:%Y-%m-%d} at the pace of late"
+    pace = f"at the pace of the last {watched}"
+    return f"{agent}: {so_far} this month, about {in_all} by {end:%Y-%m-%d} {pace}"
 
 
 def _budget_words(agent: str, budget: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from engine.cli import at_rest
 from engine.cli.ask import Line
 from engine.cli.render import one_line, relative, show_table
 from engine.clock import SystemClock
@@ -16,12 +17,18 @@ from engine.clock import SystemClock
 def tasks(
     line: Line, agent_id: str | None, *, run: str | None, skip: str | None, check: bool
 ) -> int:
-    """List the tasks, or run or leave out one; with ``check`` what is wrong ends with 1."""
+    """List the tasks, or run or leave out one; with ``check`` what is wrong ends with 1.
+
+    With the gateway down they are listed from the store.
+    """
     params = {"agentId": agent_id, "run": run, "skip": skip}
-    told = line.call("heartbeat.tasks", {key: one for key, one in params.items() if one})
+    given = {key: one for key, one in params.items() if one}
     if run or skip:
+        told = line.call("heartbeat.tasks", given)
         line.show(told, _done_words)
         return 0 if told.get("ok") and told.get("ran") is not False else 1
+    with at_rest.reading(line) as asked:
+        told = asked.call("heartbeat.tasks", given)
     if line.as_json:
         line.show(told, str)
     else:

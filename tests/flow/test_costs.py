@@ -110,13 +110,27 @@ async def test_a_cheaper_model_is_named_with_what_it_would_have_cost(week: Simul
 
 async def test_without_a_price_there_are_tokens_and_no_money(engine_sim: EngineSim) -> None:
     sim = engine_sim(CONFIG, start="2026-06-01", zone="UTC", agent=Priced(None), checklist="- x")
-    await sim.advance(DAY)
+    await sim.advance(2 * DAY)
     told = await spent(sim)
-    assert (told["total"]["unpriced"], told["total"]["tokens"]) == (8, 8000)
+    assert (told["total"]["unpriced"], told["total"]["tokens"]) == (16, 16_000)
     assert told["cheaper"] is None
     month = told["agents"][0]["month"]
     assert month["usdInAll"] is None
     assert month["tokensInAll"] == pytest.approx(120_000, rel=0.3)
+
+
+async def test_of_a_part_of_a_day_no_month_is_foretold(engine_sim: EngineSim) -> None:
+    sim = engine_sim(CONFIG, start="2026-06-01", zone="UTC", agent=Priced(), checklist="- x")
+    await sim.advance(DAY / 2)
+    early = (await spent(sim))["agents"][0]["month"]
+    assert early["spent"]["costUsd"] == pytest.approx(0.2)
+    assert early["tokensPerBeat"] == pytest.approx(1000)
+    assert {early[key] for key in ("beats", "tokens", "usd", "tokensInAll", "usdInAll")} == {None}
+    assert early["watchedMs"] < DAY.total_seconds() * 1000
+    await sim.advance(2 * DAY)
+    later = (await spent(sim))["agents"][0]["month"]
+    assert later["usdInAll"] > later["spent"]["costUsd"]
+    assert later["watchedMs"] > DAY.total_seconds() * 1000
 
 
 async def test_an_agent_nobody_knows_is_refused(week: Simulation) -> None:

@@ -61,8 +61,52 @@ def test_jobs_runs_and_beats_are_told_from_the_store_and_that_is_said(
         told = engine(*words)
         assert told.status == 0, told.err
         assert expected in told.out
-        assert "The gateway is not running; answered from the store" in told.err
+        assert told.err.startswith("The gateway is not running; answered from the store")
     assert json.loads(engine("cron", "list", "--json").out)["total"] == 4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cron", "list"),
+        ("cron", "runs", "water"),
+        ("cron", "audit"),
+        ("cron", "timeline"),
+        ("cron", "explain", "water"),
+        ("heartbeat", "history"),
+        ("heartbeat", "next"),
+        ("heartbeat", "cost"),
+        ("heartbeat", "tasks"),
+        ("heartbeat", "inbox"),
+        ("outbox", "list"),
+        ("inbox", "list"),
+    ],
+    ids=" ".join,
+)
+def test_who_answered_is_said_first_and_in_json_as_a_field(
+    engine: Engine, lived_in: list[str], words: tuple[str, ...]
+) -> None:
+    if words[:2] != ("cron", "runs"):  # JSON unless --human
+        told = engine(*words)
+        assert told.status == 0, told.err
+        assert told.err.startswith("The gateway is not running; answered from the store (")
+        assert told.err.count("\n") == 1
+    as_json = engine(*words, "--json")
+    assert json.loads(as_json.out)["gateway"] == {"running": False}
+    assert as_json.err == ""
+
+
+def test_tasks_are_listed_without_a_gateway_and_run_only_with_one(
+    engine: Engine, home: Path, lived_in: list[str]
+) -> None:
+    file = home / ".engine" / "workspace" / "HEARTBEAT.md"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("tasks:\n- name: mail\n  interval: 2h\n  prompt: look\n- name: bad\n")
+    (agent,) = json.loads(engine("heartbeat", "tasks", "--json").out)["agents"]
+    assert [(one["name"], one["schedule"]) for one in agent["tasks"]] == [("mail", "every 2h")]
+    assert agent["warnings"]
+    assert engine("heartbeat", "tasks", "--check").status == 1
+    assert engine("heartbeat", "tasks", "--run", "mail").status == 3
 
 
 def test_another_gateway_is_not_answered_for(engine: Engine, lived_in: list[str]) -> None:

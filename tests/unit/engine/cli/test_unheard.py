@@ -35,8 +35,8 @@ TOLD: list[tuple[list[dict[str, Any]], str]] = [
     (
         [message("expired", reason="expired")],
         (
-            "error delivery.expired | a message to telegram:42 did not arrive in the last day (expired)"
-            " | engine outbox list --state failed"
+            "error delivery.expired | a message to telegram:42 did not arrive in the last day"
+            " (expired) | engine outbox list --state failed"
         ),
     ),
     (
