@@ -37,6 +37,7 @@ from engine.kept import Kept, print_of
 from engine.outcome import Verdict
 from engine.record import Also, Recorder
 from engine.repetition import Sent
+from engine.ring import Ring
 from engine.roster import Roster
 from engine.route import NoRoute
 from engine.store import events as event_rows, kept, outbox, sent, tasks as task_rows
@@ -47,6 +48,7 @@ from jobs.crash import crash_point
 from jobs.ledger import Outcome, Run
 from jobs.model import Job
 from jobs.store.db import Database, Tx
+from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class BeatTurn:
         self._turns = turns
         self._roster = roster
         self._toolbox = toolbox
+        self.ring = Ring(ms(clock.now()))  # what was published, for who was away
 
     async def take(self, run: Run, view: View, now: datetime) -> Run | None:
         """Take the turn of a beat that goes ahead; returns its final row.
@@ -146,7 +149,8 @@ class BeatTurn:
     def tell(self, run: Run, delivery: Delivery | None = None) -> None:
         """Publish how a beat ended."""
         zone = self._roster().agent(run.agent_id).zone
-        self._bus.publish("heartbeat", explain.record_words(run, delivery, zone=zone))
+        words = explain.record_words(run, delivery, zone=zone)
+        self._bus.publish("heartbeat", self.ring.add(words))
 
     def _tools(self, run: Run, view: View) -> tuple[Sequence[Tool], Run]:
         """Return the tools of a beat, and its row, which says if any are withheld (§25 row 20)."""

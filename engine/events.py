@@ -6,7 +6,7 @@ throws is logged and harms neither the publisher nor the other listeners.
 | name            | payload (camelCase, wire-ready)                                   |
 |-----------------|-------------------------------------------------------------------|
 | `cron`          | `{action, jobId, runId?, status?, ...}` (cron.md §15)              |
-| `heartbeat`     | the record of `engine heartbeat last` (heartbeat.md §9.1)          |
+| `heartbeat`     | the record of `engine heartbeat last` (heartbeat.md §9.1), `seq`   |
 | `agent`         | `{runId, seq, stream, ts, data, sessionKey?}` (protocol.md §7.1)   |
 | `chat`          | `{runId, sessionKey, seq, state, message?}` (protocol.md §7.1)     |
 | `outbox`        | `{key, state}`: a delivery moved; wakes the sender                 |

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -27,6 +27,7 @@ from jobs.windows import Hours
 
 PAGE_MOST: Final = 1000
 DRAWN: Final = timedelta(days=35)  # of a longer window the quarters of an hour are not told
+_DIGITS: Final = 15
 _DAY: Final = timedelta(days=1)
 _SCAN: Final = 500
 _SCAN_MOST: Final = 20_000  # rows a filter outside SQL looks at
@@ -58,7 +59,10 @@ class History:
         return None if found is None else self.told(*found)
 
     async def page(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return records, newest first: ``{entries, total, offset, limit, hasMore}``.
+        """Return records, newest first: ``{entries, total, offset, limit, hasMore, nextCursor}``.
+
+        With the ``nextCursor`` of a page as ``cursor`` the next one goes on where it ended,
+        whatever has been recorded since (§20).
 
         Raises `InvalidInput` with the closed list for a status or reason there is not.
         """
@@ -71,12 +75,14 @@ class History:
             return [with_delivery(tx, run) for run in found.entries], found.total
 
         rows, total = await self._database.read(work)
+        more = query.offset + len(rows) < total
         return {
             "entries": [self.told(run, delivery) for run, delivery in rows],
             "total": total,
             "offset": query.offset,
             "limit": query.limit,
-            "hasMore": query.offset + len(rows) < total,
+            "hasMore": more,
+            "nextCursor": _cursor(query, [run for run, _ in rows]) if more else None,
         }
 
     async def summary(self, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -164,7 +170,26 @@ def _of_audit(found: JobAudit) -> Ledger:
     )
 
 
+def _cursor(query: RunQuery, page: Sequence[Run]) -> str | None:
+    """Return where the next page begins: what is newer than the first page is left out of it."""
+    until = ms(query.until)
+    if until is None:
+        until = max((ms(run.claimed_at) for run in page if run.claimed_at), default=0) + 1
+    return f"{until}:{query.offset + len(page)}"
+
+
+def _from_cursor(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    cursor = params.get("cursor")
+    if cursor is None:
+        return params
+    until, _, offset = str(cursor).partition(":")
+    if not (until.isdecimal() and offset.isdecimal() and len(until) < _DIGITS > len(offset)):
+        raise InvalidInput(f"cursor {cursor!r} is of no page", fix="use nextCursor of the answer")
+    return {**params, "untilMs": int(until), "offset": int(offset)}
+
+
 def _query(params: Mapping[str, Any]) -> RunQuery:
+    params = _from_cursor(params)
     status, reason = params.get("status"), params.get("reason")
     return RunQuery(
         kind="heartbeat",

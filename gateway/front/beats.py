@@ -34,6 +34,10 @@ class FrontHeartbeats:
             return await self._engine.history.summary(params, self._engine.clock.now())
         return await self._engine.history.page(params)
 
+    async def events(self, since: int | None) -> dict[str, Any]:
+        """`heartbeat.events`."""
+        return self._engine.beats.turn.ring.since(since)
+
     async def next(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`heartbeat.next`."""
         return await self._engine.coming.next(params, self._engine.clock.now())

@@ -73,6 +73,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("heartbeat.resume", _ADMIN, params.HeartbeatResumeParams),
         Method("heartbeat.list", _READ, Nothing),
         Method("heartbeat.history", _READ, params.HeartbeatHistoryParams),
+        Method("heartbeat.events", _READ, params.HeartbeatEventsParams),
         Method("heartbeat.cost", _READ, params.HeartbeatCostParams),
         Method("heartbeat.next", _READ, params.HeartbeatNextParams),
         Method("heartbeat.replay", _READ, params.HeartbeatReplayParams),

@@ -123,6 +123,7 @@ class HeartbeatHistoryParams(Params):
     until_ms: Instant | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     offset: Count = 0
+    cursor: NonEmpty | None = None  # the `nextCursor` of the page before
     summary: bool = False
 
 
@@ -131,6 +132,12 @@ class HeartbeatNextParams(Params):
 
     agent_id: NonEmpty | None = None
     count: Annotated[int, Field(ge=1, le=200)] = 10
+
+
+class HeartbeatEventsParams(Params):
+    """`heartbeat.events`; ``since`` is the ``seq`` of the last event the client has."""
+
+    since: Annotated[int, Field(ge=0, le=2**53)] | None = None
 
 
 class HeartbeatReplayParams(Params):

@@ -139,6 +139,9 @@ class Heartbeats(Protocol):
     async def next(self, params: Mapping[str, Any]) -> Answer:
         """Slots to come, each with the gate that would stop it: heartbeat.md §20."""
 
+    async def events(self, since: int | None) -> Answer:
+        """What was published after a number: ``{events, cursor, oldest, complete}``."""
+
     async def replay(self, run_id: str) -> Answer:
         """One beat decided once more: heartbeat.md §25-19."""
 

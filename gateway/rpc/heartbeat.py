@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from gateway.protocol.params import (
     HeartbeatCostParams,
+    HeartbeatEventsParams,
     HeartbeatExplainParams,
     HeartbeatHistoryParams,
     HeartbeatNextParams,
@@ -58,6 +59,11 @@ async def listing(desk: Desk, _call: Call, _params: Nothing) -> object:
 async def history(desk: Desk, _: Call, params: HeartbeatHistoryParams) -> object:
     """Records, newest first."""
     return await desk.core.heartbeats.history(params.model_dump(by_alias=True))
+
+
+async def events(desk: Desk, _: Call, params: HeartbeatEventsParams) -> object:
+    """What a client missed of the event `heartbeat` while it was away."""
+    return await desk.core.heartbeats.events(params.since)
 
 
 async def cost(desk: Desk, _: Call, params: HeartbeatCostParams) -> object:

@@ -22,6 +22,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "heartbeat.resume": heartbeat.resume,
     "heartbeat.list": heartbeat.listing,
     "heartbeat.history": heartbeat.history,
+    "heartbeat.events": heartbeat.events,
     "heartbeat.cost": heartbeat.cost,
     "heartbeat.next": heartbeat.coming,
     "heartbeat.replay": heartbeat.replay,

@@ -71,6 +71,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "heartbeat.inbox.mute": {"id": "1"},
     "heartbeat.inbox.resend": {"id": "1", "to": "telegram:42"},
     "heartbeat.replay": {"runId": "r1"},
+    "heartbeat.events": {"since": 1},
     "heartbeat.feedback": {"runId": "r1", "verdict": "noise"},
     "heartbeat.inbox.purge": {"reason": "duplicate"},
     "outbox.show": {"key": "k"},

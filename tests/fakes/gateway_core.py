@@ -121,6 +121,9 @@ class FakeHeartbeats:
     ) -> dict[str, Any]:
         return {"agentId": agent_id or "main", "dryRun": True, "runs": True}
 
+    async def events(self, since: int | None) -> dict[str, Any]:
+        return {"events": [], "cursor": 0, "oldest": None, "complete": True}
+
     async def replay(self, run_id: str) -> dict[str, Any]:
         return {"runId": run_id, "same": True, "steps": []}
 

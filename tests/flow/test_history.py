@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, Simulation
 from jobs.errors import InvalidInput
 
@@ -22,6 +23,9 @@ CONFIG: dict[str, Any] = {
         }
     }
 }
+HOUR = timedelta(hours=1)
+LOOK = "- a\n"
+START = "2026-06-01 09:00"
 Page = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -76,3 +80,46 @@ async def test_words_that_went_nowhere_are_told_in_the_time_of_their_person() ->
     assert record is not None
     assert record["skipReason"] == "target-none"
     assert record["message"] == record["explain"]
+
+
+async def test_a_client_that_was_away_reads_the_events_it_missed(engine_sim: EngineSim) -> None:
+    """heartbeat.md §20: a ring of 500 with a cursor; after a restart it says what is gone."""
+    sim = engine_sim(CONFIG, start=START, zone="UTC", checklist=LOOK)
+    await sim.open()
+    heard: list[Any] = []
+    stop = sim.engine.bus.listen(lambda e: heard.append(e) if e.name == "heartbeat" else None)
+    await sim.advance(2 * HOUR)
+    stop()
+    here = heard[-1].payload["seq"]
+    await sim.advance(HOUR)
+    missed = sim.engine.beats.turn.ring.since(here)
+    assert [one["seq"] for one in missed["events"]] == [here + 1, here + 2]
+    assert [one["status"] for one in missed["events"]] == ["ok-token"] * 2
+    assert missed["complete"]
+    await sim.restart(down_for=HOUR)
+    again = sim.engine.beats.turn.ring.since(missed["cursor"])
+    assert (again["events"], again["complete"]) == ([], False)
+
+
+async def test_pages_by_cursor_neither_repeat_nor_leave_out_what_is_recorded_meanwhile(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(CONFIG, start=START, zone="UTC", checklist=LOOK)
+    await sim.advance(5 * HOUR)
+    every = [one["runId"] for one in (await sim.engine.history.page({}))["entries"]]
+    seen, cursor = [], None
+    while True:
+        page = await sim.engine.history.page({"limit": 4, "cursor": cursor})
+        seen += [one["runId"] for one in page["entries"]]
+        if (cursor := page["nextCursor"]) is None:
+            break
+        await sim.advance(HOUR)
+    assert seen == every
+
+
+@pytest.mark.parametrize("cursor", ["x", "1", "1:x", "-1:2", "9" * 40 + ":1"])
+async def test_a_cursor_of_no_page_is_refused(engine_sim: EngineSim, cursor: str) -> None:
+    sim = engine_sim(CONFIG, start=START, zone="UTC", checklist=LOOK)
+    await sim.open()
+    with pytest.raises(InvalidInput, match="is of no page"):
+        await sim.engine.history.page({"cursor": cursor})
