@@ -21,6 +21,7 @@ from jobs.wallclock import ms
 DROPPED: Final = "dropped"  # it stood beside an acknowledgement
 SENT: Final = "sent"  # it did arrive; kept because somebody snoozed, muted or judged it
 SAID_AGAIN: Final = "saidAgain"  # note of a message whose words the newer one says too
+RESTORED: Final = "restored"  # reason of messages called off because a backup was put back
 UNSENT: Final = "unsent"  # in a run's reply: the words that would have gone out
 MUTED_AFTER: Final = 3  # snoozes of the same words (heartbeat.md §25 row 13)
 # Nobody misses anything by these: they are on record and ask for no look.
@@ -165,6 +166,8 @@ def _why(delivery: Delivery) -> str:
             return "a newer alert took its place before it was sent"
         case State.CANCELLED if delivery.reason == "overflow":
             return "too many messages waited for that account"
+        case State.CANCELLED if delivery.reason == RESTORED:
+            return "it waited when the backup was taken, and may have been sent since"
         case State.CANCELLED:
             return "an operator cancelled it"
         case State.EXPIRED:

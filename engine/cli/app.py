@@ -40,6 +40,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "pairing": ("engine.cli.pairing:group", "Strangers who ask to be let in."),
     "channels": ("engine.cli.channels:group", "Chat channels and their accounts."),
     "config": ("engine.cli.config:group", "Read and change the config file."),
+    "backup": ("engine.cli.backup:group", "Pack this home into one file, and put it back."),
     "simulate": ("engine.cli.simulate:command", "What would happen in the coming days."),
     "demo": ("engine.cli.demo:command", "See it work, in a throwaway home."),
     "completion": ("engine.cli.completion:command", "Tab completion for your shell."),

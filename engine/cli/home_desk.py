@@ -5,22 +5,19 @@ It holds the gateway's lock while it writes, so that no gateway can start in bet
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from engine import __version__
 from engine.cli import at_rest
+from engine.cli.holding import hold
 from engine.cli.place import Place
 from engine.clock import SystemClock
 from engine.config.jobs import rules_of
 from engine.config.load import Loaded
 from engine.scheduling.importing import Imports
 from gateway import settings
-from gateway.lock import Lock, Owner
 from jobs.codec import stored_to_wire
 from jobs.errors import Conflict
-from jobs.ids import new_id
 from jobs.model import Source, StoredJob
 from jobs.store import jobs as job_rows
 from jobs.store.base import JobQuery
@@ -33,17 +30,7 @@ async def bring_in(place: Place, params: Mapping[str, Any]) -> dict[str, Any]:
     if params.get("dryRun"):
         database = await at_rest.opened(place, loaded)
         return await _imported(place, loaded, database, params)
-    place.paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    now = SystemClock().now()
-    owner = Owner(
-        pid=os.getpid(),
-        started_at_ms=round(now.timestamp() * 1000),
-        boot_id=new_id(now),
-        version=__version__,
-        profile=place.paths.profile,
-        config_path=str(place.paths.config),
-    )
-    with Lock(place.paths.state, owner):
+    with hold(place, SystemClock().now()):
         database = await settings.open_database(loaded.config, place.paths)
         return await _imported(place, loaded, database, params)
 

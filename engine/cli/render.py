@@ -72,6 +72,16 @@ def stamp(at_ms: int | None, zone: ZoneInfo | None, now: datetime | None = None)
     return f"{local:%H:%M:%S}" if today else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
+def size(count: int) -> str:
+    """`812 B`, `4.1 kB`, `37 MB`: bytes in decimal units, two digits where they tell something."""
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
+
+
 def plain(text: object) -> str:
     """Text from elsewhere without what would steer the terminal."""
     return "".join(

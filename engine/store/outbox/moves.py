@@ -200,6 +200,13 @@ def overflow(
     return keys
 
 
+def call_off(tx: Tx, now: datetime, *, reason: str) -> list[str]:
+    """Cancel whatever waits to be sent and return the keys; what is being sent stays."""
+    rows = tx.exec_driver_sql(f"SELECT key FROM outbox WHERE {OPEN} AND state <> 'sending'")
+    keys = [row[0] for row in rows]
+    return [key for key in keys if move(tx, key, Event.CANCEL, now, reason=reason) is not None]
+
+
 def prune(tx: Tx, before: datetime) -> int:
     """Delete ended messages older than an instant, and their receipts with them."""
     return tx.exec_driver_sql("DELETE FROM outbox WHERE ended_at < ?", (ms(before),)).rowcount
