@@ -32,6 +32,7 @@ from engine.self_test import SelfTest
 from engine.vitals import Vitals, keep
 from engine.watchdog import Watchdog
 from gateway import settings
+from gateway.auth import configured as auth_configured
 from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Policy
 from gateway.channels import configured
@@ -39,6 +40,7 @@ from gateway.channels.base import Channel
 from gateway.channels.typing import EVERY, Typing
 from gateway.channels.webhook.channel import WebhookChannel
 from gateway.connection import Door, Limits
+from gateway.devices import Devices, home_key
 from gateway.fanout import Fanout
 from gateway.front import Front
 from gateway.front.foresight import Foresight
@@ -129,6 +131,7 @@ class Gateway:
         self._boot_id = new_id(self._clock.now())
         self._phase = Phase.STARTING
         self._stop = asyncio.Event()
+        self._hosts: tuple[str, ...] = ()  # addresses it is bound to
         self._reason = "stop"
 
     @property
@@ -139,6 +142,8 @@ class Gateway:
         """Start everything, wait for the end, stop everything."""
         port, _source = settings.port(self._options, self._loaded.config, self._environ)
         hosts = settings.hosts(self._options, self._loaded.config, self._environ)
+        self._hosts = hosts
+        self._policy_of(self._loaded)  # refuses what must not be bound, before anything is
         owner = Owner(
             pid=os.getpid(),
             started_at_ms=ms(self._clock.now()),
@@ -220,18 +225,25 @@ class Gateway:
             read_config=lambda: settings.load_config(self._options.paths, self._environ),
             host_zone=host_zone(self._environ),
         )
+        devices = Devices(
+            database,
+            clock,
+            home_key(self._options.paths.device_key),
+            lambda name, payload: fanout.publish(name, payload),
+        )
         front = Front(
             engine,
             channels=channels,
             loaded=lambda: self._loaded,
             foresight=foresight,
             pairings=Pairings(database, clock, sender.poke),
+            devices=devices,
         )
         fanout = Fanout(lambda: desk.state_version())
         own = SelfEntry(host=socket.gethostname(), ip="127.0.0.1", version=__version__)
-        desk = new_desk(front, clock, Presence(own), fanout.publish)
+        desk = new_desk(front, clock, Presence(own), fanout.publish, fanout.end)
         stack.callback(engine.bus.listen(fanout.on_bus))
-        gatekeeper = Gatekeeper(self._policy_of(self._loaded))
+        gatekeeper = Gatekeeper(self._policy_of(self._loaded), devices.book)
 
         def hello(session: Session) -> Mapping[str, Any]:
             return hello_ok(
@@ -337,6 +349,7 @@ class Gateway:
             door=door,
             server=server,
             clockwork=clockwork,
+            devices=devices,
         )
 
     def _typing(self) -> timedelta | None:
@@ -346,7 +359,10 @@ class Gateway:
 
     def _policy_of(self, loaded: Loaded) -> Policy:
         token = settings.token(self._options, loaded.config, self._environ)
-        return settings.auth(loaded.config, token)
+        policy = auth_configured.policy(loaded.config, token, self._environ)
+        wish = settings.bind_wish(self._options, loaded.config, self._environ)
+        auth_configured.refuse_open(self._hosts, wish, policy)
+        return policy
 
     # -- start and stop ------------------------------------------------------------------
 
@@ -354,6 +370,7 @@ class Gateway:
         """The order of operations.md §6.3: nothing fires before the channels may carry it."""
         engine = parts.engine
         await engine.start()
+        await parts.devices.load()
         await parts.desk.health.refresh()
         for channel in parts.channels.values():
             await self._connect(channel, parts.reception)
@@ -393,6 +410,7 @@ class Gateway:
             channels=parts.channels,
             gatekeeper=parts.gatekeeper,
             policy_of=self._policy_of,
+            send_away=lambda: parts.fanout.end(_by_shared_secret, 4001, "gateway auth changed"),
             connect=lambda channel: self._connect(channel, parts.reception),
             poke=parts.sender.poke,
         )
@@ -467,6 +485,12 @@ class _Parts:
     door: Door
     server: Server
     clockwork: Clockwork
+    devices: Devices
+
+
+def _by_shared_secret(session: Session) -> bool:
+    """A device's own token is not what changed."""
+    return session.auth_method != "device-token"
 
 
 async def _probed(channels: Mapping[str, Channel], channel: str, account: str) -> Mapping[str, Any]:

@@ -7,17 +7,27 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, assert_never
 from uuid import uuid4
 
 from engine.clock import Clock
 from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.peer import Peer
 from gateway.fanout import Fanout
-from gateway.protocol import errors, frames, methods
+from gateway.protocol import errors, frames, methods, roles
 from gateway.protocol.errors import Code, Refusal, WireError
 from gateway.protocol.frames import BadFrame, NotJson, Request
-from gateway.protocol.handshake import TIMEOUT, Close, Handshake, Phase, Send, Session
+from gateway.protocol.handshake import (
+    TIMEOUT,
+    Close,
+    Do,
+    Handshake,
+    Phase,
+    Send,
+    Session,
+    Step,
+    Wait,
+)
 from gateway.protocol.methods import METHODS, Scope
 from gateway.rpc import table
 from gateway.rpc.desk import Call, Desk
@@ -169,16 +179,41 @@ class Door:
             if raw is None:
                 return None
             for step in handshake.receive(raw, self.clock.now()):
-                match step:
-                    case Send(text):
-                        wire.write(text)
-                    case Close(code, reason):
-                        log.info("client refused", extra={"peer": peer.host, "reason": reason})
-                        wire.end(code, reason)
-                        return None
+                if not await self._step(step, handshake, wire, peer):
+                    return None
         wire.widen()
         self.fanout.join(session, wire)
         return session
+
+    async def _step(self, step: Step, handshake: Handshake, wire: Wire, peer: Peer) -> bool:
+        """Do one step; False when it was the last."""
+        match step:
+            case Send(text):
+                wire.write(text)
+            case Wait(length):
+                await self.clock.sleep_until(self.clock.now() + length)
+            case Do(work):
+                return await self._done(work, handshake, wire, peer)
+            case Close(code, reason):
+                log.info("client refused", extra={"peer": peer.host, "reason": reason})
+                wire.end(code, reason)
+                return False
+            case _:
+                assert_never(step)
+        return True
+
+    async def _done(
+        self, work: Callable[[], Awaitable[None]], handshake: Handshake, wire: Wire, peer: Peer
+    ) -> bool:
+        """Write what has to be on the disk before the client is told of it."""
+        try:
+            await work()
+        except EngineError as error:
+            log.warning("a device was not written", extra={"because": str(error)})
+            for step in handshake.undone(errors.from_engine_error(error)):
+                await self._step(step, handshake, wire, peer)
+            return False
+        return True
 
     async def _talk(self, session: Session, wire: Wire, peer: Peer, receive: Receive) -> None:
         log.debug("client connected", extra={"client": session.name, "conn_id": session.conn_id})
@@ -203,12 +238,16 @@ class _Line:
     session: Session
     wire: Wire
     in_flight: int = 0
+    strayed: int = 0  # calls in a row that are not of its role
+    garbled: int = 0  # frames that were not JSON
 
     async def take(self, raw: str | bytes) -> None:
         """Take one frame. What answers at once is awaited here, the rest runs beside."""
         match frames.decode(raw):
             case NotJson():
-                log.warning("a frame was not JSON", extra={"conn_id": self.session.conn_id})
+                self.garbled += 1
+                if self.garbled == 1:  # a client that goes on is not told of again
+                    log.warning("a frame was not JSON", extra={"conn_id": self.session.conn_id})
             case BadFrame(frame_id, reason):
                 message = f"invalid request frame: {reason}"
                 self._refuse(frame_id, WireError(Code.INVALID_REQUEST, message))
@@ -217,6 +256,10 @@ class _Line:
 
     async def _request(self, request: Request) -> None:
         method = METHODS.get(request.method)
+        if not roles.may_call(self.session.role, request.method):
+            self._strays(request)
+            return
+        self.strayed = 0
         if (error := self._may_not(request.method, method)) is not None:
             self._refuse(request.id, error)
         elif method is None:
@@ -229,6 +272,13 @@ class _Line:
             self.in_flight += 1
             task = self.door.desk.tasks.spawn(self._answer(request, method), request.method)
             task.add_done_callback(self._answered)
+
+    def _strays(self, request: Request) -> None:
+        message = f"unauthorized role: {self.session.role}"
+        self._refuse(request.id, WireError(Code.INVALID_REQUEST, message))
+        self.strayed += 1
+        if self.strayed > roles.MOST_UNAUTHORIZED:
+            self.wire.end(1008, "repeated unauthorized calls")
 
     def _answered(self, _: asyncio.Task[None]) -> None:
         self.in_flight -= 1
@@ -259,6 +309,8 @@ class _Line:
         else:
             if payload is not table.ANSWERED:
                 self.write(frames.response(request.id, payload))
+            if (farewell := self.door.desk.farewells.pop(self.session.conn_id, None)) is not None:
+                self.wire.end(4001, farewell)
 
     def _refuse(self, request_id: str, error: WireError) -> None:
         self.write(frames.failure(request_id, error.to_wire()))
@@ -273,10 +325,11 @@ class _Line:
 
 def peer_of(scope: Scopes) -> Peer:
     """Address and headers of the request behind a scope."""
-    headers = {
-        bytes(name).decode("latin-1").lower(): bytes(value).decode("latin-1")
-        for name, value in scope["headers"]
-    }
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = bytes(raw_name).decode("latin-1").lower(), bytes(raw_value).decode("latin-1")
+        # A header that comes twice is one list: whoever sends it twice hides nothing.
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     client = scope.get("client")
     return Peer(host=client[0] if client else "", headers=headers)
 

@@ -74,6 +74,12 @@ class Fanout:
                 text = texts[min(member.session.protocol, 4)]
                 self._deliver(member, name, text, version, drop=drop)
 
+    def end(self, whom: Callable[[Session], bool], code: int, reason: str) -> None:
+        """Close the connections of some."""
+        for member in tuple(self._members.values()):
+            if whom(member.session):
+                member.line.end(code, reason)
+
     def close_all(self, code: int, reason: str) -> None:
         """Close every connection."""
         for member in tuple(self._members.values()):

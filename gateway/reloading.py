@@ -52,6 +52,7 @@ class Reloader:
     channels: dict[str, Channel]  # shared with the sender and the front
     gatekeeper: Gatekeeper
     policy_of: Callable[[Loaded], Policy]  # who may connect, by a config
+    send_away: Callable[[], None]  # who came in by what is not in force any more
     connect: Callable[[Channel], Awaitable[None]]
     poke: Callable[[], None]  # the sender looks again
 
@@ -85,7 +86,7 @@ class Reloader:
         self.engine.vitals.well(WATCH)
 
     def _files(self) -> tuple[Path, ...]:
-        return self.force.loaded.files or (self.paths.config,)
+        return (*(self.force.loaded.files or (self.paths.config,)), self.paths.token_file)
 
     async def reload(self) -> None:
         """Read the file again and put it in force, or raise and change nothing."""
@@ -94,7 +95,9 @@ class Reloader:
         fresh = await asyncio.to_thread(settings.load_config, self.paths, self.environ)
         _refuse_gone(fresh, before)
         old, new = _plain(before), _plain(fresh)
+        policy = self.policy_of(fresh)
         if fresh.hash == before.hash and old == new:  # the hash knows nothing of included files
+            self._adopt(policy)  # the token may lie in a file of its own
             self.engine.scheduling.file_told(())  # what was refused has been taken back
             return
         plan = reload.plan(old, new, mode="hot")
@@ -106,9 +109,8 @@ class Reloader:
             clock=self.engine.clock,
             bus=self.engine.bus,
         )
-        policy = self.policy_of(fresh)
         await self.engine.apply(fresh.config, fresh.job_places())
-        self.gatekeeper.adopt(policy)
+        self._adopt(policy)
         self.force.loaded = fresh
         settings.tell(fresh, before)
         changed = [change.dotted for change in plan.changes]
@@ -118,6 +120,17 @@ class Reloader:
             await self._exchange(made, leaving=self.channels.keys() - {"webhook"})
         self.engine.bus.publish("config", {"paths": changed})
         log.info("config reloaded", extra={"changed": changed, "at_next_start": list(plan.pending)})
+
+    def _adopt(self, policy: Policy) -> None:
+        """Judge by this from now on; whoever came in by another secret has to come again."""
+        before = self.gatekeeper.policy
+        if policy == before:
+            return
+        self.redact.learn([one for one in (policy.token, policy.password) if one])
+        self.gatekeeper.adopt(policy)
+        if policy.secrets != before.secrets:
+            log.info("gateway auth changed", extra={"mode": policy.mode.value})
+            self.send_away()
 
     async def _exchange(self, made: Mapping[str, Channel], *, leaving: Set[str]) -> None:
         """Put the channels of a new config in the place of the old, but for those left alone.

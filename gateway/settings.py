@@ -19,7 +19,6 @@ from engine.config import jobs
 from engine.config.load import Loaded, load
 from engine.config.paths import Paths, host_zone
 from engine.config.schema import Config
-from gateway.auth.policy import Mode, Policy
 from gateway.protocol.handshake import TIMEOUT
 from jobs.errors import ConfigInvalid, OwnershipRefused
 from jobs.store.db import Database
@@ -28,7 +27,7 @@ from jobs.wallclock import MILLISECOND
 log = logging.getLogger(__name__)
 
 _LOOPBACK: Final = ("127.0.0.1", "::1")
-_ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - only with auth, see _hosts
+_ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - only with auth: `refuse_open`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,17 +117,20 @@ def port(options: RunOptions, config: Config, environ: Mapping[str, str]) -> tup
     return options.paths.default_port, "default"
 
 
+def bind_wish(options: RunOptions, config: Config, environ: Mapping[str, str]) -> str:
+    """Which addresses are asked for: by the call, the environment, the config."""
+    return options.bind or environ.get("ENGINE_GATEWAY_BIND") or config.gateway.bind
+
+
 def hosts(options: RunOptions, config: Config, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Addresses listened on; anything beyond loopback also listens on 127.0.0.1."""
-    wish = options.bind or environ.get("ENGINE_GATEWAY_BIND") or config.gateway.bind
+    wish = bind_wish(options, config, environ)
     match wish:
         case "loopback" | "auto":
             return _LOOPBACK
         case "lan":
-            _refuse_open(config, wish)
             return _ANY
         case "custom" if config.gateway.custom_bind_host:
-            _refuse_open(config, wish)
             host = config.gateway.custom_bind_host
             return (host,) if host in _LOOPBACK else ("127.0.0.1", host)
         case _:
@@ -137,15 +139,6 @@ def hosts(options: RunOptions, config: Config, environ: Mapping[str, str]) -> tu
                 why="this release binds loopback, lan or custom (with gateway.customBindHost)",
                 fix="engine config set gateway.bind loopback",
             )
-
-
-def _refuse_open(config: Config, wish: str) -> None:
-    if config.gateway.auth.mode == "none":
-        raise OwnershipRefused(
-            f"refusing to bind gateway to {wish} without auth",
-            why="gateway.auth.mode is none",
-            fix="engine config set gateway.auth.mode token",
-        )
 
 
 def token(options: RunOptions, config: Config, environ: Mapping[str, str]) -> str:
@@ -186,29 +179,6 @@ def _at(path: Path) -> dict[str, str]:
 
 def _reason_of(error: Exception) -> str:
     return getattr(error, "strerror", None) or "it is not UTF-8 text"
-
-
-def auth(config: Config, token: str) -> Policy:
-    """Who may connect."""
-    auth = config.gateway.auth
-    mode = auth.mode or ("password" if auth.password else "token")
-    if mode == "trusted-proxy":
-        raise ConfigInvalid(
-            "the gateway was not started",
-            why="gateway.auth.mode trusted-proxy is not served by this release",
-            fix="engine config set gateway.auth.mode token",
-        )
-    limit = auth.rate_limit
-    return Policy(
-        mode=Mode(mode),
-        token=token,
-        password=auth.password.reveal() if auth.password else None,
-        allowed_origins=config.gateway.control_ui.allowed_origins,
-        max_failures=limit.max_attempts,
-        window=limit.window_ms * MILLISECOND,
-        lockout=limit.lockout_ms * MILLISECOND,
-        exempt_loopback=limit.exempt_loopback,
-    )
 
 
 def handshake_timeout(config: Config, environ: Mapping[str, str]) -> timedelta:

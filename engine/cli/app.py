@@ -38,6 +38,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "inbox": ("engine.cli.inbox:group", "What arrived on this machine, and what arrived nowhere."),
     "outbox": ("engine.cli.outbox:group", "Messages on their way, and what became of them."),
     "pairing": ("engine.cli.pairing:group", "Strangers who ask to be let in."),
+    "devices": ("engine.cli.devices:group", "Devices that connect, and their tokens."),
+    "token": ("engine.cli.token:group", "The gateway's token: show it, replace it."),
     "channels": ("engine.cli.channels:group", "Chat channels and their accounts."),
     "config": ("engine.cli.config:group", "Read and change the config file."),
     "backup": ("engine.cli.backup:group", "Pack this home into one file, and put it back."),

@@ -51,6 +51,11 @@ class Paths:
         return self.state / "gateway.token"
 
     @property
+    def device_key(self) -> Path:
+        """The key from which tokens of devices follow (protocol.md §4.4)."""
+        return self.state / "device.key"
+
+    @property
     def lock(self) -> Path:
         """Who runs in this state directory (operations.md §6.4)."""
         return self.state / "gateway.lock"

@@ -1,7 +1,8 @@
 """Who may connect, and with which rights (protocol.md §4). Decisions on values; no sockets.
 
-Pairing (devices kept in a store, device tokens) is a room of its own. Until it exists a
-device proof is verified and then counts for nothing beyond the shared secret it came with.
+`policy` the config resolved · `peer` `proxy` where a caller comes from · `proof` what a device
+shows · `pairing` what it may · `book` the devices in memory and their tokens · `failures` the
+lockout · `gatekeeper` all of these in their order · `refusals` the words.
 """
 
 from __future__ import annotations

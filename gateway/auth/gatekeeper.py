@@ -1,17 +1,27 @@
-"""Judges connects and bearer headers against one policy (protocol.md §4)."""
+"""Judges connects and bearer headers against one policy (protocol.md §4).
+
+The order is a promise: origin, lockout, the device's proof, its credential, its pairing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from gateway.auth import refusals, web
+from gateway.auth import pairing, refusals, web
+from gateway.auth.book import Book, Change, used
 from gateway.auth.failures import Failures
+from gateway.auth.pairing import SHARED, Asked, covers, known
 from gateway.auth.peer import Peer
-from gateway.auth.policy import Mode, Policy, origin_allowed, same, secret_fault
+from gateway.auth.policy import Mode, Policy, origin_fault, same, secret_fault
 from gateway.auth.proof import device_fault
-from gateway.protocol.handshake import Connect, Device, Granted, Refused
+from gateway.auth.proxy import client_of, user_of
+from gateway.protocol.handshake import Connect, Granted, Issued, Refused
+from gateway.protocol.methods import Scope
+from gateway.store.devices import Device as Known, Wish
 
 _BROWSER_IDS: Final = frozenset({"openclaw-control-ui", "webchat-ui", "webchat"})
 # §4.3: who keeps the scopes it asks for without a device, on direct loopback, no Origin.
@@ -20,84 +30,197 @@ _PROBE: Final = ("cli", "probe")
 
 
 class Gatekeeper:
-    """Judges connects and bearer headers against one policy; remembers failures per address."""
+    """Judges by one policy; remembers failures per address and devices in a book."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, book: Book | None = None) -> None:
         self.policy = policy
+        self.book = book or Book(secrets.token_bytes(32))
         self._failures = Failures(policy)
 
     def adopt(self, policy: Policy) -> None:
-        """Judge by another policy from now on. Who is in stays in, who is locked out too."""
+        """Judge by another policy from now on. Who is locked out stays so."""
         self.policy = policy
         self._failures.policy = policy
 
+    # -- WebSocket -------------------------------------------------------------------------
+
     def judge(self, connect: Connect, nonce: str, now: datetime, peer: Peer) -> Granted | Refused:
         """Decide one `connect`."""
-        if (refused := self._origin(connect, peer)) is not None:
-            return refused
-        exempt = self.policy.exempt_loopback and peer.local
-        if not exempt and (wait := self._failures.locked(peer.host, now)) is not None:
+        browser = connect.client.id in _BROWSER_IDS
+        if peer.origin is not None or browser:
+            fault = origin_fault(peer, self.policy)
+            if fault is not None:
+                return refusals.alien_origin(peer.origin, fault)
+        key, exempt = self._key(peer, _kind(connect))
+        if not exempt and (wait := self._failures.locked(key, now)) is not None:
             return refusals.rate_limited(wait)
-        reason = secret_fault(self.policy, connect.auth)
-        if reason is not None and connect.device is None and not connect.auth.model_fields_set:
-            return refusals.device_required()
-        if reason is not None:
-            if not exempt and not reason.endswith("missing"):
-                self._failures.add(peer.host, now)
-            return refusals.unauthorized(reason, connect)
-        self._failures.forget(peer.host)
-        if connect.device is not None:
-            return self._with_device(connect, connect.device, nonce, now, peer)
-        return self._without_device(connect, peer)
+        device = connect.device
+        if device is not None and (bad := device_fault(connect, device, nonce, now)) is not None:
+            return refusals.bad_device(*bad)
+        method = self._method(connect, peer)
+        if isinstance(method, _Fault):
+            return self._unauthorized(method.reason, connect, key, now, exempt=exempt)
+        self._failures.forget(key)
+        if device is None:
+            return self._without_device(connect, peer, method)
+        return self._with_device(
+            Asked(connect=connect, proof=device, method=method, peer=peer, now=now)
+        )
 
-    def bearer(self, peer: Peer) -> bool:
-        """Whether an HTTP caller shows the shared secret (§4.1)."""
-        secret = self.policy.token if self.policy.mode is Mode.TOKEN else self.policy.password
-        if self.policy.mode is Mode.NONE:
-            return True
-        scheme, _, shown = peer.headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and secret is not None and same(shown.strip(), secret)
+    def _key(self, peer: Peer, kind: str) -> tuple[str, bool]:
+        """Whose failures are counted together, and whether they never lock."""
+        if peer.origin is not None:  # every page counts for itself, on loopback too
+            return f"{kind}|{client_of(peer, self.policy.proxies)}|{peer.origin[:200]}", False
+        exempt = self.policy.exempt_loopback and peer.local
+        return f"{kind}|{client_of(peer, self.policy.proxies)}", exempt
+
+    def _method(self, connect: Connect, peer: Peer) -> str | _Fault:
+        """By what the caller is let in, or why not."""
+        policy, shown = self.policy, connect.auth
+        fault: str | None = None
+        if policy.mode is Mode.TRUSTED_PROXY and policy.proxy is not None:
+            _, fault = user_of(peer, policy.proxy, policy.proxies)
+            if fault is None:
+                return policy.mode.value
+            if not (peer.local and policy.password):
+                return _Fault(fault)
+        fault = secret_fault(policy, shown)
+        if fault is None:
+            return Mode.PASSWORD if policy.mode is Mode.TRUSTED_PROXY else policy.mode.value
+        device, bearer = connect.device, shown.device_token or shown.token
+        if device is None or not bearer:
+            return _Fault(fault)
+        token = self.book.shown(device.id, connect.role, bearer)
+        if token is None:
+            return _Fault(fault)
+        if not covers(token.scopes, known(connect.scopes)):
+            return _Fault("scope_mismatch")
+        return "device-token"
+
+    def _unauthorized(
+        self, reason: str, connect: Connect, key: str, now: datetime, *, exempt: bool
+    ) -> Refused:
+        nothing_shown = connect.device is None and not connect.auth.model_fields_set
+        if nothing_shown and not reason.startswith("trusted_proxy"):
+            return refusals.device_required()
+        refused = refusals.unauthorized(reason, connect)
+        if not reason.endswith(("_mismatch", "_invalid")) or reason == "scope_mismatch":
+            return refused  # a wrong credential counts, a missing one does not
+        if self._failures.add(key, now, lock=not exempt):
+            return replace(refused, note=f"locked out for {self.policy.lockout}")
+        return replace(refused, delay=self._failures.delay(key, now)) if exempt else refused
+
+    def _without_device(self, connect: Connect, peer: Peer, method: str) -> Granted | Refused:
+        client = connect.client
+        if connect.role != "operator":
+            return refusals.device_required()
+        proxied = method == Mode.TRUSTED_PROXY
+        if client.id in _BROWSER_IDS and not proxied:
+            return refusals.browser_device_required()
+        keeps = peer.local and peer.origin is None
+        kind = (client.id, client.mode)
+        scopes: Sequence[str] = ()
+        if client.id in _BROWSER_IDS or (
+            keeps and (kind in _KEEPERS or client.id.startswith("engine-"))
+        ):
+            scopes = connect.scopes
+        elif keeps and kind == _PROBE:
+            scopes = [scope for scope in connect.scopes if scope == Scope.READ]
+        return Granted(scopes=_capped(scopes, peer), method=method)
+
+    # -- devices ---------------------------------------------------------------------------
+
+    def _with_device(self, asked: Asked) -> Granted | Refused:
+        before = self.book.find(asked.proof.id)
+        wish = pairing.wish_of(before, asked)
+        if wish is None and before is not None:
+            return self._welcome(asked, before, before, "device.seen")
+        wish = wish or Wish.NOT_PAIRED
+        device = before or pairing.stranger(asked)
+        if pairing.silently(wish, asked, auto_approve=self.policy.auto_approve_local):
+            device = pairing.let_in(device, asked, via="silent")
+            return self._welcome(asked, before, device, "device.pair.silent")
+        return self._to_be_asked(asked, before, device, wish)
+
+    def _welcome(self, asked: Asked, before: Known | None, device: Known, action: str) -> Granted:
+        role, now = asked.connect.role, asked.now
+        scopes = _capped(asked.scopes, asked.peer)
+        device, bearer = self.book.issue(device, role, scopes, now)
+        if asked.method not in SHARED:
+            device = used(device, role, now)
+        device = pairing.seen(device, now, asked.connect.client.mode)
+        token = device.tokens[role]
+        return Granted(
+            scopes=scopes,
+            method=asked.method,
+            device_id=device.device_id,
+            issued=Issued(bearer, token.rotated_at or token.created_at, role, token.scopes),
+            work=self._noted(before, device, action, asked),
+        )
+
+    def _to_be_asked(
+        self, asked: Asked, before: Known | None, device: Known, wish: Wish
+    ) -> Refused:
+        after = pairing.asks(device, wish, asked, new_id=secrets.token_hex(8))
+        crowded = self.book.crowded_out(asked.now)
+        work = self._noted(before, after, "device.pair.requested", asked)
+        if crowded is not None and crowded.device_id != after.device_id:
+            gone = replace(crowded, request=None) if crowded.approved else None
+            first = self._noted(crowded, gone, "device.pair.expired", asked)
+            work = _both(first, work)
+        return replace(refusals.pairing_required(asked.connect, after), work=work)
+
+    def _noted(
+        self, before: Known | None, after: Known | None, action: str, asked: Asked
+    ) -> Callable[[], Awaitable[None]] | None:
+        if before is not None and after is not None and not pairing.worth_writing(before, after):
+            return None
+        by = f"device:{asked.proof.id[:12]}"
+        change = Change(before=before, after=after, action=action, by=by, at=asked.now)
+        return self.book.note(change)
+
+    # -- HTTP ------------------------------------------------------------------------------
 
     def visit(self, peer: Peer, now: datetime) -> web.Visitor | web.Stranger:
         """Decide one HTTP request (§11)."""
         return web.visit(self.policy, self._failures, peer, now)
 
-    def _origin(self, connect: Connect, peer: Peer) -> Refused | None:
-        browser = connect.client.id in _BROWSER_IDS
-        if (peer.origin is None and not browser) or origin_allowed(peer, self.policy):
-            return None
-        return refusals.alien_origin(peer.origin)
+    def bearer(self, peer: Peer) -> bool:
+        """Whether an HTTP caller shows the shared secret (§4.1)."""
+        if self.policy.mode is Mode.NONE:
+            return True
+        secret = self.policy.token if self.policy.mode is Mode.TOKEN else self.policy.password
+        scheme, _, shown = peer.headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and bool(secret) and same(shown.strip(), secret or "")
 
-    def _without_device(self, connect: Connect, peer: Peer) -> Granted | Refused:
-        client = connect.client
-        if connect.role != "operator":
-            return refusals.device_required()
-        if client.id in _BROWSER_IDS:
-            return refusals.browser_device_required()
-        keeps = peer.local and peer.origin is None
-        kind = (client.id, client.mode)
-        scopes: Sequence[str] = ()
-        if keeps and (kind in _KEEPERS or client.id.startswith("engine-")):
-            scopes = connect.scopes
-        elif keeps and kind == _PROBE:
-            scopes = [scope for scope in connect.scopes if scope == "operator.read"]
-        return self._granted(scopes, peer)
 
-    def _with_device(
-        self, connect: Connect, device: Device, nonce: str, now: datetime, peer: Peer
-    ) -> Granted | Refused:
-        if (fault := device_fault(connect, device, nonce, now)) is not None:
-            return refusals.bad_device(*fault)
-        if connect.role != "operator" or not peer.local:
-            return refusals.pairing_required(connect, device)
-        return self._granted(connect.scopes, peer, device.id)
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    reason: str
 
-    def _granted(self, scopes: Sequence[str], peer: Peer, device_id: str | None = None) -> Granted:
-        known = [scope for scope in scopes if scope.startswith("operator.")]
-        cap = peer.headers.get("x-openclaw-scopes", peer.headers.get("x-engine-scopes"))
-        if cap is not None:
-            allowed = {part.strip() for part in cap.split(",")}
-            known = [scope for scope in known if scope in allowed]
-        return Granted(
-            scopes=tuple(dict.fromkeys(known)), method=self.policy.mode.value, device_id=device_id
-        )
+
+def _kind(connect: Connect) -> str:
+    shown = connect.auth
+    if shown.password is not None:
+        return "password"
+    return "token" if shown.token is not None or shown.device_token is None else "device-token"
+
+
+def _capped(scopes: Sequence[str], peer: Peer) -> tuple[str, ...]:
+    """Scopes there are, within what the upgrade request allows (§4.1)."""
+    cap = peer.headers.get("x-openclaw-scopes", peer.headers.get("x-engine-scopes"))
+    if cap is None:
+        return known(scopes)
+    allowed = {part.strip() for part in cap.split(",")}
+    return tuple(scope for scope in known(scopes) if scope in allowed)
+
+
+def _both(
+    first: Callable[[], Awaitable[None]] | None, then: Callable[[], Awaitable[None]] | None
+) -> Callable[[], Awaitable[None]]:
+    async def work() -> None:
+        for one in (first, then):
+            if one is not None:
+                await one()
+
+    return work

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from gateway.protocol.errors import Code, WireError
-from gateway.protocol.handshake import Connect, Device, Refused
+from gateway.protocol.handshake import Connect, Refused
+from gateway.store.devices import Device as Known, Wish
 
 _WORDS: Final[Mapping[str, tuple[str, str, str, str]]] = {
     # authReason: details.code, words, next step, fix
@@ -47,6 +48,42 @@ _WORDS: Final[Mapping[str, tuple[str, str, str, str]]] = {
         "update_auth_configuration",
         "engine config set gateway.auth.mode token",
     ),
+    "scope_mismatch": (
+        "AUTH_SCOPE_MISMATCH",
+        "device token does not cover the scopes asked for",
+        "review_auth_configuration",
+        "connect once with the gateway token, or: engine devices rotate",
+    ),
+    "bootstrap_token_invalid": (
+        "AUTH_BOOTSTRAP_TOKEN_INVALID",
+        "bootstrap token invalid (this gateway hands out none)",
+        "review_auth_configuration",
+        "connect with the gateway token",
+    ),
+    "trusted_proxy_user_missing": (
+        "AUTH_IDENTITY_HEADER_REQUIRED",
+        "the proxy named no user",
+        "review_auth_configuration",
+        "let the proxy set gateway.auth.trustedProxy.userHeader, once",
+    ),
+    "trusted_proxy_user_not_allowed": (
+        "AUTH_VERIFIED_USER_REQUIRED",
+        "this user is not among those allowed",
+        "review_auth_configuration",
+        "add the user to gateway.auth.trustedProxy.allowUsers",
+    ),
+    "trusted_proxy_untrusted_source": (
+        "AUTH_UNAUTHORIZED",
+        "this gateway is reached through its proxy only",
+        "review_auth_configuration",
+        "call through the proxy, or add its address to gateway.trustedProxies",
+    ),
+    "trusted_proxy_loopback_source": (
+        "AUTH_UNAUTHORIZED",
+        "the proxy calls from this host, and that is not allowed",
+        "review_auth_configuration",
+        "engine config set gateway.auth.trustedProxy.allowLoopback true",
+    ),
     "device_token_mismatch": (
         "AUTH_DEVICE_TOKEN_MISMATCH",
         "device token mismatch (rotate or reissue the device token)",
@@ -58,7 +95,7 @@ _WORDS: Final[Mapping[str, tuple[str, str, str, str]]] = {
 
 def unauthorized(reason: str, connect: Connect) -> Refused:
     """The shared secret does not fit; ``reason`` is the `authReason` of `secret_fault`."""
-    code, words, step, fix = _WORDS[reason]
+    code, words, step, fix = _WORDS.get(reason) or _missing_header(reason)
     retry = (
         reason == "token_mismatch"
         and connect.device is not None
@@ -72,6 +109,16 @@ def unauthorized(reason: str, connect: Connect) -> Refused:
         "fix": fix,
     }
     return Refused(WireError(Code.INVALID_REQUEST, f"unauthorized: {words}", details))
+
+
+def _missing_header(reason: str) -> tuple[str, str, str, str]:
+    header = reason.removeprefix("trusted_proxy_missing_header_")
+    return (
+        "AUTH_IDENTITY_HEADER_REQUIRED",
+        f"the proxy did not send the header {header}",
+        "review_auth_configuration",
+        "let the proxy set every one of gateway.auth.trustedProxy.requiredHeaders",
+    )
 
 
 def rate_limited(wait: timedelta) -> Refused:
@@ -103,19 +150,37 @@ def browser_device_required() -> Refused:
     return Refused(WireError(Code.INVALID_REQUEST, message, details))
 
 
-def pairing_required(connect: Connect, device: Device) -> Refused:
-    """A device nobody has approved (§4.4)."""
-    message = "pairing required: device is not approved yet"
-    details = {
+_PAIRING_WORDS: Final[Mapping[Wish, str]] = {
+    Wish.NOT_PAIRED: "device is not approved yet",
+    Wish.SCOPE_UPGRADE: "device is asking for more scopes than currently approved",
+    Wish.ROLE_UPGRADE: "device is asking for a higher role than currently approved",
+    Wish.METADATA_UPGRADE: "device identity changed and must be re-approved",
+}
+
+
+def pairing_required(connect: Connect, device: Known) -> Refused:
+    """A device that wants what nobody has approved (§4.4)."""
+    request = device.request
+    if request is None:
+        raise AssertionError("whoever is to be asked about has a request")
+    message = f"pairing required: {_PAIRING_WORDS[request.wish]}"
+    approve = f"engine devices approve {request.id}"
+    details: dict[str, Any] = {
         "code": "PAIRING_REQUIRED",
-        "reason": "not-paired",
-        "requestId": device.id[:32],
-        "deviceId": device.id,
+        "reason": request.wish.value,
+        "requestId": request.id,
+        "deviceId": device.device_id,
         "requestedRole": connect.role,
         "requestedScopes": list(connect.scopes),
-        "remediationHint": "connect from the gateway's own host",
+        "remediationHint": f"on the gateway's host: {approve}",
+        "recommendedNextStep": "wait_then_retry",
+        "pauseReconnect": True,
+        "fix": f"on the gateway's host: {approve}",
     }
-    return Refused(WireError(Code.NOT_PAIRED, f"{message} (requestId: {device.id[:32]})", details))
+    if device.approved:
+        details |= {"approvedRoles": list(device.roles), "approvedScopes": list(device.scopes)}
+    reason = f"{message} (requestId: {request.id})"
+    return Refused(WireError(Code.NOT_PAIRED, message, details), reason)
 
 
 def bad_device(code: str, reason: str) -> Refused:
@@ -125,11 +190,11 @@ def bad_device(code: str, reason: str) -> Refused:
     return Refused(WireError(Code.INVALID_REQUEST, f"device proof refused: {words}", details))
 
 
-def alien_origin(origin: str | None) -> Refused:
+def alien_origin(origin: str | None, fault: str) -> Refused:
     """A browser page of somewhere else (§4.6)."""
     details = {
         "code": "CONTROL_UI_ORIGIN_NOT_ALLOWED",
-        "reason": "origin not allowed" if origin else "origin missing or invalid",
+        "reason": fault,
         "fix": "add the origin to gateway.controlUi.allowedOrigins",
     }
-    return Refused(WireError(Code.INVALID_REQUEST, f"origin refused: {origin}", details))
+    return Refused(WireError(Code.INVALID_REQUEST, f"origin refused: {origin or fault}", details))

@@ -14,6 +14,7 @@ from typing import Final
 from gateway.auth.failures import Failures
 from gateway.auth.peer import Peer
 from gateway.auth.policy import Mode, Policy, origin_allowed, same
+from gateway.auth.proxy import client_of, user_of
 
 OPERATOR: Final = (
     "operator.admin",
@@ -46,16 +47,23 @@ def visit(policy: Policy, failures: Failures, peer: Peer, now: datetime) -> Visi
         return Stranger(origin=peer.origin)
     if policy.mode is Mode.NONE:
         return Visitor(scopes_asked(peer)) if peer.local else Stranger()
+    if policy.mode is Mode.TRUSTED_PROXY and policy.proxy is not None:
+        _, fault = user_of(peer, policy.proxy, policy.proxies)
+        if fault is None:
+            return Visitor(scopes_asked(peer))
+        if not (peer.local and policy.password):  # of this host: by the password
+            return Stranger()
+    key = f"http|{client_of(peer, policy.proxies)}"
     exempt = policy.exempt_loopback and peer.local
-    if not exempt and (wait := failures.locked(peer.host, now)) is not None:
+    if not exempt and (wait := failures.locked(key, now)) is not None:
         return Stranger(wait=wait)
     secret = policy.token if policy.mode is Mode.TOKEN else policy.password
     shown = bearer_of(peer)
     if secret and shown and same(shown, secret):
-        failures.forget(peer.host)
+        failures.forget(key)
         return Visitor(OPERATOR)
     if shown and not exempt:
-        failures.add(peer.host, now)
+        failures.add(key, now)
     return Stranger()
 
 

@@ -22,6 +22,7 @@ from engine.store import (
     sessions as session_rows,
 )
 from gateway.channels.base import AccountStatus, Channel
+from gateway.devices import Devices
 from gateway.front import agents, channels as channel_words
 from gateway.front.beats import FrontHeartbeats, FrontWakes
 from gateway.front.conversations import FrontConversation, FrontSessions
@@ -51,9 +52,11 @@ class Front:
         loaded: ConfigOf,
         foresight: Foresight,
         pairings: Pairings,
+        devices: Devices,
     ) -> None:
         self._engine = engine
         self.pairings = pairings
+        self.devices = devices
         self._channels = channels
         self._loaded = loaded
         self.scheduling = engine.scheduling

@@ -6,7 +6,7 @@ knows the order of frames, the versions and the shapes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -131,6 +131,30 @@ class Close:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Finish this before the next step; if it fails, say `Handshake.undone` instead of it."""
+
+    work: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Hold the next step back: who guesses is answered later and later (§4.7)."""
+
+    length: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A device token for `hello-ok` (§4.4)."""
+
+    token: str = field(repr=False)
+    at: datetime
+    role: str
+    scopes: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
     """The judge lets the client in with these rights."""
@@ -138,6 +162,8 @@ class Granted:
     scopes: tuple[str, ...]
     method: str
     device_id: str | None = None
+    issued: Issued | None = None
+    work: Callable[[], Awaitable[None]] | None = None  # what has to be on the disk first
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +171,10 @@ class Refused:
     """The judge does not. The message is the close reason too (§5.2)."""
 
     error: WireError
+    reason: str | None = None  # of the close, where it is more than the message
+    work: Callable[[], Awaitable[None]] | None = None
+    delay: timedelta = timedelta()
+    note: str | None = None  # for the log, once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +189,7 @@ class Session:
     caps: frozenset[str]
     auth_method: str
     device_id: str | None = None
+    issued: Issued | None = None
 
     @property
     def ephemeral(self) -> bool:
@@ -174,7 +205,7 @@ class Session:
 
 
 Judge = Callable[[Connect, str, datetime], Granted | Refused]  # connect, nonce, now
-Step = Send | Close
+Step = Send | Close | Do | Wait
 
 
 @dataclass(slots=True)
@@ -187,6 +218,7 @@ class Handshake:
     hello: Callable[[Session], Mapping[str, Any]]
     phase: Callable[[], Phase]
     session: Session | None = field(default=None, init=False)
+    frame_id: str = field(default="invalid", init=False)  # of the connect
 
     def challenge(self, now: datetime) -> Send:
         """The first frame, unprompted. Newer clients copy ``ts`` into their signature."""
@@ -211,6 +243,7 @@ class Handshake:
                 return _refuse(frame_id, WireError(Code.INVALID_REQUEST, message))
 
     def _connect(self, frame_id: str, params: object, now: datetime) -> list[Step]:
+        self.frame_id = frame_id
         try:
             connect = Connect.model_validate(params)
         except ValidationError as error:
@@ -227,7 +260,7 @@ class Handshake:
             return _refuse(frame_id, WireError(Code.INVALID_REQUEST, message), "invalid role")
         verdict = self.judge(connect, self.nonce, now)
         if isinstance(verdict, Refused):
-            return _refuse(frame_id, verdict.error)
+            return self._refused(frame_id, verdict)
         self.session = Session(
             conn_id=self.conn_id,
             protocol=protocol,
@@ -237,8 +270,23 @@ class Handshake:
             caps=frozenset(connect.caps),
             auth_method=verdict.method,
             device_id=verdict.device_id,
+            issued=verdict.issued,
         )
-        return [Send(frames.response(frame_id, self.hello(self.session)))]
+        first = [] if verdict.work is None else [Do(verdict.work)]
+        return [*first, Send(frames.response(frame_id, self.hello(self.session)))]
+
+    def _refused(self, frame_id: str, verdict: Refused) -> list[Step]:
+        steps: list[Step] = []
+        if verdict.work is not None:
+            steps.append(Do(verdict.work))
+        if verdict.delay:
+            steps.append(Wait(verdict.delay))
+        return [*steps, *_refuse(frame_id, verdict.error, verdict.reason)]
+
+    def undone(self, error: WireError) -> list[Step]:
+        """What had to be on the disk first is not: nobody is let in, nothing was promised."""
+        self.session = None
+        return _refuse(self.frame_id, error, code=1013)
 
     def _not_open(self, frame_id: str) -> list[Step] | None:
         match self.phase():
@@ -323,6 +371,8 @@ def hello_ok(session: Session, facts: HelloFacts) -> dict[str, Any]:
     auth: dict[str, Any] = {"role": session.role, "scopes": list(session.scopes)}
     if session.protocol >= 4:
         auth["method"] = session.auth_method
+    if session.issued is not None:
+        auth |= {"deviceToken": session.issued.token, "issuedAtMs": ms(session.issued.at)}
     return {
         "type": "hello-ok",
         "protocol": session.protocol,

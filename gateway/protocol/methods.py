@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from gateway.protocol import cron_params as cron, params
+from gateway.protocol import cron_params as cron, device_params as device, params
 from gateway.protocol.errors import Code, Refusal, WireError
 from gateway.protocol.frames import paths, reasons
 from gateway.protocol.params import Nothing, Params
@@ -28,6 +28,10 @@ class Scope(StrEnum):
     APPROVALS = "operator.approvals"
     PAIRING = "operator.pairing"
     TALK = "operator.talk"
+    TALK_SECRETS = "operator.talk.secrets"
+    QUESTIONS = "operator.questions"
+    SESSIONS_READ = "operator.sessions.read"
+    SESSIONS_WRITE = "operator.sessions.write"
 
 
 _IMPLIED: Final[Mapping[Scope, frozenset[str]]] = {
@@ -36,6 +40,10 @@ _IMPLIED: Final[Mapping[Scope, frozenset[str]]] = {
     Scope.WRITE: frozenset({Scope.ADMIN}),
     Scope.APPROVALS: frozenset({Scope.ADMIN}),
     Scope.PAIRING: frozenset({Scope.ADMIN}),
+    Scope.TALK_SECRETS: frozenset({Scope.ADMIN}),
+    Scope.QUESTIONS: frozenset({Scope.ADMIN}),
+    Scope.SESSIONS_READ: frozenset({Scope.READ, Scope.WRITE, Scope.ADMIN}),
+    Scope.SESSIONS_WRITE: frozenset({Scope.WRITE, Scope.ADMIN}),
     Scope.ADMIN: frozenset(),
 }
 
@@ -116,6 +124,12 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("pairing.list", _PAIRING, params.PairingListParams),
         Method("pairing.approve", _PAIRING, params.PairingRef),
         Method("pairing.reject", _PAIRING, params.PairingRef),
+        Method("device.pair.list", _PAIRING, Nothing),
+        Method("device.pair.approve", _PAIRING, device.DeviceRequestRef),
+        Method("device.pair.reject", _PAIRING, device.DeviceRequestRef),
+        Method("device.pair.remove", _PAIRING, device.DeviceRef),
+        Method("device.token.rotate", _PAIRING, device.DeviceTokenRotateParams),
+        Method("device.token.revoke", _PAIRING, device.DeviceTokenRef),
         Method("inbox.list", _READ, params.InboxListParams),
         Method("inbox.ack", _WRITE, params.InboxAckParams),
         Method("heartbeat.inbox", _READ, params.KeptListParams),
@@ -145,8 +159,12 @@ EVENTS: Final[Mapping[str, Scope | None]] = {
     "health": None,
     "heartbeat": None,
     "shutdown": None,
+    "device.pair.requested": _PAIRING,
+    "device.pair.resolved": _PAIRING,
 }
-DROPPABLE: Final = frozenset({"tick", "presence", "heartbeat", "cron"})
+DROPPABLE: Final = frozenset(
+    {"tick", "presence", "heartbeat", "cron", "device.pair.requested", "device.pair.resolved"}
+)
 
 
 def parse_params(method: Method, raw: object) -> Params:

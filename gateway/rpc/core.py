@@ -17,6 +17,7 @@ from engine.outbox import NewMessage
 from engine.scheduling import Chosen
 from engine.sessions import Message
 from engine.wake import NewEvent
+from gateway.auth.pairing import Manager
 
 Answer = Mapping[str, Any]
 
@@ -284,6 +285,30 @@ class Pairings(Protocol):
         """`pairing.reject`; an unknown code raises `NotFound`."""
 
 
+class Devices(Protocol):
+    """Devices and their tokens (protocol.md §10.8); a stranger raises `NotFound`."""
+
+    async def listing(self, manager: Manager) -> Answer:
+        """`device.pair.list`: ``{pending, paired}``."""
+
+    async def approve(self, request_id: str, manager: Manager) -> Answer:
+        """`device.pair.approve`."""
+
+    async def reject(self, request_id: str, manager: Manager) -> Answer:
+        """`device.pair.reject`."""
+
+    async def remove(self, device_id: str, manager: Manager) -> Answer:
+        """`device.pair.remove`."""
+
+    async def rotate(
+        self, device_id: str, role: str, scopes: Sequence[str] | None, manager: Manager
+    ) -> Answer:
+        """`device.token.rotate`; the bearer under ``token``."""
+
+    async def revoke(self, device_id: str, role: str, manager: Manager) -> Answer:
+        """`device.token.revoke`."""
+
+
 class Kept(Protocol):
     """Words that reached nobody (heartbeat.md §25 rows 11 and 13).
 
@@ -384,6 +409,10 @@ class Core(Protocol):
     @property
     def pairings(self) -> Pairings:
         """Who is let in."""
+
+    @property
+    def devices(self) -> Devices:
+        """Devices and their tokens."""
 
     @property
     def kept(self) -> Kept:

@@ -27,6 +27,7 @@ HEALTH_AGE: Final = timedelta(seconds=10)  # operations.md §9.7
 T = TypeVar("T")
 ANSWERED: Final = object()  # returned by a handler that has written its answer itself
 Publish = Callable[[str, object], None]
+End = Callable[[Callable[[Session], bool], int, str], None]  # whom, code, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +252,17 @@ class Desk:
     runs: ClientRuns
     health: HealthBoard
     publish: Publish
+    end: End
+    farewells: dict[str, str] = field(default_factory=dict)  # after the answer, by connection
+
+    def dismiss(
+        self, whom: Callable[[Session], bool], reason: str, *, after_answer_to: Session
+    ) -> None:
+        """Close the connections of some (4001); the caller's own once it has its answer."""
+        own = after_answer_to.conn_id
+        if whom(after_answer_to):
+            self.farewells[own] = reason
+        self.end(lambda one: one.conn_id != own and whom(one), 4001, reason)
 
     def state_version(self) -> dict[str, int]:
         """The counters that go with `presence` and `health` events (§7.1)."""
@@ -261,7 +273,13 @@ class Desk:
         self.publish("presence", {"presence": self.presence.listing(self.clock.now())})
 
 
-def new_desk(core: Core, clock: Clock, presence: Presence, publish: Publish) -> Desk:
+def _nobody(_: Callable[[Session], bool], _code: int, _reason: str) -> None:
+    """There is nobody to close."""
+
+
+def new_desk(
+    core: Core, clock: Clock, presence: Presence, publish: Publish, end: End = _nobody
+) -> Desk:
     """Build a desk with empty tables."""
     tasks = Tasks()
     return Desk(
@@ -273,6 +291,7 @@ def new_desk(core: Core, clock: Clock, presence: Presence, publish: Publish) -> 
         runs=ClientRuns(tasks, clock),
         health=HealthBoard(core, clock, tasks, publish),
         publish=publish,
+        end=end,
     )
 
 

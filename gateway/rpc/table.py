@@ -7,7 +7,18 @@ from typing import Final
 
 from gateway.protocol.methods import Method
 from gateway.protocol.params import Params
-from gateway.rpc import agent, channels, chat, config, cron, heartbeat, kept, pairing, system
+from gateway.rpc import (
+    agent,
+    channels,
+    chat,
+    config,
+    cron,
+    devices,
+    heartbeat,
+    kept,
+    pairing,
+    system,
+)
 from gateway.rpc.desk import ANSWERED, Call, Desk, Handler
 
 HANDLERS: Final[Mapping[str, Handler]] = {
@@ -65,6 +76,12 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "pairing.list": pairing.listing,
     "pairing.approve": pairing.approve,
     "pairing.reject": pairing.reject,
+    "device.pair.list": devices.listing,
+    "device.pair.approve": devices.approve,
+    "device.pair.reject": devices.reject,
+    "device.pair.remove": devices.remove,
+    "device.token.rotate": devices.rotate,
+    "device.token.revoke": devices.revoke,
     "inbox.list": channels.inbox,
     "inbox.ack": channels.ack,
     "heartbeat.inbox": kept.listing,

@@ -10,7 +10,8 @@ from typing import Any
 from engine.outbox import NewMessage
 from engine.scheduling import Chosen
 from engine.wake import NewEvent
-from gateway.rpc.core import ChatOrder
+from gateway.auth.pairing import Manager
+from gateway.rpc.core import ChatOrder, Devices
 from jobs.errors import ConfigOwned, InvalidInput, JobNotFound
 from jobs.wallclock import ms
 
@@ -404,6 +405,33 @@ class FakePairings:
         return {"ok": True}
 
 
+class FakeDevices:
+    """Keeps the promises of `gateway.rpc.core.Devices`."""
+
+    def __init__(self) -> None:
+        self.listed: dict[str, Any] = {"pending": [], "paired": []}
+
+    async def listing(self, manager: Manager) -> dict[str, Any]:
+        return self.listed
+
+    async def approve(self, request_id: str, manager: Manager) -> dict[str, Any]:
+        return {"requestId": request_id, "device": {"deviceId": "d", "roles": ["operator"]}}
+
+    async def reject(self, request_id: str, manager: Manager) -> dict[str, Any]:
+        return {"requestId": request_id, "deviceId": "d"}
+
+    async def remove(self, device_id: str, manager: Manager) -> dict[str, Any]:
+        return {"deviceId": device_id}
+
+    async def rotate(
+        self, device_id: str, role: str, scopes: Sequence[str] | None, manager: Manager
+    ) -> dict[str, Any]:
+        return {"deviceId": device_id, "role": role, "token": "secret-bearer"}
+
+    async def revoke(self, device_id: str, role: str, manager: Manager) -> dict[str, Any]:
+        return {"deviceId": device_id, "role": role, "revokedAtMs": 1}
+
+
 class FakeCore:
     """Keeps the promises of `gateway.rpc.core.Core`."""
 
@@ -421,6 +449,7 @@ class FakeCore:
         self.sessions = FakeSessions()
         self.inbox = FakeInbox()
         self.pairings = FakePairings(self.said)
+        self.devices: Devices = FakeDevices()
         self.kept = FakeKept(self.said)
         self.messages = FakeMessages(self.said)
         self.failing: dict[str, str] = {}

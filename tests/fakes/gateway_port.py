@@ -73,7 +73,7 @@ async def serving(**limits: Any) -> AsyncIterator[Port]:
     gatekeeper = Gatekeeper(Policy(mode=Mode.TOKEN, token=TOKEN))
     own = Presence(SelfEntry(host="box", ip="127.0.0.1", version="0.1.0"))
     fanout = Fanout(lambda: desk.state_version())
-    desk = new_desk(core, clock, own, fanout.publish)
+    desk = new_desk(core, clock, own, fanout.publish, fanout.end)
     await desk.health.refresh()
 
     def hello(session: Session) -> Mapping[str, Any]:

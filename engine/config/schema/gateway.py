@@ -35,7 +35,7 @@ class GatewayAuth(Section):
     token: Secret | None = key(None, "Shared token; <state>/gateway.token when unset.")
     password: Secret | None = key(None, "Shared password.")
     rate_limit: RateLimit = section(RateLimit, "Failed logins.")
-    trusted_proxy: TrustedProxy | None = key(None, "Identity from a reverse proxy.", inert=YET)
+    trusted_proxy: TrustedProxy | None = key(None, "Identity from a reverse proxy.")
     allow_tailscale: bool = key(False, "Accept identities of the tailnet.", inert=YET)
 
 
@@ -121,11 +121,20 @@ class Tailscale(Section):
     reset_on_exit: bool = key(False, "Undo it when the gateway stops.")
 
 
-class GatewayNodes(Section):
-    """Commands of remote nodes."""
+class NodePairing(Section):
+    """Letting devices in."""
 
-    allow_commands: Names = key((), "Commands allowed besides the safe ones.")
-    deny_commands: Names = key((), "Commands refused.")
+    auto_approve_local: bool = key(
+        True, "A new device on this machine is let in without being asked about."
+    )
+
+
+class GatewayNodes(Section):
+    """Remote nodes and other devices."""
+
+    allow_commands: Names = key((), "Commands allowed besides the safe ones.", inert=YET)
+    deny_commands: Names = key((), "Commands refused.", inert=YET)
+    pairing: NodePairing = section(NodePairing, "Letting devices in.")
 
 
 class Gateway(Section):
@@ -140,10 +149,8 @@ class Gateway(Section):
     )
     custom_bind_host: str | None = key(None, "Address of `bind: custom`.")
     auth: GatewayAuth = section(GatewayAuth, "Who may connect.")
-    trusted_proxies: Names = key((), "Addresses whose forwarded headers are believed.", inert=YET)
-    allow_real_ip_fallback: bool = key(
-        False, "Believe X-Real-IP when X-Forwarded-For is missing.", inert=YET
-    )
+    trusted_proxies: Names = key((), "Addresses whose forwarded headers are believed.")
+    allow_real_ip_fallback: bool = key(False, "Believe X-Real-IP when X-Forwarded-For is missing.")
     reload: Reload = section(Reload, "Edits of the file.")
     remote: Remote = section(Remote, "The gateway of `mode: remote`.")
     http: Http = section(Http, "HTTP.")
@@ -157,7 +164,7 @@ class Gateway(Section):
         ControlPlane, "Methods that change the gateway.", inert=YET
     )
     tailscale: Tailscale = section(Tailscale, "Tailscale.", inert=YET)
-    nodes: GatewayNodes = section(GatewayNodes, "Remote nodes.", inert=YET)
+    nodes: GatewayNodes = section(GatewayNodes, "Remote nodes.")
     channel_health_check_minutes: Count = key(
         5, "How often channels are checked; 0 = never.", unit="min", inert=YET
     )

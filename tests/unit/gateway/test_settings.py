@@ -12,6 +12,7 @@ from engine.config.load import Loaded, load
 from engine.config.paths import resolve
 from engine.config.schema import Config
 from gateway import settings
+from gateway.auth import configured
 from gateway.protocol.handshake import TIMEOUT
 from gateway.settings import RunOptions
 from jobs.errors import ConfigInvalid
@@ -62,7 +63,7 @@ def test_a_token_file_that_cannot_be_read_stops_the_start_in_words(
 def test_the_lockout_is_that_of_the_config() -> None:
     limit = {"maxAttempts": 3, "windowMs": 1000, "lockoutMs": 2000, "exemptLoopback": False}
     config = Config.model_validate({"gateway": {"auth": {"rateLimit": limit}}})
-    policy = settings.auth(config, "token")
+    policy = configured.policy(config, "token", {})
     assert (policy.max_failures, policy.exempt_loopback) == (3, False)
     assert (policy.window, policy.lockout) == (timedelta(seconds=1), timedelta(seconds=2))
 
