@@ -49,6 +49,7 @@ from gateway.http.hooks import HookPages
 from gateway.http.probes import Readiness
 from gateway.http.site import site
 from gateway.inbound import Reception
+from gateway.listening import listen
 from gateway.lock import Lock, Owner
 from gateway.mail import count_mail
 from gateway.pairing import Pairings
@@ -186,7 +187,9 @@ class Gateway:
                 read_context=read_context,
             ),
         )
-        channels = configured.channels(config, database, self._environ, clock=clock, bus=engine.bus)
+        channels = configured.channels(
+            config, database, self._environ, clock=clock, bus=engine.bus, listen=listen
+        )
         engine.beats.probing.use(
             lambda url: _webhooks(channels).fetch(url),
             lambda box: count_mail(box, _webhooks(channels).judged),

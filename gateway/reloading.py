@@ -23,6 +23,7 @@ from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Policy
 from gateway.channels import configured
 from gateway.channels.base import Channel
+from gateway.listening import listen
 from jobs.errors import ConfigInvalid, EngineError, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class Reloader:
             self.environ,
             clock=self.engine.clock,
             bus=self.engine.bus,
+            listen=listen,
         )
         await self.engine.apply(fresh.config, fresh.job_places())
         self._adopt(policy)

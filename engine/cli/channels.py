@@ -104,7 +104,7 @@ def state_word(account: Mapping[str, Any]) -> str:
     if account.get("configured") is False:
         return "not-configured"
     if account.get("connected"):
-        return "connected"
+        return str(account.get("runtime") or "connected")
     if account.get("runtime"):
         return str(account["runtime"])
     if account.get("running"):

@@ -128,6 +128,8 @@ def _without_name(base: A) -> A:
             "app_id",
             "client_secret",
             "client_secret_file",
+            "webhook_url",
+            "webhook_secret",
         )
         if n in type(base).model_fields
     }

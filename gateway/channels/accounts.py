@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from gateway.channels.qq.account import (
     Quota,
     token_address,
 )
-from gateway.channels.telegram.account import API_ROOT, TelegramAccount
+from gateway.channels.telegram.account import API_ROOT, TelegramAccount, Webhook
 from jobs.errors import ConfigInvalid
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,22 @@ def telegram_account(
         allow_from=effective.clean(account.allow_from or ()),
         chunk=account.text_chunk_limit,
         timeout=account.timeout_seconds,
+        webhook=_webhook(account),
+        stalled_after=timedelta(milliseconds=account.polling_stall_threshold_ms),
+        groups=tuple(one for one in account.groups or () if one != effective.ANY_ACCOUNT),
+        hears_all=any(one.require_mention is False for one in (account.groups or {}).values()),
+    )
+
+
+def _webhook(keys: TelegramKeys) -> Webhook | None:
+    if not keys.webhook_url or not keys.webhook_secret:
+        return None
+    return Webhook(
+        url=keys.webhook_url,
+        secret=keys.webhook_secret.reveal(),
+        host=keys.webhook_host,
+        port=keys.webhook_port,
+        path=keys.webhook_path,
     )
 
 

@@ -103,6 +103,11 @@ class Inbound:
 LoadCursor = Callable[[str, str], Awaitable[str | None]]
 SaveCursor = Callable[[str, str, str], Awaitable[None]]
 
+# Something a person should find in the record: (channel, account, what, detail).
+Remark = Callable[[str, str, str, Mapping[str, Any]], Awaitable[None]]
+# A chat has a new id: (channel, account, old, new); what was learnt about it holds there.
+Move = Callable[[str, str, str, str], Awaitable[None]]
+
 # Returns once the message is durably admitted (or durably refused); raises if it is not.
 Admit = Callable[[Inbound], Awaitable[object]]
 
@@ -115,13 +120,20 @@ class AccountStatus:
     configured: bool
     enabled: bool
     runtime: (
-        str  # stopped starting connecting connected degraded backoff conflict auth-failed fatal
+        # stopped starting connecting connected degraded backoff stalled conflict auth-failed fatal
+        str
     )
     token_source: str | None = None
     last_error: str | None = None
     last_inbound_at: datetime | None = None
     last_outbound_at: datetime | None = None
+    alive_at: datetime | None = None  # when the platform answered the connection last
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def connected(self) -> bool:
+        """Whether it can be talked to; it may be shaky all the same."""
+        return self.runtime in ("connected", "degraded")
 
 
 class Channel(Protocol):

@@ -15,13 +15,15 @@ from engine.config.schema.channels import AccountKeys, Group
 from engine.events import Bus
 from engine.record import finished
 from engine.route import JOB_WEBHOOKS, PINGS
-from engine.store import sessions
+from engine.store import audit, sessions
 from gateway.channels import accounts
-from gateway.channels.base import Channel, LoadCursor, SaveCursor
+from gateway.channels.base import Channel, LoadCursor, Move, Remark, SaveCursor
 from gateway.channels.local import LocalChannel
 from gateway.channels.policy import GroupRule, Manners, Policy as TalkPolicy
 from gateway.channels.qq.channel import QqChannel
-from gateway.channels.telegram.channel import TelegramChannel
+from gateway.channels.telegram.channel import TelegramChannel, no_ports
+from gateway.channels.telegram.door import Listen
+from gateway.channels.telegram.token_lock import common_room
 from gateway.channels.webhook.channel import WebhookChannel
 from gateway.channels.webhook.wire import WebhookAccount
 from jobs.store import runs
@@ -31,7 +33,13 @@ log = logging.getLogger(__name__)
 
 
 def channels(
-    config: Config, database: Database, environ: Mapping[str, str], *, clock: Clock, bus: Bus
+    config: Config,
+    database: Database,
+    environ: Mapping[str, str],
+    *,
+    clock: Clock,
+    bus: Bus,
+    listen: Listen | None = None,
 ) -> dict[str, Channel]:
     """The local inbox, and every channel that is configured and switched on."""
     made: dict[str, Channel] = {"local": LocalChannel(database, clock=clock, bus=bus)}
@@ -42,7 +50,15 @@ def channels(
             for ident, account in effective.telegram_accounts(config).items()
         ]
         made["telegram"] = TelegramChannel(
-            telegram_bots, clock=clock, bus=bus, load_cursor=_cursor_of(database)
+            telegram_bots,
+            clock=clock,
+            bus=bus,
+            load_cursor=_cursor_of(database),
+            save_cursor=_keeper_of(database, clock),
+            remark=_remark_to(database, clock),
+            move=_mover_of(database),
+            listen=listen or no_ports,
+            locks=common_room(),
         )
     qqbot = config.channels.qqbot
     if qqbot is not None and qqbot.enabled:
@@ -117,6 +133,26 @@ def _keeper_of(database: Database, clock: Clock) -> SaveCursor:
         await database.write(lambda tx: sessions.set_cursor(tx, channel, account, value, now))
 
     return keep
+
+
+def _remark_to(database: Database, clock: Clock) -> Remark:
+    async def remark(channel: str, account: str, what: str, detail: Mapping[str, Any]) -> None:
+        now, subject = clock.now(), f"{channel}|{account}"
+        await database.write(
+            lambda tx: audit.note(
+                tx, now=now, actor="gateway", action=what, subject=subject, detail=detail
+            )
+        )
+
+    return remark
+
+
+def _mover_of(database: Database) -> Move:
+    async def move(channel: str, account: str, old: str, new: str) -> None:
+        route = Route(channel=channel, account_id=account, to=old)
+        await database.write(lambda tx: sessions.move_peer(tx, route, new))
+
+    return move
 
 
 def _group_rule(group: Group) -> GroupRule:

@@ -41,11 +41,12 @@ def account_words(status: AccountStatus) -> dict[str, Any]:
         "enabled": status.enabled,
         "configured": status.configured,
         "running": status.runtime not in _NOT_RUNNING,
-        "connected": status.runtime == "connected",
+        "connected": status.connected,
         "runtime": status.runtime,
         "lastError": status.last_error,
         "lastInboundAt": ms(status.last_inbound_at),
         "lastOutboundAt": ms(status.last_outbound_at),
+        "aliveAt": ms(status.alive_at),
         "tokenSource": status.token_source,
         **status.extra,
     }

@@ -53,6 +53,5 @@ class FrontInquiries:
         for status in channel.status() if channel is not None else ():
             if status.account_id == account_id:
                 name = channel_id if account_id == "default" else f"{channel_id}/{account_id}"
-                connected = status.runtime == "connected"
-                return why.Account(name=name, connected=connected, error=status.last_error)
+                return why.Account(name=name, connected=status.connected, error=status.last_error)
         return None

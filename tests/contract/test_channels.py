@@ -18,11 +18,12 @@ from engine.testing.telegram import TelegramStandIn
 from gateway.channels.base import Attempt, Channel, Inbound
 from gateway.channels.local import LocalChannel
 from gateway.channels.qq.channel import QqChannel
-from gateway.channels.telegram.account import TelegramAccount
+from gateway.channels.telegram.account import TelegramAccount, Webhook
 from gateway.channels.telegram.channel import TelegramChannel
 from gateway.channels.text import chunk
 from gateway.channels.webhook.channel import WebhookChannel
 from gateway.channels.webhook.wire import WebhookAccount
+from gateway.listening import listen
 from jobs.store.db import Database
 from tests.fakes.hook_server import HookServer
 from tests.fakes.qq import qq_bot
@@ -48,7 +49,7 @@ async def nobody(message: Inbound) -> None:
     raise AssertionError(f"nobody wrote {message.text!r}")
 
 
-@pytest.fixture(params=["local", "telegram", "qqbot", "webhook"])
+@pytest.fixture(params=["local", "telegram", "telegram-webhook", "qqbot", "webhook"])
 async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
     clock, bus = ManualClock(NOON), Bus()
     if request.param == "local":
@@ -87,8 +88,14 @@ async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
             await over_rest.stop()
         return
     async with TelegramStandIn() as telegram:
-        bot = TelegramAccount(id="default", token=telegram.token, api_root=telegram.root)
-        over_http = TelegramChannel([bot], clock=clock, bus=bus)
+        bell = Webhook(url="https://bot.example/", secret="stand-in-token", port=0)
+        bot = TelegramAccount(
+            id="default",
+            token=telegram.token,
+            api_root=telegram.root,
+            webhook=bell if request.param == "telegram-webhook" else None,
+        )
+        over_http = TelegramChannel([bot], clock=clock, bus=bus, listen=listen)
 
         async def seen() -> list[str]:
             return [message.visible for message in telegram.sent]

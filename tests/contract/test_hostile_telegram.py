@@ -57,7 +57,7 @@ async def test_an_update_nobody_can_read_keeps_nothing_out(
 
 async def test_updates_without_a_number_do_not_spin_and_hide_nothing(bench: Bench) -> None:
     junk = Wrong(raw=b'{"ok": true, "result": ["x", 7, null, {"message": {}}, {"update_id": "a"}]}')
-    bench.telegram.fail("getUpdates", junk)
+    bench.telegram.fail("getUpdates", junk, junk)
     bench.telegram.user_writes("after it")
     await bench.channel.start(bench.door.admit)
     assert await bench.asleep() > bench.clock.now()

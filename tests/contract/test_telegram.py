@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from gateway.channels.telegram.channel import TelegramChannel
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+LONGEST_WAIT = 60 * SECOND
 
 
 class Door:
@@ -61,21 +63,45 @@ class Bench:
         self.door = Door()
         self.bus = Bus()
         self.runtimes: asyncio.Queue[str] = asyncio.Queue()
+        self.kept: dict[tuple[str, str], str] = {}
+        self.remarks: list[tuple[str, str, dict[str, Any]]] = []
+        self.moves: list[tuple[str, ...]] = []
         self.bus.listen(self._note)
         self.channel = self.make()
 
-    def make(self, cursor: str | None = None, token: str | None = None) -> TelegramChannel:
+    def make(
+        self, cursor: str | None = None, token: str | None = None, **keys: Any
+    ) -> TelegramChannel:
         async def load(channel: str, account: str) -> str | None:
-            return cursor
+            return cursor if channel == "telegram" else self.kept.get((channel, account))
 
+        async def save(channel: str, account: str, value: str) -> None:
+            self.kept[channel, account] = value
+
+        async def remark(channel: str, account: str, what: str, detail: Mapping[str, Any]) -> None:
+            self.remarks.append((account, what, dict(detail)))
+
+        async def move(*told: str) -> None:
+            self.moves.append(told)
+
+        locks = keys.pop("locks", None)
         account = TelegramAccount(
             id="default",
             token=token or self.telegram.token,
             api_root=self.telegram.root,
             token_source="config",
+            **keys,
         )
         return TelegramChannel(
-            [account], clock=self.clock, bus=self.bus, load_cursor=load, poll_seconds=30
+            [account],
+            clock=self.clock,
+            bus=self.bus,
+            load_cursor=load,
+            save_cursor=save,
+            remark=remark,
+            move=move,
+            locks=locks,
+            poll_seconds=30,
         )
 
     def _note(self, event: Event) -> None:
@@ -89,7 +115,9 @@ class Bench:
     async def asleep(self) -> datetime:
         """Return until when the poll waits, once it does."""
         async with asyncio.timeout(5):
-            return await self.clock.bedtimes.get()
+            while (until := await self.clock.bedtimes.get()) - self.clock.now() > LONGEST_WAIT:
+                pass  # the watch over a poll, not a wait
+            return until
 
 
 @pytest.fixture
@@ -118,12 +146,12 @@ async def test_a_message_of_a_person_comes_in_and_is_confirmed(bench: Bench) -> 
 
 async def test_the_poll_asks_for_what_it_understands_and_takes_webhooks_over(bench: Bench) -> None:
     await bench.channel.start(bench.door.admit)
-    await bench.telegram.called("getUpdates")
+    await bench.telegram.called("getUpdates", 2)
     methods = [method for method, _ in bench.telegram.calls]
-    assert methods == ["getMe", "deleteWebhook", "setMyCommands", "getUpdates"]
-    _, asked = bench.telegram.calls[-1]
+    assert methods == ["getMe", "deleteWebhook", "setMyCommands", "getUpdates", "getUpdates"]
+    *_, (_, first), (_, asked) = bench.telegram.calls
     assert asked["allowed_updates"] == ["message", "callback_query"]
-    assert asked["timeout"] == 30
+    assert (first["timeout"], asked["timeout"]) == (0, 30)
     assert "offset" not in asked
 
 
@@ -181,12 +209,12 @@ async def test_a_broken_platform_is_tried_again(bench: Bench, wrong: Wrong) -> N
 
 async def test_empty_fast_answers_do_not_spin(bench: Bench) -> None:
     nothing = Wrong(raw=b'{"ok": true, "result": []}')
-    bench.telegram.fail("getUpdates", nothing, nothing)
+    bench.telegram.fail("getUpdates", nothing, nothing, nothing)
     await bench.channel.start(bench.door.admit)
     for floor in (0.2, 0.4):
         assert await bench.asleep() == bench.clock.now() + timedelta(seconds=floor)
         await bench.clock.advance(timedelta(seconds=floor))
-    await bench.telegram.called("getUpdates", 3)
+    await bench.telegram.called("getUpdates", 4)
 
 
 async def test_a_send_is_rendered_and_answers_with_its_id(bench: Bench) -> None:

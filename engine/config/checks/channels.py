@@ -11,6 +11,7 @@ from engine.config.checks.findings import Check
 from engine.config.keypath import Key
 from engine.config.schema.channels import AccountKeys, TelegramAccount
 
+_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _NUMERIC: Final = re.compile(r"(?:(?:telegram|tg):)?-?\d+", re.IGNORECASE)
 
 
@@ -34,6 +35,8 @@ def accounts(check: Check) -> None:
         for ident, account in section.accounts.items():
             where = (*key, "accounts", ident)
             _account(check, where, account, telegram=name == "telegram", inherited=section)
+        if name == "telegram":
+            _webhooks_apart(check)
         ids = effective.account_ids(check.config, name)
         chosen = effective.default_account_of(check.config, name)
         if section.default_account and chosen is None:
@@ -72,8 +75,40 @@ def _account(
     if telegram:
         _telegram_lists(check, key, keys)
     _access_groups(check, key, keys)
-    if isinstance(keys, TelegramAccount) and re.search(r"/bot\d+:[^/]*/?$", keys.api_root or ""):
+    if isinstance(keys, TelegramAccount):
+        _addresses(check, key, keys)
+
+
+def _addresses(check: Check, key: Key, keys: TelegramAccount) -> None:
+    """A webhook and its secret go together: without it anybody could speak for the platform."""
+    if re.search(r"/bot\d+:[^/]*/?$", keys.api_root or ""):
         check.refuse((*key, "apiRoot"), "apiRoot ends in /bot<token>: remove that part")
+    url, secret = keys.webhook_url, keys.webhook_secret
+    if bool(url) != bool(secret):
+        missing = "webhookSecret" if url else "webhookUrl"
+        check.refuse((*key, missing), "webhookUrl and webhookSecret are required together")
+    if url and not re.match(r"https?://[^/\s]+", url):
+        check.refuse((*key, "webhookUrl"), f'"{url}" is no http(s) address')
+    if secret and secret.value is not None and not _SECRET.fullmatch(secret.value):
+        words = "1 to 256 characters out of A-Z a-z 0-9 _ -, as the platform asks"
+        check.refuse((*key, "webhookSecret"), words)
+    if not keys.webhook_path.startswith("/"):
+        check.refuse((*key, "webhookPath"), 'begins with "/"')
+
+
+def _webhooks_apart(check: Check) -> None:
+    """Two bots cannot be rung at with one bell."""
+    taken: dict[tuple[str, int, str], str] = {}
+    for ident, keys in effective.telegram_accounts(check.config).items():
+        if not keys.webhook_url or not keys.enabled:
+            continue
+        bell = (keys.webhook_host, keys.webhook_port, keys.webhook_path)
+        other = taken.setdefault(bell, ident)
+        if other != ident:
+            check.refuse(
+                ("channels", "telegram", "accounts", ident, "webhookPath"),
+                f'"{other}" listens at {keys.webhook_path} of port {keys.webhook_port} already',
+            )
 
 
 def _allow_of(keys: AccountKeys | None) -> tuple[str, ...] | None:

@@ -99,6 +99,22 @@ class TelegramAccount(AccountKeys):
         None, "Bot API server without `/bot<token>`; https://api.telegram.org when unset."
     )
     timeout_seconds: Positive | None = key(None, "Limit of one API call; 20 when unset.", unit="s")
+    polling_stall_threshold_ms: int = key(
+        120_000,
+        "Without a completed poll for so long the connection is made anew.",
+        unit="ms",
+        ge=30_000,
+        le=600_000,
+    )
+    webhook_url: str | None = key(
+        None, "Public address the platform brings updates to, instead of being polled."
+    )
+    webhook_secret: Secret | None = key(
+        None, "Word by which the platform is known at the webhook; A-Z a-z 0-9 _ -, up to 256."
+    )
+    webhook_host: str = key("127.0.0.1", "Where the webhook listens, behind your proxy.")
+    webhook_port: int = key(8787, "Its port, not the gateway's; 0 = any.", ge=0, le=65_535)
+    webhook_path: str = key("/telegram-webhook", "Its path.")
 
 
 class Telegram(TelegramAccount):

@@ -19,6 +19,7 @@ from engine.testing.telegram.files import (
     shown,
 )
 from engine.testing.telegram.markup import read_as_platform
+from engine.testing.telegram.ringing import ring
 from engine.testing.telegram.wrong import THREAD_NOT_FOUND, Refusal
 
 LONGEST_TEXT: Final = 4096
@@ -49,6 +50,9 @@ class _Bot:
     next_update: int = 1000
     fresh: asyncio.Event = field(default_factory=asyncio.Event)
     webhook: str = ""
+    secret: str = ""  # what it rings with
+    error: str = ""  # why it could not be rung at last
+    error_at: int = 0
 
 
 class Platform:
@@ -57,6 +61,9 @@ class Platform:
     def __init__(self, tokens: Sequence[str], username: str) -> None:
         self.username = username
         self.sent: list[SentMessage] = []
+        self.reads_all = False  # privacy mode is on, as it is with a new bot
+        self.left: set[str] = set()  # chats the bot is not in
+        self.led: dict[str, str] = {}  # public address → where it leads on this machine
         self._bots = {token: _Bot(token, 100_000_001 + index) for index, token in enumerate(tokens)}
         self._next_message = 1
         self.files = Files()
@@ -151,25 +158,51 @@ class Platform:
             return self._of_files(bot, method, parameters)
         match method:
             case "getMe":
-                return {"id": bot.id, "is_bot": True, "first_name": "Engine"} | {
-                    "username": self.username
+                return {
+                    "id": bot.id,
+                    "is_bot": True,
+                    "first_name": "Engine",
+                    "username": self.username,
+                    "can_join_groups": True,
+                    "can_read_all_group_messages": self.reads_all,
+                    "supports_inline_queries": False,
                 }
             case "getUpdates":
                 return await self._get_updates(bot, parameters)
             case "sendMessage":
                 return self._send(bot, parameters, str(parameters.get("text", "")))
             case "getWebhookInfo":
-                return {"url": bot.webhook, "pending_update_count": len(bot.updates)}
-            case "deleteWebhook":
-                bot.webhook = ""
-                return True
-            case "setWebhook":
-                bot.webhook = str(parameters.get("url", ""))
-                return True
+                return _webhook_info(bot)
+            case "setWebhook" | "deleteWebhook":
+                return _set_webhook(bot, parameters if method == "setWebhook" else {})
+            case "getChatMember":
+                return self._member(bot, parameters)
             case "setMyCommands" | "sendChatAction":
                 return True
             case _:
                 raise Refusal(404, "Not Found: method not found")
+
+    async def ring_on(self, token: str) -> None:
+        """Bring a bot with a webhook its updates, one by one, again until each is taken."""
+        bot = self._bots[token]
+        while True:
+            await bot.fresh.wait()
+            bot.fresh.clear()
+            while bot.webhook and bot.updates:
+                url = self.led.get(bot.webhook, bot.webhook)
+                bot.error = await ring(url, bot.updates[0], bot.secret)
+                if bot.error:
+                    bot.error_at += 1
+                    break  # until something happens, or `again`
+                bot.updates.popleft()
+
+    def again(self, token: str) -> None:
+        """Let the platform ring once more."""
+        self._bots[token].fresh.set()
+
+    def _member(self, bot: _Bot, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        status = "left" if str(parameters.get("chat_id")) in self.left else "member"
+        return {"user": {"id": bot.id, "is_bot": True, "first_name": "Engine"}, "status": status}
 
     async def _get_updates(self, bot: _Bot, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """An offset confirms everything before it; without updates the answer is held."""
@@ -242,3 +275,21 @@ class Platform:
             }
             for match in re.finditer(rf"@{re.escape(self.username)}\b", text, re.IGNORECASE)
         ]
+
+
+def _set_webhook(bot: _Bot, parameters: Mapping[str, Any]) -> bool:
+    bot.webhook = str(parameters.get("url", ""))
+    bot.secret = str(parameters.get("secret_token", ""))
+    bot.fresh.set()
+    return True
+
+
+def _webhook_info(bot: _Bot) -> dict[str, Any]:
+    info: dict[str, Any] = {
+        "url": bot.webhook,
+        "has_custom_certificate": False,
+        "pending_update_count": len(bot.updates),
+    }
+    if bot.error:
+        info |= {"last_error_date": bot.error_at, "last_error_message": bot.error}
+    return info

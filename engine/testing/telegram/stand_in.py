@@ -30,6 +30,8 @@ class TelegramStandIn:
         self._standing: dict[str, Wrong] = {}
         self._news = asyncio.Condition()
         self._http = LoopbackHttp(self._handle)
+        self._tokens = tokens or (self.token,)
+        self._ringing: list[asyncio.Task[None]] = []
         self._seen = 0
         self.root = ""
 
@@ -49,9 +51,16 @@ class TelegramStandIn:
         """Listen on loopback; ``root`` is the `apiRoot` to configure."""
         await self._http.start(port)
         self.root = self._http.url
+        self._ringing = [
+            asyncio.create_task(self._platform.ring_on(token), name="telegram-stand-in-rings")
+            for token in self._tokens
+        ]
 
     async def stop(self) -> None:
         """Close every connection and stop listening."""
+        for task in self._ringing:
+            task.cancel()
+        await asyncio.gather(*self._ringing, return_exceptions=True)
         await self._http.stop()
 
     # -- what a test does ------------------------------------------------------------------
@@ -91,6 +100,18 @@ class TelegramStandIn:
     def update(self, fields: Mapping[str, Any], *, token: str | None = None) -> int:
         """Put any update into the bot's queue; return its update id."""
         return self._platform.update(fields, token=token or self.token)
+
+    def lead(self, url: str, to: str) -> None:
+        """Lead a webhook's public address to a port of this machine, as a proxy would."""
+        self._platform.led[url] = to
+
+    def ring_again(self, *, token: str | None = None) -> None:
+        """Let the platform bring once more what was not taken from its webhook."""
+        self._platform.again(token or self.token)
+
+    def leave(self, chat_id: int | str) -> None:
+        """The bot is not in a group any more."""
+        self._platform.left.add(str(chat_id))
 
     async def next_sent(self, within: float = 5.0) -> SentMessage:
         """Return the next message nobody has waited for yet."""

@@ -32,8 +32,23 @@ _MEDIA: Final = (
     "poll",
 )
 _LAST_SECOND: Final = 253_402_300_800  # the year 9999 ends there
+STALLED_AFTER: Final = timedelta(seconds=120)
 _SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Where the platform rings instead of being polled; ``url`` is what the world sees."""
+
+    url: str
+    secret: str
+    host: str = "127.0.0.1"
+    port: int = 8787
+    path: str = "/telegram-webhook"
+
+    def __repr__(self) -> str:
+        return f"Webhook({self.host}:{self.port}{self.path}, secret=<hidden>)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +64,10 @@ class TelegramAccount:
     allow_from: tuple[str, ...] = ()
     chunk: int | None = None  # longest message wished for
     timeout: float | None = None  # seconds of one call
+    webhook: Webhook | None = None  # None: polled
+    stalled_after: timedelta = STALLED_AFTER  # without a completed poll
+    groups: tuple[str, ...] = ()  # groups the config names
+    hears_all: bool = False  # the config expects messages that do not mention the bot
 
     def __repr__(self) -> str:
         return f"TelegramAccount(id={self.id!r}, api_root={self.api_root!r}, token=<hidden>)"
@@ -60,6 +79,7 @@ class Me:
 
     id: int
     username: str
+    reads_all: bool = True  # False: the platform tells of groups only what concerns the bot
 
 
 def scopes(route: Route) -> tuple[Scope, ...]:
@@ -101,6 +121,18 @@ def _chat_id(to: str) -> int | str:
 def update_id(update: object) -> int | None:
     """Return the number of an update, by which it is confirmed."""
     return whole(mapping(update).get("update_id"))
+
+
+def migration(update: object) -> tuple[str, str] | None:
+    """Return old and new id of a group that became a supergroup; told in both of them (§9)."""
+    message = mapping(mapping(update).get("message"))
+    here = _number(mapping(message.get("chat")).get("id"))
+    after, before = (_number(message.get(f"migrate_{way}_chat_id")) for way in ("to", "from"))
+    if here is None:
+        return None
+    if after is not None:
+        return here, after
+    return None if before is None else (before, here)
 
 
 def parse_update(update: object, account_id: str, me: Me, now: datetime) -> Inbound | None:

@@ -1,4 +1,4 @@
-"""The Telegram channel: a long poll per account, and sends (channels.md §9).
+"""The Telegram channel: a poll or a webhook per account, and sends (channels.md §9).
 
 An account that fails stops neither the others nor the gateway. Waits go through the clock;
 retries of sends, pacing and policy are not here.
@@ -7,11 +7,11 @@ retries of sends, pacing and policy are not here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from engine.address import Route
@@ -27,58 +27,57 @@ from gateway.channels.base import (
     Fault,
     FaultClass,
     LoadCursor,
+    Move,
+    Remark,
+    SaveCursor,
     Sent,
 )
 from gateway.channels.flights import Flights
 from gateway.channels.pace import Scope
 from gateway.channels.telegram.account import (
-    ALLOWED_UPDATES,
-    Me,
     TelegramAccount,
-    parse_update,
     scopes,
     send_parameters,
     typing_parameters,
-    update_id,
 )
 from gateway.channels.telegram.api import BotApi
+from gateway.channels.telegram.door import Asgi, Doors, Listen, Port
+from gateway.channels.telegram.hook import Hook
+from gateway.channels.telegram.live import Live, client
 from gateway.channels.telegram.media import CARRIAGE, captioned, method_of, of_file
+from gateway.channels.telegram.patience import Streak, after
+from gateway.channels.telegram.poll import POLL_SECONDS, Poll
+from gateway.channels.telegram.probe import probed
+from gateway.channels.telegram.token_lock import TokenLock
 from gateway.channels.text import telegram_html, utf16_units
+from jobs.errors import UsageError
+from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
 
 CHUNK: Final = 4000
 LONGEST: Final = 4096
-POLL_SECONDS: Final = 30
-POLL_LIMIT: Final = 100
-STALLED_AFTER: Final = timedelta(seconds=120)
-# What the platform offers to whoever types "/".
-COMMANDS: Final = (
-    {"command": "hb", "description": "What the last alert was worth; put it off, mute it"},
+_WAITING: Final = frozenset({"backoff", "conflict", "stalled"})
+_PRIVATE: Final = (
+    "privacy mode is on: of groups with requireMention false only mentions are heard "
+    "(switch it off with /setprivacy at @BotFather)"
 )
-_BACKOFF: Final = tuple(timedelta(seconds=s) for s in (1, 2, 5, 10, 30, 60))
-_CONFLICT_BACKOFF: Final = tuple(timedelta(seconds=s) for s in (5, 10, 20, 40, 60))
-_FLOOR: Final = timedelta(milliseconds=200)
-_HIGHEST_FLOOR: Final = timedelta(seconds=2)
+_CLAIMED: Final = "another gateway on this machine polls this bot"
 
 
-@dataclass(slots=True, eq=False)
-class _Live:
-    """One account at work. Owned by its channel."""
+async def _nowhere(channel: str, account: str) -> str | None:  # noqa: ARG001 - nothing is kept
+    return None
 
-    account: TelegramAccount
-    sending: BotApi
-    polling: BotApi
-    runtime: str = "stopped"
-    me: Me | None = None
-    offset: int | None = None
-    failures: int = 0
-    conflicts: int = 0
-    last_error: str | None = None
-    last_inbound_at: datetime | None = None
-    last_outbound_at: datetime | None = None
-    last_poll: timedelta = field(default=timedelta())
-    floor: timedelta = _FLOOR
+
+async def _unkept(channel: str, account: str, *told: object) -> None:
+    """Nothing is kept."""
+
+
+async def no_ports(app: Asgi, host: str, port: int) -> Port:  # noqa: ARG001 - there is none
+    """Nothing can be opened."""
+    raise UsageError(
+        "this channel was made without ports to listen at", fix="hand it `listen` when it is made"
+    )
 
 
 class TelegramChannel:
@@ -92,15 +91,25 @@ class TelegramChannel:
         *,
         clock: Clock,
         bus: Bus,
-        load_cursor: LoadCursor | None = None,
+        load_cursor: LoadCursor = _nowhere,
+        save_cursor: SaveCursor = _unkept,
+        remark: Remark = _unkept,
+        move: Move = _unkept,
+        listen: Listen = no_ports,
+        locks: Path | None = None,  # where the gateways of this machine meet
         poll_seconds: int = POLL_SECONDS,
     ) -> None:
         self._accounts = tuple(accounts)
         self._clock = clock
         self._bus = bus
         self._load_cursor = load_cursor
+        self._save_cursor = save_cursor
+        self._remark = remark
+        self._move = move
+        self._doors = Doors(listen)
+        self._locks = locks
         self._poll_seconds = poll_seconds
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, Live] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._flights = Flights()
 
@@ -108,14 +117,16 @@ class TelegramChannel:
         """Connect every enabled account; return at once, connecting goes on behind."""
         for account in self._accounts:
             if account.enabled and account.token:
-                live = _Live(account, *self._clients(account))
+                tell = partial(self._tell, account.id)
+                live = Live(account, tell, client(account), client(account))
                 self._live[account.id] = live
-                self._show(live, "starting")
-                name = f"telegram-poll-{account.id}"
+                live.show("starting")
+                name = f"telegram-{account.id}"
                 self._tasks.append(asyncio.create_task(self._serve(live, admit), name=name))
 
-    def _clients(self, account: TelegramAccount) -> tuple[BotApi, BotApi]:
-        return _client(account), _client(account)
+    def _tell(self, account_id: str, runtime: str) -> None:
+        told = {"channel": self.id, "accountId": account_id, "runtime": runtime}
+        self._bus.publish("channel", told)
 
     async def stop(self) -> None:
         """End the polls, let a send that is on its way hear its answer, close every connection."""
@@ -123,6 +134,7 @@ class TelegramChannel:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        await self._doors.close()
         await self._flights.land()
         for live in self._live.values():
             await live.sending.close()
@@ -175,7 +187,9 @@ class TelegramChannel:
         except ChannelError as error:
             live.last_error = str(error)
             if error.fault.fault is FaultClass.AUTH:
-                self._show(live, "auth-failed")
+                live.show("auth-failed")
+            if error.fault.migrate_to:
+                self._hint(live, attempt.route.to, error.fault.migrate_to)
             raise
         live.last_outbound_at = self._clock.now()
         if not isinstance(result, Mapping) or "message_id" not in result:
@@ -200,15 +214,17 @@ class TelegramChannel:
             extra["username"] = live.me.username
         if "*" in account.allow_from:
             extra["allow"] = "*"
+        extra |= {} if live is None else _more(live)
         return AccountStatus(
             account_id=account.id,
             configured=bool(account.token),
             enabled=account.enabled,
-            runtime=live.runtime if live else "stopped",
+            runtime=live.ups.shown(live.runtime, self._clock.now()) if live else "stopped",
             token_source=account.token_source,
             last_error=live.last_error if live else None,
             last_inbound_at=live.last_inbound_at if live else None,
             last_outbound_at=live.last_outbound_at if live else None,
+            alive_at=live.alive_at if live else None,
             extra=extra,
         )
 
@@ -217,154 +233,72 @@ class TelegramChannel:
         account = next((each for each in self._accounts if each.id == account_id), None)
         if account is None or not account.token:
             return {"ok": False, "detail": f"account {account_id!r} is not configured"}
-        api = _client(account)
+        return await probed(account)
+
+    # -- the connection --------------------------------------------------------------------
+
+    async def _serve(self, live: Live, admit: Admit) -> None:
+        """Own the bot, then hear its updates, by poll or by webhook."""
+        lock = None if self._locks is None else TokenLock(self._locks, live.account)
         try:
-            me = _me(await api.call("getMe", {}), _nobody(account))
-            hook = await api.call("getWebhookInfo", {})
-        except ChannelError as error:
-            return error.probed()
+            await self._claim(live, lock)
+            await self._connection(live, admit)
         finally:
-            await api.close()
-        url = hook.get("url", "") if isinstance(hook, Mapping) else ""
-        return {"ok": True, "detail": "works", "username": me.username, "webhook": bool(url)}
+            if lock is not None:
+                lock.release()
 
-    # -- polling ---------------------------------------------------------------------------
+    async def _claim(self, live: Live, lock: TokenLock | None) -> None:
+        """Wait until nobody else on this machine hears this bot (§9)."""
+        streak = Streak()
+        while lock is not None and (holder := lock.taken_by()):
+            fault = Fault(fault=FaultClass.CONFLICT, code="lock", detail=f"{_CLAIMED} ({holder})")
+            pause = after(fault, streak)
+            streak = pause.streak
+            live.last_error = f"{fault.fault}: {fault.detail}"
+            live.retry_at = self._clock.now() + (pause.wait or timedelta())
+            live.show(pause.runtime)
+            await self._clock.sleep_until(live.retry_at)
 
-    async def _serve(self, live: _Live, admit: Admit) -> None:
-        """Poll for ever. Only a refused token ends it."""
-        live.last_poll = self._clock.monotonic()
-        while live.runtime != "auth-failed":
-            try:
-                if live.me is None:
-                    await self._hello(live)
-                await self._poll(live, admit, live.me or _nobody(live.account))
-            except ChannelError as error:
-                await self._trouble(live, error.fault)
-            except Exception:  # the seam of one connection; the update comes again
-                log.exception("an update was not admitted", extra={"account": live.account.id})
-                await self._trouble(live, Fault(fault=FaultClass.SERVER, detail="not admitted"))
-
-    async def _hello(self, live: _Live) -> None:
-        """Learn who we are, and take the poll over from a webhook that is still set."""
-        self._show(live, "connecting")
-        if self._load_cursor is not None:
-            stored = await self._load_cursor(self.id, live.account.id)
-            live.offset = int(stored) if stored and stored.isdecimal() else None
-        live.me = await self._introduced(live)
-        await self._take_over(live)
-        with contextlib.suppress(ChannelError):  # a platform without it is a platform all the same
-            await live.polling.call("setMyCommands", {"commands": list(COMMANDS)})
-
-    async def _take_over(self, live: _Live) -> None:
-        """A webhook that is set keeps polls out; one that stays shows itself as a conflict."""
-        try:
-            await live.polling.call("deleteWebhook", {"drop_pending_updates": False})
-        except ChannelError as error:
-            with contextlib.suppress(ChannelError):
-                hook = await live.polling.call("getWebhookInfo", {})
-                if isinstance(hook, Mapping) and not hook.get("url"):
-                    return  # there is none to take over from
-            log.warning("deleteWebhook failed", extra={"detail": str(error)})
-
-    async def _introduced(self, live: _Live) -> Me:
-        """Ask who we are. A platform that cannot say it may still poll and send (§9)."""
-        nobody = _nobody(live.account)
-        try:
-            return _me(await live.polling.call("getMe", {}), nobody)
-        except ChannelError as error:
-            fault = error.fault
-            if fault.code != "404" and fault.fault is not FaultClass.UNKNOWN_ERROR:
-                raise
-            log.warning("getMe failed; mentions are not seen", extra={"detail": str(error)})
-            return nobody
-
-    async def _poll(self, live: _Live, admit: Admit, me: Me) -> None:
-        parameters: dict[str, Any] = {
-            "timeout": self._poll_seconds,
-            "limit": POLL_LIMIT,
-            "allowed_updates": list(ALLOWED_UPDATES),
-        }
-        if live.offset is not None:
-            parameters["offset"] = live.offset
-        began = self._clock.monotonic()
-        updates = await live.polling.call("getUpdates", parameters, wait=self._poll_seconds)
-        live.last_poll = self._clock.monotonic()
-        self._recovered(live)
-        before = live.offset
-        for update in updates if isinstance(updates, list) else ():
-            await self._take(live, admit, me, update)
-        if live.offset == before:
-            await self._do_not_spin(live, live.last_poll - began)
-        else:
-            live.floor = _FLOOR
-
-    async def _take(self, live: _Live, admit: Admit, me: Me, update: object) -> None:
-        """Admit one update; the offset moves only once that is durable."""
-        number = update_id(update)
-        if number is None:
-            log.warning("an update has no number", extra={"account": live.account.id})
+    async def _connection(self, live: Live, admit: Admit) -> None:
+        moved = partial(self._moved, live)
+        if live.account.webhook is None:
+            await Poll(
+                live=live,
+                admit=admit,
+                clock=self._clock,
+                load=self._load_cursor,
+                save=self._save_cursor,
+                remark=self._remark,
+                moved=moved,
+                poll_seconds=self._poll_seconds,
+            ).serve()
             return
-        message = parse_update(update, live.account.id, me, self._clock.now())
-        if message is not None:
-            await admit(message)
-            live.last_inbound_at = self._clock.now()
-        live.offset = number + 1
-
-    async def _do_not_spin(self, live: _Live, held: timedelta) -> None:
-        """An answer long before its time that brings nothing new must not make a busy loop."""
-        if held >= timedelta(seconds=self._poll_seconds) * 0.9:
-            live.floor = _FLOOR
-            return
-        await self._wait(live.floor)
-        live.floor = min(live.floor * 2, _HIGHEST_FLOOR)
-
-    def _recovered(self, live: _Live) -> None:
-        live.failures = live.conflicts = 0
-        if live.runtime != "connected":
-            live.last_error = None
-            self._show(live, "connected")
-
-    async def _trouble(self, live: _Live, fault: Fault) -> None:
-        """Show what is wrong and wait; a refused token ends the account instead."""
-        live.last_error = f"{fault.fault}: {fault.code} {fault.detail}".strip()
-        log.warning(
-            "telegram poll failed",
-            extra={"account": live.account.id, "fault": str(fault.fault), "detail": fault.detail},
+        hook = Hook(
+            live=live,
+            hook=live.account.webhook,
+            admit=admit,
+            clock=self._clock,
+            doors=self._doors,
+            moved=moved,
         )
-        match fault.fault:
-            case FaultClass.AUTH:
-                self._show(live, "auth-failed")
-                return
-            case FaultClass.CONFLICT:
-                wait = _CONFLICT_BACKOFF[min(live.conflicts, len(_CONFLICT_BACKOFF) - 1)]
-                live.conflicts += 1
-                self._show(live, "conflict")
-            case _:
-                wait = _BACKOFF[min(live.failures, len(_BACKOFF) - 1)]
-                live.failures += 1
-                self._show(live, "backoff")
-        if fault.retry_after_seconds is not None:
-            wait = max(wait, timedelta(seconds=fault.retry_after_seconds))
-        if self._clock.monotonic() - live.last_poll > STALLED_AFTER:
-            await self._rebuild(live)
-        await self._wait(wait)
+        try:
+            await hook.serve()
+        finally:
+            await hook.goodbye()
 
-    async def _rebuild(self, live: _Live) -> None:
-        """A client that has not finished a poll for two minutes is not trusted any more."""
-        await live.polling.close()
-        live.polling = _client(live.account)
-        live.last_poll = self._clock.monotonic()
+    async def _moved(self, live: Live, old: str, new: str) -> None:
+        """A group has a new id: routes follow by themselves, the config has to be told (§9)."""
+        ident = live.account.id
+        await self._move(self.id, ident, old, new)
+        self._hint(live, old, new)
+        await self._remark(self.id, ident, "channel.migrated", {"from": old, "to": new})
 
-    async def _wait(self, length: timedelta) -> None:
-        await self._clock.sleep_until(self._clock.now() + length)
-
-    def _show(self, live: _Live, runtime: str) -> None:
-        if live.runtime == runtime:
-            return
-        live.runtime = runtime
-        self._bus.publish(
-            "channel", {"channel": self.id, "accountId": live.account.id, "runtime": runtime}
-        )
+    def _hint(self, live: Live, old: str, new: str) -> None:
+        words = f"the group {old} has the id {new} now"
+        if old in live.account.groups:
+            words += ": rename it under channels.telegram groups, or nobody there is heard"
+            live.note = words
+        log.warning("a group has a new id", extra={"account": live.account.id, "because": words})
 
 
 async def _with_file(api: BotApi, parameters: Mapping[str, Any], media: Media) -> Any:
@@ -375,19 +309,14 @@ async def _with_file(api: BotApi, parameters: Mapping[str, Any], media: Media) -
         raise ChannelError(of_file(error.fault)) from None
 
 
-def _client(account: TelegramAccount) -> BotApi:
-    return BotApi(account.token, account.api_root, account.timeout)
-
-
-def _me(result: object, otherwise: Me) -> Me:
-    if not isinstance(result, Mapping):
-        return otherwise
-    ident = result.get("id")
-    known = ident if isinstance(ident, int) else otherwise.id
-    return Me(known, str(result.get("username") or ""))
-
-
-def _nobody(account: TelegramAccount) -> Me:
-    """What the token itself says: the bot's id stands before its colon."""
-    ident = account.token.partition(":")[0]
-    return Me(int(ident) if ident.isdecimal() and len(ident) < 20 else 0, "")
+def _more(live: Live) -> dict[str, Any]:
+    """What else there is to know about an account at work."""
+    webhook, reads_all = live.account.webhook, live.me is None or live.me.reads_all
+    blind = _PRIVATE if live.account.hears_all and not reads_all else None
+    found = {
+        "mode": "webhook" if webhook is not None else "poll",
+        "webhookPort": live.port,
+        "retryAt": ms(live.retry_at) if live.runtime in _WAITING else None,
+        "note": live.note or blind,
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -56,6 +56,12 @@ def test_the_refusal_is_the_block_of_the_specification(tmp_path: Path) -> None:
     assert caught.value.exit_status == 78
 
 
+TWO_BELLS = (
+    '{channels: {telegram: {botToken: "1:a", webhookUrl: "https://x/", webhookSecret: "a",'
+    ' accounts: {b: {botToken: "2:b", webhookUrl: "https://y/", webhookSecret: "b"}}}}}'
+)
+
+
 @pytest.mark.parametrize(
     ("key", "told"),
     [
@@ -129,6 +135,41 @@ def test_an_unknown_key_is_told_with_the_nearest_one(tmp_path: Path) -> None:
             '{channels: {telegram: {apiRoot: "https://x/bot12:ab"}}}',
             "channels.telegram.apiRoot",
             "/bot<token>",
+        ),
+        (
+            '{channels: {telegram: {webhookUrl: "https://x/"}}}',
+            "channels.telegram.webhookSecret",
+            "required together",
+        ),
+        (
+            '{channels: {telegram: {webhookSecret: "abc"}}}',
+            "channels.telegram.webhookUrl",
+            "required together",
+        ),
+        (
+            '{channels: {telegram: {webhookUrl: "x.org", webhookSecret: "abc"}}}',
+            "channels.telegram.webhookUrl",
+            "no http(s) address",
+        ),
+        (
+            '{channels: {telegram: {webhookUrl: "https://x/", webhookSecret: "a b"}}}',
+            "channels.telegram.webhookSecret",
+            "1 to 256 characters",
+        ),
+        (
+            '{channels: {telegram: {webhookPath: "hook"}}}',
+            "channels.telegram.webhookPath",
+            'begins with "/"',
+        ),
+        (
+            TWO_BELLS,
+            "channels.telegram.accounts.b.webhookPath",
+            '"default" listens at /telegram-webhook of port 8787 already',
+        ),
+        (
+            "{channels: {telegram: {pollingStallThresholdMs: 1000}}}",
+            "channels.telegram.pollingStallThresholdMs",
+            "30000",
         ),
         ('{gateway: {mode: "local",}, meta: 3}', "meta", "expected an object, got 3"),
     ],
