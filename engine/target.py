@@ -41,6 +41,7 @@ class LastRoute:
     set_at: datetime
     set_by: str  # message id
     unusable: str | None = None  # reason, until the next inbound from it
+    unusable_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,20 @@ def _chat_of(pairing: Pairing) -> str:
     return f"c2c:{pairing.peer}" if pairing.channel == "qqbot" else pairing.peer
 
 
+def listing(tx: Tx, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """`pairing.list`: who waits, and who was let in; of one channel or account, if named."""
+    channel = _channel(params["channel"]) if params.get("channel") else None
+    account_id = params.get("accountId")
+
+    def chosen(one: Pairing) -> bool:
+        return channel in (None, one.channel) and account_id in (None, one.account_id)
+
+    return {
+        "requests": [_words(one) for one in pairings.pending(tx, now) if chosen(one)],
+        "approved": [_words(one) for one in pairings.approved(tx) if chosen(one)],
+    }
+
+
 class Pairings:
     """Requests and people, as clients ask for them."""
 
@@ -98,18 +112,8 @@ class Pairings:
     async def listing(self, channel: str | None, account_id: str | None) -> dict[str, Any]:
         """`pairing.list`: who waits, and who was let in."""
         now = self._clock.now()
-        channel = _channel(channel) if channel else None
-
-        def chosen(one: Pairing) -> bool:
-            return channel in (None, one.channel) and account_id in (None, one.account_id)
-
-        waiting, known = await self._database.read(
-            lambda tx: (pairings.pending(tx, now), pairings.approved(tx))
-        )
-        return {
-            "requests": [_words(one) for one in waiting if chosen(one)],
-            "approved": [_words(one) for one in known if chosen(one)],
-        }
+        given = {"channel": channel, "accountId": account_id}
+        return await self._database.read(lambda tx: listing(tx, given, now))
 
     async def approve(self, channel: str, code: str, by: str) -> dict[str, Any]:
         """`pairing.approve`: let somebody in and tell them; twice is once."""

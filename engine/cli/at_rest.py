@@ -180,6 +180,12 @@ class Store:
                 return await history.page(params)
             case "heartbeat.tasks":
                 return await _tasks(self._place, self._config, database, params.get("agentId"))
+            case "channels.routes":
+                from engine import ways
+
+                roster = roster_of(self._config.config, self._place.paths, self._place.zone)
+                now = SystemClock().now()
+                return await database.read(lambda tx: ways.listing(tx, roster, params, now))
             case "heartbeat.cost":
                 asked = await _inquiry(self._place, self._config, database)
                 return await _costs(asked, self._config, database, params)
@@ -210,6 +216,10 @@ def _words(tx: Tx, method: str, params: Mapping[str, Any]) -> Any:
             return outbox_desk.listing(tx, params, now)
         case "outbox.show":
             return outbox_desk.shown(tx, str(params["key"]))
+        case "pairing.list":
+            from gateway import pairing
+
+            return pairing.listing(tx, params, now)
         case _:
             raise AssertionError(f"{method} is not answered from the store")
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import click
 
+from engine.cli import at_rest, channels_down
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.channel_notes import notes
-from engine.cli.ending import dumped
-from engine.cli.place import Place
+from engine.cli.ending import dumped, error_json, sentence
 from engine.cli.render import one_line, relative, show_table
 from engine.clock import SystemClock
-from engine.config import fast
 from engine.fault import remedy
+from engine.target import PREFIXES
 from jobs.errors import GatewayDown
-
-DOWN: Final = "configured (gateway down)"
 
 
 @click.group(cls=Group, name="channels", epilog="Example: engine channels status")
@@ -42,14 +40,68 @@ def status(line: Line, probe: bool, channel: str | None) -> int:
     try:
         answer = line.call("channels.status", params)
     except GatewayDown as down:
-        if not line.as_json:
-            _show_configured(line.place)
+        if line.as_json:
+            click.echo(dumped(error_json(down) | channels_down.listing(line.place)))
+            click.echo(f"{sentence(down)}\nFix: {down.fix}", err=True)
+            return down.exit_status
+        click.echo(channels_down.FIRST)
+        found = channels_down.accounts(line.place)
+        rows = [(name, ident, f"{word} {channels_down.DOWN}") for name, ident, word in found]
+        show_table(("CHANNEL", "ACCOUNT", "STATE"), rows, keep=2)
         raise down from down.__cause__
     if line.as_json:
         click.echo(dumped(answer))
     else:
         show(answer)
     return 1 if any(one.get("ok") is False for one in _probes(answer)) else 0
+
+
+@group.command(epilog="Example: engine channels routes --agent main")
+@click.option("--agent", "agent_id", metavar="ID", help="One agent's.")
+@click.option("--channel", metavar="NAME", help="One channel's.")
+@gateway_options()
+def routes(line: Line, agent_id: str | None, channel: str | None) -> None:
+    """Where conversations came from: age, how it was learnt, usable or why not.
+
+    The one marked * is where `last` leads. Works with the gateway down.
+    """
+    given = {"agentId": agent_id, "channel": _channel(channel)}
+    params = {key: value for key, value in given.items() if value}
+    with at_rest.reading(line) as asked:
+        answer = asked.call("channels.routes", params, timeout=line.timeout)
+    if line.as_json:
+        click.echo(dumped(answer))
+        return
+    now = SystemClock().now()
+    rows = [_route_row(one, now) for one in answer.get("routes") or ()]
+    if rows:
+        show_table(("AGENT", "ROUTE", "WHO", "AGE", "LEARNT FROM", "STATE"), rows, keep=2)
+    for agent, found in sorted((answer.get("last") or {}).items()):
+        if found.get("because"):
+            click.echo(f"{agent}: last leads nowhere ({found['reason']}): {found['because']}")
+    if not rows and not answer.get("last"):
+        click.echo("No routes.")
+
+
+def _channel(word: str | None) -> str | None:
+    return None if word is None else PREFIXES.get(word.strip().lower(), word)
+
+
+def _route_row(one: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
+    thread = f":topic:{one['threadId']}" if one.get("threadId") else ""
+    mark = " *" if one.get("last") else ""
+    since = f", {relative(one['sinceMs'], now)}" if one.get("sinceMs") else ""
+    state = "usable"
+    if not one.get("usable"):
+        state = f"{one.get('reason')}{since}: {one.get('because')}. Fix: {one.get('fix')}"
+    return (
+        str(one["agentId"]),
+        f"{one['channel']}/{one['accountId']} -> {one['to']}{thread}{mark}",
+        str(one.get("peerLabel") or "-"),
+        relative(one.get("setAtMs"), now),
+        f"message {one['setBy']} ({one['chatType']})",
+        state,
+    )
 
 
 def _probes(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -126,18 +178,3 @@ def broken(answer: Mapping[str, Any]) -> dict[str, str]:
 
 def _way_out(why: str, channel: str, account: str) -> str:
     return remedy(why.partition(":")[0], channel, account) or "engine channels status --probe"
-
-
-def configured(place: Place) -> list[list[str]]:
-    """Channels the config file names; nothing is claimed about them."""
-    found = fast.get(place.values, "channels")
-    named = {str(k): v for k, v in found.items()} if isinstance(found, dict) else {}
-    rows = [["local", "-", DOWN]] if "local" not in named else []
-    for name, section in named.items():
-        accounts = section.get("accounts") if isinstance(section, dict) else None
-        rows += [[name, str(one), DOWN] for one in (accounts or ["-"])]
-    return rows
-
-
-def _show_configured(place: Place) -> None:
-    show_table(("CHANNEL", "ACCOUNT", "STATE"), configured(place), keep=2)

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import click
 
+from engine.cli import at_rest
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.config import append
@@ -29,19 +30,21 @@ def group() -> None:
 @click.option("--account", metavar="ID", help="One account.")
 @gateway_options()
 def listing(line: Line, channel: str | None, named: str | None, account: str | None) -> None:
-    """Who waits to be let in, and who was."""
+    """Who waits to be let in, and who was. Works with the gateway down."""
     given = {"channel": channel or named, "accountId": account}
-    answer = line.call("pairing.list", {key: value for key, value in given.items() if value})
+    params = {key: value for key, value in given.items() if value}
+    with at_rest.reading(line) as asked:
+        answer = asked.call("pairing.list", params, timeout=line.timeout)
     if line.as_json:
         line.show(answer, str)
         return
     now = SystemClock().now()
     waiting, known = answer.get("requests") or (), answer.get("approved") or ()
     if waiting:
-        asked = [
+        pending = [
             (*_who(one), str(one["code"]), relative(one.get("expiresAtMs"), now)) for one in waiting
         ]
-        show_table(("CHANNEL", "ACCOUNT", "WHO", "CODE", "EXPIRES"), asked, keep=4)
+        show_table(("CHANNEL", "ACCOUNT", "WHO", "CODE", "EXPIRES"), pending, keep=4)
         click.echo(f"Let in with: engine pairing approve {waiting[0]['channel']} CODE")
     else:
         click.echo("Nobody waits to be let in.")

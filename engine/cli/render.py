@@ -15,6 +15,7 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from engine.said import BIDI
 from jobs.wallclock import at
 
 PIPED_WIDTH: Final = 100
@@ -85,7 +86,9 @@ def size(count: int) -> str:
 def plain(text: object) -> str:
     """Text from elsewhere without what would steer the terminal."""
     return "".join(
-        c for c in str(text) if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs")
+        c
+        for c in str(text)
+        if c in "\n\t" or (unicodedata.category(c) not in ("Cc", "Cs") and c not in BIDI)
     )
 
 

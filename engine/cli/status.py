@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from engine.cli import at_rest, offline
+from engine.cli import at_rest, channels_down, offline
 from engine.cli.ask import Line, gateway_options
-from engine.cli.channels import DOWN, account_rows, broken, configured
+from engine.cli.channels import account_rows, broken
 from engine.cli.ending import dumped
 from engine.cli.heartbeat import every_words, next_beat
 from engine.cli.place import Place, shown
@@ -179,7 +179,8 @@ def _agents_words(view: View) -> str:
 
 def _channels_words(view: View) -> str:
     if view.down is not None:
-        return ", ".join(f"{row[0]} {DOWN}" for row in configured(view.place))
+        named = {name: word for name, _, word in channels_down.accounts(view.place)}
+        return ", ".join(f"{name} {word} {channels_down.DOWN}" for name, word in named.items())
     rows = [*account_rows(_part(view, "channels"), view.now)]
     told = [f"{row[0]}{'' if row[1] == '-' else '/' + row[1]} {row[2]}" for row in rows]
     return ", ".join(told) or "none"

@@ -20,6 +20,7 @@ SEEN_FOR: Final = timedelta(hours=24)
 SEEN_MOST: Final = 50_000
 EXTERNAL: Final = "external"
 LOCAL: Final = "local"
+_SINCE: Final = "@"  # between the reason a place refuses us and when it did first
 _BEGUN: Final = "!"  # before the text of a turn that has begun
 _RUN_KEY: Final = re.compile(r"agent:[^:]+:cron:.+:run:[^:]+")
 _SESSION: Final = (
@@ -209,7 +210,7 @@ def mark_unusable(tx: Tx, route: Route, reason: str, now: datetime) -> None:
     tx.exec_driver_sql(
         "UPDATE routes SET unusable = ? WHERE channel = ? AND account_id = ? AND peer = ?"
         " AND set_at <= ?",
-        (reason, route.channel, route.account_id, route.to, ms(now)),
+        (f"{reason}{_SINCE}{ms(now)}", route.channel, route.account_id, route.to, ms(now)),
     )
 
 
@@ -328,6 +329,7 @@ def _session(row: Sequence[Any]) -> Session:
 
 def _route(row: Sequence[Any]) -> LastRoute:
     v = dict(zip(_ROUTE_COLUMNS, row, strict=True))
+    reason, _, since = (v["unusable"] or "").partition(_SINCE)
     return LastRoute(
         agent_id=v["agent_id"],
         session_key=v["session_key"],
@@ -339,5 +341,6 @@ def _route(row: Sequence[Any]) -> LastRoute:
         peer_label=v["peer_label"],
         set_at=at(v["set_at"]),
         set_by=v["set_by"],
-        unusable=v["unusable"],
+        unusable=reason or None,
+        unusable_at=at(int(since)) if since else None,
     )

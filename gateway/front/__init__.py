@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from engine import __version__
+from engine import __version__, ways
 from engine.config import effective
 from engine.config.load import Loaded
 from engine.core import Engine
@@ -178,6 +178,13 @@ class Front:
                 for name in chosen
             },
         }
+
+    async def channels_routes(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`channels.routes`."""
+        now = self._engine.clock.now()
+        return await self._engine.database.read(
+            lambda tx: ways.listing(tx, self._engine.roster, params, now)
+        )
 
 
 def _counts(tx: Tx, now: datetime) -> dict[str, Any]:

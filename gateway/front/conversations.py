@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from engine import sessions as keys
@@ -12,9 +13,10 @@ from engine.conversation import ChatTurn
 from engine.core import Engine
 from engine.outlet import find_route
 from engine.roster import Roster
-from engine.route import TargetWish
+from engine.route import TargetWish, local_route
 from engine.store import sessions as session_rows
 from engine.store.sessions import Session
+from engine.target import LastRoute
 from gateway.rpc.core import ChatOrder
 from jobs.errors import InvalidInput, NotFound
 from jobs.store.db import Tx
@@ -33,6 +35,9 @@ class FrontConversation:
 
     async def converse(self, order: ChatOrder) -> dict[str, Any]:
         """Take the turn."""
+        if order.written_here:
+            here = _written_here(order, self._engine.clock.now())
+            await self._engine.database.write(lambda tx: session_rows.set_route(tx, here))
         route = await self._route(order) if order.deliver else None
         answer = await self._engine.conversation.receive(
             ChatTurn(
@@ -73,6 +78,21 @@ class FrontConversation:
     async def abort(self, session_key: str, run_id: str | None = None) -> Sequence[str]:
         """Cancel turns of a session."""
         return await self._engine.conversation.abort(session_key, run_id)
+
+
+def _written_here(order: ChatOrder, now: datetime) -> LastRoute:
+    """What a message to the local channel teaches: never where `last` leads (channels.md §4)."""
+    here = local_route("last-local")
+    return LastRoute(
+        agent_id=order.agent_id,
+        session_key=order.session_key,
+        channel=here.channel,
+        account_id=here.account_id,
+        to=here.to,
+        chat_type=here.chat_type,
+        set_at=now,
+        set_by=order.run_id,
+    )
 
 
 class FrontSessions:

@@ -121,6 +121,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("chat.abort", _WRITE, params.ChatAbortParams),
         Method("sessions.list", _READ, params.SessionsListParams),
         Method("channels.status", _READ, params.ChannelsStatusParams),
+        Method("channels.routes", _READ, params.ChannelsRoutesParams),
         Method("pairing.list", _PAIRING, params.PairingListParams),
         Method("pairing.approve", _PAIRING, params.PairingRef),
         Method("pairing.reject", _PAIRING, params.PairingRef),

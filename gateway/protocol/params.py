@@ -285,6 +285,13 @@ class ChannelsStatusParams(Params):
     channel: NonEmpty | None = None
 
 
+class ChannelsRoutesParams(Params):
+    """`channels.routes` (ours)."""
+
+    agent_id: NonEmpty | None = None
+    channel: NonEmpty | None = None
+
+
 class SessionsListParams(OpenParams):
     """`sessions.list`: filters of several versions, so the object is open."""
 

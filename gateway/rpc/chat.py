@@ -106,6 +106,7 @@ async def chat_send(desk: Desk, _: Call, params: ChatSendParams) -> object:
         timeout=None if params.timeout_ms is None else timedelta(milliseconds=params.timeout_ms),
         deliver=bool(params.deliver),
         thinking=params.thinking,
+        written_here=True,
     )
     desk.core.conversation.check(order)
     desk.runs.start(order.run_id, desk.core.conversation.converse(order))

@@ -227,6 +227,7 @@ class ChatOrder:
     extra_system_prompt: str | None = None
     best_effort: bool = False
     earlier: Sequence[Message] | None = None  # said before; then no session is read or kept
+    written_here: bool = False  # a person's own words, by a client of this machine
 
 
 class Conversation(Protocol):
@@ -440,3 +441,6 @@ class Core(Protocol):
 
     async def channels_status(self, *, probe: bool = False, channel: str | None = None) -> Answer:
         """`channels.status`."""
+
+    async def channels_routes(self, params: Mapping[str, Any]) -> Answer:
+        """`channels.routes`."""

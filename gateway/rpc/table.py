@@ -73,6 +73,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "chat.abort": chat.chat_abort,
     "sessions.list": chat.sessions,
     "channels.status": channels.status,
+    "channels.routes": channels.routes,
     "pairing.list": pairing.listing,
     "pairing.approve": pairing.approve,
     "pairing.reject": pairing.reject,

@@ -313,7 +313,7 @@ async def test_the_local_channel_never_takes_the_place_of_a_real_one(store: Data
 async def test_a_spoilt_route_is_kept_until_its_person_writes_again(store: Database) -> None:
     await learn(store, LEARNT)
     await store.write(lambda tx: sessions.mark_unusable(tx, ADA, "blocked", NOON))
-    assert await learnt(store) == replace(LEARNT, unusable="blocked")
+    assert await learnt(store) == replace(LEARNT, unusable="blocked", unusable_at=NOON)
     again = replace(LEARNT, set_at=NOON + HOUR, set_by="m2")
     await learn(store, again)
     assert await learnt(store) == again

@@ -61,6 +61,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "chat.history": {"sessionKey": "main"},
     "chat.abort": {"sessionKey": "main"},
     "inbox.ack": {"all": True},
+    "channels.routes": {"agentId": "main"},
     "pairing.list": {"channel": "telegram"},
     "pairing.approve": {"channel": "telegram", "code": "ABCD2345"},
     "pairing.reject": {"channel": "telegram", "code": "ABCD2345"},

@@ -490,6 +490,10 @@ class FakeCore:
     def models(self) -> Sequence[dict[str, Any]]:
         return [{"id": "offline", "name": "offline", "provider": "offline"}]
 
+    async def channels_routes(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.said.append(("channels_routes", params))
+        return {"ts": 0, "routes": [], "last": {}}
+
     async def channels_status(
         self, *, probe: bool = False, channel: str | None = None
     ) -> dict[str, Any]:
