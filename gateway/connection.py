@@ -195,7 +195,7 @@ class Door:
             case Do(work):
                 return await self._done(work, handshake, wire, peer)
             case Close(code, reason):
-                log.info("client refused", extra={"peer": peer.host, "reason": reason})
+                _log_refusal(step, peer)
                 wire.end(code, reason)
                 return False
             case _:
@@ -321,6 +321,15 @@ class _Line:
             self.wire.end(1008, "slow consumer")
         else:
             self.wire.write(text)
+
+
+def _log_refusal(refusal: Close, peer: Peer) -> None:
+    """Tell of it once: who guesses on while locked out fills no log."""
+    facts = {"peer": peer.host, "reason": refusal.reason}
+    if refusal.note is not None:
+        log.warning("client refused", extra={**facts, "then": refusal.note})
+    elif not refusal.quiet:
+        log.info("client refused", extra=facts)
 
 
 def peer_of(scope: Scopes) -> Peer:

@@ -131,7 +131,8 @@ def rate_limited(wait: timedelta) -> Refused:
     }
     message = "unauthorized: too many failed authentication attempts (retry later)"
     milliseconds = int(wait.total_seconds() * 1000)
-    return Refused(WireError(Code.INVALID_REQUEST, message, details, milliseconds))
+    error = WireError(Code.INVALID_REQUEST, message, details, milliseconds)
+    return Refused(error, quiet=True)
 
 
 def device_required() -> Refused:

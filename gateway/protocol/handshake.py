@@ -7,7 +7,7 @@ knows the order of frames, the versions and the shapes.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -129,6 +129,8 @@ class Close:
 
     code: int
     reason: str
+    note: str | None = None  # for the log, beside the reason
+    quiet: bool = False  # the log has it already
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ class Refused:
     work: Callable[[], Awaitable[None]] | None = None
     delay: timedelta = timedelta()
     note: str | None = None  # for the log, once
+    quiet: bool = False  # one of many: the log has the first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +228,7 @@ class Handshake:
         payload = {"nonce": self.nonce, "ts": ms(now), "capabilities": list(CAPABILITIES)}
         return Send(frames.event("connect.challenge", frames.encode(payload)))
 
-    def receive(self, raw: str | bytes, now: datetime) -> list[Step]:
+    def receive(self, raw: str | bytes, now: datetime) -> Sequence[Step]:
         """Take one frame."""
         size = len(raw) if isinstance(raw, bytes) else len(raw.encode())
         if size > frames.MAX_FRAME_BEFORE_HELLO:
@@ -242,7 +245,7 @@ class Handshake:
                 message = "invalid handshake: first request must be connect"
                 return _refuse(frame_id, WireError(Code.INVALID_REQUEST, message))
 
-    def _connect(self, frame_id: str, params: object, now: datetime) -> list[Step]:
+    def _connect(self, frame_id: str, params: object, now: datetime) -> Sequence[Step]:
         self.frame_id = frame_id
         try:
             connect = Connect.model_validate(params)
@@ -275,20 +278,21 @@ class Handshake:
         first = [] if verdict.work is None else [Do(verdict.work)]
         return [*first, Send(frames.response(frame_id, self.hello(self.session)))]
 
-    def _refused(self, frame_id: str, verdict: Refused) -> list[Step]:
+    def _refused(self, frame_id: str, verdict: Refused) -> Sequence[Step]:
         steps: list[Step] = []
         if verdict.work is not None:
             steps.append(Do(verdict.work))
         if verdict.delay:
             steps.append(Wait(verdict.delay))
-        return [*steps, *_refuse(frame_id, verdict.error, verdict.reason)]
+        said, close = _refuse(frame_id, verdict.error, verdict.reason)
+        return [*steps, said, replace(close, note=verdict.note, quiet=verdict.quiet)]
 
-    def undone(self, error: WireError) -> list[Step]:
+    def undone(self, error: WireError) -> Sequence[Step]:
         """What had to be on the disk first is not: nobody is let in, nothing was promised."""
         self.session = None
         return _refuse(self.frame_id, error, code=1013)
 
-    def _not_open(self, frame_id: str) -> list[Step] | None:
+    def _not_open(self, frame_id: str) -> Sequence[Step] | None:
         match self.phase():
             case Phase.STARTING:
                 return _refuse(frame_id, errors.starting(), code=1013)
@@ -304,7 +308,7 @@ def _common(connect: Connect) -> int | None:
     return max(spoken) if spoken else None
 
 
-def _mismatch(frame_id: str, connect: Connect) -> list[Step]:
+def _mismatch(frame_id: str, connect: Connect) -> Sequence[Step]:
     details: dict[str, Any] = {"expectedProtocol": VERSIONS[-1]}
     if connect.max_protocol < VERSIONS[0]:
         details["expectedProtocol"] = VERSIONS[0]
@@ -320,9 +324,9 @@ def _mismatch(frame_id: str, connect: Connect) -> list[Step]:
 
 def _refuse(
     frame_id: str, error: WireError, reason: str | None = None, *, code: int = 1008
-) -> list[Step]:
+) -> tuple[Send, Close]:
     text = frames.close_reason(reason or error.message)
-    return [Send(frames.failure(frame_id, error.to_wire())), Close(code, text)]
+    return (Send(frames.failure(frame_id, error.to_wire())), Close(code, text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
