@@ -250,12 +250,14 @@ def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | N
             _SET_UP.get(channel_id, "engine config set agents.defaults.heartbeat.target last"),
         )
     last = facts.last if facts.last is not None and facts.last.channel == channel_id else None
-    account = _account(channel, wish.account_id, last)
+    account = _account(channel, wish.account_id or _named(channel, wish.to), last)
     if isinstance(account, NoRoute):
         return account
     account_id, warning = account
     own = next((one.default_to for one in channel.accounts if one.id == account_id), None)
     to = wish.to or (last.to if last else None) or own
+    if to is None and channel.id in _BY_ACCOUNT:
+        to = account_id
     if to is None:
         return NoRoute(
             SkipReason.NO_TARGET, f"channel {channel_id} has no recipient: to is not set"
@@ -276,6 +278,17 @@ def _as_known(route: Route, last: LastRoute) -> Route:
     kind = last.chat_type if route.chat_type is ChatType.UNKNOWN else route.chat_type
     inherits = route.thread_id is None and kind is ChatType.GROUP
     return changed(route, chat_type=kind, thread_id=last.thread_id if inherits else route.thread_id)
+
+
+_BY_ACCOUNT: Final = frozenset({"webhook", "apprise"})  # an account is the recipient
+
+
+def _named(channel: ChannelFacts, to: str | None) -> str | None:
+    """Return the account that a recipient is, where accounts are recipients (channels.md §4)."""
+    if to is None or channel.id not in _BY_ACCOUNT:
+        return None
+    wanted = split_target(to)[1].lower()
+    return next((one.id for one in channel.accounts if one.id.lower() == wanted), None)
 
 
 def _account(

@@ -97,7 +97,8 @@ SERVED: Final = (
     "telegram",
     "qqbot",
     "webhook",
-)  # the others do not exist yet
+    "apprise",
+)
 WORDS: Final = ("last", "owner", "none")  # targets that name no channel
 
 
@@ -133,8 +134,6 @@ def channel_fault(word: str) -> str:
     if channel in SERVED:
         return ""
     known = ", ".join(SERVED)
-    if channel is not None:
-        return f"channel {channel} does not exist yet: use last, {known}"
     near = get_close_matches(word.strip().lower(), [*PREFIXES, *WORDS], 1)
     hint = f'did you mean "{near[0]}"?' if near else f"use last, {known}"
     return f'unknown channel "{word}" — {hint}'

@@ -348,7 +348,8 @@ class Sender:
     async def _not_ready(self, delivery: Delivery, channel: Channel | None, now: datetime) -> None:
         """Refuse what can never be sent; let the rest wait for the channel or its expiry."""
         if reason := refusal(delivery.route, channel):
-            error = {"class": reason, "code": "", "detail": ""}
+            told = (trouble(delivery.route, channel) or {}).get("detail", "")
+            error = {"class": reason, "code": "", "detail": told}
             await self._move(delivery, Event.REJECTED, reason=reason, last_error=error)
             return
         self._traffic.rest(delivery.lane, min(now + LONGEST_NAP, delivery.expires_at))

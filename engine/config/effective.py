@@ -14,6 +14,7 @@ from engine.config.schema.agents import Agent, CheckKeys, Heartbeat
 from engine.config.schema.base import Section
 from engine.config.schema.channels import (
     AccountKeys,
+    AppriseAccount,
     QqAccount,
     TelegramAccount,
     Visibility,
@@ -91,6 +92,16 @@ def qq_accounts(config: Config) -> dict[str, QqAccount]:
     )
 
 
+def apprise_accounts(config: Config) -> dict[str, AppriseAccount]:
+    """Bundles of services; those at the top are the account `default`."""
+    channel = config.channels.apprise
+    if channel is None:
+        return {}
+    top = bool(channel.urls) or not channel.accounts
+    own = {ident.strip().lower(): account for ident, account in channel.accounts.items()}
+    return {**({DEFAULT_ACCOUNT: channel} if top else {}), **own}
+
+
 def chat_account(config: Config, channel: str, account_id: str) -> AccountKeys | None:
     """One account of a chat channel, over its channel; None where nobody configured it."""
     match PREFIXES.get(channel):
@@ -158,8 +169,8 @@ def account_ids(config: Config, channel: str) -> tuple[str, ...]:
             return tuple(qq_accounts(config))
         case "webhook" if config.channels.webhook is not None:
             return tuple(config.channels.webhook.accounts) or (DEFAULT_ACCOUNT,)
-        case "apprise" if config.channels.apprise is not None:
-            return tuple(config.channels.apprise.accounts) or (DEFAULT_ACCOUNT,)
+        case "apprise":
+            return tuple(apprise_accounts(config))
         case "local" if config.channels.local.enabled:
             return (DEFAULT_ACCOUNT,)
         case _:

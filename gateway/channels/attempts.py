@@ -75,6 +75,8 @@ def refusal(route: Route, channel: Channel | None) -> str:
         return "unknown-account"
     if not account.enabled:
         return "account-disabled"
+    if account.extra.get("installed") is False:
+        return "channel-not-installed"
     return "" if account.configured else "channel-not-ready"  # nothing to connect it with
 
 

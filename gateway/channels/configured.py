@@ -11,12 +11,14 @@ from engine.address import Route
 from engine.clock import Clock
 from engine.config import chats, effective
 from engine.config.schema import Config
-from engine.config.schema.channels import AccountKeys, Group
+from engine.config.schema.channels import AccountKeys, AppriseAccount as AppriseKeys, Group
 from engine.events import Bus
 from engine.record import finished
 from engine.route import JOB_WEBHOOKS, PINGS
 from engine.store import audit, sessions
 from gateway.channels import accounts
+from gateway.channels.apprise.channel import AppriseChannel
+from gateway.channels.apprise.wire import AppriseAccount
 from gateway.channels.base import Channel, LoadCursor, Move, Remark, SaveCursor
 from gateway.channels.local import LocalChannel
 from gateway.channels.policy import GroupRule, Manners, Policy as TalkPolicy
@@ -73,8 +75,24 @@ def channels(
             load_cursor=_cursor_of(database),
             save_cursor=_keeper_of(database, clock),
         )
+    if config.channels.apprise is not None and config.channels.apprise.enabled:
+        made["apprise"] = AppriseChannel(_bundles(config))
     made["webhook"] = WebhookChannel(_webhooks(config), clock=clock, facts_of=_facts_of(database))
     return made
+
+
+def _bundles(config: Config) -> list[AppriseAccount]:
+    return [_bundle(ident, keys) for ident, keys in effective.apprise_accounts(config).items()]
+
+
+def _bundle(ident: str, keys: AppriseKeys) -> AppriseAccount:
+    return AppriseAccount(
+        id=ident,
+        urls=tuple(url.reveal() for url in keys.urls),
+        tags=keys.tags,
+        name=keys.name,
+        enabled=keys.enabled,
+    )
 
 
 def _webhooks(config: Config) -> list[WebhookAccount]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from engine.testing.clock import ManualClock
 from engine.testing.qq import QqStandIn
 from engine.testing.qq.stand_in import ANN
 from engine.testing.telegram import TelegramStandIn
+from gateway.channels.apprise.channel import AppriseChannel
+from gateway.channels.apprise.wire import AppriseAccount
 from gateway.channels.base import Attempt, Channel, Inbound
 from gateway.channels.local import LocalChannel
 from gateway.channels.qq.channel import QqChannel
@@ -45,11 +48,19 @@ class Case:
         return Attempt(key=key, chunk_index=index, route=route, text=text, agent_id="main")
 
 
+def _load_apprise() -> None:
+    """Load it and its plug-ins: some of them use what Python warns of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        library = pytest.importorskip("apprise")
+        library.Apprise().add("json://127.0.0.1")
+
+
 async def nobody(message: Inbound) -> None:
     raise AssertionError(f"nobody wrote {message.text!r}")
 
 
-@pytest.fixture(params=["local", "telegram", "telegram-webhook", "qqbot", "webhook"])
+@pytest.fixture(params=["local", "telegram", "telegram-webhook", "qqbot", "webhook", "apprise"])
 async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
     clock, bus = ManualClock(NOON), Bus()
     if request.param == "local":
@@ -76,6 +87,18 @@ async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
 
             yield Case(hook, "default", "ops", taken)
             await hook.stop()
+        return
+    if request.param == "apprise":
+        _load_apprise()
+        async with HookServer() as server:
+            bundle = AppriseAccount(id="default", urls=(server.url.replace("http", "json", 1),))
+            over_apprise = AppriseChannel([bundle])
+
+            async def passed_on() -> list[str]:
+                return [hook.body["message"] for hook in server.hooks]
+
+            yield Case(over_apprise, "default", "default", passed_on)
+            await over_apprise.stop()
         return
     if request.param == "qqbot":
         async with QqStandIn(clock=clock) as qq:

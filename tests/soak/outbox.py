@@ -136,8 +136,8 @@ class Platform:
     def limit(self, account_id: str) -> int:
         return WIDTH
 
-    def carries(self, route: Route) -> Carriage | None:
-        return None
+    def carries(self, route: Route) -> Carriage:
+        return Carriage(name=self.id)
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:
         return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from engine.config.schema.base import (
     YET,
@@ -20,8 +20,6 @@ from engine.config.schema.base import (
     table,
 )
 from engine.config.secrets import Secret
-
-_NOT_THERE: Final = f"{YET}: the channel does not exist"
 
 
 class Visibility(Section):
@@ -238,4 +236,4 @@ class Channels(Section):
     telegram: Telegram | None = key(None, "Telegram.")
     qqbot: Qqbot | None = key(None, "QQ official bot.")
     webhook: Webhook | None = key(None, "HTTP POST to anything.")
-    apprise: Apprise | None = key(None, "Many services through apprise.", inert=_NOT_THERE)
+    apprise: Apprise | None = key(None, "Many services through apprise.")

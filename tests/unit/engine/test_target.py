@@ -52,7 +52,6 @@ def test_a_prefix_selects_the_channel() -> None:
     [
         ("telegrm", "1", 'unknown channel "telegrm" — did you mean "telegram"?'),
         ("slack", "1", 'unknown channel "slack" — use last, local, telegram, qqbot, webhook'),
-        ("apprise", "all", "channel apprise does not exist yet: use last, local, telegram, qqbot"),
         ("telegram", "abc", "it is no chat id or @name"),
     ],
 )

@@ -48,21 +48,19 @@ def test_a_target_nobody_can_read_is_told_at_its_key(target: str, words: str) ->
 @pytest.mark.parametrize(
     ("job", "key"),
     [
-        ({"deliver": "apprise:all"}, "deliver"),
-        ({"delivery": {"also": ["apprise:all"]}}, "delivery"),
-        ({"failureAlert": {"channel": "apprise", "to": "all"}}, "failureAlert"),
+        ({"deliver": "apprize:all"}, "deliver"),
+        ({"delivery": {"also": ["apprize:all"]}}, "delivery"),
+        ({"failureAlert": {"channel": "apprize", "to": "all"}}, "failureAlert"),
     ],
 )
-def test_a_channel_that_does_not_exist_yet_is_refused_at_its_key(
-    job: dict[str, Any], key: str
-) -> None:
+def test_a_channel_that_does_not_exist_is_refused_at_its_key(job: dict[str, Any], key: str) -> None:
     ((found, text),) = judged(**job)
     assert found == ("cron", "jobs", "brief", key)
-    assert "does not exist yet" in text
+    assert 'did you mean "apprise"?' in text
 
 
 def test_the_places_of_failures_are_judged_as_well() -> None:
-    cron = {"failureDestination": {"channel": "telegrm"}, "failureAlert": {"channel": "apprise"}}
+    cron = {"failureDestination": {"channel": "telegrm"}, "failureAlert": {"channel": "apprize"}}
     found = judge(Config.model_validate({"cron": cron}), NOON, "UTC", Path("nowhere"))
     assert [key for key, _ in found] == [
         ("cron", "failureAlert", "channel"),

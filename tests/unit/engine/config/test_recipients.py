@@ -67,9 +67,9 @@ def test_a_recipient_is_named_once(tmp_path: Path) -> None:
     assert 'target "telegram:42" already names the recipient' in told
 
 
-def test_a_channel_that_does_not_exist_yet_is_no_target(tmp_path: Path) -> None:
-    told = refused(tmp_path, {"target": "apprise"})
-    assert "channel apprise does not exist yet: use none, last, owner, local" in told
+def test_a_channel_that_does_not_exist_is_no_target(tmp_path: Path) -> None:
+    told = refused(tmp_path, {"target": "pigeon"})
+    assert 'unknown channel "pigeon" — use none, last, owner, local' in told
 
 
 @pytest.mark.parametrize(
