@@ -20,7 +20,7 @@ from engine.history import History
 from engine.look import Lookout
 from engine.roster import AgentProfile, Roster
 from engine.scheduling import Scheduling
-from engine.store import audit, holds, kept, outbox
+from engine.store import audit, coming, holds, kept, outbox
 from jobs.errors import InvalidInput
 from jobs.model import DeliverySpec, Errand, HeartbeatBeat, Job, JobState, Misfire, Source
 from jobs.policies import PLAIN, FailureAlert, Policies
@@ -57,8 +57,10 @@ class BeatJobs:
         """Make the stored beats those of the config, as the calendar stands now (§4)."""
         now = self._clock.now()
         jobs: list[Job] = []
+        due: dict[str, datetime | None] = {}
         for agent in self._roster().agents.values():
             cadence = self._lookout.cadence(agent, now)
+            due[agent.agent_id] = self._lookout.next_beat(agent, now)
             if cadence is None:
                 continue
             jobs.append(beat_job(agent, cadence))
@@ -70,7 +72,12 @@ class BeatJobs:
         await self._scheduling.sync_heartbeats(jobs)
         await self._plan_tasks()
         collecting = [job.payload.agent_id for job in jobs if isinstance(job.payload, Errand)]
-        await self._database.write(lambda tx: kept.undigested(tx, collecting))
+
+        def work(tx: Tx) -> None:
+            kept.undigested(tx, collecting)
+            coming.put(tx, due, now)
+
+        await self._database.write(work)
 
     async def set_enabled(
         self, enabled: bool, *, agent_id: str | None = None, by: str

@@ -164,10 +164,11 @@ def sentence(
     zone: ZoneInfo,
     now: datetime | None = None,
     off: str | None = None,
+    down: bool = False,
 ) -> str:
     """Say in words what a beat was: when, whose, what it did, why, and what comes next.
 
-    ``off`` says that no next one comes, and why.
+    ``off`` says that no next one comes, and why; ``down`` that nothing runs to serve it.
     """
     slot = run.slot if run.status is RunStatus.MISSED else None  # its row came later
     at = (slot or run.ended_at or run.started_at or run.claimed_at or EPOCH).astimezone(zone)
@@ -184,7 +185,7 @@ def sentence(
         parts.append(off)
     elif run.next_due_at is not None:
         today = (now or at).astimezone(zone).date()
-        parts.append(_following(run.next_due_at, zone, now, today=today))
+        parts.append(_following(run.next_due_at, zone, now, today=today, down=down))
     if fix := _way_out(run, delivery):
         parts.append(f"Fix: {fix}")  # the last words, and no full stop: they are pasted
     return " ".join(parts)
@@ -231,13 +232,15 @@ def _checklist(run: Run) -> str:
     return f"{warnings[0]}{more}."
 
 
-def _following(due: datetime, zone: ZoneInfo, now: datetime | None, *, today: date) -> str:
+def _following(
+    due: datetime, zone: ZoneInfo, now: datetime | None, *, today: date, down: bool
+) -> str:
     """Say when the next one comes; its day and zone too, unless that is today."""
     local = due.astimezone(zone)
     when = f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M} ({zone.key})"
     if now is not None and now - due > _OVERDUE:
         return f"The next was due at {when} and is not on record."
-    return f"Next: {when}."
+    return f"Next: {when}, once a gateway runs." if down else f"Next: {when}."
 
 
 def _what(run: Run, delivery: Delivery | None, zone: ZoneInfo) -> str:

@@ -13,7 +13,7 @@ from engine import heartbeat, tally
 from engine.delivery import Delivery
 from engine.explain import WIRE, record_words, wire_status
 from engine.scheduling.outlook import Keeping
-from engine.store import audit, beats as beat_rows, outbox
+from engine.store import audit, beats as beat_rows, coming, outbox
 from engine.tally import Ledger
 from jobs import pages
 from jobs.audit import JobAudit, Retention, Window
@@ -53,7 +53,7 @@ class History:
         def work(tx: Tx) -> tuple[Run, Delivery | None] | None:
             beats = run_rows.last_beats(tx)
             mine = [run for run in beats if agent_id is None or run.agent_id == agent_id]
-            return with_delivery(tx, mine[0]) if mine else None
+            return with_delivery(tx, coming.present(tx, mine[0])) if mine else None
 
         found = await self._database.read(work)
         return None if found is None else self.told(*found)

@@ -19,6 +19,7 @@ from engine.cli import (
     cron_explain,
     cron_flags,
     cron_import,
+    cron_judged,
     cron_remarks,
     cron_spoken,
     cron_timeline,
@@ -42,7 +43,7 @@ from engine.cli.render import duration, facts, show_table
 from engine.clock import SystemClock
 from gateway.client import Client
 from jobs.duration import parse_duration
-from jobs.errors import EngineError, NotFound, TimedOut
+from jobs.errors import EngineError, GatewayDown, NotFound, TimedOut
 from jobs.wallclock import zone
 
 PAGE: Final = 200
@@ -71,20 +72,27 @@ def add(line: Line, schedule: str | None, message_text: str | None, **given: Any
     """
     job = cron_flags.new_job(given, _meant(line, schedule, given.get("tz")), message_text)
     _warn_of_shell(job["payload"])
-    with line.open() as client:
-        stored = client.call("cron.add", job, timeout=line.timeout)
-        click.echo(dumped(stored))
-        added = stored.get("job", stored)
-        _remarks(client, added, asked=job)
-        _remark_on_name(client, added)
+    try:
+        with line.open() as client:
+            stored = client.call("cron.add", job, timeout=line.timeout)
+            click.echo(dumped(stored))
+            added = stored.get("job", stored)
+            _remarks(client, added, asked=job)
+            _remark_on_name(client, added)
+    except GatewayDown:
+        cron_judged.refuse_bad(line, job)
+        raise
 
 
 def _meant(line: Line, schedule: str | None, tz: str | None) -> str | dict[str, Any] | None:
     """Return the schedule that was written, or what words mean in the zone jobs have there."""
 
     def default_zone() -> str:
-        with line.open() as client:
-            return str(client.call("cron.status", {})["tz"])
+        try:
+            with line.open() as client:
+                return str(client.call("cron.status", {})["tz"])
+        except GatewayDown:
+            return cron_judged.zone_of(line)  # the words are looked at first
 
     if schedule is None:
         return None

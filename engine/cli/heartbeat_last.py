@@ -47,6 +47,7 @@ class _Seen:
     values: Mapping[str, Any]  # of the config
     now: datetime
     off: frozenset[str]  # agents whose beats were switched off; ``*`` for all
+    down: bool  # no gateway runs: what comes is what the record knew
 
     def why_none(self, agent_id: str | None) -> str | None:
         """Say that no beat comes next, if they were switched off."""
@@ -101,10 +102,15 @@ def understood(argv: Sequence[str]) -> Wish | None:
 
 def answer(paths: Paths, file: Path, wish: Wish) -> int:
     """Print the last beat: a sentence first, then who else beats, then where this is from."""
-    seen = _Seen(values=fast.read(paths.config), now=SystemClock().now(), off=switched_off(file))
+    owner = lock.read(paths.state)
+    seen = _Seen(
+        values=fast.read(paths.config),
+        now=SystemClock().now(),
+        off=switched_off(file),
+        down=owner is None,
+    )
     beats = newest(file, wish.agent_id)
     unfinished = under_way(file, wish.agent_id)
-    owner = lock.read(paths.state)
     if not beats and wish.agent_id is not None and wish.agent_id not in known_agents(file):
         raise NotFound(
             f'agent "{wish.agent_id}" has no heartbeat on record',
@@ -159,7 +165,8 @@ def _sentence(run: Run, delivery: Delivery | None, seen: _Seen) -> str:
             with suppress(KeyError, ValueError, OSError):  # config validate names it
                 zone = ZoneInfo(name.strip())
                 break
-    return sentence(run, delivery, zone=zone, now=seen.now, off=seen.why_none(run.agent_id))
+    off = seen.why_none(run.agent_id)
+    return sentence(run, delivery, zone=zone, now=seen.now, off=off, down=seen.down)
 
 
 def _source(owner: lock.Owner | None, file: Path) -> str:

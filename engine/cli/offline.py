@@ -20,6 +20,7 @@ from engine.config import fast
 from engine.config.paths import Paths
 from engine.config.variables import expand
 from engine.delivery import Delivery, State
+from engine.replanned import replanned
 from engine.store.routes import route_of
 from jobs.errors import StoreUnavailable
 from jobs.ledger import Run
@@ -48,6 +49,8 @@ _NEWEST: Final = (
     f"SELECT {_RUN} FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"  # noqa: S608 - constant columns
     f" AND status IN {_FINAL} ORDER BY id DESC LIMIT 1"
 )
+# When each agent beats next, by the plan as it stands (`engine.store.coming`).
+_PLANS: Final = "SELECT key, value FROM meta WHERE key LIKE 'heartbeat.next:%'"
 
 # Those that are not over: few, and in an index of their own.
 _OPEN: Final = (
@@ -103,7 +106,9 @@ def newest(file: Path, agent_id: str | None = None) -> list[Beat]:
             agents = [agent_id] if agent_id else [row[0] for row in db.execute(_AGENTS)]
             rows = [db.execute(_NEWEST, (agent,)).fetchone() for agent in agents]
             runs = [run_of(row) for row in rows if row is not None]
-            beats = [Beat(run=run, delivery=_delivery(db, run)) for run in runs]
+            plans = dict(db.execute(_PLANS).fetchall())
+            now = [replanned(run, plans.get(f"heartbeat.next:{run.agent_id}")) for run in runs]
+            beats = [Beat(run=run, delivery=_delivery(db, run)) for run in now]
         except sqlite3.DatabaseError as error:
             raise _unreadable(file, error) from error
     return sorted(beats, key=lambda beat: beat.at, reverse=True)

@@ -272,7 +272,7 @@ def _stored_beat(view: View) -> str:
         return "unknown (gateway down, and a server keeps the store)"
     if not beats:
         return "none yet"
-    told = sentence(beats[0].run, beats[0].delivery, zone=view.where, now=view.now)
+    told = sentence(beats[0].run, beats[0].delivery, zone=view.where, now=view.now, down=True)
     return f"{told} (from the store)"
 
 

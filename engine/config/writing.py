@@ -165,9 +165,11 @@ def _reject(path: Path, raw: bytes, now: datetime) -> Path:
     stamp = now.strftime("%Y%m%dT%H%M%SZ")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     rejected = path.with_name(f"{path.name}.rejected.{stamp}")
+    before = sorted(path.parent.glob(f"{path.name}.rejected.*"))
+    if before and before[-1].read_bytes() == raw:
+        return before[-1]  # the same mistake once more
     put(rejected, raw)
-    kept = sorted(path.parent.glob(f"{path.name}.rejected.*"))
-    for stale in kept[:-KEEP_REJECTED]:
+    for stale in sorted({*before, rejected})[:-KEEP_REJECTED]:
         stale.unlink(missing_ok=True)
     return rejected
 

@@ -11,6 +11,7 @@ import pytest
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, Simulation
 from jobs.errors import InvalidInput
+from jobs.wallclock import ms
 
 CONFIG: dict[str, Any] = {
     "agents": {
@@ -123,3 +124,41 @@ async def test_a_cursor_of_no_page_is_refused(engine_sim: EngineSim, cursor: str
     await sim.open()
     with pytest.raises(InvalidInput, match="is of no page"):
         await sim.engine.history.page({"cursor": cursor})
+
+
+def hours(start: str, end: str, **beat: Any) -> dict[str, Any]:
+    window = {"start": start, "end": end, "timezone": "UTC"}
+    heartbeat = {"every": "30m", "target": "last", "activeHours": window, **beat}
+    return {"agents": {"defaults": {"heartbeat": heartbeat}}}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        hours("08:00", "22:00", every="6h"),
+        hours("18:00", "22:00"),
+        hours("08:00", "22:00", every="0m"),
+    ],
+    ids=["cadence", "hours", "no beats any more"],
+)
+async def test_the_next_beat_is_that_of_the_plan_and_not_of_the_row(
+    changed: dict[str, Any],
+) -> None:
+    agent = ScriptedAgent(then="HEARTBEAT_OK")
+    async with Simulation(CONFIG, start="2026-06-01 09:00", agent=agent, checklist="- a\n") as sim:
+        await sim.advance(timedelta(hours=1))
+        before = await sim.engine.history.last("main")
+        await sim.apply(changed)
+        after = await sim.engine.history.last("main")
+        due = sim.engine.lookout.next_beat(sim.engine.roster.agent("main"), sim.now())
+        assert before is not None
+        assert after is not None
+        assert after["runId"] == before["runId"]
+        assert after.get("nextDueAt") == (None if due is None else ms(due))
+        assert after.get("nextDueAt") != before["nextDueAt"]
+        assert ("Next:" in after["explain"]) is (due is not None)
+        if due is not None:  # and the row of the next beat knows better again
+            await sim.until(due + timedelta(minutes=1))
+            newest = await sim.engine.history.last("main")
+            assert newest is not None
+            assert newest["nextDueAt"] > after["nextDueAt"]

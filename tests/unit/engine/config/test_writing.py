@@ -9,7 +9,7 @@ import pytest
 
 from engine.config.edit import set_text
 from engine.config.load import load
-from engine.config.writing import BACKUPS, write
+from engine.config.writing import BACKUPS, KEEP_REJECTED, write
 from jobs.errors import ConfigInvalid, Conflict, InvalidInput, StoreUnavailable
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -89,3 +89,28 @@ def test_a_broken_file_is_not_edited(tmp_path: Path) -> None:
     path.write_text("{a:")
     with pytest.raises(ConfigInvalid, match=r"engine\.json:1:"):
         put(path, "gateway.port", 1)
+
+
+def test_what_is_refused_is_kept_once_and_not_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    path.write_text("{}")
+
+    def refused(port: str, second: int) -> None:
+        with pytest.raises(ConfigInvalid):
+            write(
+                path,
+                lambda text: set_text(text, "gateway.port", port),
+                validate=lambda raw: load(path, {}, raw=raw),
+                now=datetime(2026, 1, 2, 3, 4, second, tzinfo=UTC),
+            )
+
+    refused("abc", 1)
+    refused("abc", 2)
+    assert [p.name for p in tmp_path.glob("*.rejected.*")] == [
+        "engine.json.rejected.20260102T030401Z"
+    ]
+    for second in range(3, KEEP_REJECTED + 13):
+        refused(f"abc{second}", second)
+    kept = sorted(p.name for p in tmp_path.glob("*.rejected.*"))
+    assert len(kept) == KEEP_REJECTED
+    assert kept[-1] == f"engine.json.rejected.20260102T0304{KEEP_REJECTED + 12}Z"
