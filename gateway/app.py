@@ -52,6 +52,7 @@ from gateway.inbound import Reception
 from gateway.listening import listen
 from gateway.lock import Lock, Owner
 from gateway.mail import count_mail
+from gateway.monitor import Monitor, rules_of
 from gateway.pairing import Pairings
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, METHODS
@@ -71,6 +72,7 @@ log = logging.getLogger(__name__)
 
 TICK: Final = timedelta(seconds=30)
 SELF_TEST: Final = timedelta(hours=1)  # how often it is asked whose time it is
+MONITOR: Final = timedelta(minutes=1)  # how often it is asked whether it is time to look
 WATCHDOG: Final = timedelta(seconds=60)
 HEALTH: Final = timedelta(seconds=60)
 REMINDERS: Final = timedelta(seconds=60)
@@ -234,10 +236,18 @@ class Gateway:
             home_key(self._options.paths.device_key),
             lambda name, payload: fanout.publish(name, payload),
         )
+        monitor = Monitor(
+            channels,
+            database,
+            clock=clock,
+            rules=lambda: rules_of(self._loaded.config),
+            switched_on=lambda *where: chats.looked_after(self._loaded.config, *where),
+        )
         front = Front(
             engine,
             channels=channels,
             loaded=lambda: self._loaded,
+            about=lambda *where: {**reception.told(*where), **monitor.told(*where)},
             foresight=foresight,
             pairings=Pairings(database, clock, sender.poke),
             devices=devices,
@@ -333,6 +343,7 @@ class Gateway:
         )
         clockwork.chore("falling-short", short.look, every=FALLING_SHORT)
         clockwork.chore("self-test", self_test.look, every=SELF_TEST)
+        clockwork.chore("monitor", monitor.look, every=MONITOR)
         clockwork.chore("watchdog", watchdog.look, every=WATCHDOG)
         clockwork.chore("stuck-lanes", engine.stuck_lanes.look, every=WATCHDOG)
         clockwork.chore("tick", _told(fanout, clock), every=TICK)

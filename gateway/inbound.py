@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from engine import said
 from engine.address import ChatType, Route
@@ -38,6 +38,7 @@ from gateway.store import pairings
 from gateway.waiting import Batch, Lines, Waiting
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Tx
+from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
 
@@ -145,9 +146,17 @@ class Reception:
         """Return which message of an account was not answered last, since the start."""
         return self._drops.get((channel, account_id))
 
-    def depth(self, channel: str, account_id: str) -> int:
-        """How many messages of an account wait for their answer, or get it."""
-        return self._lines.depth(channel, account_id)
+    def told(self, channel: str, account_id: str) -> dict[str, Any]:
+        """What `channels.status` says of an account: how many wait, who was not answered last."""
+        drop = self.last_drop(channel, account_id)
+        told: dict[str, Any] = {"waiting": self._lines.depth(channel, account_id)}
+        if drop is not None:
+            told["lastDrop"] = {
+                "reason": drop.reason.value,
+                "atMs": ms(drop.at),
+                "sender": drop.sender,
+            }
+        return told
 
     def _drop(self, admission: Admission, now: datetime) -> None:
         message, reason = admission.message, admission.reason

@@ -88,7 +88,6 @@ def _sections(model: type[Section] = Config, path: str = "") -> list[tuple[str, 
     [
         ("{agents: {defaults: {heartbeat: {agentId: 'main'}}}}", "key", "agentId"),
         ("{agents: {defaults: {heartbeat: {afterWake: 'keep-grid'}}}}", "key", "afterWake"),
-        ("{gateway: {channelHealthCheckMinutes: 1}}", "key", "channelHealthCheckMinutes"),
         ("{logging: {level: 'debug'}}", "section", "logging"),
     ],
 )

@@ -31,5 +31,20 @@ def _words(account: Mapping[str, Any], now: datetime, *, default: bool) -> Itera
         yield f"next try {relative(again, now)}"
     if quota := account.get("quota"):
         yield f"{quota.get('left')} of {quota.get('perDay')} unasked left today"
+    yield from _traffic(account, now)
     if account.get("note"):
         yield str(account["note"])
+
+
+def _traffic(account: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    """What waits, what was not answered, and what was done about a silent connection."""
+    if count := account.get("waiting"):
+        yield f"{count} in line"
+    if count := account.get("queued"):
+        yield f"{count} to send"
+    if drop := account.get("lastDrop"):
+        yield f"last drop: {drop.get('reason')} {relative(drop.get('atMs'), now)}"
+    if count := account.get("restarts"):
+        last = relative(account.get("restartedAt"), now)
+        over = ", no more this hour" if account.get("restartsUsedUp") else ""
+        yield f"restarted {count} times this hour, {last}{over}"

@@ -48,6 +48,13 @@ def typing_interval(config: Config) -> timedelta | None:
     return timedelta(seconds=given)
 
 
+def looked_after(config: Config, channel: str, account_id: str) -> bool:
+    """Whether an account is restarted when it is silent for long (channels.md §12)."""
+    account = effective.chat_account(config, channel, account_id)
+    health = None if account is None else account.health_monitor
+    return health is None or health.enabled
+
+
 def max_age(config: Config, channel: str, account_id: str) -> timedelta:
     """How old a message may be that starts a turn (channels.md §5)."""
     account = effective.chat_account(config, channel, account_id)

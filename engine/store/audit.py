@@ -54,6 +54,25 @@ def last_stranger(tx: Tx) -> Stranger | None:
     return None
 
 
+def last_refused(tx: Tx) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return whom each account did not answer last: ``{reason, atMs, sender}``."""
+    rows = tx.exec_driver_sql(
+        "SELECT at, actor, subject, detail FROM audit"
+        " WHERE id > (SELECT max(id) FROM audit) - ? AND action = ? ORDER BY id DESC",
+        (_LOOKED_AT, REFUSED),
+    )
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for when, actor, subject, detail in rows:
+        channel, account_id, _ = str(subject).split("|", 2)
+        told = {
+            "reason": mapping_of(detail).get("reason"),
+            "atMs": when,
+            "sender": str(actor).removeprefix(f"{channel}:"),
+        }
+        found.setdefault((channel, account_id), told)
+    return found
+
+
 def _paired(tx: Tx, channel: str, account_id: str, sender: str) -> bool:
     """Whether somebody was let in since (channels.md §3.2)."""
     row = tx.exec_driver_sql(

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine.address import ChatType, Route
 from engine.cargo import Carriage as Carriage
@@ -134,6 +134,17 @@ class AccountStatus:
     def connected(self) -> bool:
         """Whether it can be talked to; it may be shaky all the same."""
         return self.runtime in ("connected", "degraded")
+
+
+@runtime_checkable
+class Restarts(Protocol):
+    """A channel whose accounts hold connections of their own, which may have to begin anew."""
+
+    def status(self) -> tuple[AccountStatus, ...]:
+        """Every account, configured order."""
+
+    async def restart(self, account_id: str) -> None:
+        """Leave the connection of one account and make a new one; the others go on."""
 
 
 class Channel(Protocol):

@@ -15,6 +15,7 @@ from engine.config import effective
 from engine.config.load import Loaded
 from engine.core import Engine
 from engine.store import (
+    audit,
     events as event_rows,
     inbox as letters,
     kept,
@@ -36,6 +37,7 @@ from jobs.store import jobs as job_rows
 from jobs.store.db import Tx
 
 ConfigOf = Callable[[], Loaded]
+About = Callable[[str, str], Mapping[str, Any]]  # (channel, account)
 
 
 PROBE: Final = 10.0  # seconds a platform has to answer (channels.md §12)
@@ -53,7 +55,9 @@ class Front:
         foresight: Foresight,
         pairings: Pairings,
         devices: Devices,
+        about: About = lambda *_: {},
     ) -> None:
+        self._about = about
         self._engine = engine
         self.pairings = pairings
         self.devices = devices
@@ -166,6 +170,7 @@ class Front:
             accounts[name] = await asyncio.gather(
                 *(_account(one, status, probe=probe) for status in one.status())
             )
+        await self._engine.database.read(lambda tx: self._add_facts(tx, accounts))
         config = self._engine.config
         return {
             "channelOrder": list(chosen),
@@ -178,6 +183,15 @@ class Front:
                 for name in chosen
             },
         }
+
+    def _add_facts(self, tx: Tx, accounts: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Add to each account what its channel does not know (channels.md §12)."""
+        refused = audit.last_refused(tx)
+        for name, rows in accounts.items():
+            for row in rows:
+                here = (name, str(row["accountId"]))
+                drop = {"lastDrop": refused[here]} if here in refused else {}
+                row.update(queued=outbox.waiting_of(tx, *here), **{**drop, **self._about(*here)})
 
     async def channels_routes(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`channels.routes`."""

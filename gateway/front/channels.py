@@ -34,6 +34,13 @@ def summary(channels: Mapping[str, Channel]) -> list[str]:
     ]
 
 
+def _config_word(status: AccountStatus) -> str:
+    """What the config makes of an account (channels.md §12)."""
+    if not status.enabled:
+        return "disabled"
+    return "configured" if status.configured else "not-configured"
+
+
 def account_words(status: AccountStatus) -> dict[str, Any]:
     """One account of `channels.status`."""
     return {
@@ -43,6 +50,7 @@ def account_words(status: AccountStatus) -> dict[str, Any]:
         "running": status.runtime not in _NOT_RUNNING,
         "connected": status.connected,
         "runtime": status.runtime,
+        "config": _config_word(status),
         "lastError": status.last_error,
         "lastInboundAt": ms(status.last_inbound_at),
         "lastOutboundAt": ms(status.last_outbound_at),

@@ -271,3 +271,18 @@ async def test_markdown_that_is_refused_is_sent_plain_and_not_tried_for_a_day(
     await bench.put("b", "**ho**")
     await bench.ended("b")
     assert [one.markdown for one in bench.qq.sent] == [False, False]
+
+
+async def test_a_restarted_account_resumes_and_every_frame_is_a_sign_of_life(
+    bench: QqBench,
+) -> None:
+    await bench.start()
+    await bench.qq.user_writes("before")
+    await bench.turn()
+    await bench.channel.restart("default")
+    await bench.qq.received(6)
+    await bench.runtime("connected")
+    await bench.qq.user_writes("after")
+    assert (await bench.turn()).text == "after"
+    alive = {one.account_id: one.alive_at for one in bench.channel.status()}
+    assert alive["default"] == bench.clock.now()

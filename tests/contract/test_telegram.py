@@ -315,3 +315,21 @@ async def test_a_probe_asks_the_platform(bench: Bench) -> None:
     bad = await bench.channel.probe("default")
     assert (bad["ok"], bad["class"]) == (False, "auth")
     assert not (await bench.channel.probe("nobody"))["ok"]
+
+
+async def test_a_restarted_account_hears_again_and_loses_nothing(bench: Bench) -> None:
+    await bench.channel.start(bench.door.admit)
+    bench.telegram.user_writes("before")
+    assert (await bench.door.next()).text == "before"
+    await bench.until("connected")
+    await bench.channel.restart("nobody")
+    await bench.channel.restart("default")
+    await bench.until("starting")
+    await bench.until("connected")
+    bench.telegram.user_writes("after")
+    # Nobody keeps cursors here: what was not confirmed comes again, and is known by its number.
+    heard = [await bench.door.next() for _ in range(2)]
+    assert [one.text for one in heard] == ["before", "after"]
+    (status,) = bench.channel.status()
+    assert (status.runtime, status.alive_at is not None) == ("connected", True)
+    assert (await bench.channel.send(attempt())).message_id

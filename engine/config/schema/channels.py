@@ -52,6 +52,12 @@ class Group(Section):
     topics: dict[str, Topic] = table("Topics by number.")
 
 
+class HealthMonitor(Section):
+    """Whether an account is looked after."""
+
+    enabled: bool = key(True, "False: it is not restarted when it is silent for long.")
+
+
 class AccountKeys(Section):
     """What any account of any chat channel may say, and its channel for all of them."""
 
@@ -76,6 +82,7 @@ class AccountKeys(Section):
     text_chunk_limit: Positive | None = key(
         None, "Longest message; Telegram 4000, QQ 2000 when unset.", unit="chars"
     )
+    health_monitor: HealthMonitor | None = key(None, "Whether it is looked after.")
     heartbeat: Visibility | None = key(None, "What of heartbeats is shown here.")
     heartbeat_visibility: Visibility | None = key(None, "Newer spelling of `heartbeat`.")
     on_unknown: Literal["keep", "resend"] = key(

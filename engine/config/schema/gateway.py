@@ -166,14 +166,12 @@ class Gateway(Section):
     tailscale: Tailscale = section(Tailscale, "Tailscale.", inert=YET)
     nodes: GatewayNodes = section(GatewayNodes, "Remote nodes.")
     channel_health_check_minutes: Count = key(
-        5, "How often channels are checked; 0 = never.", unit="min", inert=YET
+        5, "How often channels are checked; 0 = never.", unit="min"
     )
     channel_stale_event_threshold_minutes: Positive = key(
-        30, "A connected channel that is silent this long is restarted.", unit="min", inert=YET
+        30, "A connected channel that is silent this long is restarted.", unit="min"
     )
-    channel_max_restarts_per_hour: Count = key(
-        10, "Most restarts of one account in an hour.", inert=YET
-    )
+    channel_max_restarts_per_hour: Count = key(10, "Most restarts of one account in an hour.")
 
 
 class Mdns(Section):

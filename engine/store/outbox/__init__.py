@@ -41,6 +41,7 @@ from engine.store.outbox.waiting import (
     ready,
     recover,
     still_waits,
+    waiting_of,
 )
 
 __all__ = [
@@ -78,4 +79,5 @@ __all__ = [
     "still_waits",
     "supersede",
     "undelivered",
+    "waiting_of",
 ]

@@ -77,6 +77,16 @@ def accounts(tx: Tx) -> list[tuple[str, str]]:
     return sorted((pair[0], pair[1]) for pair in pairs)
 
 
+def waiting_of(tx: Tx, channel: str, account_id: str) -> int:
+    """Return how many messages of one account have not ended."""
+    head = f"{channel}|{account_id}|"
+    row = tx.exec_driver_sql(
+        f"SELECT count(*) FROM outbox WHERE {OPEN} AND lane >= ? AND lane < ?",
+        (head, head + "\U0010ffff"),
+    )
+    return int(row.scalar_one())
+
+
 def depth(tx: Tx) -> dict[str, int]:
     """Return how many messages are in each open state."""
     rows = tx.exec_driver_sql(f"SELECT state, count(*) FROM outbox WHERE {OPEN} GROUP BY state")

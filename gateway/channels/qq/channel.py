@@ -72,6 +72,7 @@ class _Live:
     last_error: str | None = None
     last_inbound_at: datetime | None = None
     last_outbound_at: datetime | None = None
+    alive_at: datetime | None = None  # the platform sent something, if only an ack
     plain_until: datetime | None = None
 
 
@@ -95,7 +96,8 @@ class QqChannel:
         self._load_cursor = load_cursor
         self._save_cursor = save_cursor
         self._live: dict[str, _Live] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._admit: Admit | None = None
         self._flights = Flights()
 
     async def start(self, admit: Admit) -> None:
@@ -105,15 +107,29 @@ class QqChannel:
                 api = QqApi(account, self._clock.monotonic)
                 live = _Live(account, api, Session(int(account.intents)))
                 self._live[account.id] = live
-                self._show(live, "starting")
-                name = f"qq-{account.id}"
-                self._tasks.append(asyncio.create_task(self._serve(live, admit), name=name))
+                self._begin(live, admit)
+
+    def _begin(self, live: _Live, admit: Admit) -> None:
+        self._admit = admit
+        self._show(live, "starting")
+        ident = live.account.id
+        self._tasks[ident] = asyncio.create_task(self._serve(live, admit), name=f"qq-{ident}")
+
+    async def restart(self, account_id: str) -> None:
+        """Leave the connection of one account and make a new one, which resumes the session."""
+        live, task = self._live.get(account_id), self._tasks.get(account_id)
+        if live is None or task is None or self._admit is None:
+            return
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        self._begin(live, self._admit)
 
     async def stop(self) -> None:
         """Leave every connection so that its session can be resumed; hear the last answers."""
-        for task in self._tasks:
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
         await self._flights.land()
         for live in self._live.values():
@@ -214,6 +230,7 @@ class QqChannel:
             last_error=live.last_error if live else None,
             last_inbound_at=live.last_inbound_at if live else None,
             last_outbound_at=live.last_outbound_at if live else None,
+            alive_at=live.alive_at if live else None,
             extra=extra,
         )
 
@@ -248,6 +265,7 @@ class QqChannel:
             admit=admit,
             told=lambda ready: self._connected(live, ready),
             heard=lambda: self._heard(live),
+            alive=lambda: self._alive(live),
             keep=lambda: self._keep(live),
         )
         while live.runtime not in _OVER:
@@ -296,6 +314,9 @@ class QqChannel:
         if live.session.session_id is not None:
             place = Place(live.session.session_id, live.session.seq, self._clock.now())
             await self._save_cursor(self.id, live.account.id, place.text())
+
+    def _alive(self, live: _Live) -> None:
+        live.alive_at = self._clock.now()
 
     def _heard(self, live: _Live) -> None:
         live.last_inbound_at = self._clock.now()

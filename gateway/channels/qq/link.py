@@ -39,6 +39,7 @@ class Link:
     admit: Admit
     told: Callable[[Mapping[str, Any]], None]  # connected; the bot itself, if it was named
     heard: Callable[[], None]
+    alive: Callable[[], None]  # anything came, if only the ack of a heartbeat
     keep: Callable[[], Awaitable[None]]  # note where the stream stands
     _url: str | None = None
     _me: str = ""
@@ -103,6 +104,7 @@ class Link:
 
     async def _take(self, socket: ClientConnection, text: str | bytes) -> Leave | None:
         """Do what a frame asks for; returns the one that ends the connection."""
+        self.alive()
         match self.session.receive(text):
             case Ready(me=me):
                 await self._stands(me)

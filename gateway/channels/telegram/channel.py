@@ -110,7 +110,8 @@ class TelegramChannel:
         self._locks = locks
         self._poll_seconds = poll_seconds
         self._live: dict[str, Live] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._admit: Admit | None = None
         self._flights = Flights()
 
     async def start(self, admit: Admit) -> None:
@@ -120,9 +121,24 @@ class TelegramChannel:
                 tell = partial(self._tell, account.id)
                 live = Live(account, tell, client(account), client(account))
                 self._live[account.id] = live
-                live.show("starting")
-                name = f"telegram-{account.id}"
-                self._tasks.append(asyncio.create_task(self._serve(live, admit), name=name))
+                self._begin(live, admit)
+
+    def _begin(self, live: Live, admit: Admit) -> None:
+        self._admit = admit
+        live.show("starting")
+        ident = live.account.id
+        self._tasks[ident] = asyncio.create_task(self._serve(live, admit), name=f"telegram-{ident}")
+
+    async def restart(self, account_id: str) -> None:
+        """Leave the connection of one account and make a new one; what it sends goes on."""
+        live, task = self._live.get(account_id), self._tasks.get(account_id)
+        if live is None or task is None or self._admit is None:
+            return
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await live.polling.close()
+        live.polling, live.me = client(live.account), None
+        self._begin(live, self._admit)
 
     def _tell(self, account_id: str, runtime: str) -> None:
         told = {"channel": self.id, "accountId": account_id, "runtime": runtime}
@@ -130,9 +146,10 @@ class TelegramChannel:
 
     async def stop(self) -> None:
         """End the polls, let a send that is on its way hear its answer, close every connection."""
-        for task in self._tasks:
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
         await self._doors.close()
         await self._flights.land()

@@ -24,6 +24,16 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
         ({"resumable": False}, ""),
         ({"retryAt": ms(NOON + timedelta(seconds=30))}, "next try in 30s"),
         ({"quota": {"left": 3, "perDay": 20}}, "3 of 20 unasked left today"),
+        ({"waiting": 2, "queued": 3}, "2 in line · 3 to send"),
+        ({"waiting": 0, "queued": 0}, ""),
+        (
+            {"lastDrop": {"reason": "blocked", "atMs": ms(NOON - timedelta(minutes=2))}},
+            "last drop: blocked 2m ago",
+        ),
+        (
+            {"restarts": 2, "restartedAt": ms(NOON), "restartsUsedUp": True},
+            "restarted 2 times this hour, now, no more this hour",
+        ),
         ({"mode": "webhook", "note": "said at start"}, "webhook · said at start"),
     ],
 )

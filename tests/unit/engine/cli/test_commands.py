@@ -227,7 +227,7 @@ def test_nothing_is_green_while_the_gateway_is_down(engine: Engine) -> None:
         told = engine(*words)
         assert told.status == status
         assert " ok" not in told.out.lower()
-    assert "local    -        configured (gateway down)" in engine("channels", "status").out
+    assert "local    default  configured (gateway down)" in engine("channels", "status").out
     assert engine("gateway", "status").status == 1
     assert engine("gateway", "status", "--exit-zero").status == 0
 
