@@ -105,7 +105,7 @@ class BeatTurn:
     async def rehearse(self, run: Run, view: View, now: datetime, *, ask: bool) -> dict[str, Any]:
         """Say what the turn of a beat would be; if ``ask``, what its reply comes to (§25-4)."""
         every, run = self._tools(run, view)
-        tools, withheld = narrowed(every)
+        tools, withheld = narrowed(every, rehearsed=True)
         order = replace(self._order(run, view, now, tools), remember=False)
         told: dict[str, Any] = {
             "prompt": order.prompt,

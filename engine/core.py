@@ -17,6 +17,7 @@ from engine.agents.configured import factory_of
 from engine.agents.factory import AgentFactory
 from engine.agents.preflight import Preflight
 from engine.alerting import Alerting
+from engine.approvals import Approvals
 from engine.beat import Beats
 from engine.beat_end import BeatEnd
 from engine.beat_jobs import BeatJobs
@@ -27,7 +28,7 @@ from engine.config.calendars import calendars
 from engine.config.json5 import Place
 from engine.config.paths import Paths
 from engine.config.schema import Config
-from engine.conversation import Conversation
+from engine.conversation import ChatTurn, Conversation
 from engine.cron_end import CronEnd
 from engine.cron_run import CronRuns
 from engine.cron_wait import Ends
@@ -166,6 +167,7 @@ class Engine:
             wakes=lambda: self.waking,
             insist=insist,
             run_program=circumstances.run_program,
+            ask=lambda order, because: self.approvals.ask(order, because),
         )
         self.toolbox = Toolbox(
             jobs=self.scheduling,
@@ -298,7 +300,7 @@ class Engine:
             boot_id=circumstances.boot_id,
         )
         self.conversation = Conversation(
-            hear=self.inbox_desk.hear,
+            hear=self._hear,
             database=database,
             turns=self.turns,
             bus=self.bus,
@@ -337,6 +339,24 @@ class Engine:
             waking=self.waking,
             history=self.history,
         )
+
+    @property
+    def approvals(self) -> Approvals:
+        """Asks a person whether a command may run."""
+        return Approvals(
+            database=self.database,
+            clock=self.clock,
+            bus=self.bus,
+            roster=lambda: self.roster,
+            within=lambda: self._settings.exec_rules.answer_within,
+            runs=lambda: self.programs,
+            wakes=lambda: self.waking,
+        )
+
+    async def _hear(self, chat: ChatTurn) -> str | None:
+        """Answer what is said in a chat to the engine itself; None: it is for the agent."""
+        words = await self.approvals.hear(chat.text, chat.route)
+        return words if words is not None else await self.inbox_desk.hear(chat)
 
     @property
     def stuck_lanes(self) -> StuckLanes:

@@ -141,6 +141,7 @@ class Settings:
         return Leave(
             commands=self.config.cron.allow_agent_commands,
             programs=self.exec_rules.offered,
+            asks=self.exec_rules.ask != "off",
             anywhere=not self.config.tools.fs.workspace_only,
         )
 
@@ -162,6 +163,7 @@ class Settings:
             output_most=exec.max_output_chars,
             unread_most=exec.pending_max_output_chars,
             workspace_only=self.config.tools.fs.workspace_only,
+            answer_within=exec.approval_within,
         )
 
     def shown(self, channel: str | None, account_id: str | None) -> Shown:

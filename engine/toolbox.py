@@ -22,6 +22,7 @@ class Leave:
 
     commands: bool = False  # to schedule commands
     programs: bool = False  # to run them
+    asks: bool = False  # a person can be asked whether one may run
     anywhere: bool = False  # files outside the workspace
 
 
@@ -89,7 +90,10 @@ class Toolbox:
                 sandbox=agent.sandbox,
                 route=route,
             )
-            tools += [exec_tool(self._programs, caller), process_tool(self._programs, caller)]
+            tools += [
+                exec_tool(self._programs, caller, asks=leave.asks),
+                process_tool(self._programs, caller),
+            ]
         provider = (model or "").partition("/")[0]
         return [
             tool
@@ -98,12 +102,18 @@ class Toolbox:
         ]
 
 
-def narrowed(tools: Sequence[Tool]) -> tuple[Sequence[Tool], tuple[str, ...]]:
+def narrowed(
+    tools: Sequence[Tool], *, rehearsed: bool = False
+) -> tuple[Sequence[Tool], tuple[str, ...]]:
     """Return what is left of tools where nothing may be changed, and what is withheld.
 
-    heartbeat.md §15, §25 row 20: words from outside are in the prompt, and nobody can be asked
-    whether what they make an agent do is wanted.
+    heartbeat.md §15, §25 row 20: words from outside are in the prompt. What they make an agent
+    do needs a person's yes: of tools that can ask for it those are left that do, unless it is
+    all but ``rehearsed``.
     """
-    kept = [tool if not tool.side_effects else tool.harmless for tool in tools]
+    kept = [
+        tool if not tool.side_effects else tool.harmless or (None if rehearsed else tool.asking)
+        for tool in tools
+    ]
     withheld = tuple(tool.name for tool in tools if tool.side_effects)
     return [tool for tool in kept if tool is not None], withheld

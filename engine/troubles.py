@@ -101,6 +101,7 @@ class Facts:
     jobs: tuple[LastRun, ...] = ()
     aside: tuple[tuple[str, str], ...] = ()  # jobs nobody can read, with the reason
     stuck: tuple[StuckLane, ...] = ()
+    asked: tuple[tuple[str, str, str], ...] = ()  # commands that wait: id, agent, name
     off: tuple[str, ...] = ()  # agents whose beats somebody switched off; `*`: all
 
 
@@ -108,6 +109,7 @@ def found(facts: Facts) -> tuple[Trouble, ...]:
     """Return what does not work, the most fundamental first."""
     every = (
         *_models(facts),
+        *(_asked(*one) for one in facts.asked),
         *(Trouble(code="heartbeat.stuck_lane", what=o.what, fix=o.fix) for o in facts.stuck),
         *(_undelivered(one) for one in facts.undelivered),
         *(_aside(*one) for one in facts.aside),
@@ -115,6 +117,14 @@ def found(facts: Facts) -> tuple[Trouble, ...]:
         *(switched_off(agent) for agent in facts.off),
     )
     return every[:MOST]
+
+
+def _asked(ident: str, agent: str, name: str) -> Trouble:
+    return Trouble(
+        code="exec.approval_waits",
+        what=f"agent {agent} asks to run a command and waits for your answer: {name}",
+        fix=f"engine approvals approve {ident}",
+    )
 
 
 def _models(facts: Facts) -> Iterator[Trouble]:

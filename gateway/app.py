@@ -345,6 +345,7 @@ class Gateway:
         clockwork.chore("self-test", self_test.look, every=SELF_TEST)
         clockwork.chore("monitor", monitor.look, every=MONITOR)
         clockwork.chore("watchdog", watchdog.look, every=WATCHDOG)
+        clockwork.chore("approvals", engine.approvals.sweep, every=WATCHDOG)
         clockwork.chore("stuck-lanes", engine.stuck_lanes.look, every=WATCHDOG)
         clockwork.chore("tick", _told(fanout, clock), every=TICK)
         clockwork.chore("health", desk.health.refresh, every=HEALTH)

@@ -16,7 +16,9 @@ from gateway.protocol.frames import MAX_BUFFERED
 from gateway.protocol.handshake import Session
 from gateway.protocol.methods import DROPPABLE, EVENTS, Scope, allows
 
-_BUS: Final = frozenset({"cron", "heartbeat", "agent", "chat"})
+_BUS: Final = frozenset(
+    {"cron", "heartbeat", "agent", "chat", "exec.approval.requested", "exec.approval.resolved"}
+)
 _VERSIONED: Final = frozenset({"presence", "health"})
 
 

@@ -35,6 +35,7 @@ class Tool:
     side_effects: bool = False
     ends_turn: bool = False  # a call that is accepted is the answer; nothing is asked after it
     harmless: Tool | None = None  # what is left of it where nothing may be changed
+    asking: Tool | None = None  # the same, but a person is asked before anything is
 
 
 class ToolRefused(Exception):

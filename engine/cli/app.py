@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "message": ("engine.cli.chat:message", "Send a message to a person."),
     "inbox": ("engine.cli.inbox:group", "What arrived on this machine, and what arrived nowhere."),
     "outbox": ("engine.cli.outbox:group", "Messages on their way, and what became of them."),
+    "approvals": ("engine.cli.approvals:group", "Commands that wait for your yes."),
     "pairing": ("engine.cli.pairing:group", "Strangers who ask to be let in."),
     "devices": ("engine.cli.devices:group", "Devices that connect, and their tokens."),
     "token": ("engine.cli.token:group", "The gateway's token: show it, replace it."),

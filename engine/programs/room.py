@@ -27,7 +27,7 @@ from engine.process import RunProgram
 from engine.programs import words
 from engine.programs.journal import Journal
 from engine.programs.output import Said
-from engine.programs.rules import Denied, ExecRules, environment, judge, search_path
+from engine.programs.rules import DENIED, Ask, Denied, ExecRules, environment, judge, search_path
 from engine.programs.words import End
 from engine.sessions import origin_of
 from engine.wake import NOW, Intent, NewEvent
@@ -83,7 +83,9 @@ class Room:
         wakes: Callable[[], Wakes],
         insist: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]],
         run_program: RunProgram | None = None,
+        ask: Callable[[ExecOrder, str], Awaitable[str]] | None = None,
     ) -> None:
+        self._ask = ask  # a person; None: there is nobody
         self._journal = journal
         self._clock = clock
         self._rules = rules
@@ -94,8 +96,11 @@ class Room:
 
     # -- exec ----------------------------------------------------------------------------
 
-    async def execute(self, order: ExecOrder) -> Mapping[str, Any]:
-        """Run a command; returns when it has ended, or has gone to the background."""
+    async def execute(self, order: ExecOrder, *, approved: bool = False) -> Mapping[str, Any]:
+        """Run a command; returns when it has ended, or has gone to the background.
+
+        ``approved``: a person allowed it, and nobody is asked any more.
+        """
         self._sweep()
         rules, caller = self._rules(), order.caller
         made = _Program(
@@ -106,7 +111,7 @@ class Room:
             rules=rules,
             started_at=self._clock.now(),
         )
-        argv, cwd = await self._admitted(made, order)
+        argv, cwd = await self._admitted(made, order, approved=approved)
         made.task = asyncio.create_task(self._run(made, argv, cwd, order), name=f"exec {made.id}")
         self._programs[made.id] = made
         waits = rules.background_after if order.yield_after is None else order.yield_after
@@ -126,7 +131,9 @@ class Room:
             return _ended(made.end, made.said.text)
         return {"status": "running", "sessionId": made.id, "tail": masked(made.said.unread())}
 
-    async def _admitted(self, made: _Program, order: ExecOrder) -> tuple[tuple[str, ...], Path]:
+    async def _admitted(
+        self, made: _Program, order: ExecOrder, *, approved: bool
+    ) -> tuple[tuple[str, ...], Path]:
         """Return what to run and where, or refuse; both are on record."""
         path = search_path(os.environ, made.rules)
         verdict = judge(
@@ -135,11 +142,15 @@ class Room:
             which=lambda name: shutil.which(name, path=path),
             env=order.env,
             sandbox=order.caller.sandbox,
+            outside=order.outside,
+            approved=approved,
         )
         running = [one for one in self._own(order.caller) if one.end is None]
         try:
             if isinstance(verdict, Denied):
                 raise ToolRefused(verdict.because)
+            if isinstance(verdict, Ask):
+                raise ToolRefused(await self._asked(order, verdict.because))
             if len(running) >= AT_ONCE:
                 raise ToolRefused(f"you have {len(running)} programs running; the most is that")
             cwd = await asyncio.to_thread(_folder, order, made.rules)
@@ -148,6 +159,12 @@ class Room:
             raise
         await self._journal.started(made.id, made.name, order.caller, cwd)
         return verdict.argv, cwd
+
+    async def _asked(self, order: ExecOrder, because: str) -> str:
+        if self._ask is None:
+            return f"{DENIED}: approval required, and there is nobody to ask: {because}"
+        await asyncio.to_thread(_folder, order, self._rules())  # one that cannot run is not asked
+        return f"{DENIED}: approval required: {await self._ask(order, because)}"
 
     async def _run(
         self, made: _Program, argv: tuple[str, ...], cwd: Path, order: ExecOrder

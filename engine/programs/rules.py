@@ -1,8 +1,8 @@
 """May an agent run this command? Pure; what stands on PATH is looked up by the caller.
 
-operations.md §13.1. There is nobody who could be asked yet, so what needs a person's yes is
-refused with that word. Under an allow-list no shell is involved: what a shell would make of
-the words cannot be told from them.
+operations.md §13.1. What needs a person's yes says so and is asked for elsewhere
+(`engine.approvals`). Under an allow-list no shell is involved: what a shell would make of the
+words cannot be told from them. A person who allows a line has read it as it stands: it runs so.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class ExecRules:
     output_most: int = 200_000  # characters kept of one program
     unread_most: int = 30_000  # characters handed out by one poll
     workspace_only: bool = True
+    answer_within: timedelta = timedelta(hours=1)  # a person; else the command is not run
 
     @property
     def offered(self) -> bool:
@@ -65,6 +66,13 @@ class Denied:
     because: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person has to say yes first."""
+
+    because: str
+
+
 def judge(
     command: str,
     rules: ExecRules,
@@ -72,13 +80,24 @@ def judge(
     which: Callable[[str], str | None],
     env: Mapping[str, str] | None = None,
     sandbox: str = "off",
-) -> Granted | Denied:
-    """Return what to run, or the reason why not."""
+    outside: bool = False,
+    approved: bool = False,
+) -> Granted | Denied | Ask:
+    """Return what to run, or the reason why not, or why a person has to be asked.
+
+    ``outside``: words from outside stand before the agent; ``approved``: a person said yes.
+    """
     if words := _unserved(command, rules, sandbox) or _unfit(env or {}, rules):
         return Denied(words)
-    if rules.security == "full":
-        return Granted(("/bin/sh", "-c", command))
-    return _listed(command, rules, which)
+    shell = Granted(("/bin/sh", "-c", command))
+    found = shell if rules.security == "full" else _listed(command, rules, which)
+    if approved:
+        return found if isinstance(found, Granted) else shell
+    if isinstance(found, Granted) and rules.ask == "always":
+        return Ask("tools.exec.ask is always")
+    if isinstance(found, Granted) and outside:
+        return Ask("words from outside stand before the agent")
+    return found
 
 
 def _unserved(command: str, rules: ExecRules, sandbox: str) -> str:
@@ -95,8 +114,6 @@ def _unserved(command: str, rules: ExecRules, sandbox: str) -> str:
         return "command must hold the command line"
     if len(command) > COMMAND_MOST:
         return f"the command has {len(command)} characters; the most is {COMMAND_MOST}"
-    if rules.ask == "always":
-        return f"{DENIED}: approval required, and nobody can be asked yet (tools.exec.ask always)"
     return ""
 
 
@@ -111,7 +128,9 @@ def _unfit(env: Mapping[str, str], rules: ExecRules) -> str:
     return ""
 
 
-def _listed(command: str, rules: ExecRules, which: Callable[[str], str | None]) -> Granted | Denied:
+def _listed(
+    command: str, rules: ExecRules, which: Callable[[str], str | None]
+) -> Granted | Denied | Ask:
     try:
         argv = shlex.split(command)
     except ValueError as error:
@@ -125,10 +144,10 @@ def _listed(command: str, rules: ExecRules, which: Callable[[str], str | None]) 
     return Granted((program, *argv[1:]))
 
 
-def _missed(rules: ExecRules, what: str) -> Denied:
+def _missed(rules: ExecRules, what: str) -> Denied | Ask:
     if rules.ask == "off":
         return Denied(f"{DENIED}: allowlist miss: {what}")
-    return Denied(f"{DENIED}: approval required, and nobody can be asked yet: {what}")
+    return Ask(what)
 
 
 def environment(

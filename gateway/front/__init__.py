@@ -76,6 +76,7 @@ class Front:
         self.inbox = FrontInbox(engine)
         self.kept = engine.inbox_desk
         self.messages = engine.outbox_desk
+        self.approvals = engine.approvals
 
     async def health(self) -> dict[str, Any]:
         """The `health` object: counted off the request path."""

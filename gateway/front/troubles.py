@@ -33,7 +33,9 @@ async def troubles(engine: Engine) -> tuple[Trouble, ...]:
         if engine.roster.knows(agent)
     }
     stuck = tuple(await engine.stuck_lanes.found())
-    return found(replace(stored, turns=turns, stuck=stuck))
+    waiting = (await engine.approvals.listing())["approvals"]
+    asked = tuple((one["id"], one["agentId"], one["name"]) for one in waiting)
+    return found(replace(stored, turns=turns, stuck=stuck, asked=asked))
 
 
 def _stored(tx: Tx, agents: Sequence[str], now: datetime) -> Facts:

@@ -67,6 +67,7 @@ class Method:
 
 
 _READ, _WRITE, _ADMIN, _PAIRING = Scope.READ, Scope.WRITE, Scope.ADMIN, Scope.PAIRING
+_APPROVALS: Final = Scope.APPROVALS
 METHODS: Final[Mapping[str, Method]] = {
     method.name: method
     for method in (
@@ -122,6 +123,8 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("sessions.list", _READ, params.SessionsListParams),
         Method("channels.status", _READ, params.ChannelsStatusParams),
         Method("channels.routes", _READ, params.ChannelsRoutesParams),
+        Method("exec.approval.list", _APPROVALS, params.ApprovalListParams),
+        Method("exec.approval.resolve", _APPROVALS, params.ApprovalResolveParams),
         Method("pairing.list", _PAIRING, params.PairingListParams),
         Method("pairing.approve", _PAIRING, params.PairingRef),
         Method("pairing.reject", _PAIRING, params.PairingRef),
@@ -162,6 +165,8 @@ EVENTS: Final[Mapping[str, Scope | None]] = {
     "shutdown": None,
     "device.pair.requested": _PAIRING,
     "device.pair.resolved": _PAIRING,
+    "exec.approval.requested": _APPROVALS,
+    "exec.approval.resolved": _APPROVALS,
 }
 DROPPABLE: Final = frozenset(
     {"tick", "presence", "heartbeat", "cron", "device.pair.requested", "device.pair.resolved"}

@@ -318,6 +318,19 @@ class InboxListParams(Params):
     limit: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
+class ApprovalListParams(Params):
+    """`exec.approval.list`; ``all`` with those decided lately."""
+
+    all: bool = False
+
+
+class ApprovalResolveParams(Mutation):
+    """`exec.approval.resolve`."""
+
+    id: NonEmpty
+    decision: Literal["allow-once", "deny"]
+
+
 class PairingListParams(Params):
     """`pairing.list` (ours): all, or of one channel or account."""
 

@@ -273,6 +273,19 @@ class Inbox(Protocol):
         """`inbox.ack`: mark seen; None means all. ``{ok, acked}``."""
 
 
+class Approvals(Protocol):
+    """Commands agents may not run before a person has said yes."""
+
+    async def listing(self, *, every: bool = False) -> Answer:
+        """`exec.approval.list`: ``{approvals}``."""
+
+    async def approve(self, ident: str, *, by: str) -> Answer:
+        """Allow one, once; `NotFound`, `InvalidInput` if it is decided or too late."""
+
+    async def deny(self, ident: str, *, by: str) -> Answer:
+        """Refuse one."""
+
+
 class Pairings(Protocol):
     """Strangers who ask to be let in (channels.md §3.2)."""
 
@@ -406,6 +419,10 @@ class Core(Protocol):
     @property
     def inbox(self) -> Inbox:
         """Local messages."""
+
+    @property
+    def approvals(self) -> Approvals:
+        """Commands that wait for a person."""
 
     @property
     def pairings(self) -> Pairings:

@@ -9,6 +9,7 @@ from gateway.protocol.methods import Method
 from gateway.protocol.params import Params
 from gateway.rpc import (
     agent,
+    approvals,
     channels,
     chat,
     config,
@@ -74,6 +75,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "sessions.list": chat.sessions,
     "channels.status": channels.status,
     "channels.routes": channels.routes,
+    "exec.approval.list": approvals.listing,
+    "exec.approval.resolve": approvals.resolve,
     "pairing.list": pairing.listing,
     "pairing.approve": pairing.approve,
     "pairing.reject": pairing.reject,

@@ -78,6 +78,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "heartbeat.inbox.resend": {"id": "1", "to": "telegram:42"},
     "heartbeat.replay": {"runId": "r1"},
     "heartbeat.events": {"since": 1},
+    "exec.approval.list": {"all": True},
+    "exec.approval.resolve": {"id": "3f9a2c", "decision": "deny"},
     "heartbeat.feedback": {"runId": "r1", "verdict": "noise"},
     "heartbeat.inbox.purge": {"reason": "duplicate"},
     "outbox.show": {"key": "k"},

@@ -432,6 +432,23 @@ class FakeDevices:
         return {"deviceId": device_id, "role": role, "revokedAtMs": 1}
 
 
+class FakeApprovals:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        self.waiting: list[dict[str, Any]] = []
+
+    async def listing(self, *, every: bool = False) -> dict[str, Any]:
+        return {"approvals": self.waiting}
+
+    async def approve(self, ident: str, *, by: str) -> dict[str, Any]:
+        self.said.append(("approvals.approve", ident))
+        return {"ok": True, "id": ident, "state": "approved", "name": "make"}
+
+    async def deny(self, ident: str, *, by: str) -> dict[str, Any]:
+        self.said.append(("approvals.deny", ident))
+        return {"ok": True, "id": ident, "state": "denied", "name": "make"}
+
+
 class FakeCore:
     """Keeps the promises of `gateway.rpc.core.Core`."""
 
@@ -450,6 +467,7 @@ class FakeCore:
         self.inbox = FakeInbox()
         self.pairings = FakePairings(self.said)
         self.devices: Devices = FakeDevices()
+        self.approvals = FakeApprovals(self.said)
         self.kept = FakeKept(self.said)
         self.messages = FakeMessages(self.said)
         self.failing: dict[str, str] = {}

@@ -89,7 +89,8 @@ async def test_a_turn_about_a_commands_end_changes_nothing_and_the_row_says_so(
     await chatted(sim)
     assert "exec" in [tool.name for tool in agent.requests[0].tools]
     (beat,) = (await sim.until("2026-06-01 00:01")).beats.rows
-    assert agent.tools == ["read", "cron", "heartbeat_respond", "process"]
+    # `exec` is left as one that asks a person first.
+    assert agent.tools == ["read", "cron", "heartbeat_respond", "exec", "process"]
     told = beat.row.facts["tools"]
     assert told["withheld"] == ["write", "cron", "exec", "process"]
     assert told["because"] == "untrusted events"
@@ -155,7 +156,7 @@ async def test_words_from_outside_narrow_a_chat_too_and_only_that_one(
         )
     )
     await chatted(sim)
-    assert agent.tools == ["read", "cron", "process"]
+    assert agent.tools == ["read", "cron", "exec", "process"]
     assert "no tools that change anything" in agent.requests[-1].system_prompt
     lines = await sim.database.read(lambda tx: audit.newest(tx, 5))
     by_action = {line["action"]: line for line in lines}

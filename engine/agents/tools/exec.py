@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -60,6 +60,7 @@ class ExecOrder:
     env: Mapping[str, str]
     timeout: timedelta | None = None  # None: as the config says; zero: no limit
     yield_after: timedelta | None = None  # None: as the config says
+    outside: bool = False  # words from outside stand before the agent: a person is asked first
 
 
 class Programs(Protocol):
@@ -74,19 +75,24 @@ class Programs(Protocol):
         """Do one action of `process` with a program of the caller's agent."""
 
 
-def exec_tool(programs: Programs, caller: Caller) -> Tool:
-    """Return the tool `exec` for one turn."""
+def exec_tool(
+    programs: Programs, caller: Caller, *, asks: bool = False, outside: bool = False
+) -> Tool:
+    """Return the tool `exec` for one turn; ``asks``: where nothing may be changed it asks first."""
 
     async def call(arguments: Mapping[str, Any]) -> str:
-        return _told(await programs.execute(_order(caller, arguments)))
+        order = _order(caller, arguments)
+        return _told(await programs.execute(replace(order, outside=outside)))
 
+    first = " A person is asked first; you are told what comes of it." if outside else ""
     return Tool(
         name="exec",
         description="Run a command on this host. What takes long goes on in the background:"
-        " you get its sessionId, and are told when it ends.",
+        f" you get its sessionId, and are told when it ends.{first}",
         parameters=_EXEC,
         call=call,
         side_effects=True,
+        asking=exec_tool(programs, caller, outside=True) if asks and not outside else None,
     )
 
 

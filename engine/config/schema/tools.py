@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
-from engine.config.schema.base import Count, Names, Positive, Section, key, section, table
+from engine.config.schema.base import Count, Names, Positive, Section, Span, key, section, table
 
 
 class ExecTool(Section):
@@ -18,7 +19,12 @@ class ExecTool(Section):
         "What may run: nothing, single programs of `safeBins` without a shell, or every command.",
     )
     ask: Literal["off", "on-miss", "always"] = key(
-        "on-miss", "When a person is asked; nobody can be asked yet, so that is a refusal."
+        "on-miss",
+        "When a person is asked first: never, about what is not on the list, or always"
+        " (`engine approvals`).",
+    )
+    approval_within: Span = key(
+        timedelta(hours=1), "How long their answer is waited for; then the command is not run."
     )
     safe_bins: Names = key((), "Programs of the allow-list, by name or path.")
     background_ms: Count = key(10_000, "After this a command goes to the background.", unit="ms")

@@ -9,7 +9,7 @@ import pytest
 
 from engine.address import Route
 from engine.outbox import Undelivered
-from engine.troubles import ALL, MOST, Facts, Failure, LastRun, amiss, found, split_fix
+from engine.troubles import ALL, MOST, Facts, Failure, LastRun, StuckLane, amiss, found, split_fix
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 
 REFUSED = "the server answered 401: bad key. Fix: correct models.providers.local.apiKey"
@@ -32,6 +32,22 @@ ANN = Undelivered(
 )
 
 TOLD: list[tuple[dict[str, Any], str, str, str]] = [
+    (
+        {"asked": (("3f9a2c", "main", "make all"),)},
+        "exec.approval_waits",
+        "agent main asks to run a command and waits for your answer: make all",
+        "engine approvals approve 3f9a2c",
+    ),
+    (
+        {
+            "stuck": (
+                StuckLane(agent_id="ops", kind="cron", run_id="r7", session_key="s", age="20m"),
+            )
+        },
+        "heartbeat.stuck_lane",
+        "the beats of ops wait: a job (run r7) has kept the agent busy for 20m",
+        "engine cron cancel r7",
+    ),
     (
         {"turns": {"main": Failure(kind="auth", message=REFUSED)}},
         "model.auth",

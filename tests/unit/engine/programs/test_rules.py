@@ -9,6 +9,7 @@ import pytest
 from engine.programs.rules import (
     COMMAND_MOST,
     DENIED,
+    Ask,
     Denied,
     ExecRules,
     Granted,
@@ -22,7 +23,7 @@ LISTED = ExecRules(security="allowlist", ask="off", safe_bins=("ls", "git"))
 FULL = ExecRules(security="full")
 
 
-def verdict(command: str, rules: ExecRules = LISTED, **more: object) -> Granted | Denied:
+def verdict(command: str, rules: ExecRules = LISTED, **more: object) -> Granted | Denied | Ask:
     return judge(command, rules, which=BINS.get, **more)  # type: ignore[arg-type]  # of a table
 
 
@@ -71,11 +72,39 @@ def test_what_is_not_on_the_list_is_a_miss(command: str) -> None:
     assert "is not in tools.exec.safeBins" in refusal(command)
 
 
-def test_what_would_need_a_persons_yes_is_refused_with_that_word() -> None:
-    asks = replace(LISTED, ask="on-miss")
-    assert "approval required" in refusal("rm x", asks)
-    assert verdict("ls", asks) == Granted(("/bin/ls",))
-    assert "approval required" in refusal("ls", replace(FULL, ask="always"))
+ASKS = replace(LISTED, ask="on-miss")
+ALWAYS = replace(LISTED, ask="always")
+LS, SHELL = Granted(("/bin/ls",)), Granted(("/bin/sh", "-c", "rm x"))
+
+
+@pytest.mark.parametrize(
+    ("command", "rules", "how", "found"),
+    [
+        ("ls", ASKS, {}, LS),
+        ("rm x", ASKS, {}, Ask("'rm' is not in tools.exec.safeBins")),
+        ("ls", ALWAYS, {}, Ask("tools.exec.ask is always")),
+        ("rm x", replace(FULL, ask="always"), {}, Ask("tools.exec.ask is always")),
+        ("rm x", FULL, {}, SHELL),
+        ("ls", ASKS, {"outside": True}, Ask("words from outside stand before the agent")),
+        # A person said yes: to the line as they read it.
+        ("ls", ALWAYS, {"approved": True}, LS),
+        ("rm x", ASKS, {"approved": True}, SHELL),
+        ("rm x", LISTED, {"approved": True}, SHELL),
+    ],
+)
+def test_a_person_is_asked_where_the_rules_say_so_and_their_yes_counts(
+    command: str, rules: ExecRules, how: dict[str, bool], found: object
+) -> None:
+    assert verdict(command, rules, **how) == found
+
+
+def test_no_yes_of_a_person_opens_what_is_closed() -> None:
+    for rules, more in (
+        (ExecRules(), {}),
+        (ASKS, {"sandbox": "all"}),
+        (ASKS, {"env": {"A B": ""}}),
+    ):
+        assert refusal("rm x", rules, approved=True, **more)
 
 
 def test_every_command_runs_in_a_shell_where_all_may() -> None:

@@ -1,0 +1,117 @@
+"""A command that waits for a person's yes, as a value and in words (operations.md §13.1). Pure.
+
+Asking is not waiting: the turn goes on, nothing runs, and the agent is told what came of it by
+an event, as of any command in the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from jobs.wallclock import at, ms
+
+WAITING_MOST: Final = 10  # of one agent: words from outside may make it ask
+KEPT: Final = timedelta(days=7)  # after the decision
+
+
+class Answer(StrEnum):
+    """What became of the question."""
+
+    WAITS = "waits"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One command an agent wants to run, and the person's word about it."""
+
+    id: str
+    agent_id: str
+    session_key: str
+    run_id: str
+    command: str
+    because: str  # why somebody has to be asked
+    workdir: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float | None = None
+    route: str | None = None  # of the conversation, as the store writes it
+    asked_at: datetime
+    expires_at: datetime
+    answer: Answer = Answer.WAITS
+    by: str = ""
+    decided_at: datetime | None = None
+    began: bool = False  # it was handed over to be run, or its agent knows that it was not
+
+    def at(self, now: datetime) -> Answer:
+        """What became of it by now: one nobody decided in time has expired."""
+        late = self.answer is Answer.WAITS and now >= self.expires_at
+        return Answer.EXPIRED if late else self.answer
+
+    def to_json(self) -> dict[str, Any]:
+        """As the store keeps it."""
+        return {
+            "id": self.id,
+            "agentId": self.agent_id,
+            "sessionKey": self.session_key,
+            "runId": self.run_id,
+            "command": self.command,
+            "because": self.because,
+            "workdir": self.workdir,
+            "env": dict(self.env),
+            "timeoutS": self.timeout_s,
+            "route": self.route,
+            "askedAtMs": ms(self.asked_at),
+            "expiresAtMs": ms(self.expires_at),
+            "answer": self.answer.value,
+            "by": self.by,
+            "decidedAtMs": ms(self.decided_at),
+            "began": self.began,
+        }
+
+
+def question_of(kept: Mapping[str, Any]) -> Question:
+    """Return what the store keeps."""
+    decided = kept.get("decidedAtMs")
+    return Question(
+        id=kept["id"],
+        agent_id=kept["agentId"],
+        session_key=kept["sessionKey"],
+        run_id=kept["runId"],
+        command=kept["command"],
+        because=kept["because"],
+        workdir=kept.get("workdir"),
+        env=kept.get("env") or {},
+        timeout_s=kept.get("timeoutS"),
+        route=kept.get("route"),
+        asked_at=at(kept["askedAtMs"]),
+        expires_at=at(kept["expiresAtMs"]),
+        answer=Answer(kept["answer"]),
+        by=kept.get("by") or "",
+        decided_at=None if decided is None else at(decided),
+        began=bool(kept.get("began")),
+    )
+
+
+def letter(asked: Question, command: str, until: str) -> str:
+    """Return the message to the person; ``command`` is shown without secrets."""
+    where = f" in {asked.workdir}" if asked.workdir else ""
+    more = f"\nWith: {', '.join(sorted(asked.env))}" if asked.env else ""
+    return (
+        f"Agent {asked.agent_id} asks to run{where}:\n{command}{more}\n"
+        f"It has to ask: {asked.because}\n"
+        f"Answer by {until}: /approve {asked.id} or /deny {asked.id}\n"
+        f"Or: engine approvals approve {asked.id}"
+    )
+
+
+def verdict(asked: Question, name: str, now: datetime) -> str:
+    """Return what the agent is told of a command that was not run."""
+    if asked.at(now) is Answer.DENIED:
+        return f"Exec not run ({name}, {asked.id}): {asked.by} said no"
+    return f"Exec not run ({name}, {asked.id}): nobody answered in time"
