@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Protocol, assert_never
@@ -70,37 +71,46 @@ class Limits:
 
 @dataclass(slots=True)
 class Places:
-    """Sockets before hello, per address. A storm of honest clients waits; it is not refused."""
+    """Sockets before hello, per address. A storm of honest clients waits; it is not refused.
+
+    Whoever waits is refused once nobody has come through for ``wait``: then the places are
+    held by sockets that say nothing, and not by a crowd.
+    """
 
     limit: int
     wait: timedelta
     _free: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _users: dict[str, int] = field(default_factory=dict)
+    _through: dict[str, int] = field(default_factory=dict)
 
     async def take(self, address: str) -> bool:
         """A place, or False after the wait."""
         free = self._free.setdefault(address, asyncio.Semaphore(self.limit))
         self._users[address] = self._users.get(address, 0) + 1
+        taken = False
         try:
-            async with asyncio.timeout(self.wait.total_seconds()):
-                await free.acquire()
-        except TimeoutError:
-            self._leave(address)
-            return False
-        except BaseException:
-            self._leave(address)
-            raise
-        return True
+            seen = -1
+            while not taken and seen != self._through.get(address, 0):
+                seen = self._through.get(address, 0)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.wait.total_seconds()):
+                        taken = await free.acquire()
+        finally:
+            if not taken:
+                self._leave(address)
+        return taken
 
     def give_back(self, address: str) -> None:
         """The client is in, or gone."""
         self._free[address].release()
+        self._through[address] = self._through.get(address, 0) + 1
         self._leave(address)
 
     def _leave(self, address: str) -> None:
         self._users[address] -= 1
         if not self._users[address]:
             del self._users[address], self._free[address]
+            self._through.pop(address, None)
 
 
 @dataclass(slots=True, kw_only=True)

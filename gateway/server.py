@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 BACKLOG: Final = 2048
 LINGER_SECONDS: Final = 5.0  # how long a peer may take to answer a close
 HEADER_BYTES: Final = 14  # the longest frame header
+MOST_PENDING: Final = 15  # frames behind a connect that is being judged (protocol.md §3)
 REQUEST_SECONDS: Final = 15.0  # from a connection to its first whole request, and between two
 REQUEST_BYTES: Final = 65_536  # of one request line with its headers
 _FLAWS: Final = {1002: "protocol error", 1007: "a text frame is not UTF-8"}
@@ -117,6 +118,8 @@ class GatewaySocket(WebSocketsSansIOProtocol):
             self._cut(1009, "preauth payload too large")
         elif self.curr_msg_data_type == "text" and not _is_text(self.frames):
             self._cut(1007, _FLAWS[1007])
+        elif self._limit < MAX_FRAME and self.queue.qsize() > MOST_PENDING:
+            self._cut(1008, "too many pending handshake frames")
         else:
             super().send_receive_event_to_app()
 
