@@ -31,7 +31,7 @@ from engine.log import Redactor, set_up
 from engine.self_test import SelfTest
 from engine.vitals import Vitals, keep
 from engine.watchdog import Watchdog
-from gateway import settings
+from gateway import exits, settings
 from gateway.auth import configured as auth_configured
 from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Policy
@@ -88,6 +88,21 @@ async def serve(options: settings.RunOptions) -> int:
 
     Raises an `EngineError` with exit status 78 for what a restart will not mend.
     """
+    clock, paths = SystemClock(), options.paths
+    now = clock.now()
+    ending = exits.Ending(
+        home=paths.state,
+        logs=paths.logs,
+        clock=clock,
+        boot_id=new_id(now),
+        version=__version__,
+        began=now,
+    )
+    with exits.told(ending):
+        return await _serve(options, ending)
+
+
+async def _serve(options: settings.RunOptions, ending: exits.Ending) -> int:
     environ = dict(os.environ)
     paths = options.paths
     loaded = settings.load_config(paths, environ, jobs_may_wait=True)
@@ -101,7 +116,8 @@ async def serve(options: settings.RunOptions) -> int:
     for line in loaded.jobs_wait:
         log.error("the jobs applied last keep running", extra={"because": line})
     settings.tell(loaded)
-    gateway = Gateway(options, loaded, environ, redact)
+    ending.hide = redact
+    gateway = Gateway(options, loaded, environ, redact, ending)
     try:
         return await gateway.run()
     except EngineError:
@@ -124,18 +140,21 @@ class Gateway:
         loaded: Loaded,
         environ: Mapping[str, str],
         redact: Redactor,
+        ending: exits.Ending,
     ) -> None:
+        self._ending = ending
         self._options = options
         self._force = InForce(loaded)
         self._environ = environ
         self._redact = redact
         self._clock = SystemClock()
         self._started = self._clock.monotonic()
-        self._boot_id = new_id(self._clock.now())
+        self._boot_id = ending.boot_id
         self._phase = Phase.STARTING
         self._stop = asyncio.Event()
         self._hosts: tuple[str, ...] = ()  # addresses it is bound to
         self._reason = "stop"
+        self._signal: str | None = None
 
     @property
     def _loaded(self) -> Loaded:
@@ -168,6 +187,7 @@ class Gateway:
             await self._open(parts)
             await self._stop.wait()
             await self._close(parts)
+        self._ending.tell(exits.of_signal(self._reason), code=0, signal=self._signal)
         return 0
 
     async def _build(
@@ -462,8 +482,11 @@ class Gateway:
 
     def _asked_to_stop(self, number: signal.Signals) -> None:
         if self._stop.is_set():  # asked twice: do not wait for turns
-            os._exit(128 + number)
-        self._reason = number.name.lower()
+            code, words = 128 + number, "asked twice, so nothing was waited for"
+            reason = exits.of_signal(number.name.lower())
+            self._ending.tell(reason, code=code, detail=words, signal=number.name)
+            os._exit(code)
+        self._reason, self._signal = number.name.lower(), number.name
         self._stop.set()
 
     def _uptime_ms(self) -> int:

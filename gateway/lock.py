@@ -118,6 +118,18 @@ def read(home: Path) -> Owner | None:
         os.close(file)
 
 
+def left(home: Path) -> Owner | None:
+    """The words of a process that held this home and died without giving it up."""
+    try:
+        file = os.open(home / FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return None if _is_held(file) else _parse(os.read(file, 65_536))
+    finally:
+        os.close(file)
+
+
 def _is_held(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import click
@@ -18,12 +18,14 @@ from engine.cli.place import Place, shown
 from engine.cli.render import duration, facts, relative
 from engine.cli.status import health, verdict
 from engine.clock import SystemClock
-from gateway import lock
+from gateway import exits, lock
 from jobs.errors import EngineError, UsageError
+from jobs.wallclock import at, zone
 
 _BINDS: Final = ("loopback", "lan", "tailnet", "custom", "auto")
 _MS: Final = timedelta(milliseconds=1)
 PROBE_MS: Final = 3_000
+_JUST_STARTED: Final = timedelta(minutes=10)
 
 
 def run_flags(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -164,11 +166,9 @@ def _runtime(owner: lock.Owner | None) -> dict[str, Any]:
     return {"status": "running", "pid": owner.pid, "since": owner.started_at_ms}
 
 
-def _last_exit(place: Place) -> Any:
-    try:
-        return json.loads(place.paths.last_exit.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
+def _last_exit(place: Place) -> dict[str, Any] | None:
+    ended = exits.read(place.paths.state)
+    return None if ended is None else ended.to_json()
 
 
 def _probe(line: Line) -> tuple[dict[str, Any], EngineError | None]:
@@ -223,8 +223,10 @@ def _report_words(report: Mapping[str, Any], place: Place) -> str:
     if gateway["version"]:
         rows["Gateway version"] = gateway["version"]
     rows["Runtime"] = _runtime_words(runtime, now)
-    if runtime["status"] == "stopped" and report["lastExit"]:
-        rows["Last exit"] = _exit_words(report["lastExit"])
+    if report["lastExit"] and _worth_telling(runtime, now):
+        ended = exits.LastExit.from_json(report["lastExit"])
+        rows["Last exit"] = ended.at_local(zone(place.zone), now)
+        rows |= {"Last gateway error": ended.last_error} if ended.last_error else {}
     if probe["ok"] is not None:
         rows["Connectivity probe"] = (
             f"ok ({probe['latencyMs']} ms)" if probe["ok"] else probe["error"]["message"]
@@ -242,10 +244,9 @@ def _runtime_words(runtime: Mapping[str, Any], now: Any) -> str:
     return f"running (pid {runtime['pid']}, started {relative(runtime['since'], now)})"
 
 
-def _exit_words(told: Any) -> str:
-    if not isinstance(told, Mapping):
-        return str(told)
-    return str(told.get("sentence") or told.get("message") or told.get("reason") or told)
+def _worth_telling(runtime: Mapping[str, Any], now: datetime) -> bool:
+    """How the last one ended matters while none runs, and just after a restart (§9.1)."""
+    return runtime["status"] == "stopped" or now - at(runtime["since"]) < _JUST_STARTED
 
 
 def _scheduler_words(scheduler: Mapping[str, Any], now: Any) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from engine import __version__
 from engine.cli.place import Place
+from gateway import exits
 from gateway.lock import Lock, Owner
 from jobs.ids import new_id
 
@@ -14,6 +15,7 @@ from jobs.ids import new_id
 def hold(place: Place, now: datetime) -> Lock:
     """Return the gateway's lock on this home; entering it raises `OwnershipRefused` if held."""
     place.paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    exits.settle(place.paths.state)  # the lock file is written over
     owner = Owner(
         pid=os.getpid(),
         started_at_ms=round(now.timestamp() * 1000),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,8 +10,11 @@ from typing import Any, Final
 
 from engine.cli.place import Place, shown
 from engine.cli.render import one_line
+from engine.clock import SystemClock
 from engine.why import Code, Link, Standing
+from gateway import exits
 from jobs.errors import AccessRefused, EngineError, GatewayDown
+from jobs.wallclock import zone
 
 SYSTEMD: Final = Path("/run/systemd/system")
 LINGER: Final = Path("/var/lib/systemd/linger")
@@ -74,12 +76,9 @@ def _gateway(place: Place, down: EngineError | None) -> Link:
 
 def _last_exit(place: Place) -> str:
     """How the last one ended, where it left word."""
-    try:
-        told = json.loads(place.paths.last_exit.read_text("utf-8"))
-    except (OSError, ValueError):
-        return ""
-    said = told.get("sentence") if isinstance(told, Mapping) else None
-    return f" ({said})" if said else ""
+    ended = exits.read(place.paths.state)
+    now = SystemClock().now()
+    return "" if ended is None else f" ({ended.at_local(zone(place.zone), now)})"
 
 
 def _logout(*, running: bool) -> Link:
