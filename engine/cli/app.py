@@ -46,6 +46,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "backup": ("engine.cli.backup:group", "Pack this home into one file, and put it back."),
     "simulate": ("engine.cli.simulate:command", "What would happen in the coming days."),
     "demo": ("engine.cli.demo:command", "See it work, in a throwaway home."),
+    "protocol": ("engine.cli.protocol:group", "The wire contract as JSON Schema."),
     "completion": ("engine.cli.completion:command", "Tab completion for your shell."),
 }
 ALIASES: Final = {"automations": "cron"}

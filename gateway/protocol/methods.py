@@ -72,6 +72,7 @@ METHODS: Final[Mapping[str, Method]] = {
     method.name: method
     for method in (
         Method("health", None, params.HealthParams, before_ready=True, at_once=True),
+        Method("gateway.schema", _READ, params.SchemaParams, before_ready=True),
         Method("status", _READ, params.StatusParams, before_ready=True),
         Method("system-presence", _READ, Nothing, before_ready=True, at_once=True),
         Method("system-event", _ADMIN, params.SystemEventParams),

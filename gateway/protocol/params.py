@@ -48,6 +48,12 @@ class StatusParams(OpenParams):
     """`status`."""
 
 
+class SchemaParams(Params):
+    """`gateway.schema` (ours): one method, or everything."""
+
+    method: NonEmpty | None = None
+
+
 class SystemEventParams(OpenParams):
     """`system-event`."""
 

@@ -18,12 +18,14 @@ from gateway.rpc import (
     heartbeat,
     kept,
     pairing,
+    schema,
     system,
 )
 from gateway.rpc.desk import ANSWERED, Call, Desk, Handler
 
 HANDLERS: Final[Mapping[str, Handler]] = {
     "health": system.health,
+    "gateway.schema": schema.told,
     "status": system.status,
     "system-presence": system.presence,
     "system-event": system.system_event,
