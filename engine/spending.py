@@ -41,6 +41,18 @@ class Purse:
         return spent_words(self.budget.hard, self.spent)
 
     @property
+    def wider(self) -> tuple[str, str] | None:
+        """Which limit is used up, by its key, and twice as much; None if none is."""
+        hard, spent = self.budget.hard, self.spent
+        limits = (
+            ("tokensPerDay", spent.tokens, hard.tokens_per_day),
+            ("costPerDay", spent.usd, hard.cost_per_day),
+            ("runsPerDay", spent.runs, hard.runs_per_day),
+        )
+        over = ((key, limit) for key, had, limit in limits if limit is not None and had >= limit)
+        return next(((key, f"{2 * limit:g}") for key, limit in over), None)
+
+    @property
     def low(self) -> str | None:
         """Which limit is nearly used up, in words; also once it is."""
         used = self.used

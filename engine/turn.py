@@ -30,6 +30,7 @@ from engine.agents.secrets import redacted
 from engine.clock import Clock
 from engine.lanes import Lanes
 from engine.store import sessions as session_rows
+from jobs.duration import format_duration
 from jobs.errors import EngineError
 from jobs.store.db import Database, Tx
 from jobs.values import changed, swift
@@ -275,7 +276,8 @@ class _Way:
 def _too_slow(order: TurnOrder) -> str:
     if order.kind == "cron":
         return "cron: job execution timed out"  # cron.md §8: clients look for these words
-    return f"no answer within {order.timeout}"
+    limit = "its time" if order.timeout is None else format_duration(order.timeout)
+    return f"no answer within {limit}"
 
 
 def recall(tx: Tx, session_key: str, *, limit: int = HISTORY_MOST) -> tuple[Message, ...]:

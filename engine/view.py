@@ -110,6 +110,7 @@ def facts_of(view: View, wake: Wake) -> dict[str, Any]:
         "lookedAt": view.looked_at.astimezone(UTC).isoformat(),
         "snapshot": kept(beat, view.looked_at),
         "config": view.config_hash,
+        "modelPrint": view.agent.model_print,
     }
     if view.expired:
         facts["eventsExpired"] = [

@@ -143,12 +143,12 @@ def _fix(kind: FailureClass, provider: str) -> str:
     entry = f"models.providers.{provider}"
     match kind:
         case FailureClass.NETWORK:
-            return f"start the server, or set baseUrl of {entry}"
+            return f"elsewhere: start the server, or set {entry}.baseUrl"
         case FailureClass.AUTH:
-            return f"set apiKey of {entry}"
+            return f"engine config set {entry}.apiKey NEW_KEY"
         case FailureClass.BILLING:
-            return "give the account credit, or choose another model"
+            return "elsewhere: give the account credit, or choose another model"
         case FailureClass.MODEL_NOT_FOUND:
-            return f"choose a model the server has; baseUrl of {entry} ends in /v1 as a rule"
+            return f"engine config set agents.defaults.model.primary {provider}/MODEL"
         case _:
             return ""

@@ -259,7 +259,7 @@ def _why_cut(response: Any) -> str | None:
         case "length":
             return (
                 "the answer was cut at the output limit. "
-                "Fix: raise maxTokens of the model in models.providers"
+                "Fix: elsewhere: raise maxTokens of the model in models.providers"
             )
         case "content_filter":
             return "the provider's content filter stopped the answer"

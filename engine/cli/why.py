@@ -25,6 +25,7 @@ from engine.why import (
     Link,
     Standing,
     When,
+    acts,
     answered,
     cause,
     is_act,
@@ -179,4 +180,5 @@ def _words(answer: Mapping[str, Any], place: Place) -> str:
         lines.append(f"After it: {', '.join(stamp(slot, where, now) for slot in following)}")
     if answer["fix"] and cause(chain) is not None:
         lines.append(f"Fix all: {answer['fix']}")
+        lines += [f"And {by_hand}" for by_hand in acts(chain)]
     return "\n".join(lines)

@@ -57,11 +57,20 @@ def _issue(issue: Mapping[str, Any]) -> str:
 
 
 def _gateway(place: Place, down: EngineError | None) -> Link:
+    owner = place.owner
     if down is None:
         return Link(code=Code.GATEWAY, state=Standing.OK, what="the gateway runs and answers")
+    if isinstance(down, GatewayDown) and owner is not None and owner.port is None:
+        return Link(
+            code=Code.GATEWAY,
+            state=Standing.BROKEN,
+            reason="unreachable",
+            what=f"the gateway is starting (pid {owner.pid}) and does not listen yet",
+            fix=f"{place.program} gateway status",
+        )
     if isinstance(down, AccessRefused):
         reason, what = "auth", f"the gateway refuses this command ({down.why or down.what})"
-    elif isinstance(down, GatewayDown) and place.owner is None:
+    elif isinstance(down, GatewayDown) and owner is None:
         reason, what = "stopped", f"the gateway does not run{_last_exit(place)}"
     else:
         reason, what = "unreachable", f"the gateway does not answer ({down.why or down.what})"

@@ -23,6 +23,8 @@ NOTHING_TO_SAY: Final[Mapping[Outcome, tuple[str, str]]] = {
     Outcome.ACKNOWLEDGED: ("ok-token", "answered HEARTBEAT_OK: it saw nothing to tell"),
     Outcome.EMPTY: ("ok-empty", "answered nothing"),
 }
+_A_MODEL: Final = "engine config set agents.defaults.model.primary YOUR_MODEL"
+_HELD: Final = "in the chat: write to the bot; what is held for you is sent then"
 ITS_CHOICE: Final = "nothing: the agent decides; it is told in its prompt what is worth a message"
 
 
@@ -41,11 +43,13 @@ def model(facts: Facts) -> Link:
         return unknown(Code.MODEL, "the agent has not been asked yet")
     if last.status is RunStatus.FAILED:
         kind, why, fix = failure(last, facts.agent_id)
+        if (then := last.facts.get("modelPrint")) and facts.model_print not in ("", then):
+            what = f"the model was changed since it failed ({why}): the next beat asks the new one"
+            return waits(Code.MODEL, kind, what)
         return broken(Code.MODEL, kind, f"the last beat that asked the agent failed: {why}", fix)
     if facts.model is None and facts.seen is not None:
         what = "no model is configured: the built-in offline agent answers"
-        fix = "engine config set agents.defaults.model.primary YOUR_MODEL"
-        return warned(Code.MODEL, "offline", what, fix)
+        return warned(Code.MODEL, "offline", what, _A_MODEL)
     return ok(Code.MODEL, f"{last.model or facts.model or 'the agent'} answered")
 
 
@@ -56,6 +60,9 @@ def reply(facts: Facts) -> Link:
         return unknown(Code.REPLY, "there is no answer to look at")
     if last.outcome is not None and last.outcome in NOTHING_TO_SAY:
         reason, did = NOTHING_TO_SAY[last.outcome]
+        if facts.model is None and facts.seen is not None:
+            what = f"no model is configured, and the built-in offline agent {did}"
+            return broken(Code.REPLY, reason, what, _A_MODEL)
         return broken(Code.REPLY, reason, f"at its last beat the agent {did}", ITS_CHOICE)
     if last.reason is not None and place(last.reason) is Code.REPLY:
         return objection(last.reason, last.because)
@@ -166,6 +173,9 @@ def delivery(told: Delivery | None, none: str) -> Link:
         unsure = " for certain" if told.state is State.UNKNOWN else ""
         what = f"the message of {at} to {whom} did not arrive{unsure} ({kind}){detail}"
         return broken(Code.DELIVERY, kind, what, fix or "engine channels status --probe")
+    if told.state is State.HELD:
+        what = f"the message of {at} to {whom} is held until the person writes ({kind})"
+        return broken(Code.DELIVERY, kind, what, _HELD)
     what = f"the message of {at} to {whom} waits ({told.attempts} attempts{detail})"
     if fix and told.attempts > 0:
         return broken(Code.DELIVERY, kind, what, fix)

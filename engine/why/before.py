@@ -104,6 +104,7 @@ def gate(facts: Facts, stops: Stops) -> Link:
         objection(
             stop.reason,
             stop.because,
+            _way_past(facts, stop.reason),
             state=_standing(stop.reason, failed=failed),
             agent=facts.agent_id,
         )
@@ -115,6 +116,16 @@ def gate(facts: Facts, stops: Stops) -> Link:
     counted = ", ".join(f"{count} {reason}" for reason, count in facts.counts.items())
     skipped = f"skipped in the last 24 h: {counted}" if counted else "no beat was skipped in 24 h"
     return ok(Code.GATE, f"nothing holds it back now; {skipped}")
+
+
+def _way_past(facts: Facts, reason: SkipReason) -> str:
+    """The command for this very case; '' where the general remedy will do."""
+    seen = facts.seen
+    if reason is not SkipReason.BUDGET_EXHAUSTED or seen is None or seen.wider is None:
+        return ""
+    key, limit = seen.wider
+    whole = seen.keys.get("budget", "agents.defaults.heartbeat.budget")
+    return f"engine config set {shlex.quote(f'{whole}.{key}')} {limit}"
 
 
 def _standing(reason: SkipReason, *, failed: bool) -> Standing:

@@ -123,6 +123,13 @@ def fix_line(chain: Sequence[Link]) -> str:
     return pasted or first
 
 
+def acts(chain: Sequence[Link]) -> tuple[str, ...]:
+    """Return what mends broken links beside the line to paste, because no command here does."""
+    wrong = [link.fix for link in chain if link.state is Standing.BROKEN and is_act(link.fix)]
+    by_hand = [fix for fix in dict.fromkeys(wrong) if not is_command(fix)]
+    return tuple(fix for fix in by_hand if fix != fix_line(chain))
+
+
 def is_act(fix: str) -> bool:
     """Whether there is something to do."""
     return bool(fix) and not fix.startswith("nothing")

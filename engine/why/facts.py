@@ -32,6 +32,7 @@ class Seen:
     alerts: bool  # whether the channel shows them
     alerts_key: str = "channels.defaults.heartbeat.showAlerts"  # what decides that
     period: timedelta | None
+    wider: tuple[str, str] | None = None  # the limit that is used up, by its key, and a wider one
     no_beats_because: str = ""
     enrolled: bool = True  # false: not even an event wakes it
     next_due_at: datetime | None = None
@@ -53,6 +54,7 @@ class Facts:
     live: bool = False  # a gateway tells this
     failing: Mapping[str, str] = field(default_factory=dict)  # parts of the process
     model: str | None = None
+    model_print: str = ""  # tells the models and credentials of now from those of a row
     last: Run | None = None  # the newest beat that asked the agent
     counts: Mapping[str, int] = field(default_factory=dict)  # reasons of 24 h of skipped beats
     delivery: Delivery | None = None  # its newest message that nobody asked for

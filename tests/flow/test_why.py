@@ -12,6 +12,7 @@ import pytest
 
 from engine import why
 from engine.agents.base import AgentFailure, FailureClass, TurnRequest
+from engine.fault import remedy
 from engine.inquiry import Inquiry
 from engine.outbox import Event
 from engine.store import audit, outbox, sessions
@@ -28,6 +29,22 @@ Do = Callable[[Simulation], Awaitable[object]]
 
 def down(_: TurnRequest) -> str:
     raise AgentFailure(FailureClass.AUTH, "the server answered 401: bad key. Fix: correct the key")
+
+
+def unreachable(_: TurnRequest) -> str:
+    raise AgentFailure(FailureClass.NETWORK, "no connection to here:1. Fix: elsewhere: start it")
+
+
+def until(moment: str) -> Do:
+    async def work(sim: Simulation) -> None:
+        await sim.contact("telegram", "42")
+        await sim.until(moment)
+
+    return work
+
+
+def refused(kind: str) -> Do:
+    return lambda sim: lost(sim, kind)
 
 
 async def nothing(_: Simulation) -> None:
@@ -53,13 +70,17 @@ class Silent:
     before: Do = written
     connected: Account = CONNECTED
     fix: str = ""
+    agents: tuple[dict[str, Any], ...] = ()
+    jobs: dict[str, Any] = field(default_factory=dict)
 
     def config(self) -> dict[str, Any]:
         beat = {"every": "30m", "target": "last", **self.beat}
         config: dict[str, Any] = {
             "agents": {
                 "defaults": {"heartbeat": beat, "model": {"primary": "offline"}},
-            }
+                **({"list": list(self.agents)} if self.agents else {}),
+            },
+            "cron": {"tz": "UTC", "jobs": self.jobs},
         }
         return config | ({"channels": {"telegram": self.telegram}} if self.telegram else {})
 
@@ -280,8 +301,57 @@ MATRIX = {
         before=alone_for_days,
     ),
     "the budget is spent": Silent(
-        cause="gate.budget-exhausted", beat={"budget": {"runsPerDay": 2}}, agent=NEWS
+        cause="gate.budget-exhausted",
+        beat={"budget": {"runsPerDay": 2}},
+        agent=NEWS,
+        fix="engine config set agents.defaults.heartbeat.budget.runsPerDay 4",
     ),
+    "the model's server is down": Silent(
+        cause="model.network", agent=ScriptedAgent(then=unreachable), fix="elsewhere: start it"
+    ),
+    "the agent answers nothing": Silent(cause="reply.ok-empty", agent=ScriptedAgent(then="")),
+    "another agent has the beats": Silent(
+        cause="heartbeat.not-enrolled",
+        agents=({"id": "main", "default": True}, {"id": "ops", "heartbeat": {"every": "30m"}}),
+        fix="engine heartbeat enable main --every 30m",
+    ),
+    "the target of this agent is none": Silent(
+        cause="target.none",
+        agents=({"id": "main", "default": True, "heartbeat": {"target": "none"}},),
+        agent=ScriptedAgent(then=SAYS),
+        fix="engine config set 'agents.list[id=main].heartbeat.target' last",
+    ),
+    "no owner is named": Silent(
+        cause="target.no-route",
+        telegram={"botToken": "1:a", "allowFrom": ["*"]},
+        beat={"target": "owner"},
+        before=nothing,
+        fix="engine config set commands.ownerAllowFrom '[\"telegram:YOUR_ID\"]'",
+    ),
+    "a scheduled job is at work": Silent(
+        cause="gate.cron-in-progress",
+        agent=ScriptedAgent(then=SAYS, takes=timedelta(minutes=10)),
+        jobs={"brief": {"schedule": "5 12 * * *", "message": "go"}},
+        before=until("2026-06-01 12:06"),
+    ),
+    "alerts are hidden for everybody": Silent(
+        cause="policy.alerts-disabled",
+        telegram={**TELEGRAM, "heartbeat": {"showAlerts": False}},
+        before=lambda sim: sim.contact("telegram", "42"),
+        fix="engine config set channels.telegram.heartbeat.showAlerts true",
+    ),
+    "the message is held": Silent(
+        cause="delivery.window-expired",
+        agent=NEWS,
+        before=lambda sim: ended(sim, Event.HOLD, "window-expired"),
+        fix="in the chat: write to the bot; what is held for you is sent then",
+    ),
+    **{
+        f"the platform says {kind}": Silent(
+            cause=f"delivery.{kind}", agent=NEWS, before=refused(kind), fix=remedy(kind)
+        )
+        for kind in ("muted", "not-member", "cannot-initiate", "proactive-denied", "not-found")
+    },
     "the model refused so often that nobody asks it any more": Silent(
         cause="model.auth", agent=ScriptedAgent(then=down), before=half_a_day, fix="correct the key"
     ),
@@ -364,6 +434,27 @@ async def test_the_first_cause_of_a_silence_is_named(case: Silent) -> None:
         first = next(one for one in answer["links"] if one["state"] == "broken")
         assert first["what"] in answer["sentence"]
         assert first["fix"]
+
+
+def test_more_than_thirty_set_ups_are_silent() -> None:
+    assert len([one for one in MATRIX.values() if one.cause is not None]) > 40
+
+
+async def test_a_model_that_was_changed_is_not_judged_by_the_one_before() -> None:
+    case = MATRIX["the model refuses"]
+    async with Simulation(
+        case.config(), start=case.start, zone="UTC", agent=case.agent, checklist=LOOK
+    ) as sim:
+        await written(sim)
+        changed = case.config()
+        changed["models"] = {"providers": {"new": {"baseUrl": "http://127.0.0.1:9/v1"}}}
+        changed["agents"]["defaults"]["model"] = {"primary": "new/one"}
+        await sim.apply(changed)
+        answer = why.answered(why.told_of_now(await asked(sim, case.connected)))
+    assert answer["cause"] is None, answer["links"]
+    (model,) = [one for one in answer["links"] if one["code"] == "model"]
+    assert model["state"] == "waiting"
+    assert "the model was changed since it failed" in model["what"]
 
 
 async def test_all_that_is_broken_is_listed_behind_the_first() -> None:

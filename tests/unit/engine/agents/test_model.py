@@ -261,7 +261,7 @@ async def test_nobody_listening_is_a_network_fault() -> None:
     where = address.removeprefix("http://").removesuffix("/v1")
     assert caught.value.message == (
         f"p/m: no connection to {where}: All connection attempts failed. "
-        "Fix: start the server, or set baseUrl of models.providers.p"
+        "Fix: elsewhere: start the server, or set models.providers.p.baseUrl"
     )
 
 

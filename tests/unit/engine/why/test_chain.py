@@ -130,7 +130,7 @@ def message(state: State, **more: object) -> Facts:
         (message(State.DELIVERED), "delivery", Standing.OK),
         (message(State.CANCELLED, reason="superseded"), "delivery", Standing.OK),
         (message(State.QUEUED), "delivery", Standing.WAITING),
-        (message(State.HELD), "delivery", Standing.WAITING),
+        (message(State.HELD), "delivery.held", Standing.BROKEN),
         (message(State.EXPIRED, reason="expired"), "delivery.expired", Standing.BROKEN),
         (message(State.UNKNOWN, reason="interrupted"), "delivery.interrupted", Standing.BROKEN),
         (
