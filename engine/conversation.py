@@ -21,7 +21,7 @@ from engine.chat_events import ChatEvents
 from engine.clock import Clock
 from engine.delivery import Delivery, Priority
 from engine.events import Bus
-from engine.media import Media
+from engine.media import Media, MediaKind, told
 from engine.outbox import expiry
 from engine.outcome import for_person
 from engine.prefix import put_before
@@ -69,8 +69,10 @@ class ChatTurn:
     def words(self) -> str:
         """What the session keeps: nothing in it can pass for the engine's."""
         if self.speaker is None:
-            return said.words(self.text)
-        return said.in_group(self.speaker, self.text)
+            text = said.words(self.text)
+        else:
+            text = said.in_group(self.speaker, self.text)
+        return "\n".join((text, told(self.media))) if self.media else text
 
     @property
     def prompt(self) -> str:
@@ -109,6 +111,10 @@ class ChatAnswer:
         return wire
 
 
+# Fetches what came with a message, and returns it as it lies here now, or why it does not.
+Bring = Callable[[ChatTurn], Awaitable[tuple[Media, ...]]]
+
+
 class Conversation:
     """Answers messages. One instance serves all sessions."""
 
@@ -124,6 +130,7 @@ class Conversation:
         insist: Insist | None = None,
         hear: Callable[[ChatTurn], Awaitable[str | None]] | None = None,
     ) -> None:
+        self._bring: Bring | None = None
         self._hear = hear  # answers what is said to the engine itself
         self._insist = insist
         self._database = database
@@ -134,6 +141,10 @@ class Conversation:
         self._toolbox = toolbox
         self._running: dict[str, tuple[str, asyncio.Task[ChatAnswer]]] = {}
         self._aborted: set[str] = set()
+
+    def use(self, bring: Bring) -> None:
+        """Let files that come with messages be brought here by whoever knows the channels."""
+        self._bring = bring
 
     async def receive(self, chat: ChatTurn) -> ChatAnswer:
         """Take the turn; the answer is in the session and in the outbox when this returns."""
@@ -195,6 +206,7 @@ class Conversation:
             taken.delivery = await self._settled(result, taken, delivery)
 
         async def prepare(order: TurnOrder, now: datetime) -> TurnOrder:
+            asked, order = await self._with_files(chat, order)
             # Read only now: a turn that was ahead in the lane may have taken them.
             pending = await self._database.read(
                 lambda tx: event_rows.pending(tx, chat.agent_id, chat.session_key, now)
@@ -211,7 +223,7 @@ class Conversation:
                 told_all = f"{order.system_prompt}\n\n{prompt.WITHHELD}"
                 order = replace(order, tools=kept, system_prompt=told_all)
                 taken.narrowed = {"withheld": list(withheld), "events": strangers}
-            return replace(order, prompt="\n".join([*lines, "", chat.prompt])) if lines else order
+            return replace(order, prompt="\n".join([*lines, "", asked.prompt])) if lines else order
 
         order = self._order(chat, agent)
         result = await self._turns.take(order, prepare=prepare, settle=settle)
@@ -223,6 +235,15 @@ class Conversation:
         else:
             told.answered(answer.payloads[-1] if answer.payloads else "")
         return answer
+
+    async def _with_files(self, chat: ChatTurn, order: TurnOrder) -> tuple[ChatTurn, TurnOrder]:
+        """Bring what came with the message: in the lane, so that what was said later waits."""
+        if not chat.media or self._bring is None:
+            return chat, order
+        chat = replace(chat, media=await self._bring(chat))
+        images = tuple(one for one in chat.media if one.path and one.kind is MediaKind.IMAGE)
+        order = replace(order, prompt=chat.prompt, transcript=chat.words, images=images)
+        return chat, order
 
     def _events_of(self, chat: ChatTurn) -> ChatEvents:
         return ChatEvents(self._bus, self._clock, run_id=chat.run_id, session_key=chat.session_key)

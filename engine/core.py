@@ -176,6 +176,7 @@ class Engine:
             programs=self.programs,
             roster=lambda: self.roster,
             leave=lambda: self._settings.leave,
+            received=lambda agent_id: self.shelf.incoming(agent_id),
         )
         self.lookout = self._lookout(seed)
         self.beat_jobs = BeatJobs(

@@ -188,7 +188,7 @@ def _line(one: Media) -> str:
     )
     if one.trouble:
         return f"- {one.name} ({about}): not saved: {one.trouble}"
-    return f"- {one.name} ({about}): {one.path or one.url or 'not saved'}"
+    return f"- {one.name} ({about}): {one.path or 'not saved'}"
 
 
 _FIELDS: Final = ("name", "path", "url", "ref", "size", "mime", "trouble")

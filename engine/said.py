@@ -29,6 +29,7 @@ _OURS: Final = re.compile(
       | (?:a\ reminder\ came\ due|something\ happened|these\ tasks\ are\ due\ now):
       | this\ is\ a\ heartbeat
       | said\ in\ this\ group\ since
+      | files\ that\ came\ with
       | (?:\[|\()?(?:note|notice)\ of\ the\ engine\b
     )""",
     re.VERBOSE | re.IGNORECASE,

@@ -33,6 +33,7 @@ from engine.media import (
 from jobs.errors import InvalidInput
 
 OUT_MOST: Final = 50 * MB  # no channel takes more
+RESERVE: Final = 100 * MB
 OUT_KEPT: Final = timedelta(days=2)  # longer than any message waits
 _PIECE: Final = 1 << 18
 _PARTIAL: Final = ".part"
@@ -121,18 +122,18 @@ class Shelf:
         kind = kind_of("text/plain")
         return Media(kind=kind, name=name, path=str(target), size=len(content), mime="text/plain")
 
-    async def receive(
-        self, agent_id: str, media: Media, pieces: AsyncIterator[bytes], most: int
-    ) -> Media:
+    async def receive(self, agent_id: str, media: Media, pieces: AsyncIterator[bytes]) -> Media:
         """Save what comes, and return where it lies and what it is.
 
-        Raises `NotSaved`, and nothing of it stays on the disk.
+        How much may come is for whoever fetches it to say. Raises `NotSaved`, and nothing of
+        it stays on the disk.
         """
+        await asyncio.to_thread(self._room)
         partial = await asyncio.to_thread(_fresh, self.incoming(agent_id), _PARTIAL)
         try:
             file = await asyncio.to_thread(_private, partial)
             try:
-                beginning, size = await _poured(pieces, file, most)
+                beginning, size = await _poured(pieces, file)
             finally:
                 await asyncio.to_thread(file.close)
             return await asyncio.to_thread(_settled, partial, media, beginning, size)
@@ -141,6 +142,12 @@ class Shelf:
         finally:
             with suppress(OSError):
                 await asyncio.to_thread(partial.unlink, missing_ok=True)
+
+    def _room(self) -> None:
+        """What people send must not take the room that the store needs."""
+        there = next((one for one in (self._root, *self._root.parents) if one.exists()), None)
+        if there is not None and shutil.disk_usage(there).free < RESERVE:
+            raise NotSaved(f"the disk has less than {size_words(RESERVE)} left")
 
     async def held(self) -> Held:
         """Return how many files lie here, and how large they are together."""
@@ -219,12 +226,10 @@ def _private(path: Path) -> BinaryIO:
     return os.fdopen(handle, "wb")
 
 
-async def _poured(pieces: AsyncIterator[bytes], file: BinaryIO, most: int) -> tuple[bytes, int]:
+async def _poured(pieces: AsyncIterator[bytes], file: BinaryIO) -> tuple[bytes, int]:
     beginning, size = b"", 0
     async for piece in pieces:
         size += len(piece)
-        if size > most:
-            raise NotSaved(f"it has more than {size_words(most)}, the most that is taken")
         if len(beginning) < BEGINNING:
             beginning = (beginning + piece)[:BEGINNING]
         await asyncio.to_thread(file.write, piece)

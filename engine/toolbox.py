@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.address import Route
 from engine.agents.base import Tool
@@ -38,7 +39,9 @@ class Toolbox:
         programs: Programs,
         roster: Callable[[], Roster],
         leave: Callable[[], Leave],
+        received: Callable[[str], Path] | None = None,
     ) -> None:
+        self._received = received  # where files lie that people sent to an agent
         self._jobs = jobs
         self._holds = holds
         self._outlet = outlet
@@ -75,7 +78,11 @@ class Toolbox:
             commands=leave.commands,
         )
         tools = [
-            *file_tools(agent.workspace, anywhere=leave.anywhere),
+            *file_tools(
+                agent.workspace,
+                anywhere=leave.anywhere,
+                received=None if self._received is None else self._received(agent.agent_id),
+            ),
             cron_tool(self._jobs, self._holds, grant),
             heartbeat_tool()
             if kind == "heartbeat"

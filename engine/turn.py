@@ -29,6 +29,7 @@ from engine.agents.base import (
 from engine.agents.secrets import redacted
 from engine.clock import Clock
 from engine.lanes import Lanes
+from engine.media import Media
 from engine.store import sessions as session_rows
 from jobs.duration import format_duration
 from jobs.errors import EngineError
@@ -73,6 +74,7 @@ class TurnOrder:
     light: bool = False  # True: the agent is shown no files of its workspace
     transcript: str | None = None  # what the session keeps in place of the prompt
     facts: Mapping[str, Any] = field(default_factory=dict)
+    images: tuple[Media, ...] = ()  # shown to a model that takes them
 
 
 @swift
@@ -247,6 +249,7 @@ class Turns:
                 workspace=order.workspace,
                 now=now,
                 facts=order.facts,
+                images=order.images,
             )
         )
         return changed(

@@ -32,6 +32,7 @@ from engine.self_test import SelfTest
 from engine.vitals import Vitals, keep
 from engine.watchdog import Watchdog
 from gateway import exits, settings
+from gateway.attachments import Attachments
 from gateway.auth import configured as auth_configured
 from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Policy
@@ -216,6 +217,7 @@ class Gateway:
             lambda url: _webhooks(channels).fetch(url),
             lambda box: count_mail(box, _webhooks(channels).judged),
         )
+        engine.conversation.use(Attachments(database, channels, engine.shelf, clock=clock).bring)
         sender = Sender(
             database,
             channels,

@@ -6,6 +6,7 @@ in the parts of the model library, so that candidates of other kinds can go on w
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -143,7 +144,7 @@ def _messages(conversation: Sequence[Any]) -> list[dict[str, Any]]:
     turns: list[dict[str, Any]] = []
     for one in conversation:
         role = "assistant" if one.kind == "response" else "user"
-        blocks = [block for part in one.parts if (block := _block(part)) is not None]
+        blocks = [block for part in one.parts for block in _blocks(part)]
         if not blocks or (not turns and role == "assistant"):
             continue
         if turns and turns[-1]["role"] == role:
@@ -151,6 +152,22 @@ def _messages(conversation: Sequence[Any]) -> list[dict[str, Any]]:
         else:
             turns.append({"role": role, "content": blocks})
     return turns
+
+
+def _blocks(part: Any) -> list[dict[str, Any]]:
+    """Return the blocks of a part; a question may have pictures beside its words."""
+    if part.part_kind == "user-prompt" and not isinstance(part.content, str):
+        return [_shown(one) for one in part.content]
+    block = _block(part)
+    return [] if block is None else [block]
+
+
+def _shown(one: Any) -> dict[str, Any]:
+    if isinstance(one, str):
+        return {"type": "text", "text": one}
+    data = base64.b64encode(one.data).decode()
+    source = {"type": "base64", "media_type": one.media_type, "data": data}
+    return {"type": "image", "source": source}
 
 
 def _block(part: Any) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from engine.agents.secrets import masked
+from engine.media import Media
 from engine.sessions import Message as Message  # a conversation's word, spoken here too
 from jobs.ledger import Usage
 from jobs.retry import TRANSIENT
@@ -59,6 +60,7 @@ class TurnRequest:
     thinking: str | None = None
     workspace: Path | None = None
     now: datetime
+    images: tuple[Media, ...] = ()  # files that came with the prompt
     facts: Mapping[str, Any] = field(default_factory=dict)  # checklist, events: for `offline`
 
 

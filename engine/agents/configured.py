@@ -88,6 +88,7 @@ def provider_of(
         },
         max_tokens={model: limit for model, limit in limits.items() if limit},
         thinks=frozenset(one.id for one in values.models if one.reasoning),
+        sees=frozenset(one.id for one in values.models if "image" in one.input),
         require_finish_reason=values.require_finish_reason,
         headers={header: value.reveal() for header, value in values.headers.items()},
         params=values.params,

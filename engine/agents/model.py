@@ -13,9 +13,11 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from engine.agents import pictures
 from engine.agents.base import AgentFailure, FailureClass, Sleep, TurnReply, TurnRequest
 from engine.agents.envelope import completed
 from engine.agents.model_turn import Library, ModelTurn
+from engine.agents.pictures import unseen
 from engine.agents.provider import ANTHROPIC, APIS, RESPONSES, Candidate, Provider
 
 SDK_RETRIES: Final = 2
@@ -56,7 +58,7 @@ class ModelAgent:
     async def answer(self, request: TurnRequest) -> TurnReply:
         """Answer, or raise the failure of the last candidate with all attempts listed."""
         library = await self._ready()
-        turn = ModelTurn(self, library, request)
+        turn = ModelTurn(self, library, request, await pictures.read(request.images))
         return await turn.run()
 
     async def close(self) -> None:
@@ -122,7 +124,9 @@ class ModelAgent:
 
     async def unsent(self, library: Library, candidate: Candidate, request: TurnRequest) -> str:
         """Return what was wished for and did not reach the model, in words."""
-        return unsent(candidate, await self.model_for(library, candidate), request.thinking)
+        model = await self.model_for(library, candidate)
+        words = unsent(candidate, model, request.thinking), unseen(candidate, request.images)
+        return "; ".join(one for one in words if one)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:

@@ -6,7 +6,7 @@ already ran. The library comes in as values: this room imports none of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -21,6 +21,7 @@ from engine.agents.base import (
     use_tool,
 )
 from engine.agents.faults import STUMBLED, classify, told
+from engine.agents.pictures import Picture
 from engine.agents.provider import ANTHROPIC, Candidate
 from engine.agents.secrets import redacted
 from jobs.ledger import Usage
@@ -71,11 +72,19 @@ class Models(Protocol):
 class ModelTurn:
     """One turn: its conversation so far, what it used, who failed."""
 
-    def __init__(self, models: Models, library: Library, request: TurnRequest) -> None:
+    def __init__(
+        self,
+        models: Models,
+        library: Library,
+        request: TurnRequest,
+        pictures: Sequence[Picture] = (),
+    ) -> None:
         self._models = models
         self._library = library
         self._request = request
         self._messages = _conversation(library.messages, request)
+        self._asked_at = len(self._messages) - 1
+        self._seen = _with_pictures(library.messages, request, pictures)
         self._parameters = library.models.ModelRequestParameters(
             function_tools=[
                 library.tools.ToolDefinition(
@@ -155,7 +164,7 @@ class ModelTurn:
                 self._library,
                 candidate,
                 self._request,
-                self._messages,
+                self._messages_for(candidate),
                 self._parameters,
                 last=last,
             )
@@ -170,6 +179,13 @@ class ModelTurn:
         if cut := _why_cut(response):
             raise AgentFailure(FailureClass.INVALID, f"{candidate.ref}: {cut}")
         return response
+
+    def _messages_for(self, candidate: Candidate) -> list[Any]:
+        """Return the conversation as a candidate may read it: pictures only for one that sees."""
+        if self._seen is None or candidate.model not in candidate.provider.sees:
+            return self._messages
+        at = self._asked_at
+        return [*self._messages[:at], self._seen, *self._messages[at + 1 :]]
 
     def _take_in(self, response: Any, candidate: Candidate) -> None:
         self._messages.append(response)
@@ -233,6 +249,16 @@ def _conversation(messages: Any, request: TurnRequest) -> list[Any]:
     history = [_past(messages, one) for one in request.history if one.text.strip()]
     prompt = messages.UserPromptPart(content=request.prompt)
     return [*history, messages.ModelRequest(parts=[prompt], **instructions)]
+
+
+def _with_pictures(messages: Any, request: TurnRequest, pictures: Sequence[Picture]) -> Any | None:
+    """Return the question with its pictures; None: there are none."""
+    if not pictures:
+        return None
+    shown = [messages.BinaryContent(data=one.data, media_type=one.mime) for one in pictures]
+    instructions = {"instructions": request.system_prompt} if request.system_prompt else {}
+    prompt = messages.UserPromptPart(content=[request.prompt, *shown])
+    return messages.ModelRequest(parts=[prompt], **instructions)
 
 
 def _past(messages: Any, one: Message) -> Any:

@@ -50,6 +50,7 @@ class Provider:
     params: Mapping[str, Any] = field(default_factory=dict)  # put into the body as they are
     timeout: timedelta | None = None  # of one request
     thinks: frozenset[str] = frozenset()  # models that take a thinking level, by name
+    sees: frozenset[str] = frozenset()  # models that take images, by name
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)  # by model name
 
     def serving(self, model: str) -> Provider:

@@ -15,6 +15,7 @@ from engine.config.schema.channels import (
     QqPeerQuota,
     TelegramAccount as TelegramKeys,
 )
+from engine.media import MB
 from gateway.channels.qq.account import (
     API_BASE,
     Intents,
@@ -26,6 +27,7 @@ from gateway.channels.qq.account import (
 from gateway.channels.telegram.account import API_ROOT, TelegramAccount, Webhook
 from jobs.errors import ConfigInvalid
 
+INBOUND_MB: Final = 20  # channels.md §5
 log = logging.getLogger(__name__)
 
 
@@ -56,6 +58,7 @@ def telegram_account(
         stalled_after=timedelta(milliseconds=account.polling_stall_threshold_ms),
         groups=tuple(one for one in account.groups or () if one != effective.ANY_ACCOUNT),
         hears_all=any(one.require_mention is False for one in (account.groups or {}).values()),
+        media_most=(account.media_max_mb or INBOUND_MB) * MB,
     )
 
 
@@ -149,6 +152,7 @@ def qq_account(ident: str, keys: QqKeys, environ: Mapping[str, str]) -> QqAccoun
         certified=keys.certified,
         hold=keys.held_on_contact,
         chunk=keys.text_chunk_limit,
+        media_most=(keys.media_max_mb or INBOUND_MB) * MB,
         intents=_intents(keys),
         quota=Quota(
             direct=_peer_quota(keys.quota.direct, Quota().direct),

@@ -6,7 +6,7 @@ a route: the sender and the inbound room do that, once, for all channels.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -181,6 +181,9 @@ class Channel(Protocol):
 
     async def send(self, attempt: Attempt) -> Sent:
         """Send one chunk, or raise `ChannelError`. One request, no retry."""
+
+    def bring(self, account_id: str, media: Media) -> AsyncGenerator[bytes]:
+        """Return a file that came with a message, as it comes. Raises `NotSaved`."""
 
     async def typing(self, route: Route) -> None:
         """Show for a moment that an answer is being written; nothing where nobody can."""

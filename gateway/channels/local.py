@@ -7,12 +7,14 @@ disk can make one fail.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 from engine.address import Route
 from engine.clock import Clock
 from engine.events import Bus
+from engine.media import Media
+from engine.shelf import NotSaved
 from engine.store import inbox
 from gateway.channels.base import (
     AccountStatus,
@@ -95,6 +97,10 @@ class LocalChannel:
             raise ChannelError(Fault(fault=FaultClass.OFFLINE, detail=error.why)) from error
         self._bus.publish("chat", _event(attempt, message_id, ms(now)))
         return Sent(message_id=message_id)
+
+    def bring(self, account_id: str, media: Media) -> AsyncGenerator[bytes]:
+        """Nothing comes in here that would have to be fetched."""
+        raise NotSaved(f"{media.name} cannot be fetched from {account_id}")
 
     async def typing(self, route: Route) -> None:
         """Nobody could see it."""

@@ -333,3 +333,32 @@ async def test_a_restarted_account_hears_again_and_loses_nothing(bench: Bench) -
     (status,) = bench.channel.status()
     assert (status.runtime, status.alive_at is not None) == ("connected", True)
     assert (await bench.channel.send(attempt())).message_id
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
+
+
+async def test_an_album_is_one_message(bench: Bench) -> None:
+    for number in range(3):
+        caption = "three cats" if number == 1 else ""
+        bench.telegram.user_sends("photo", PNG, caption=caption, media_group_id="7")
+    await bench.channel.start(bench.door.admit)
+    assert await bench.asleep() == NOON + SECOND / 2
+    await bench.clock.advance(SECOND / 2)
+    message = await bench.door.next()
+    assert (message.text, len(message.media)) == ("three cats", 3)
+    await bench.telegram.called("getUpdates", 3)
+    assert bench.telegram.unconfirmed() == 0
+
+
+async def test_what_of_an_album_comes_a_little_later_belongs_to_it(bench: Bench) -> None:
+    await bench.channel.start(bench.door.admit)
+    bench.telegram.user_sends("photo", PNG, caption="cats", media_group_id="7")
+    await bench.asleep()
+    bench.telegram.user_sends("photo", PNG, media_group_id="7")
+    bench.telegram.user_writes("are they not nice")
+    await bench.clock.advance(SECOND / 2)
+    assert [(m.text, len(m.media)) for m in (await bench.door.next(), await bench.door.next())] == [
+        ("cats", 2),
+        ("are they not nice", 0),
+    ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import Any
 
 from engine.address import Route
+from engine.media import Media
+from engine.shelf import NotSaved
 from engine.testing.clock import ManualClock
 from gateway.channels.base import (
     AccountStatus,
@@ -37,6 +39,7 @@ class ScriptedChannel:
         self.runtime = "connected"
         self.last_error: str | None = None
         self.enabled = True
+        self.files: dict[str, bytes | asyncio.Event] = {}  # what people sent, by ref
         self._idempotent = idempotent
         self.carriage = Carriage(name="links")
         self.reply_rules: ReplyRules | None = None
@@ -96,6 +99,14 @@ class ScriptedChannel:
 
     async def probe(self, account_id: str) -> Mapping[str, Any]:
         return {"ok": True}
+
+    async def bring(self, account_id: str, media: Media) -> AsyncGenerator[bytes]:
+        what = self.files.get(media.ref or "")
+        if isinstance(what, asyncio.Event):
+            await what.wait()
+        if not isinstance(what, bytes):
+            raise NotSaved("nobody knows that file")
+        yield what
 
     async def typing(self, route: Route) -> None:
         self.typed.append((self.clock.now(), route.to))

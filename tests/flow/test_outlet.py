@@ -85,8 +85,8 @@ async def test_what_was_sent_to_an_agent_may_go_on_and_what_others_were_sent_may
     shelf = sim.engine.shelf
     main = sim.engine.roster.default_id
     got = Media(kind=MediaKind.IMAGE, name="got.png")
-    mine = await shelf.receive(main, got, pieces(PNG), 1000)
-    theirs = await shelf.receive("other", got, pieces(PNG), 1000)
+    mine = await shelf.receive(main, got, pieces(PNG))
+    theirs = await shelf.receive("other", got, pieces(PNG))
     ready = await shelf.write("ready.txt", b"laid ready")
     await sim.engine.outlet.send(wish(str(mine.path)))
     for refused in (theirs, ready):

@@ -38,12 +38,18 @@ _WRITE: Final[Mapping[str, Any]] = {
 
 
 @lru_cache(maxsize=64)  # one for each agent; every turn asks
-def file_tools(workspace: Path, *, anywhere: bool = False) -> tuple[Tool, Tool]:
-    """Return `read` and `write` for one workspace; ``anywhere``: or for the whole host."""
+def file_tools(
+    workspace: Path, *, anywhere: bool = False, received: Path | None = None
+) -> tuple[Tool, Tool]:
+    """Return `read` and `write` for one workspace; ``anywhere``: or for the whole host.
+
+    ``received``: where files lie that people sent; they can be read, too.
+    """
     find = partial(_anywhere if anywhere else inside, workspace)
+    find_sent = find if received is None or anywhere else partial(_sent_or_own, workspace, received)
 
     async def read(arguments: Mapping[str, Any]) -> str:
-        return await asyncio.to_thread(_read, find, arguments)
+        return await asyncio.to_thread(_read, find_sent, arguments)
 
     async def write(arguments: Mapping[str, Any]) -> str:
         return await asyncio.to_thread(_write, find, arguments)
@@ -74,6 +80,13 @@ def inside(workspace: Path, wish: object) -> Path:
     if path == root or not path.is_relative_to(root):
         raise ToolRefused(f"{wish!r} is outside the workspace; paths are relative to it")
     return path
+
+
+def _sent_or_own(workspace: Path, received: Path, wish: object) -> Path:
+    """Return the file meant among those that people sent, or of the workspace."""
+    if isinstance(wish, str) and wish.strip().startswith(str(received)):
+        return inside(received, wish)
+    return inside(workspace, wish)
 
 
 def _anywhere(workspace: Path, wish: object) -> Path:

@@ -83,6 +83,9 @@ class AccountKeys(Section):
         None, "Longest message; Telegram 4000, QQ 2000 when unset.", unit="chars"
     )
     health_monitor: HealthMonitor | None = key(None, "Whether it is looked after.")
+    media_max_mb: Positive | None = key(
+        None, "Largest file taken in; 20 when unset, which is Telegram's own limit.", unit="MB"
+    )
     heartbeat: Visibility | None = key(None, "What of heartbeats is shown here.")
     heartbeat_visibility: Visibility | None = key(None, "Newer spelling of `heartbeat`.")
     on_unknown: Literal["keep", "resend"] = key(

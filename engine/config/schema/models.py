@@ -27,7 +27,9 @@ class ModelSpec(Section):
     reasoning: bool = key(
         False, "It thinks before it answers: an OpenAI-compatible server is sent reasoning_effort."
     )
-    input: Names = key(("text",), "Kinds of input it takes.", inert=YET)
+    input: Names = key(
+        ("text",), "Kinds of input it takes; with `image` it is shown pictures people send."
+    )
     cost: ModelCost | None = key(None, "Prices.")
     context_window: Positive | None = key(None, "Context window.", unit="tokens", inert=YET)
     max_tokens: Positive | None = key(None, "Longest answer.", unit="tokens")

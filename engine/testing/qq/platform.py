@@ -97,6 +97,7 @@ class Platform:
         self._asked: dict[tuple[str, str], _Asked] = {}  # (app id, message id)
         self._known: defaultdict[str, set[str]] = defaultdict(set)  # peer → app ids
         self._count = 0
+        self.kept: dict[str, bytes] = {}  # what people sent, by the path it is fetched from
         self._uploads: dict[str, SentFile] = {}  # by file_info
 
     # -- tokens ----------------------------------------------------------------------------

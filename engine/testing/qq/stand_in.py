@@ -18,6 +18,7 @@ from engine.testing.qq.wrong import Refusal, Wrong
 
 APP_ID: Final = "102000001"
 SECRET: Final = "stand-in-secret-AAAAAAAAAAAAAAAA"  # noqa: S105 - of no use elsewhere
+FILE: Final = "file"  # what `fail` calls the fetching of a file
 ANN: Final = "A" * 32
 _PLACES: Final = (
     ("c2c", re.compile(r"/v2/users/([^/]+)/messages")),
@@ -97,6 +98,32 @@ class QqStandIn:
         fields = {"id": message_id, "content": text, "timestamp": at, "author": author}
         await self.happens("C2C_MESSAGE_CREATE", fields | more, app_id=bot)
         return message_id
+
+    async def user_sends(
+        self,
+        content: bytes,
+        *,
+        text: str = "",
+        name: str = "file",
+        mime: str = "file",
+        size: int | None = None,
+        url: str | None = None,
+        **more: Any,
+    ) -> str:
+        """Let a person send a file; return the message's id.
+
+        ``size`` is what the platform claims, ``url`` where it says the file lies; ``more`` as for
+        `user_writes`.
+        """
+        path = f"/download/{len(self.platform.kept) + 1}"
+        self.platform.kept[path] = content
+        attachment = {
+            "content_type": mime,
+            "filename": name,
+            "size": len(content) if size is None else size,
+            "url": self.root + path if url is None else url,
+        }
+        return await self.user_writes(text, attachments=[attachment], **more)
 
     async def group_writes(
         self,
@@ -217,6 +244,8 @@ class QqStandIn:
         self._tell()
         queue = self._wrong[kind]
         wrong = queue.popleft() if queue else self._standing.get(kind)
+        if kind == FILE:
+            return _fetched(self.platform.kept.get(request.path), wrong)
         if wrong is None:
             return self._obey(kind, peer, request, body)
         obeyed = self._obey(kind, peer, request, body) if wrong.obeyed else None
@@ -260,6 +289,17 @@ class QqStandIn:
                 raise Refusal(11281, "no such interface", 404)
 
 
+def _fetched(content: bytes | None, wrong: Wrong | None) -> Answer:
+    """Answer where files are fetched: the bytes, or what is wrong with them."""
+    if content is None:
+        return Answer(404, b"", {})
+    if wrong is None:
+        return Answer(200, content, {})
+    body = None if wrong.dropped else content if wrong.raw is None else wrong.raw
+    status = 200 if wrong.status == 400 else wrong.status
+    return Answer(status, body, wrong.headers, wrong.claimed, wrong.until)
+
+
 def _kind(path: str) -> tuple[str, str]:
     """What a path asks for, and of whom."""
     fixed = {
@@ -270,6 +310,8 @@ def _kind(path: str) -> tuple[str, str]:
     }
     if path in fixed:
         return fixed[path], ""
+    if path.startswith("/download/"):
+        return FILE, ""
     for kind, pattern in _PLACES:
         if match := pattern.fullmatch(path):
             return kind, unquote(match[1])

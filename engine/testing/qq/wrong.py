@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 DEDUPED: Final = 40054005
@@ -58,6 +59,8 @@ class Wrong:
     obeyed: bool = False  # the platform did it all the same
     dropped: bool = False  # the connection ends without an answer
     until: asyncio.Event | None = None  # the answer waits for this
+    headers: Mapping[str, str] = field(default_factory=dict)  # of a file that is fetched
+    claimed: int | None = None  # the length a file is said to have
 
     @classmethod
     def coded(cls, code: int, status: int = 400) -> Wrong:
@@ -128,3 +131,18 @@ class Wrong:
     def slow(cls, until: asyncio.Event) -> Wrong:
         """The message is delivered, and the answer waits for ``until``."""
         return cls(obeyed=True, until=until)
+
+    @classmethod
+    def elsewhere(cls, url: str) -> Wrong:
+        """A file that is said to lie somewhere else."""
+        return cls(status=302, raw=b"", headers={"Location": url})
+
+    @classmethod
+    def lying(cls, claimed: int) -> Wrong:
+        """A file that is said to have another length."""
+        return cls(status=200, claimed=claimed)
+
+    @classmethod
+    def packed(cls, content: bytes) -> Wrong:
+        """A file that comes compressed, though nobody asked for that."""
+        return cls(status=200, raw=content, headers={"Content-Encoding": "gzip"})

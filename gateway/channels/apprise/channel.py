@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Final
 
 from engine.address import Route
+from engine.media import Media
+from engine.shelf import NotSaved
 from gateway.channels.apprise.wire import AppriseAccount, fault_of, service, services_for, worst
 from gateway.channels.base import (
     AccountStatus,
@@ -134,6 +136,10 @@ class AppriseChannel:
             for url, (taken, lines) in zip(urls, answers, strict=True)
             if not taken
         ]
+
+    def bring(self, account_id: str, media: Media) -> AsyncGenerator[bytes]:
+        """Nothing comes in here that would have to be fetched."""
+        raise NotSaved(f"{media.name} cannot be fetched from {account_id}")
 
     async def typing(self, route: Route) -> None:
         """Nobody could see it."""

@@ -12,12 +12,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from engine.address import Route
+from engine.media import MB
 from gateway.channels.pace import Scope
 from gateway.channels.windows import ReplyRules
 
 API_BASE: Final = "https://api.bot.qq.com"
 TOKEN_PATH: Final = "/app/getAppAccessToken"  # noqa: S105 - a path
 TOKEN_URL: Final = API_BASE + TOKEN_PATH
+MEDIA_MOST: Final = 20 * MB
 _SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
 DIRECT, GROUP, GUILD, GUILD_DIRECT = "c2c", "group", "channel", "dms"
@@ -82,6 +84,7 @@ class QqAccount:
     certified: bool = False
     hold: bool | None = None
     chunk: int | None = None  # longest message wished for
+    media_most: int = MEDIA_MOST  # bytes of a file that is taken in
     intents: Intents = Intents.GROUP
     quota: Quota = field(default_factory=Quota)
 

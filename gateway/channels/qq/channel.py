@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,6 +19,7 @@ from engine.clock import Clock
 from engine.events import Bus
 from engine.fault import Fault, FaultClass
 from engine.media import Media
+from engine.shelf import NotSaved
 from gateway.channels.base import (
     AccountStatus,
     Admit,
@@ -28,6 +30,7 @@ from gateway.channels.base import (
     SaveCursor,
     Sent,
 )
+from gateway.channels.fetching import Source, pieces, same_server, too_large
 from gateway.channels.flights import Flights
 from gateway.channels.foreign import ident
 from gateway.channels.pace import Scope
@@ -203,6 +206,19 @@ class QqChannel:
             self._show(live, "auth-failed")
         if error.fault.fault is FaultClass.FORMAT and markdown:
             live.plain_until = self._clock.now() + PLAIN_FOR
+
+    async def bring(self, account_id: str, media: Media) -> AsyncGenerator[bytes]:
+        """Fetch it from where the platform says; that may be anywhere, so it is judged."""
+        account = self._accounts.get(account_id)
+        if account is None or media.url is None:
+            raise NotSaved("the platform gave no address")
+        most = account.media_most
+        if media.size is not None and media.size > most:
+            raise NotSaved(too_large(media.size, most))
+        source = Source(media.url, own=same_server(media.url, account.api_base))
+        async with aclosing(pieces(source, most)) as found:
+            async for piece in found:
+                yield piece
 
     async def typing(self, route: Route) -> None:
         """The platform has none for bots."""

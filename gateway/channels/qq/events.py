@@ -16,9 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from engine.address import ChatType
+from engine.media import Media, MediaKind, kind_of, plain_name
 from engine.target import Peer
 from gateway.channels.base import Inbound, Standing
-from gateway.channels.foreign import clean, ident, items, mapping
+from gateway.channels.foreign import clean, ident, items, mapping, whole
 from gateway.channels.qq.account import DIRECT, GROUP, GUILD, GUILD_DIRECT
 
 # Event → kind of peer, and whether the event alone says that the bot was addressed.
@@ -54,6 +55,7 @@ _CHAT: Final[Mapping[str, ChatType]] = {
     GUILD_DIRECT: ChatType.DIRECT,
 }
 OLDEST: Final = timedelta(hours=1)
+_LONGEST_URL: Final = 2000
 _FACE = re.compile(r'<faceType=\d+,faceId="[^"]*",ext="([^"]*)">')
 _MENTION = re.compile(r"<@!?([^<>\s]{1,200})>")
 
@@ -98,6 +100,7 @@ def parse(
         chat_type=chat,
         cursor=cursor,
         answerable=message_id is not None,
+        media=tuple(file for each in items(data.get("attachments")) if (file := _file(each))),
     )
 
 
@@ -130,6 +133,21 @@ def _said(data: Mapping[str, Any], me: str) -> str:
     text = _FACE.sub(lambda found: _face(found[1]), text).strip()
     kinds = [_attached(mapping(each)) for each in items(data.get("attachments"))]
     return "\n".join(part for part in (text, *kinds) if part)
+
+
+def _file(attachment: object) -> Media | None:
+    """What came along, and where it is said to lie; a voice message rather as plain sound."""
+    about = mapping(attachment)
+    spoken = about.get("voice_wav_url")
+    where = spoken or about.get("url")
+    if not isinstance(where, str) or not where.strip() or len(where) > _LONGEST_URL:
+        return None
+    mime = clean(str(about.get("content_type") or ""))[:60].lower()
+    kind = MediaKind.VOICE if mime == "voice" else kind_of(mime)
+    name = plain_name(about.get("filename"), str(kind))
+    address = where.strip() if "://" in where else f"https://{where.strip().lstrip('/')}"
+    size = None if spoken else whole(about.get("size"))
+    return Media(kind=kind, name=name, url=clean(address), size=size, mime=mime)
 
 
 def _attached(attachment: Mapping[str, Any]) -> str:

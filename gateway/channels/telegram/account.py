@@ -9,13 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from engine.address import ChatType, Route
+from engine.media import MB, Media
 from engine.target import Peer
 from gateway.channels.base import Inbound
 from gateway.channels.foreign import clean, ident, items, mapping, whole
 from gateway.channels.pace import Scope
+from gateway.channels.telegram.attached import all_attached
 
 API_ROOT: Final = "https://api.telegram.org"
 ALLOWED_UPDATES: Final = ("message", "callback_query")
+MEDIA_MOST: Final = 20 * MB  # more the platform does not hand out (channels.md §6)
 GENERAL_TOPIC: Final = "1"
 # A message without words still tells that its person is there; the agent is told of what kind.
 _MEDIA: Final = (
@@ -68,6 +71,7 @@ class TelegramAccount:
     stalled_after: timedelta = STALLED_AFTER  # without a completed poll
     groups: tuple[str, ...] = ()  # groups the config names
     hears_all: bool = False  # the config expects messages that do not mention the bot
+    media_most: int = MEDIA_MOST  # bytes of a file that is taken in
 
     def __repr__(self) -> str:
         return f"TelegramAccount(id={self.id!r}, api_root={self.api_root!r}, token=<hidden>)"
@@ -156,6 +160,7 @@ def parse_update(update: object, account_id: str, me: Me, now: datetime) -> Inbo
         calls_others=_calls_others(message),
         number=number,
         now=now,
+        media=all_attached(message),
     )
 
 
@@ -194,6 +199,7 @@ def _inbound(
     number: int,
     now: datetime,
     calls_others: bool = False,
+    media: tuple[Media, ...] = (),
 ) -> Inbound | None:
     chat = mapping(message.get("chat"))
     to, sender_id = _number(chat.get("id")), _number(sender.get("id"))
@@ -218,6 +224,7 @@ def _inbound(
         calls_others=calls_others and not mentioned,
         chat_type=kind,
         cursor=str(number + 1),
+        media=media,
     )
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
 from engine.media import Media
+from engine.shelf import NotSaved
 from gateway.channels.base import ChannelError, Fault, FaultClass
+from gateway.channels.fetching import Source, pieces
 from gateway.channels.rest import (
     SEND_TIMEOUT,
     UPLOAD_TIMEOUT,
@@ -25,6 +28,7 @@ from gateway.channels.rest import (
     json_object,
     network_fault,
 )
+from gateway.channels.telegram.attached import file_path
 from gateway.channels.telegram.faults import classify
 
 UPLOAD_SLACK: Final = 40.0  # seconds the platform may take to fetch what an address names
@@ -37,6 +41,7 @@ class BotApi:
     def __init__(self, token: str, root: str, timeout_seconds: float | None = None) -> None:
         self._token = token
         self._base = f"{root.rstrip('/')}/bot{token}/"
+        self._files = f"{root.rstrip('/')}/file/bot{token}/"
         self._timeout = SEND_TIMEOUT
         if timeout_seconds is not None:
             self._timeout = httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 10.0))
@@ -78,6 +83,21 @@ class BotApi:
                 files={field: (media.name, file, media.mime or "application/octet-stream")},
                 timeout=UPLOAD_TIMEOUT,
             )
+
+    async def file(self, ref: str, most: int) -> AsyncGenerator[bytes]:
+        """Return a file people sent, as it comes. Raises `NotSaved`; no word holds the token."""
+        try:
+            path = file_path(await self.call("getFile", {"file_id": ref}))
+        except ChannelError as error:
+            fault = error.fault
+            raise NotSaved(
+                f"Telegram does not hand it out: {fault.detail or fault.fault}"
+            ) from None
+        if not path:
+            raise NotSaved("Telegram names no place from which it can be fetched")
+        async with aclosing(pieces(Source(self._files + path, own=True), most)) as found:
+            async for piece in found:
+                yield piece
 
     async def _answer(self, method: str, limit: float, **request: Any) -> Any:
         try:

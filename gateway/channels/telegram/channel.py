@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from engine.address import Route
 from engine.clock import Clock
 from engine.events import Bus
 from engine.media import Media
+from engine.shelf import NotSaved
 from gateway.channels.base import (
     AccountStatus,
     Admit,
@@ -32,6 +34,7 @@ from gateway.channels.base import (
     SaveCursor,
     Sent,
 )
+from gateway.channels.fetching import too_large
 from gateway.channels.flights import Flights
 from gateway.channels.pace import Scope
 from gateway.channels.telegram.account import (
@@ -213,6 +216,18 @@ class TelegramChannel:
             detail = "the answer has no message id"
             raise ChannelError(Fault(fault=FaultClass.NETWORK_AMBIGUOUS, detail=detail))
         return Sent(message_id=str(result["message_id"]))
+
+    async def bring(self, account_id: str, media: Media) -> AsyncGenerator[bytes]:
+        """Ask where it lies, and fetch it from the platform's own server."""
+        live = self._live.get(account_id)
+        if live is None or media.ref is None:
+            raise NotSaved("the account is not started")
+        most = live.account.media_most
+        if media.size is not None and media.size > most:
+            raise NotSaved(too_large(media.size, most))
+        async with aclosing(live.sending.file(media.ref, most)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def typing(self, route: Route) -> None:
         """Show `typing` for five seconds."""

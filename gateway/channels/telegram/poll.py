@@ -17,6 +17,7 @@ from engine.clock import Clock
 from engine.fault import Fault, FaultClass
 from gateway.channels.base import Admit, ChannelError, LoadCursor, Remark, SaveCursor
 from gateway.channels.telegram.account import ALLOWED_UPDATES, migration, parse_update, update_id
+from gateway.channels.telegram.attached import albums, open_album
 from gateway.channels.telegram.greeting import introduced, nobody, offer_commands, take_over
 from gateway.channels.telegram.live import Live, client
 from gateway.channels.telegram.patience import Streak, after
@@ -29,6 +30,7 @@ POLL_LIMIT: Final = 100
 KEPT_FOR: Final = timedelta(hours=24)  # how long the platform keeps what nobody fetches
 NOTED_EVERY: Final = timedelta(minutes=5)
 POLLED: Final = "telegram/polled"  # where the time of the last poll is kept, beside the cursors
+ALBUM_PAUSE: Final = timedelta(milliseconds=500)  # within which the rest of an album comes
 _FLOOR: Final = timedelta(milliseconds=200)
 _HIGHEST_FLOOR: Final = timedelta(seconds=2)
 _STALLED: Final = "stalled"
@@ -115,7 +117,7 @@ class Poll:
         updates = await self._watched(parameters)
         self._polled, self._streak = self.clock.monotonic(), Streak()
         live.well(self.clock.now())
-        for update in updates if isinstance(updates, list) else ():
+        for update in await self._whole_albums(parameters, updates):
             await self._take(update)
         if self._noted is None or self._polled - self._noted >= NOTED_EVERY:
             await self._note()
@@ -123,6 +125,18 @@ class Poll:
             await self._do_not_spin(self._polled - began, held)
         else:
             self._floor = _FLOOR
+
+    async def _whole_albums(self, parameters: dict[str, Any], updates: object) -> list[object]:
+        """Return updates with each album as one; the last may not be all there yet.
+
+        Nothing was confirmed, so asking again brings the same and what came since.
+        """
+        found = updates if isinstance(updates, list) else []
+        if open_album(found):
+            await self.clock.sleep_until(self.clock.now() + ALBUM_PAUSE)
+            again = await self._watched({**parameters, "timeout": 0})
+            found = again if isinstance(again, list) and len(again) >= len(found) else found
+        return albums(found)
 
     async def _watched(self, parameters: dict[str, Any]) -> Any:
         """Ask once; whoever does not answer within the time of a stall is not waited for."""

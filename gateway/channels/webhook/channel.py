@@ -7,16 +7,18 @@ name cannot lead elsewhere between the two.
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
 
 from engine.address import Route
 from engine.clock import Clock
+from engine.media import Media
 from engine.route import JOB_WEBHOOKS, PINGS
+from engine.shelf import NotSaved
+from gateway.channels.addresses import Resolve, resolved
 from gateway.channels.base import (
     AccountStatus,
     Admit,
@@ -44,13 +46,6 @@ WHOLE_CALL: Final = 15.0
 PAGE_MOST: Final = 1_000_000  # bytes of a page that is looked at for changes
 
 RunFacts = Callable[[str], Awaitable[Mapping[str, Any]]]
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-
-
-async def resolved(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a host. Raises `OSError` if it has none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class WebhookChannel:
@@ -126,6 +121,10 @@ class WebhookChannel:
         later = answer.headers.get("retry-after")
         words = detail.decode(errors="replace")
         raise ChannelError(fault_of(answer.status_code, later, words, self._clock.now()))
+
+    def bring(self, account_id: str, media: Media) -> AsyncGenerator[bytes]:
+        """Nothing comes in here that would have to be fetched."""
+        raise NotSaved(f"{media.name} cannot be fetched from {account_id}")
 
     async def typing(self, route: Route) -> None:
         """Nobody could see it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from gateway.channels.addresses import private
 from gateway.channels.base import Attempt, Fault, FaultClass
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-_UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all that is routed (RFC 4291 §2.4)
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
 DETAIL_MOST: Final = 4096  # bytes of an answer that are kept
 _LONGEST_WAIT: Final = 3600.0
 _BY_STATUS: Final[Mapping[int, FaultClass]] = {
@@ -93,30 +89,8 @@ def refused_host(host: str, addresses: Sequence[str], account: WebhookAccount) -
         return f"{host} is in blockedHostnames"
     if account.allow_private or name in {each.lower() for each in account.allowed_hosts}:
         return None
-    for text in addresses:
-        for address in _places(ipaddress.ip_address(text.partition("%")[0])):
-            if _is_private(address):
-                return f"{host} is a private address ({address})"
-    return None
-
-
-def _places(address: _Address) -> tuple[_Address, ...]:
-    """Return where a packet to an address ends up: some IPv6 addresses have an IPv4 one in them."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return (address,)
-    if address.ipv4_mapped is not None:
-        return (address.ipv4_mapped,)
-    if address in _NAT64:  # what a network without IPv4 calls the rest of the world
-        return (ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF),)
-    if address.sixtofour is not None:  # older Pythons take the whole of 2002::/16 for private
-        return (address.sixtofour,)
-    return (address, *(address.teredo or ()))
-
-
-def _is_private(address: _Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
-        return True
-    return not address.is_global or address.is_multicast
+    found = private(addresses)
+    return None if found is None else f"{host} is a private address ({found})"
 
 
 def fault_of(status: int, retry_after: str | None, detail: str, now: datetime) -> Fault:

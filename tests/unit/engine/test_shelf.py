@@ -106,30 +106,29 @@ async def test_a_person_at_the_machine_names_any_file(shelf: Shelf, workspace: P
 
 
 async def test_what_comes_is_saved_under_a_name_of_ours(shelf: Shelf) -> None:
-    saved = await shelf.receive("main", PICTURE, pieces(PNG[:3], PNG[3:]), 1000)
+    saved = await shelf.receive("main", PICTURE, pieces(PNG[:3], PNG[3:]))
     assert saved.path is not None
     assert at_rest(saved.path) == (PNG, 0o600, shelf.incoming("main"))
     assert saved.path.endswith("-p.png")
     assert (saved.kind, saved.mime, saved.size) == (MediaKind.IMAGE, "image/png", len(PNG))
-    again = await shelf.receive("main", PICTURE, pieces(PNG), 1000)
+    again = await shelf.receive("main", PICTURE, pieces(PNG))
     assert again.path != saved.path
 
 
 @pytest.mark.parametrize(
     ("media", "parts", "why"),
     [
-        (PAPER, (b"x" * 600, b"x" * 600), "more than 1000 bytes"),
         (PAPER, (), "empty"),
         (PICTURE, (b"#!/bin/sh\n",), "said to be image and is something else"),
         (PICTURE, (b"%PDF-1.7",), "said to be image and is application/pdf"),
         (Media(kind=MediaKind.VOICE, name="v"), (PNG,), "said to be voice and is image/png"),
     ],
 )
-async def test_what_is_too_large_empty_or_not_what_it_is_said_to_be_leaves_nothing(
+async def test_what_is_empty_or_not_what_it_is_said_to_be_leaves_nothing(
     shelf: Shelf, media: Media, parts: tuple[bytes, ...], why: str
 ) -> None:
     with pytest.raises(NotSaved, match=why):
-        await shelf.receive("main", media, pieces(*parts), 1000)
+        await shelf.receive("main", media, pieces(*parts))
     assert everything(shelf) == []
 
 
@@ -139,7 +138,7 @@ async def test_a_stream_that_breaks_leaves_nothing(shelf: Shelf) -> None:
         raise NotSaved("the connection ended before its end")
 
     with pytest.raises(NotSaved, match="before its end"):
-        await shelf.receive("main", PICTURE, broken(), 1000)
+        await shelf.receive("main", PICTURE, broken())
     assert everything(shelf) == []
 
 

@@ -101,3 +101,17 @@ def test_a_folder_cannot_be_written(workspace: Path) -> None:
         write(workspace, path="folder", content="x")
     with pytest.raises(ToolRefused, match="content must be text"):
         write(workspace, path="x", content=None)
+
+
+async def test_what_people_sent_can_be_read_and_not_written(workspace: Path) -> None:
+    received = workspace.parent / "media" / "in" / "main"
+    received.mkdir(parents=True)
+    (received / "1-notes.txt").write_text("from Ann")
+    read, write = file_tools(workspace, received=received)
+    assert await read.call({"path": str(received / "1-notes.txt")}) == "from Ann"
+    assert (await read.call({"path": "notes.md"})).startswith("one")
+    for outside in (f"{received}/../../../secret.txt", f"{received}-other/x", "../secret.txt"):
+        with pytest.raises(ToolRefused, match="outside the workspace"):
+            await read.call({"path": outside})
+    with pytest.raises(ToolRefused, match="outside the workspace"):
+        await write.call({"path": str(received / "1-notes.txt"), "content": "x"})
