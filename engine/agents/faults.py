@@ -96,6 +96,8 @@ def told(error: BaseException, *, provider: str, base_url: str | None) -> str:
     kind = classify(error)
     what = _what(error, kind, base_url)
     fix = _fix(kind, provider)
+    if kind is FailureClass.MODEL_NOT_FOUND:
+        what = f"{what.rstrip('.')} (as a rule, a baseUrl ends in /v1)"
     return f"{what.rstrip('.')}. Fix: {fix}" if fix else what
 
 

@@ -68,7 +68,11 @@ def test_an_address_is_told_without_what_it_may_hold() -> None:
 
 @pytest.mark.parametrize(
     ("status", "fix"),
-    [(401, "set apiKey of models.providers.lab"), (402, "give the account credit"), (404, "/v1")],
+    [
+        (401, "Fix: engine config set models.providers.lab.apiKey NEW_KEY"),
+        (402, "give the account credit"),
+        (404, "/v1"),
+    ],
 )
 def test_what_somebody_can_mend_has_its_way_out(status: int, fix: str) -> None:
     assert fix in told(RefusedError(status, None), provider="lab", base_url=None)

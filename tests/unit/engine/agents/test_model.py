@@ -246,7 +246,7 @@ async def test_a_wrong_key_is_named_and_not_repeated() -> None:
     assert failure.failure is FailureClass.AUTH
     assert "987654" not in failure.message
     assert failure.message.startswith("p0/m0: the server answered 401: Incorrect API key")
-    assert failure.message.endswith("Fix: set apiKey of models.providers.p0")
+    assert failure.message.endswith("Fix: engine config set models.providers.p0.apiKey NEW_KEY")
 
 
 async def test_nobody_listening_is_a_network_fault() -> None:
