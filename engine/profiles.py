@@ -43,7 +43,6 @@ from jobs.errors import InvalidInput
 from jobs.policies import budget_of
 
 TURN_TIMEOUT: Final = timedelta(minutes=10)
-_EXTERNAL: Final = ("telegram", "qqbot", "webhook", "apprise")
 _PERSONAL: Final = ("telegram", "qqbot")  # where people write from
 
 
@@ -92,7 +91,7 @@ def roster_of(
             twelve=config.agents.defaults.time_format == "12",
         )
     configured = effective.configured_channels(config)
-    external = [name for name in configured if name in _EXTERNAL]
+    external = [name for name in configured if name != "local"]
     return Roster(
         agents=profiles,
         default_id=default_id,

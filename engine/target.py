@@ -12,6 +12,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
+from engine import plugged
 from engine.address import ChatType
 from engine.unheard import Unheard, way_in
 from jobs.errors import InvalidInput
@@ -102,10 +103,15 @@ SERVED: Final = (
 WORDS: Final = ("last", "owner", "none")  # targets that name no channel
 
 
+def channel_named(word: str) -> str | None:
+    """Return the channel of a name or alias: one of ours, or one that is installed."""
+    return PREFIXES.get(word.strip().lower()) or plugged.named(word)
+
+
 def split_target(text: str) -> tuple[str | None, str]:
     """Return the channel a target names by its prefix, if any, and the rest."""
     head, colon, rest = text.strip().partition(":")
-    channel = PREFIXES.get(head.strip().lower())
+    channel = channel_named(head) if colon else None
     return (channel, rest.strip()) if colon and channel else (None, text.strip())
 
 
@@ -130,8 +136,7 @@ def parse_target(channel: str, text: str) -> Peer:
 
 def channel_fault(word: str) -> str:
     """Return why no message can go by a channel of that name, or ''."""
-    channel = PREFIXES.get(word.strip().lower())
-    if channel in SERVED:
+    if channel_named(word) is not None:
         return ""
     known = ", ".join(SERVED)
     near = get_close_matches(word.strip().lower(), [*PREFIXES, *WORDS], 1)
@@ -148,7 +153,7 @@ def place_fault(place: Mapping[str, Any]) -> str:
         return fault
     try:
         if place.get("to"):
-            parse_target(PREFIXES[channel.strip().lower()], str(place["to"]))
+            parse_target(channel_named(channel) or channel, str(place["to"]))
     except InvalidInput as error:
         return str(error)
     return ""

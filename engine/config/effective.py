@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from engine.address import ChatType
@@ -173,8 +173,21 @@ def account_ids(config: Config, channel: str) -> tuple[str, ...]:
             return tuple(apprise_accounts(config))
         case "local" if config.channels.local.enabled:
             return (DEFAULT_ACCOUNT,)
+        case _ if section := plugged_sections(config).get(channel):
+            own = section.get("accounts")
+            found = [str(one).strip().lower() for one in own] if isinstance(own, Mapping) else []
+            return tuple(found) or (DEFAULT_ACCOUNT,)
         case _:
             return ()
+
+
+def plugged_sections(config: Config) -> Mapping[str, Mapping[str, Any]]:
+    """Sections of channels that come with other packages, switched on, as they were written."""
+    return {
+        name: section
+        for name, section in (config.channels.model_extra or {}).items()
+        if isinstance(section, Mapping) and section.get("enabled") is not False
+    }
 
 
 def configured_channels(config: Config) -> tuple[str, ...]:
@@ -184,13 +197,14 @@ def configured_channels(config: Config) -> tuple[str, ...]:
         section = getattr(config.channels, name)
         if section is not None and section.enabled:
             found.append(name)
-    return tuple(found)
+    return (*found, *plugged_sections(config))
 
 
 def default_account_of(config: Config, channel: str) -> str | None:
     """`defaultAccount` of a channel if it names an account, else None."""
     section = getattr(config.channels, PREFIXES.get(channel, ""), None)
-    wish = getattr(section, "default_account", None)
+    foreign = plugged_sections(config).get(channel, {})
+    wish = getattr(section, "default_account", foreign.get("defaultAccount"))
     ident = wish.strip().lower() if isinstance(wish, str) else None
     return ident if ident in account_ids(config, channel) else None
 

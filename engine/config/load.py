@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from engine.config import checks
+from engine.config import checks, masks
 from engine.config.compose import Composer, digest, substitute
 from engine.config.issues import Issue, Note, refuse
 from engine.config.jobs_dir import with_jobs
@@ -147,7 +147,10 @@ def load(
         files=tuple(composer.files) if exists else (),
         origins=origins,
         root=root,
-        secrets=tuple(resolver.values(pruned)),
+        secrets=(
+            *resolver.values(pruned),
+            *masks.secrets(dict(config.channels.model_extra or {})),
+        ),
     )
 
 

@@ -7,7 +7,7 @@ validated hides them too. Imports nothing slow.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from engine.config.variables import is_variable
@@ -49,4 +49,20 @@ def masked(value: Any, name: str = "", *, marker: str = HIDDEN) -> Any:
 
 def _hides(name: str, text: str) -> bool:
     named = _SECRET.search(name) is not None and _LIMIT.search(name) is None
-    return named or _CREDENTIALS.match(text) is not None
+    service = name == "urls" and "://" in text  # of apprise: what is behind the scheme is secret
+    return named or service or _CREDENTIALS.match(text) is not None
+
+
+def secrets(value: Any, name: str = "") -> Iterator[str]:
+    """Yield every secret text below a key: of a section whose model is not known here."""
+    match value:
+        case Mapping():
+            for key, inner in value.items():
+                yield from secrets(inner, str(key))
+        case list() | tuple():
+            for inner in value:
+                yield from secrets(inner, name)
+        case str() if value and _hides(name, value):
+            yield value
+        case _:
+            pass

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from engine import plugged
 from engine.config.issues import Issue, Note
 from engine.config.json5 import Member, Node
 from engine.config.keypath import Key, join
@@ -120,6 +121,8 @@ class Walker:
                 if words := _inert_of(here, member.key):
                     del self.notes[told:]  # that goes without saying
                     self._tell(member, deeper, name, words)
+            elif here.model is Channels and plugged.named(member.key):
+                kept.append(member)  # its own model reads it
             else:
                 self._foreign(member, here, deeper, path)
         return replace(node, members=tuple(kept))

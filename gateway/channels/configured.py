@@ -21,6 +21,7 @@ from gateway.channels.apprise.channel import AppriseChannel
 from gateway.channels.apprise.wire import AppriseAccount
 from gateway.channels.base import Channel, LoadCursor, Move, Remark, SaveCursor
 from gateway.channels.local import LocalChannel
+from gateway.channels.plugin import Around, plugged_in
 from gateway.channels.policy import GroupRule, Manners, Policy as TalkPolicy
 from gateway.channels.qq.channel import QqChannel
 from gateway.channels.telegram.channel import TelegramChannel, no_ports
@@ -78,7 +79,19 @@ def channels(
     if config.channels.apprise is not None and config.channels.apprise.enabled:
         made["apprise"] = AppriseChannel(_bundles(config))
     made["webhook"] = WebhookChannel(_webhooks(config), clock=clock, facts_of=_facts_of(database))
-    return made
+
+    def around(settings: Any) -> Around:
+        return Around(
+            settings=settings,
+            config=config,
+            environ=environ,
+            clock=clock,
+            bus=bus,
+            load_cursor=_cursor_of(database),
+            save_cursor=_keeper_of(database, clock),
+        )
+
+    return {**made, **plugged_in(config, around)}
 
 
 def _bundles(config: Config) -> list[AppriseAccount]:

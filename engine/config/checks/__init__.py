@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engine.config import effective
-from engine.config.checks import channels, heartbeats, models, tools
+from engine.config.checks import channels, heartbeats, models, plugged, tools
 from engine.config.checks.findings import Check
 from engine.config.json5 import Node
 from engine.config.schema import Config
@@ -110,6 +110,7 @@ _STEPS: Final[tuple[Callable[[Check], None], ...]] = (
     tools.names,
     _bindings,
     channels.accounts,
+    plugged.sections,
     channels.mention_patterns,
     _gateway,
     _hooks,

@@ -16,7 +16,7 @@ from engine.config.paths import is_zone
 from engine.config.schema import Config
 from engine.config.schema.agents import ActiveHours, Agent, Heartbeat, MailKeys
 from engine.config.schema.base import ZERO
-from engine.target import PREFIXES, SERVED, WORDS, channel_fault, parse_target
+from engine.target import PREFIXES, SERVED, WORDS, channel_fault, channel_named, parse_target
 from jobs.calendar import Calendar
 from jobs.errors import InvalidInput
 from jobs.hours import minute_of
@@ -187,8 +187,8 @@ def _escalate(check: Check, key: Key, block: Heartbeat) -> None:
     head, _, behind = asked.target.strip().partition(":")
     if head.lower() in ("last", "owner"):
         return
-    channel = PREFIXES.get(head.lower())
-    if channel not in SERVED:
+    channel = channel_named(head)
+    if channel is None:
         check.refuse((*where, "target"), channel_fault(head), "target", "last", "owner", *SERVED)
         return
     try:
@@ -214,8 +214,8 @@ def _target(check: Check, key: Key, block: Heartbeat) -> None:
         if head.lower() == "owner":
             _owner(check, key)
         return
-    channel = PREFIXES.get(head.lower())
-    if channel not in SERVED:
+    channel = channel_named(head)
+    if channel is None:
         text = channel_fault(head).replace("use last,", "use none, last, owner,")
         check.refuse((*key, "target"), text, "target", *WORDS, *SERVED)
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from engine.config.schema.base import (
     YET,
     Count,
@@ -239,7 +241,13 @@ class ChannelDefaults(Section):
 
 
 class Channels(Section):
-    """Chat channels. None means: not configured."""
+    """Chat channels. None means: not configured.
+
+    Beside the keys stand the sections of installed channels of other packages, as they were
+    written: the walk leaves no others (`engine.config.walk`), and each has its own model.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     defaults: ChannelDefaults = section(ChannelDefaults, "What holds for every channel.")
     local: Local = section(Local, "The local inbox.")
