@@ -54,6 +54,7 @@ from gateway.listening import listen
 from gateway.lock import Lock, Owner
 from gateway.mail import count_mail
 from gateway.monitor import Monitor, rules_of
+from gateway.owner import OwnerBook
 from gateway.pairing import Pairings
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, METHODS
@@ -271,7 +272,7 @@ class Gateway:
             loaded=lambda: self._loaded,
             about=lambda *where: {**reception.told(*where), **monitor.told(*where)},
             foresight=foresight,
-            pairings=Pairings(database, clock, sender.poke),
+            pairings=Pairings(database, clock, sender.poke, self._owner_book().write),
             devices=devices,
         )
         fanout = Fanout(lambda: desk.state_version())
@@ -388,6 +389,10 @@ class Gateway:
             clockwork=clockwork,
             devices=devices,
         )
+
+    def _owner_book(self) -> OwnerBook:
+        paths = self._options.paths
+        return OwnerBook(paths, self._environ, clock=self._clock, loaded=lambda: self._loaded)
 
     def _typing(self) -> timedelta | None:
         """How often a typing indicator is repeated; None: never."""

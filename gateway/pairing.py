@@ -7,7 +7,7 @@ approve it. Asking is part of the transaction in which the message is refused.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -87,6 +87,13 @@ def _chat_of(pairing: Pairing) -> str:
     return f"c2c:{pairing.peer}" if pairing.channel == "qqbot" else pairing.peer
 
 
+MakeOwner = Callable[[str], Awaitable[bool]]  # True: they are the owner now
+
+
+async def _nobody(entry: str) -> bool:  # noqa: ARG001 - nobody writes it down
+    return False
+
+
 def listing(tx: Tx, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """`pairing.list`: who waits, and who was let in; of one channel or account, if named."""
     channel = _channel(params["channel"]) if params.get("channel") else None
@@ -104,7 +111,14 @@ def listing(tx: Tx, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 class Pairings:
     """Requests and people, as clients ask for them."""
 
-    def __init__(self, database: Database, clock: Clock, poke: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        poke: Callable[[], None],
+        make_owner: MakeOwner = _nobody,
+    ) -> None:
+        self._make_owner = make_owner
         self._database = database
         self._clock = clock
         self._poke = poke
@@ -136,11 +150,13 @@ class Pairings:
 
         found, done, first_ever = await self._database.write(work)
         self._poke()
+        owner = owner_entry(found)
         return {
             "ok": True,
+            "madeOwner": first_ever and await self._make_owner(owner),
             "alreadyApproved": not done,
             "firstEver": first_ever,
-            "owner": owner_entry(found),
+            "owner": owner,
             **_words(found),
         }
 

@@ -275,14 +275,6 @@ def unset(ctx: click.Context, /, path: str, replace: bool, dry_run: bool) -> int
     return _write(at, path, lambda _: edited, replace=replace, dry_run=dry_run)
 
 
-def append(at: Place, path: str, value: str) -> None:
-    """Add to a list of the config, as `engine config set 'PATH[]'` does."""
-    from engine.config import edit
-
-    whole = f"{path}[]"
-    _write(at, whole, lambda text: edit.set_text(text, whole, value), replace=False, dry_run=False)
-
-
 def changed_text(at: Place, path: str, block: dict[str, Any]) -> str:
     """Return the file as it would be with these keys below a path; nothing is written."""
     from engine.config import edit, writing

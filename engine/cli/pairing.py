@@ -11,10 +11,8 @@ import click
 from engine.cli import at_rest
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
-from engine.cli.config import append
 from engine.cli.render import relative, show_table
 from engine.clock import SystemClock
-from engine.config import fast
 
 _OWNERS: Final = "commands.ownerAllowFrom"
 
@@ -60,20 +58,18 @@ def listing(line: Line, channel: str | None, named: str | None, account: str | N
 def approve(line: Line, channel: str, code: str) -> None:
     """Let in whoever was told this code. The first one ever becomes the owner."""
     answer = line.call("pairing.approve", _params(channel, code))
-    owners = fast.get(line.place.values, _OWNERS)
-    made_owner = bool(answer.get("firstEver")) and owners in (fast.MISSING, None, [])
-    if made_owner:
-        append(line.place, _OWNERS, str(answer["owner"]))
-    line.show({**answer, "madeOwner": made_owner}, _let_in)
+    line.show(answer, _let_in)
 
 
 def _let_in(told: Mapping[str, Any]) -> str:
     who = f"{_label(told)} on {told['channel']}/{told['accountId']}"
     if told["alreadyApproved"]:
         return f"already approved: {who}"
-    owner = f" The first one is the owner: {told['owner']} is in {_OWNERS} now."
+    owner = ""
+    if told.get("madeOwner"):
+        owner = f" The first one is the owner: {told['owner']} is in {_OWNERS} now."
     # What they wrote before was not kept: `last` leads to them from their next message on.
-    return f"Let in: {who}; what they write from now on is heard.{owner * told['madeOwner']}"
+    return f"Let in: {who}; what they write from now on is heard.{owner}"
 
 
 @group.command(epilog="Example: engine pairing reject telegram ABCD2345")

@@ -398,7 +398,7 @@ class FakePairings:
     async def approve(self, channel: str, code: str, by: str) -> dict[str, Any]:
         self.said.append(("pairings.approve", (channel, code)))
         who = {"channel": channel, "accountId": "default", "peer": "42", "owner": "telegram:42"}
-        return {"ok": True, "alreadyApproved": False, "firstEver": False, **who}
+        return {"ok": True, "madeOwner": False, "alreadyApproved": False, **who}
 
     async def reject(self, channel: str, code: str, by: str) -> dict[str, Any]:
         self.said.append(("pairings.reject", (channel, code)))

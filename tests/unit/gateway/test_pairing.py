@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from engine.address import ChatType
+from engine.config.load import load
+from engine.config.paths import resolve
 from engine.delivery import Delivery
 from engine.store import outbox
 from engine.target import Peer
@@ -18,6 +21,7 @@ from engine.unheard import Unheard
 from gateway.channels.base import Inbound
 from gateway.channels.policy import GroupRule, Policy
 from gateway.inbound import Reception
+from gateway.owner import OwnerBook
 from gateway.pairing import ALPHABET, Pairings, new_code
 from jobs.errors import InvalidInput, NotFound
 from jobs.store.db import Database
@@ -251,3 +255,51 @@ async def test_a_list_is_of_one_channel_or_account(bench: Bench) -> None:
     assert (await bench.pairings.listing("qq", None))["requests"] == []
     with pytest.raises(InvalidInput, match="unknown channel"):
         await bench.pairings.listing("fax", None)
+
+
+def _book(tmp_path: Path) -> tuple[OwnerBook, Path]:
+    paths = resolve({"ENGINE_STATE_DIR": str(tmp_path)})
+    book = OwnerBook(paths, {}, clock=ManualClock(NOON), loaded=lambda: load(paths.config, {}))
+    return book, paths.config
+
+
+async def test_the_first_one_ever_let_in_is_the_owner_if_there_is_none(
+    bench: Bench, tmp_path: Path
+) -> None:
+    book, file = _book(tmp_path)
+    file.write_text("{ // mine\n  gateway: { mode: 'local' } }")
+    desk = Pairings(bench.db, bench.clock, bench.poke, book.write)
+    await bench.writes()
+    await bench.writes("43")
+    first, second = await bench.codes()
+    done = await desk.approve("telegram", first, "test")
+    assert done["madeOwner"] is True
+    assert (await desk.approve("telegram", first, "test"))["madeOwner"] is False
+    assert (await desk.approve("telegram", second, "test"))["madeOwner"] is False
+    assert load(file, {}).config.commands.owner_allow_from == (done["owner"],)
+    assert "// mine" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["{ commands: { ownerAllowFrom: ['tg:1'] } }", "{ commands: { ownerAllowFrom: 1 } }"]
+)
+async def test_an_owner_who_is_there_stays_and_a_file_that_is_broken_keeps_nobody_out(
+    bench: Bench, tmp_path: Path, text: str
+) -> None:
+    book, file = _book(tmp_path)
+    file.write_text("{}")
+    good = load(file, {})
+    file.write_text(text)
+    there = "tg:1" in text
+    book = OwnerBook(
+        resolve({"ENGINE_STATE_DIR": str(tmp_path)}),
+        {},
+        clock=ManualClock(NOON),
+        loaded=lambda: load(file, {}) if there else good,
+    )
+    desk = Pairings(bench.db, bench.clock, bench.poke, book.write)
+    await bench.writes()
+    (code,) = await bench.codes()
+    assert (await desk.approve("telegram", code, "test"))["madeOwner"] is False
+    assert file.read_text() == text
+    assert await bench.writes() is None  # let in all the same
