@@ -13,7 +13,8 @@ from engine.clock import Clock
 from engine.delivery import Delivery, State
 from engine.events import Bus
 from engine.outbox import MAY_REPEAT, TERMINAL, Event, expiry, receipt
-from engine.store import audit, kept, outbox
+from engine.route import LOCAL
+from engine.store import audit, inbox, kept, outbox
 from jobs.errors import InvalidInput, NotFound
 from jobs.store.db import Database, Tx
 from jobs.wallclock import EPOCH, MILLISECOND, ms
@@ -163,7 +164,9 @@ def listing(tx: Tx, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 def shown(tx: Tx, key: str) -> dict[str, Any]:
     """Return one message whole, with its chunks and its receipt."""
     message = _known(tx, key)
-    return {**words_of(message), "chunks": list(message.chunks), "cursor": message.cursor}
+    told = {**words_of(message), "chunks": list(message.chunks), "cursor": message.cursor}
+    seen = inbox.seen_at(tx, key) if message.route.channel == LOCAL else None
+    return told if seen is None else {**told, "seenAtMs": ms(seen)}
 
 
 def words_of(message: Delivery) -> dict[str, Any]:

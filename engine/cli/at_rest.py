@@ -216,6 +216,10 @@ def _words(tx: Tx, method: str, params: Mapping[str, Any]) -> Any:
             return outbox_desk.listing(tx, params, now)
         case "outbox.show":
             return outbox_desk.shown(tx, str(params["key"]))
+        case "inbox.list":
+            from engine.store import inbox
+
+            return inbox.listing(tx, params)
         case "pairing.list":
             from gateway import pairing
 

@@ -9,20 +9,23 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import click
 
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
-from engine.cli.render import plain
+from engine.cli.render import plain, stamp
 from engine.clock import SystemClock
 from engine.troubles import split_fix
 from gateway.client import Client
 from jobs.errors import EngineError, TimedOut, UsageError
+from jobs.wallclock import zone
 
 TURN_MS: Final = 600_000
 MAIN: Final = "main"
+_WHO: Final = {"user": "you", "assistant": "agent"}
 _OVER: Final = frozenset({"final", "error", "aborted"})
 _GRACE: Final = timedelta(seconds=5)
 _SILENCE: Final = timedelta(seconds=15)  # below the ticks, which would reset a longer wait
@@ -35,12 +38,22 @@ _SILENCE: Final = timedelta(seconds=15)  # below the ticks, which would reset a 
 @click.argument("message", required=False)
 @click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
 @click.option("--session", default=MAIN, show_default=True, metavar="KEY", help="Conversation.")
+@click.option(
+    "--history", type=click.IntRange(1, 1000), metavar="N", help="Only print what was said last."
+)
 @gateway_options(timeout_ms=TURN_MS)
-def chat(line: Line, message: str | None, agent_id: str | None, session: str) -> int:
+def chat(
+    line: Line, message: str | None, agent_id: str | None, session: str, history: int | None
+) -> int:
     """Talk to an agent: one message, or a conversation on a terminal.
 
     Without MESSAGE it asks again and again; Ctrl-D ends it. Piped text is one message.
     """
+    if history is not None:
+        key = f"agent:{agent_id}:{session}" if agent_id and ":" not in session else session
+        said = line.call("chat.history", {"sessionKey": key, "limit": history})
+        line.show(said, lambda told: _conversation(told, zone(line.place.zone)))
+        return 0
     if message is None and not sys.stdin.isatty():
         message = sys.stdin.read()
     with line.open() as client:
@@ -54,6 +67,16 @@ def chat(line: Line, message: str | None, agent_id: str | None, session: str) ->
             answer = _said(client, line, words, agent_id, session)
             click.echo(plain(answer["text"]) or "(it said nothing)")
     return 0
+
+
+def _conversation(told: Mapping[str, Any], where: ZoneInfo) -> str:
+    """What was said, a line each, oldest first."""
+    lines = [
+        f"{stamp(one.get('timestamp'), where)} {_WHO.get(str(one.get('role')), 'agent')}> "
+        + plain(text_of(one.get("content")))
+        for one in told.get("messages") or ()
+    ]
+    return "\n".join(lines) or "Nothing was said yet."
 
 
 def _typed() -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import click
 
-from engine.cli import kept
+from engine.cli import at_rest, kept
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
@@ -56,21 +56,36 @@ def group(
     params: dict[str, Any] = {"limit": limit, "unseen": unseen}
     if agent_id:
         params["agentId"] = agent_id
+    if not (follow or ack):  # only read: that works with the gateway down
+        with at_rest.reading(line) as asked:
+            _listed(line, asked.call("inbox.list", params, timeout=line.timeout), unseen=unseen)
+        return
     with line.open() as client:
         answer = client.call("inbox.list", params)
         letters = [*reversed(answer.get("messages") or ())]
-        if line.as_json and not follow:
-            click.echo(dumped(answer))
-        elif letters or follow:
+        if follow:
             _show(line, letters)
         else:
-            click.echo("Nothing unseen." if unseen else "The inbox is empty.")
+            _listed(line, answer, unseen=unseen, acked=True)
         _ack(client, letters, wanted=ack)
         if follow:
             _Follower(line, params, letters, ack=ack).go_on(client)
 
 
 kept.join(group)
+
+
+def _listed(line: Line, answer: Mapping[str, Any], *, unseen: bool, acked: bool = False) -> None:
+    """A page, and how much of all there is nobody has acknowledged."""
+    if line.as_json:
+        click.echo(dumped(answer))
+        return
+    letters = [*reversed(answer.get("messages") or ())]
+    if not letters:
+        click.echo("Nothing unseen." if unseen else "The inbox is empty.")
+    _show(line, letters)
+    if letters and (count := answer.get("unseen")) and not acked:
+        click.echo(f"({count} unseen; engine inbox --unseen --ack marks them as seen)")
 
 
 def _show(line: Line, letters: list[Mapping[str, Any]]) -> None:

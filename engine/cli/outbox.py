@@ -112,6 +112,8 @@ def _shown(one: Mapping[str, Any], where: ZoneInfo) -> str:
             rows["Fix"] = fix
     if receipt.get("messageIds"):
         rows["Receipt"] = ", ".join(map(str, receipt["messageIds"]))
+    if one.get("seenAtMs"):
+        rows["Seen"] = stamp(one["seenAtMs"], where, now)
     if receipt.get("nextAttemptAt"):
         rows["Next try"] = stamp(receipt["nextAttemptAt"], where, now)
     if receipt.get("mayRepeat"):

@@ -5,10 +5,10 @@ Its other half, what arrived nowhere, is `engine.store.kept`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from jobs.store.db import Tx
 from jobs.wallclock import at, instant, ms
@@ -29,6 +29,7 @@ class Letter:
     seen_at: datetime | None = None
 
 
+PAGE: Final = 50
 _READ = "id, box, kind, text, at, agent_id, session_key, run_id, seen_at"
 
 
@@ -78,6 +79,41 @@ def page(
         f"SELECT {_READ} FROM inbox {where} ORDER BY seq DESC LIMIT ?", (*given, limit)
     )
     return [_letter(row) for row in rows], int(total)
+
+
+def listing(tx: Tx, params: Mapping[str, Any]) -> dict[str, Any]:
+    """`inbox.list`: a page, newest first, and how many nobody has seen."""
+    letters, total = page(
+        tx,
+        limit=int(params.get("limit") or PAGE),
+        unseen=bool(params.get("unseen")),
+        agent_id=params.get("agentId"),
+        after=params.get("after"),
+    )
+    told = [
+        {
+            "id": letter.id,
+            "inbox": letter.inbox,
+            "kind": letter.kind,
+            "agentId": letter.agent_id,
+            "text": letter.text,
+            "atMs": ms(letter.at),
+            "seen": letter.seen_at is not None,
+        }
+        for letter in letters
+    ]
+    return {"messages": told, "total": total, "unseen": count_unseen(tx)}
+
+
+def seen_at(tx: Tx, key: str) -> datetime | None:
+    """Return when somebody had seen every part of a message; None: not yet, or it is elsewhere."""
+    rows = tx.exec_driver_sql(
+        "SELECT seen_at FROM inbox WHERE id >= ? AND id < ? AND reason IS NULL",
+        (f"{key}#", f"{key}$"),
+    ).all()
+    seen = [instant(row[0]) for row in rows]
+    known = [one for one in seen if one is not None]
+    return max(known) if known and len(known) == len(seen) else None
 
 
 def ack(tx: Tx, ids: Sequence[str] | None, now: datetime) -> int:

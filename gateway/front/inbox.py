@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from engine.core import Engine
 from engine.store import inbox
-from jobs.store.db import Tx
-from jobs.wallclock import ms
-
-PAGE: Final = 50
 
 
 class FrontInbox:
@@ -21,34 +17,7 @@ class FrontInbox:
 
     async def listing(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`inbox.list`, newest first."""
-
-        def work(tx: Tx) -> tuple[Any, int]:
-            found = inbox.page(
-                tx,
-                limit=int(params.get("limit") or PAGE),
-                unseen=bool(params.get("unseen")),
-                agent_id=params.get("agentId"),
-                after=params.get("after"),
-            )
-            return found, inbox.count_unseen(tx)
-
-        (letters, total), unseen = await self._engine.database.read(work)
-        return {
-            "messages": [
-                {
-                    "id": letter.id,
-                    "inbox": letter.inbox,
-                    "kind": letter.kind,
-                    "agentId": letter.agent_id,
-                    "text": letter.text,
-                    "atMs": ms(letter.at),
-                    "seen": letter.seen_at is not None,
-                }
-                for letter in letters
-            ],
-            "total": total,
-            "unseen": unseen,
-        }
+        return await self._engine.database.read(lambda tx: inbox.listing(tx, params))
 
     async def ack(self, ids: Sequence[str] | None) -> dict[str, Any]:
         """`inbox.ack`."""
