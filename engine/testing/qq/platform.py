@@ -98,6 +98,7 @@ class Platform:
         self._known: defaultdict[str, set[str]] = defaultdict(set)  # peer → app ids
         self._count = 0
         self.kept: dict[str, bytes] = {}  # what people sent, by the path it is fetched from
+        self.confirmed: list[tuple[str, int]] = []  # presses a bot said it has heard
         self._uploads: dict[str, SentFile] = {}  # by file_info
 
     # -- tokens ----------------------------------------------------------------------------
@@ -251,6 +252,10 @@ class Platform:
     def texts(self, peer: str | None = None) -> Sequence[str]:
         """Return what was sent, to one peer or to all."""
         return [one.text for one in self.sent if peer in (None, one.peer)]
+
+    def number(self) -> str:
+        """Return an id nobody has yet."""
+        return f"press-{self._next()}"
 
     def _next(self) -> int:
         self._count += 1

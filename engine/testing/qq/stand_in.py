@@ -30,6 +30,18 @@ _PLACES: Final = (
 )
 
 
+# What `/gateway/bot` tells besides; `/gateway` may.
+_SHARDS: Final = {
+    "shards": 1,
+    "session_start_limit": {
+        "total": 1000,
+        "remaining": 1000,
+        "reset_after": 86_400_000,
+        "max_concurrency": 1,
+    },
+}
+
+
 class QqStandIn:
     """The stand-in. An async context manager; ``bots`` are secrets by app id."""
 
@@ -170,6 +182,31 @@ class QqStandIn:
         await self.happens("AT_MESSAGE_CREATE", fields, app_id=bot)
         return message_id
 
+    async def user_presses(
+        self,
+        value: str,
+        *,
+        openid: str = ANN,
+        group: str | None = None,
+        app_id: str | None = None,
+    ) -> str:
+        """Let a person press a button of the bot's; return the press's id."""
+        number = self.platform.number()
+        fields: dict[str, Any] = {
+            "id": number,
+            "application_id": app_id or self.app_id,
+            "type": 11,
+            "version": 1,
+            "data": {"type": 11, "resolved": {"button_data": value, "button_id": "1"}},
+        }
+        if group is None:
+            fields |= {"scene": "c2c", "chat_type": 2, "user_openid": openid}
+        else:
+            fields |= {"scene": "group", "chat_type": 1, "group_openid": group}
+            fields |= {"group_member_openid": openid}
+        await self.happens("INTERACTION_CREATE", fields, app_id=app_id)
+        return number
+
     async def happens(
         self, kind: str, data: Mapping[str, Any], *, app_id: str | None = None
     ) -> None:
@@ -277,7 +314,10 @@ class QqStandIn:
         app_id = self.platform.bot_of(request.headers.get("authorization", ""))
         match kind:
             case "gateway":
-                return {"url": self.gateway.url, "shards": 1}
+                return {"url": self.gateway.url, **_SHARDS}
+            case "interaction":
+                self.platform.confirmed.append((peer, int(body.get("code") or 0)))
+                return {}
             case "me":
                 return self.platform.me(app_id)
             case "c2c" | "group" | "channel" | "dms":
@@ -312,6 +352,8 @@ def _kind(path: str) -> tuple[str, str]:
         return fixed[path], ""
     if path.startswith("/download/"):
         return FILE, ""
+    if match := re.fullmatch(r"/interactions/([^/]+)", path):
+        return "interaction", unquote(match[1])
     for kind, pattern in _PLACES:
         if match := pattern.fullmatch(path):
             return kind, unquote(match[1])

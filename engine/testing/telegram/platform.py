@@ -257,9 +257,10 @@ class Platform:
         self.sent.append(message)
         return {
             "message_id": message.message_id,
-            "date": 0,
-            "chat": {"id": message.chat_id, "type": "private"},
-            "text": visible,
+            "from": {"id": bot.id, "is_bot": True, "first_name": "Engine"},
+            "date": int(SystemClock().now().timestamp()),
+            "chat": _chat(message.chat_id),
+            "text" if file is None else "caption": visible,
         }
 
     def _take_message_id(self) -> int:
@@ -275,6 +276,16 @@ class Platform:
             }
             for match in re.finditer(rf"@{re.escape(self.username)}\b", text, re.IGNORECASE)
         ]
+
+
+def _chat(chat_id: int | str) -> dict[str, Any]:
+    """A chat as answers name it; a form writes its number as text."""
+    number = str(chat_id)
+    if not number.removeprefix("-").isdecimal():
+        return {"id": -1_000_000_000_001, "type": "channel", "title": number}
+    kind = "supergroup" if number.startswith("-") else "private"
+    named = {"title": "Test"} if kind == "supergroup" else {"first_name": "Test"}
+    return {"id": int(number), "type": kind, **named}
 
 
 def _set_webhook(bot: _Bot, parameters: Mapping[str, Any]) -> bool:

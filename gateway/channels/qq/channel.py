@@ -43,7 +43,9 @@ from gateway.channels.qq.link import Link
 from gateway.channels.qq.media import carriage, of_message
 from gateway.channels.qq.session import Place, Session, place_of
 from gateway.channels.text import code_points
+from gateway.channels.ups import Ups
 from gateway.channels.windows import ReplyRules
+from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +79,8 @@ class _Live:
     last_outbound_at: datetime | None = None
     alive_at: datetime | None = None  # the platform sent something, if only an ack
     plain_until: datetime | None = None
+    retry_at: datetime | None = None  # while it waits to connect again
+    ups: Ups = field(default_factory=Ups)
 
 
 class QqChannel:
@@ -102,6 +106,7 @@ class QqChannel:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._admit: Admit | None = None
         self._flights = Flights()
+        self._words: set[asyncio.Task[None]] = set()
 
     async def start(self, admit: Admit) -> None:
         """Connect every enabled account; return at once, connecting goes on behind."""
@@ -235,13 +240,14 @@ class QqChannel:
             extra |= {} if left is None else {"tokenExpiresInMs": int(left.total_seconds() * 1000)}
             extra |= {"resumable": live.session.session_id is not None}
             extra |= {"username": live.username} if live.username else {}
+            extra |= {"retryAt": ms(live.retry_at)} if live.runtime == "backoff" else {}
         if "*" in account.allow_from:
             extra["allow"] = "*"
         return AccountStatus(
             account_id=account.id,
             configured=account.configured,
             enabled=account.enabled,
-            runtime=live.runtime if live else "stopped",
+            runtime=live.ups.shown(live.runtime, self._clock.now()) if live else "stopped",
             token_source=account.token_source,
             last_error=live.last_error if live else None,
             last_inbound_at=live.last_inbound_at if live else None,
@@ -283,6 +289,7 @@ class QqChannel:
             heard=lambda: self._heard(live),
             alive=lambda: self._alive(live),
             keep=lambda: self._keep(live),
+            say=lambda path, body: self._say(live, path, body),
         )
         while live.runtime not in _OVER:
             self._show(live, "connecting")
@@ -317,8 +324,9 @@ class QqChannel:
         if then.new_token:
             live.api.tokens.forget()
         if then.wait:
+            live.retry_at = self._clock.now() + then.wait
             self._show(live, "backoff")
-            await self._clock.sleep_until(self._clock.now() + then.wait)
+            await self._clock.sleep_until(live.retry_at)
 
     async def _restore(self, live: _Live) -> None:
         """Go on where an earlier process left the stream, if the platform may still know it."""
@@ -334,6 +342,18 @@ class QqChannel:
     def _alive(self, live: _Live) -> None:
         live.alive_at = self._clock.now()
 
+    def _say(self, live: _Live, path: str, body: Mapping[str, Any]) -> None:
+        """Tell the platform something that nobody waits for; a stop hears its answer."""
+        task = asyncio.create_task(self._said(live, path, body), name=f"qq-say-{live.account.id}")
+        self._words.add(task)
+        task.add_done_callback(self._words.discard)
+
+    async def _said(self, live: _Live, path: str, body: Mapping[str, Any]) -> None:
+        try:
+            await self._flights.fly(live.api.call("PUT", path, body), f"qq-say-{live.account.id}")
+        except ChannelError as error:  # the press is admitted all the same
+            log.info("a press was not confirmed", extra={"detail": str(error)})
+
     def _heard(self, live: _Live) -> None:
         live.last_inbound_at = self._clock.now()
 
@@ -341,6 +361,8 @@ class QqChannel:
         live.username = str(me.get("username") or live.username)
         live.me = ident(me.get("id")) or live.me
         live.last_error = None
+        if live.runtime != "connected":
+            live.ups.add(self._clock.now())
         self._show(live, "connected")
 
     def _show(self, live: _Live, runtime: str) -> None:

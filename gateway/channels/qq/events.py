@@ -21,6 +21,7 @@ from engine.target import Peer
 from gateway.channels.base import Inbound, Standing
 from gateway.channels.foreign import clean, ident, items, mapping, whole
 from gateway.channels.qq.account import DIRECT, GROUP, GUILD, GUILD_DIRECT
+from gateway.channels.qq.interactions import PRESSED, pressed
 
 # Event → kind of peer, and whether the event alone says that the bot was addressed.
 _MESSAGES: Final[Mapping[str, tuple[str, bool]]] = {
@@ -75,6 +76,8 @@ def parse(
     if kind in _STANDINGS:
         about = _standing(kind, data, event_id=event_id, account_id=account_id, now=now)
         return None if about is None else replace(about, cursor=cursor)
+    if kind == PRESSED:
+        return pressed(data, account_id=account_id, now=now, cursor=cursor)
     if kind not in _MESSAGES:
         return None
     place, addressed = _MESSAGES[kind]

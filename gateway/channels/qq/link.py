@@ -16,6 +16,7 @@ from gateway.channels.qq.account import QqAccount
 from gateway.channels.qq.api import QqApi
 from gateway.channels.qq.closes import Ended
 from gateway.channels.qq.events import parse
+from gateway.channels.qq.interactions import PRESSED, heard
 from gateway.channels.qq.session import Beat, Happened, Hello, Leave, Place, Ready, Session
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Link:
     heard: Callable[[], None]
     alive: Callable[[], None]  # anything came, if only the ack of a heartbeat
     keep: Callable[[], Awaitable[None]]  # note where the stream stands
+    say: Callable[[str, Mapping[str, Any]], None]  # (path, body): put it, and wait for nothing
     _url: str | None = None
     _me: str = ""
     _ready_at: timedelta | None = None
@@ -147,6 +149,8 @@ class Link:
             self.heard()
             self._kept_at = self.clock.monotonic()
         session.admitted(event.seq)
+        if event.kind == PRESSED and (word := heard(event.data)) is not None:
+            self.say(*word)
 
     async def _beats(self, socket: ClientConnection, every: timedelta) -> None:
         """Send heartbeats; one that was not answered ends the connection."""
