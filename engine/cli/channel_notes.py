@@ -17,8 +17,8 @@ def notes(account: Mapping[str, Any], now: datetime, *, default: bool = False) -
 def _words(account: Mapping[str, Any], now: datetime, *, default: bool) -> Iterator[str]:
     if default:
         yield "default"
-    if account.get("mode"):
-        yield str(account["mode"])
+    if account.get("mode") == "webhook":
+        yield "webhook"
     if account.get("tokenSource"):
         yield f"token:{account['tokenSource']}"
     if (left := account.get("tokenExpiresInMs")) is not None:

@@ -27,6 +27,7 @@ from engine.testing.qq.wrong import (
 TOKEN_LIFE: Final = timedelta(seconds=7200)
 SAME_TOKEN_UNTIL: Final = timedelta(seconds=60)  # before its end the old one is handed out
 LONGEST_TEXT: Final = 4000
+GUILD: Final = "9001"  # the guild all channels are in
 _WINDOWS: Final = {"c2c": (timedelta(minutes=60), 4), "group": (timedelta(minutes=5), 5)}
 _GUILD_WINDOW: Final = (timedelta(minutes=5), 5)
 _LINK = re.compile(r"https?://|www\.|\b[\w-]+\.(?:com|cn|org|net|io|dev)\b", re.IGNORECASE)
@@ -130,7 +131,7 @@ class Platform:
 
     def me(self, app_id: str) -> dict[str, Any]:
         """Return the bot itself."""
-        return {"id": f"bot-{app_id}", "username": f"bot {app_id}", "bot": True}
+        return {"id": f"9{app_id}", "username": f"bot {app_id}", "bot": True}
 
     # -- what people write -----------------------------------------------------------------
 
@@ -218,7 +219,11 @@ class Platform:
         )
         self.sent.append(message)
         at = self._clock.now().astimezone(_BEIJING).isoformat(timespec="seconds")
-        return {"id": message.message_id, "timestamp": at}
+        told = {"id": message.message_id, "timestamp": at}
+        if not peer.startswith("channel:"):
+            return told
+        here = {"channel_id": peer.partition(":")[2], "guild_id": GUILD, "content": text}
+        return told | here | {"author": self.me(app_id)}
 
     def _check_text(self, text: str) -> None:
         if not text.strip():

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from engine.clock import Clock, SystemClock
 from engine.testing.http import Answer, LoopbackHttp, Request, json_answer
 from engine.testing.qq.gateway import Gateway
-from engine.testing.qq.platform import Platform, SentMessage
+from engine.testing.qq.platform import GUILD, Platform, SentMessage
 from engine.testing.qq.wrong import Refusal, Wrong
 
 APP_ID: Final = "102000001"
@@ -173,7 +173,7 @@ class QqStandIn:
         fields = {
             "id": message_id,
             "channel_id": channel,
-            "guild_id": "9001",
+            "guild_id": GUILD,
             "content": f"<@!{me['id']}> {text}",
             "timestamp": at,
             "author": {"id": user, "username": "Ann", "bot": False},
