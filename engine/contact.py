@@ -19,6 +19,7 @@ SEQ_CLASH: Final = "seqClash"
 OF_ONE_PART: Final = frozenset({REPLY_TO, REPLY_SEQ, UNSURE, SEQ_CLASH})
 UNASKED_ONLY: Final = "windowExpired"  # the platform said so: no answer any more
 AWAITING: Final = "awaiting-contact"
+RECALL: Final = "recall"  # how a message left that recalls who has not written for a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Contact:
     denied_until: datetime | None = None  # they take nothing they did not ask for
     spent_until: datetime | None = None  # the platform's quota is used up
     unasked_today: int = 0
+    wrote_at: datetime | None = None  # when they wrote last, as far as it is known
+    recalled: int = 0  # a bit for each period since then in which they were recalled
 
 
 def reply_of(notes: Mapping[str, Any]) -> Reply | None:

@@ -41,7 +41,17 @@ from gateway.channels.attempts import attempt_of, planned, refusal, smaller, tro
 from gateway.channels.base import Channel, ChannelError, Sent
 from gateway.channels.text import MAX_CHUNKS
 from gateway.channels.traffic import Traffic
-from gateway.channels.windows import AsReply, Hold, Refuse, ReplyRules, Unasked, noted
+from gateway.channels.windows import (
+    AsReply,
+    Hold,
+    Leaving,
+    Recall,
+    Refuse,
+    ReplyRules,
+    Unasked,
+    noted,
+    worth_recalling,
+)
 from jobs.crash import crash_point
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Tx
@@ -208,7 +218,7 @@ class Sender:
         if channel is None or not channel.ready(delivery.route.account_id):
             await self._not_ready(delivery, channel, now)
             return
-        taken: AsReply | Unasked | None = None
+        taken: Leaving | None = None
         if (rules := channel.rules(effective_route(delivery))) is not None:
             taken = await self._way(delivery, rules, now)
             if taken is None:
@@ -234,9 +244,7 @@ class Sender:
         crash_point("mid-send")
         await self._send(sending, channel)
 
-    async def _way(
-        self, delivery: Delivery, rules: ReplyRules, now: datetime
-    ) -> AsReply | Unasked | None:
+    async def _way(self, delivery: Delivery, rules: ReplyRules, now: datetime) -> Leaving | None:
         """Return how the next part leaves; None if it does not now, which is on record then."""
         route = effective_route(delivery)
         way = await answers.way_of(self._db, delivery, route, rules, now)
@@ -254,7 +262,7 @@ class Sender:
                     self._traffic.rest(delivery.lane, min(now + wait, delivery.expires_at))
                     return None
                 return way
-            case AsReply():
+            case AsReply() | Recall():
                 return way
 
     async def _send(self, delivery: Delivery, channel: Channel) -> None:
@@ -306,6 +314,8 @@ class Sender:
         rules = None if channel is None else channel.rules(route)
         holds = rules is not None and rules.holds(delivery)
         step = next_step(delivery, fault, now, idempotent=idempotent, holds=holds)
+        if rules is not None and worth_recalling(fault.fault, delivery, rules):
+            step = Again(at=now, notes=delivery.notes)  # recalled, or held without another request
         error = {"class": str(fault.fault), "code": fault.code, "detail": fault.detail}
         log.info(
             "a delivery attempt failed",

@@ -34,7 +34,7 @@ def met(
     tx.exec_driver_sql(
         "INSERT INTO peers (channel, account_id, peer, first_seen_at, last_seen_at)"
         " VALUES (?, ?, ?, ?, ?) ON CONFLICT (channel, account_id, peer)"
-        " DO UPDATE SET last_seen_at = excluded.last_seen_at",
+        " DO UPDATE SET last_seen_at = excluded.last_seen_at, recalled = 0",
         (channel, account_id, peer, ms(now), ms(now)),
     )
     if not message_id:
@@ -54,7 +54,9 @@ def contact(tx: Tx, route: Route, day: int) -> Contact:
     """Return what is known about the peer of a route; ``day`` is the platform's today."""
     here = (route.channel, route.account_id, route.to)
     row = tx.exec_driver_sql(
-        f"SELECT denied_until, spent_until, unasked_day, unasked FROM peers WHERE {_HERE}", here
+        f"SELECT denied_until, spent_until, unasked_day, unasked, last_seen_at, recalled"
+        f" FROM peers WHERE {_HERE}",
+        here,
     ).first()
     rows = tx.exec_driver_sql(
         f"SELECT message_id, at, seq, run_id FROM reply_windows WHERE {_HERE}"
@@ -72,6 +74,8 @@ def contact(tx: Tx, route: Route, day: int) -> Contact:
         denied_until=None if row is None else instant(row[0]),
         spent_until=None if row is None else instant(row[1]),
         unasked_today=row[3] if row is not None and row[2] == day else 0,
+        wrote_at=None if row is None else instant(row[4]),
+        recalled=0 if row is None else int(row[5]),
     )
 
 
@@ -111,6 +115,14 @@ def unasked(tx: Tx, route: Route, day: int, now: datetime) -> None:
         " DO UPDATE SET unasked = CASE WHEN peers.unasked_day = excluded.unasked_day"
         " THEN peers.unasked + 1 ELSE 1 END, unasked_day = excluded.unasked_day",
         (route.channel, route.account_id, route.to, ms(now), ms(now), day),
+    )
+
+
+def recall(tx: Tx, route: Route, period: int) -> None:
+    """Note that a peer is recalled in a period after their last contact: once, whatever follows."""
+    tx.exec_driver_sql(
+        f"UPDATE peers SET recalled = recalled | ? WHERE {_HERE}",
+        (1 << period, route.channel, route.account_id, route.to),
     )
 
 

@@ -151,6 +151,7 @@ def qq_account(ident: str, keys: QqKeys, environ: Mapping[str, str]) -> QqAccoun
         markdown=keys.markdown_support,
         certified=keys.certified,
         hold=keys.held_on_contact,
+        recalls=keys.recall_messages,
         chunk=keys.text_chunk_limit,
         media_most=(keys.media_max_mb or INBOUND_MB) * MB,
         intents=_intents(keys),

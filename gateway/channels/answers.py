@@ -17,8 +17,9 @@ from gateway.channels.base import Inbound, Standing
 from gateway.channels.windows import (
     DENIED_FOR,
     AsReply,
+    Leaving,
+    Recall,
     ReplyRules,
-    Unasked,
     Way,
     day_ends,
     day_of,
@@ -37,10 +38,12 @@ async def way_of(
     return way(delivery, contact, rules, now)
 
 
-def leaves(tx: Tx, route: Route, taken: AsReply | Unasked | None) -> None:
-    """With its `sending`: the number of an answer is given out."""
+def leaves(tx: Tx, route: Route, taken: Leaving | None) -> None:
+    """With its `sending`: the number of an answer is given out, a recall is used up."""
     if isinstance(taken, AsReply):
         contacts.answer(tx, route, taken.reply)
+    if isinstance(taken, Recall):
+        contacts.recall(tx, route, taken.period)
 
 
 def arrived(tx: Tx, delivery: Delivery, route: Route, now: datetime) -> None:

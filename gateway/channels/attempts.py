@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from engine.address import Route
 from engine.cargo import load_of, stow, uncaptioned, words_of
-from engine.contact import reply_of
+from engine.contact import RECALL, reply_of
 from engine.delivery import Delivery
 from gateway.channels.base import Attempt, Channel
 from gateway.channels.text import MAX_CHUNKS, chunk, defanged
@@ -63,6 +63,7 @@ def attempt_of(delivery: Delivery, route: Route) -> Attempt:
         run_id=delivery.run_id,
         media=load_of(delivery),
         reply=reply_of(delivery.notes),
+        recall=delivery.notes.get("via") == RECALL,
     )
 
 

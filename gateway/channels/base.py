@@ -59,6 +59,7 @@ class Attempt:
     run_id: str | None = None
     media: Media | None = None  # the file it carries; ``text`` is its caption then
     reply: Reply | None = None  # the message it answers, where the platform asks for one
+    recall: bool = False  # the one message that recalls who has not written for a while
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

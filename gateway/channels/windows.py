@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
 from engine.contact import (
+    RECALL,
     REPLY_SEQ,
     REPLY_TO,
     UNASKED_ONLY,
@@ -26,6 +27,7 @@ from engine.delivery import Delivery
 from engine.fault import FaultClass
 from gateway.channels.pace import Scope
 
+_PERIODS: Final = tuple(timedelta(days=days) for days in (3, 7, 30))
 DENIED_FOR: Final = timedelta(hours=24)
 BEIJING: Final = timezone(timedelta(hours=8))  # where the quotas of a day begin anew
 _NEVER_HELD: Final = frozenset({"heartbeat", "test"})  # stale, or asked by somebody who watches
@@ -40,6 +42,7 @@ class ReplyRules:
     per_day: int | None = None
     unasked: tuple[Scope, ...] = ()  # pace of what nobody asked for
     hold: bool | None = None
+    recalls: bool = False  # one message in each of some periods may recall who wrote once
 
     def holds(self, delivery: Delivery) -> bool:
         """Whether such a message waits for its peer's next contact rather than fail."""
@@ -60,6 +63,13 @@ class Unasked:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Leave as the one message that recalls a peer in this period after their last contact."""
+
+    period: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Wait for the next contact."""
 
@@ -72,7 +82,8 @@ class Refuse:
     detail: str
 
 
-Way = AsReply | Unasked | Hold | Refuse
+Leaving = AsReply | Unasked | Recall
+Way = Leaving | Hold | Refuse
 
 
 def day_of(now: datetime) -> int:
@@ -134,7 +145,7 @@ def _open(delivery: Delivery, contact: Contact, rules: ReplyRules, now: datetime
 def _unasked(delivery: Delivery, contact: Contact, rules: ReplyRules, now: datetime) -> Way:
     if contact.denied_until is not None and now < contact.denied_until:
         if rules.holds(delivery):
-            return Hold()
+            return _recall(contact, rules, now) or Hold()
         return Refuse(str(FaultClass.PROACTIVE_DENIED), "they take only answers to what they wrote")
     until = contact.spent_until
     if until is not None and now < until:
@@ -148,7 +159,30 @@ def _unasked(delivery: Delivery, contact: Contact, rules: ReplyRules, now: datet
     return Unasked()
 
 
-def noted(notes: Mapping[str, Any], way: AsReply | Unasked) -> dict[str, Any]:
+def _recall(contact: Contact, rules: ReplyRules, now: datetime) -> Recall | None:
+    """What would have to wait may recall its person, unless they said that they want nothing."""
+    told = contact.denied_until is not None and contact.denied_until - now > DENIED_FOR
+    if not rules.recalls or told or contact.wrote_at is None:
+        return None
+    period = period_of(contact.wrote_at, now)
+    return None if period is None or contact.recalled >> period & 1 else Recall(period)
+
+
+def period_of(wrote_at: datetime, now: datetime) -> int | None:
+    """Return in which period after a contact we are: the same day, 1-3, 3-7, 7-30 days (§8)."""
+    if day_of(now) == day_of(wrote_at):
+        return 0
+    passed = now - wrote_at
+    return next((n for n, end in enumerate(_PERIODS, 1) if passed < end), None)
+
+
+def worth_recalling(fault: FaultClass, delivery: Delivery, rules: ReplyRules) -> bool:
+    """Whether a refusal of what nobody asked for is looked at once more before it waits."""
+    refused = fault is FaultClass.PROACTIVE_DENIED and delivery.notes.get("via") == "proactive"
+    return refused and rules.recalls and rules.holds(delivery)
+
+
+def noted(notes: Mapping[str, Any], way: Leaving) -> dict[str, Any]:
     """Return a delivery's notes with the way it takes, as the receipt tells it."""
     match way:
         case AsReply(reply=reply):
@@ -156,3 +190,6 @@ def noted(notes: Mapping[str, Any], way: AsReply | Unasked) -> dict[str, Any]:
         case Unasked():
             rest = {name: each for name, each in notes.items() if name not in (REPLY_TO, REPLY_SEQ)}
             return {**rest, "via": "proactive"}
+        case Recall():
+            rest = {name: each for name, each in notes.items() if name not in (REPLY_TO, REPLY_SEQ)}
+            return {**rest, "via": RECALL}

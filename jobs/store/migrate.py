@@ -25,7 +25,7 @@ class Steps:
     place: str = "jobs.store:migrations"  # as alembic's script_location
 
 
-OURS: Final = Steps("0010")
+OURS: Final = Steps("0011")
 
 
 def version(tx: sa.Connection) -> str | None:

@@ -37,6 +37,7 @@ def qq_bot(qq: QqStandIn, ident: str = "default", app_id: str | None = None) -> 
         api_base=qq.root,
         token_url=token_address(qq.root),
         token_source="config",
+        recalls=False,  # most tests are about those who may not be recalled
     )
 
 

@@ -173,6 +173,11 @@ class QqAccount(AccountKeys):
         None,
         "What may not be sent unasked waits until its person writes; unset: all but heartbeats.",
     )
+    recall_messages: bool = key(
+        True,
+        "What would wait for its person may recall them: once on the day they wrote, and once"
+        " 1-3, 3-7 and 7-30 days later.",
+    )
     quota: QqQuota = section(QqQuota, "The platform's quotas.")
 
 

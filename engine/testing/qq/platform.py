@@ -99,6 +99,7 @@ class Platform:
         self._known: defaultdict[str, set[str]] = defaultdict(set)  # peer → app ids
         self._count = 0
         self.kept: dict[str, bytes] = {}  # what people sent, by the path it is fetched from
+        self._recalled: set[tuple[str, str, datetime, timedelta]] = set()
         self.confirmed: list[tuple[str, int]] = []  # presses a bot said it has heard
         self._uploads: dict[str, SentFile] = {}  # by file_info
 
@@ -204,6 +205,8 @@ class Platform:
         seq = int(body.get("msg_seq") or 1)
         if msg_id:
             self._check_answer(app_id, peer, str(msg_id), seq)
+        elif body.get("is_wakeup"):
+            self._check_recall(app_id, peer)
         else:
             self._check_unasked(app_id, peer)
         message = SentMessage(
@@ -253,6 +256,21 @@ class Platform:
             raise Refusal(NOT_FRIENDS)
         if (app_id, peer) in self.denied:
             raise Refusal(NO_PERMISSION_GROUP if peer.startswith("group") else NO_PERMISSION_C2C)
+
+    def _check_recall(self, app_id: str, peer: str) -> None:
+        """Once in each period after a contact, whatever else the peer takes."""
+        said = [
+            one.at for (bot, _), one in self._asked.items() if (bot, one.peer) == (app_id, peer)
+        ]
+        if not said or not peer.startswith("c2c:"):
+            raise Refusal(NO_PERMISSION_C2C)
+        last, now = max(said), self._clock.now()
+        same_day = last.astimezone(_BEIJING).date() == now.astimezone(_BEIJING).date()
+        ends = [timedelta(0)] if same_day else [timedelta(days=days) for days in (3, 7, 30)]
+        period = next((end for end in ends if same_day or now - last < end), None)
+        if period is None or (app_id, peer, last, period) in self._recalled:
+            raise Refusal(NO_PERMISSION_C2C)
+        self._recalled.add((app_id, peer, last, period))
 
     def texts(self, peer: str | None = None) -> Sequence[str]:
         """Return what was sent, to one peer or to all."""

@@ -83,6 +83,7 @@ class QqAccount:
     markdown: bool = False
     certified: bool = False
     hold: bool | None = None
+    recalls: bool = True
     chunk: int | None = None  # longest message wished for
     media_most: int = MEDIA_MOST  # bytes of a file that is taken in
     intents: Intents = Intents.GROUP
@@ -127,6 +128,7 @@ def rules(account: QqAccount, route: Route) -> ReplyRules:
         per_day=quota.per_day,
         unasked=(*_bot_wide(bot, kind, certified=account.certified), peer),
         hold=account.hold,
+        recalls=account.recalls and kind == DIRECT,
     )
 
 

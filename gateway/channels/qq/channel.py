@@ -185,7 +185,11 @@ class QqChannel:
             raise ChannelError(Fault(fault=FaultClass.OFFLINE, detail="the account is not started"))
         markdown = self._markdown(live, attempt)
         path, body = requests.message(
-            attempt.route.to, attempt.text, reply=attempt.reply, markdown=markdown
+            attempt.route.to,
+            attempt.text,
+            reply=attempt.reply,
+            markdown=markdown,
+            recall=attempt.recall,
         )
         leaving = (
             live.api.call("POST", path, body)

@@ -24,7 +24,7 @@ _TEXT, _MARKDOWN, _MEDIA = 0, 2, 7
 
 
 def message(
-    to: str, text: str, *, reply: Reply | None, markdown: bool
+    to: str, text: str, *, reply: Reply | None, markdown: bool, recall: bool = False
 ) -> tuple[str, dict[str, Any]]:
     """Return path and body of one message."""
     kind, _, peer = to.partition(":")
@@ -36,6 +36,8 @@ def message(
         body["msg_id"] = reply.message_id
         if kind in (DIRECT, GROUP):
             body["msg_seq"] = reply.seq
+    if recall and kind == DIRECT:
+        body["is_wakeup"] = True
     return path, body
 
 

@@ -13,12 +13,14 @@ from engine.delivery import Delivery
 from gateway.channels.windows import (
     AsReply,
     Hold,
+    Recall,
     Refuse,
     ReplyRules,
     Unasked,
     day_ends,
     day_of,
     noted,
+    period_of,
     way,
 )
 
@@ -141,3 +143,46 @@ def test_a_day_is_beijings() -> None:
     )
     assert day_of(behind) == day_of(before) + 1
     assert day_ends(before) == behind
+
+
+@pytest.mark.parametrize(
+    ("passed", "period"),
+    [
+        (timedelta(hours=3), 0),
+        (timedelta(hours=5), 1),  # the day is Beijing's: another one by then
+        (timedelta(days=2, hours=23), 1),
+        (timedelta(days=3), 2),
+        (timedelta(days=6, hours=23), 2),
+        (timedelta(days=7), 3),
+        (timedelta(days=29, hours=23), 3),
+        (timedelta(days=30), None),
+    ],
+)
+def test_periods_after_a_contact_are_counted_to_the_second(
+    passed: timedelta, period: int | None
+) -> None:
+    assert period_of(NOON, NOON + passed) == period
+
+
+@pytest.mark.parametrize(
+    ("known", "recalled", "kind", "found"),
+    [
+        (True, 0, "cron", Recall(1)),
+        (True, 0b10, "cron", Hold()),
+        (True, 0b01, "cron", Recall(1)),
+        (False, 0, "cron", Hold()),
+    ],
+)
+def test_a_recall_is_what_is_left_before_waiting(
+    known: bool, recalled: int, kind: str, found: Recall | Hold
+) -> None:
+    contact = Contact(
+        known=True,
+        denied_until=NOON + MINUTE,
+        wrote_at=NOON - timedelta(days=2) if known else None,
+        recalled=recalled,
+    )
+    ping = replace(PING, kind=kind)
+    assert way(ping, contact, replace(RULES, recalls=True), NOON) == found
+    assert way(ping, contact, RULES, NOON) == Hold()
+    assert noted({"replyTo": "x", "replySeq": 1}, Recall(1)) == {"via": "recall"}
