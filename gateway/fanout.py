@@ -19,6 +19,8 @@ from gateway.protocol.methods import DROPPABLE, EVENTS, Scope, allows
 _BUS: Final = frozenset(
     {"cron", "heartbeat", "agent", "chat", "exec.approval.requested", "exec.approval.resolved"}
 )
+_WISH: Final = "engine.events:"
+_ALWAYS: Final = frozenset({"tick", "shutdown"})
 _VERSIONED: Final = frozenset({"presence", "health"})
 
 
@@ -109,8 +111,22 @@ def _state(payload: object) -> object:
     return payload.get("state") if isinstance(payload, Mapping) else None
 
 
+def _wanted(name: str, session: Session) -> bool:
+    """Whether the client asked for this kind: `engine.events:cron,heartbeat` among its caps (§14).
+
+    What tells of the connection itself is never left out.
+    """
+    wishes = [cap for cap in session.caps if cap.startswith(_WISH)]
+    if not wishes or name in _ALWAYS:
+        return True
+    kinds = {kind.strip() for cap in wishes for kind in cap.removeprefix(_WISH).split(",")}
+    return name in kinds
+
+
 def _may_see(name: str, payload: object, session: Session) -> bool:
     """§7.1: scope, role, and capabilities."""
+    if not _wanted(name, session):
+        return False
     if name == "presence" and session.protocol < 4:
         return True
     if name not in EVENTS:

@@ -14,8 +14,9 @@ from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.at_rest import config_fault
 from engine.cli.ending import dumped
+from engine.cli.gateway_probe import PROBE_MS, capability, discover, probe
 from engine.cli.place import Place, shown
-from engine.cli.render import duration, facts, relative
+from engine.cli.render import facts, relative
 from engine.cli.status import health, verdict
 from engine.clock import SystemClock
 from gateway import exits, lock
@@ -24,7 +25,6 @@ from jobs.wallclock import at, zone
 
 _BINDS: Final = ("loopback", "lan", "tailnet", "custom", "auto")
 _MS: Final = timedelta(milliseconds=1)
-PROBE_MS: Final = 3_000
 _JUST_STARTED: Final = timedelta(minutes=10)
 
 
@@ -188,19 +188,6 @@ def _probe(line: Line) -> tuple[dict[str, Any], EngineError | None]:
     return {**found, "scheduler": scheduler, "failing": failing}, None
 
 
-def capability(scopes: object) -> str:
-    """What a connection may do, in one word (operations.md §9.1)."""
-    held = set(scopes) if isinstance(scopes, list | tuple) else set()
-    for scope, word in (
-        ("operator.admin", "admin-capable"),
-        ("operator.write", "write-capable"),
-        ("operator.read", "read-only"),
-    ):
-        if scope in held:
-            return word
-    return "connect-only" if held else "unknown"
-
-
 def _report_words(report: Mapping[str, Any], place: Place) -> str:
     now = SystemClock().now()
     said, probe, gateway = report["verdict"], report["probe"], report["gateway"]
@@ -275,21 +262,6 @@ def call_method(line: Line, method: str, params: str, final: bool) -> None:
     click.echo(dumped(line.call(method, values, final=final)))
 
 
-@group.command(epilog="Example: engine gateway probe")
-@gateway_options(timeout_ms=PROBE_MS)
-def probe(line: Line) -> int:
-    """Whether a gateway can be reached, how fast, and what this command may do there."""
-    found, down = _probe(line)
-    found.pop("scheduler", None)
-    answer = {"ok": bool(found["ok"]), "url": line.address.url, **found}
-    line.show(answer, _probe_words)
-    return 0 if down is None else 1
-
-
-def _probe_words(answer: Mapping[str, Any]) -> str:
-    if not answer["ok"]:
-        return f"{answer['url']}: {answer['error']['message']}"
-    return f"{answer['url']}: ok ({duration(answer['latencyMs'])}), {answer['capability']}"
-
-
 group.add_command(health)
+group.add_command(probe)
+group.add_command(discover)

@@ -11,6 +11,7 @@ from engine.events import Bus
 from gateway.fanout import Fanout
 from gateway.protocol.frames import MAX_BUFFERED
 from gateway.protocol.handshake import Client, Session
+from gateway.protocol.methods import EVENTS
 
 
 class Tape:
@@ -132,3 +133,62 @@ def test_the_bus_reaches_clients_but_not_with_inner_matters(fanout: Fanout) -> N
     bus.publish("outbox", {"key": "k", "state": "queued"})
     bus.publish("heartbeat", {"status": "sent"})
     assert reader.seen == [("heartbeat", 1)]
+
+
+SCOPES = (
+    "operator.read",
+    "operator.write",
+    "operator.admin",
+    "operator.approvals",
+    "operator.pairing",
+)
+# §7.1: which of the scopes above let an event through; every event there is has a row.
+EVERYBODY, READERS = set(SCOPES), set(SCOPES[:3])
+PAIRERS = {"operator.pairing", "operator.admin"}
+APPROVERS = {"operator.approvals", "operator.admin"}
+WHO: dict[str, set[str]] = {
+    "tick": EVERYBODY,
+    "health": EVERYBODY,
+    "heartbeat": EVERYBODY,
+    "shutdown": EVERYBODY,
+    "agent": READERS,
+    "chat": READERS,
+    "cron": READERS,
+    "presence": READERS,
+    "device.pair.requested": PAIRERS,
+    "device.pair.resolved": PAIRERS,
+    "exec.approval.requested": APPROVERS,
+    "exec.approval.resolved": APPROVERS,
+    "nobody.knows": {"operator.admin"},
+}
+
+
+@pytest.mark.parametrize("name", WHO)
+def test_each_event_reaches_who_may_see_it(fanout: Fanout, name: str) -> None:
+    tapes = {scope: joined(fanout, scope) for scope in SCOPES}
+    fanout.publish(name, {})
+    assert {scope for scope, tape in tapes.items() if tape.frames} == WHO[name]
+
+
+@pytest.mark.parametrize(("name", "scope"), EVENTS.items())
+def test_an_event_reaches_whoever_holds_its_scope(
+    fanout: Fanout, name: str, scope: str | None
+) -> None:
+    tape = joined(fanout, *([scope] if scope else []))
+    fanout.publish(name, {})
+    assert len(tape.frames) == 1
+
+
+def test_a_client_that_names_kinds_gets_those_and_what_concerns_the_connection(
+    fanout: Fanout,
+) -> None:
+    tape = joined(fanout, "operator.read", caps=("engine.events:cron, heartbeat",))
+    for name in ("cron", "chat", "tick", "heartbeat", "presence", "shutdown"):
+        fanout.publish(name, {})
+    assert tape.seen == [("cron", 1), ("tick", 2), ("heartbeat", 3), ("shutdown", 4)]
+
+
+def test_who_is_sent_away_is_chosen_by_what_they_are(fanout: Fanout) -> None:
+    first, second = joined(fanout, "operator.read"), joined(fanout, "operator.admin")
+    fanout.end(lambda one: "operator.admin" in one.scopes, 4001, "gateway auth changed")
+    assert (first.closed, second.closed) == (None, (4001, "gateway auth changed"))
