@@ -218,7 +218,6 @@ class Gateway:
             lambda url: _webhooks(channels).fetch(url),
             lambda box: count_mail(box, _webhooks(channels).judged),
         )
-        engine.conversation.use(Attachments(database, channels, engine.shelf, clock=clock).bring)
         sender = Sender(
             database,
             channels,
@@ -375,6 +374,7 @@ class Gateway:
         clockwork.chore("checklists", engine.task_jobs.follow, every=CHECKLISTS)
         clockwork.chore("reminders", engine.waking.remind, every=REMINDERS)
         clockwork.chore("zone", lambda: engine.moved_to(host_zone(self._environ)), every=HOST_ZONE)
+        _bring_files(engine, channels, clockwork)
         clockwork.chore("housekeeping", housekeeping.clean, every=HOUSEKEEPING)
         return _Parts(
             engine=engine,
@@ -566,6 +566,19 @@ def _tell_wait(engine: Engine, grace: timedelta) -> None:
                 "at_most": format_duration(grace),
             },
         )
+
+
+def _bring_files(engine: Engine, channels: Mapping[str, Channel], clockwork: Clockwork) -> None:
+    """Files people send are fetched when their turn begins, and swept when they are old."""
+    attachments = Attachments(
+        engine.database,
+        channels,
+        engine.shelf,
+        clock=engine.clock,
+        keys=lambda: engine.config.messages.media,
+    )
+    engine.conversation.use(attachments.bring)
+    clockwork.chore("files", attachments.sweep, every=HOUSEKEEPING)
 
 
 def _webhooks(channels: Mapping[str, Channel]) -> WebhookChannel:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from engine.clock import Clock
+from engine.config.schema.conversations import MediaKeys
 from engine.conversation import ChatTurn
 from engine.media import Media
 from engine.shelf import NotSaved, Shelf
@@ -39,8 +40,10 @@ class Attachments:
         shelf: Shelf,
         *,
         clock: Clock,
+        keys: Callable[[], MediaKeys] = MediaKeys,
         within: timedelta = WITHIN,
     ) -> None:
+        self._keys = keys
         self._database = database
         self._channels = channels
         self._shelf = shelf
@@ -68,6 +71,13 @@ class Attachments:
 
             await self._database.write(record)
         return found
+
+    async def sweep(self) -> None:
+        """Remove files that are too old, or too many together; a chore."""
+        keys = self._keys()
+        gone = await self._shelf.sweep(self._clock.now(), keep=keys.retention, most=keys.max_size)
+        if gone.files:
+            log.info("old files removed", extra={"files": gone.files, "bytes": gone.size})
 
     async def _one(self, turn: ChatTurn, media: Media) -> Media:
         if media.path is not None or turn.route is None:

@@ -20,6 +20,7 @@ from engine.cli.record import record_sentence
 from engine.cli.render import duration, facts, relative
 from engine.clock import SystemClock
 from engine.explain import sentence
+from engine.media import size_words
 from gateway.client import Client
 from jobs.errors import EngineError, GatewayDown
 from jobs.wallclock import ms, zone
@@ -128,6 +129,8 @@ def _status_words(view: View, line: Line) -> str:
     ]
     for label, words in parts:
         rows[label] = words(view)
+    if files := _files_words(view):
+        rows["Files"] = files
     lines = [facts(rows)]
     told = [one for one in troubles(view) if (one.get("code"), one.get("message")) != (code, said)]
     lines += [f"  also: {one.get('message')}. Fix: {one.get('fix')}" for one in told]
@@ -234,6 +237,13 @@ def _inbox_words(view: View) -> str:
     told = [f"{lost} unread that reached nobody: engine inbox list"] if lost else []
     told += [f"{unseen} unseen on this machine: engine inbox --unseen"] if unseen else []
     return "; ".join(told) or "nothing unread"
+
+
+def _files_words(view: View) -> str:
+    """What files of messages take on the disk; nothing where there are none."""
+    held = _part(view, "health").get("media") or {}
+    count, size = int(held.get("files") or 0), size_words(int(held.get("bytes") or 0))
+    return f"{count} of messages, {size}" if count else ""
 
 
 def _stored_letters(view: View) -> Mapping[str, int] | None:

@@ -85,6 +85,7 @@ class Front:
         counted = await self._engine.database.read(lambda tx: _counts(tx, now))
         failing = self._engine.vitals.failing
         told = await troubles(self._engine)
+        files = await self._engine.shelf.held()
         return {
             "ok": not failing,
             "failing": failing,
@@ -99,6 +100,7 @@ class Front:
             "outbox": counted["outbox"],
             "outboxAmiss": counted["amiss"],
             "inbox": counted["inbox"],
+            "media": {"files": files.files, "bytes": files.size},
             "queuedEvents": counted["events"],
             "plugins": {"loaded": [], "errors": []},
         }

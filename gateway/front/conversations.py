@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +12,11 @@ from engine.address import Route
 from engine.agents.factory import OFFLINE
 from engine.conversation import ChatTurn
 from engine.core import Engine
+from engine.media import Media
 from engine.outlet import find_route
 from engine.roster import Roster
 from engine.route import TargetWish, local_route
+from engine.shelf import NotSaved, in_one_piece
 from engine.store import sessions as session_rows
 from engine.store.sessions import Session
 from engine.target import LastRoute
@@ -51,9 +54,21 @@ class FrontConversation:
                 thinking=order.thinking,
                 extra_system_prompt=order.extra_system_prompt,
                 earlier=order.earlier,
+                media=await self._saved(order),
             )
         )
         return answer.to_wire()
+
+    async def _saved(self, order: ChatOrder) -> tuple[Media, ...]:
+        """Lay what came along where the agent finds it."""
+        saved = []
+        for one in order.attachments:
+            try:
+                pieces = in_one_piece(one.content)
+                saved.append(await self._engine.shelf.receive(order.agent_id, one.media, pieces))
+            except NotSaved as refusal:
+                saved.append(replace(one.media, trouble=str(refusal)))
+        return tuple(saved)
 
     async def _route(self, order: ChatOrder) -> Route | None:
         found = await find_route(

@@ -186,7 +186,7 @@ class HeartbeatTestParams(Params):
 
 
 class AgentParams(Params):
-    """`agent` (§10.4). Attachments and provenance are taken and not used yet."""
+    """`agent` (§10.4). Provenance is taken and not used yet."""
 
     message: NonEmpty
     idempotency_key: NonEmpty

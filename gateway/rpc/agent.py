@@ -8,6 +8,7 @@ from typing import Any
 from gateway.protocol import frames
 from gateway.protocol.errors import Code, WireError, from_engine_error
 from gateway.protocol.params import AgentParams, AgentWaitParams, ModelsListParams, Nothing
+from gateway.rpc.attached import attached
 from gateway.rpc.core import Answer, ChatOrder
 from gateway.rpc.desk import ANSWERED, Call, ClientRun, Desk
 from jobs.errors import EngineError
@@ -47,6 +48,7 @@ def _start(desk: Desk, params: AgentParams) -> ClientRun:
         thinking=params.thinking,
         extra_system_prompt=params.extra_system_prompt,
         best_effort=params.best_effort_deliver,
+        attachments=attached(params.attachments),
     )
     desk.core.conversation.check(order)
     run = desk.runs.start(order.run_id, desk.core.conversation.converse(order))

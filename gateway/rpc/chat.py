@@ -18,6 +18,7 @@ from gateway.protocol.params import (
     SessionsListParams,
 )
 from gateway.rpc.agent import verdict
+from gateway.rpc.attached import attached
 from gateway.rpc.core import ChatOrder
 from gateway.rpc.desk import Call, Desk
 
@@ -92,7 +93,8 @@ async def chat_send(desk: Desk, _: Call, params: ChatSendParams) -> object:
     if params.message.strip().lower() in STOP_WORDS:
         stopped = list(await desk.core.conversation.abort(session_key))
         return {"ok": True, "aborted": bool(stopped), "runIds": stopped}
-    if not params.message.strip():
+    files = attached(params.attachments)
+    if not params.message.strip() and not files:
         raise invalid("invalid chat.send params: at /message: message is required")
     run = desk.runs.find(params.idempotency_key)
     if run is not None:
@@ -107,6 +109,7 @@ async def chat_send(desk: Desk, _: Call, params: ChatSendParams) -> object:
         deliver=bool(params.deliver),
         thinking=params.thinking,
         written_here=True,
+        attachments=files,
     )
     desk.core.conversation.check(order)
     desk.runs.start(order.run_id, desk.core.conversation.converse(order))

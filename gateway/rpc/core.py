@@ -18,6 +18,7 @@ from engine.scheduling import Chosen
 from engine.sessions import Message
 from engine.wake import NewEvent
 from gateway.auth.pairing import Manager
+from gateway.rpc.attached import Attached
 
 Answer = Mapping[str, Any]
 
@@ -228,6 +229,7 @@ class ChatOrder:
     best_effort: bool = False
     earlier: Sequence[Message] | None = None  # said before; then no session is read or kept
     written_here: bool = False  # a person's own words, by a client of this machine
+    attachments: tuple[Attached, ...] = ()
 
 
 class Conversation(Protocol):

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from engine.config.schema.conversations import MediaKeys
 from engine.conversation import ChatTurn
 from engine.events import Bus
 from engine.media import Media, MediaKind
@@ -252,3 +253,17 @@ async def test_a_file_that_is_refused_keeps_no_other_out(house: House) -> None:
     await house.sends(PDF, name="two.pdf")
     assert (await house.got())[0].trouble
     assert not (await house.got())[0].trouble
+
+
+async def test_files_are_swept_by_the_config(house: House) -> None:
+    await house.sends(PDF, name="one.pdf")
+    await house.got()
+    bring = Attachments(
+        house.db,
+        {},
+        house.shelf,
+        clock=ManualClock(NOON + timedelta(days=3650)),
+        keys=lambda: MediaKeys(retention="30d"),
+    )
+    await bring.sweep()
+    assert left(house) == []

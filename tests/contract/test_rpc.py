@@ -315,6 +315,24 @@ async def test_chat_send_starts_and_tells_a_repeat_that_it_is_in_flight() -> Non
         assert (await client.ask("chat.send", stop))["payload"]["aborted"]
 
 
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [("chat.send", {"sessionKey": "main", "message": ""}), ("agent", {"message": "look"})],
+)
+async def test_files_come_along_or_the_request_is_refused(
+    method: str, params: dict[str, Any]
+) -> None:
+    async with serving() as port, inside(port) as client:
+        broken = {**params, "attachments": [{"content": "!"}], "idempotencyKey": "a"}
+        refused = await client.ask(method, broken)
+        assert refused["error"]["code"] == "INVALID_REQUEST"
+        assert port.core.said.of("converse") == []
+        file = {"content": "aGk=", "fileName": "hi.txt"}
+        await client.ask(method, {**params, "attachments": [file], "idempotencyKey": "b"})
+        (one,) = port.core.said.of("converse")[0].attachments
+        assert (one.media.name, one.content) == ("hi.txt", b"hi")
+
+
 async def test_health_asks_the_engine_nothing_on_the_request_path() -> None:
     async with serving() as port, inside(port) as client:
         for _ in range(20):

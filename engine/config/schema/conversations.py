@@ -8,6 +8,7 @@ from typing import Literal
 from engine.config.schema.agents import GroupChat, TypingMode
 from engine.config.schema.base import (
     YET,
+    Bytes,
     Count,
     Positive,
     Retention,
@@ -90,6 +91,15 @@ class InboxKeys(Section):
     )
 
 
+class MediaKeys(Section):
+    """Files that came with messages, or went with one."""
+
+    retention: Retention = key(
+        timedelta(days=30), "How long they are kept; false: as long as there is room.", unit="h"
+    )
+    max_size: Bytes = key(1 << 30, "What they may take together; the oldest go first.")
+
+
 class Messages(Section):
     """Messages in general."""
 
@@ -100,6 +110,7 @@ class Messages(Section):
         " through `heartbeat_respond`.",
     )
     inbox: InboxKeys = section(InboxKeys, "What was said and reached nobody.")
+    media: MediaKeys = section(MediaKeys, "Files that came with messages, or went with one.")
     inbound: InboundKeys = section(InboundKeys, "What people write.")
     group_chat: GroupChat = section(GroupChat, "Groups.")
     suppress_tool_errors: bool = key(
