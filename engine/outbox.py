@@ -107,6 +107,8 @@ class NewMessage:
     thread_id: str | None = None
     agent_id: str | None = None  # who speaks; None: the default agent
     files: tuple[str, ...] = ()  # addresses, or paths of the agent's workspace
+    silent: bool = False  # the person's device makes no sound, where the platform can
+    dry_run: bool = False  # say where it would go, and keep nothing
     laid_ready: bool = False  # besides, copies that the command line has laid ready
 
 

@@ -66,6 +66,8 @@ class Outlet:
         if isinstance(found, NoRoute):
             fix = _other_channel(wish, roster, agent) or found.fix
             raise InvalidInput("the message was not accepted", why=found.because, fix=fix)
+        if message.dry_run:
+            return {"dryRun": True, "state": "not-sent", "route": found_words(found)}
         if message.files and (
             known := await self._database.read(partial(outbox.get, key=message.key))
         ):
@@ -82,6 +84,7 @@ class Outlet:
             agent_id=agent,
             priority=Priority.REPLY,
             media=media,
+            notes={"silent": True} if message.silent else {},
         )
         stored = await self._database.write(lambda tx: outbox.add(tx, delivery))
         self._bus.publish("outbox", {"key": stored.key, "state": stored.state.value})

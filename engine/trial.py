@@ -18,9 +18,10 @@ from engine.outbox import TERMINAL, expiry, receipt
 from engine.outlet import find_route
 from engine.remedy import way_fix
 from engine.roster import AgentProfile, Roster
-from engine.route import LOCAL, NoRoute, found_words
+from engine.route import LOCAL, NoRoute, TargetWish, found_words
 from engine.route_health import Tried
 from engine.store import outbox, route_tests
+from engine.target import channel_named, split_target
 from jobs.ids import new_id
 from jobs.store.db import Database
 
@@ -37,9 +38,14 @@ class Trial:
         self._roster = roster
 
     async def run(
-        self, agent_id: str | None, *, dry_run: bool, within: timedelta
+        self,
+        agent_id: str | None,
+        *,
+        place: Mapping[str, str] | None = None,
+        dry_run: bool,
+        within: timedelta,
     ) -> dict[str, Any]:
-        """Send one test message to where an alert of the agent would go.
+        """Send one test message to where an alert of the agent would go, or to a place named.
 
         Returns ``{ok, agentId, target, route, fix?, messageId?, receipt?}``; ``receipt`` is the
         state after ``within`` at the latest. A dry run sends nothing. Raises `NotFound` for an
@@ -49,11 +55,12 @@ class Trial:
         if agent_id is not None:
             roster.refuse_stranger(agent_id, "nothing was sent")
         agent = roster.agent(agent_id)
-        wish = agent.beat.wish
+        wish = agent.beat.wish if place is None else _placed(place)
         found = await find_route(self._database, roster, wish, agent_id=agent.agent_id)
         told = {"agentId": agent.agent_id, "target": wish.target, "route": found_words(found)}
         if isinstance(found, NoRoute):
-            return {**told, "ok": False, "fix": way_fix(found, agent.beat.keys)}
+            fix = way_fix(found, agent.beat.keys) if place is None else found.fix
+            return {**told, "ok": False, "fix": fix}
         if dry_run:
             return {**told, "ok": True, "sent": False}
         now = self._clock.now()
@@ -101,6 +108,19 @@ class Trial:
     async def _read(self, delivery: Delivery) -> Delivery:
         found = await self._database.read(lambda tx: outbox.get(tx, delivery.key))
         return delivery if found is None else found
+
+
+def _placed(place: Mapping[str, str]) -> TargetWish:
+    """Return a place as somebody names it: ``{channel?, to?, accountId?, threadId?}``."""
+    to, named = place.get("to"), split_target(place.get("to") or "")[0]
+    channel = place.get("channel") or named or "last"
+    return TargetWish(
+        target=channel_named(channel) or channel.strip().lower(),
+        to=to,
+        account_id=place.get("accountId"),
+        thread_id=place.get("threadId"),
+        source="config",
+    )
 
 
 def _not_arrived(what: Mapping[str, Any]) -> str:

@@ -104,6 +104,26 @@ def _route_row(one: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
     )
 
 
+@group.command("send-test", epilog="Example: engine channels send-test --to telegram:123456")
+@click.option("--channel", metavar="NAME", help="By this channel; else the one --to names.")
+@click.option("--to", metavar="PEER", help="Who gets it; else where an alert would go.")
+@click.option("--account", "account_id", metavar="ID", help="Account that sends.")
+@click.option("--thread", "--thread-id", "thread_id", metavar="ID", help="Topic of the recipient.")
+@click.option("--agent", "agent_id", metavar="ID", help="On whose behalf.")
+@click.option("--dry-run", is_flag=True, help="Say where it would go, and send nothing.")
+@gateway_options()
+def send_test(line: Line, dry_run: bool, **given: str | None) -> int:
+    """Send a marked message through the outbox to a person, and wait for its receipt.
+
+    Exit 1 if it goes nowhere or did not arrive, 5 if its outcome is not known in time.
+    """
+    from engine.cli.heartbeat import tested
+
+    names = {"account_id": "accountId", "thread_id": "threadId", "agent_id": "agentId"}
+    asked = {names.get(key, key): value for key, value in given.items() if value}
+    return tested(line, {**asked, "dryRun": dry_run})
+
+
 def _probes(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for accounts in (answer.get("channelAccounts") or {}).values():
         for account in accounts:

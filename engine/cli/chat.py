@@ -206,10 +206,19 @@ def message() -> None:
     "--media", multiple=True, metavar="FILE|URL", help="A file to send along; may be repeated."
 )
 @click.option("--account", "account_id", metavar="ID", help="Account that sends.")
-@click.option("--thread-id", metavar="ID", help="Topic of the recipient.")
+@click.option("--thread-id", "--thread", metavar="ID", help="Topic of the recipient.")
 @click.option("--agent", "agent_id", metavar="ID", help="On whose behalf.")
+@click.option("--silent", is_flag=True, help="No sound at the recipient, where the platform can.")
+@click.option("--dry-run", is_flag=True, help="Say where it would go, and send nothing.")
 @gateway_options()
-def send(line: Line, text: str | None, media: tuple[str, ...], **given: str | None) -> None:
+def send(
+    line: Line,
+    text: str | None,
+    media: tuple[str, ...],
+    silent: bool,
+    dry_run: bool,
+    **given: str | None,
+) -> None:
     """Hand one message over for delivery; once per command, whatever the network does."""
     names = {"account_id": "accountId", "thread_id": "threadId", "agent_id": "agentId"}
     if not text and not media:
@@ -221,6 +230,11 @@ def send(line: Line, text: str | None, media: tuple[str, ...], **given: str | No
         **{names.get(key, key): value for key, value in given.items() if value},
     }
     params |= {"message": text} if text else {}
+    params |= {"silent": True} if silent else {}
+    if dry_run:  # no file is laid ready for what is not sent
+        wish = {"mediaUrls": list(media)} if media else {}
+        line.show(line.call("send", {**params, **wish, "dryRun": True}), _dry_words)
+        return
     with _laid_ready(line, media) as urls:
         answer = line.call("send", params | ({"mediaUrls": urls} if urls else {}))
     line.show(answer, _sent_words)
@@ -257,6 +271,14 @@ def _laid_ready(line: Line, media: tuple[str, ...]) -> Iterator[list[str]]:
 
 def _is_address(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
+
+
+def _dry_words(answer: Mapping[str, Any]) -> str:
+    route = answer.get("route") or {}
+    account = route.get("accountId")
+    whose = f"/{account}" if account not in (None, "", "default") else ""
+    told = f"It would go to {route.get('channel')}{whose} → {route.get('to')}. Nothing was sent."
+    return "\n".join(part for part in (told, route.get("warning")) if part)
 
 
 def _sent_words(answer: Mapping[str, Any]) -> str:

@@ -111,9 +111,12 @@ def test(line: Line, agent_id: str | None, dry_run: bool) -> int:
     No model is asked. Exit 1 if it goes nowhere or did not arrive, 5 if its outcome is not known
     in time.
     """
-    params: dict[str, Any] = {"dryRun": dry_run, "timeoutMs": line.timeout // MILLISECOND}
-    if agent_id:
-        params["agentId"] = agent_id
+    return tested(line, {"dryRun": dry_run} | ({"agentId": agent_id} if agent_id else {}))
+
+
+def tested(line: Line, asked: Mapping[str, Any]) -> int:
+    """Ask for a test message, tell what became of it; returns the exit status."""
+    params = {**asked, "timeoutMs": line.timeout // MILLISECOND}
     told = line.call("heartbeat.test", params, timeout=line.timeout + _GRACE)
     line.show(told, tested_words)
     if told["ok"]:

@@ -106,10 +106,15 @@ class FrontHeartbeats:
         return await self._engine.by_hand.rehearse(agent_id, by=by, ask=ask)
 
     async def test(
-        self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
+        self,
+        agent_id: str | None = None,
+        *,
+        place: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+        within: timedelta,
     ) -> dict[str, Any]:
         """`heartbeat.test`: a marked message the way of an alert, and its receipt."""
-        return await self._engine.trial.run(agent_id, dry_run=dry_run, within=within)
+        return await self._engine.trial.run(agent_id, place=place, dry_run=dry_run, within=within)
 
 
 class FrontWakes:

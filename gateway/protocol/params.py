@@ -178,9 +178,16 @@ class HeartbeatRunParams(Params):
 
 
 class HeartbeatTestParams(Params):
-    """`heartbeat.test`; ``timeoutMs`` is how long the receipt is waited for."""
+    """`heartbeat.test`; ``timeoutMs`` is how long the receipt is waited for.
+
+    With a channel or a recipient the message goes there instead of where an alert would.
+    """
 
     agent_id: NonEmpty | None = None
+    channel: NonEmpty | None = None
+    to: NonEmpty | None = None
+    account_id: NonEmpty | None = None
+    thread_id: NonEmpty | None = None
     dry_run: bool = False
     timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 30_000
 
@@ -238,6 +245,7 @@ class SendParams(Params):
     thread_id: str | None = None
     reply_to_id: str | None = None
     silent: bool | None = None
+    dry_run: bool = False  # ours: say where it would go
     gif_playback: bool | None = None
     session_key: str | None = None
     agent_id: str | None = None

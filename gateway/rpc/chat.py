@@ -42,6 +42,8 @@ async def send(desk: Desk, _: Call, params: SendParams) -> object:
         laid_ready=True,
         key=params.idempotency_key,
         agent_id=params.agent_id,
+        silent=bool(params.silent),
+        dry_run=params.dry_run,
     )
     return {"runId": params.idempotency_key, **await desk.core.outlet.send(message)}
 
@@ -67,6 +69,8 @@ async def message_action(desk: Desk, _: Call, params: MessageActionParams) -> ob
         laid_ready=True,
         key=params.idempotency_key,
         agent_id=params.agent_id,
+        silent=asked.get("silent") is True,
+        dry_run=asked.get("dryRun") is True,
     )
     answer = await desk.core.outlet.send(message)
     return {"ok": True, "runId": params.idempotency_key, **answer}

@@ -170,7 +170,12 @@ class Heartbeats(Protocol):
         """Say what a beat would do now; nothing is sent or kept: heartbeat.md §25-4."""
 
     async def test(
-        self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
+        self,
+        agent_id: str | None = None,
+        *,
+        place: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+        within: timedelta,
     ) -> Answer:
         """Send a marked message the way of an alert; what became of it."""
 

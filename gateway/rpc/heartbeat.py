@@ -108,8 +108,11 @@ async def run(desk: Desk, call: Call, params: HeartbeatRunParams) -> object:
 
 async def test(desk: Desk, _: Call, params: HeartbeatTestParams) -> object:
     """A marked message to where an alert would go, and its receipt; no model is asked."""
+    place = {"channel": params.channel, "to": params.to, "accountId": params.account_id}
+    given = {**place, "threadId": params.thread_id}
     return await desk.core.heartbeats.test(
         params.agent_id,
+        place={key: value for key, value in given.items() if value is not None} or None,
         dry_run=params.dry_run,
         within=timedelta(milliseconds=params.timeout_ms),
     )

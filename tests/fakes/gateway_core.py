@@ -138,9 +138,14 @@ class FakeHeartbeats:
         return {"ok": True, "task": name}
 
     async def test(
-        self, agent_id: str | None = None, *, dry_run: bool = False, within: timedelta
+        self,
+        agent_id: str | None = None,
+        *,
+        place: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+        within: timedelta,
     ) -> dict[str, Any]:
-        self.said.append(("test", (agent_id, dry_run, within)))
+        self.said.append(("test", (agent_id, dry_run, within, *([place] if place else []))))
         return self.tested
 
     async def set_enabled(

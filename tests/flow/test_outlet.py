@@ -99,3 +99,14 @@ async def test_too_many_files_are_refused(engine_sim: EngineSim) -> None:
     sim, _ = await opened(engine_sim)
     with pytest.raises(InvalidInput, match="11 files; the most is 10"):
         await sim.engine.outlet.send(wish(*["p.png"] * 11))
+
+
+async def test_a_message_may_come_silently_or_not_at_all(engine_sim: EngineSim) -> None:
+    sim = await engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC").open()
+    told = await sim.engine.outlet.send(NewMessage(key="d", text="x", to="tg:42", dry_run=True))
+    assert (told["route"]["channel"], told["route"]["to"]) == ("telegram", "42")
+    assert await sim.database.read(lambda tx: outbox.get(tx, "d")) is None
+    await sim.engine.outlet.send(NewMessage(key="s", text="x", to="tg:42", silent=True))
+    kept = await sim.database.read(lambda tx: outbox.get(tx, "s"))
+    assert kept is not None
+    assert kept.notes["silent"] is True

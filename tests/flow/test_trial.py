@@ -91,6 +91,17 @@ async def test_a_dry_run_sends_nothing() -> None:
     assert (told["ok"], told["sent"]) == (True, False)
 
 
+async def test_it_goes_to_a_place_that_is_named() -> None:
+    async with Simulation(config(target="none"), start=START, zone="UTC") as sim:
+        place = {"to": "tg:77", "threadId": "5"}
+        told = await sim.engine.trial.run(None, place=place, dry_run=True, within=SOON)
+        assert (told["route"]["channel"], told["route"]["to"]) == ("telegram", "77")
+        nowhere = {"channel": "pigeon", "to": "1"}
+        told = await sim.engine.trial.run(None, place=nowhere, dry_run=False, within=SOON)
+        assert not told["ok"]
+        assert "pigeon" in told["route"]["because"]
+
+
 async def test_what_is_still_on_its_way_is_told_when_time_runs_out() -> None:
     async with Simulation(config(), start=START, zone="UTC") as sim:
         await sim.contact("telegram", "42")

@@ -172,6 +172,21 @@ def test_a_message_goes_out_once_with_a_key(engine: Engine, gateway: Port) -> No
     assert sent.key
 
 
+def test_a_message_is_sent_as_it_was_asked_for(engine: Engine, gateway: Port) -> None:
+    where = ("--to", "tg:42", "--thread", "7", "--account", "ops", "--silent", "--dry-run")
+    assert engine("message", "send", *where, "--message", "hi").status == 0
+    (sent,) = gateway.core.said.of("send")
+    assert (sent.to, sent.thread_id, sent.account_id) == ("tg:42", "7", "ops")
+    assert (sent.silent, sent.dry_run) == (True, True)
+
+
+def test_a_test_message_goes_to_the_place_that_is_named(engine: Engine, gateway: Port) -> None:
+    told = engine("channels", "send-test", "--to", "tg:42", "--account", "ops", "--dry-run")
+    ((agent, dry, _, place),) = gateway.core.said.of("test")
+    assert (agent, dry, place) == (None, True, {"to": "tg:42", "accountId": "ops"})
+    assert told.status in (0, 1)
+
+
 def test_a_file_of_this_machine_is_laid_ready_for_the_gateway_of_this_home(
     engine: Engine, gateway: Port, home: Path
 ) -> None:
