@@ -208,7 +208,7 @@ def guard(
         oldest = recent[-FLOOD_MOST]
         return Deferral(
             SkipReason.FLOOD,
-            f"{len(recent)} runs within the last minute",
+            f"there were {len(recent)} runs within the last minute",
             None if intent is Intent.SCHEDULED else oldest + FLOOD_WINDOW + MILLISECOND,
         )
     return None

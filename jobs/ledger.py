@@ -196,7 +196,10 @@ REASON_FACTS: Final[Mapping[SkipReason, tuple[str, str]]] = {
     _R.NOT_DUE: ("It was woken before its time.", "nothing: the next slot stands"),
     _R.MIN_SPACING: ("The agent ran less than 30 s ago.", "nothing: the wake is kept and retried"),
     _R.RECENT_RUN: ("A wake ran shortly before this slot.", "nothing: the next slot stands"),
-    _R.FLOOD: ("Five runs within a minute: held back.", "nothing: the wake is kept and retried"),
+    _R.FLOOD: (
+        "Five runs within a minute: held back.",
+        "nothing: a wake is retried, and the next slot stands",
+    ),
     _R.QUIET_HOURS: (
         "It is outside the active hours.",
         "engine heartbeat run --agent AGENT (a beat) or engine cron run JOB",

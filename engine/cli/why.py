@@ -29,7 +29,6 @@ from engine.why import (
     answered,
     cause,
     is_act,
-    is_command,
     read,
     told_of_nothing,
 )
@@ -149,7 +148,8 @@ def _pasteable(place: Place, answer: dict[str, Any]) -> dict[str, Any]:
         return answer
 
     def named(fix: str) -> str:
-        return fix.replace("engine ", f"{place.program} ", 1) if is_command(fix) else fix
+        ours = fix.startswith("engine ")
+        return fix.replace("engine ", f"{place.program} ", 1) if ours else fix
 
     chain = [replace(link, fix=named(link.fix)) for link in map(read, answer["links"])]
     fix = " && ".join(named(one) for one in (answer["fix"] or "").split(" && "))
@@ -180,5 +180,5 @@ def _words(answer: Mapping[str, Any], place: Place) -> str:
         lines.append(f"After it: {', '.join(stamp(slot, where, now) for slot in following)}")
     if answer["fix"] and cause(chain) is not None:
         lines.append(f"Fix all: {answer['fix']}")
-        lines += [f"And {by_hand}" for by_hand in acts(chain)]
+        lines += [f"And: {by_hand}" for by_hand in acts(chain)]
     return "\n".join(lines)

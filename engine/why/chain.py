@@ -5,6 +5,7 @@ The fourteen links and their codes are operations.md §10.1's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +13,8 @@ from typing import Any, Final
 
 EDIT: Final = '"${EDITOR:-vi}" '  # how a line to paste opens a file
 _COMMANDS: Final = ("engine ", "loginctl ", EDIT)
+# A word that only the reader knows: such a line is filled in first, and joined to no other.
+_BLANK: Final = re.compile(r"\b(?:YOUR_[A-Z_]+|NEW_[A-Z]+|AGENT|JOB|HOST|TEXT|MODEL)\b")
 
 
 class Code(StrEnum):
@@ -137,7 +140,8 @@ def is_act(fix: str) -> bool:
 
 def is_command(fix: str) -> bool:
     """Whether a remedy can be pasted as it stands."""
-    return fix.startswith(_COMMANDS) and ", " not in fix and "(" not in fix
+    plain = ", " not in fix and "(" not in fix and _BLANK.search(fix) is None
+    return plain and fix.startswith(_COMMANDS)
 
 
 def clause(sentence: str) -> str:

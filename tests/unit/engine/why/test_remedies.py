@@ -5,6 +5,7 @@ A command is read by the command line's own parser; nothing is run.
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import click
@@ -21,10 +22,12 @@ from engine.route import (
     TargetWish,
     resolve,
 )
-from engine.why.chain import is_act, is_command
+from engine.why import Code
+from engine.why.chain import acts, broken, fix_line, is_act, is_command
 from engine.why.reasons import objection
 from jobs.ledger import SkipReason
 
+BLANK = re.compile(r"\b(?:[A-Z]{4,}|JOB|YOUR_\w+|NEW_\w+)\b")  # what only the reader knows
 ELSEWHERE = ("in the chat: ", "elsewhere: ")  # acts that no command of this machine does
 OWN = {key: f"agents.list[id=ops].heartbeat.{key}" for key in ("target", "accountId")}
 
@@ -48,7 +51,7 @@ def helps(fix: str) -> None:
     assert fix.strip() == fix
     assert not fix.endswith("."), "it is pasted as it stands"
     if fix.startswith("engine "):
-        assert is_command(fix)
+        assert is_command(fix) is not bool(BLANK.search(fix))
         parsed(fix)
     else:
         assert fix.startswith((*ELSEWHERE, "nothing: ")), fix
@@ -111,6 +114,16 @@ def test_every_way_that_leads_nowhere_has_one(name: str, keys: dict[str, str]) -
     found = resolve(wish, facts)
     assert isinstance(found, NoRoute)
     helps(way_fix(found, keys))
+
+
+def test_a_line_that_has_to_be_filled_in_is_joined_to_no_other() -> None:
+    """Pasted as it stands it would be refused, and what stands behind it would not run."""
+    blank = "engine config set agents.defaults.model.primary YOUR_MODEL"
+    model = broken(Code.REPLY, "ok-token", "no model", blank)
+    down = broken(Code.GATEWAY, "stopped", "the gateway does not run", "engine gateway")
+    assert fix_line([down, model]) == "engine gateway"
+    assert acts([down, model]) == (blank,)
+    assert (fix_line([model]), acts([model])) == (blank, ())
 
 
 def test_what_an_agents_own_block_says_is_changed_there() -> None:
