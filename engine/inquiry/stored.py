@@ -71,7 +71,7 @@ def told_of_past(
     expected = _expected(stored, before, at, now)
     reach = NEAR if expected is None else abs(expected - at) + NEAR
     found = _nearest([run for run in (before, after) if run is not None], at, reach)
-    if found is not None:
+    if found is not None and not (found is before and _lacks(before, at)):
         return why.told_of_run(recorded(tx, found, where), at)
     anew = before is not None and after is not None and before.boot_id != after.boot_id
     state = stored.state if stored is not None else None
@@ -109,6 +109,11 @@ def _expected(
         slots += [before.slot_to or before.slot or before.claimed_at, before.next_due_at]
     known = [slot for slot in slots if slot is not None and slot <= now]
     return min(known, key=lambda slot: abs(slot - at), default=None)
+
+
+def _lacks(before: Run, at: datetime) -> bool:
+    """Whether a beat that row knew to come lies before an instant, and is not on record."""
+    return before.next_due_at is not None and before.next_due_at + NEAR < at
 
 
 def _nearest(runs: Sequence[Run], at: datetime, reach: timedelta) -> Run | None:

@@ -121,6 +121,18 @@ async def test_an_outage_is_named_also_if_the_cadence_was_changed_before_the_nex
     assert "it began again at 2026-06-01 19:00:00 (UTC)" in answer["sentence"]
 
 
+async def test_an_outage_is_named_however_short_the_cadence_was() -> None:
+    async with simulated(config(every="20s"), start="2026-06-01 12:00") as sim:
+        await sim.advance(HALF_HOUR)
+        await sim.restart(config=config(every="30s"), down_for=timedelta(minutes=4))
+        await sim.advance(HALF_HOUR)
+        answer = await asked(sim, sim.start + HALF_HOUR + timedelta(minutes=2))
+    assert answer["cause"] == "gateway.missed-downtime"
+    assert (
+        "the gateway was down: its last sign of life is of 2026-06-01 12:29" in answer["sentence"]
+    )
+
+
 async def test_between_two_beats_nothing_was_expected_and_the_nearest_is_told() -> None:
     async with simulated(config(every="6h")) as sim:
         await sim.contact("telegram", "42")
