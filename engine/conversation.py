@@ -196,6 +196,7 @@ class Conversation:
 
     async def _converse(self, chat: ChatTurn, told: ChatEvents) -> ChatAnswer:
         agent = self._roster().agent(chat.agent_id)
+        chat = await self._by_its_model(chat)
         told.started()
         taken = _Taken(chat)
 
@@ -244,6 +245,13 @@ class Conversation:
         images = tuple(one for one in chat.media if one.path and one.kind is MediaKind.IMAGE)
         order = replace(order, prompt=chat.prompt, transcript=chat.words, images=images)
         return chat, order
+
+    async def _by_its_model(self, chat: ChatTurn) -> ChatTurn:
+        """The turn by the model of its session (`sessions.patch`), if none is asked for."""
+        if chat.model is not None or chat.earlier is not None:
+            return chat
+        known = await self._database.read(lambda tx: session_rows.get(tx, chat.session_key))
+        return chat if known is None or known.model is None else replace(chat, model=known.model)
 
     def _events_of(self, chat: ChatTurn) -> ChatEvents:
         return ChatEvents(self._bus, self._clock, run_id=chat.run_id, session_key=chat.session_key)

@@ -13,7 +13,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -45,6 +45,9 @@ from gateway.devices import Devices, home_key
 from gateway.fanout import Fanout
 from gateway.front import Front
 from gateway.front.foresight import Foresight
+from gateway.front.host import FrontHost
+from gateway.front.settings import FrontSettings
+from gateway.front.switchboard import FrontSwitchboard
 from gateway.hooks.taking import Taking
 from gateway.http.hooks import HookPages
 from gateway.http.probes import Readiness
@@ -57,7 +60,7 @@ from gateway.monitor import Monitor, rules_of
 from gateway.owner import OwnerBook
 from gateway.pairing import Pairings
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
-from gateway.protocol.methods import EVENTS, METHODS
+from gateway.protocol.methods import EVENTS, names
 from gateway.reloading import WATCH, InForce, Reloader
 from gateway.rpc.desk import Desk, new_desk
 from gateway.rpc.presence import Presence, SelfEntry
@@ -73,6 +76,7 @@ from jobs.wallclock import ms
 log = logging.getLogger(__name__)
 
 TICK: Final = timedelta(seconds=30)
+RESTART: Final = timedelta(seconds=2)  # what clients are told to expect
 SELF_TEST: Final = timedelta(hours=1)  # how often it is asked whose time it is
 MONITOR: Final = timedelta(minutes=1)  # how often it is asked whether it is time to look
 WATCHDOG: Final = timedelta(seconds=60)
@@ -91,20 +95,24 @@ async def serve(options: settings.RunOptions) -> int:
     Raises an `EngineError` with exit status 78 for what a restart will not mend.
     """
     clock, paths = SystemClock(), options.paths
-    now = clock.now()
-    ending = exits.Ending(
-        home=paths.state,
-        logs=paths.logs,
-        clock=clock,
-        boot_id=new_id(now),
-        version=__version__,
-        began=now,
-    )
-    with exits.told(ending):
-        return await _serve(options, ending)
+    while True:
+        now = clock.now()
+        ending = exits.Ending(
+            home=paths.state,
+            logs=paths.logs,
+            clock=clock,
+            boot_id=new_id(now),
+            version=__version__,
+            began=now,
+        )
+        with exits.told(ending):
+            gateway = await _serve(options, ending)
+        if not gateway.again:
+            return 0
+        options = replace(options, port=gateway.port)  # where its clients look for it
 
 
-async def _serve(options: settings.RunOptions, ending: exits.Ending) -> int:
+async def _serve(options: settings.RunOptions, ending: exits.Ending) -> Gateway:
     environ = dict(os.environ)
     paths = options.paths
     loaded = settings.load_config(paths, environ, jobs_may_wait=True)
@@ -121,7 +129,7 @@ async def _serve(options: settings.RunOptions, ending: exits.Ending) -> int:
     ending.hide = redact
     gateway = Gateway(options, loaded, environ, redact, ending)
     try:
-        return await gateway.run()
+        await gateway.run()
     except EngineError:
         raise
     except Exception as error:  # the edge of the process: told in words, exit status 1
@@ -131,6 +139,7 @@ async def _serve(options: settings.RunOptions, ending: exits.Ending) -> int:
             why=f"{type(error).__name__}: {error}",
             fix=f"read the last lines of the log in {paths.logs}",
         ) from error
+    return gateway
 
 
 class Gateway:
@@ -157,12 +166,15 @@ class Gateway:
         self._hosts: tuple[str, ...] = ()  # addresses it is bound to
         self._reason = "stop"
         self._signal: str | None = None
+        self._reload: Callable[[], Awaitable[None]] = _too_early
+        self.again = False  # it stops in order to start anew
+        self.port = 0
 
     @property
     def _loaded(self) -> Loaded:
         return self._force.loaded
 
-    async def run(self) -> int:
+    async def run(self) -> None:
         """Start everything, wait for the end, stop everything."""
         port, _source = settings.port(self._options, self._loaded.config, self._environ)
         hosts = settings.hosts(self._options, self._loaded.config, self._environ)
@@ -184,13 +196,13 @@ class Gateway:
             database = await settings.open_database(self._loaded.config, self._options.paths)
             stack.push_async_callback(database.close)
             parts = await self._build(database, sockets, stack)
-            held.bound(hosts[0], parts.server.port)
+            self.port = parts.server.port
+            held.bound(hosts[0], self.port)
             self._listen_to_signals()
             await self._open(parts)
             await self._stop.wait()
             await self._close(parts)
         self._ending.tell(exits.of_signal(self._reason), code=0, signal=self._signal)
-        return 0
 
     async def _build(
         self, database: Database, sockets: list[socket.socket], stack: AsyncExitStack
@@ -273,10 +285,21 @@ class Gateway:
             foresight=foresight,
             pairings=Pairings(database, clock, sender.poke, self._owner_book().write),
             devices=devices,
+            settings=FrontSettings(
+                self._options.paths,
+                clock=clock,
+                loaded=lambda: self._loaded,
+                check=lambda raw: settings.load_config(self._options.paths, self._environ, raw=raw),
+                reload=lambda: self._reload(),
+            ),
+            switchboard=FrontSwitchboard(
+                channels, lambda channel: self._connect(channel, reception), sender.poke
+            ),
+            host=FrontHost(engine, self._options.paths.logs, self._start_again),
         )
         fanout = Fanout(lambda: desk.state_version())
         own = SelfEntry(host=socket.gethostname(), ip="127.0.0.1", version=__version__)
-        desk = new_desk(front, clock, Presence(own), fanout.publish, fanout.end)
+        desk = new_desk(front, clock, Presence(own), fanout.publish, fanout.tell, fanout.end)
         stack.callback(engine.bus.listen(fanout.on_bus))
         gatekeeper = Gatekeeper(self._policy_of(self._loaded), devices.book)
 
@@ -286,7 +309,7 @@ class Gateway:
                 HelloFacts(
                     version=__version__,
                     boot_id=self._boot_id,
-                    methods=list(METHODS),
+                    methods=names(session.protocol),
                     events=list(EVENTS),
                     presence=desk.presence.listing(clock.now()),
                     health=desk.health.facts,
@@ -411,6 +434,7 @@ class Gateway:
     async def _open(self, parts: _Parts) -> None:
         """The order of operations.md §6.3: nothing fires before the channels may carry it."""
         engine = parts.engine
+        engine.bus.listen(parts.desk.subscriptions.on_bus)
         await engine.start()
         await parts.devices.load()
         await parts.desk.health.refresh()
@@ -421,6 +445,7 @@ class Gateway:
         await engine.resume()
         parts.clockwork.start()
         reloader = self._reloader(parts)
+        self._reload = reloader.reload
         watching = keep(
             WATCH, lambda: reloader.follow(self._stop), clock=self._clock, vitals=engine.vitals
         )
@@ -471,7 +496,8 @@ class Gateway:
             return max(end - self._clock.monotonic(), least)
 
         await _done("clockwork", parts.clockwork.stop())
-        parts.fanout.publish("shutdown", {"reason": self._reason, "restartExpectedMs": None})
+        back = RESTART // timedelta(milliseconds=1) if self.again else None
+        parts.fanout.publish("shutdown", {"reason": self._reason, "restartExpectedMs": back})
         await _done("reception", parts.reception.stop(left()))
         await _done("engine", parts.engine.stop(left()))
         await _done("last words", parts.sender.tick())  # what the last turns said still leaves
@@ -487,6 +513,11 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop, number)
 
+    def _start_again(self, reason: str) -> None:
+        log.info("restart asked for", extra={"because": reason})
+        self._reason, self.again = "restart", True
+        self._stop.set()
+
     def _asked_to_stop(self, number: signal.Signals) -> None:
         if self._stop.is_set():  # asked twice: do not wait for turns
             code, words = 128 + number, "asked twice, so nothing was waited for"
@@ -494,6 +525,7 @@ class Gateway:
             self._ending.tell(reason, code=code, detail=words, signal=number.name)
             os._exit(code)
         self._reason, self._signal = number.name.lower(), number.name
+        self.again = False
         self._stop.set()
 
     def _uptime_ms(self) -> int:
@@ -536,6 +568,10 @@ class _Parts:
 def _by_shared_secret(session: Session) -> bool:
     """A device's own token is not what changed."""
     return session.auth_method != "device-token"
+
+
+async def _too_early() -> None:
+    """Before it is ready nobody is served what would need it."""
 
 
 async def _probed(channels: Mapping[str, Channel], channel: str, account: str) -> Mapping[str, Any]:

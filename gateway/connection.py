@@ -29,7 +29,7 @@ from gateway.protocol.handshake import (
     Step,
     Wait,
 )
-from gateway.protocol.methods import METHODS, Scope
+from gateway.protocol.methods import Scope
 from gateway.rpc import table
 from gateway.rpc.desk import Call, Desk
 from jobs.errors import EngineError
@@ -229,12 +229,13 @@ class Door:
         log.debug("client connected", extra={"client": session.name, "conn_id": session.conn_id})
         if self.desk.presence.connected(session, peer.host, self.clock.now()):
             self.desk.announce_presence()
-        line = _Line(self, session, wire)
+        line = _Line(self, session, wire, peer.host)
         try:
             while (raw := _raw(await receive())) is not None:
                 await line.take(raw)
         finally:
             self.fanout.leave(session)
+            self.desk.subscriptions.leave(session.conn_id)
             if self.desk.presence.disconnected(session, self.clock.now()):
                 self.desk.announce_presence()
             log.debug("client left", extra={"client": session.name, "conn_id": session.conn_id})
@@ -247,6 +248,7 @@ class _Line:
     door: Door
     session: Session
     wire: Wire
+    address: str
     in_flight: int = 0
     strayed: int = 0  # calls in a row that are not of its role
     garbled: int = 0  # frames that were not JSON
@@ -265,7 +267,7 @@ class _Line:
                 await self._request(request)
 
     async def _request(self, request: Request) -> None:
-        method = METHODS.get(request.method)
+        method = methods.offered(request.method, self.session.protocol)
         if not roles.may_call(self.session.role, request.method):
             self._strays(request)
             return
@@ -273,7 +275,7 @@ class _Line:
         if (error := self._may_not(request.method, method)) is not None:
             self._refuse(request.id, error)
         elif method is None:
-            self._refuse(request.id, errors.unknown_method(request.method))
+            self._refuse(request.id, errors.unknown_method(request.method, methods.METHODS))
         elif self.in_flight >= self.door.limits.in_flight:
             self._refuse(request.id, errors.busy())
         elif method.at_once:
@@ -305,7 +307,7 @@ class _Line:
         return errors.leaving(name) if phase is Phase.DRAINING else errors.starting(name)
 
     async def _answer(self, request: Request, method: methods.Method) -> None:
-        call = Call(self.session, self.write, request.id)
+        call = Call(self.session, self.write, request.id, self.address)
         try:
             params = methods.parse_params(method, request.params)
             payload = await table.answer(self.door.desk, method, call, params)

@@ -6,7 +6,7 @@ be dropped, then its connection; it never delays anybody else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -83,6 +83,15 @@ class Fanout:
         for member in tuple(self._members.values()):
             if whom(member.session):
                 member.line.end(code, reason)
+
+    def tell(self, conn_ids: Collection[str], name: str, payload: object) -> None:
+        """Send to these connections only; such an event has no number (§7.1)."""
+        for conn_id in tuple(conn_ids):
+            member = self._members.get(conn_id)
+            if member is not None and _may_see(name, payload, member.session):
+                frame = frames.event(name, frames.payload_text(payload))
+                if member.line.buffered() + len(frame) <= MAX_BUFFERED:
+                    member.line.write(frame)
 
     def close_all(self, code: int, reason: str) -> None:
         """Close every connection."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +56,7 @@ class Reloader:
     send_away: Callable[[], None]  # who came in by what is not in force any more
     connect: Callable[[Channel], Awaitable[None]]
     poke: Callable[[], None]  # the sender looks again
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Look at the file whenever it changes, until told to stop."""
@@ -90,7 +91,11 @@ class Reloader:
         return (*(self.force.loaded.files or (self.paths.config,)), self.paths.token_file)
 
     async def reload(self) -> None:
-        """Read the file again and put it in force, or raise and change nothing."""
+        """Read the file again and put it in force, or raise and change nothing; one at a time."""
+        async with self._one:
+            await self._reload()
+
+    async def _reload(self) -> None:
         before = self.force.loaded
         # Aside: its jobs are judged too, with calendars that may be large.
         fresh = await asyncio.to_thread(settings.load_config, self.paths, self.environ)

@@ -42,7 +42,13 @@ class RunOptions:
     allow_unconfigured: bool = False
 
 
-def load_config(paths: Paths, environ: Mapping[str, str], *, jobs_may_wait: bool = False) -> Loaded:
+def load_config(
+    paths: Paths,
+    environ: Mapping[str, str],
+    *,
+    jobs_may_wait: bool = False,
+    raw: bytes | None = None,
+) -> Loaded:
     """The config with its secrets, and its jobs judged as the scheduler will.
 
     At a start ``jobs_may_wait``: a broken file of `cron.jobsDir` keeps nothing else from
@@ -56,6 +62,7 @@ def load_config(paths: Paths, environ: Mapping[str, str], *, jobs_may_wait: bool
         paths.config,
         environ,
         state=paths.state,
+        raw=raw,
         resolve_secrets=True,
         jobs_check=judged,
         jobs_may_wait=jobs_may_wait,

@@ -64,6 +64,8 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("gateway.channelHealthCheckMinutes", Class.HOT, Action.SNAPSHOT),
     Row("gateway.channelStaleEventThresholdMinutes", Class.HOT, Action.SNAPSHOT),
     Row("gateway.channelMaxRestartsPerHour", Class.HOT, Action.SNAPSHOT),
+    Row("gateway.http", Class.HOT, Action.SNAPSHOT),
+    Row("gateway.controlPlane", Class.HOT, Action.SNAPSHOT),
     Row("gateway", Class.RESTART, Action.GATEWAY),
     Row("discovery", Class.RESTART, Action.GATEWAY),
     Row("canvasHost", Class.RESTART, Action.GATEWAY),

@@ -249,6 +249,32 @@ def delete(tx: Tx, key: str) -> bool:
     return tx.exec_driver_sql("DELETE FROM sessions WHERE key = ?", (key,)).rowcount > 0
 
 
+def renew(tx: Tx, key: str, now: datetime) -> Session | None:
+    """Begin a session anew: what was said in it is gone, its id is another one."""
+    tx.exec_driver_sql("DELETE FROM messages WHERE session_key = ?", (key,))
+    tx.exec_driver_sql(
+        "UPDATE sessions SET session_id = ?, updated_at = ?, input_tokens = 0, output_tokens = 0"
+        " WHERE key = ?",
+        (new_id(now), ms(now), key),
+    )
+    return get(tx, key)
+
+
+def set_model(tx: Tx, key: str, model: str | None) -> Session | None:
+    """Let the turns of a session be answered by this model; None: by its agent's."""
+    tx.exec_driver_sql("UPDATE sessions SET model = ? WHERE key = ?", (model, key))
+    return get(tx, key)
+
+
+def shorten(tx: Tx, key: str, keep: int) -> int:
+    """Take out all but the newest lines; how many went."""
+    return tx.exec_driver_sql(
+        "DELETE FROM messages WHERE session_key = ? AND id <= (SELECT id FROM messages"
+        " WHERE session_key = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        (key, key, keep),
+    ).rowcount
+
+
 def reap(tx: Tx, before: datetime) -> list[str]:
     """Remove sessions of single cron runs that rest since before an instant (cron.md §11.5)."""
     rows = tx.exec_driver_sql(

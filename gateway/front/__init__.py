@@ -26,13 +26,15 @@ from gateway.channels.base import AccountStatus, Channel
 from gateway.devices import Devices
 from gateway.front import agents, channels as channel_words
 from gateway.front.beats import FrontHeartbeats, FrontWakes
-from gateway.front.conversations import FrontConversation, FrontSessions
+from gateway.front.conversations import FrontConversation, FrontSessionDesk
 from gateway.front.foresight import Foresight
 from gateway.front.inbox import FrontInbox
 from gateway.front.inquiries import FrontInquiries
+from gateway.front.tools import FrontTools
 from gateway.front.troubles import troubles
 from gateway.pairing import Pairings
 from gateway.rpc.core import Outlet
+from gateway.rpc.core_admin import ConfigDesk, Host, Switchboard
 from jobs.store import jobs as job_rows
 from jobs.store.db import Tx
 
@@ -55,10 +57,17 @@ class Front:
         foresight: Foresight,
         pairings: Pairings,
         devices: Devices,
+        settings: ConfigDesk,
+        switchboard: Switchboard,
+        host: Host,
         about: About = lambda *_: {},
     ) -> None:
         self._about = about
         self._engine = engine
+        self.settings = settings
+        self.switchboard = switchboard
+        self.host = host
+        self.tools = FrontTools(engine)
         self.pairings = pairings
         self.devices = devices
         self._channels = channels
@@ -72,7 +81,7 @@ class Front:
         self.wakes = FrontWakes(engine)
         self.conversation = FrontConversation(engine)
         self.outlet: Outlet = engine.outlet
-        self.sessions = FrontSessions(engine)
+        self.sessions = FrontSessionDesk(engine)
         self.inbox = FrontInbox(engine)
         self.kept = engine.inbox_desk
         self.messages = engine.outbox_desk

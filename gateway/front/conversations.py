@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -17,11 +17,12 @@ from engine.outlet import find_route
 from engine.roster import Roster
 from engine.route import TargetWish, local_route
 from engine.shelf import NotSaved, in_one_piece
-from engine.store import sessions as session_rows
+from engine.store import audit, sessions as session_rows
 from engine.store.sessions import Session
 from engine.target import LastRoute
 from gateway.rpc.core import ChatOrder
 from jobs.errors import InvalidInput, NotFound
+from jobs.ids import new_id
 from jobs.store.db import Tx
 from jobs.wallclock import ms
 
@@ -177,6 +178,116 @@ class FrontSessions:
         }
 
 
+class FrontSessionDesk(FrontSessions):
+    """The same, and what may be changed of them; the audit keeps who did."""
+
+    def is_main(self, session_key: str) -> bool:
+        """Whether it is an agent's main session."""
+        roster = self._engine.roster
+        agent = keys.agent_of(session_key, default_agent=roster.default_id)
+        return session_key in (keys.GLOBAL, keys.main_key(agent, main=roster.main_key))
+
+    async def describe(self, session_key: str) -> dict[str, Any] | None:
+        """One entry of the list, or None."""
+        found = await self._engine.database.read(lambda tx: session_rows.get(tx, session_key))
+        return None if found is None else session_words(found)
+
+    async def create(
+        self, session_key: str, agent_id: str, *, model: str | None, by: str
+    ) -> dict[str, Any]:
+        """Make one, unless it is there."""
+
+        def work(tx: Tx, now: datetime) -> Session | None:
+            made = session_rows.ensure(tx, session_key, agent_id, now)
+            return made if model is None else session_rows.set_model(tx, session_key, model)
+
+        return await self._change("session.created", session_key, by, work, model=model)
+
+    async def patch(self, session_key: str, *, model: str | None, by: str) -> dict[str, Any]:
+        """Set the model of its turns."""
+        return await self._change(
+            "session.changed",
+            session_key,
+            by,
+            lambda tx, _: session_rows.set_model(tx, session_key, model),
+            model=model,
+        )
+
+    async def reset(self, session_key: str, *, by: str) -> dict[str, Any]:
+        """Begin it anew."""
+        agent = keys.agent_of(session_key, default_agent=self._engine.roster.default_id)
+
+        def work(tx: Tx, now: datetime) -> Session | None:
+            session_rows.ensure(tx, session_key, agent, now)
+            return session_rows.renew(tx, session_key, now)
+
+        return await self._change("session.reset", session_key, by, work)
+
+    async def compact(self, session_key: str, *, keep: int, by: str) -> int:
+        """Take out all but its newest lines; how many went."""
+        gone = 0
+
+        def work(tx: Tx, _: datetime) -> Session | None:
+            nonlocal gone
+            gone = session_rows.shorten(tx, session_key, keep)
+            return session_rows.get(tx, session_key)
+
+        await self._change("session.compacted", session_key, by, work, keep=keep)
+        return gone
+
+    async def delete(self, session_key: str, *, by: str) -> bool:
+        """Remove it and what was said in it; its route stays."""
+        now = self._engine.clock.now()
+
+        def work(tx: Tx) -> bool:
+            gone = session_rows.delete(tx, session_key)
+            if gone:
+                audit.note(tx, now=now, actor=by, action="session.deleted", subject=session_key)
+            return gone
+
+        return await self._engine.database.write(work)
+
+    async def inject(self, session_key: str, text: str, *, by: str) -> str:
+        """Add a line of the assistant's, and tell it as a `chat` event."""
+        now = self._engine.clock.now()
+        note = new_id(now)
+        agent = keys.agent_of(session_key, default_agent=self._engine.roster.default_id)
+
+        def work(tx: Tx) -> None:
+            line = keys.Message(role="assistant", text=text, at=now)
+            session_rows.append(tx, session_key, agent_id=agent, messages=[line], now=now)
+            audit.note(tx, now=now, actor=by, action="session.injected", subject=session_key)
+
+        await self._engine.database.write(work)
+        content = [{"type": "text", "text": text}]
+        message = {"role": "assistant", "content": content, "timestamp": ms(now)}
+        told = {"runId": f"inject-{note}", "sessionKey": session_key, "seq": 1, "state": "final"}
+        self._engine.bus.publish("chat", {**told, "message": message})
+        return note
+
+    async def _change(
+        self,
+        action: str,
+        session_key: str,
+        by: str,
+        work: Callable[[Tx, datetime], Session | None],
+        **detail: object,
+    ) -> dict[str, Any]:
+        now = self._engine.clock.now()
+
+        def change(tx: Tx) -> Session | None:
+            found = work(tx, now)
+            if found is not None:
+                audit.note(tx, now=now, actor=by, action=action, subject=session_key, detail=detail)
+            return found
+
+        found = await self._engine.database.write(change)
+        if found is None:
+            what = f"session not found: {session_key}"
+            raise NotFound(what, fix="engine gateway call sessions.list")
+        return session_words(found)
+
+
 def session_words(session: Session) -> dict[str, Any]:
     """One entry of `sessions.list`."""
     return {
@@ -185,6 +296,7 @@ def session_words(session: Session) -> dict[str, Any]:
         "agentId": session.agent_id,
         "sessionId": session.session_id,
         "updatedAt": ms(session.updated_at),
+        **({} if session.model is None else {"model": session.model}),
         "inputTokens": session.input_tokens,
         "outputTokens": session.output_tokens,
         "totalTokens": session.input_tokens + session.output_tokens,

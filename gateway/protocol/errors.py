@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final
 
@@ -69,11 +70,13 @@ LATER: Final[Mapping[str, str]] = {
 }
 
 
-def unknown_method(method: str) -> WireError:
-    """Told to admins only (§9)."""
+def unknown_method(method: str, known: Collection[str] = ()) -> WireError:
+    """Told to admins only (§9), with the nearest there is; the message is matched on as it is."""
     if method in LATER:
         return WireError(Code.INVALID_REQUEST, f"{method} is not supported yet: {LATER[method]}")
-    return WireError(Code.INVALID_REQUEST, f"unknown method: {method}")
+    near = get_close_matches(method, known, 1)
+    details = {"nearest": near[0], "fix": f"engine gateway call {near[0]}"} if near else {}
+    return WireError(Code.INVALID_REQUEST, f"unknown method: {method}", details)
 
 
 def missing_scope(scope: str, protocol: int) -> WireError:

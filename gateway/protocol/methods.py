@@ -13,7 +13,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from gateway.protocol import cron_params as cron, device_params as device, params
+from gateway.protocol import (
+    admin_params as admin,
+    cron_params as cron,
+    device_params as device,
+    params,
+    session_params as session,
+)
 from gateway.protocol.errors import Code, Refusal, WireError
 from gateway.protocol.frames import paths, reasons
 from gateway.protocol.params import Nothing, Params
@@ -64,6 +70,7 @@ class Method:
     params: type[Params]
     before_ready: bool = False  # answers while the engine is still starting or already leaving
     at_once: bool = False  # never waits for anything slow: saves a task per call
+    least: int = 3  # the wire version that has it (§13)
 
 
 _READ, _WRITE, _ADMIN, _PAIRING = Scope.READ, Scope.WRITE, Scope.ADMIN, Scope.PAIRING
@@ -151,14 +158,80 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("outbox.cancel", _WRITE, params.OutboxChangeParams),
         Method("outbox.purge", _ADMIN, params.OutboxPurgeParams),
         Method("config.get", _READ, Nothing),
+        Method("config.schema", _READ, Nothing),
+        Method("config.schema.lookup", _READ, admin.SchemaLookupParams),
+        Method("config.set", _ADMIN, admin.ConfigSetParams),
+        Method("config.apply", _ADMIN, admin.ConfigApplyParams),
+        Method("config.patch", _ADMIN, admin.ConfigPatchParams),
+        Method("secrets.reload", _ADMIN, Nothing),
+        Method("logs.tail", _READ, admin.LogsTailParams, before_ready=True),
+        Method("gateway.restart.preflight", _READ, admin.Anything),
+        Method("gateway.restart.request", _ADMIN, admin.RestartParams),
+        Method("diagnostics.stability", _READ, admin.Anything),
+        Method("usage.status", _READ, admin.Anything),
+        Method("usage.cost", _READ, admin.Anything),
+        Method("update.status", _ADMIN, admin.Anything),
+        Method("models.authStatus", _READ, admin.Anything),
+        Method("agents.create", _ADMIN, admin.AgentCreateParams),
+        Method("agents.update", _ADMIN, admin.AgentUpdateParams),
+        Method("agents.delete", _ADMIN, admin.AgentDeleteParams),
+        Method("agent.identity.get", _READ, admin.AgentIdentityParams),
+        Method("tools.catalog", _READ, admin.ToolsParams),
+        Method("tools.effective", _READ, admin.ToolsParams),
+        Method("tools.invoke", _WRITE, admin.ToolInvokeParams),
+        Method("commands.list", _READ, admin.Anything),
+        Method("skills.status", _READ, admin.Anything),
+        Method("skills.search", _READ, admin.Anything),
+        Method("artifacts.list", _READ, admin.Anything),
+        Method("tasks.list", _READ, admin.TasksListParams, least=4),
+        Method("tasks.get", _READ, admin.TaskRef, least=4),
+        Method("tasks.cancel", _WRITE, admin.TaskCancelParams, least=4),
+        Method("poll", _WRITE, admin.PollParams),
+        Method("channels.start", _ADMIN, admin.ChannelRef),
+        Method("channels.stop", _ADMIN, admin.ChannelRef),
+        Method("channels.logout", _ADMIN, admin.ChannelRef),
+        Method("chat.inject", _ADMIN, session.ChatInjectParams),
+        Method("sessions.preview", _READ, session.SessionsPreviewParams),
+        Method("sessions.describe", _READ, session.SessionRef),
+        Method("sessions.patch", _ADMIN, session.SessionPatchParams),
+        Method("sessions.reset", _ADMIN, session.SessionResetParams),
+        Method("sessions.delete", _ADMIN, session.SessionDeleteParams),
+        Method("sessions.compact", _ADMIN, session.SessionCompactParams),
+        Method("sessions.create", _WRITE, session.SessionCreateParams),
+        Method("sessions.send", _WRITE, session.SessionSendParams),
+        Method("sessions.abort", _WRITE, session.SessionAbortParams),
+        Method("sessions.subscribe", _READ, session.SubscribeParams),
+        Method("sessions.unsubscribe", _READ, session.SubscribeParams),
+        Method("sessions.messages.subscribe", _READ, session.SessionRef),
+        Method("sessions.messages.unsubscribe", _READ, session.SessionRef),
+        Method("node.list", _READ, Nothing),
+        Method("node.describe", _READ, admin.NodeRef),
+        Method("node.rename", _PAIRING, admin.NodeRenameParams),
+        Method("node.invoke", _WRITE, admin.NodeInvokeParams),
+        Method("node.event", _WRITE, admin.NodeEventParams),
+        Method("node.pair.list", _PAIRING, Nothing),
     )
 }
+
+
+def offered(name: str, protocol: int) -> Method | None:
+    """The method of that name, if this wire version has it."""
+    method = METHODS.get(name)
+    return method if method is not None and method.least <= protocol else None
+
+
+def names(protocol: int) -> list[str]:
+    """What a connection of this version is offered."""
+    return [method.name for method in METHODS.values() if method.least <= protocol]
+
 
 # Event → scope; None is everyone. A name that is not here reaches admins only (§7.1).
 EVENTS: Final[Mapping[str, Scope | None]] = {
     "agent": _READ,
     "chat": _READ,
     "cron": _READ,
+    "sessions.changed": _READ,  # to who subscribed
+    "session.message": _READ,
     "presence": _READ,  # wire 3: everyone (§13)
     "tick": None,
     "health": None,

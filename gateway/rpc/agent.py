@@ -6,7 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 from gateway.protocol import frames
-from gateway.protocol.errors import Code, WireError, from_engine_error
+from gateway.protocol.admin_params import (
+    AgentCreateParams,
+    AgentDeleteParams,
+    AgentIdentityParams,
+    AgentUpdateParams,
+)
+from gateway.protocol.errors import Code, WireError, from_engine_error, invalid
 from gateway.protocol.params import AgentParams, AgentWaitParams, ModelsListParams, Nothing
 from gateway.rpc.attached import attached
 from gateway.rpc.core import Answer, ChatOrder
@@ -128,6 +134,38 @@ async def wait(desk: Desk, _: Call, params: AgentWaitParams) -> object:
 async def agents(desk: Desk, _call: Call, _params: Nothing) -> object:
     """`agents.list`."""
     return desk.core.agents()
+
+
+async def create(desk: Desk, _call: Call, params: AgentCreateParams) -> object:
+    """`agents.create`: an entry of the config, in force when this answers."""
+    return await desk.core.settings.add_agent(_facts(params))
+
+
+async def update(desk: Desk, _call: Call, params: AgentUpdateParams) -> object:
+    """`agents.update`."""
+    facts = _facts(params)
+    if not facts:
+        raise invalid("invalid agents.update params: at root: nothing to change")
+    return await desk.core.settings.change_agent(params.agent_id.lower(), facts)
+
+
+async def delete(desk: Desk, _call: Call, params: AgentDeleteParams) -> object:
+    """`agents.delete`: out of the config; files are not removed from afar."""
+    if params.delete_files:
+        words = "deleteFiles is not offered: an agent's workspace is removed by hand"
+        raise invalid(words, path="/deleteFiles")
+    return await desk.core.settings.remove_agent(params.agent_id.lower())
+
+
+def _facts(params: AgentCreateParams | AgentUpdateParams) -> dict[str, str]:
+    given = params.model_dump(include={"name", "workspace", "model", "emoji", "avatar"})
+    return {name: value for name, value in given.items() if value is not None}
+
+
+async def identity(desk: Desk, _call: Call, params: AgentIdentityParams) -> object:
+    """`agent.identity.get`: of an agent, or of who talks in a session."""
+    agent_id, _key = desk.core.sessions.resolve(params.agent_id, params.session_key)
+    return desk.core.host.identity(agent_id)
 
 
 async def models(desk: Desk, _call: Call, _params: ModelsListParams) -> object:

@@ -1,10 +1,25 @@
-"""`config.get`, with every secret masked by the word clients restore it from (§10.7)."""
+"""The config over the wire (protocol.md §10.7): secrets masked, writes guarded and counted."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 from engine.config.masks import HIDDEN_ON_WIRE, masked
+from gateway.protocol.admin_params import (
+    ConfigApplyParams,
+    ConfigPatchParams,
+    ConfigSetParams,
+    SchemaLookupParams,
+)
+from gateway.protocol.errors import invalid
 from gateway.protocol.params import Nothing
 from gateway.rpc.desk import Call, Desk
+from gateway.rpc.windows import refused
+from jobs.errors import Conflict
+
+CHANGED = "config changed since last load; re-run config.get and retry"
 
 
 async def get(desk: Desk, _call: Call, _params: Nothing) -> object:
@@ -13,3 +28,76 @@ async def get(desk: Desk, _call: Call, _params: Nothing) -> object:
     shown = {key: masked(file.get(key), marker=HIDDEN_ON_WIRE) for key in ("parsed", "config")}
     hidden = any(file.get(key) != value for key, value in shown.items())
     return {**file, **shown, "raw": None if hidden else file.get("raw")}
+
+
+async def schema(desk: Desk, _call: Call, _params: Nothing) -> object:
+    """`config.schema`."""
+    return desk.core.settings.schema()
+
+
+async def lookup(desk: Desk, _call: Call, params: SchemaLookupParams) -> object:
+    """`config.schema.lookup`."""
+    found = desk.core.settings.lookup(params.path)
+    if found is None:
+        raise invalid("config schema path not found", path="/path")
+    return found
+
+
+async def set_(desk: Desk, _call: Call, params: ConfigSetParams) -> object:
+    """`config.set`: the whole file; not counted (§6)."""
+    return await _replaced(desk, params)
+
+
+async def apply(desk: Desk, call: Call, params: ConfigApplyParams) -> object:
+    """`config.apply`: as `config.set`, and counted. What can be is in force when it answers."""
+    _count(desk, call, "config.apply")
+    return await _replaced(desk, params)
+
+
+async def patch(desk: Desk, call: Call, params: ConfigPatchParams) -> object:
+    """`config.patch`."""
+    _guarded(desk, params)
+    try:
+        wish = json.loads(params.raw)
+    except (ValueError, RecursionError) as error:
+        raise invalid("config.patch raw must be a JSON object", path="/raw") from error
+    if not isinstance(wish, dict):
+        raise invalid("config.patch raw must be a JSON object", path="/raw")
+    _count(desk, call, "config.patch")
+    try:
+        answer = await desk.core.settings.patch(
+            params.raw,
+            base_hash=params.base_hash,
+            replace_paths=params.replace_paths or (),
+        )
+    except Conflict as error:
+        raise invalid(CHANGED, path="/baseHash") from error
+    return _shown(answer)
+
+
+async def _replaced(desk: Desk, params: ConfigSetParams) -> object:
+    _guarded(desk, params)
+    try:
+        answer = await desk.core.settings.replace(params.raw, base_hash=params.base_hash)
+    except Conflict as error:
+        raise invalid(CHANGED, path="/baseHash") from error
+    return _shown(answer)
+
+
+def _guarded(desk: Desk, params: ConfigSetParams) -> None:
+    """Nobody overwrites a file he has not read."""
+    file = desk.core.config_file()
+    if file.get("exists") and params.base_hash is None:
+        raise invalid(CHANGED, path="/baseHash")
+
+
+def _count(desk: Desk, call: Call, method: str) -> None:
+    most, window = desk.core.settings.write_limit()
+    now = desk.clock.now()
+    wait = desk.writes.take(f"{method} {call.caller}", now, most=most, window=window)
+    if wait is not None:
+        raise refused(method, wait, most, window)
+
+
+def _shown(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {**answer, "config": masked(answer.get("config"), marker=HIDDEN_ON_WIRE)}

@@ -19,6 +19,7 @@ from engine.sessions import Message
 from engine.wake import NewEvent
 from gateway.auth.pairing import Manager
 from gateway.rpc.attached import Attached
+from gateway.rpc.core_admin import ConfigDesk, Host, Switchboard, Tools
 
 Answer = Mapping[str, Any]
 
@@ -269,6 +270,32 @@ class Sessions(Protocol):
     async def history(self, session_key: str, *, limit: int) -> Answer:
         """`chat.history`: ``{sessionKey, sessionId?, messages}``, oldest first."""
 
+    def is_main(self, session_key: str) -> bool:
+        """Whether it is an agent's main session."""
+
+    async def describe(self, session_key: str) -> Answer | None:
+        """One entry of the list, or None."""
+
+    async def create(
+        self, session_key: str, agent_id: str, *, model: str | None, by: str
+    ) -> Answer:
+        """Make one, unless it is there; its entry."""
+
+    async def patch(self, session_key: str, *, model: str | None, by: str) -> Answer:
+        """Set the model of its turns; a stranger raises `NotFound`."""
+
+    async def reset(self, session_key: str, *, by: str) -> Answer:
+        """Begin it anew; its entry."""
+
+    async def compact(self, session_key: str, *, keep: int, by: str) -> int:
+        """Take out all but its newest lines; how many went."""
+
+    async def delete(self, session_key: str, *, by: str) -> bool:
+        """Remove it and what was said in it; whether there was one."""
+
+    async def inject(self, session_key: str, text: str, *, by: str) -> str:
+        """Add a line of the assistant's and tell it; its id."""
+
 
 class Inbox(Protocol):
     """The local channel's inbox (channels.md §13)."""
@@ -446,6 +473,22 @@ class Core(Protocol):
     @property
     def messages(self) -> Messages:
         """The outbox."""
+
+    @property
+    def settings(self) -> ConfigDesk:
+        """The config file."""
+
+    @property
+    def tools(self) -> Tools:
+        """What agents may use."""
+
+    @property
+    def switchboard(self) -> Switchboard:
+        """Channels started and stopped by hand."""
+
+    @property
+    def host(self) -> Host:
+        """The process."""
 
     async def health(self) -> Answer:
         """The `health` object without ``ts`` and ``durationMs``. Never on a request's path."""

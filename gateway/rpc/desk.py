@@ -15,6 +15,8 @@ from gateway.protocol.frames import Encoded
 from gateway.protocol.handshake import Session
 from gateway.rpc.core import Answer, Core
 from gateway.rpc.presence import Presence
+from gateway.rpc.subscriptions import Subscriptions, Tell
+from gateway.rpc.windows import Windows
 from jobs.errors import EngineError, StoreUnavailable
 from jobs.wallclock import ms
 
@@ -37,6 +39,12 @@ class Call:
     session: Session
     reply: Callable[[str], None]  # writes a further frame to the caller, if it is still there
     request_id: str
+    address: str = ""  # where the caller is
+
+    @property
+    def caller(self) -> str:
+        """Whose writes are counted together (§6): a device, an address, else this connection."""
+        return self.session.device_id or self.address or self.session.conn_id
 
     @property
     def by(self) -> str:
@@ -253,7 +261,9 @@ class Desk:
     health: HealthBoard
     publish: Publish
     end: End
+    subscriptions: Subscriptions
     farewells: dict[str, str] = field(default_factory=dict)  # after the answer, by connection
+    writes: Windows = field(default_factory=Windows)
 
     def dismiss(
         self, whom: Callable[[Session], bool], reason: str, *, after_answer_to: Session
@@ -278,7 +288,12 @@ def _nobody(_: Callable[[Session], bool], _code: int, _reason: str) -> None:
 
 
 def new_desk(
-    core: Core, clock: Clock, presence: Presence, publish: Publish, end: End = _nobody
+    core: Core,
+    clock: Clock,
+    presence: Presence,
+    publish: Publish,
+    tell: Tell,
+    end: End = _nobody,
 ) -> Desk:
     """Build a desk with empty tables."""
     tasks = Tasks()
@@ -292,6 +307,7 @@ def new_desk(
         health=HealthBoard(core, clock, tasks, publish),
         publish=publish,
         end=end,
+        subscriptions=Subscriptions(tell, clock),
     )
 
 

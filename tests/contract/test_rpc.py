@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from engine.events import Event
 from gateway.client import Client, call
 from gateway.protocol.frames import MAX_FRAME, MAX_FRAME_BEFORE_HELLO
 from gateway.protocol.handshake import Phase
@@ -86,6 +87,47 @@ PARAMS: dict[str, dict[str, Any]] = {
     "outbox.retry": {"key": "k"},
     "outbox.cancel": {"key": "k"},
     "outbox.purge": {"state": "failed"},
+    "config.schema.lookup": {"path": "gateway.port"},
+    "config.set": {"raw": "{}", "baseHash": "h"},
+    "config.apply": {"raw": "{}", "baseHash": "h", "note": "by hand"},
+    "config.patch": {"raw": '{"a": 1}', "baseHash": "h"},
+    "agents.create": {"name": "Ops", "emoji": "x"},
+    "agents.update": {"agentId": "ops", "model": "openai/gpt-5"},
+    "agents.delete": {"agentId": "ops"},
+    "agent.identity.get": {"sessionKey": "main"},
+    "tools.effective": {"sessionKey": "main"},
+    "tools.invoke": {"name": "read", "args": {"path": "a"}},
+    "tasks.get": {"taskId": "r-1"},
+    "tasks.cancel": {"taskId": "r-1"},
+    "poll": {"to": "me", "question": "?", "idempotencyKey": "k-poll"},
+    "channels.start": {"channel": "telegram"},
+    "channels.stop": {"channel": "telegram", "accountId": "default"},
+    "channels.logout": {"channel": "telegram"},
+    "chat.inject": {"sessionKey": "main", "message": "note", "label": "ops"},
+    "sessions.preview": {"keys": ["nobody"]},
+    "sessions.describe": {"key": "main"},
+    "sessions.patch": {"key": "main", "model": None},
+    "sessions.reset": {"key": "main", "reason": "new"},
+    "sessions.delete": {"key": "project"},
+    "sessions.compact": {"key": "main", "maxLines": 10},
+    "sessions.create": {"agentId": "main", "message": "hi"},
+    "sessions.send": {"key": "main", "message": "hi"},
+    "sessions.abort": {"key": "main"},
+    "sessions.messages.subscribe": {"key": "main"},
+    "sessions.messages.unsubscribe": {"key": "main"},
+    "node.describe": {"nodeId": "n"},
+    "node.rename": {"nodeId": "n", "displayName": "N"},
+    "node.invoke": {"nodeId": "n", "command": "camera.snap", "idempotencyKey": "k-node"},
+    "node.event": {"event": "voice"},
+}
+# What this gateway has none of, and the words that say so.
+HONEST: dict[str, str] = {
+    "poll": "does not support polls",
+    "channels.logout": "does not support logout",
+    "node.describe": "unknown nodeId",
+    "node.rename": "unknown nodeId",
+    "node.invoke": "node not connected",
+    "node.event": "unauthorized role",  # of nodes, which there are none of
 }
 
 
@@ -93,8 +135,12 @@ PARAMS: dict[str, dict[str, Any]] = {
 async def test_every_advertised_method_answers(method: str) -> None:
     async with serving() as port, inside(port) as client:
         port.core.scheduling.jobs = {"a": {"id": "a"}, "b": {"id": "b"}}
+        port.core.scheduling.entries = [{"runId": "r-1", "status": "ok", "jobId": "a"}]
         answer = await client.ask(method, PARAMS.get(method))
-        assert answer["ok"], answer
+        if method in HONEST:
+            assert HONEST[method] in answer["error"]["message"]
+        else:
+            assert answer["ok"], answer
 
 
 @pytest.mark.parametrize(
@@ -199,6 +245,102 @@ async def test_fifty_simultaneous_connects_are_all_let_in() -> None:
                 return bool((await client.ask("health"))["ok"])
 
         assert all(await asyncio.gather(*(one() for _ in range(50))))
+
+
+async def test_the_fourth_config_write_in_a_minute_is_told_when_it_may_come() -> None:
+    async with serving() as port:
+        write = {"raw": '{"a": 1}', "baseHash": "h"}
+        for _ in range(3):  # a connection each: they are counted by address
+            async with inside(port) as client:
+                assert (await client.ask("config.patch", write))["ok"]
+        async with inside(port) as client:
+            error = (await client.ask("config.patch", write))["error"]
+            assert error["code"] == "UNAVAILABLE"
+            assert error["message"].startswith("rate limit exceeded for config.patch; retry after")
+            assert 0 < error["retryAfterMs"] <= 60_000
+            assert error["details"] == {"method": "config.patch", "limit": "3 per 60s"}
+            assert (await client.ask("config.apply", write))["ok"]  # another method
+            for _ in range(5):
+                assert (await client.ask("config.set", write))["ok"]  # never counted
+
+
+@pytest.mark.parametrize("method", ["config.set", "config.apply", "config.patch"])
+async def test_nobody_writes_over_a_config_he_has_not_read(method: str) -> None:
+    async with serving() as port, inside(port) as client:
+        for stale in (False, True):
+            port.core.settings.conflict = stale
+            base = {"baseHash": "old"} if stale else {}
+            error = (await client.ask(method, {"raw": "{}", **base}))["error"]
+            assert error["message"].startswith("config changed since last load; re-run config.get")
+            assert error["code"] == "INVALID_REQUEST"
+
+
+async def test_what_a_config_write_answers_hides_secrets() -> None:
+    async with serving() as port, inside(port) as client:
+        answer = await client.ask("config.set", {"raw": "{}", "baseHash": "h"})
+        hidden = answer["payload"]["config"]["gateway"]["auth"]["token"]
+        assert hidden == "__OPENCLAW_REDACTED__"
+
+
+async def test_an_unknown_method_names_the_nearest() -> None:
+    async with serving() as port, inside(port) as client:
+        error = (await client.ask("sessions.lst"))["error"]
+        assert error["message"] == "unknown method: sessions.lst"
+        assert error["details"]["nearest"] == "sessions.list"
+
+
+async def test_an_older_wire_has_no_tasks() -> None:
+    async with serving() as port, dialled(port) as client:
+        old = connect_params(minProtocol=3, maxProtocol=3)
+        hello = await client.ask("connect", old, "hello")
+        assert "tasks.list" not in hello["payload"]["features"]["methods"]
+        error = (await client.ask("tasks.list"))["error"]
+        assert error["message"] == "unknown method: tasks.list"
+
+
+async def test_what_changes_the_machine_is_the_owners_to_invoke() -> None:
+    scopes = ["operator.write", "operator.read"]
+    async with serving() as port, inside(port, scopes=scopes) as client:
+        assert (await client.ask("tools.invoke", {"name": "read"}))["payload"]["output"] == "text"
+        refused = await client.ask("tools.invoke", {"name": "exec", "args": {"command": "id"}})
+        assert refused["error"]["code"] == "FORBIDDEN"
+        assert [call[0] for call in port.core.said.of("invoke")] == ["read"]
+
+
+async def test_a_main_session_is_not_deleted() -> None:
+    async with serving() as port, inside(port) as client:
+        error = (await client.ask("sessions.delete", {"key": "main"}))["error"]
+        assert "Cannot delete the main session" in error["message"]
+        assert port.core.said.of("session.delete") == []
+
+
+async def test_who_subscribed_hears_of_sessions_and_nobody_else_does() -> None:
+    async with serving() as port, inside(port) as curious, inside(port) as other:
+        await curious.ask("sessions.subscribe", None)
+        await curious.ask("sessions.messages.subscribe", {"key": "main"})
+        await other.ask("sessions.patch", {"key": "main", "model": "openai/gpt-5"}, "p")
+        told = await curious.event("sessions.changed")
+        assert told["payload"]["sessionKey"] == "agent:main:main"
+        assert "seq" not in told
+        message = {"role": "assistant", "content": []}
+        ended = {"sessionKey": "agent:main:main", "state": "final", "message": message}
+        port.desk.subscriptions.on_bus(Event("chat", ended))
+        assert (await curious.event("session.message"))["payload"]["message"] == message
+        await curious.ask("sessions.unsubscribe", None)
+        port.desk.subscriptions.on_bus(Event("chat", ended))
+        await curious.event("session.message")
+        await other.ask("health", None, "h")
+        assert not [e for e in (*other.events, *curious.events) if e["event"] == "sessions.changed"]
+
+
+async def test_a_restart_that_would_interrupt_somebody_says_whom() -> None:
+    async with serving() as port, inside(port) as client:
+        assert (await client.ask("gateway.restart.preflight"))["payload"]["safe"]
+        port.core.host.at_work = ["chat of main"]
+        told = (await client.ask("gateway.restart.preflight"))["payload"]
+        assert not told["safe"]
+        assert told["counts"]["totalActive"] == 1
+        assert "chat of main" in told["summary"]
 
 
 async def test_too_many_silent_sockets_of_one_address_get_503() -> None:

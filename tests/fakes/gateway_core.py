@@ -12,7 +12,7 @@ from engine.scheduling import Chosen
 from engine.wake import NewEvent
 from gateway.auth.pairing import Manager
 from gateway.rpc.core import ChatOrder, Devices
-from jobs.errors import ConfigOwned, InvalidInput, JobNotFound
+from jobs.errors import ConfigOwned, Conflict, InvalidInput, JobNotFound
 from jobs.wallclock import ms
 
 
@@ -311,7 +311,146 @@ class FakeOutlet:
         return {"messageId": f"m-{number}", "channel": message.channel or "local"}
 
 
+class FakeSettings:
+    """Keeps what was written; a hash is the number of the write."""
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        self.limit = (3, timedelta(seconds=60))
+        self.conflict = False
+
+    def write_limit(self) -> tuple[int, timedelta]:
+        return self.limit
+
+    async def replace(self, raw: str, *, base_hash: str | None) -> dict[str, Any]:
+        return self._written("replace", raw, base_hash)
+
+    async def patch(
+        self, raw: str, *, base_hash: str | None, replace_paths: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        return self._written("patch", raw, base_hash)
+
+    def _written(self, how: str, raw: str, base_hash: str | None) -> dict[str, Any]:
+        if self.conflict:
+            raise Conflict("the config was not written", why="it changed", fix="read it again")
+        self.said.append((how, raw))
+        config = {"gateway": {"auth": {"token": "s3cret-value"}}}
+        return {"ok": True, "path": "engine.json", "config": config, "hash": "h2"}
+
+    def schema(self) -> dict[str, Any]:
+        return {"schema": {"type": "object"}, "uiHints": {}, "version": "1", "generatedAt": 1}
+
+    def lookup(self, path: str) -> dict[str, Any] | None:
+        return None if path == "nothing" else {"path": path, "schema": {}, "children": []}
+
+    async def reload_secrets(self) -> int:
+        return 0
+
+    async def add_agent(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        self.said.append(("add_agent", dict(facts)))
+        return {"ok": True, "agentId": str(facts["name"]).lower()}
+
+    async def change_agent(self, agent_id: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        self.said.append(("change_agent", {"agentId": agent_id, **facts}))
+        return {"ok": True, "agentId": agent_id}
+
+    async def remove_agent(self, agent_id: str) -> dict[str, Any]:
+        return {"ok": True, "agentId": agent_id, "filesDeleted": False}
+
+
+class FakeTools:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+
+    def catalog(self, agent_id: str) -> Sequence[dict[str, Any]]:
+        return [{"name": name, "description": name} for name in ("read", "exec")]
+
+    async def invoke(
+        self, name: str, arguments: Mapping[str, Any], *, agent_id: str, session_key: str, by: str
+    ) -> dict[str, Any]:
+        self.said.append(("invoke", (name, dict(arguments), agent_id, session_key)))
+        if name == "message":
+            error = {"code": "tool_refused", "message": "no route"}
+            return {"ok": False, "toolName": name, "error": error}
+        if name != "read":
+            error = {"code": "not_found", "message": f"tool not available: {name}"}
+            return {"ok": False, "toolName": name, "error": error}
+        return {"ok": True, "toolName": name, "output": "text"}
+
+
+class FakeSwitchboard:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+
+    async def start(self, channel: str, account_id: str | None) -> dict[str, Any]:
+        self.said.append(("channel.start", (channel, account_id)))
+        return {"ok": True, "channel": channel, "started": True}
+
+    async def stop(self, channel: str, account_id: str | None) -> dict[str, Any]:
+        self.said.append(("channel.stop", (channel, account_id)))
+        return {"ok": True, "channel": channel, "stopped": True}
+
+
+class FakeHost:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        self.at_work: list[str] = []
+
+    async def tail(self, cursor: int | None, *, limit: int, most: int) -> dict[str, Any]:
+        return {"file": "x.log", "cursor": 0, "size": 0, "lines": []}
+
+    async def activity(self) -> dict[str, Any]:
+        blockers = [{"kind": "active", "summary": words} for words in self.at_work]
+        return {"embeddedRuns": len(self.at_work), "blockers": blockers}
+
+    def identity(self, agent_id: str) -> dict[str, Any]:
+        return {"agentId": agent_id, "name": agent_id}
+
+    def restart(self, reason: str) -> dict[str, Any]:
+        self.said.append(("restart", reason))
+        return {"ok": True, "status": "accepted", "reason": reason}
+
+
 class FakeSessions:
+    def __init__(self, said: Said) -> None:
+        self.said = said
+
+    def is_main(self, session_key: str) -> bool:
+        return session_key.endswith(":main")
+
+    async def describe(self, session_key: str) -> dict[str, Any] | None:
+        return None if "nobody" in session_key else self._entry(session_key)
+
+    async def create(
+        self, session_key: str, agent_id: str, *, model: str | None, by: str
+    ) -> dict[str, Any]:
+        return self._told("session.create", session_key, model)
+
+    async def patch(self, session_key: str, *, model: str | None, by: str) -> dict[str, Any]:
+        return self._told("session.patch", session_key, model)
+
+    async def reset(self, session_key: str, *, by: str) -> dict[str, Any]:
+        return self._told("session.reset", session_key)
+
+    async def compact(self, session_key: str, *, keep: int, by: str) -> int:
+        self._told("session.compact", session_key, keep)
+        return 3
+
+    async def delete(self, session_key: str, *, by: str) -> bool:
+        self._told("session.delete", session_key)
+        return True
+
+    async def inject(self, session_key: str, text: str, *, by: str) -> str:
+        self._told("session.inject", session_key, text)
+        return "note-1"
+
+    def _told(self, what: str, *about: object) -> dict[str, Any]:
+        self.said.append((what, about))
+        return self._entry(str(about[0]))
+
+    def _entry(self, key: str) -> dict[str, Any]:
+        return {"key": key, "sessionId": "s-1", "agentId": "main"}
+
     def resolve(self, agent_id: str | None, session_key: str | None) -> tuple[str, str]:
         agent = agent_id or "main"
         return agent, f"agent:{agent}:main" if session_key in (None, "main") else str(session_key)
@@ -468,7 +607,11 @@ class FakeCore:
         self.wakes = FakeWakes(self.said)
         self.conversation = FakeConversation(self.said)
         self.outlet = FakeOutlet(self.said)
-        self.sessions = FakeSessions()
+        self.sessions = FakeSessions(self.said)
+        self.settings = FakeSettings(self.said)
+        self.tools = FakeTools(self.said)
+        self.switchboard = FakeSwitchboard(self.said)
+        self.host = FakeHost(self.said)
         self.inbox = FakeInbox()
         self.pairings = FakePairings(self.said)
         self.devices: Devices = FakeDevices()

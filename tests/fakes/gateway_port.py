@@ -22,7 +22,7 @@ from gateway.fanout import Fanout
 from gateway.http.probes import Readiness
 from gateway.http.site import site
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
-from gateway.protocol.methods import EVENTS, METHODS
+from gateway.protocol.methods import EVENTS, names
 from gateway.rpc.desk import Desk, new_desk
 from gateway.rpc.presence import Presence, SelfEntry
 from gateway.server import Server, bind
@@ -73,14 +73,14 @@ async def serving(**limits: Any) -> AsyncIterator[Port]:
     gatekeeper = Gatekeeper(Policy(mode=Mode.TOKEN, token=TOKEN))
     own = Presence(SelfEntry(host="box", ip="127.0.0.1", version="0.1.0"))
     fanout = Fanout(lambda: desk.state_version())
-    desk = new_desk(core, clock, own, fanout.publish, fanout.end)
+    desk = new_desk(core, clock, own, fanout.publish, fanout.tell, fanout.end)
     await desk.health.refresh()
 
     def hello(session: Session) -> Mapping[str, Any]:
         facts = HelloFacts(
             version="0.1.0",
             boot_id="boot-1",
-            methods=list(METHODS),
+            methods=names(session.protocol),
             events=list(EVENTS),
             presence=own.listing(clock.now()),
             health=desk.health.facts,

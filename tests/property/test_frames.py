@@ -96,7 +96,7 @@ async def told(frame: str | bytes, role: str = "operator") -> Paper:
     clock = ManualClock(NOW)
     own = Presence(SelfEntry(host="box", ip="127.0.0.1", version="1"))
     fanout = Fanout(dict)
-    desk: Desk = new_desk(FakeCore(), clock, own, fanout.publish, fanout.end)
+    desk: Desk = new_desk(FakeCore(), clock, own, fanout.publish, fanout.tell, fanout.end)
     door = Door(
         desk=desk,
         gatekeeper=Gatekeeper(Policy(mode=Mode.NONE)),
@@ -106,7 +106,7 @@ async def told(frame: str | bytes, role: str = "operator") -> Paper:
         phase=lambda: Phase.READY,
     )
     paper = Paper()
-    line = _Line(door, session(role), paper)
+    line = _Line(door, session(role), paper, "127.0.0.1")
     await line.take(frame)
     while running := tuple(desk.tasks._running):
         await asyncio.wait(running, timeout=5)

@@ -320,9 +320,9 @@ class Identity(Section):
     """How an agent shows itself."""
 
     name: str | None = key(None, "Name.")
-    emoji: str | None = key(None, "Emoji.", inert=YET)
+    emoji: str | None = key(None, "Emoji, told to clients.")
     theme: str | None = key(None, "Theme.", inert=YET)
-    avatar: str | None = key(None, "Avatar.", inert=YET)
+    avatar: str | None = key(None, "Avatar, told to clients.")
 
 
 Thinking = Literal["off", "minimal", "low", "medium", "high", "xhigh", "adaptive", "max", "ultra"]

@@ -41,6 +41,8 @@ ROWS = [
     ("gateway.channelHealthCheckMinutes", "hot", "swap-snapshot"),
     ("gateway.channelStaleEventThresholdMinutes", "hot", "swap-snapshot"),
     ("gateway.channelMaxRestartsPerHour", "hot", "swap-snapshot"),
+    ("gateway.http.endpoints.responses.enabled", "hot", "swap-snapshot"),
+    ("gateway.controlPlane.writeLimit.max", "hot", "swap-snapshot"),
     ("gateway.port", "restart", "restart-gateway"),
     ("gateway.auth.mode", "restart", "restart-gateway"),
     ("discovery.mdns.mode", "restart", "restart-gateway"),

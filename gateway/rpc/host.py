@@ -1,0 +1,76 @@
+"""The process, its log and its restart; and what is asked for and not kept (protocol.md §10.1)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gateway.protocol.admin_params import Anything, LogsTailParams, RestartParams
+from gateway.protocol.params import Nothing
+from gateway.rpc.desk import Call, Desk
+from gateway.rpc.windows import refused
+from jobs.wallclock import ms
+
+_COUNTED: Final = ("queueSize", "pendingReplies", "embeddedRuns", "activeTasks")
+
+
+async def tail(desk: Desk, _: Call, params: LogsTailParams) -> object:
+    """`logs.tail`."""
+    return await desk.core.host.tail(params.cursor, limit=params.limit, most=params.max_bytes)
+
+
+async def reload_secrets(desk: Desk, _call: Call, _params: Nothing) -> object:
+    """`secrets.reload`."""
+    return {"ok": True, "warningCount": await desk.core.settings.reload_secrets()}
+
+
+async def preflight(desk: Desk, _call: Call, _params: Anything) -> object:
+    """`gateway.restart.preflight`: what a restart now would have to wait for."""
+    activity = await desk.core.host.activity()
+    counts = {name: int(activity.get(name) or 0) for name in _COUNTED}
+    busy = counts["embeddedRuns"] + counts["activeTasks"]
+    counts["totalActive"] = busy
+    blockers = list(activity.get("blockers") or ())
+    summary = "nothing runs; a restart interrupts nobody"
+    if busy:
+        summary = f"{busy} at work: {', '.join(str(one['summary']) for one in blockers)}"
+    return {"safe": not busy, "counts": counts, "blockers": blockers, "summary": summary}
+
+
+async def restart(desk: Desk, call: Call, params: RestartParams) -> object:
+    """`gateway.restart.request`: accepted now, done when what runs has ended."""
+    most, window = desk.core.settings.write_limit()
+    name = "gateway.restart.request"
+    wait = desk.writes.take(f"{name} {call.caller}", desk.clock.now(), most=most, window=window)
+    if wait is not None:
+        raise refused(name, wait, most, window)
+    return desk.core.host.restart(params.reason or "asked for over RPC")
+
+
+async def stability(desk: Desk, _call: Call, _params: Anything) -> object:
+    """`diagnostics.stability`: nothing of the kind is collected here; `health` tells what fails."""
+    empty: dict[str, Any] = {"capacity": 0, "count": 0, "dropped": 0, "events": [], "summary": {}}
+    return {"generatedAt": ms(desk.clock.now()), **empty}
+
+
+async def usage(desk: Desk, _call: Call, _params: Anything) -> object:
+    """`usage.status`, `usage.cost`: quotas of providers are not asked; see `heartbeat.cost`."""
+    return {"updatedAt": ms(desk.clock.now()), "providers": []}
+
+
+async def auth_status(desk: Desk, _call: Call, _params: Anything) -> object:
+    """`models.authStatus`."""
+    return {"ts": ms(desk.clock.now()), "providers": []}
+
+
+async def update_status(_desk: Desk, _call: Call, _params: Anything) -> object:
+    """`update.status`: the engine does not update itself."""
+    return {"sentinel": None}
+
+
+def nothing(name: str) -> Any:
+    """Return a handler for a list that is always empty here."""
+
+    async def empty(_desk: Desk, _call: Call, _params: Anything) -> object:
+        return {name: []}
+
+    return empty
