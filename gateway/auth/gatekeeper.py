@@ -27,6 +27,7 @@ _BROWSER_IDS: Final = frozenset({"openclaw-control-ui", "webchat-ui", "webchat"}
 # §4.3: who keeps the scopes it asks for without a device, on direct loopback, no Origin.
 _KEEPERS: Final = frozenset({("gateway-client", "backend"), ("cli", "cli")})
 _PROBE: Final = ("cli", "probe")
+_EVERY_SCOPE: Final = tuple(scope.value for scope in Scope)
 
 
 class Gatekeeper:
@@ -120,13 +121,15 @@ class Gatekeeper:
         keeps = peer.local and peer.origin is None
         kind = (client.id, client.mode)
         scopes: Sequence[str] = ()
+        ceiling: tuple[str, ...] = ()
         if client.id in _BROWSER_IDS or (
             keeps and (kind in _KEEPERS or client.id.startswith("engine-"))
         ):
             scopes = connect.scopes
+            ceiling = _capped(_EVERY_SCOPE, peer)
         elif keeps and kind == _PROBE:
             scopes = [scope for scope in connect.scopes if scope == Scope.READ]
-        return Granted(scopes=_capped(scopes, peer), method=method)
+        return Granted(scopes=_capped(scopes, peer), method=method, ceiling=ceiling)
 
     # -- devices ---------------------------------------------------------------------------
 
@@ -154,9 +157,19 @@ class Gatekeeper:
             scopes=scopes,
             method=asked.method,
             device_id=device.device_id,
+            ceiling=self._ceiling(asked, device),
             issued=Issued(bearer, token.rotated_at or token.created_at, role, token.scopes),
             work=self._noted(before, device, action, asked),
         )
+
+    def _ceiling(self, asked: Asked, device: Known) -> tuple[str, ...]:
+        """What it could have asked for without anybody being asked."""
+        if asked.method not in SHARED:
+            return _capped(device.tokens[asked.connect.role].scopes, asked.peer)
+        grows = pairing.silently(
+            Wish.SCOPE_UPGRADE, asked, auto_approve=self.policy.auto_approve_local
+        )
+        return _capped(_EVERY_SCOPE if grows else device.scopes, asked.peer)
 
     def _to_be_asked(
         self, asked: Asked, before: Known | None, device: Known, wish: Wish

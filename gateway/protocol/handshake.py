@@ -164,6 +164,7 @@ class Granted:
     scopes: tuple[str, ...]
     method: str
     device_id: str | None = None
+    ceiling: tuple[str, ...] = ()  # what it could have asked for: nobody hands out more
     issued: Issued | None = None
     work: Callable[[], Awaitable[None]] | None = None  # what has to be on the disk first
 
@@ -192,6 +193,7 @@ class Session:
     caps: frozenset[str]
     auth_method: str
     device_id: str | None = None
+    ceiling: tuple[str, ...] = ()
     issued: Issued | None = None
 
     @property
@@ -273,6 +275,7 @@ class Handshake:
             caps=frozenset(connect.caps),
             auth_method=verdict.method,
             device_id=verdict.device_id,
+            ceiling=verdict.ceiling or verdict.scopes,
             issued=verdict.issued,
         )
         first = [] if verdict.work is None else [Do(verdict.work)]

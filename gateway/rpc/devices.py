@@ -60,7 +60,7 @@ def _manager(call: Call) -> Manager:
     session = call.session
     bound = session.auth_method == "device-token" and Scope.ADMIN not in session.scopes
     return Manager(
-        by=call.by, scopes=session.scopes, only_device=session.device_id if bound else None
+        by=call.by, scopes=session.ceiling, only_device=session.device_id if bound else None
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from jobs.wallclock import MILLISECOND, ms
 
 TTL: Final = timedelta(seconds=300)
 MAX_ENTRIES: Final = 200
+LONGEST: Final = 200  # of what a client tells of itself: everybody is told it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,7 @@ class Presence:
         self.version = 0
         self._own = own
         self._entries: dict[str, dict[str, Any]] = {}
-        self._connected: set[str] = set()
+        self._connected: Counter[str] = Counter()  # one device may be here twice
 
     def listing(self, now: datetime) -> list[dict[str, Any]]:
         """Everyone, newest first, the gateway's own line refreshed."""
@@ -58,25 +60,27 @@ class Presence:
             return False
         client = session.client
         facts = {
-            "host": session.name,
+            "host": session.name[:LONGEST],
             "ip": ip,
-            "version": client.version,
-            "platform": client.platform,
-            "deviceFamily": client.device_family,
-            "modelIdentifier": client.model_identifier,
+            "version": client.version[:LONGEST],
+            "platform": client.platform[:LONGEST],
+            "deviceFamily": _short(client.device_family),
+            "modelIdentifier": _short(client.model_identifier),
             "mode": client.mode,
             "deviceId": session.device_id,
-            "instanceId": client.instance_id,
+            "instanceId": _short(client.instance_id),
             "roles": [session.role],
             "scopes": list(session.scopes),
         }
-        self._connected.add(_key(session))
+        self._connected[_key(session)] += 1
         self._put(_key(session), {**facts, "reason": "connect"}, now)
         return True
 
     def disconnected(self, session: Session, now: datetime) -> bool:
         """A client left; its line stays until it is stale."""
-        self._connected.discard(_key(session))
+        self._connected -= Counter({_key(session): 1})
+        if _key(session) in self._connected:
+            return False
         entry = self._entries.get(_key(session))
         if entry is None:
             return False
@@ -100,6 +104,10 @@ class Presence:
 
     def _stale(self, key: str, entry: Mapping[str, Any], now: datetime) -> bool:
         return key not in self._connected and ms(now) - int(entry["ts"]) > TTL // MILLISECOND
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else text[:LONGEST]
 
 
 def _key(session: Session) -> str:

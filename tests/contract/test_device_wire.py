@@ -141,3 +141,11 @@ async def test_operators_hear_of_a_device_that_asks() -> None:
         heard = await asyncio.wait_for(boss.event("device.pair.requested"), 5)
         assert heard["payload"]["reason"] == "role-upgrade"
         assert "token" not in json.dumps(heard["payload"])
+
+
+async def test_a_command_line_that_asks_the_least_may_rotate_a_token_that_holds_more() -> None:
+    async with homes() as port, dialled(port) as (one, nonce), dialled(port) as (cli, _):
+        await hello(one, nonce, Signer(1), scopes=PAIRING)
+        assert (await cli.ask("connect", connect_params(scopes=["operator.pairing"])))["ok"]
+        rotated = await cli.ask("device.token.rotate", {"deviceId": Signer(1).id})
+        assert rotated["payload"]["scopes"] == PAIRING

@@ -242,3 +242,14 @@ async def test_a_crowd_of_strangers_does_not_fill_the_book() -> None:
 
 async def test_scopes_nobody_knows_are_not_granted() -> None:
     assert (await Home().granted(READ, "operator.everything", "root")).scopes == (READ,)
+
+
+async def test_nobody_hands_out_more_than_they_could_have_asked_for() -> None:
+    home = Home()
+    near = await home.granted("operator.pairing")  # the least a call needs; it may have all
+    assert ADMIN in near.ceiling
+    shown = {"deviceToken": told(near)}
+    assert (await home.granted("operator.pairing", auth=shown)).ceiling == ("operator.pairing",)
+    assert (await home.granted("operator.pairing", peer=FAR)).ceiling == ("operator.pairing",)
+    capped = Peer(host=NEAR.host, headers={**NEAR.headers, "x-openclaw-scopes": "operator.pairing"})
+    assert (await home.granted("operator.pairing", peer=capped)).ceiling == ("operator.pairing",)
