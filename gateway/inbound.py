@@ -6,8 +6,6 @@ only then does a turn begin. What is refused is recorded with its reason and sta
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -21,21 +19,31 @@ from engine.agents.base import FailureClass
 from engine.clock import Clock
 from engine.conversation import ChatTurn, answer_to, not_answered
 from engine.delivery import Delivery, Priority
-from engine.media import from_json, to_json
-from engine.mentions import addressed
 from engine.outbox import expiry
 from engine.sessions import MAIN, chat_key
 from engine.store import audit, outbox, overheard, sessions
-from engine.store.routes import route_of, route_text
-from engine.target import LastRoute
 from engine.unheard import Unheard, way_in
 from engine.vitals import Insist, Vitals
 from gateway import pairing
+from gateway.arrivals import (
+    Admission,
+    chat_of,
+    dedupe_key,
+    heard,
+    last_route,
+    owed_again,
+    owed_text,
+    run_id,
+    speaker,
+    teaches_route,
+    turn_of,
+    waiting,
+)
 from gateway.channels import answers
 from gateway.channels.base import Inbound
 from gateway.channels.policy import Manners, Policy, Verdict, judge
 from gateway.store import pairings
-from gateway.waiting import Batch, Lines, Waiting
+from gateway.waiting import Batch, Lines
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Tx
 from jobs.wallclock import ms
@@ -51,15 +59,11 @@ QUIET: Final = frozenset(
         Unheard.NO_MESSAGE,
     }
 )
-_BY_BUTTON: Final = "callback_data: "
-_COMMAND: Final = "/"
 
 Showing = Callable[[Route | None], AbstractAsyncContextManager[None]]
 Converse = Callable[[ChatTurn], Awaitable[object]]
 PolicyOf = Callable[[str, str], Policy]  # (channel, account)
 AgentOf = Callable[[Inbound], str]  # bindings of channels.md §3.4
-
-
 MannersOf = Callable[[str, str, str], Manners]  # (channel, account, agent)
 
 
@@ -75,20 +79,6 @@ class Drop:
 def nobody_sees(_: Route | None) -> AbstractAsyncContextManager[None]:
     """No sign that an answer is being written."""
     return nullcontext()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """What became of one message. ``reason`` is None for one that starts a turn."""
-
-    message: Inbound
-    agent_id: str
-    session_key: str
-    reason: Unheard | None = None
-    route_set: bool = False
-    let_go: tuple[str, ...] = ()  # messages that waited for this contact
-    code_told: bool = False  # a stranger is told how to be let in
-    overheard: tuple[tuple[str, str], ...] = ()  # what was said in the group before it
 
 
 class Reception:
@@ -139,7 +129,7 @@ class Reception:
         if admission.let_go or admission.code_told:
             self._poke()
         if admission.reason is None:
-            self._lines.put(_waiting(turn_of(admission), message.sender_id, now))
+            self._lines.put(waiting(turn_of(admission), message.sender_id, now))
         return admission
 
     def last_drop(self, channel: str, account_id: str) -> Drop | None:
@@ -198,7 +188,7 @@ class Reception:
         """Answer what an earlier process admitted and did not answer (channels.md §5)."""
         owed = await self._db.read(sessions.owed_turns)
         for text in owed:
-            self._lines.put(_owed(text, self._clock.now()))
+            self._lines.put(owed_again(text, self._clock.now()))
         return len(owed)
 
     async def _take(self, batch: Batch) -> None:
@@ -225,15 +215,6 @@ class Reception:
     async def stop(self, grace: timedelta = timedelta(seconds=10)) -> None:
         """Begin no more turns, let those that run finish within ``grace``, then cancel them."""
         await self._lines.stop(grace)
-
-
-def heard(message: Inbound, manners: Manners) -> Inbound:
-    """Return a message as it counts: a name without tricks, and a call by a pattern (§3.3)."""
-    label = said.name(message.sender_label) or None
-    called = message.mentioned or (
-        message.chat_type is not ChatType.DIRECT and addressed(manners.patterns, message.text)
-    )
-    return replace(message, sender_label=label, mentioned=called)
 
 
 def _tell(admission: Admission) -> None:
@@ -267,7 +248,7 @@ def commit(
         admission = replace(admission, reason=Unheard.DUPLICATE)
     else:
         admission = _overheard(tx, _taught(tx, admission, verdict, now), manners)
-    if verdict.reason and admission.reason not in QUIET:
+    if admission.reason and admission.reason not in QUIET:
         audit.note(
             tx,
             now=now,
@@ -278,7 +259,7 @@ def commit(
         )
     if not admission.reason:
         turn = turn_of(admission)
-        sessions.owe_turn(tx, turn.run_id, _turn_text(turn, message.sender_id), now)
+        sessions.owe_turn(tx, turn.run_id, owed_text(turn, message.sender_id), now)
     if message.cursor is not None:
         sessions.set_cursor(tx, message.channel, message.account_id, message.cursor, now)
     return admission
@@ -304,34 +285,23 @@ def _overheard(tx: Tx, admission: Admission, manners: Manners) -> Admission:
     message = admission.message
     if message.chat_type is ChatType.DIRECT:
         return admission
-    chat = "|".join(_chat(message))
+    chat = "|".join(chat_of(message))
     if admission.reason is Unheard.MENTION_REQUIRED:
-        overheard.keep(tx, chat, _speaker(message), message.text, manners.history)
+        overheard.keep(tx, chat, speaker(message), message.text, manners.history)
     if admission.reason is not None:
         return admission
     return replace(admission, overheard=overheard.take(tx, chat, manners.history))
 
 
-def teaches_route(admission: Admission, verdict: Verdict) -> bool:
-    """Whether a message moves its session's route: the table of channels.md §4.
-
-    An old one still tells where its person is; a group's counts only if it starts a turn.
-    """
-    if not verdict.admitted or not verdict.may_set_route:
-        return False
-    direct = admission.message.chat_type is ChatType.DIRECT
-    return direct or not admission.reason
-
-
 def _begun(tx: Tx, batch: Batch, now: datetime) -> None:
     """Note that a turn begins; of what could not wait, that it is gone, and tell its person."""
     turn = batch.turn
-    for run_id in (turn.run_id, *turn.joined):
-        sessions.turn_begun(tx, run_id)
+    for one in (turn.run_id, *turn.joined):
+        sessions.turn_begun(tx, one)
     if not batch.left_out or turn.route is None:
         return
-    for run_id in batch.left_out:
-        sessions.turn_taken(tx, run_id)
+    for one in batch.left_out:
+        sessions.turn_taken(tx, one)
     audit.note(
         tx,
         now=now,
@@ -359,8 +329,8 @@ def _about_left_out(
 
 
 def _taken(tx: Tx, turn: ChatTurn, sorry: Delivery | None) -> None:
-    for run_id in (turn.run_id, *turn.joined):
-        sessions.turn_taken(tx, run_id)
+    for one in (turn.run_id, *turn.joined):
+        sessions.turn_taken(tx, one)
     if sorry is not None:
         outbox.add(tx, sorry)
 
@@ -368,110 +338,3 @@ def _taken(tx: Tx, turn: ChatTurn, sorry: Delivery | None) -> None:
 def _sorry(turn: ChatTurn, now: datetime) -> Delivery | None:
     """Return what a person hears when the turn itself broke; the same key as the answer's."""
     return answer_to(turn, not_answered(turn, FailureClass.INTERNAL), now)
-
-
-def turn_of(admission: Admission) -> ChatTurn:
-    """Return the turn an admitted message starts."""
-    message = admission.message
-    return ChatTurn(
-        run_id=run_id(message),
-        agent_id=admission.agent_id,
-        session_key=admission.session_key,
-        text=message.text,
-        route=reply_route(message),
-        media=message.media,
-        speaker=None if message.chat_type is ChatType.DIRECT else _speaker(message),
-        overheard=admission.overheard,
-    )
-
-
-def _speaker(message: Inbound) -> str:
-    return message.sender_label or said.name(message.sender_id, said.NOBODY)
-
-
-def _waiting(turn: ChatTurn, sender: str, at: datetime) -> Waiting:
-    """Only plain words are joined with others (channels.md §5)."""
-    words = turn.text.lstrip()
-    alone = bool(turn.media) or words.startswith((_COMMAND, _BY_BUTTON)) or "<media:" in words
-    return Waiting(turn=turn, sender=sender, at=at, alone=alone)
-
-
-def _turn_text(turn: ChatTurn, sender: str) -> str:
-    if turn.route is None:
-        raise AssertionError("a message from a channel is answered there")
-    return json.dumps(
-        {
-            "runId": turn.run_id,
-            "agentId": turn.agent_id,
-            "sessionKey": turn.session_key,
-            "text": turn.text,
-            "route": route_text(turn.route),
-            **({"media": to_json(turn.media)} if turn.media else {}),
-            "sender": sender,
-            "speaker": turn.speaker,
-            "overheard": turn.overheard,
-        },
-        ensure_ascii=False,
-    )
-
-
-def _owed(owed: sessions.OwedTurn, now: datetime) -> Waiting:
-    """Return a message an earlier process admitted, as it waits again."""
-    v = json.loads(owed.turn)
-    turn = ChatTurn(
-        run_id=v["runId"],
-        agent_id=v["agentId"],
-        session_key=v["sessionKey"],
-        text=v["text"],
-        route=route_of(v["route"]),
-        media=from_json(v.get("media")),
-        speaker=v.get("speaker"),
-        overheard=tuple((who, what) for who, what in v.get("overheard") or ()),
-        replayed=owed.begun,
-    )
-    return _waiting(turn, str(v.get("sender") or ""), now)
-
-
-def run_id(message: Inbound) -> str:
-    """Return the run a message starts: the same message is the same run."""
-    place = "|".join((message.channel, message.account_id, message.peer.to, message.message_id))
-    return f"in-{hashlib.sha256(place.encode()).hexdigest()[:20]}"
-
-
-def reply_route(message: Inbound) -> Route:
-    """Return where the answer goes: where the message came from (channels.md §3.4)."""
-    return Route(
-        channel=message.channel,
-        account_id=message.account_id,
-        to=message.peer.to,
-        thread_id=message.peer.thread_id,
-        chat_type=message.chat_type,
-        via="reply",
-    )
-
-
-def dedupe_key(message: Inbound) -> str:
-    """Return what makes a message the same message (channels.md §5)."""
-    return "|".join((*_chat(message), message.message_id))
-
-
-def _chat(message: Inbound) -> tuple[str, ...]:
-    peer = message.peer
-    return message.channel, message.account_id, peer.to, peer.thread_id or ""
-
-
-def last_route(message: Inbound, agent_id: str, session_key: str, now: datetime) -> LastRoute:
-    """Return the route an admitted message teaches (channels.md §4); a DM has no thread."""
-    direct = message.chat_type is ChatType.DIRECT
-    return LastRoute(
-        agent_id=agent_id,
-        session_key=session_key,
-        channel=message.channel,
-        account_id=message.account_id,
-        to=message.peer.to,
-        thread_id=None if direct else message.peer.thread_id,
-        chat_type=message.chat_type,
-        peer_label=message.sender_label,
-        set_at=now,
-        set_by=message.message_id,
-    )

@@ -25,12 +25,12 @@ from engine.store import audit
 from engine.testing.clock import ManualClock
 from engine.testing.qq import QqStandIn, Wrong as QqWrong
 from engine.testing.telegram import TelegramStandIn, Wrong as TelegramWrong
+from gateway.arrivals import reply_route
 from gateway.attachments import REFUSED, Attachments
 from gateway.channels.base import Channel, Inbound
 from gateway.channels.qq.channel import QqChannel
 from gateway.channels.telegram.account import TelegramAccount
 from gateway.channels.telegram.channel import TelegramChannel
-from gateway.inbound import reply_route
 from jobs.store.db import Database
 from tests.fakes.qq import qq_bot
 

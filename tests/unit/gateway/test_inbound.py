@@ -14,6 +14,7 @@ from engine.conversation import ChatTurn
 from engine.store import audit, outbox, sessions
 from engine.target import LastRoute, Peer
 from engine.testing.clock import ManualClock
+from gateway.arrivals import run_id
 from gateway.channels.base import Inbound
 from gateway.channels.policy import GroupRule, Manners, Policy
 from gateway.inbound import Converse, Reception
@@ -359,3 +360,46 @@ async def test_whoever_writes_faster_than_it_is_answered_is_told_what_was_left_o
     assert (told.route.to, "4 older messages were left out" in told.text) == ("42", True)
     lines = await bench.db.read(audit.newest)
     assert [line["detail"]["count"] for line in lines] == [4]
+
+
+async def test_what_came_too_late_is_on_record(bench: Bench) -> None:
+    await bench.reception.admit(replace(DM, at=NOON - timedelta(hours=7)))
+    (line,) = await bench.db.read(audit.newest)
+    assert (line["action"], line["detail"]["reason"]) == ("inbound.refused", "backlog")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"message_id": "8"},
+        {"account_id": "other"},
+        {"channel": "qqbot"},
+        {"peer": Peer(to="43", chat_type=ChatType.DIRECT)},
+        {"peer": Peer(to="42", thread_id="9", chat_type=ChatType.DIRECT)},
+    ],
+)
+async def test_a_message_is_the_same_only_if_all_it_is_known_by_is(
+    bench: Bench, change: dict[str, object]
+) -> None:
+    other = replace(DM, **change)  # type: ignore[arg-type]  # fields of the message
+    assert [(await bench.reception.admit(one)).reason for one in (DM, other)] == [None, None]
+    assert run_id(DM) != run_id(other)
+    assert [(await bench.reception.admit(one)).reason for one in (DM, other)] == ["duplicate"] * 2
+
+
+async def test_what_was_seen_is_forgotten_after_a_day(bench: Bench) -> None:
+    await bench.reception.admit(DM)
+    await bench.clock.advance(timedelta(hours=24, seconds=1))
+    again = replace(DM, at=bench.clock.now())
+    assert (await bench.reception.admit(again)).reason is None
+
+
+async def test_an_answer_goes_where_its_question_came_from_whatever_is_last_by_then(
+    bench: Bench,
+) -> None:
+    bench.policy = Policy(allow_from=("42", "43"))
+    await bench.reception.admit(DM)
+    other = replace(DM, sender_id="43", peer=Peer(to="43", chat_type=ChatType.DIRECT))
+    await bench.reception.admit(other)
+    routes = [(await bench.turns.get()).route for _ in range(2)]
+    assert [route.to for route in routes if route is not None] == ["42", "43"]
