@@ -141,6 +141,8 @@ def show(answer: Mapping[str, Any]) -> None:
         show_table((*heads, "PROBE") if probed else heads, rows, keep=2, spare=("NOTES",))
     else:
         click.echo("No channels.")
+    for warning in answer.get("warnings") or ():
+        click.echo(f"warning: {one_line(warning)}")
 
 
 def account_rows(

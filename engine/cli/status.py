@@ -134,6 +134,7 @@ def _status_words(view: View, line: Line) -> str:
     lines = [facts(rows)]
     told = [one for one in troubles(view) if (one.get("code"), one.get("message")) != (code, said)]
     lines += [f"  also: {one.get('message')}. Fix: {one.get('fix')}" for one in told]
+    lines += [f"  warning: {one}" for one in _part(view, "channels").get("warnings") or ()]
     beats = _part(view, "heartbeats").get("heartbeats") or ()
     lines += [_heartbeat_words(beat, view.now) for beat in beats]
     if silent := list(_silent(beats, view.now)):

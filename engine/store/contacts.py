@@ -118,6 +118,16 @@ def unasked(tx: Tx, route: Route, day: int, now: datetime) -> None:
     )
 
 
+def most_unasked(tx: Tx, channel: str, account_id: str, day: int) -> tuple[str, int] | None:
+    """Return the peer that got most of what nobody asked for on a day, and how much it was."""
+    row = tx.exec_driver_sql(
+        "SELECT peer, unasked FROM peers WHERE channel = ? AND account_id = ? AND unasked_day = ?"
+        " ORDER BY unasked DESC LIMIT 1",
+        (channel, account_id, day),
+    ).first()
+    return None if row is None else (str(row[0]), int(row[1]))
+
+
 def recall(tx: Tx, route: Route, period: int) -> None:
     """Note that a peer is recalled in a period after their last contact: once, whatever follows."""
     tx.exec_driver_sql(

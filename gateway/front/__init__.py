@@ -24,7 +24,7 @@ from engine.store import (
 )
 from gateway.channels.base import AccountStatus, Channel
 from gateway.devices import Devices
-from gateway.front import agents, channels as channel_words
+from gateway.front import agents, channels as channel_words, quotas
 from gateway.front.beats import FrontHeartbeats, FrontWakes
 from gateway.front.conversations import FrontConversation, FrontSessionDesk
 from gateway.front.foresight import Foresight
@@ -42,6 +42,7 @@ ConfigOf = Callable[[], Loaded]
 About = Callable[[str, str], Mapping[str, Any]]  # (channel, account)
 
 
+_OF_CHANNELS: Final = frozenset({"channels.default_account_missing"})
 PROBE: Final = 10.0  # seconds a platform has to answer (channels.md §12)
 
 
@@ -182,13 +183,15 @@ class Front:
             accounts[name] = await asyncio.gather(
                 *(_account(one, status, probe=probe) for status in one.status())
             )
-        await self._engine.database.read(lambda tx: self._add_facts(tx, accounts))
+        now = self._engine.clock.now()
+        await self._engine.database.read(lambda tx: self._add_facts(tx, accounts, now))
         config = self._engine.config
         return {
             "channelOrder": list(chosen),
             "channelLabels": {name: name for name in chosen},
             "channels": channel_words.objects(chosen),
             "channelAccounts": accounts,
+            "warnings": [one.message for one in self._loaded().notes if one.code in _OF_CHANNELS],
             "channelDefaultAccountId": {
                 name: effective.default_account_of(config, name)
                 or next(iter(effective.account_ids(config, name)), effective.DEFAULT_ACCOUNT)
@@ -196,13 +199,16 @@ class Front:
             },
         }
 
-    def _add_facts(self, tx: Tx, accounts: Mapping[str, list[dict[str, Any]]]) -> None:
+    def _add_facts(
+        self, tx: Tx, accounts: Mapping[str, list[dict[str, Any]]], now: datetime
+    ) -> None:
         """Add to each account what its channel does not know (channels.md §12)."""
         refused = audit.last_refused(tx)
         for name, rows in accounts.items():
             for row in rows:
                 here = (name, str(row["accountId"]))
                 drop = {"lastDrop": refused[here]} if here in refused else {}
+                row.update(quotas.left(tx, self._channels[name], here[1], now))
                 row.update(queued=outbox.waiting_of(tx, *here), **{**drop, **self._about(*here)})
 
     async def channels_routes(self, params: Mapping[str, Any]) -> dict[str, Any]:

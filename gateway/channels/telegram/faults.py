@@ -34,6 +34,7 @@ _BY_WORDS: Final[Mapping[int, tuple[tuple[str, FaultClass], ...]]] = {
         ("can't initiate conversation", FaultClass.CANNOT_INITIATE),
         ("kicked", FaultClass.NOT_MEMBER),
         ("not a member", FaultClass.NOT_MEMBER),
+        ("chat was deleted", FaultClass.NOT_MEMBER),
     ),
     404: (
         ("method", FaultClass.UNKNOWN_ERROR),
@@ -42,7 +43,6 @@ _BY_WORDS: Final[Mapping[int, tuple[tuple[str, FaultClass], ...]]] = {
 }
 _OTHERWISE: Final[Mapping[int, FaultClass]] = {
     400: FaultClass.CONTENT_REJECTED,
-    403: FaultClass.BLOCKED,
 }
 
 

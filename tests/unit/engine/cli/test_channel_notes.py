@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.cli.channel_notes import notes
-from engine.cli.channels import account_rows
+from engine.cli.channels import account_rows, show
 from jobs.wallclock import ms
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -67,3 +67,12 @@ def test_an_account_without_credentials_is_called_so() -> None:
     }
     (told,) = account_rows(answer, NOON)
     assert told[:3] == ["telegram", "default", "not-configured"]
+
+
+def test_an_account_that_is_guessed_is_warned_of_below_the_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show({"channels": {}, "warnings": ["channels.qqbot: multiple accounts are configured"]})
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "warning: channels.qqbot: multiple accounts are configured"
+    )

@@ -26,6 +26,8 @@ from gateway.channels.telegram.faults import classify
         ),
         (403, "Forbidden: bot was kicked from the supergroup chat", FaultClass.NOT_MEMBER),
         (403, "Forbidden: bot is not a member of the channel chat", FaultClass.NOT_MEMBER),
+        (403, "Forbidden: the group chat was deleted", FaultClass.NOT_MEMBER),
+        (403, "Forbidden: bot can't send messages to bots", FaultClass.UNKNOWN_ERROR),
         (400, "Bad Request: not enough rights to send text messages", FaultClass.MUTED),
         (400, "Bad Request: chat not found", FaultClass.NOT_FOUND),
         (400, "Bad Request: message thread not found", FaultClass.THREAD_GONE),
