@@ -150,7 +150,13 @@ class QqStandIn:
         """Let a member of a group write; without a mention only bots in full mode hear it."""
         bot = app_id or self.app_id
         message_id, at = self.platform.asked(bot, f"group:{group}")
-        author = {"id": member, "member_openid": member, "union_openid": "", "bot": False}
+        author = {
+            "id": member,
+            "member_openid": member,
+            "member_role": "member",
+            "union_openid": "",
+            "bot": False,
+        }
         fields = {
             "id": message_id,
             "content": f" {text}" if mentioned else text,
