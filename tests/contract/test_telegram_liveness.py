@@ -117,6 +117,16 @@ async def test_a_poll_that_is_never_completed_is_given_up_and_made_anew(bench: B
     never.set()
 
 
+async def test_a_wall_clock_that_is_set_forward_ends_no_poll(bench: Bench) -> None:
+    await stood(bench, bench.channel)
+    await bench.telegram.called("getUpdates", 2)
+    bench.clock.step(HOUR)
+    await bench.clock.advance(SECOND)
+    assert bench.channel.status()[0].runtime == "connected"
+    bench.telegram.user_writes("hello")
+    assert (await bench.door.next()).text == "hello"
+
+
 async def test_the_time_of_a_stall_is_the_accounts_own(bench: Bench) -> None:
     never = asyncio.Event()
     bench.telegram.fail("getUpdates", Wrong.slow(never))

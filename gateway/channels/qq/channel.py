@@ -242,7 +242,8 @@ class QqChannel:
         if live is not None:
             left = live.api.tokens.left
             extra |= {} if left is None else {"tokenExpiresInMs": int(left.total_seconds() * 1000)}
-            extra |= {"resumable": live.session.session_id is not None}
+            resumable = live.session.session_id is not None and live.runtime not in _OVER
+            extra |= {"resumable": resumable}
             extra |= {"username": live.username} if live.username else {}
             extra |= {"retryAt": ms(live.retry_at)} if live.runtime == "backoff" else {}
         if "*" in account.allow_from:

@@ -32,7 +32,7 @@ from gateway.channels.telegram.attached import file_path
 from gateway.channels.telegram.faults import classify
 
 UPLOAD_SLACK: Final = 40.0  # seconds the platform may take to fetch what an address names
-POLL_SLACK: Final = 15.0  # seconds beyond the long poll before we give the connection up
+POLL_SLACK: Final = 20.0  # seconds beyond the long poll before we give the connection up
 
 
 class BotApi:

@@ -140,30 +140,39 @@ class Poll:
 
     async def _watched(self, parameters: dict[str, Any]) -> Any:
         """Ask once; whoever does not answer within the time of a stall is not waited for."""
-        left = self._polled + self.live.account.stalled_after - self.clock.monotonic()
+        now = self.clock.monotonic()
+        until = max(self._polled + self.live.account.stalled_after, now + self._least)
         asked = asyncio.create_task(
             self.live.polling.call("getUpdates", parameters, wait=self.poll_seconds),
             name=f"telegram-updates-{self._account}",
         )
-        patience = asyncio.create_task(
-            self.clock.sleep_until(self.clock.now() + max(left, self._least)),
-            name=f"telegram-watch-{self._account}",
-        )
         try:
-            await asyncio.wait({asked, patience}, return_when=asyncio.FIRST_COMPLETED)
+            while not asked.done() and self.clock.monotonic() < until:
+                await self._until(asked, until)  # a wall clock that is set forward ends no poll
             if asked.done():
                 return asked.result()
             detail = f"no poll was completed for {self.live.account.stalled_after.seconds} s"
             raise ChannelError(Fault(fault=FaultClass.SERVER, code=_STALLED, detail=detail))
         finally:
-            for task in (asked, patience):
-                task.cancel()
-            await asyncio.gather(asked, patience, return_exceptions=True)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+
+    async def _until(self, asked: asyncio.Task[Any], until: timedelta) -> None:
+        """Wait for an answer, or until the time of a stall has come."""
+        end = self.clock.now() + (until - self.clock.monotonic())
+        patience = asyncio.create_task(
+            self.clock.sleep_until(end), name=f"telegram-watch-{self._account}"
+        )
+        try:
+            await asyncio.wait({asked, patience}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            patience.cancel()
+            await asyncio.gather(patience, return_exceptions=True)
 
     @property
     def _least(self) -> timedelta:
         """After failures the next poll still gets the time of one."""
-        return timedelta(seconds=self.poll_seconds + 20)
+        return timedelta(seconds=self.poll_seconds + 25)
 
     async def _take(self, update: object) -> None:
         """Admit one update; the offset moves only once that is durable."""
