@@ -17,7 +17,7 @@ from engine.cli import at_rest, why
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.finding import Finding, Severity
-from engine.cli.unheard import unheard
+from engine.cli.unheard import accounts, unheard
 from engine.clock import SystemClock
 from engine.why import Code, Link, Standing, is_act, read
 from jobs.errors import EngineError
@@ -48,6 +48,7 @@ def command(line: Line, why_silent: bool, agent_id: str | None) -> int:
     agents = [agent_id] if agent_id else _agents(line)
     findings = found([why.silence(line, one) for one in agents])
     findings += _of_words(line, agent_id)
+    findings += _of_accounts(line, findings)
     findings.sort(key=lambda one: one.severity is not Severity.ERROR)
     errors = sum(one.severity is Severity.ERROR for one in findings)
     if line.as_json:
@@ -89,6 +90,15 @@ def found(answers: Sequence[Mapping[str, Any]]) -> list[Finding]:
         for (name, what), same in seen.items()
     ]
     return sorted(findings, key=lambda one: one.severity is not Severity.ERROR)
+
+
+def _of_accounts(line: Line, found: Sequence[Finding]) -> list[Finding]:
+    """Accounts that are switched on and do not work, but for those an agent's way has named."""
+    try:
+        answer = line.call("channels.status")
+    except EngineError:
+        return []
+    return accounts(answer, named=" ".join(one.what for one in found if one.id[:8] == "channel."))
 
 
 def _of_words(line: Line, only: str | None) -> list[Finding]:

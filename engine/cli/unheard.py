@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine.cli.at_rest import Asked
+from engine.cli.channels import broken
 from engine.cli.cron_doctor import all_jobs, of_words
 from engine.cli.finding import Finding, Severity
 from engine.fault import remedy
+from engine.troubles import split_fix
 from jobs.wallclock import ms
 
 _LATELY: Final = timedelta(days=1)
@@ -66,6 +68,25 @@ def of_messages(entries: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
             groups.setdefault((*place, state, _reason(one)), []).append(one)
     for (_, to, state, reason), some in groups.items():
         yield _finding(to, state, reason, some)
+
+
+def accounts(answer: Mapping[str, Any], *, named: str) -> list[Finding]:
+    """Return the accounts that are on and do not work; ``named``: what is told already."""
+    found = []
+    for name, told in broken(answer).items():
+        channel, _, account = name.partition("/")
+        why, fix = split_fix(told)
+        if (name if account != "default" else channel) in named:
+            continue
+        finding = Finding(
+            severity=Severity.ERROR,
+            id=f"channels.{channel}.offline",
+            what=f"{name} does not work: {why}",
+            fix=fix,
+            agents=(),
+        )
+        found.append(finding)
+    return found
 
 
 def _places(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.cli.unheard import of_jobs, of_messages
+from engine.cli.unheard import accounts, of_jobs, of_messages
 
 JOB: dict[str, Any] = {"id": "j1", "name": "brief", "agentId": "ops", "enabled": True}
 
@@ -122,3 +122,22 @@ def test_a_job_nobody_hears_is_a_finding(job: dict[str, Any], words: str) -> Non
 
 def test_a_job_that_is_heard_is_none() -> None:
     assert list(of_jobs([{**JOB, "state": {"lastDeliveryStatus": "delivered"}}], None)) == []
+
+
+DOWN: dict[str, Any] = {"enabled": True, "configured": True, "connected": False}
+
+
+def test_an_account_that_does_not_work_is_a_finding_unless_an_agents_way_has_named_it() -> None:
+    answer = {
+        "channelAccounts": {
+            "telegram": [{**DOWN, "accountId": "default", "lastError": "auth: 401 Unauthorized"}],
+            "qqbot": [{**DOWN, "accountId": "work", "connected": True, "lastError": "auth: old"}],
+        }
+    }
+    (one,) = accounts(answer, named="")
+    assert (one.id, one.what, one.fix) == (
+        "channels.telegram.offline",
+        "telegram/default does not work: auth: 401 Unauthorized",
+        "engine config set channels.telegram.botToken NEW_ONE",
+    )
+    assert accounts(answer, named="telegram is not connected: auth: 401 Unauthorized") == []
