@@ -179,7 +179,7 @@ def _opened(file: Path) -> sqlite3.Connection:
 
 
 def _unreadable(file: Path, error: sqlite3.DatabaseError) -> StoreUnavailable:
-    fix = "engine gateway, which mends or migrates it"
+    fix = "engine gateway"
     if "no such column" in str(error):
         return StoreUnavailable(
             f"{file} was not read", why="another version of engine wrote it", fix=fix

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 EDIT: Final = '"${EDITOR:-vi}" '  # how a line to paste opens a file
-_COMMANDS: Final = ("engine ", "loginctl ", EDIT)
+_COMMANDS: Final = ("engine ", "loginctl ", "mv ", EDIT)
 # A word that only the reader knows: such a line is filled in first, and joined to no other.
 _BLANK: Final = re.compile(r"\b(?:YOUR_[A-Z_]+|NEW_[A-Z]+|AGENT|JOB|HOST|TEXT|MODEL)\b")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,12 +136,17 @@ _NEXT: Final = {
     "disk is full": "free space on that disk; what was committed before is safe",
     "readonly": "make the file and its folder writable for this user",
     "unable to open": "see that the folder exists and this user may use it",
-    "malformed": "stop the gateway, and put a copy that is whole in its place",
-    "not a database": "move the file away, or set store.url to the right one",
+    "malformed": "engine backup list",
+    "not a database": "elsewhere: move the file away, or set store.url to the right one",
     "disk i/o error": "check the disk, then start the gateway again",
     "locked": "end the other program that holds the file open",
 }
 _FOR_GOOD: Final = ("malformed", "not a database")  # no restart mends these
+
+
+def moved_away(path: Path) -> str:
+    """Return the command that takes a file out of the way and keeps it."""
+    return f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.broken')}"
 
 
 def unavailable(error: BaseException, path: Path | None) -> StoreUnavailable | None:
@@ -156,5 +162,7 @@ def unavailable(error: BaseException, path: Path | None) -> StoreUnavailable | N
     if fix is None:
         return None
     named = f"the state database {path}" if path else "the state database"
+    if path is not None and "not a database" in words:
+        fix = moved_away(path)
     kind = StoreUnusable if any(sign in words for sign in _FOR_GOOD) else StoreUnavailable
     return kind(f"{named} cannot be used", why=words, fix=fix)

@@ -52,7 +52,7 @@ def check(engine: sa.Engine, path: Path | None, steps: Steps = OURS) -> None:
         raise StoreUnavailable(
             f"{_named(path)} cannot be read yet",
             why=f"its schema is {found or 'missing'}, this engine's is {steps.head}",
-            fix="start the gateway once, it migrates: engine gateway run",
+            fix="engine gateway",
         )
 
 
@@ -125,7 +125,7 @@ def _refuse_newer(found: str | None, path: Path | None, steps: Steps) -> None:
         raise StoreTooNew(
             f"{_named(path)} was not opened",
             why=f"its schema is {found}, written by a newer engine; this one knows {steps.head}",
-            fix="start the newer engine again, or restore the backup beside the file",
+            fix="elsewhere: start the newer engine again, or restore the backup beside the file",
         )
 
 
@@ -135,7 +135,7 @@ def _refuse_foreign(tx: sa.Connection, path: Path | None) -> None:
         raise StoreUnusable(
             f"{_named(path)} was not opened",
             why=f"it holds tables that are not this engine's: {', '.join(sorted(tables)[:5])}",
-            fix="move the file away, or set store.url to the right one",
+            fix="elsewhere: move the file away, or set store.url to the right one",
         )
 
 

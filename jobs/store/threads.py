@@ -77,7 +77,7 @@ class Threads:
             raise StoreUnavailable(
                 f"nothing was written to {self._path}",
                 why="it was opened for reading only",
-                fix="start the gateway: engine gateway run",
+                fix="engine gateway",
             )
         order = _Order(work)
         self._orders.put(order)

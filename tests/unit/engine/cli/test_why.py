@@ -241,4 +241,6 @@ def test_a_store_nobody_can_read_is_named_and_the_rest_of_the_way_is_told(
         assert answer["cause"] == "gateway.stopped"
         broken = {one["code"]: one for one in answer["links"] if one["state"] == "broken"}
         assert "file is not a database" in broken["scheduler.not-armed"]["what"]
-        assert broken["scheduler.not-armed"]["fix"]
+        file = home / ".engine" / "state.db"
+        assert broken["scheduler.not-armed"]["fix"] == f"mv {file} {file}.broken"
+        assert answer["fix"] == f"mv {file} {file}.broken && engine gateway"
