@@ -26,15 +26,17 @@ from engine.outbox import expiry
 from engine.outcome import for_person
 from engine.prefix import put_before
 from engine.roster import AgentProfile, Roster
-from engine.sessions import Message
+from engine.route import LOCAL
+from engine.sessions import Message, main_key
 from engine.store import (
     audit,
     events as event_rows,
     outbox as outbox_rows,
     sessions as session_rows,
 )
+from engine.target import LastRoute
 from engine.toolbox import Toolbox, narrowed
-from engine.turn import TurnOrder, TurnResult, Turns, remember
+from engine.turn import TurnOrder, TurnResult, Turns, recall, remember
 from engine.view import stranger_ids
 from engine.vitals import Insist
 from jobs.store.db import Database, Tx
@@ -218,7 +220,8 @@ class Conversation:
             lines = [line for event in mine for line in prompt.preamble(event, agent.dial)]
             # Whoever is asked for a reminder "in ten minutes" must know what time it is.
             told_time = prompt.with_time(order.system_prompt, now, agent.dial)
-            order = replace(order, system_prompt=told_time)
+            summary = await self._summary(chat, agent)
+            order = replace(order, system_prompt="\n\n".join(filter(None, (told_time, summary))))
             if strangers := stranger_ids(mine):
                 kept, withheld = narrowed(order.tools)
                 told_all = f"{order.system_prompt}\n\n{prompt.WITHHELD}"
@@ -252,6 +255,27 @@ class Conversation:
             return chat
         known = await self._database.read(lambda tx: session_rows.get(tx, chat.session_key))
         return chat if known is None or known.model is None else replace(chat, model=known.model)
+
+    async def _summary(self, chat: ChatTurn, agent: AgentProfile) -> str:
+        """Say which channels there are, at the first turn of a new main session (§15)."""
+        roster = self._roster()
+        channels = {
+            name: [one.id for one in facts.accounts]
+            for name, facts in roster.channels(agent.agent_id).items()
+            if name != LOCAL  # the inbox of this machine is no way to a person elsewhere
+        }
+        if not channels or chat.session_key != main_key(agent.agent_id, main=roster.main_key):
+            return ""
+
+        def work(tx: Tx) -> tuple[bool, LastRoute | None]:
+            last = session_rows.last_route(tx, agent.agent_id, chat.session_key)
+            return not recall(tx, chat.session_key, limit=1), last
+
+        new, last = await self._database.read(work)
+        if not new:
+            return ""
+        heard = None if last is None else f"{last.channel}:{last.to}"
+        return prompt.channel_summary(channels, heard)
 
     def _events_of(self, chat: ChatTurn) -> ChatEvents:
         return ChatEvents(self._bus, self._clock, run_id=chat.run_id, session_key=chat.session_key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -173,6 +173,18 @@ def preamble(event: QueuedEvent, dial: Dial) -> tuple[str, ...]:
     prefix = "System:" if event.trusted else "System (untrusted):"
     stamp = dial.stamp(event.created_at)
     return tuple(f"{prefix} [{stamp}] {line}" for line in text.strip().splitlines() if line.strip())
+
+
+def channel_summary(channels: Mapping[str, Sequence[str]], last: str | None) -> str:
+    """Return what the first turn of a main session is told (heartbeat.md §15).
+
+    ``channels`` are the accounts of each. It stands with the time, where no answer repeats it.
+    """
+    named = "; ".join(
+        f"{name} ({', '.join(ids)})" if ids else name for name, ids in channels.items()
+    )
+    heard = f"The person wrote last from {last}." if last else "Nobody has written yet."
+    return f"Channels: {named}. {heard}"
 
 
 def _quoted(name: str, text: str) -> str:

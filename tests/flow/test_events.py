@@ -170,3 +170,25 @@ async def test_an_event_not_seen_in_its_time_is_told_to_nobody_and_a_row_says_so
     told = [row for row in rows if "eventsExpired" in row.row.facts]
     assert told[0].row.facts["eventsExpired"][0]["text"] == "The pot boils."
     assert not any("The pot boils." in request.prompt for request in agent.requests)
+
+
+async def test_the_first_turn_of_a_new_main_session_is_told_which_channels_there_are(
+    engine_sim: EngineSim,
+) -> None:
+    """heartbeat.md §15: on top of everything, once; another session is told nothing."""
+    config = {
+        "agents": {"defaults": {"heartbeat": {"every": "30m", "target": "last"}}},
+        "channels": {
+            "telegram": {"accounts": {"default": {"botToken": "1:a"}, "ops": {"botToken": "2:b"}}}
+        },
+    }
+    agent = ScriptedAgent(then="hm")
+    sim = engine_sim(config, start="2026-06-01 09:00", zone="UTC", agent=agent, checklist="- a\n")
+    await sim.event("the build is red", mode="next-heartbeat")
+    await (await sim.say("hello"))
+    await sim.contact("telegram", "42")
+    await (await sim.say("again"))
+    await (await sim.say("elsewhere", session="agent:main:project"))
+    first, second, other = (one.system_prompt for one in agent.requests)
+    assert first.endswith("\n\nChannels: telegram (default, ops). Nobody has written yet.")
+    assert "Channels:" not in second + other
