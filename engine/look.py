@@ -11,7 +11,7 @@ import stat
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from engine.gates import BeatSnapshot
 from engine.heartbeat import Cadence
 from engine.lanes import Holder, Lanes
 from engine.outlet import find_route
-from engine.roster import AgentProfile, Roster
+from engine.roster import AgentProfile, BeatProfile, Roster
 from engine.route import LOCAL, NoRoute, TargetWish, found_words, named_wish, resolve
 from engine.route_health import RouteHealth, judged
 from engine.sessions import beat_key, isolated_key, subagent
@@ -287,7 +287,7 @@ class Lookout:
                 starts=starts,
                 zone=agent.zone,
             ),
-            "recent_run_at": _recent(known.poll_at, run, beat.period, now),
+            "recent_run_at": _recent(known.poll_at, run, beat, now),
             "active_hours": beat.active_hours,
             "rests_until": rests_until(beat.slack, known.lull, now) if beat.slack else None,
             "quiet_polls": known.lull.polls,
@@ -435,13 +435,17 @@ def read_now(workspace: Path) -> FileRead:
 
 
 def _recent(
-    poll_at: datetime | None, run: Run, period: timedelta | None, now: datetime
+    poll_at: datetime | None, run: Run, beat: BeatProfile, now: datetime
 ) -> datetime | None:
-    """A slot closer than half an interval to a poll that was asked for is not due (§4)."""
-    if poll_at is None or run.slot is None or period is None:
+    """A slot closer than half an interval to a poll that was asked for is not due (§4).
+
+    With `afterWake: restart-interval` one closer than a whole one is not.
+    """
+    if poll_at is None or run.slot is None or beat.period is None:
         return None
+    free = beat.period if beat.restarts else beat.period / 2
     # One after the slot was written by a clock that has been set back since.
-    return poll_at if run.slot - period / 2 < poll_at <= max(run.slot, now) else None
+    return poll_at if run.slot - free < poll_at <= max(run.slot, now) else None
 
 
 def _no_route(agent: AgentProfile, found: Route | NoRoute) -> tuple[SkipReason, str] | None:

@@ -95,7 +95,7 @@ def roster_of(
     return Roster(
         agents=profiles,
         default_id=default_id,
-        main_key=config.session.main_key,
+        main_key=effective.main_key(config),
         default_zone=wallclock.zone(effective.user_zone(config) or host_zone),
         local_fallback=not external or config.channels.local.fallback,
         by_tool=config.messages.visible_replies in ("message_tool", False),
@@ -276,6 +276,7 @@ def _beat(
         max_deferral=block.max_deferral or min(cadence, LONGEST_DEFERRAL),
         waits_for_subagents=block.skip_when_busy,
         without_route=block.run_without_route,
+        restarts=block.after_wake == "restart-interval",
         dedupe_window=None if block.dedupe == "off" else block.dedupe_window or DEDUPE_WINDOW,
         digest=_digest(block),
         escalate=_escalate(block),

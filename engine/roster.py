@@ -84,6 +84,7 @@ class BeatProfile:
     tools_allow: tuple[str, ...] | None = None
     max_deferral: timedelta = LONGEST_DEFERRAL
     waits_for_subagents: bool = False
+    restarts: bool = False  # a wake between its beats keeps a whole interval free of them
     without_route: bool = False  # it runs although nobody could be told
     dedupe_window: timedelta | None = DEDUPE_WINDOW  # None: repetitions are sent
     digest: DigestPlan | None = None  # None: no alert waits

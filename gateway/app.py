@@ -250,7 +250,7 @@ class Gateway:
             ),
             converse=engine.conversation.receive,
             dm_scope=config.session.dm_scope,
-            main=config.session.main_key,
+            main=effective.main_key(config),
             manners_of=lambda *where: configured.manners(self._loaded.config, *where),
             quiet=lambda channel: chats.debounce(self._loaded.config, channel),
             vitals=engine.vitals,

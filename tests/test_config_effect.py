@@ -22,7 +22,7 @@ OTHERWISE: Final[Mapping[str, str]] = {
     "secrets.defaults.exec": "looked up by the kind of a reference",
 }
 # Keys that are read and still change nothing.
-ONLY_SHOWN: Final[Mapping[str, str]] = {"session.scope": "agents.list tells it"}
+ONLY_SHOWN: Final[Mapping[str, str]] = {}
 
 
 def standing(model: type[Section] = Config, path: str = "", inert: str = "") -> dict[str, str]:
@@ -87,7 +87,11 @@ def _sections(model: type[Section] = Config, path: str = "") -> list[tuple[str, 
     ("text", "code", "path"),
     [
         ("{agents: {defaults: {heartbeat: {agentId: 'main'}}}}", "key", "agentId"),
-        ("{agents: {defaults: {heartbeat: {afterWake: 'keep-grid'}}}}", "key", "afterWake"),
+        (
+            "{agents: {defaults: {heartbeat: {suppressToolErrorWarnings: true}}}}",
+            "key",
+            "suppressToolErrorWarnings",
+        ),
         ("{logging: {level: 'debug'}}", "section", "logging"),
     ],
 )

@@ -20,6 +20,7 @@ from engine.config.schema.channels import (
     Visibility,
 )
 from engine.config.schema.conversations import BindingMatch, BindingPeer
+from engine.sessions import GLOBAL
 from engine.target import PREFIXES
 
 S = TypeVar("S", bound=Section)
@@ -68,6 +69,11 @@ def user_zone(config: Config, agent: Agent | None = None) -> str | None:
     """The person's zone: the agent's, the default's, None for the host's."""
     own = agent.user_timezone if agent else None
     return own or config.agents.defaults.user_timezone
+
+
+def main_key(config: Config) -> str:
+    """The name of main sessions; `global` if there is one for all (heartbeat.md §17)."""
+    return GLOBAL if config.session.scope == "global" else config.session.main_key
 
 
 def telegram_accounts(config: Config) -> dict[str, TelegramAccount]:

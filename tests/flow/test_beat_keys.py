@@ -91,3 +91,38 @@ async def test_an_agent_is_told_times_as_the_config_asks(
     (asked,) = agent.requests
     assert f"System: [{stamp}] the build is red" in asked.prompt
     assert f"Current time: Monday 2026-06-01 {now} / 2026-06-01T00:10:00Z" in asked.prompt
+
+
+@pytest.mark.parametrize(
+    ("after", "minute", "reasons"),
+    [
+        # Slots at :09 and :39 (and 19.6 s). A wake at :20 is 19 minutes before the second one.
+        ("keep-grid", 20, ["00:09 ran", "00:39 ran"]),
+        ("keep-grid", 30, ["00:09 ran", "00:39 recent-run"]),
+        ("restart-interval", 20, ["00:09 ran", "00:39 recent-run", "01:09 ran"]),
+        ("restart-interval", 5, ["00:09 recent-run", "00:39 ran"]),
+    ],
+)
+async def test_after_a_wake_a_slot_that_is_too_close_is_left_out_and_the_grid_stays(
+    engine_sim: EngineSim, after: str, minute: int, reasons: list[str]
+) -> None:
+    sim = engine_sim(beating(afterWake=after), start=START, zone="UTC", checklist=LOOK)
+    await sim.advance(minute * MINUTE)
+    await sim.engine.by_hand.run(None, by="ann", deliver=True, within=None)
+    report = await sim.advance(timedelta(minutes=72 - minute))
+    slots = [row for row in report.beats.rows if row.row.slot is not None]
+    told = [f"{row.local_at:%H:%M} {'ran' if row.ran else row.reason}" for row in slots]
+    assert told[: len(reasons)] == reasons
+
+
+async def test_with_one_scope_for_all_agents_share_their_main_session(
+    engine_sim: EngineSim,
+) -> None:
+    agent = ScriptedAgent(then="HEARTBEAT_OK")
+    config = beating()
+    config["agents"]["list"] = [{"id": "ann"}, {"id": "ben"}]
+    config["session"] = {"scope": "global"}
+    sim = engine_sim(config, start=START, zone="UTC", agent=agent, checklist=LOOK)
+    await sim.say("hello", agent="ann")
+    await sim.advance(HOUR)
+    assert {one.session_key for one in agent.requests} == {"global"}

@@ -216,7 +216,9 @@ class Heartbeat(Section):
     skip_when_busy: bool = key(False, "Also wait for sub-agents of the same agent.")
     phase: str = key("auto", "Offset of the beat inside its interval: `auto` or HH:MM[:SS].")
     after_wake: Literal["keep-grid", "restart-interval"] = key(
-        "keep-grid", "Whether a wake between beats moves the next beat.", inert=YET
+        "keep-grid",
+        "After a wake a slot closer than half an interval is left out (`recent-run`);"
+        " `restart-interval`: one closer than a whole interval.",
     )
     catch_up: Literal["none", "one"] = key("one", "Whether one missed beat is made up at start.")
     dedupe_window: Span | None = key(None, "Same alert to the same place is sent once; 24h unset.")

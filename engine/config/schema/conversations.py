@@ -25,7 +25,7 @@ class Session(Section):
     """Conversations."""
 
     scope: Literal["per-sender", "global"] = key(
-        "per-sender", "One conversation each, or one.", inert=YET
+        "per-sender", "`global`: all agents share one main session, called `global`."
     )
     main_key: str = key("main", "Name of an agent's main session.")
     dm_scope: Literal["main", "per-peer", "per-channel-peer", "per-account-channel-peer"] = key(
