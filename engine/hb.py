@@ -14,6 +14,7 @@ from jobs.duration import parse_duration
 from jobs.errors import InvalidSchedule
 
 COMMAND: Final = "/hb"
+_MESSAGE: Final = "message:"
 NOISY: Final = 3  # times the same words were noise, and never useful, before muting is suggested
 USAGE: Final = (
     "Say one of these about the last alert here: /hb useful, /hb noise, /hb ack, /hb snooze 2h,"
@@ -38,6 +39,7 @@ class Asked:
 
     word: Word
     span: timedelta | None = None
+    message: str | None = None  # as its platform calls it; None: the newest alert of the chat
 
 
 def parse(text: str) -> Asked | str | None:
@@ -46,6 +48,9 @@ def parse(text: str) -> Asked | str | None:
     # In a group the platform puts the bot's name behind a command.
     if head.lower().partition("@")[0] != COMMAND:
         return None
+    message = None
+    if len(rest) == 2 and rest[1].startswith(_MESSAGE):
+        message = rest.pop().removeprefix(_MESSAGE)
     try:
         word = Word(rest[0].lower()) if rest else None
         span = parse_duration(rest[1]) if len(rest) == 2 and word is Word.SNOOZE else None
@@ -54,7 +59,12 @@ def parse(text: str) -> Asked | str | None:
     needs_span = word is Word.SNOOZE
     if word is None or len(rest) != 1 + needs_span or (needs_span and not span):
         return USAGE
-    return Asked(word, span)
+    return Asked(word, span, message)
+
+
+def about(word: Word, message: str) -> str:
+    """Return a word about one message: what a reaction to it says."""
+    return f"{COMMAND} {word} {_MESSAGE}{message}"
 
 
 def suggestion(useful: int, noise: int, ref: str, *, chat: bool) -> str:

@@ -37,6 +37,8 @@ PAGE: Final = 50
 REMEMBERED: Final = timedelta(days=90)  # how far back feedback is counted
 LONGEST_SNOOZE: Final = timedelta(days=366)
 
+_VERDICTS: Final = frozenset({hb.Word.USEFUL, hb.Word.NOISE})
+
 
 class InboxDesk:
     """What an operator, a person or a client does with kept words."""
@@ -174,6 +176,8 @@ class InboxDesk:
         if asked is None or isinstance(asked, str):
             return asked
         lane = None if chat.route is None else chat.route.lane
+        if asked.message is not None:
+            return await self._reacted(chat, asked, asked.message)
         last = await self._database.read(lambda tx: outbox.last_alert(tx, chat.agent_id, lane))
         if last is None or last.run_id is None:
             return f"No alert of {chat.agent_id} has reached this chat yet."
@@ -182,6 +186,21 @@ class InboxDesk:
             return await self._done(last.run_id, asked, by=by)
         except (InvalidInput, NotFound) as refused:  # whoever asked is told, by an answer
             return f"That was not done: {refused.why or refused.what}. {hb.USAGE}"
+
+    async def _reacted(self, chat: ChatTurn, asked: hb.Asked, message: str) -> str:
+        """Keep what a reaction says of an alert; of any other message it says nothing.
+
+        No answer but a hint: a person who reacts asked for none.
+        """
+        lane = None if chat.route is None else chat.route.lane
+        alert = await self._database.read(
+            lambda tx: outbox.alert_of(tx, chat.agent_id, lane, message)
+        )
+        if alert is None or alert.run_id is None or asked.word not in _VERDICTS:
+            return ""
+        by = "chat" if chat.route is None else f"{chat.route.channel}:{chat.route.to}"
+        told = await self.feedback(alert.run_id, asked.word, by=by)
+        return hb.suggestion(told["useful"], told["noise"], "", chat=True)
 
     async def _done(self, run_id: str, asked: hb.Asked, *, by: str) -> str:
         match asked.word:

@@ -150,7 +150,7 @@ async def test_the_poll_asks_for_what_it_understands_and_takes_webhooks_over(ben
     methods = [method for method, _ in bench.telegram.calls]
     assert methods == ["getMe", "deleteWebhook", "setMyCommands", "getUpdates", "getUpdates"]
     *_, (_, first), (_, asked) = bench.telegram.calls
-    assert asked["allowed_updates"] == ["message", "callback_query"]
+    assert asked["allowed_updates"] == ["message", "callback_query", "message_reaction"]
     assert (first["timeout"], asked["timeout"]) == (0, 30)
     assert "offset" not in asked
 

@@ -100,7 +100,7 @@ async def test_the_platform_is_told_where_to_ring_once_the_port_is_open(bench: B
     assert methods[:2] == ["getMe", "setWebhook"]
     wish = dict(bench.telegram.calls)["setWebhook"]
     assert (wish["url"], wish["secret_token"]) == (PUBLIC, SECRET)
-    assert wish["allowed_updates"] == ["message", "callback_query"]
+    assert wish["allowed_updates"] == ["message", "callback_query", "message_reaction"]
     assert "getUpdates" not in methods
 
 

@@ -10,6 +10,7 @@ import pytest
 from engine.address import ChatType, Route
 from engine.hb import Word
 from engine.pytest_plugin import EngineSim
+from engine.store import audit, outbox
 from engine.testing import ScriptedAgent, Simulation
 from jobs.errors import NotFound
 
@@ -95,3 +96,21 @@ async def test_what_cannot_be_done_is_answered_and_not_broken_off(engine_sim: En
     answer = await said(sim, "/hb snooze 9999d")
     assert answer.startswith("That was not done: ")
     assert "is not in the coming year" in answer
+
+
+async def test_a_reaction_is_a_word_about_the_alert_it_is_on_and_gets_no_answer(
+    engine_sim: EngineSim,
+) -> None:
+    """heartbeat.md §25 row 21: of any other message it says nothing."""
+    agent = ScriptedAgent("first", "second", then="HEARTBEAT_OK")
+    sim = await alerted(engine_sim, agent)
+    await sim.advance(HALF_HOUR)
+    sent = await sim.database.read(lambda tx: outbox.page(tx, limit=9)[0])
+    second, first = (f"sim-{one.key}" for one in sent)
+    for word, message in (("useful", first), ("noise", second), ("noise", "nosuch")):
+        assert await said(sim, f"/hb {word} message:{message}") == ""
+    summary = await sim.engine.history.summary({}, sim.now() + HALF_HOUR)
+    assert summary["feedback"] == {"useful": 1, "noise": 1}
+    prints = await sim.database.read(lambda tx: audit.feedback(tx, sim.start, sim.now()))
+    assert len({one["print"] for one in prints}) == 2
+    assert len((await sim.report()).deliveries) == 2

@@ -23,6 +23,7 @@ from engine.store.outbox.moves import (
 from engine.store.outbox.served import let_go
 from engine.store.outbox.told import (
     LONG,
+    alert_of,
     amiss,
     failing_lanes,
     last_alert,
@@ -50,6 +51,7 @@ __all__ = [
     "accounts",
     "add",
     "again",
+    "alert_of",
     "amiss",
     "call_off",
     "contacted",

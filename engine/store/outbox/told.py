@@ -144,6 +144,17 @@ def last_alert(tx: Tx, agent_id: str, lane: str | None) -> Delivery | None:
     return None if row is None else delivery_of(tx, row)
 
 
+def alert_of(tx: Tx, agent_id: str, lane: str | None, message_id: str) -> Delivery | None:
+    """Return the alert of an agent that a platform delivered as this message of a place."""
+    row = tx.exec_driver_sql(
+        f"SELECT {READ} FROM outbox WHERE agent_id = ? AND lane = ? AND run_id IS NOT NULL"
+        " AND kind <> 'reply' AND key IN"
+        " (SELECT delivery_key FROM receipts WHERE message_id = ?) ORDER BY id DESC LIMIT 1",
+        (agent_id, lane, message_id),
+    ).first()
+    return None if row is None else delivery_of(tx, row)
+
+
 def undelivered(tx: Tx, since: datetime) -> list[Undelivered]:
     """Return who did not get the newest message that was for them, newest first.
 

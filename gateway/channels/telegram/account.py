@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from engine import hb
 from engine.address import ChatType, Route
 from engine.media import MB, Media
 from engine.target import Peer
@@ -17,7 +18,10 @@ from gateway.channels.pace import Scope
 from gateway.channels.telegram.attached import all_attached
 
 API_ROOT: Final = "https://api.telegram.org"
-ALLOWED_UPDATES: Final = ("message", "callback_query")
+ALLOWED_UPDATES: Final = ("message", "callback_query", "message_reaction")
+# What a reaction says of an alert (heartbeat.md §25 row 21); any other says nothing.
+_USEFUL: Final = frozenset("👍❤🔥🎉👏💯🙏👌🤝")
+_NOISE: Final = frozenset("👎💩🤮😡🥱🤬")
 MEDIA_MOST: Final = 20 * MB  # more the platform does not hand out (channels.md §6)
 GENERAL_TOPIC: Final = "1"
 # A message without words still tells that its person is there; the agent is told of what kind.
@@ -147,6 +151,8 @@ def parse_update(update: object, account_id: str, me: Me, now: datetime) -> Inbo
     query, message = fields.get("callback_query"), mapping(fields.get("message"))
     if isinstance(query, Mapping):
         return _callback(query, account_id, number, now)
+    if isinstance(reaction := fields.get("message_reaction"), Mapping):
+        return _reaction(reaction, account_id, number, now)
     text = _text(message)
     if not text:
         return None
@@ -183,6 +189,33 @@ def _callback(
         text=f"callback_data: {clean(str(query.get('data', '')))}",
         message_id=f"callback:{ident(query.get('id')) or number}",
         mentioned=True,  # a button of the bot's own message was pressed
+        number=number,
+        now=now,
+    )
+
+
+def _reaction(
+    reaction: Mapping[str, Any], account_id: str, number: int, now: datetime
+) -> Inbound | None:
+    """Return a reaction as the word about an alert that it is; None if it says nothing."""
+    given = reaction.get("new_reaction")
+    signs = [
+        str(one.get("emoji", "")).removesuffix("\ufe0f")
+        for one in (given if isinstance(given, list) else ())
+        if isinstance(one, Mapping)
+    ]
+    about = ident(reaction.get("message_id"))
+    word = next((hb.Word.NOISE for sign in signs if sign in _NOISE), None)
+    word = next((hb.Word.USEFUL for sign in signs if sign in _USEFUL), word)
+    if word is None or about is None:
+        return None
+    return _inbound(
+        reaction,
+        sender=mapping(reaction.get("user")),
+        account_id=account_id,
+        text=hb.about(word, about),
+        message_id=f"reaction:{number}",
+        mentioned=True,  # it is about a message of the bot's own, or of nobody's
         number=number,
         now=now,
     )

@@ -17,6 +17,7 @@ from engine.hb import USAGE, Asked, Word, parse, suggestion
         ("/hb@my_bot ack", Asked(Word.ACK)),
         ("/hb snooze 2h", Asked(Word.SNOOZE, timedelta(hours=2))),
         ("/hb mute", Asked(Word.MUTE)),
+        ("/hb noise message:17", Asked(Word.NOISE, message="17")),
         ("/hb unmute", Asked(Word.UNMUTE)),
         ("/hb", USAGE),
         ("/hb great", USAGE),

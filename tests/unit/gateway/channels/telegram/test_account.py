@@ -196,3 +196,30 @@ def test_an_account_never_shows_its_token() -> None:
 )
 def test_a_call_of_somebody_else_is_seen(more: dict[str, Any], others: bool) -> None:
     assert parsed(GROUP | more).calls_others is others
+
+
+@pytest.mark.parametrize(
+    ("signs", "text"),
+    [
+        (["👍"], "/hb useful message:7"),
+        (["❤️"], "/hb useful message:7"),
+        (["👎"], "/hb noise message:7"),
+        (["👎", "👍"], "/hb useful message:7"),
+        (["🐳"], None),  # it says nothing of an alert
+        ([], None),  # it was taken back
+    ],
+)
+def test_a_reaction_is_a_word_about_an_alert(signs: list[str], text: str | None) -> None:
+    reaction = {
+        "chat": {"id": 42, "type": "private"},
+        "message_id": 7,
+        "user": PERSON,
+        "date": 1_795_176_000,
+        "old_reaction": [],
+        "new_reaction": [{"type": "emoji", "emoji": sign} for sign in signs],
+    }
+    found = parse_update({"update_id": 9, "message_reaction": reaction}, "default", ME, NOW)
+    assert (None if found is None else found.text) == text
+    if found is not None:
+        assert (found.sender_id, found.peer.to, found.cursor) == ("42", "42", "10")
+        assert found.message_id == "reaction:9"
