@@ -160,14 +160,14 @@ def spoken(
 
 
 def _delivery(job: Job, run: Run, route: Route, text: str, number: int, now: datetime) -> Delivery:
-    at = run.ended_at or now
+    at, life = run.ended_at or now, job.delivery.deliver_by
     return Delivery(
         key=f"{job.id}:{run.id}:{number}",
         route=route,
         text=text,
         kind="cron",
         created_at=at,
-        expires_at=expiry("cron", at),
+        expires_at=expiry("cron", at) if life is None else at + life,
         agent_id=run.agent_id,
         run_id=run.id,
         job_id=job.id,

@@ -106,6 +106,7 @@ _HINTS: Final[Mapping[FaultClass, str]] = {
     FaultClass.QUOTA_EXHAUSTED: "nothing: the platform counts anew at its reset time",
     FaultClass.UNKNOWN_ERROR: "engine channels status --probe",
 }
+_EXTRAS: Final[Mapping[str, str]] = {"apprise": "pip install 'heartbeat-engine[apprise]'"}
 _SECRETS: Final[Mapping[str, str]] = {"telegram": "botToken", "qqbot": "clientSecret"}
 
 
@@ -118,6 +119,8 @@ def remedy(kind: str | None, channel: str = "", account: str = "") -> str:
     if found is FaultClass.AUTH and channel in _SECRETS:
         whose = "" if account in ("", "default") else f".accounts.{shlex.quote(account)}"
         return f"engine config set channels.{channel}{whose}.{_SECRETS[channel]} NEW_ONE"
+    if kind == "channel-not-installed" and channel in _EXTRAS:
+        return _EXTRAS[channel]
     return found.hint if found is not None and found.mendable else ""
 
 

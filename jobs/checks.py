@@ -19,11 +19,13 @@ THINKING: Final = ("off", "minimal", "low", "medium", "high", "xhigh", "adaptive
 _DELIVERY: Final = CHAT_KEYS | {
     "mode",
     "bestEffort",
+    "deliverBy",
     "failureDestination",
     "completionDestination",
     "also",
 }
 _ALSO_MOST: Final = 10
+_DELIVER_MOST: Final = 30 * 86_400_000  # ms
 _PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
     "systemEvent": frozenset({"text"}),
     "agentTurn": frozenset(
@@ -324,6 +326,13 @@ def _command(wish: Mapping[str, Any]) -> None:
         _number(wish["outputMaxBytes"], "payload.outputMaxBytes", least=1)
 
 
+def _deliver_by(value: Any) -> int:
+    told = span_ms(value, "delivery.deliverBy")
+    if not 0 < told <= _DELIVER_MOST:
+        raise refuse("delivery.deliverBy was refused", fix="a span of up to 30 days: 2h, 1d")
+    return told
+
+
 def delivery(wish: Any) -> dict[str, Any]:
     """Return a delivery wish with every value checked and spelled as stored (§10.1)."""
     given = object_of(wish, "delivery")
@@ -335,6 +344,8 @@ def delivery(wish: Any) -> dict[str, Any]:
         given[key] = text_or_none(given[key], f"delivery.{key}")
     if not isinstance(given.get("bestEffort") or False, bool):
         raise refuse("delivery.bestEffort must be true or false")
+    if given.get("deliverBy") is not None:
+        given["deliverBy"] = _deliver_by(given["deliverBy"])
     if mode != "webhook":
         _addressed(given, "delivery")
     for key in ("failureDestination", "completionDestination"):

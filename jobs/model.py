@@ -99,8 +99,15 @@ class DeliverySpec:
     account_id: str | None = None
     thread_id: str | None = None
     best_effort: bool = False
-    # failureDestination and completionDestination (cron.md §10.1), kept as they came.
+    # failureDestination and completionDestination (cron.md §10.1), kept as they came; deliverBy
+    # (channels.md §11) in milliseconds.
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def deliver_by(self) -> timedelta | None:
+        """How long the job's words are worth sending; None: as long as any job's."""
+        given = self.extra.get("deliverBy")
+        return None if given is None else timedelta(milliseconds=given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,7 +144,7 @@ def tested_words(told: Mapping[str, Any]) -> str:
     detail = f" ({kind}{': ' + str(what['detail']) if what.get('detail') else ''})" if kind else ""
     if what["status"] in _ON_ITS_WAY:
         return f"The test message to {where} is still {what['status']}{detail}. Fix: engine why"
-    way_out = remedy(str(kind)) or "engine channels status --probe"
+    way_out = remedy(str(kind), str(route["channel"])) or "engine channels status --probe"
     return f"The test message to {where}: {what['status']}{detail}. Fix: {way_out}"
 
 

@@ -12,8 +12,9 @@ import pytest
 from engine.agents.base import FailureClass
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
+from engine.store import outbox
 from engine.testing import ScriptedAgent
-from jobs.errors import ConfigInvalid, JobNotFound
+from jobs.errors import ConfigInvalid, InvalidInput, JobNotFound
 from jobs.store.db import Database
 
 MINUTE = timedelta(minutes=1)
@@ -351,3 +352,27 @@ async def test_the_runs_of_a_removed_job_are_found_by_the_name_it_had(
     assert [entry["jobId"] for entry in page["entries"]] == [added["id"]] * 2
     with pytest.raises(JobNotFound):
         await sim.engine.scheduling.runs({"id": "wine"})
+
+
+@pytest.mark.parametrize(("given", "hours"), [({}, 24), ({"deliverBy": "2h"}, 2)])
+async def test_words_of_a_job_are_sent_as_long_as_they_are_worth_it(
+    engine_sim: EngineSim, given: dict[str, Any], hours: int
+) -> None:
+    told = {"mode": "announce", "channel": "local", "to": "main", **given}
+    brief = {"schedule": "0 9 * * *", "command": ["echo", "hi"], "delivery": told}
+    sim = engine_sim(declaring(brief=brief), start="2026-06-01 08:00", zone="UTC")
+    await sim.until("2026-06-01 09:30")
+    (message,), _ = await sim.database.read(outbox.page)
+    assert message.expires_at - message.created_at == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("span", ["soon", "0s", "31d", -1, True])
+async def test_a_span_nobody_can_keep_is_refused(engine_sim: EngineSim, span: Any) -> None:
+    sim = await engine_sim(declaring(), start="2026-06-01 08:00", zone="UTC").open()
+    job = {
+        "schedule": {"kind": "every", "everyMs": 3_600_000},
+        "payload": {"kind": "command", "argv": ["true"]},
+        "delivery": {"mode": "announce", "channel": "local", "to": "main", "deliverBy": span},
+    }
+    with pytest.raises(InvalidInput):
+        await sim.engine.scheduling.add({"name": "j", **job}, by="me")
