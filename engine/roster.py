@@ -159,7 +159,7 @@ class Roster:
             raise NotFound(
                 what,
                 why=f"agent {agent_id!r} is not configured (have: {have})",
-                fix="name one of them",
+                fix="engine heartbeat list",
                 agent_id=agent_id,
             )
 

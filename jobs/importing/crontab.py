@@ -154,7 +154,7 @@ def _assign(setting: _Setting, found: re.Match[str], number: int, notes: Notes) 
                     Weight.CHANGED,
                     where,
                     f"output was mailed to {value}; here it is kept in the run log",
-                    "engine cron edit, with the job's id and --announce, to have it sent",
+                    "engine cron edit JOB --announce",
                 )
         case "RANDOM_DELAY":
             setting.delay_minutes = int(value) if value.isdecimal() and len(value) < 6 else 0
@@ -298,5 +298,5 @@ def _common(entries: list[Entry], notes: Notes) -> None:
             "all jobs",
             "cron starts a command again while it still runs; here that slot is skipped and"
             " recorded",
-            "set overlap to allow on a job that needs it",
+            "engine cron edit JOB --overlap allow",
         )
