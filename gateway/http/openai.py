@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.config.schema.gateway import Endpoints
-from gateway.http.completions import Completions
-from gateway.http.guard import Caller, Guard, said
+from gateway.http.completions import MOST_BYTES, Completions
+from gateway.http.guard import Caller, Guard, json_body, said
 from gateway.http.models import PATH as MODELS, Models
 from gateway.http.pages import Page
 from gateway.http.responses import Responses
 from gateway.protocol.methods import Scope
-from gateway.protocol.openai import HttpFault
+from gateway.protocol.openai import EmbeddingsRequest, HttpFault, parsed
 from gateway.rpc.desk import Desk
 
 
@@ -30,6 +30,7 @@ class OpenAi:
         self._responses = guard.page(
             Responses(desk, guard).answer, method="POST", scope=Scope.WRITE
         )
+        self._embeddings = guard.page(_embeddings, method="POST", scope=Scope.WRITE)
         self._off = guard.page(_off, method="POST", scope=Scope.READ)
 
     def page(self, path: str) -> Page | None:
@@ -44,6 +45,8 @@ class OpenAi:
                 return self._chat
             case "/v1/responses" if open_.responses.enabled:
                 return self._responses
+            case "/v1/embeddings" if open_.chat_completions.enabled:
+                return self._embeddings
             case "/v1/chat/completions" | "/v1/responses" | "/v1/embeddings":
                 return self._off
             case _ if path.startswith(f"{MODELS}/"):
@@ -57,6 +60,13 @@ _SWITCHES = {
     "/v1/embeddings": "chatCompletions",
     "/v1/responses": "responses",
 }
+
+
+async def _embeddings(request: Request, _: Caller) -> Response:
+    """Agents answer turns; a model of vectors is nobody's here, and that is said."""
+    asked = parsed(EmbeddingsRequest, await json_body(request, MOST_BYTES))
+    words = f"{asked.model[:80]} makes no embeddings: this gateway serves agents, not models"
+    raise HttpFault(404, words, code="model_not_found", param="model")
 
 
 async def _off(request: Request, _: Caller) -> Response:

@@ -8,9 +8,11 @@ from engine.clock import Clock
 from engine.config.schema.gateway import Http
 from gateway.auth.gatekeeper import Gatekeeper
 from gateway.http.guard import Guard
+from gateway.http.metrics import Metrics
 from gateway.http.openai import OpenAi
 from gateway.http.pages import Pages, Room
 from gateway.http.probes import Probes, Readiness
+from gateway.http.tools import Tools
 from gateway.protocol.handshake import Phase
 from gateway.rpc.desk import Desk
 
@@ -30,6 +32,8 @@ def site(
     rooms = [
         Probes(gatekeeper, readiness).page,
         OpenAi(desk, guard, lambda: http().endpoints).page,
+        Tools(desk, guard).page,
+        Metrics(desk, guard).page,
         *more,
     ]
     return Pages(rooms, lambda: http().security_headers.strict_transport_security or None)

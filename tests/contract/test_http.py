@@ -6,14 +6,17 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import Message
 from http.client import HTTPConnection
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from engine.config.schema.gateway import Http
 from gateway.auth.policy import Mode, Policy
+from gateway.http.metrics import figures, text_of
 from gateway.protocol.handshake import Phase
 from tests.fakes.gateway_port import TOKEN, Port, serving
 
@@ -173,6 +176,53 @@ async def test_before_and_after_its_time_agents_are_unavailable_and_probes_stay_
         assert (answer.status, answer.error["code"]) == (503, "gateway_unavailable")
         assert answer.headers["Retry-After"]
         assert (await ask(port, "/healthz")).status == 200
+
+
+async def test_a_tool_is_used_by_hand_and_what_changes_the_machine_is_not() -> None:
+    async with serving() as port:
+        read = {"tool": "read", "args": {"path": "a"}, "sessionKey": "main"}
+        used = await ask(port, "/tools/invoke", read)
+        assert (used.status, used.json) == (200, {"ok": True, "result": "text"})
+        for name in ("exec", "cron", "nothing"):
+            refused = await ask(port, "/tools/invoke", {"tool": name})
+            assert (refused.status, refused.json["ok"]) == (404, False)
+        assert (await ask(port, "/tools/invoke", {"args": {}})).status == 400
+        assert (await ask(port, "/tools/invoke", {**read, "dryRun": True})).status == 200
+        assert [call[0] for call in port.core.said.of("invoke")] == ["read"]
+
+
+async def test_embeddings_are_refused_by_name() -> None:
+    async with serving() as port:
+        wish = {"model": "text-embedding-3-small", "input": "x"}
+        refused = await ask(port, "/v1/embeddings", wish)
+        assert (refused.status, refused.error["code"]) == (404, "model_not_found")
+        assert (await ask(port, "/v1/embeddings", {"input": "x"})).status == 400
+
+
+async def test_metrics_are_for_who_shows_the_secret_and_can_be_parsed() -> None:
+    async with serving() as port:
+        assert (await ask(port, "/metrics", headers={})).status == 401
+        answer = await ask(port, "/metrics")
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        families = {one.name for one in text_string_to_metric_families(answer.raw.decode())}
+        assert {"engine_info", "engine_healthy", "cron_jobs"} <= families
+
+
+def test_figures_have_the_names_of_the_slo_and_labels_are_escaped() -> None:
+    slo = {"lagMs": {"p50": 1, "p99": 20}, "beats": {"expected": 48, "done": 47}}
+    beats = {"counts": {'o"k\\\n': 3}, "slo": {**slo, "delivery": {"rate": 0.5}}}
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    told = figures({"ok": True, "outbox": {"queued": 2}}, {"jobs": 4}, beats, now)
+    read = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text_of([*told]))
+        for sample in family.samples
+    }
+    assert read["heartbeat_slot_lag_p99_seconds",] == 0.02
+    assert read["heartbeat_expected",] == 48
+    assert read["heartbeat_delivery_rate",] == 0.5
+    assert read["outbox_messages", "queued"] == 2
+    assert read["heartbeat_beats", 'o"k\\\n'] == 3
 
 
 async def test_headers_choose_agent_session_and_model_under_both_names() -> None:

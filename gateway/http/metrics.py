@@ -1,0 +1,130 @@
+"""`GET /metrics`: figures as Prometheus reads them (protocol.md §14, heartbeat.md §25 row 22).
+
+Gauges over what is on record, counted when they are asked for. No id of anybody stands in a
+label. Beats and delivery are of the last 24 hours, as `engine heartbeat slo` tells them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from engine import __version__
+from gateway.http.guard import Caller, Guard
+from gateway.http.pages import Page
+from gateway.protocol.methods import Scope
+from gateway.rpc.desk import Desk
+from jobs.wallclock import ms
+
+PATH: Final = "/metrics"
+KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
+_MOST_SERIES: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One line: a figure with its labels."""
+
+    name: str
+    value: float
+    labels: Mapping[str, str]
+    told: str  # what it means
+
+
+class Metrics:
+    """A room of one page."""
+
+    def __init__(self, desk: Desk, guard: Guard) -> None:
+        self._desk = desk
+        self._page = guard.page(self.answer, method="GET", scope=Scope.READ)
+
+    def page(self, path: str) -> Page | None:
+        """The page, at its path only."""
+        return self._page if path == PATH else None
+
+    async def answer(self, _: Request, _caller: Caller) -> Response:
+        """Count and tell."""
+        core, now = self._desk.core, self._desk.clock.now()
+        beats = await core.heartbeats.history({"summary": True})
+        samples = figures(self._desk.health.facts, await core.scheduling.status(), beats, now)
+        text = await asyncio.to_thread(text_of, [*samples])
+        return PlainTextResponse(text, headers={"Content-Type": KIND})
+
+
+def figures(
+    health: Mapping[str, Any], cron: Mapping[str, Any], beats: Mapping[str, Any], now: datetime
+) -> Iterator[Sample]:
+    """Return what is told, in the order it is told in."""
+    yield Sample("engine_info", 1, {"version": __version__}, "The version that runs.")
+    yield Sample("engine_healthy", bool(health.get("ok")), {}, "1 while no part fails.")
+    yield Sample("cron_jobs", _number(cron.get("jobs")), {}, "Jobs in the store.")
+    if (at := cron.get("nextWakeAtMs")) is not None:
+        left = (float(at) - (ms(now) or 0)) / 1000
+        yield Sample("scheduler_next_wake_seconds", left, {}, "Until the next slot is due.")
+    for state, count in (health.get("outbox") or {}).items():
+        labels = {"state": str(state)}
+        yield Sample("outbox_messages", _number(count), labels, "Open messages by state.")
+    waiting = health.get("queuedEvents") or 0
+    yield Sample("system_events_queued", _number(waiting), {}, "Events no turn has seen yet.")
+    for word, count in (beats.get("counts") or {}).items():
+        labels = {"outcome": str(word)}
+        yield Sample("heartbeat_beats", _number(count), labels, "Beats of 24 hours by outcome.")
+    yield from _promises(beats.get("slo") or {})
+
+
+def _promises(slo: Mapping[str, Any]) -> Iterator[Sample]:
+    lag, beats = slo.get("lagMs") or {}, slo.get("beats") or {}
+    delivery = slo.get("delivery") or {}
+    told = (
+        ("heartbeat_slot_lag_p50_seconds", _seconds(lag.get("p50")), "Lateness of slots, median."),
+        ("heartbeat_slot_lag_p99_seconds", _seconds(lag.get("p99")), "Lateness of slots, p99."),
+        ("heartbeat_expected", beats.get("expected"), "Slots there should have been."),
+        ("heartbeat_done", beats.get("done"), "Slots that were served."),
+        ("heartbeat_delivery_rate", delivery.get("rate"), "Alerts that arrived, of 1."),
+    )
+    for name, value, words in told:
+        if value is not None:
+            yield Sample(name, float(value), {}, f"{words[:-1]}, of 24 hours.")
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value) / 1000
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counted:
+    """What was counted, as the library asks for it."""
+
+    samples: list[Sample]
+
+    def collect(self) -> Iterator[Any]:
+        """Each name once, with all its figures."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        families: dict[str, Any] = {}
+        for one in self.samples[:_MOST_SERIES]:
+            family = families.get(one.name)
+            if family is None:
+                family = GaugeMetricFamily(one.name, one.told, labels=tuple(one.labels))
+                families[one.name] = family
+            family.add_metric(tuple(one.labels.values()), one.value)
+        yield from families.values()
+
+
+def text_of(samples: list[Sample]) -> str:
+    """Return the page. The first who asks has the library loaded, which takes a while."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry()
+    registry.register(_Counted(samples))
+    return generate_latest(registry).decode()
