@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event as Pause
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import jobs.errors
 from gateway.protocol.address import host_of, is_loopback
@@ -255,6 +255,78 @@ class Client:
             wait = min(max(int(error.get("retryAfterMs") or 500), 100), 2000) / 1000
             raise _Later(wait, _refused("connect", error))
         raise _not_admitted(self.url, error)
+
+
+class LastingClient(Client):
+    """A `Client` that comes back: after a restart of the gateway it connects again by itself.
+
+    A call that was cut off is repeated if that can do no harm: what only reads, and what
+    carries an ``idempotencyKey`` (protocol.md §8). Of anything else nobody knows whether it
+    was done: `GatewayDown` is raised. `events` goes on, after an event `reconnected`: what
+    was told meanwhile is not replayed (§7.1).
+    """
+
+    FIRST_WAIT: ClassVar[float] = 0.1  # seconds; doubled up to the longest
+    LONGEST_WAIT: ClassVar[float] = 5.0
+
+    def call(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: timedelta | None = None,
+        final: bool = False,
+    ) -> Any:
+        """Ask and return the payload; connects again if need be, within ``timeout``."""
+        deadline = _Deadline(timeout or self._timeout)
+        while True:
+            if self._socket is None:
+                self._again(deadline)
+            left = timedelta(seconds=deadline.left())
+            try:
+                return super().call(method, params, timeout=left, final=final)
+            except GatewayDown:
+                self.close()
+                if not repeatable(method, params):
+                    raise
+
+    def events(
+        self, names: Collection[str] | None = None, *, timeout: timedelta | None = None
+    ) -> Iterator[ServerEvent]:
+        """Yield events as they come, over restarts; ends when ``timeout`` passes in silence."""
+        while True:
+            if self._socket is None:
+                self._again(_Deadline(timeout or self._timeout))
+                yield ServerEvent("reconnected", dict(self.hello), None)
+            try:
+                yield from super().events(names, timeout=timeout)
+            except GatewayDown:
+                self.close()
+            else:
+                return
+
+    def _again(self, deadline: _Deadline) -> None:
+        wait = self.FIRST_WAIT
+        while True:
+            try:
+                self.open()
+            except GatewayDown:
+                if deadline.left() <= wait:
+                    raise
+                Pause().wait(wait)
+                wait = min(2 * wait, self.LONGEST_WAIT)
+            else:
+                return
+
+
+_READS: Final = (".list", ".get", ".status", ".history", ".show", ".explain", ".next", ".audit")
+_READ: Final = frozenset({"health", "status", "system-presence", "last-heartbeat", "logs.tail"})
+
+
+def repeatable(method: str, params: Mapping[str, Any] | None) -> bool:
+    """Whether a call may be made twice without being done twice."""
+    keyed = bool(params and params.get("idempotencyKey"))
+    return keyed or method in _READ or method.endswith(_READS)
 
 
 def call(

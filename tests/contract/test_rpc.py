@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from engine.events import Event
-from gateway.client import Client, call
+from gateway.client import Client, LastingClient, call, repeatable
 from gateway.protocol.frames import MAX_FRAME, MAX_FRAME_BEFORE_HELLO
 from gateway.protocol.handshake import Phase
 from gateway.protocol.methods import METHODS
@@ -623,6 +623,49 @@ async def test_the_client_waits_out_a_gateway_that_is_starting() -> None:
             call, "health", url=port.url, token=TOKEN, timeout=timedelta(seconds=5)
         )
         assert answer["ok"]
+
+
+async def test_a_lasting_client_comes_back_and_repeats_what_may_be_repeated() -> None:
+    async with serving() as port:
+
+        def talk() -> None:
+            with LastingClient(port.url, token=TOKEN) as client:
+                assert client.call("health")["ok"]
+                loop.call_soon_threadsafe(port.fanout.close_all, 1012, "service restart")
+                events = client.events({"tick"}, timeout=timedelta(seconds=5))
+                assert next(events).name == "reconnected"
+                loop.call_soon_threadsafe(port.fanout.close_all, 1012, "service restart")
+                assert client.call("cron.list")["total"] == 0
+                loop.call_soon_threadsafe(port.fanout.close_all, 1012, "service restart")
+                with pytest.raises(GatewayDown, match="service restart"):
+                    insist(client)
+                assert client.call("health")["ok"]
+
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(talk)
+
+
+def insist(client: Client) -> None:
+    """Write until the close has come."""
+    while True:
+        client.call("set-heartbeats", {"enabled": True})
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "may"),
+    [
+        ("cron.list", None, True),
+        ("health", {}, True),
+        ("send", {"idempotencyKey": "k"}, True),
+        ("send", {"to": "me"}, False),
+        ("cron.run", {"id": "a"}, False),
+        ("config.set", {"raw": "{}"}, False),
+    ],
+)
+def test_a_call_is_repeated_only_if_that_does_no_harm(
+    method: str, params: dict[str, Any] | None, may: bool
+) -> None:
+    assert repeatable(method, params) is may
 
 
 def http(port: Port, path: str, method: str = "GET", **headers: str) -> HTTPResponse:
