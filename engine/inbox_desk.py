@@ -123,7 +123,7 @@ class InboxDesk:
 
         def work(tx: Tx) -> tuple[Delivery, bool]:
             here = self._sure(tx, ref)
-            message, fresh = outbox.again(tx, _message(here, route, now), one.base)
+            message, fresh = outbox.again(tx, _message(tx, here, route, now), one.base)
             kept.resent(tx, message.key, [here.number], now)
             detail = {"key": message.key, "fresh": fresh}
             audit.note(tx, now=now, actor=by, action="inbox.resend", subject=one.id, detail=detail)
@@ -282,7 +282,8 @@ class InboxDesk:
 _PURGED: Final = (Stage.READ, Stage.RESENT, Stage.NOTED)
 
 
-def _message(one: Kept, route: Route, now: datetime) -> Delivery:
+def _message(tx: Tx, one: Kept, route: Route, now: datetime) -> Delivery:
+    first = None if one.delivery_key is None else outbox.get(tx, one.delivery_key)
     return Delivery(
         key="",
         route=route,
@@ -294,6 +295,7 @@ def _message(one: Kept, route: Route, now: datetime) -> Delivery:
         run_id=one.run_id,
         job_id=one.job_id,
         notes={MAY_REPEAT: True} if one.reason == State.UNKNOWN else {},
+        media=() if first is None else first.media,
     )
 
 

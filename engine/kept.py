@@ -14,6 +14,7 @@ from typing import Any, Final
 from engine.address import Route
 from engine.checklist import ACK_TOKEN
 from engine.delivery import Delivery, State
+from engine.media import called
 from engine.repetition import normalised, uncounted
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason
 from jobs.wallclock import ms
@@ -132,7 +133,7 @@ def of_delivery(delivery: Delivery, at: datetime) -> Kept | None:
     """Return what is kept of a message that has ended; None if it arrived, or was only a test."""
     if delivery.state not in _ENDED_UNSAID or delivery.kind == "test":
         return None
-    text = uncounted(delivery.text)
+    text = uncounted(delivery.text) or called(delivery.media)
     if text == ACK_TOKEN or delivery.notes.get(SAID_AGAIN):
         return None  # nothing to hear, or to be heard in the newer message
     return Kept(

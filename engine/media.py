@@ -170,6 +170,11 @@ def named(media: Media) -> str:
     return ", ".join(part for part in (media.name, size_words(media.size)) if part)
 
 
+def called(media: Iterable[Media]) -> str:
+    """Return files without words as one line: their names and sizes."""
+    return "; ".join(f"({named(one)})" for one in media)
+
+
 def told(media: Iterable[Media]) -> str:
     """Return for an agent what files came with a message; words of strangers stay one line.
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from engine.clock import Clock
 from engine.delivery import Delivery, State
 from engine.events import Bus
+from engine.media import Media, called
 from engine.outbox import MAY_REPEAT, TERMINAL, Event, expiry, receipt
 from engine.route import LOCAL
 from engine.store import audit, inbox, kept, outbox
@@ -131,6 +132,7 @@ def _once_more(tx: Tx, message: Delivery, now: datetime) -> tuple[Delivery, bool
         job_id=message.job_id,
         priority=message.priority,
         notes={MAY_REPEAT: True} if doubtful else {},
+        media=message.media,
     )
     made, news = outbox.again(tx, fresh, message.key)
     if (words := kept.find(tx, message.key)) is not None:
@@ -182,13 +184,19 @@ def words_of(message: Delivery) -> dict[str, Any]:
         "agentId": message.agent_id,
         "runId": message.run_id,
         "jobId": message.job_id,
-        "text": message.text,
+        "text": message.text or called(message.media),
+        "media": [_file(one) for one in message.media] or None,
         "createdAtMs": ms(message.created_at),
         "expiresAtMs": ms(message.expires_at),
         "endedAtMs": ms(message.ended_at),
         "receipt": receipt(message),
     }
     return {name: value for name, value in words.items() if value is not None}
+
+
+def _file(media: Media) -> dict[str, Any]:
+    told = {"name": media.name, "kind": media.kind.value, "size": media.size, "url": media.url}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _known(tx: Tx, key: str) -> Delivery:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -36,6 +37,7 @@ OUT_MOST: Final = 50 * MB  # no channel takes more
 RESERVE: Final = 100 * MB
 OUT_KEPT: Final = timedelta(days=2)  # longer than any message waits
 _PIECE: Final = 1 << 18
+_MARK: Final = r"^[0-9a-f]{12}-"  # what stands before the name of a file of ours
 _PARTIAL: Final = ".part"
 
 
@@ -95,9 +97,17 @@ class Shelf:
                     f"it has {size_words(about.st_size)}; the most is {size_words(OUT_MOST)}",
                     fix="send a link to it, or a part of it",
                 )
-            return self._copied(file, plain_name(path.name))
+            return self._copied(file, path)
 
-    def _copied(self, file: BinaryIO, name: str) -> Media:
+    def _copied(self, file: BinaryIO, path: Path) -> Media:
+        """Copy it, unless it is a copy that was laid ready; ours are named without our mark."""
+        root = self._root.resolve()
+        ours = path.is_relative_to(root)
+        name = plain_name(re.sub(_MARK, "", path.name) if ours else path.name)
+        if path.is_relative_to(root / self.outgoing.name):
+            beginning, size = file.read(BEGINNING), os.fstat(file.fileno()).st_size
+            mime = mime_of(beginning, name)
+            return Media(kind=kind_of(mime), name=name, path=str(path), size=size, mime=mime)
         target = _fresh(self.outgoing, name)
         try:
             with _private(target) as copy:
@@ -211,7 +221,7 @@ def _real(wish: str, base: Path, within: Sequence[Path] | None) -> Path:
     return path
 
 
-def _refused(wish: str, why: str, fix: str = "name a file of the workspace") -> InvalidInput:
+def _refused(wish: str, why: str, fix: str = "name a file that is there") -> InvalidInput:
     return InvalidInput(f"the file {wish[:200]!r} was not taken", why=why, fix=fix)
 
 

@@ -11,10 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from engine.address import Route
-from gateway.channels.base import Attempt, Channel, Inbound
+from engine.cargo import stow
+from engine.media import Media, MediaKind
+from engine.shelf import NotSaved
+from gateway.channels.base import Attempt, Channel, ChannelError, FaultClass, Inbound
 from gateway.channels.text import chunk
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
 
 
 @dataclass
@@ -99,6 +105,52 @@ class ChannelContract:
     async def test_a_probe_says_whether_it_works(self, case: Case) -> None:
         """A probe asks the platform."""
         assert (await case.channel.probe(case.account))["ok"] is True
+
+    async def test_a_file_goes_with_its_words_or_leaves_a_word(
+        self, case: Case, tmp_path: Path
+    ) -> None:
+        """What a channel says it carries arrives with its caption; elsewhere its name does."""
+        await case.channel.start(nobody)
+        path = tmp_path / "p.png"
+        path.write_bytes(PNG)
+        photo = Media(
+            kind=MediaKind.IMAGE, name="p.png", path=str(path), size=len(PNG), mime="image/png"
+        )
+        attempt = replace(case.attempt("look"), media=photo)
+        stowed = stow([photo], case.channel.carries(attempt.route), 8)
+        if not stowed.parts:
+            assert "p.png" in stowed.words[0]
+            return
+        assert (await case.channel.send(attempt)).message_id
+        assert await case.arrived() == ["look"]
+
+    async def test_a_file_that_is_gone_is_refused_as_that(self, case: Case) -> None:
+        """The words can still go without it."""
+        await case.channel.start(nobody)
+        gone = Media(kind=MediaKind.FILE, name="p.pdf", path="/nowhere/p.pdf", size=9)
+        attempt = replace(case.attempt("look"), media=gone)
+        if not stow([gone], case.channel.carries(attempt.route), 8).parts:
+            return
+        met = None
+        try:
+            await case.channel.send(attempt)
+        except ChannelError as refused:
+            met = refused.fault.fault
+        assert met is FaultClass.MEDIA_REFUSED
+        assert await case.arrived() == []
+
+    async def test_a_file_nobody_sent_cannot_be_brought(self, case: Case) -> None:
+        """It says so in words; nothing hangs, nothing comes."""
+        await case.channel.start(nobody)
+        unknown = Media(kind=MediaKind.FILE, name="x", ref="nobody knows")
+        came, because = False, ""
+        try:
+            async for _ in case.channel.bring(case.account, unknown):
+                came = True
+        except NotSaved as refused:
+            because = str(refused)
+        assert because
+        assert not came
 
     async def test_stopping_twice_is_harmless(self, case: Case) -> None:
         """An end is an end."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.media import Media, MediaKind
-from engine.outbox import NewMessage
+from engine.outbox import Event, NewMessage
 from engine.pytest_plugin import EngineSim
 from engine.store import outbox
 from engine.testing import Simulation
@@ -110,3 +111,21 @@ async def test_a_message_may_come_silently_or_not_at_all(engine_sim: EngineSim) 
     kept = await sim.database.read(lambda tx: outbox.get(tx, "s"))
     assert kept is not None
     assert kept.notes["silent"] is True
+
+
+async def test_a_message_that_failed_is_listed_with_its_files_and_goes_again_with_them(
+    engine_sim: EngineSim,
+) -> None:
+    sim, _ = await opened(engine_sim)
+    engine = sim.engine
+    await engine.outlet.send(wish("p.png"))
+    now = engine.clock.now()
+    await engine.database.write(lambda tx: outbox.move(tx, "k", Event.ATTEMPT, now))
+    lost = partial(outbox.move, key="k", event=Event.REJECTED, now=now, reason="blocked")
+    await engine.database.write(lost)
+    (listed,) = (await engine.outbox_desk.listing({}))["entries"]
+    assert (listed["text"], listed["media"][0]["name"]) == ("(p.png, 72 bytes)", "p.png")
+    made = await engine.outbox_desk.retry("k", by="me")
+    again = await engine.database.read(partial(outbox.get, key=made["key"]))
+    assert again is not None
+    assert [one.name for one in again.media] == ["p.png"]

@@ -30,7 +30,7 @@ _TYPES: Final[Mapping[str, int]] = {
     "video/mp4": _VIDEO,
     "audio/silk": _VOICE,
 }
-# The platform's pages give no figure for `file_data`; the kits named in channels.md §14 stop here.
+# Nothing says how much `file_data` may hold: this is on the safe side, and larger goes as a word.
 MOST: Final = 20 * MB
 LINKS: Final = Carriage(name="a QQ guild")
 _OPENED: Final = b', "file_data": "'

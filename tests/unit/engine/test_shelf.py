@@ -59,6 +59,21 @@ async def test_a_file_of_the_workspace_is_copied_and_known_by_its_bytes(
     assert at_rest(media.path) == (PNG, 0o600, shelf.outgoing)
 
 
+async def test_a_copy_laid_ready_is_not_copied_again_and_called_as_its_original(
+    shelf: Shelf, workspace: Path
+) -> None:
+    ready = await shelf.take("p.png", base=workspace, within=None)
+    again = await shelf.take(str(ready.path), base=workspace, within=[shelf.outgoing])
+    assert again == ready
+    assert len(everything(shelf)) == 1
+
+
+async def test_what_was_received_goes_on_under_its_own_name(shelf: Shelf, workspace: Path) -> None:
+    got = await shelf.receive("main", PICTURE, pieces(PNG))
+    sent = await shelf.take(str(got.path), base=workspace, within=[shelf.incoming("main")])
+    assert (sent.name, sent.path != got.path) == ("p.png", True)
+
+
 @pytest.mark.parametrize(
     ("wish", "why"),
     [
