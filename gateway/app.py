@@ -179,7 +179,8 @@ class Gateway:
         port, _source = settings.port(self._options, self._loaded.config, self._environ)
         hosts = settings.hosts(self._options, self._loaded.config, self._environ)
         self._hosts = hosts
-        self._policy_of(self._loaded)  # refuses what must not be bound, before anything is
+        # Refuses what must not be bound, before anything is.
+        auth_configured.tell_weak(self._policy_of(self._loaded))
         owner = Owner(
             pid=os.getpid(),
             started_at_ms=ms(self._clock.now()),

@@ -104,13 +104,19 @@ def _networks(config: Config) -> Networks:
         ) from error
 
 
+def tell_weak(found: Policy) -> None:
+    """Log that a secret is easily guessed; on this machine that keeps no gateway from starting."""
+    secret = found.token if found.mode is Mode.TOKEN else found.password
+    asked = found.mode in (Mode.TOKEN, Mode.PASSWORD)
+    if asked and secret and len(secret) < SHORTEST_SECRET:
+        log.warning("the gateway's %s is shorter than 16 characters", found.mode.value)
+
+
 def refuse_open(hosts: Sequence[str], wish: str, found: Policy) -> None:
     """Beyond this machine nobody is let in without a secret worth the name (§6.2)."""
     beyond = [host for host in hosts if not is_loopback(host)]
     secret = {Mode.TOKEN: found.token, Mode.PASSWORD: found.password}.get(found.mode, "")
     if not beyond:
-        if secret and len(secret) < SHORTEST_SECRET:
-            log.warning("the gateway's %s is shorter than 16 characters", found.mode.value)
         return
     if found.mode is Mode.NONE or secret is None:
         why = "none" if found.mode is Mode.NONE else f"{found.mode.value}, and there is none"

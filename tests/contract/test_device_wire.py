@@ -12,7 +12,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from engine.clock import SystemClock
+from gateway.auth.book import Book, Change
 from gateway.devices import Devices
+from jobs.errors import StoreUnavailable
 from jobs.store.db import Database
 from jobs.wallclock import ms
 from tests.fakes.device_proof import Signer
@@ -149,3 +151,16 @@ async def test_a_command_line_that_asks_the_least_may_rotate_a_token_that_holds_
         assert (await cli.ask("connect", connect_params(scopes=["operator.pairing"])))["ok"]
         rotated = await cli.ask("device.token.rotate", {"deviceId": Signer(1).id})
         assert rotated["payload"]["scopes"] == PAIRING
+
+
+async def test_what_the_disk_refuses_lets_nobody_in_and_is_told_as_worth_another_try() -> None:
+    async def refuse(_: Change) -> None:
+        raise StoreUnavailable("the store is not available", why="the disk is full")
+
+    async with serving() as port:
+        port.door.gatekeeper.book = Book(b"k" * 32, refuse)
+        async with dialled(port) as (client, nonce):
+            refused = await hello(client, nonce, Signer())
+            assert (refused["ok"], refused["error"]["retryable"]) == (False, True)
+            assert (await client.ended())[0] == 1013
+        assert len(port.fanout) == 0

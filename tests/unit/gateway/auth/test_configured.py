@@ -105,3 +105,11 @@ def test_beyond_this_machine_a_secret_is_needed(found: Policy) -> None:
 )  # fmt: skip
 def test_with_one_it_is_bound(found: Policy) -> None:
     configured.refuse_open(("192.168.1.2",), "lan", found)
+
+
+def test_a_secret_that_is_easily_guessed_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    configured.tell_weak(Policy(mode=Mode.TOKEN, token=LONG))
+    configured.tell_weak(Policy(mode=Mode.NONE, token="short"))
+    assert caplog.text == ""
+    configured.tell_weak(Policy(mode=Mode.TOKEN, token="short"))
+    assert "shorter than 16 characters" in caplog.text
