@@ -11,6 +11,7 @@ import pytest
 
 from engine.address import ChatType, Route
 from engine.conversation import ChatTurn
+from engine.lanes import Lanes
 from engine.store import audit, outbox, sessions
 from engine.target import LastRoute, Peer
 from engine.testing.clock import ManualClock
@@ -403,3 +404,29 @@ async def test_an_answer_goes_where_its_question_came_from_whatever_is_last_by_t
     await bench.reception.admit(other)
     routes = [(await bench.turns.get()).route for _ in range(2)]
     assert [route.to for route in routes if route is not None] == ["42", "43"]
+
+
+async def test_hundreds_of_messages_of_one_chat_delay_another_by_one_turn(bench: Bench) -> None:
+    """Both chats share the agent's main session, and the agent answers one turn at a time."""
+    lanes = Lanes(1, clock=bench.clock)
+    served: list[tuple[str, datetime]] = []
+
+    async def converse(turn: ChatTurn) -> None:
+        assert turn.route is not None
+        async with lanes.hold(
+            turn.session_key, agent_id=turn.agent_id, kind="chat", run_id=turn.run_id
+        ):
+            served.append((turn.route.to, bench.clock.now()))
+            await bench.clock.sleep_until(bench.clock.now() + timedelta(seconds=10))
+
+    bench.policy = Policy(allow_from=("42", "43"))
+    bench.reception = bench.make(converse=converse)
+    for number in range(300):
+        await bench.reception.admit(replace(DM, message_id=f"flood-{number}"))
+    other = replace(DM, sender_id="43", peer=Peer(to="43", chat_type=ChatType.DIRECT))
+    await bench.reception.admit(other)
+    await bench.clock.advance(timedelta(seconds=10))
+    assert [to for to, _ in served][:2] == ["42", "43"]
+    assert served[1][1] - served[0][1] <= timedelta(seconds=10)
+    await bench.clock.advance(timedelta(minutes=10))
+    assert [to for to, _ in served].count("42") <= 22  # the rest could not wait, and was told
