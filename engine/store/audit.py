@@ -108,5 +108,24 @@ def newest(tx: Tx, limit: int = 50) -> list[dict[str, Any]]:
     return [_line(row) for row in rows]
 
 
+FROM_OUTSIDE: Final = 50_000  # newest lines among which those that strangers cause are kept
+
+
+def prune(tx: Tx, before: datetime, *, most: int = FROM_OUTSIDE) -> int:
+    """Delete lines older than an instant, and what strangers caused beyond the newest lines.
+
+    Whoever is not let in may write as often as they like: their lines are few or they go.
+    """
+    old = tx.exec_driver_sql(
+        "DELETE FROM audit WHERE id < (SELECT min(id) FROM audit WHERE at >= ?)", (ms(before),)
+    )
+    crowd = tx.exec_driver_sql(
+        "DELETE FROM audit WHERE substr(action, 1, 8) = 'inbound.'"
+        " AND id <= (SELECT max(id) FROM audit) - ?",
+        (most,),
+    )
+    return old.rowcount + crowd.rowcount
+
+
 def _line(r: Sequence[Any]) -> dict[str, Any]:
     return {"at": r[0], "actor": r[1], "action": r[2], "subject": r[3], "detail": mapping_of(r[4])}

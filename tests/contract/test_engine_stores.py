@@ -827,3 +827,18 @@ async def test_who_changed_what_is_written_down(store: Database) -> None:
     newest, older = await store.read(audit.newest)
     assert (newest["subject"], older["subject"]) == ("b", "a")
     assert newest["detail"] == {"n": 1}
+
+
+async def test_strangers_do_not_fill_the_record_and_what_is_old_goes(store: Database) -> None:
+    async def wrote(action: str, subject: str, at: datetime) -> None:
+        await store.write(partial(audit.note, now=at, actor="x", action=action, subject=subject))
+
+    await wrote("cron.remove", "old", NOON - 2 * DAY)
+    await wrote(audit.REFUSED, "first", NOON)
+    await wrote("cron.remove", "kept", NOON)
+    for n in range(3):
+        await wrote(audit.REFUSED, f"later {n}", NOON)
+    assert await store.write(lambda tx: audit.prune(tx, NOON - DAY, most=3)) == 2
+    left = [line["subject"] for line in await store.read(audit.newest)]
+    assert left == ["later 2", "later 1", "later 0", "kept"]
+    assert await store.write(lambda tx: audit.prune(tx, NOON + DAY, most=3)) == 0, "never the last"
