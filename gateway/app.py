@@ -439,10 +439,10 @@ class Gateway:
         await engine.start()
         await parts.devices.load()
         await parts.desk.health.refresh()
-        for channel in parts.channels.values():
-            await self._connect(channel, parts.reception)
-        await parts.sender.start()
-        await parts.reception.replay()
+        async with parts.reception.opening():
+            for channel in parts.channels.values():
+                await self._connect(channel, parts.reception)
+            await parts.sender.start()
         await engine.resume()
         parts.clockwork.start()
         reloader = self._reloader(parts)

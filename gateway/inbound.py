@@ -7,8 +7,8 @@ only then does a turn begin. What is refused is recorded with its reason and sta
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -184,12 +184,21 @@ class Reception:
             reason = Unheard.BACKLOG
         return Admission(message=message, agent_id=agent_id, session_key=key, reason=reason)
 
-    async def replay(self) -> int:
-        """Answer what an earlier process admitted and did not answer (channels.md §5)."""
-        owed = await self._db.read(sessions.owed_turns)
-        for text in owed:
-            self._lines.put(owed_again(text, self._clock.now()))
-        return len(owed)
+    @asynccontextmanager
+    async def opening(self) -> AsyncGenerator[int]:
+        """Connect the channels inside: what an earlier process left unanswered stands first (§5).
+
+        It is read before anything new is admitted, or a message that comes at once would be
+        answered twice, and begun when the channels are there to fetch its files from.
+        """
+        self._lines.hold()
+        try:
+            owed = await self._db.read(sessions.owed_turns)
+            for text in owed:
+                self._lines.put(owed_again(text, self._clock.now()))
+            yield len(owed)
+        finally:
+            self._lines.release()
 
     async def _take(self, batch: Batch) -> None:
         """See to it that the person gets an answer, or is told that there is none."""

@@ -101,6 +101,16 @@ class Lines:
         self._quiet = quiet
         self._lines: dict[Key, _Line] = {}
         self._stopping = False
+        self._serving = asyncio.Event()
+        self._serving.set()
+
+    def hold(self) -> None:
+        """Begin with nothing before `release`: who was there first is not all there yet."""
+        self._serving.clear()
+
+    def release(self) -> None:
+        """Begin with whoever stands first."""
+        self._serving.set()
 
     def put(self, one: Waiting) -> None:
         """Let a message wait behind those of its chat."""
@@ -125,6 +135,7 @@ class Lines:
 
     async def _run(self, key: Key, line: _Line) -> None:
         try:
+            await self._serving.wait()
             while line.waiting and not self._stopping:
                 found = together(line.waiting, self._quiet(key[0]), self._clock.now())
                 if isinstance(found, datetime):

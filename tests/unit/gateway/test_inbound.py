@@ -332,11 +332,34 @@ async def test_what_was_being_answered_at_the_end_of_a_process_is_answered_again
     await first.admit(replace(DM, message_id="8"))
     await began.wait()
     await first.stop(timedelta())
-    assert await bench.reception.replay() == 2
+    async with bench.reception.opening() as owed:
+        assert owed == 2
     turns = [await bench.turns.get(), await bench.turns.get()]
     assert [turn.replayed for turn in turns] == [True, False]
     assert "answered again" in turns[0].prompt.splitlines()[0]
     assert turns[0].prompt.splitlines()[1:] == ["hello"]
+
+
+async def test_a_message_that_comes_while_the_gateway_opens_is_answered_once_and_last(
+    bench: Bench,
+) -> None:
+    """The platform hands out what it kept as soon as a channel is connected."""
+    never = asyncio.Event()
+
+    async def waits(_: ChatTurn) -> None:
+        await never.wait()
+
+    first = bench.make(converse=waits)
+    await first.admit(DM)
+    await first.stop(timedelta())
+    async with bench.reception.opening():
+        await bench.reception.admit(replace(DM, message_id="8", text="new"))
+        assert bench.turns.empty()  # no channel is there yet to fetch a file from
+    turns = [await bench.turns.get(), await bench.turns.get()]
+    await bench.reception.stop()
+    assert [turn.text for turn in turns] == ["hello", "new"]
+    assert bench.turns.empty()
+    assert await bench.db.read(sessions.owed_turns) == []
 
 
 async def test_whoever_writes_faster_than_it_is_answered_is_told_what_was_left_out(
