@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from jobs.values import swift
 
@@ -16,6 +17,9 @@ class ChatType(StrEnum):
     GROUP = "group"
     CHANNEL = "channel"
     UNKNOWN = "unknown"
+
+
+REPLY: Final = "reply"  # how a route was found: a person of that channel wrote from there
 
 
 @swift
@@ -31,6 +35,11 @@ class Route:
     via: str = "explicit"  # explicit | last | last-local | event | owner | reply
     learnt_at: datetime | None = None  # for `last`
     warning: str | None = None  # e.g. several accounts and no default
+
+    @property
+    def heard(self) -> bool:
+        """Whether a channel heard words from there: whoever only names a chat is not its person."""
+        return self.via == REPLY
 
     @property
     def lane(self) -> str:

@@ -14,13 +14,14 @@ from typing import Any, Final, Protocol
 
 from engine.address import ChatType, Route
 from engine.agents.base import ToolRefused
-from engine.agents.secrets import masked
+from engine.agents.secrets import MASK, masked
 from engine.agents.tools.exec import Caller, ExecOrder
-from engine.asked import KEPT, WAITING_MOST, Answer, Question, letter, verdict
+from engine.asked import KEPT, WAITING_MOST, Answer, Question, letter, verdict, whole
 from engine.clock import Clock
 from engine.delivery import Delivery, Priority
 from engine.events import Bus
 from engine.outlet import route_in
+from engine.programs.rules import secret_name
 from engine.programs.words import name_of
 from engine.roster import Roster
 from engine.route import NoRoute, TargetWish
@@ -123,7 +124,7 @@ class Approvals:
             message = Delivery(
                 key=f"approval:{asked.id}",
                 route=found,
-                text=letter(asked, masked(asked.command), until),
+                text=letter(_without_secrets(asked), until),
                 kind="message",
                 created_at=now,
                 expires_at=asked.expires_at,
@@ -224,8 +225,8 @@ class Approvals:
     # -- parts ---------------------------------------------------------------------------
 
     def _owner(self, route: Route | None) -> bool:
-        """Whether a chat is one of an owner alone."""
-        if route is None or route.chat_type is not ChatType.DIRECT:
+        """Whether an owner wrote, in a chat with nobody else in it."""
+        if route is None or not route.heard or route.chat_type is not ChatType.DIRECT:
             return False
         return any(
             (one.channel, one.to) == (route.channel, route.to)
@@ -308,16 +309,17 @@ class Approvals:
 
 def told(asked: Question, now: datetime) -> dict[str, Any]:
     """Return a question for a list: without secrets."""
-    command = masked(asked.command)
+    shown = _without_secrets(asked)
     return {
         "id": asked.id,
         "agentId": asked.agent_id,
         "sessionKey": asked.session_key,
         "runId": asked.run_id,
-        "name": name_of(command),
-        "command": command,
+        "name": name_of(shown.command),
+        "command": shown.command,
         "workdir": asked.workdir,
-        "env": sorted(asked.env),
+        "env": dict(shown.env),
+        "whole": whole(shown),
         "because": asked.because,
         "askedAtMs": ms(asked.asked_at),
         "expiresAtMs": ms(asked.expires_at),
@@ -325,6 +327,12 @@ def told(asked: Question, now: datetime) -> dict[str, Any]:
         "by": asked.by or None,
         "decidedAtMs": ms(asked.decided_at),
     }
+
+
+def _without_secrets(asked: Question) -> Question:
+    """Return a question as it may be shown: what steers a command is seen, its secrets are not."""
+    env = {name: MASK if secret_name(name) else masked(value) for name, value in asked.env.items()}
+    return replace(asked, command=masked(asked.command), env=env)
 
 
 def _question(order: ExecOrder, because: str, now: datetime, until: datetime) -> Question:

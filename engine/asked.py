@@ -6,6 +6,9 @@ an event, as of any command in the background.
 
 from __future__ import annotations
 
+import re
+import shlex
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +18,7 @@ from typing import Any, Final
 from jobs.wallclock import at, ms
 
 WAITING_MOST: Final = 10  # of one agent: words from outside may make it ask
+_TICKS: Final = re.compile(r"`+")
 KEPT: Final = timedelta(days=7)  # after the decision
 
 
@@ -98,15 +102,37 @@ def question_of(kept: Mapping[str, Any]) -> Question:
     )
 
 
-def letter(asked: Question, command: str, until: str) -> str:
-    """Return the message to the person; ``command`` is shown without secrets."""
-    where = f" in {asked.workdir}" if asked.workdir else ""
-    more = f"\nWith: {', '.join(sorted(asked.env))}" if asked.env else ""
+def letter(asked: Question, until: str) -> str:
+    """Return the message to the person; the question is without secrets.
+
+    An agent wrote the command: it stands between fences it cannot close, so that nothing in it
+    is taken for markup or for a line of ours.
+    """
+    where = f" in {_seen(asked.workdir, lines=False)}" if asked.workdir else ""
+    words = whole(asked)
+    fence = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(words)), default=0))
     return (
-        f"Agent {asked.agent_id} asks to run{where}:\n{command}{more}\n"
+        f"Agent {asked.agent_id} asks to run{where}:\n{fence}\n{words}\n{fence}\n"
         f"It has to ask: {asked.because}\n"
         f"Answer by {until}: /approve {asked.id} or /deny {asked.id}\n"
         f"Or: engine approvals approve {asked.id}"
+    )
+
+
+def whole(asked: Question) -> str:
+    """Return all that would run: its variables, then the command, with nothing unseen in it."""
+    given = (f"{name}={shlex.quote(value)}" for name, value in sorted(asked.env.items()))
+    return _seen("\n".join((*given, asked.command)))
+
+
+def _seen(text: str, *, lines: bool = True) -> str:
+    """Spell out what a reader would not see, or what turns a line round."""
+    kept = "\n\t" if lines else ""
+    return "".join(
+        char
+        if char in kept or unicodedata.category(char)[0] not in "CZ" or char == " "
+        else f"\\u{ord(char):04x}"
+        for char in text
     )
 
 

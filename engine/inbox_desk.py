@@ -181,7 +181,7 @@ class InboxDesk:
         last = await self._database.read(lambda tx: outbox.last_alert(tx, chat.agent_id, lane))
         if last is None or last.run_id is None:
             return f"No alert of {chat.agent_id} has reached this chat yet."
-        by = "chat" if chat.route is None else f"{chat.route.channel}:{chat.route.to}"
+        by = _speaker(chat)
         try:
             return await self._done(last.run_id, asked, by=by)
         except (InvalidInput, NotFound) as refused:  # whoever asked is told, by an answer
@@ -198,7 +198,7 @@ class InboxDesk:
         )
         if alert is None or alert.run_id is None or asked.word not in _VERDICTS:
             return ""
-        by = "chat" if chat.route is None else f"{chat.route.channel}:{chat.route.to}"
+        by = _speaker(chat)
         told = await self.feedback(alert.run_id, asked.word, by=by)
         return hb.suggestion(told["useful"], told["noise"], "", chat=True)
 
@@ -280,6 +280,12 @@ class InboxDesk:
 
 
 _PURGED: Final = (Stage.READ, Stage.RESENT, Stage.NOTED)
+
+
+def _speaker(chat: ChatTurn) -> str:
+    """Who said it: the person of the chat it came from, else some client."""
+    route = chat.route
+    return f"{route.channel}:{route.to}" if route is not None and route.heard else "chat"
 
 
 def _message(tx: Tx, one: Kept, route: Route, now: datetime) -> Delivery:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from engine import said
-from engine.address import ChatType, Route
+from engine.address import REPLY, ChatType, Route
 from engine.conversation import ChatTurn
 from engine.media import from_json, to_json
 from engine.mentions import addressed
@@ -139,7 +139,7 @@ def reply_route(message: Inbound) -> Route:
         to=message.peer.to,
         thread_id=message.peer.thread_id,
         chat_type=message.chat_type,
-        via="reply",
+        via=REPLY,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from engine.address import ChatType, Route
+from engine.address import REPLY, ChatType, Route
 from engine.clock import Clock
 from engine.delivery import Delivery, Priority
 from engine.outbox import expiry
@@ -60,7 +60,7 @@ def _told(message: Inbound, code: str, now: datetime) -> Delivery:
         to=message.peer.to,
         thread_id=message.peer.thread_id,
         chat_type=ChatType.DIRECT,
-        via="reply",
+        via=REPLY,
     )
     return _message(f"pairing:{code}:{ms(now)}", route, text, now)
 

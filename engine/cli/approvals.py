@@ -10,7 +10,7 @@ import click
 
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
-from engine.cli.render import relative, show_table
+from engine.cli.render import one_line, plain, relative, show_table
 from engine.clock import SystemClock
 
 
@@ -39,6 +39,11 @@ def listing(line: Line, every: bool) -> None:
     ]
     show_table(("ID", "AGENT", "COMMAND", "STATE", "ASKED"), rows, keep=2)
     waiting = [one for one in found if one["state"] == "waits"]
+    for one in waiting:  # nobody allows what they have not read whole
+        if one["whole"] != one["name"]:
+            where = f" in {one_line(one['workdir'])}" if one["workdir"] else ""
+            click.echo(f"{one['id']} would run{where}:")
+            click.echo("\n".join(f"    {line}" for line in plain(one["whole"]).splitlines()))
     if waiting:
         click.echo(f"Allow with: {line.place.program} approvals approve {waiting[0]['id']}")
 

@@ -150,6 +150,11 @@ def _missed(rules: ExecRules, what: str) -> Denied | Ask:
     return Ask(what)
 
 
+def secret_name(name: str) -> bool:
+    """Whether a variable of that name holds something nobody should read."""
+    return bool(_SECRET.search(name))
+
+
 def environment(
     base: Mapping[str, str], rules: ExecRules, own: Mapping[str, str], mark: str
 ) -> dict[str, str]:
@@ -157,7 +162,7 @@ def environment(
     kept = {
         name: value
         for name, value in base.items()
-        if not name.startswith("ENGINE_") and not _SECRET.search(name)
+        if not name.startswith("ENGINE_") and not secret_name(name)
     }
     kept["PATH"] = search_path(base, rules)
     return {**kept, **own, "ENGINE_SHELL": "exec", "ENGINE_EXEC_ID": mark}

@@ -11,7 +11,9 @@ from tests.unit.engine.cli.conftest import Engine
 WAITS: dict[str, Any] = {
     "id": "3f9a2c",
     "agentId": "main",
-    "name": "make all",
+    "name": "make all && ./ship",
+    "workdir": "app",
+    "whole": "CI=1\nmake all\n./ship",
     "state": "waits",
     "askedAtMs": 0,
 }
@@ -23,6 +25,7 @@ def test_what_waits_is_listed_with_the_line_that_allows_it(engine: Engine, gatew
     told = engine("approvals", "list").out
     assert "3f9a2c" in told
     assert "make all" in told
+    assert "3f9a2c would run in app:\n    CI=1\n    make all\n    ./ship\n" in told
     assert told.endswith("Allow with: engine approvals approve 3f9a2c\n")
     listed = json.loads(engine("approvals", "list", "--all", "--json").out)
     assert listed == {"approvals": [WAITS]}
