@@ -82,18 +82,23 @@ class BeatJobs:
     async def set_enabled(
         self, enabled: bool, *, agent_id: str | None = None, by: str
     ) -> dict[str, Any]:
-        """Switch all heartbeats, or one agent's; remembered over restarts, with its author."""
+        """Switch all heartbeats, or one agent's; remembered over restarts, with its author.
+
+        ``stillOff`` names the switches that keep beats off after they were switched on.
+        """
         if agent_id is not None:
             self._roster().refuse_stranger(agent_id, "the heartbeat was not switched")
         word = "on" if enabled else "off"
 
-        def work(tx: Tx) -> None:
+        def work(tx: Tx) -> list[str]:
             key = holds.switch(tx, agent_id, on=enabled)
             audit.note(tx, now=self._clock.now(), actor=by, action=key, detail={"set": word})
+            return holds.still_off(tx, agent_id) if enabled else []
 
-        await self._database.write(work)
+        off = await self._database.write(work)
         await self._plan_tasks()
-        return {"ok": True, "enabled": enabled, **({"agentId": agent_id} if agent_id else {})}
+        named = {"agentId": agent_id} if agent_id else {}
+        return {"ok": True, "enabled": enabled, **named, **({"stillOff": off} if enabled else {})}
 
     async def pause(
         self, *, agent_id: str | None = None, by: str, note: str = "", until: datetime | None = None

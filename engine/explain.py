@@ -186,7 +186,7 @@ def sentence(
     elif run.next_due_at is not None:
         today = (now or at).astimezone(zone).date()
         parts.append(_following(run.next_due_at, zone, now, today=today, down=down))
-    if fix := _way_out(run, delivery):
+    if off is None and (fix := _way_out(run, delivery)):  # the command that ends ``off`` is told
         parts.append(f"Fix: {fix}")  # the last words, and no full stop: they are pasted
     return " ".join(parts)
 

@@ -268,8 +268,7 @@ def switch(line: Line, agent_id: str | None, *, on: bool) -> None:
     if agent_id is not None:
         params["agentId"] = agent_id
     answer = line.call("set-heartbeats", params)
-    whose = f"Heartbeat of {agent_id}" if agent_id else "Heartbeats of all agents"
-    line.show(answer, lambda _: f"{whose}: {'on' if on else 'off'}.")
+    line.show(answer, lambda told: heartbeat_hold.switched(told, agent_id, on=on))
 
 
 for _command in (*heartbeat_hold.COMMANDS, heartbeat_cost.cost):

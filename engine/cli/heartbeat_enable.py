@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from engine.cli import heartbeat_hold
 from engine.cli.ask import Line
 from engine.cli.config import change, changed_text, check
 from engine.cli.place import Place
@@ -93,7 +94,7 @@ def enable(line: Line, agent_id: str | None, block: Mapping[str, str]) -> None:
     answer = line.call("set-heartbeats", {"enabled": True, "agentId": agent_id})
     change(place, path, dict(block))
     answer = {**answer, "wrote": {path: dict(block)}, "fanOut": found.to_json()}
-    line.show(answer, lambda _: f"Heartbeat of {agent_id}: on.")
+    line.show(answer, lambda told: heartbeat_hold.switched(told, agent_id, on=True))
 
 
 def _roster(place: Place, loaded: Loaded) -> Roster:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import click
@@ -11,9 +14,11 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.render import stamp
 from engine.clock import SystemClock
 from jobs.duration import parse_duration
-from jobs.errors import UsageError
+from jobs.errors import InvalidInput, UsageError
+from jobs.moment import parse_moment
 from jobs.wallclock import ms, zone
-from jobs.written import parse_at
+
+_HOUR: Final = re.compile(r"[\d:]+")
 
 
 @click.command(epilog="Example: engine heartbeat pause --for 3d --note holidays")
@@ -43,7 +48,22 @@ def _end(line: Line, span: str | None, until: str | None) -> int | None:
     now = SystemClock().now()
     if span is not None:
         return ms(now + parse_duration(span))
-    return None if until is None else ms(parse_at(until, now=now, tz=line.place.zone))
+    return None if until is None else ms(_instant(until, now, line.place.zone))
+
+
+def _instant(until: str, now: datetime, tz: str) -> datetime:
+    """An instant to come, as people write it; an hour of the day that is past is tomorrow's."""
+    try:
+        found = parse_moment(until, now=now, tz=tz)
+        if found <= now and _HOUR.fullmatch(until.strip()):
+            return parse_moment(f"tomorrow {until}", now=now, tz=tz)
+    except InvalidInput as error:
+        raise UsageError(
+            f"--until {until} cannot be read",
+            why=error.why,
+            fix='write it like 18:00, "tomorrow 09:00" or 2026-12-27, or use --for 3d',
+        ) from error
+    return found
 
 
 def _paused(told: Mapping[str, Any], line: Line) -> str:
@@ -69,6 +89,17 @@ def _resumed(told: Mapping[str, Any]) -> str:
     if told.get("stillPaused"):
         return f"{whose}: still paused with all others. To end that: engine heartbeat resume"
     return f"{whose} resumed." if told.get("resumed") else f"{whose}: not paused."
+
+
+def switched(told: Mapping[str, Any], agent_id: str | None, *, on: bool) -> str:
+    """Say what is so after `enable` and `disable`: what was switched on may be off all the same."""
+    said, off = f"{_whose(agent_id)}: {'on' if on else 'off'}", told.get("stillOff") or []
+    if not off:
+        return f"{said}."
+    if agent_id is not None:
+        return f"{said}, but those of all agents are off. Fix: engine heartbeat enable"
+    fix = " && ".join(f"engine heartbeat enable {shlex.quote(agent)}" for agent in off)
+    return f"{said}, but switched off by name: {', '.join(off)}. Fix: {fix}"
 
 
 def _whose(agent_id: object) -> str:

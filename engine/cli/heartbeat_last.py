@@ -52,9 +52,9 @@ class _Seen:
     def why_none(self, agent_id: str | None) -> str | None:
         """Say that no beat comes next, if they were switched off."""
         if "*" in self.off:
-            return "Beats are switched off: engine heartbeat enable."
+            return "Beats are switched off. Fix: engine heartbeat enable"
         if agent_id is not None and agent_id.lower() in self.off:
-            return f"Its beats are switched off: engine heartbeat enable {agent_id}."
+            return f"Its beats are switched off. Fix: engine heartbeat enable {agent_id}"
         return None
 
 

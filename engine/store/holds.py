@@ -32,6 +32,14 @@ def switched_on(tx: Tx, agent_id: str | None = None) -> bool:
     return agent_id is None or meta.get(tx, _key(SWITCH, agent_id)) != "off"
 
 
+def still_off(tx: Tx, agent_id: str | None) -> list[str]:
+    """Name the other switches that keep beats off: `*` for all, for all each agent's own."""
+    if agent_id is not None:
+        return [] if switched_on(tx) else ["*"]
+    own = [key for key in meta.keys(tx, SWITCH) if key != SWITCH]
+    return [key.removeprefix(f"{SWITCH}:") for key in own if meta.get(tx, key) == "off"]
+
+
 def pause(
     tx: Tx, agent_id: str | None, now: datetime, *, by: str, note: str, until: datetime | None
 ) -> str:

@@ -93,6 +93,7 @@ class FakeHeartbeats:
     def __init__(self, said: Said) -> None:
         self.said = said
         self.record: dict[str, Any] | None = None
+        self.still_off: list[str] = []
         self.tested: dict[str, Any] = {"ok": True, "agentId": "main", "route": {}, "sent": False}
 
     async def last(self, agent_id: str | None = None) -> dict[str, Any] | None:
@@ -152,7 +153,7 @@ class FakeHeartbeats:
         self, enabled: bool, *, agent_id: str | None = None, by: str
     ) -> dict[str, Any]:
         self.said.append(("set_enabled", (enabled, agent_id, by)))
-        return {"ok": True, "enabled": enabled}
+        return {"ok": True, "enabled": enabled, "stillOff": self.still_off}
 
     async def cost(self, params: Mapping[str, Any]) -> dict[str, Any]:
         total = {"runs": 0, "tokens": 0, "costUsd": 0.0, "unpriced": 0}

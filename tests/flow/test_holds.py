@@ -36,6 +36,22 @@ async def reasons(sim: Simulation, by: timedelta) -> dict[str, int]:
     return {word: many - before.get(word, 0) for word, many in after.items() if many}
 
 
+# -- switched off ----------------------------------------------------------------------------
+
+
+async def test_what_was_switched_on_and_stays_off_names_the_switch_that_keeps_it(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(two(), start=START, zone="UTC", checklist=LOOK)
+    await sim.open()
+    switch = sim.engine.beat_jobs.set_enabled
+    assert "stillOff" not in await switch(False, by="ana")
+    assert "stillOff" not in await switch(False, agent_id="ops", by="ana")
+    assert (await switch(True, agent_id="main", by="ana"))["stillOff"] == ["*"]
+    assert (await switch(True, by="ana"))["stillOff"] == ["ops"]
+    assert (await switch(True, agent_id="ops", by="ana"))["stillOff"] == []
+
+
 # -- paused ----------------------------------------------------------------------------------
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from engine.clock import SystemClock
 from tests.fakes.gateway_port import Port
 from tests.unit.engine.cli.conftest import Engine
 
@@ -64,3 +66,47 @@ def test_a_refusal_changes_nothing(
 def test_without_a_gateway_nothing_is_written(engine: Engine, nobody: None, file: Path) -> None:
     assert engine("heartbeat", "enable", "ops", "--every", "15m").status == 3
     assert file.read_text() == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("words", "off", "told"),
+    [
+        (("main",), [], "Heartbeat of main: on."),
+        (
+            ("main",),
+            ["*"],
+            "Heartbeat of main: on, but those of all agents are off. Fix: engine heartbeat enable",
+        ),
+        (
+            (),
+            ["ops"],
+            "Heartbeats of all agents: on, but switched off by name: ops.",
+        ),
+    ],
+)
+def test_on_is_not_said_of_beats_that_another_switch_keeps_off(
+    engine: Engine, gateway: Port, words: tuple[str, ...], off: list[str], told: str
+) -> None:
+    gateway.core.heartbeats.still_off = off
+    said = engine("heartbeat", "enable", *words).out
+    assert said.startswith(told)
+    assert all(
+        f"Fix: engine heartbeat enable{'' if one == '*' else f' {one}'}\n" in said for one in off
+    )
+
+
+def test_a_pause_ends_at_an_hour_of_the_day_to_come_or_a_day_as_its_help_says(
+    engine: Engine, gateway: Port
+) -> None:
+    now = SystemClock().now()
+    for until, least, most in (
+        ((now - timedelta(minutes=2)).strftime("%H:%M"), 23, 24),
+        ((now + timedelta(minutes=2)).strftime("%H:%M"), 0, 1),
+        ("2099-12-27", 24, 24 * 366 * 100),
+        ("tomorrow", 23, 25),
+    ):
+        assert engine("heartbeat", "pause", "--until", until).status == 0
+        (_, _, end) = gateway.core.said.of("pause")[-1]
+        assert timedelta(hours=least) <= end - now <= timedelta(hours=most)
+    told = engine("heartbeat", "pause", "--until", "soonish")
+    assert (told.status, told.err.splitlines()[0]) == (2, "--until soonish cannot be read")

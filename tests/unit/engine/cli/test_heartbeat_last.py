@@ -297,7 +297,8 @@ async def test_no_next_beat_is_told_while_they_are_switched_off(
     await database.write(lambda tx: meta.put(tx, key, "off"))
     await database.close()
     told = last(capsys)[1]
-    assert "switched off: engine heartbeat enable" in told
+    assert "switched off. Fix: engine heartbeat enable" in told
+    assert told.count("Fix:") == 1  # of the row's own remedies none makes them beat again
     assert "next was due" not in told
     assert "nextDueAt" not in json.loads(last(capsys, "--json")[1])
 
