@@ -48,6 +48,8 @@ def status(line: Line, probe: bool, channel: str | None) -> int:
         found = channels_down.accounts(line.place)
         rows = [(name, ident, f"{word} {channels_down.DOWN}") for name, ident, word in found]
         show_table(("CHANNEL", "ACCOUNT", "STATE"), rows, keep=2)
+        for warning in channels_down.warnings(line.place):
+            click.echo(f"warning: {one_line(warning)}")
         raise down from down.__cause__
     if line.as_json:
         click.echo(dumped(answer))

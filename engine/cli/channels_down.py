@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from engine.cli.place import Place
 from engine.config import fast
+from jobs.errors import EngineError
 
 DOWN: Final = "(gateway down)"
 FIRST: Final = "The gateway is not running: this is what the config says, and no more."
@@ -76,4 +77,21 @@ def listing(place: Place) -> dict[str, Any]:
     for channel, ident, word in accounts(place):
         account = {"accountId": ident, "config": word, "runtime": "unknown", "connected": False}
         told.setdefault(channel, []).append(account)
-    return {"configOnly": True, "channelOrder": list(told), "channelAccounts": told}
+    return {
+        "configOnly": True,
+        "channelOrder": list(told),
+        "channelAccounts": told,
+        "warnings": warnings(place),
+    }
+
+
+def warnings(place: Place) -> list[str]:
+    """What is said of the accounts while the gateway runs too; nothing of a file it cannot use."""
+    from engine.config.checks.channels import SHOWN  # reading the whole config takes its time
+    from engine.config.load import load
+
+    try:
+        notes = load(place.paths.config, place.environ, state=place.paths.state).notes
+    except EngineError:
+        return []
+    return [one.message for one in notes if one.code in SHOWN]

@@ -113,8 +113,8 @@ def get(ctx: click.Context, /, path: str, as_json: bool, with_default: bool) -> 
     if value is fast.MISSING:
         _refuse_unreadable(at)
         return _unset(at, path, with_default=with_default)
-    name = next((part for part in reversed(parse_path(path)) if isinstance(part, str)), "")
-    click.echo(_printed(masked(value, name), as_json))
+    names = [part for part in parse_path(path) if isinstance(part, str)]
+    click.echo(_printed(masked(value, *names), as_json))
     return 0
 
 

@@ -22,6 +22,8 @@ _SECRET: Final = re.compile(
     re.IGNORECASE,
 )
 _LIMIT: Final = re.compile(r"(max|min|context|input|output|budget|total)\w*tokens?$", re.IGNORECASE)
+_WEBHOOK: Final = "webhook"  # the channel
+_CALLED: Final = frozenset({"url", "probeUrl"})
 _CREDENTIALS: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]*@", re.IGNORECASE)
 
 
@@ -30,19 +32,20 @@ def is_marker(text: str) -> bool:
     return text.strip() in MARKERS
 
 
-def masked(value: Any, name: str = "", *, marker: str = HIDDEN) -> Any:
-    """The value of the key ``name`` with every secret in it replaced by ``marker``.
+def masked(value: Any, *path: str, marker: str = HIDDEN) -> Any:
+    """The value at ``path`` with every secret in it replaced by ``marker``.
 
     A `${NAME}` or a reference object shows where a secret is kept, and stays. An address with
-    credentials in it is hidden whole.
+    credentials in it is hidden whole, and so is one that is called: its path is the secret.
     """
     match value:
         case Mapping():
-            return {k: masked(inner, str(k), marker=marker) for k, inner in value.items()}
+            return {k: masked(inner, *path, str(k), marker=marker) for k, inner in value.items()}
         case list() | tuple():
-            return [masked(inner, name, marker=marker) for inner in value]
-        case str() if value and not is_variable(value) and _hides(name, value):
-            return marker
+            return [masked(inner, *path, marker=marker) for inner in value]
+        case str() if value and not is_variable(value):
+            called = _WEBHOOK in path and path[-1] in _CALLED and "://" in value
+            return marker if called or _hides(path[-1] if path else "", value) else value
         case _:
             return value
 

@@ -50,7 +50,7 @@ def same_server(url: str, base: str) -> bool:
 
 async def pieces(source: Source, most: int) -> AsyncGenerator[bytes]:
     """Return what lies there as it comes. Raises `NotSaved`."""
-    here, size = client(_TIMEOUT), 0
+    here, size = client(_TIMEOUT, kept=False), 0
     try:
         async with aclosing(_pieces(here, source, most)) as found:
             async for piece in found:

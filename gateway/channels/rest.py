@@ -35,11 +35,22 @@ def _trust() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def client(timeout: httpx.Timeout | float = SEND_TIMEOUT) -> httpx.AsyncClient:
-    """Return a client that follows nobody elsewhere and logs no address: it may hold a secret."""
+def client(
+    timeout: httpx.Timeout | float = SEND_TIMEOUT, *, kept: bool = True
+) -> httpx.AsyncClient:
+    """Return a client that follows nobody elsewhere and logs no address: it may hold a secret.
+
+    ``kept`` False: each request has a connection of its own. Whoever calls servers by the
+    addresses that were judged must not: two names may share one, and a connection proved one name.
+    """
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return httpx.AsyncClient(timeout=timeout, follow_redirects=False, verify=_trust())
+    limits = httpx.Limits(
+        max_connections=100, max_keepalive_connections=20 if kept else 0, keepalive_expiry=5.0
+    )
+    return httpx.AsyncClient(
+        timeout=timeout, follow_redirects=False, verify=_trust(), limits=limits
+    )
 
 
 def network_fault(error: Exception) -> Fault:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from engine import __version__, ways
 from engine.config import effective
+from engine.config.checks.channels import SHOWN
 from engine.config.load import Loaded
 from engine.core import Engine
 from engine.store import (
@@ -42,7 +43,6 @@ ConfigOf = Callable[[], Loaded]
 About = Callable[[str, str], Mapping[str, Any]]  # (channel, account)
 
 
-_OF_CHANNELS: Final = frozenset({"channels.default_account_missing"})
 PROBE: Final = 10.0  # seconds a platform has to answer (channels.md §12)
 
 
@@ -191,7 +191,7 @@ class Front:
             "channelLabels": {name: name for name in chosen},
             "channels": channel_words.objects(chosen),
             "channelAccounts": accounts,
-            "warnings": [one.message for one in self._loaded().notes if one.code in _OF_CHANNELS],
+            "warnings": [one.message for one in self._loaded().notes if one.code in SHOWN],
             "channelDefaultAccountId": {
                 name: effective.default_account_of(config, name)
                 or next(iter(effective.account_ids(config, name)), effective.DEFAULT_ACCOUNT)

@@ -14,12 +14,14 @@ from engine.testing.clock import ManualClock
 from engine.testing.qq import QqStandIn, Wrong
 from engine.testing.qq.stand_in import ANN
 from gateway.channels.qq.account import Intents
+from gateway.channels.qq.channel import QqChannel
+from jobs.errors import StoreUnavailable
 from jobs.store.db import Database
 from jobs.wallclock import ms
-from tests.fakes.qq import NOON, QqBench
+from tests.fakes.qq import NOON, QqBench, qq_bot
 
 SECOND = timedelta(seconds=1)
-RESUME, IDENTIFY = 6, 2
+HEARTBEAT, IDENTIFY, RESUME = 1, 2, 6
 GROUP = "G" * 32
 
 
@@ -75,6 +77,43 @@ async def test_a_close_that_no_waiting_mends_ends_the_account_and_no_other(
     assert not bench.channel.ready("default")
     await bench.clock.advance(timedelta(hours=1))
     assert bench.channel.status()[0].runtime == "fatal"
+
+
+async def test_a_store_that_does_not_answer_at_the_start_ends_no_account(bench: QqBench) -> None:
+    refusals = [StoreUnavailable("the state database cannot be used", why="disk i/o error")]
+
+    async def refused_once(_channel: str, _account: str) -> str | None:
+        if refusals:
+            raise refusals.pop()
+        return None
+
+    bench.channel = QqChannel(
+        [qq_bot(bench.qq)], clock=bench.clock, bus=bench.bus, load_cursor=refused_once
+    )
+    await bench.channel.start(bench.reception.admit)
+    await bench.runtime("backoff")
+    await bench.clock.advance(SECOND)
+    await bench.runtime("connected")
+
+
+async def test_heartbeats_go_on_when_the_place_cannot_be_kept(bench: QqBench) -> None:
+    full: list[str] = []
+
+    async def refused(_channel: str, _account: str, value: str) -> None:
+        full.append(value)
+        if len(full) > 1:
+            raise StoreUnavailable("the state database cannot be used", why="disk full")
+
+    bench.channel = QqChannel(
+        [qq_bot(bench.qq)], clock=bench.clock, bus=bench.bus, save_cursor=refused
+    )
+    await bench.channel.start(bench.reception.admit)
+    await bench.runtime("connected")
+    for beat in (1, 2, 3):
+        await bench.clock.advance(timedelta(minutes=5))
+        await bench.qq.received(HEARTBEAT, beat)
+    assert len(full) > 1
+    assert bench.channel.status()[0].runtime == "connected"
 
 
 async def test_a_connection_that_keeps_breaking_is_degraded_until_it_holds(bench: QqBench) -> None:

@@ -11,6 +11,8 @@ from engine.config.checks.findings import Check
 from engine.config.keypath import Key
 from engine.config.schema.channels import AccountKeys, TelegramAccount
 
+DEFAULT_MISSING: Final = "channels.default_account_missing"
+SHOWN: Final = frozenset({DEFAULT_MISSING})  # whoever asks for the channels is told
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _NUMERIC: Final = re.compile(r"(?:(?:telegram|tg):)?-?\d+", re.IGNORECASE)
 
@@ -45,9 +47,7 @@ def accounts(check: Check) -> None:
                 f'no account "{section.default_account}" (there is {", ".join(ids)})',
             )
         elif len(ids) > 1 and chosen is None and _may_guess(check, name, ids):
-            check.warn(
-                key, "channels.default_account_missing", _default_account_warning(name, ids[0])
-            )
+            check.warn(key, DEFAULT_MISSING, _default_account_warning(name, ids[0]))
 
 
 def _may_guess(check: Check, channel: str, ids: tuple[str, ...]) -> bool:

@@ -45,6 +45,7 @@ from gateway.channels.qq.session import Place, Session, place_of
 from gateway.channels.text import code_points
 from gateway.channels.ups import Ups
 from gateway.channels.windows import ReplyRules
+from jobs.errors import EngineError
 from jobs.wallclock import ms
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class _Live:
     last_inbound_at: datetime | None = None
     last_outbound_at: datetime | None = None
     alive_at: datetime | None = None  # the platform sent something, if only an ack
+    restored: bool = False  # where an earlier process left the stream was looked up
     plain_until: datetime | None = None
     retry_at: datetime | None = None  # while it waits to connect again
     ups: Ups = field(default_factory=Ups)
@@ -283,7 +285,6 @@ class QqChannel:
 
     async def _serve(self, live: _Live, admit: Admit) -> None:
         """Stay connected. Only what no waiting mends ends it."""
-        await self._restore(live)
         link = Link(
             account=live.account,
             api=live.api,
@@ -299,12 +300,15 @@ class QqChannel:
         while live.runtime not in _OVER:
             self._show(live, "connecting")
             try:
+                await self._restore(live)
                 ended = await link.run()
             except ChannelError as error:
                 if error.fault.fault is FaultClass.AUTH:
                     live.last_error = str(error)
                     self._show(live, "auth-failed")
                     return
+                ended = Ended(reason=str(error))
+            except EngineError as error:  # what was not kept comes again
                 ended = Ended(reason=str(error))
             except Exception:  # the seam of one connection; the event comes again
                 log.exception("an event was not admitted", extra={"account": live.account.id})
@@ -335,7 +339,10 @@ class QqChannel:
 
     async def _restore(self, live: _Live) -> None:
         """Go on where an earlier process left the stream, if the platform may still know it."""
+        if live.restored:
+            return
         place = place_of(await self._load_cursor(self.id, live.account.id))
+        live.restored = True
         if place is not None and place.fresh(self._clock.now()):
             live.session.session_id, live.session.seq = place.session_id, place.seq
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,9 +19,12 @@ from gateway.channels.qq.closes import Ended
 from gateway.channels.qq.events import parse
 from gateway.channels.qq.interactions import PRESSED, heard
 from gateway.channels.qq.session import Beat, Happened, Hello, Leave, Place, Ready, Session
+from jobs.errors import EngineError
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
+
+log = logging.getLogger(__name__)
 
 OPENING: Final = 15.0  # seconds for a connection, and for its hello
 CLOSING: Final = 2.0
@@ -166,7 +170,16 @@ class Link:
                 await socket.send(frame)
                 kept = self._kept_at
                 if kept is None or self.clock.monotonic() - kept >= KEPT_EVERY:
-                    await self._note()
+                    await self._note_if_it_can()
+
+    async def _note_if_it_can(self) -> None:
+        try:
+            await self._note()
+        except EngineError as error:  # heartbeats go on whatever becomes of the place
+            log.warning(
+                "the place in the stream was not kept",
+                extra={"account": self.account.id, "because": str(error)},
+            )
 
     async def _note(self) -> None:
         await self.keep()

@@ -193,7 +193,7 @@ class WebhookChannel:
     ) -> tuple[httpx.Response, bytes]:
         """Return the answer and the beginning of its body."""
         if self._client is None:
-            self._client = client(TIMEOUT)
+            self._client = client(TIMEOUT, kept=False)
         try:
             async with asyncio.timeout(WHOLE_CALL):
                 request = await self._request(method, url, account, headers, body)

@@ -38,7 +38,7 @@ def test_the_first_line_says_that_the_gateway_is_down_and_nothing_says_ok(
 ) -> None:
     (home / ".engine" / "engine.json").write_text(CONFIG)
     said = engine("channels", "status")
-    first, head, *rows = said.out.splitlines()
+    first, head, *rows, _ = said.out.splitlines()
     assert said.status == 3
     assert first.startswith("The gateway is not running")
     assert head.split() == ["CHANNEL", "ACCOUNT", "STATE"]
@@ -61,6 +61,18 @@ def test_json_tells_the_error_and_what_the_config_says(engine: Engine, home: Pat
     ]
     assert found == EXPECTED
     assert not any(one["connected"] for one in told["channelAccounts"]["telegram"])
+
+
+def test_whom_a_message_without_an_account_leaves_by_is_warned_of_all_the_same(
+    engine: Engine, home: Path
+) -> None:
+    """channels.md §2: `channels status` warns of a missing default account."""
+    (home / ".engine" / "engine.json").write_text(CONFIG)
+    warned = [line for line in engine("channels", "status").out.splitlines() if "warning:" in line]
+    assert len(warned) == 1
+    assert 'Outbound without an account uses "a"' in warned[0]
+    told = json.loads(engine("channels", "status", "--json").out)
+    assert [f"warning: {one}" for one in told["warnings"]] == warned
 
 
 def test_a_credential_may_come_from_the_environment(

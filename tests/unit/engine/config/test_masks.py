@@ -31,3 +31,15 @@ def test_references_show_where_a_secret_is_and_stay() -> None:
 def test_an_address_with_credentials_is_hidden_whatever_its_key() -> None:
     value = {"store": {"url": "postgresql://engine:hunter2@db/state"}, "base": "https://x/@me"}
     assert masked(value, marker="?") == {"store": {"url": "?"}, "base": "https://x/@me"}
+
+
+def test_the_address_of_a_webhook_is_a_secret_and_hidden_whole() -> None:
+    """Whoever knows it may post there: its path is the password (channels.md §13)."""
+    account = {"url": "https://hooks.example/T0/x9", "probeUrl": "https://hooks.example/up/x9"}
+    value = {"channels": {"webhook": {**account, "accounts": {"b": account}}}, "url": "ws://x/y"}
+    hidden = {"url": "?", "probeUrl": "?"}
+    shown = masked(value, marker="?")
+    assert shown["channels"]["webhook"] == {**hidden, "accounts": {"b": hidden}}
+    assert shown["url"] == "ws://x/y"
+    assert masked(account["url"], "channels", "webhook", "url", marker="?") == "?"
+    assert masked({"url": "${HOOK}"}, "channels", "webhook") == {"url": "${HOOK}"}

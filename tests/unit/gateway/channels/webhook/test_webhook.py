@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -113,6 +115,34 @@ async def test_an_answer_is_asked_for_as_it_is_and_inflated_never() -> None:
     assert refused.value.fault.fault is FaultClass.CONTENT_REJECTED
     assert refused.value.fault.detail == ""
     assert server.hooks[0].headers["accept-encoding"] == "identity"
+
+
+async def test_names_at_one_address_share_no_connection() -> None:
+    """A connection proved the certificate of one name; another's words must not go over it."""
+    connections: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+                await reader.readexactly(length)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async def here(_host: str, _port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    channel = WebhookChannel([JOBS], clock=ManualClock(NOON), resolve=here)
+    for name in ("one.example", "two.example"):
+        await channel.send(attempt(webhook_route(f"http://{name}:{port}/hook")))
+    await channel.stop()
+    server.close()
+    for connection in connections:
+        connection.close()
+        await connection.wait_closed()
+    assert len(connections) == 2
 
 
 async def test_a_redirect_is_not_followed() -> None:
