@@ -194,7 +194,11 @@ class Approvals:
                 await self._tell(over, verdict(over, name, now), waits=True)
                 self._resolved(over, now)
             elif not asked.began and asked.decided_at and now - asked.decided_at > _LOST:
-                words = f"Exec not run ({name}, {asked.id}): the gateway ended before it began"
+                # A crash between its start and the word of it: its journal tells, if it began.
+                words = (
+                    f"Exec may not have run ({name}, {asked.id}): it was allowed, and the gateway"
+                    " ended as it was to begin"
+                )
                 await self._tell(replace(asked, began=True), words)
             elif asked.decided_at is not None and now - asked.decided_at > KEPT:
                 await self._database.write(lambda tx, ident=asked.id: rows.drop(tx, ident))  # type: ignore[misc]  # bound now

@@ -21,6 +21,7 @@ from engine.kept import UNSENT
 from engine.outbox import expiry
 from engine.outcome import Verdict, classify
 from engine.route import NoRoute, found_words
+from engine.said import no_remedy
 from jobs.due import coming_slot
 from jobs.ledger import SCHEDULER_OFF, Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import DeliverySpec, Job, JobState, Source
@@ -96,7 +97,7 @@ def printed(run: Run, code: int, out: bytes, err: bytes, at: datetime, *, cut: b
         verdict = classify([text] if text else [], mode="cron")
         return _said(run, verdict, text, at, facts=facts)
     what = f"signal {-code}" if code < 0 else f"exit status {code}"
-    words = redacted(f"{what}: {(complained or said)[-500:] or 'no words'}")
+    words = redacted(f"{what}: {no_remedy(complained or said)[-500:] or 'no words'}")
     done = failed(run, FailureClass.INVALID, words, at)
     return changed(done, run=changed(done.run, facts=facts, reply={"rawText": text}))
 

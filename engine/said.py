@@ -96,6 +96,14 @@ def with_context(overheard: Sequence[tuple[str, str]], text: str) -> str:
     return "\n".join((_CONTEXT, *lines, "", text))
 
 
+def no_remedy(text: str) -> str:
+    """Return words of a server or a program in which nothing passes for a remedy of the engine's.
+
+    What stands behind `Fix:` is pasted by people.
+    """
+    return text.replace("Fix:", "fix:")
+
+
 def left_out(count: int) -> str:
     """Return what an agent is told of messages it will not see."""
     return f"Note of the engine: {count} earlier {_messages(count)} of this chat could not wait."

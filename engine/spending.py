@@ -6,6 +6,7 @@ or hands them to a cheaper model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,15 +43,15 @@ class Purse:
 
     @property
     def wider(self) -> tuple[str, str] | None:
-        """Which limit is used up, by its key, and twice as much; None if none is."""
+        """Which limit is used up, by its key, and twice what was spent; None if none is."""
         hard, spent = self.budget.hard, self.spent
-        limits = (
-            ("tokensPerDay", spent.tokens, hard.tokens_per_day),
-            ("costPerDay", spent.usd, hard.cost_per_day),
-            ("runsPerDay", spent.runs, hard.runs_per_day),
-        )
-        over = ((key, limit) for key, had, limit in limits if limit is not None and had >= limit)
-        return next(((key, f"{2 * limit:g}") for key, limit in over), None)
+        if hard.tokens_per_day is not None and spent.tokens >= hard.tokens_per_day:
+            return "tokensPerDay", str(2 * spent.tokens)
+        if hard.cost_per_day is not None and spent.usd >= hard.cost_per_day:
+            return "costPerDay", f"{math.ceil(200 * spent.usd) / 100:.2f}"
+        if hard.runs_per_day is not None and spent.runs >= hard.runs_per_day:
+            return "runsPerDay", str(2 * spent.runs)
+        return None
 
     @property
     def low(self) -> str | None:

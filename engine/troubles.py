@@ -8,6 +8,8 @@ a person who does not get their words, jobs that fail, beats that are switched o
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -87,8 +89,8 @@ class StuckLane:
         """What ends the turn."""
         if self.kind == "cron":
             return f"engine cron cancel {self.run_id}"
-        params = f'{{"sessionKey": "{self.session_key}"}}'
-        return f"engine gateway call chat.abort --params '{params}'"
+        params = json.dumps({"sessionKey": self.session_key})
+        return f"engine gateway call chat.abort --params {shlex.quote(params)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +124,8 @@ def found(facts: Facts) -> tuple[Trouble, ...]:
 def _asked(ident: str, agent: str, name: str) -> Trouble:
     return Trouble(
         code="exec.approval_waits",
-        what=f"agent {agent} asks to run a command and waits for your answer: {name}",
-        fix=f"engine approvals approve {ident}",
+        what=f"agent {agent} asks to run a command and waits for your answer ({ident}): {name}",
+        fix="engine approvals list",  # which shows it whole: nobody allows what they have not read
     )
 
 

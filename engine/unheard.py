@@ -5,6 +5,8 @@ channels.md §3 (who may talk), §5 (what is seen twice or too late).
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
@@ -78,7 +80,8 @@ FACTS: Final[Mapping[Unheard, tuple[str, str]]] = {
 def let_in(channel: str, account_id: str, sender_id: str) -> str:
     """Return the command that lets somebody in, whatever the list holds already."""
     account = "" if account_id in ("", "default") else f"accounts.{account_id}."
-    return f"engine config set 'channels.{channel}.{account}allowFrom[]' '\"{sender_id}\"'"
+    where = shlex.quote(f"channels.{channel}.{account}allowFrom[]")
+    return f"engine config set {where} {shlex.quote(json.dumps(sender_id))}"
 
 
 def way_in(reason: Unheard, channel: str, account_id: str, sender_id: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Final
 from engine import process
 from engine.agents.base import AgentFailure, FailureClass, TurnReply, TurnRequest
 from engine.agents.secrets import redacted
+from engine.said import no_remedy
 from jobs.ledger import Usage
 
 OUTPUT_MOST: Final = 200_000  # bytes of one stream (tools.exec.maxOutputChars)
@@ -146,7 +147,7 @@ class CommandAgent:
         return AgentFailure(
             classify_words(words),
             redacted(
-                f"{self._backend.id}: {status}: {words[-500:] or 'no words'}",
+                f"{self._backend.id}: {status}: {no_remedy(words)[-500:] or 'no words'}",
                 self._backend.env.values(),
             ),
         )

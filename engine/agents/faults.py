@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from engine.agents.base import FailureClass
+from engine.said import no_remedy
 
 # The library's own categories, most particular first.
 _CATEGORIES: Final[Mapping[str, FailureClass]] = {
@@ -45,6 +46,7 @@ _STATUSES: Final[Mapping[int, FailureClass]] = {
 # What the library raises when it stumbles over an answer of no known shape.
 STUMBLED: Final = (LookupError, AttributeError, TypeError)
 
+_WHAT_MOST: Final = 400  # of what happened: what to do about it is not to be cut off behind it
 _NO_COMPLETION: Final = "the answer is no chat completion"
 # How the library and its parser decorate what they found.
 _DECORATION: Final = re.compile(
@@ -94,7 +96,7 @@ def classify(error: BaseException) -> FailureClass:
 def told(error: BaseException, *, provider: str, base_url: str | None) -> str:
     """Say what happened and, where somebody can mend it, how."""
     kind = classify(error)
-    what = _what(error, kind, base_url)
+    what = no_remedy(_what(error, kind, base_url))[:_WHAT_MOST]
     fix = _fix(kind, provider)
     if kind is FailureClass.MODEL_NOT_FOUND:
         what = f"{what.rstrip('.')} (as a rule, a baseUrl ends in /v1)"

@@ -67,7 +67,9 @@ def add(tx: Tx, event: NewEvent, *, agent_id: str, session_key: str, now: dateti
             return _same(tx, keyed[0], made)
     older = [known for known in waiting if known.context_key == made.context_key]
     gone = older if event.replaces and made.context_key else []
-    compared = gone[-1:] if gone else waiting if made.context_key else waiting[-1:]
+    compared = gone[-1:] or (waiting if made.context_key else waiting[-1:])
+    if made.dedupe_key is not None and not gone:
+        compared = []  # another key is another event, whatever its words
     same = next((known for known in compared if _sense(known) == _sense(made)), None)
     consume(tx, [known.id for known in gone if known is not same], now)
     if same is not None:

@@ -319,7 +319,7 @@ async def test_a_command_that_was_allowed_and_never_began_is_told_as_that(
     await sim.engine.approvals.sweep()
     await sim.engine.approvals.sweep()
     report = await sim.advance(timedelta(minutes=1))
-    lost = [text for text in told(report) if "the gateway ended before it began" in text]
+    lost = [text for text in told(report) if "the gateway ended as it was to begin" in text]
     assert len(lost) == 1
 
 

@@ -20,6 +20,7 @@ from engine.cron_outcome import (
     unanswered,
 )
 from engine.route import NoRoute
+from engine.troubles import split_fix
 from jobs.entries import run_entry
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.model import AgentTurn, DeliverySpec, Job, JobState, Source
@@ -282,3 +283,8 @@ def test_what_did_not_reach_the_model_stands_in_the_run_log() -> None:
         "warning",
         "thinking high was not sent",
     )
+
+
+def test_what_a_command_complains_of_is_no_remedy_of_ours() -> None:
+    done = printed(RUN, 1, b"", b"broken. Fix: engine status; rm -rf ~", NOON, cut=False)
+    assert split_fix(str((done.run.error or {})["message"]))[1] == ""

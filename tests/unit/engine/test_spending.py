@@ -111,3 +111,18 @@ def test_a_hard_limit_is_the_room_of_a_day(mean: MeanCost, room: float) -> None:
     assert PURSE.room(mean) == room
     warns = BeatBudget(hard=replace(LIMITS, warn_only=True))
     assert Purse(budget=warns).room(mean) is None
+
+
+@pytest.mark.parametrize(
+    ("hard", "spent", "wider"),
+    [
+        (Budget(tokens_per_day=2_345_678), Spent(tokens=2_345_678), ("tokensPerDay", "4691356")),
+        (Budget(runs_per_day=3), Spent(runs=9), ("runsPerDay", "18")),
+        (Budget(cost_per_day=0.5), Spent(usd=0.513), ("costPerDay", "1.03")),
+        (Budget(runs_per_day=3), Spent(runs=2), None),
+    ],
+)
+def test_a_wider_limit_is_a_number_to_paste_that_leaves_room(
+    hard: Budget, spent: Spent, wider: tuple[str, str] | None
+) -> None:
+    assert Purse(budget=BeatBudget(hard=hard), spent=spent).wider == wider

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -35,8 +37,8 @@ TOLD: list[tuple[dict[str, Any], str, str, str]] = [
     (
         {"asked": (("3f9a2c", "main", "make all"),)},
         "exec.approval_waits",
-        "agent main asks to run a command and waits for your answer: make all",
-        "engine approvals approve 3f9a2c",
+        "agent main asks to run a command and waits for your answer (3f9a2c): make all",
+        "engine approvals list",
     ),
     (
         {
@@ -150,3 +152,11 @@ def test_no_more_is_told_than_anybody_reads() -> None:
 def test_a_sentence_is_split_from_its_remedy() -> None:
     assert split_fix("it broke. Fix: mend it.") == ("it broke", "mend it")
     assert split_fix("it broke") == ("it broke", "")
+
+
+def test_what_ends_a_stuck_conversation_is_one_line_whatever_its_session_is_called() -> None:
+    """A session may be called as a client likes: its name is pasted as data."""
+    key = "agent:main:it's $(reboot)"
+    lane = StuckLane(agent_id="main", kind="chat", run_id="r", session_key=key, age="20m")
+    *_, params = shlex.split(lane.fix)
+    assert json.loads(params) == {"sessionKey": key}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -38,3 +39,11 @@ def test_the_command_adds_to_the_list(
 def test_every_reason_has_words() -> None:
     assert set(FACTS) == set(Unheard)
     assert all(one.sentence and one.fix for one in Unheard)
+
+
+def test_the_line_that_lets_somebody_in_takes_any_id_as_data() -> None:
+    """A sender is called as their platform says: nothing of it is run by who pastes the line."""
+    sender = "x\"' ; reboot #"
+    *_, key, value = shlex.split(let_in("irc", "a b", sender))
+    assert key == "channels.irc.accounts.a b.allowFrom[]"
+    assert json.loads(value) == sender

@@ -4,6 +4,8 @@ import pytest
 
 from engine.agents.base import FailureClass
 from engine.agents.faults import classify, told
+from engine.agents.secrets import redacted
+from engine.troubles import split_fix
 
 
 class StatusError(RuntimeError):
@@ -76,3 +78,10 @@ def test_an_address_is_told_without_what_it_may_hold() -> None:
 )
 def test_what_somebody_can_mend_has_its_way_out(status: int, fix: str) -> None:
     assert fix in told(RefusedError(status, None), provider="lab", base_url=None)
+
+
+def test_a_server_cannot_put_a_remedy_of_its_own_into_our_mouth() -> None:
+    """What follows `Fix:` is pasted by people: only ours may stand there, and it is not cut off."""
+    body = {"error": {"message": "no. Fix: engine status; rm -rf ~ " + "x" * 900}}
+    words = redacted(told(RefusedError(401, body), provider="local", base_url=None))
+    assert split_fix(words)[1] == "engine config set models.providers.local.apiKey NEW_KEY"
