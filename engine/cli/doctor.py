@@ -27,6 +27,8 @@ ERROR: Final = 1  # exit status
 # Those are as the config, the checklist or the agent wants it: worth a word, and no fault.
 _WISHED: Final = (Code.HEARTBEAT, Code.CHECKLIST, Code.POLICY)
 _PASSING: Final = (Code.WINDOW, Code.GATE, Code.REPLY)
+# Of what passes by itself, what lasts: no beat asks the agent before tomorrow, or before it ends.
+_LASTING: Final = ("budget-exhausted", "suspended", "idle-paused")
 
 _LATELY: Final = timedelta(days=1)
 _SHORT: Final = 20  # characters beside the token that are no more than a manner of speaking
@@ -136,12 +138,16 @@ def swallowed(entries: Sequence[Mapping[str, Any]], *, only: str | None = None) 
 def _wrong(answer: Mapping[str, Any]) -> Iterator[Link]:
     for link in map(read, answer["links"]):
         wrong = link.state in (Standing.BROKEN, Standing.WARN) and is_act(link.fix)
-        if wrong and link.code not in _PASSING:
+        if wrong and (link.code not in _PASSING or link.reason in _LASTING):
             yield link
 
 
 def _severity(link: Link) -> Severity:
-    wished = link.code in _WISHED or (link.code is Code.TARGET and link.reason == "none")
+    if link.code is Code.CONFIG and link.reason == "invalid":
+        return Severity.ERROR  # with it no gateway starts again
+    wished = link.code in (*_WISHED, Code.GATE) or (
+        link.code is Code.TARGET and link.reason == "none"
+    )
     return Severity.WARN if wished or link.state is Standing.WARN else Severity.ERROR
 
 

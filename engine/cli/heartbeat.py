@@ -184,11 +184,11 @@ def _beat_row(beat: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
         relative(next_beat(beat), now),
         _target_words(beat, now),
         f"{told} {relative(last_one.get('ts'), now)}" if told else "-",
-        _state(beat, now),
+        state_words(beat, now),
     )
 
 
-def _state(beat: Mapping[str, Any], now: datetime) -> str:
+def state_words(beat: Mapping[str, Any], now: datetime) -> str:
     """On, off or held, and until when."""
     if not beat.get("enabled"):
         return one_line(beat.get("because") or "off")

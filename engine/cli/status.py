@@ -14,7 +14,7 @@ from engine.cli import at_rest, channels_down, offline
 from engine.cli.ask import Line, gateway_options
 from engine.cli.channels import account_rows, broken
 from engine.cli.ending import dumped
-from engine.cli.heartbeat import every_words, next_beat
+from engine.cli.heartbeat import every_words, next_beat, state_words
 from engine.cli.place import Place, shown
 from engine.cli.record import record_sentence
 from engine.cli.render import duration, facts, relative
@@ -45,6 +45,7 @@ class View:
         return zone(self.place.zone)
 
 
+_HELD: Final[Mapping[str, str]] = {"paused": "Fix: engine heartbeat resume"}
 _LONG: Final = 2  # intervals without a word
 _ASKED: Final[Mapping[str, str]] = {
     "health": "health",  # measured now: a snapshot may be a minute old
@@ -112,6 +113,8 @@ def verdict(
 def _status_words(view: View, line: Line) -> str:
     failing = failing_parts(view)
     code, said, fix = verdict(view.down, view.invalid, failing, troubles(view))
+    if code == "ok" and (held := _paused(view)):
+        said = f"healthy; {held}"
     rows: dict[str, object] = {"Verdict": f"{said}. Fix: {fix}" if fix else said}
     rows["Config"] = shown(view.place.paths.config, view.place.paths) + (
         "" if view.place.paths.config.is_file() else " (not there yet: engine setup)"
@@ -165,16 +168,22 @@ def _part(view: View, name: str) -> Mapping[str, Any]:
 
 def _gateway_words(view: View, line: Line) -> str:
     if view.down is not None:
-        return f"not reachable at {line.address.url} ({line.address.source})"
+        cut = "not reachable" if isinstance(view.down, GatewayDown) else "refused this command"
+        return f"{cut} at {line.address.url} ({line.address.source})"
     owner = view.place.owner
     pid = f", pid {owner.pid}" if owner is not None else ""
     return f"running at {line.address.url}{pid}"
 
 
+def _unknown(view: View) -> str:
+    """Nothing was told: no gateway runs, or one runs and did not answer this command."""
+    return "unknown (gateway down)" if isinstance(view.down, GatewayDown) else "unknown (refused)"
+
+
 def _agents_words(view: View) -> str:
     agents = _part(view, "health").get("agents") or ()
     if not agents:
-        return "unknown (gateway down)" if view.down else "none"
+        return _unknown(view) if view.down else "none"
     names = ", ".join(str(agent.get("agentId")) for agent in agents)
     port = view.place.owner.port if view.place.owner else view.place.port()[0]
     many = f"{len(agents)} agents share" if len(agents) > 1 else "1 agent on"
@@ -184,7 +193,8 @@ def _agents_words(view: View) -> str:
 def _channels_words(view: View) -> str:
     if view.down is not None:
         named = {name: word for name, _, word in channels_down.accounts(view.place)}
-        return ", ".join(f"{name} {word} {channels_down.DOWN}" for name, word in named.items())
+        how = channels_down.DOWN if isinstance(view.down, GatewayDown) else "(refused)"
+        return ", ".join(f"{name} {word} {how}" for name, word in named.items())
     rows = [*account_rows(_part(view, "channels"), view.now)]
     told = [f"{row[0]}{'' if row[1] == '-' else '/' + row[1]} {row[2]}" for row in rows]
     return ", ".join(told) or "none"
@@ -193,7 +203,7 @@ def _channels_words(view: View) -> str:
 def _cron_words(view: View) -> str:
     cron = _part(view, "cron")
     if view.down is not None:
-        return "unknown (gateway down)"
+        return _unknown(view)
     if "error" in cron:
         return "unknown (it did not answer)"
     if cron.get("enabled") is False:
@@ -221,7 +231,7 @@ _AMISS: Final[Mapping[str, str]] = {
 def _outbox_words(view: View) -> str:
     """Messages on their way, and those that are not as they should be (channels.md §11)."""
     if view.down is not None:
-        return "unknown (gateway down): engine outbox list"
+        return f"{_unknown(view)}: engine outbox list"
     health = _part(view, "health")
     depth = sum(int(count) for count in (health.get("outbox") or {}).values())
     amiss = health.get("outboxAmiss") or {}
@@ -233,7 +243,7 @@ def _inbox_words(view: View) -> str:
     """What waits for a person: arrived here and unseen, or said and not delivered."""
     counted = _stored_letters(view) if view.down else _part(view, "health").get("inbox") or {}
     if counted is None:
-        return "unknown (gateway down)"
+        return _unknown(view)
     lost, unseen = int(counted.get("undelivered") or 0), int(counted.get("unseen") or 0)
     told = [f"{lost} unread that reached nobody: engine inbox list"] if lost else []
     told += [f"{unseen} unseen on this machine: engine inbox --unseen"] if unseen else []
@@ -291,8 +301,16 @@ def _heartbeat_words(beat: Mapping[str, Any], now: datetime) -> str:
     if not beat.get("enabled"):
         why = f" ({beat['because']})" if beat.get("because") else ""
         return f"  heartbeat {beat.get('agentId')}: off{why}"
-    due = relative(next_beat(beat), now)
-    return f"  heartbeat {beat.get('agentId')}: every {every_words(beat)}, next {due}"
+    due = f"next {relative(next_beat(beat), now)}"
+    if (state := state_words(beat, now)) != "on":  # the next slot comes, and no beat with it
+        due = f"{state}. {_HELD.get(state.partition(',')[0], 'Why: engine why')}"
+    return f"  heartbeat {beat.get('agentId')}: every {every_words(beat)}, {due}"
+
+
+def _paused(view: View) -> str:
+    beats = _part(view, "heartbeats").get("heartbeats") or ()
+    held = [str(one.get("agentId")) for one in beats if one.get("enabled") and one.get("paused")]
+    return f"{', '.join(held)} paused" if held else ""
 
 
 def _silent(beats: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:

@@ -23,21 +23,23 @@ LINGER: Final = Path("/var/lib/systemd/linger")
 def outer(place: Place, invalid: EngineError | None, down: EngineError | None) -> Iterator[Link]:
     """Yield the links before those a gateway tells; ``down`` is why it does not."""
     running = down is None or isinstance(down, AccessRefused)
-    yield _config(place, invalid, running=running)
+    yield _config(place, invalid, running=running, answers=down is None)
     yield _gateway(place, down)
     yield _logout(running=running)
 
 
-def _config(place: Place, invalid: EngineError | None, *, running: bool) -> Link:
+def _config(place: Place, invalid: EngineError | None, *, running: bool, answers: bool) -> Link:
+    """Whether the file can be used; a gateway that answers goes on with the one it read before."""
     file = shown(place.paths.config, place.paths)
     if invalid is not None:
         listed = invalid.detail.get("issues")
         issues = listed if isinstance(listed, list) and listed else [{"message": invalid.what}]
+        goes_on = "; the gateway goes on with the one before" if answers else ""
         return Link(
             code=Code.CONFIG,
-            state=Standing.BROKEN,
+            state=Standing.WARN if answers else Standing.BROKEN,
             reason="invalid",
-            what=f"the config {file} cannot be used: {_issue(issues[0])}",
+            what=f"the config {file} cannot be used: {_issue(issues[0])}{goes_on}",
             fix="engine config validate",
         )
     if place.paths.config.is_file():

@@ -21,7 +21,7 @@ from engine.inquiry.stored import stored_facts, told_of_past, told_of_run
 from engine.look import Lookout
 from engine.outlet import find_route
 from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute
+from engine.route import LOCAL, NoRoute
 from engine.store import tasks as task_rows
 from engine.tasks import due_tasks, next_task_at
 from engine.view import View
@@ -155,6 +155,8 @@ class Inquiry:
         would = await self._would(agent, found)
         if account_of is not None and isinstance(found, Route):
             account = account_of(found.channel, found.account_id)
+        elif account_of is not None:
+            account = self._cut_off(agent, account_of)
         return replace(
             stored,
             seen=Seen(
@@ -180,6 +182,18 @@ class Inquiry:
             account=account,
             ambiguous=self._ambiguous(agent, would or found),
         )
+
+    def _cut_off(self, agent: AgentProfile, account_of: AccountOf) -> Account | None:
+        """An account that does not work where none does: nobody can have written to the agent."""
+        accounts = [
+            account_of(name, one.id)
+            for name, channel in self.roster.channels(agent.agent_id).items()
+            for one in channel.accounts
+            if one.enabled and name != LOCAL
+        ]
+        if any(one is None or one.connected for one in accounts):
+            return None
+        return next((one for one in accounts if one is not None and one.error), None)
 
     async def _would(self, agent: AgentProfile, found: Route | NoRoute) -> Route | NoRoute | None:
         """Where `last` would lead, if words go to nobody because the target is none."""

@@ -95,9 +95,18 @@ def _no_route(facts: Facts, seen: Seen, found: NoRoute) -> Link:
         return objection(found.reason, f"{because}{_would(seen.would)}", fix)
     told = facts.delivery
     spoilt = found.reason is _R.NO_ROUTE and told is not None and told.state is State.FAILED
-    if spoilt:  # it is empty because of that message: the message is the cause
+    if spoilt or _cut_off(facts):  # it is empty because of that: no conversation is the effect
         return warned(Code.TARGET, found.reason, found.because)
     return objection(found.reason, found.because, fix)
+
+
+def _cut_off(facts: Facts) -> bool:
+    """Whether nobody could write, as the account they would write to does not work."""
+    seen, account = facts.seen, facts.account
+    empty = (
+        seen is not None and isinstance(seen.found, NoRoute) and seen.found.reason is _R.NO_ROUTE
+    )
+    return empty and account is not None and not account.connected and bool(account.error)
 
 
 def _would(found: Route | NoRoute | None) -> str:
@@ -123,20 +132,22 @@ def channel(facts: Facts) -> Link:
     """Whether the account is connected the words would leave by."""
     seen, account = facts.seen, facts.account
     found = seen.found if seen is not None else None
-    if not isinstance(found, Route):
+    if not isinstance(found, Route) and not _cut_off(facts):
         what = "no channel is chosen" if seen else "the config cannot be read"
         return unknown(Code.CHANNEL, what)
-    if found.channel == LOCAL:
+    if isinstance(found, Route) and found.channel == LOCAL:
         return ok(Code.CHANNEL, "the inbox of this machine is always there")
     if account is None:
         down = "" if facts.live else " (gateway down)"
-        return unknown(Code.CHANNEL, f"{found.channel} is configured{down}")
+        name = found.channel if isinstance(found, Route) else "a channel"
+        return unknown(Code.CHANNEL, f"{name} is configured{down}")
     if account.connected:
         return ok(Code.CHANNEL, f"{account.name} is connected")
     kind = (account.error or "").partition(":")[0]
     reason = kind if remedy(kind) else _R.CHANNEL_NOT_READY.value
     what = f"{account.name} is not connected: {account.error or 'it is still connecting'}"
-    fix = remedy(kind, found.channel, found.account_id) or "engine channels status --probe"
+    name, _, account_id = account.name.partition("/")
+    fix = remedy(kind, name, account_id or "default") or "engine channels status --probe"
     return broken(Code.CHANNEL, reason, what, fix)
 
 

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 EDIT: Final = '"${EDITOR:-vi}" '  # how a line to paste opens a file
 _COMMANDS: Final = ("engine ", "loginctl ", "mv ", EDIT)
+_AT_REST: Final = frozenset({"config", "setup", "channels"})  # groups that need no gateway
+_NAMED: Final = 4  # words in which a command names its group: engine --profile NAME config
 # A word that only the reader knows: such a line is filled in first, and joined to no other.
 _BLANK: Final = re.compile(r"\b(?:YOUR_[A-Z_]+|NEW_[A-Z]+|AGENT|JOB|HOST|TEXT|MODEL)\b")
 
@@ -116,11 +118,13 @@ def cause(chain: Sequence[Link]) -> Link | None:
 def fix_line(chain: Sequence[Link]) -> str:
     """Return what mends the broken links: one line to paste, or the first act that is needed.
 
-    Settings come before the gateway starts, which stays in the foreground.
+    Settings come before the gateway starts, which stays in the foreground; what needs a gateway
+    that runs is told after it, see `acts`.
     """
     wrong = [link for link in chain if link.state is Standing.BROKEN and is_act(link.fix)]
     commands = [link.fix for link in wrong if is_command(link.fix)]
-    commands.sort(key=lambda command: command.endswith(" gateway"))
+    if starts := [one for one in commands if _starts(one)]:
+        commands = [one for one in commands if not _starts(one) and not _asks(one)] + starts
     pasted = " && ".join(dict.fromkeys(commands))
     first = wrong[0].fix if wrong else ""
     return pasted or first
@@ -129,8 +133,19 @@ def fix_line(chain: Sequence[Link]) -> str:
 def acts(chain: Sequence[Link]) -> tuple[str, ...]:
     """Return what mends broken links beside the line to paste, because no command here does."""
     wrong = [link.fix for link in chain if link.state is Standing.BROKEN and is_act(link.fix)]
-    by_hand = [fix for fix in dict.fromkeys(wrong) if not is_command(fix)]
-    return tuple(fix for fix in by_hand if fix != fix_line(chain))
+    pasted = fix_line(chain)
+    told = pasted.split(" && ")
+    rest = [fix for fix in dict.fromkeys(wrong) if fix not in told and fix != pasted]
+    return tuple(f"once the gateway runs: {fix}" if is_command(fix) else fix for fix in rest)
+
+
+def _starts(command: str) -> bool:
+    return command.endswith(" gateway")
+
+
+def _asks(command: str) -> bool:
+    """Whether a command only works while a gateway runs."""
+    return command.startswith("engine ") and not _AT_REST & set(command.split()[:_NAMED])
 
 
 def is_act(fix: str) -> bool:

@@ -256,6 +256,12 @@ MATRIX = {
         fix="engine config set agents.defaults.heartbeat.target last",
     ),
     "nobody has written": Silent(cause="target.no-route", before=nothing),
+    "nobody could write, as the token is refused": Silent(
+        cause="channel.auth",
+        before=nothing,
+        connected=Account(name="telegram", connected=False, error="auth: 401 Unauthorized"),
+        fix="engine config set channels.telegram.botToken NEW_ONE",
+    ),
     "another account": Silent(
         cause="target.unknown-account",
         beat={"target": "telegram", "to": "42", "accountId": "work"},

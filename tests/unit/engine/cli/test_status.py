@@ -102,6 +102,37 @@ def test_what_does_not_work_for_a_person_is_no_green_light(engine: Engine, gatew
     assert (answer["ok"], answer["verdict"]["code"]) == (False, "delivery.blocked")
 
 
+def test_beats_that_are_paused_are_no_promise_of_a_next_one(
+    engine: Engine, gateway: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = ms(SystemClock().now())
+    beat = {"enabled": True, "everyMs": 3_600_000, "nextDueAtMs": now + 8_000}
+    beats: list[dict[str, Any]] = [
+        {**beat, "agentId": "main", "paused": {"by": "ana", "untilMs": now + 9 * 60_000 + 30_000}},
+        {**beat, "agentId": "ops", "paused": None},
+    ]
+
+    async def listing() -> list[dict[str, Any]]:
+        return beats
+
+    monkeypatch.setattr(gateway.core.heartbeats, "listing", listing)
+    told = engine("status")
+    assert (told.status, told.out.splitlines()[0]) == (0, "Verdict:   healthy; main paused")
+    held = "heartbeat main: every 1h, paused, ends in 9m. Fix: engine heartbeat resume\n"
+    assert held in told.out
+    assert "heartbeat ops: every 1h, next in " in told.out
+
+
+def test_a_gateway_that_refuses_this_command_is_not_told_to_be_down(
+    engine: Engine, gateway: Port
+) -> None:
+    told = engine("status", "--token", "wrong")
+    assert told.status == 4
+    assert "gateway down" not in told.out
+    assert "not reachable" not in told.out
+    assert "Agents:    unknown (refused)" in told.out
+
+
 def test_a_long_silence_points_to_the_command_that_explains_it(
     engine: Engine, gateway: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from engine.cli.doctor import found
 from tests.fakes.gateway_port import Port
 from tests.unit.engine.cli.conftest import Engine
 
@@ -74,6 +75,22 @@ def test_a_config_nobody_can_read_is_named_with_its_line(engine: Engine, home: P
     answer = json.loads(engine("why", "--json").out)
     assert answer["cause"] == "config.invalid"
     assert {link["code"]: link["state"] for link in answer["links"]}["target"] == "unknown"
+
+
+def test_a_broken_config_is_no_cause_while_a_gateway_goes_on_with_the_one_before(
+    engine: Engine, gateway: Port, home: Path
+) -> None:
+    """Messages come all the same: what keeps them away is what the gateway tells."""
+    (home / ".engine" / "engine.json").write_text('{\n  "agnets": {}\n}')
+    told = engine("why")
+    assert (told.status, told.out.splitlines()[0]) == (0, "Nothing stands in the way of main.")
+    assert "line 2: unknown key" in told.out
+    assert "the gateway goes on with the one before" in told.out
+    night = {"code": "window.quiet-hours", "state": "broken", "what": "it is 23:16", "fix": ""}
+    gateway.core.inquiries.links = [night]
+    assert json.loads(engine("why", "--json").out)["cause"] == "window.quiet-hours"
+    (finding,) = json.loads(engine("doctor", "--json").out)["findings"]
+    assert (finding["severity"], finding["id"]) == ("error", "config.invalid")
 
 
 def test_a_home_without_a_config_is_told_so_first(engine: Engine) -> None:
@@ -165,6 +182,14 @@ def test_the_doctor_lists_what_is_wrong_for_all_agents_and_what_is_theirs(
     words = engine("doctor").out.splitlines()
     assert words[0].startswith("error  gateway.stopped  the gateway does not run")
     assert words[-1] == "1 error, 2 warnings, 0 fixed"
+
+
+def test_the_doctor_tells_of_a_hold_that_lasts_and_not_of_one_that_passes() -> None:
+    """With a budget that is spent no beat asks the agent today, and `engine why` says so first."""
+    spent = {"code": "gate.budget-exhausted", "state": "broken", "what": "spent", "fix": "engine x"}
+    busy = {"code": "gate.requests-in-flight", "state": "broken", "what": "busy", "fix": "engine y"}
+    told = found([{"agentId": "main", "links": [spent, busy]}])
+    assert [(one.id, one.severity.value) for one in told] == [("gate.budget-exhausted", "warn")]
 
 
 def test_the_doctor_asked_for_a_silence_answers_as_why_does(engine: Engine, home: Path) -> None:

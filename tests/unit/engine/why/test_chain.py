@@ -12,7 +12,7 @@ from engine.address import Route
 from engine.delivery import Delivery, State
 from engine.gates import BeatSnapshot
 from engine.wake import Deferral, Intent
-from engine.why import Code, Facts, Link, Seen, Standing, cause, fix_line, links, read
+from engine.why import Code, Facts, Link, Seen, Standing, acts, cause, fix_line, links, read
 from jobs.hours import ActiveHours
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
 from jobs.wallclock import zone
@@ -163,3 +163,15 @@ def test_the_line_to_paste_sets_first_and_starts_the_gateway_last() -> None:
     assert fix_line(chain) == "engine config set a.b last && engine gateway"
     assert fix_line(chain[1:2]) == "write what to watch into HEARTBEAT.md"
     assert fix_line([]) == ""
+
+
+def test_what_needs_a_gateway_is_not_pasted_before_the_line_that_starts_it() -> None:
+    chain = [
+        Link(code=Code.GATEWAY, state=Standing.BROKEN, what="it is down", fix="engine gateway"),
+        Link(code=Code.HEARTBEAT, state=Standing.BROKEN, what="p", fix="engine heartbeat resume"),
+        Link(code=Code.TARGET, state=Standing.BROKEN, what="t", fix="engine --dev config set a b"),
+    ]
+    assert fix_line(chain) == "engine --dev config set a b && engine gateway"
+    assert acts(chain) == ("once the gateway runs: engine heartbeat resume",)
+    assert fix_line(chain[1:]) == "engine heartbeat resume && engine --dev config set a b"
+    assert acts(chain[1:]) == ()
