@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from engine.delivery import Delivery, Priority
 from engine.events import Bus
 from engine.media import Media, of_url
 from engine.outbox import NewMessage, expiry, receipt
+from engine.remedy import place_fix
 from engine.roster import AgentProfile, Roster
 from engine.route import NoRoute, RouteFacts, TargetWish, found_words, needs_last, resolve
 from engine.sessions import main_key
@@ -47,13 +47,16 @@ class Outlet:
     async def send(self, message: NewMessage) -> dict[str, Any]:
         """Accept one message; ``{messageId, channel, chatId, state}``.
 
-        Raises `InvalidInput` with the reason when it can go nowhere.
+        Raises `InvalidInput` with the reason when it can go nowhere, `NotFound` for an agent
+        nobody knows.
         """
         if not message.text.strip() and not message.files:
             raise InvalidInput(
                 "the message was not accepted", why="its text is empty", fix="give it some words"
             )
         roster = self._roster()
+        if message.agent_id is not None:
+            roster.refuse_stranger(message.agent_id, "the message was not accepted")
         agent = roster.agent(message.agent_id).agent_id
         wish = TargetWish(
             target=_channel_of(message),
@@ -64,7 +67,7 @@ class Outlet:
         )
         found = await find_route(self._database, roster, wish, agent_id=agent)
         if isinstance(found, NoRoute):
-            fix = _other_channel(wish, roster, agent) or found.fix
+            fix = place_fix(found, wish, roster.channels(agent))
             raise InvalidInput("the message was not accepted", why=found.because, fix=fix)
         if message.dry_run:
             return {"dryRun": True, "state": "not-sent", "route": found_words(found)}
@@ -122,15 +125,6 @@ def _accepted(stored: Delivery) -> dict[str, Any]:
         "state": stored.state.value,
         "receipt": receipt(stored),
     }
-
-
-def _other_channel(wish: TargetWish, roster: Roster, agent_id: str) -> str:
-    """What to say to somebody who named a channel there is not: the nearest, or all of them."""
-    known = sorted({*roster.channels(agent_id), "local"})
-    if wish.target in ("last", *known):
-        return ""
-    near = get_close_matches(wish.target, known, 1)
-    return f"did you mean {near[0]}?" if near else f"name one of: {', '.join(known)}"
 
 
 def _channel_of(message: NewMessage) -> str:

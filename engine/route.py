@@ -233,7 +233,7 @@ def _to(route: Route, to: str) -> Route | NoRoute:
     try:
         peer = parse_target(route.channel, to)
     except InvalidInput as error:
-        return NoRoute(SkipReason.TARGET_INVALID, str(error))
+        return NoRoute(SkipReason.TARGET_INVALID, f"{error.what}: {error.why}; {error.fix}")
     return changed(route, to=peer.to, thread_id=peer.thread_id, chat_type=peer.chat_type)
 
 
@@ -250,6 +250,8 @@ def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | N
             _SET_UP.get(channel_id, "engine config set agents.defaults.heartbeat.target last"),
         )
     last = facts.last if facts.last is not None and facts.last.channel == channel_id else None
+    if unheard_of := _no_such_address(channel, wish):
+        return unheard_of
     account = _account(channel, wish.account_id or _named(channel, wish.to), last)
     if isinstance(account, NoRoute):
         return account
@@ -267,8 +269,15 @@ def _explicit(channel_id: str, wish: TargetWish, facts: RouteFacts) -> Route | N
     if isinstance(resolved, NoRoute):
         return resolved
     if wish.thread_id:
-        return changed(resolved, thread_id=wish.thread_id)
+        return _in_topic(resolved, wish.thread_id)
     return resolved if last is None else _as_known(resolved, last)
+
+
+def _in_topic(route: Route, thread_id: str) -> Route | NoRoute:
+    """Refuse what can be no topic: the platform would show the words in the main one."""
+    if route.channel == "telegram" and not thread_id.isdecimal():
+        return NoRoute(SkipReason.TARGET_INVALID, f"topic {thread_id!r} is no number")
+    return changed(route, thread_id=thread_id)
 
 
 def _as_known(route: Route, last: LastRoute) -> Route:
@@ -291,6 +300,21 @@ def _named(channel: ChannelFacts, to: str | None) -> str | None:
     return next((one.id for one in channel.accounts if one.id.lower() == wanted), None)
 
 
+def _no_such_address(channel: ChannelFacts, wish: TargetWish) -> NoRoute | None:
+    """Refuse a webhook nobody configured: its words would go to another account's address."""
+    if channel.id != "webhook" or wish.to is None or _named(channel, wish.to):
+        return None
+    return _no_account(channel, split_target(wish.to)[1])
+
+
+def _no_account(channel: ChannelFacts, wanted: str) -> NoRoute:
+    have = ", ".join(account.id for account in channel.accounts) or "none"
+    return NoRoute(
+        SkipReason.UNKNOWN_ACCOUNT,
+        f"accountId {wanted!r} is not configured for {channel.id} (have: {have})",
+    )
+
+
 def _account(
     channel: ChannelFacts, wanted: str | None, last: LastRoute | None = None
 ) -> tuple[str, str | None] | NoRoute:
@@ -299,11 +323,7 @@ def _account(
     if wanted is not None:
         account = known.get(wanted.strip().lower())
         if account is None:
-            have = ", ".join(account.id for account in channel.accounts) or "none"
-            return NoRoute(
-                SkipReason.UNKNOWN_ACCOUNT,
-                f"accountId {wanted!r} is not configured for {channel.id} (have: {have})",
-            )
+            return _no_account(channel, wanted)
         if not account.enabled:
             return NoRoute(
                 SkipReason.ACCOUNT_DISABLED,

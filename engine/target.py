@@ -189,7 +189,8 @@ def _qq(text: str, rest: str) -> Peer:
     raise _wrong("qqbot", text, "it has no c2c:, group: or channel: before the id")
 
 
-_FORMS: Final[Mapping[str, str]] = {
+# How recipients are written, by channel; the first form is the usual one.
+FORMS: Final[Mapping[str, str]] = {
     "telegram": "123456, -1001234567890, @name, -1001234567890:topic:42",
     "qqbot": "c2c:OPENID, group:GROUPID, channel:ID",
     "local": "local:inbox",
@@ -200,5 +201,5 @@ def _wrong(channel: str, text: str, why: str) -> InvalidInput:
     return InvalidInput(
         f"{channel} target {text!r} was not understood",
         why=why,
-        fix=f"use one of {_FORMS.get(channel, 'the names of its accounts')}",
+        fix=f"use one of {FORMS.get(channel, 'the names of its accounts')}",
     )

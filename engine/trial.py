@@ -16,7 +16,7 @@ from engine.delivery import Delivery, Priority
 from engine.events import Bus, Event
 from engine.outbox import TERMINAL, expiry, receipt
 from engine.outlet import find_route
-from engine.remedy import way_fix
+from engine.remedy import place_fix, way_fix
 from engine.roster import AgentProfile, Roster
 from engine.route import LOCAL, NoRoute, TargetWish, found_words
 from engine.route_health import Tried
@@ -59,7 +59,10 @@ class Trial:
         found = await find_route(self._database, roster, wish, agent_id=agent.agent_id)
         told = {"agentId": agent.agent_id, "target": wish.target, "route": found_words(found)}
         if isinstance(found, NoRoute):
-            fix = way_fix(found, agent.beat.keys) if place is None else found.fix
+            known = roster.channels(agent.agent_id)
+            fix = (
+                way_fix(found, agent.beat.keys) if place is None else place_fix(found, wish, known)
+            )
             return {**told, "ok": False, "fix": fix}
         if dry_run:
             return {**told, "ok": True, "sent": False}

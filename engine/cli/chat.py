@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import click
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
-from engine.cli.render import plain, stamp
+from engine.cli.render import plain, stamp, way_words
 from engine.clock import SystemClock
 from engine.troubles import split_fix
 from gateway.client import Client
@@ -201,7 +202,7 @@ def message() -> None:
 @message.command(epilog='Example: engine message send --to 123456 --message "hello"')
 @click.option("--channel", metavar="NAME", help="The only configured one otherwise.")
 @click.option("--to", "--target", "to", required=True, metavar="PEER", help="Who gets it.")
-@click.option("--message", "text", metavar="TEXT")
+@click.option("--message", "text", metavar="TEXT", help="The words; of a file its caption.")
 @click.option(
     "--media", multiple=True, metavar="FILE|URL", help="A file to send along; may be repeated."
 )
@@ -275,12 +276,11 @@ def _is_address(text: str) -> bool:
 
 def _dry_words(answer: Mapping[str, Any]) -> str:
     route = answer.get("route") or {}
-    account = route.get("accountId")
-    whose = f"/{account}" if account not in (None, "", "default") else ""
-    told = f"It would go to {route.get('channel')}{whose} → {route.get('to')}. Nothing was sent."
+    told = f"It would go to {way_words(route)}. Nothing was sent."
     return "\n".join(part for part in (told, route.get("warning")) if part)
 
 
 def _sent_words(answer: Mapping[str, Any]) -> str:
-    state = answer.get("state") or "accepted"
-    return f"{state}: {answer.get('channel', 'message')} {answer.get('messageId') or ''}".rstrip()
+    state, key = answer.get("state") or "accepted", answer.get("messageId")
+    told = f"{state}: {answer.get('channel', 'message')}"
+    return f"{told} {key}\nNext: engine outbox show {shlex.quote(str(key))}" if key else told

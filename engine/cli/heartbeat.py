@@ -25,7 +25,7 @@ from engine.cli import (
 from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.record import record_sentence
-from engine.cli.render import duration, one_line, relative, show_table
+from engine.cli.render import duration, one_line, relative, show_table, way_words
 from engine.clock import SystemClock
 from engine.fault import remedy
 from jobs.wallclock import MILLISECOND, zone
@@ -131,9 +131,7 @@ def tested_words(told: Mapping[str, Any]) -> str:
     if not route.get("channel"):
         why = route.get("because") or route.get("reason")
         return f"A message of {agent} goes nowhere: {why}. Fix: {told.get('fix')}"
-    account = route.get("accountId")
-    whose = f"/{account}" if account not in (None, "", "default") else ""
-    where = f"{route['channel']}{whose} → {route.get('to')} ({route.get('via')})"
+    where = f"{way_words(route)} ({route.get('via')})"
     if not told["sent"]:
         return f"A message of {agent} would go to {where}. Nothing was sent."
     if told["ok"]:

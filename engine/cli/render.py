@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine.said import BIDI
@@ -237,3 +237,11 @@ def show_table(
     head, _, body = text.partition("\n")
     drawn = Text.assemble((head, "bold"), "\n", body)
     Console(highlight=False, soft_wrap=True).print(drawn)
+
+
+def way_words(route: Mapping[str, Any]) -> str:
+    """Where a message goes, in a few words: `telegram/second → -100123, topic 7`."""
+    account, topic = route.get("accountId"), route.get("threadId")
+    whose = f"/{account}" if account not in (None, "", "default") else ""
+    behind = f", topic {topic}" if topic else ""
+    return f"{route.get('channel')}{whose} → {route.get('to')}{behind}"

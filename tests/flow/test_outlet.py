@@ -15,7 +15,7 @@ from engine.outbox import Event, NewMessage
 from engine.pytest_plugin import EngineSim
 from engine.store import outbox
 from engine.testing import Simulation
-from jobs.errors import InvalidInput
+from jobs.errors import InvalidInput, NotFound
 
 CONFIG = {"channels": {"telegram": {"botToken": "1:x", "allowFrom": ["42"]}}}
 
@@ -38,6 +38,13 @@ async def test_a_channel_there_is_not_names_the_nearest(
     with pytest.raises(InvalidInput) as refused:
         await sim.engine.outlet.send(NewMessage(key="k", text="x", channel=channel, to="1"))
     assert refused.value.fix == fix
+
+
+async def test_nobody_speaks_for_an_agent_that_is_not_configured(engine_sim: EngineSim) -> None:
+    sim = await engine_sim(CONFIG, start="2026-06-01 00:00", zone="UTC").open()
+    with pytest.raises(NotFound, match="agent 'nobody' is not configured"):
+        await sim.engine.outlet.send(wish(text="x", agent_id="nobody"))
+    assert await sim.engine.database.read(lambda tx: outbox.get(tx, "k")) is None
 
 
 async def opened(engine_sim: EngineSim) -> tuple[Simulation, Path]:
