@@ -183,6 +183,7 @@ class Sender:
 
     def _landed(self, lane: str) -> None:
         self._busy.pop(lane, None)
+        self._traffic.landed(lane, self._clock.monotonic())
         self.poke()
 
     # -- one delivery ----------------------------------------------------------------------
@@ -257,7 +258,7 @@ class Sender:
                 await self._move(delivery, Event.REJECTED, reason=reason, last_error=error)
                 return None
             case Unasked():
-                wait = self._traffic.unasked(rules.unasked, self._clock.monotonic())
+                wait = self._traffic.unasked(delivery.lane, rules.unasked, self._clock.monotonic())
                 if wait:
                     self._traffic.rest(delivery.lane, min(now + wait, delivery.expires_at))
                     return None
@@ -267,6 +268,7 @@ class Sender:
 
     async def _send(self, delivery: Delivery, channel: Channel) -> None:
         route = effective_route(delivery)
+        self._traffic.leaves(delivery.lane, self._clock.monotonic())
         try:
             sent = await channel.send(attempt_of(delivery, route))
         except ChannelError as error:

@@ -1,7 +1,9 @@
 """Pacing: how fast a platform lets us talk (channels.md §7). Pure; monotonic time is handed in.
 
 A limit is kept exactly: at most ``limit`` grants in any span of ``per``, wherever the span
-begins. A refilling bucket would let almost twice that through around its edges.
+begins. A refilling bucket would let almost twice that through around its edges. What counts is
+when the platform sees a message, not when it was let go: a grant is dated when its request
+leaves and again when its answer is there, and one whose request has not left yet never lapses.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Final
 from engine.delivery import Priority
 
 _NOW: Final = timedelta()
+_SOON: Final = timedelta(milliseconds=50)
 PENALTY_SPAN: Final = timedelta(seconds=60)
 PENALTIES_UNTIL_WIDE: Final = 3
 GRANTS_BEFORE_A_LOWER_ONE: Final = 4
@@ -30,11 +33,19 @@ class Scope:
     per: timedelta
 
 
+@dataclass(slots=True, eq=False)
+class Grant:
+    """One message that was let go, in all its scopes."""
+
+    at: timedelta  # when it was let go, or seen on its way last
+    waits: bool = False  # its request has not left yet
+
+
 class Pace:
     """Grants of every scope. Not shared between gateways: one owner, one loop."""
 
     def __init__(self) -> None:
-        self._grants: dict[Scope, deque[timedelta]] = {}
+        self._grants: dict[Scope, list[Grant]] = {}
         self._paused: dict[str, timedelta] = {}
         self._penalties: dict[str, deque[timedelta]] = {}
 
@@ -44,17 +55,24 @@ class Pace:
 
     def _wait(self, scope: Scope, now: timedelta) -> timedelta:
         until = self._paused.get(scope.name, now)
-        grants = self._grants.get(scope)
-        if grants is not None and len(grants) >= scope.limit:
-            until = max(until, grants[0] + scope.per)
+        if len(self._grants.get(scope, ())) >= scope.limit:
+            counted = self._grants[scope] = [
+                one for one in self._grants[scope] if one.waits or one.at + scope.per > now
+            ]
+            if len(counted) >= scope.limit:
+                dates = sorted(one.at for one in counted)
+                lapses = dates[len(counted) - scope.limit] + scope.per
+                until = max(until, lapses, now + _SOON)
         return max(until - now, _NOW)
 
-    def take(self, scopes: Sequence[Scope], now: timedelta) -> None:
-        """Count one message against every scope."""
+    def take(self, scopes: Sequence[Scope], now: timedelta, *, waits: bool = False) -> Grant:
+        """Count one message against every scope; ``waits``: its request leaves later."""
         if len(self._grants) > _SWEEP_AT:
             self._sweep(now)
+        grant = Grant(now, waits)
         for scope in scopes:
-            self._grants.setdefault(scope, deque(maxlen=scope.limit)).append(now)
+            self._grants.setdefault(scope, []).append(grant)
+        return grant
 
     def penalise(self, scopes: Sequence[Scope], by: timedelta, now: timedelta) -> None:
         """The platform said "later": pause the narrowest scope; after three in a minute the widest.
@@ -75,7 +93,11 @@ class Pace:
 
     def _sweep(self, now: timedelta) -> None:
         """Forget peers whose window has passed: a bot with a million chats stays small."""
-        idle = [scope for scope, grants in self._grants.items() if grants[-1] + scope.per <= now]
+        idle = [
+            scope
+            for scope, grants in self._grants.items()
+            if not any(one.waits or one.at + scope.per > now for one in grants)
+        ]
         for scope in idle:
             del self._grants[scope]
         for name in [name for name, until in self._paused.items() if until <= now]:

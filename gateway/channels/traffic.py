@@ -16,7 +16,7 @@ from engine.delivery import Delivery
 from engine.fault import Fault
 from engine.outbox import effective_route, overdue
 from gateway.channels.base import Channel
-from gateway.channels.pace import Fairness, Pace, Scope
+from gateway.channels.pace import Fairness, Grant, Pace, Scope
 
 LATER: Final = timedelta(seconds=5)  # a "later" of the platform without a time
 LONGEST_REST: Final = timedelta(minutes=1)  # no lane is left alone for longer
@@ -38,6 +38,7 @@ class Traffic:
         self._channels = channels
         self._pace = Pace()
         self._fairness: dict[tuple[str, str], Fairness] = {}
+        self._flying: dict[str, list[Grant]] = {}  # by lane
         self._resting: dict[str, datetime] = {}  # lanes that wait for something not in their row
 
     def leaving(
@@ -96,12 +97,26 @@ class Traffic:
         if unasked and (rules := channel.rules(route)) is not None:
             self._pace.take(rules.unasked, left_at)
 
-    def unasked(self, scopes: Sequence[Scope], monotonic: timedelta) -> timedelta:
+    def unasked(self, lane: str, scopes: Sequence[Scope], monotonic: timedelta) -> timedelta:
         """Count a message nobody asked for, or return how long it has to wait."""
         wait = self._pace.wait(scopes, monotonic)
         if not wait:
-            self._pace.take(scopes, monotonic)
+            self._fly(lane, scopes, monotonic)
         return wait
+
+    def leaves(self, lane: str, monotonic: timedelta) -> None:
+        """The request of a lane leaves now: until here the store had it, which takes its time."""
+        for grant in self._flying.get(lane, ()):
+            grant.at, grant.waits = monotonic, False
+
+    def landed(self, lane: str, monotonic: timedelta) -> None:
+        """Its answer is there, at the latest now the platform has seen it; or it never left."""
+        for grant in self._flying.pop(lane, ()):
+            grant.at, grant.waits = timedelta.min if grant.waits else monotonic, False
+
+    def _fly(self, lane: str, scopes: Sequence[Scope], monotonic: timedelta) -> None:
+        grant = self._pace.take(scopes, monotonic, waits=True)
+        self._flying.setdefault(lane, []).append(grant)
 
     def _picked(
         self,
@@ -140,7 +155,7 @@ class Traffic:
         """Count it against the pace, if it will really be sent."""
         channel = self._channels.get(head.route.channel)
         if channel is not None and channel.ready(head.route.account_id) and not overdue(head, now):
-            self._pace.take(channel.scopes(effective_route(head)), monotonic)
+            self._fly(head.lane, channel.scopes(effective_route(head)), monotonic)
 
 
 def _by_account(heads: Sequence[Delivery]) -> dict[tuple[str, str], list[Delivery]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.address import ChatType, Route
+from engine.clock import SystemClock
 from engine.delivery import Delivery, State
 from engine.events import Bus, Event as BusEvent
 from engine.outbox import TERMINAL, receipt
@@ -202,3 +204,53 @@ async def test_what_is_longer_than_a_message_arrives_in_order_and_whole(bench: B
     got = await bench.ended("a")
     assert got["chunks"] == len(got["messageIds"]) == 2
     assert "\n\n".join(visible(bench)) == text
+
+
+async def test_twenty_five_words_to_a_group_are_twenty_in_any_minute(bench: Bench) -> None:
+    """channels.md §15.2; each in a topic of its own, so that no lane spreads them."""
+    for number in range(25):
+        await bench.put(f"k{number}", to="-100", thread_id=str(number + 2))
+    for _ in range(20):
+        await bench.telegram.next_sent()
+    await bench.clock.advance(timedelta(seconds=59.9))
+    assert len(bench.telegram.sent) == 20
+    await bench.clock.advance(timedelta(seconds=0.2))
+    for _ in range(5):
+        await bench.telegram.next_sent()
+    assert len(bench.telegram.sent) == 25
+
+
+async def test_forty_pings_reach_the_platform_at_most_thirty_in_any_second(tmp_path: Path) -> None:
+    """channels.md §15.2 on a real clock: a store that takes its time must not bunch them."""
+    clock, bus, seen = SystemClock(), Bus(), list[float]()
+
+    db = await Database.open(tmp_path / "state.db")
+    async with TelegramStandIn() as telegram:
+        bot = TelegramAccount(id="default", token=telegram.token, api_root=telegram.root)
+        channel = TelegramChannel([bot], clock=clock, bus=bus)
+        sender = Sender(db, {"telegram": channel}, clock=clock, bus=bus)
+        pings = [
+            Delivery(
+                key=f"k{number}",
+                route=Route(channel="telegram", account_id="default", to=str(1000 + number)),
+                text="ping",
+                kind="cron",
+                created_at=clock.now(),
+                expires_at=clock.now() + timedelta(hours=1),
+            )
+            for number in range(40)
+        ]
+        await db.write(lambda tx: [outbox.add(tx, one) for one in pings])
+        await channel.start(_nobody_writes)
+        await sender.start()
+        for _ in pings:
+            await telegram.next_sent(within=15)
+            seen.append(clock.monotonic().total_seconds())
+        await sender.stop()
+        await channel.stop()
+    await db.close()
+    assert max(sum(at <= other < at + 1 for other in seen) for at in seen) <= 30
+
+
+async def _nobody_writes(message: Inbound) -> None:
+    raise AssertionError(f"nobody wrote {message.text!r}")

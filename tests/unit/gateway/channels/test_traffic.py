@@ -53,6 +53,28 @@ def test_who_was_chosen_counts_against_the_pace_at_once(traffic: Traffic) -> Non
     again = leaving(traffic, head("b", to="1"), head("c", to="2"))
     assert keys(again) == ["c"]
     assert again.moments == (NOON + S,)
+    traffic.landed(head("a", to="1").lane, timedelta())
+    assert keys(leaving(traffic, head("b", to="1"))) == ["b"]  # it never left
+
+
+def test_what_counts_is_when_the_platform_saw_it(traffic: Traffic) -> None:
+    """A store that is slow to write `sending` would bunch what was let go apart."""
+    one, other = head("a", to="1"), head("b", to="1")
+    assert keys(leaving(traffic, one)) == ["a"]
+    assert keys(leaving(traffic, other, at=5 * S)) == []  # its request has not left yet
+    traffic.leaves(one.lane, 5 * S)
+    assert leaving(traffic, other, at=5.5 * S).moments == (NOON + 6 * S,)
+    traffic.landed(one.lane, 5.5 * S)
+    assert keys(leaving(traffic, other, at=6.4 * S)) == []
+    assert keys(leaving(traffic, other, at=6.5 * S)) == ["b"]
+
+
+def test_a_request_that_hangs_holds_up_no_other_chat_for_longer_than_the_span(
+    traffic: Traffic,
+) -> None:
+    one = head("a", to="1")
+    leaving(traffic, one)
+    traffic.leaves(one.lane, timedelta())
     assert keys(leaving(traffic, head("b", to="1"), at=S)) == ["b"]
 
 
