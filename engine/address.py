@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -35,6 +36,22 @@ class Route:
     via: str = "explicit"  # explicit | last | last-local | event | owner | reply
     learnt_at: datetime | None = None  # for `last`
     warning: str | None = None  # e.g. several accounts and no default
+
+    @property
+    def shown(self) -> str:
+        """The recipient as records, lists and logs have it: an address that is called is a secret
+        behind its host (channels.md §13).
+        """
+        scheme, found, rest = self.to.partition("://")
+        if not found:
+            return self.to
+        host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+        return self.to if rest == host else f"{scheme}://{host}/…"
+
+    @property
+    def whom(self) -> str:
+        """Channel and recipient in a word."""
+        return f"{self.channel}:{self.shown}"
 
     @property
     def heard(self) -> bool:

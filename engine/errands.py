@@ -235,10 +235,9 @@ def escalation_text(alert: Delivery, now: datetime, zone: ZoneInfo) -> str:
     """Return an alert as somebody else hears it."""
     minutes = max(int((now - alert.created_at).total_seconds() // 60), 1)
     at = alert.created_at.astimezone(zone)
-    where = f"{alert.route.channel}:{alert.route.to}"
     return (
         f"Nobody has acknowledged this for {minutes} min"
-        f" (sent to {where} at {at:%H:%M}):\n{alert.text}"
+        f" (sent to {alert.route.whom} at {at:%H:%M}):\n{alert.text}"
     )
 
 

@@ -136,7 +136,7 @@ class InboxDesk:
             "ok": True,
             "resent": fresh,
             "key": message.key,
-            "to": f"{route.channel}:{route.to}",
+            "to": route.whom,
             "receipt": receipt(message),
         }
 

@@ -194,7 +194,7 @@ def to_json(kept: Kept, now: datetime) -> dict[str, Any]:
         "runId": kept.run_id,
         "jobId": kept.job_id,
         "deliveryKey": kept.delivery_key,
-        "to": None if route is None else f"{route.channel}:{route.to}",
+        "to": None if route is None else route.whom,
         "accountId": None if route is None else route.account_id,
         "atMs": ms(kept.at),
         "firstAtMs": ms(kept.first_at or kept.at),

@@ -351,7 +351,7 @@ def receipt(delivery: Delivery) -> dict[str, Any]:
         "status": str(delivery.state),
         "channel": route.channel,
         "accountId": route.account_id,
-        "to": route.to,
+        "to": route.shown,
         "threadId": route.thread_id,
         "via": delivery.notes.get("via", "local" if route.channel == "local" else "proactive"),
         "messageIds": list(delivery.message_ids),

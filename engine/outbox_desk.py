@@ -179,7 +179,7 @@ def words_of(message: Delivery) -> dict[str, Any]:
         "state": message.state.value,
         "kind": message.kind,
         "reason": message.reason,
-        "to": f"{route.channel}:{route.to}",
+        "to": route.whom,
         "accountId": route.account_id,
         "agentId": message.agent_id,
         "runId": message.run_id,

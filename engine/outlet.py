@@ -121,7 +121,7 @@ def _accepted(stored: Delivery) -> dict[str, Any]:
     return {
         "messageId": stored.key,
         "channel": stored.route.channel,
-        "chatId": stored.route.to,
+        "chatId": stored.route.shown,
         "state": stored.state.value,
         "receipt": receipt(stored),
     }

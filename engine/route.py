@@ -383,7 +383,7 @@ def found_words(found: Route | NoRoute) -> dict[str, Any]:
     words = {
         "channel": found.channel,
         "accountId": found.account_id,
-        "to": found.to,
+        "to": found.shown,
         "threadId": found.thread_id,
         "chatType": found.chat_type.value,
         "via": found.via,

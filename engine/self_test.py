@@ -76,7 +76,7 @@ class SelfTest:
 
     async def _tell(self, agent: AgentProfile, job: Job, route: Route, tried: Tried) -> None:
         """Note what was found and tell of it, both or neither: it is news only once."""
-        where = f"{route.channel} → {route.to}"
+        where = f"{route.channel} → {route.shown}"
         text = f"The way to {where} works again"
         if not tried.ok:
             text = f"Messages of {agent.agent_id} would not reach {where}\n{tried.detail}"

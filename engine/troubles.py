@@ -154,8 +154,7 @@ def _undelivered(one: Undelivered) -> Trouble:
     said = f": {one.detail}" if one.detail and one.detail != one.kind else ""
     return Trouble(
         code=f"delivery.{one.kind}",
-        what=f"the last message to {one.route.channel}:{one.route.to} did not arrive:"
-        f" {one.kind}{said}",
+        what=f"the last message to {one.route.whom} did not arrive: {one.kind}{said}",
         fix=remedy(one.kind, one.route.channel, one.route.account_id)
         or "engine channels status --probe",
     )

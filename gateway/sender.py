@@ -450,7 +450,7 @@ def _log_loss(moved: Delivery) -> None:
             else "words were not delivered",
             extra={
                 "delivery_key": moved.key,
-                "to": f"{moved.route.channel}:{moved.route.to}",
+                "to": moved.route.whom,
                 "because": " ".join(why) or moved.reason,
             },
         )

@@ -173,7 +173,7 @@ def delivery(told: Delivery | None, none: str) -> Link:
     kind = str(error.get("class") or told.reason or told.state)
     detail = f": {error['detail']}" if error.get("detail") else ""
     at = f"{told.created_at:%Y-%m-%d %H:%M} UTC"
-    whom = f"{_account(told.route)} → {told.route.to}"
+    whom = f"{_account(told.route)} → {told.route.shown}"
     fix = remedy(kind, told.route.channel, told.route.account_id)
     if told.state is State.DELIVERED:
         receipt = f" (receipt {told.message_ids[-1]})" if told.message_ids else ""

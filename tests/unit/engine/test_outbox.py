@@ -27,6 +27,8 @@ from engine.outbox import (
     receipt,
     recover,
 )
+from engine.outbox_desk import words_of
+from engine.route import found_words, webhook_route
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DM = Route(channel="telegram", account_id="default", to="42")
@@ -278,3 +280,25 @@ def test_terminal_states_are_those_of_the_specification() -> None:
         "unknown",
     }
     assert {state for state, _ in MOVES} | TERMINAL == set(State)
+
+
+@pytest.mark.parametrize(
+    ("to", "shown"),
+    [
+        ("https://hooks.example/T0/hush-hush", "https://hooks.example/…"),
+        ("https://hooks.example:8443?key=hush-hush", "https://hooks.example:8443/…"),
+        ("https://me:hush-hush@hooks.example", "https://hooks.example/…"),
+        ("https://hooks.example#hush-hush", "https://hooks.example/…"),
+        ("https://hooks.example", "https://hooks.example"),
+        ("42", "42"),
+        ("c2c:ABCD", "c2c:ABCD"),
+    ],
+)
+def test_an_address_that_is_called_is_told_up_to_its_host(to: str, shown: str) -> None:
+    """Whoever knows the address of a webhook may post there (channels.md §13)."""
+    route = webhook_route(to)
+    told = (receipt(replace(PING, route=route)), words_of(replace(PING, route=route)))
+    assert (told[0]["to"], told[1]["to"]) == (shown, f"webhook:{shown}")
+    assert found_words(route)["to"] == shown
+    assert "hush-hush" not in str(told)
+    assert route.lane == f"webhook|{route.account_id}|{to}|"  # and is called where it leads
