@@ -6,6 +6,7 @@ leaves with it; whatever is decided, the agent hears of it by an event, and the 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -153,8 +154,9 @@ class Approvals:
         now = self._clock.now()
 
         def work(tx: Tx) -> Question:
-            asked = replace(_open(tx, ident, now), answer=Answer.APPROVED, by=by, decided_at=now)
-            rows.put(tx, asked)
+            found = _open(tx, ident, now)
+            asked = replace(found, answer=Answer.APPROVED, by=by, decided_at=now)
+            _change(tx, found, asked)
             self._note(tx, "approved", asked, by, now)
             return asked
 
@@ -164,7 +166,7 @@ class Approvals:
             await self._runs().execute(self._order(asked), approved=True)
         except (ToolRefused, EngineError) as refused:  # the rules may have changed since
             words = f"Exec not run ({name_of(masked(asked.command))}, {asked.id}): {refused}"
-            await self._tell(replace(asked, began=True), words)
+            await self._tell(asked, replace(asked, began=True), words)
             raise InvalidInput(
                 f"command {asked.id} was allowed and not run",
                 why=str(refused),
@@ -178,30 +180,32 @@ class Approvals:
         now = self._clock.now()
         found = await self._database.read(lambda tx: _open(tx, ident, now))
         asked = replace(found, answer=Answer.DENIED, by=by, decided_at=now, began=True)
-        await self._tell(asked, verdict(asked, name_of(masked(asked.command)), now), waits=True)
+        words = verdict(asked, name_of(masked(asked.command)), now)
+        await self._tell(found, asked, words)
         self._resolved(asked, now)
         return {"ok": True, **told(asked, now)}
 
     async def sweep(self) -> None:
         """Tell of questions nobody answered in time, and forget what was decided long ago."""
-        now = self._clock.now()
         for asked in await self._database.read(rows.every):
-            name = name_of(masked(asked.command))
-            if asked.answer is Answer.WAITS and asked.at(now) is Answer.EXPIRED:
-                over = replace(
-                    asked, answer=Answer.EXPIRED, by="the clock", decided_at=now, began=True
-                )
-                await self._tell(over, verdict(over, name, now), waits=True)
-                self._resolved(over, now)
-            elif not asked.began and asked.decided_at and now - asked.decided_at > _LOST:
-                # A crash between its start and the word of it: its journal tells, if it began.
-                words = (
-                    f"Exec may not have run ({name}, {asked.id}): it was allowed, and the gateway"
-                    " ended as it was to begin"
-                )
-                await self._tell(replace(asked, began=True), words)
-            elif asked.decided_at is not None and now - asked.decided_at > KEPT:
-                await self._database.write(lambda tx, ident=asked.id: rows.drop(tx, ident))  # type: ignore[misc]  # bound now
+            with contextlib.suppress(InvalidInput):  # a person was faster
+                await self._look_after(asked, self._clock.now())
+
+    async def _look_after(self, asked: Question, now: datetime) -> None:
+        name = name_of(masked(asked.command))
+        if asked.answer is Answer.WAITS and asked.at(now) is Answer.EXPIRED:
+            over = replace(asked, answer=Answer.EXPIRED, by="the clock", decided_at=now, began=True)
+            await self._tell(asked, over, verdict(over, name, now))
+            self._resolved(over, now)
+        elif not asked.began and asked.decided_at and now - asked.decided_at > _LOST:
+            # A crash between its start and the word of it: its journal tells, if it began.
+            words = (
+                f"Exec may not have run ({name}, {asked.id}): it was allowed, and the gateway"
+                " ended as it was to begin"
+            )
+            await self._tell(asked, replace(asked, began=True), words)
+        elif asked.decided_at is not None and now - asked.decided_at > KEPT:
+            await self._database.write(lambda tx: rows.drop(tx, asked.id))
 
     async def hear(self, text: str, route: Route | None) -> str | None:
         """Answer `/approve ID` and `/deny ID` of an owner's own chat; None: it is none of these."""
@@ -263,17 +267,17 @@ class Approvals:
             yield_after=timedelta(),
         )
 
-    async def _tell(self, asked: Question, text: str, *, waits: bool = False) -> None:
-        """Keep a decision and tell the agent, in one transaction; ``waits``: unless it has one."""
+    async def _tell(self, was: Question, asked: Question, text: str) -> None:
+        """Keep what a question came to and tell the agent, in one transaction.
+
+        Raises `InvalidInput` if it is no longer what it was.
+        """
         now = self._clock.now()
+        what = asked.answer.value if was.answer is Answer.WAITS else "not-run"
 
         def also(tx: Tx) -> None:
-            if waits:
-                kept = rows.get(tx, asked.id)
-                if kept is None or kept.answer is not Answer.WAITS:
-                    raise _decided(asked.id, kept)
-            rows.put(tx, asked)
-            self._note(tx, asked.answer.value if waits else "not-run", asked, asked.by, now)
+            _change(tx, was, asked)
+            self._note(tx, what, asked, asked.by, now)
 
         event = NewEvent(
             text=text,
@@ -368,6 +372,11 @@ def _open(tx: Tx, ident: str, now: datetime) -> Question:
     if asked.at(now) is not Answer.WAITS:
         raise _decided(ident, asked, now)
     return asked
+
+
+def _change(tx: Tx, was: Question, to: Question) -> None:
+    if not rows.change(tx, was, to):
+        raise _decided(was.id, rows.get(tx, was.id))
 
 
 def _decided(ident: str, asked: Question | None, now: datetime | None = None) -> InvalidInput:

@@ -14,7 +14,12 @@ _KEY: Final = "approval:"
 
 def put(tx: Tx, asked: Question) -> None:
     """Keep a question as it is now."""
-    meta.put(tx, _KEY + asked.id, text_of(asked.to_json()) or "")
+    meta.put(tx, _KEY + asked.id, _text(asked))
+
+
+def change(tx: Tx, was: Question, to: Question) -> bool:
+    """Keep what became of a question that is as it was; of two who decide one is too late."""
+    return meta.change(tx, _KEY + was.id, _text(was), _text(to))
 
 
 def get(tx: Tx, ident: str) -> Question | None:
@@ -32,3 +37,7 @@ def every(tx: Tx) -> list[Question]:
 def drop(tx: Tx, ident: str) -> None:
     """Forget one."""
     meta.drop(tx, _KEY + ident)
+
+
+def _text(asked: Question) -> str:
+    return text_of(asked.to_json()) or ""

@@ -20,6 +20,14 @@ def put(tx: Tx, key: str, value: str) -> None:
     )
 
 
+def change(tx: Tx, key: str, was: str, to: str) -> bool:
+    """Change a fact that is still what it was; False if somebody was faster."""
+    done = tx.exec_driver_sql(
+        "UPDATE meta SET value = ? WHERE key = ? AND value = ?", (to, key, was)
+    )
+    return done.rowcount > 0
+
+
 def below(tx: Tx, prefix: str) -> dict[str, str]:
     """Return the facts whose keys begin with ``prefix``, by what follows it."""
     rows = tx.exec_driver_sql(

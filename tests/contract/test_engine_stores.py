@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine.address import ChatType, Route
+from engine.asked import Answer, Question
 from engine.delivery import Delivery, Priority, State
 from engine.kept import Kept, Stage
 from engine.media import Media, MediaKind
@@ -18,6 +19,7 @@ from engine.outbox import Event
 from engine.repetition import Sent
 from engine.sessions import Message
 from engine.store import (
+    approvals,
     audit,
     events,
     inbox,
@@ -843,3 +845,26 @@ async def test_strangers_do_not_fill_the_record_and_what_is_old_goes(store: Data
     left = [line["subject"] for line in await store.read(audit.newest)]
     assert left == ["later 2", "later 1", "later 0", "kept"]
     assert await store.write(lambda tx: audit.prune(tx, NOON + DAY, most=3)) == 0, "never the last"
+
+
+async def test_of_two_words_about_one_question_only_the_first_counts(store: Database) -> None:
+    """On a server transactions run side by side: both may have read that it waits."""
+    asked = Question(
+        id="3f9a2c",
+        agent_id="main",
+        session_key="s",
+        run_id="r",
+        command="make",
+        because="asked",
+        asked_at=NOON,
+        expires_at=NOON + timedelta(hours=1),
+    )
+    allowed = replace(asked, answer=Answer.APPROVED, by="ana", decided_at=NOON)
+    denied = replace(asked, answer=Answer.DENIED, by="bob", decided_at=NOON)
+    await store.write(lambda tx: approvals.put(tx, asked))
+    assert await store.write(lambda tx: approvals.change(tx, asked, allowed))
+    assert not await store.write(lambda tx: approvals.change(tx, asked, denied))
+    assert not await store.write(lambda tx: approvals.change(tx, asked, allowed))
+    kept = await store.read(lambda tx: approvals.get(tx, "3f9a2c"))
+    assert kept is not None
+    assert (kept.answer, kept.by) == (Answer.APPROVED, "ana")
