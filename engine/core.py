@@ -114,6 +114,7 @@ class Engine:
         self.recorder = Recorder(database, self.bus, insist=insist)
         self.history = History(
             database,
+            clock,
             zone_of=lambda agent: self.roster.agent(agent).zone,
             hours_of=lambda agent: self.roster.agent(agent).beat.active_hours,
         )
@@ -287,6 +288,7 @@ class Engine:
             overspent=self.alerting.overspent,
             passed_over=self.alerting.passed_over,
             strikes=Strikes(database, bus=self.bus, alerting=self.alerting),
+            replan=self.beat_jobs.plan,
         )
         self.outlook = Outlook(
             database=database, clock=clock, sight=lambda: self._settings.outlook()

@@ -10,6 +10,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine import heartbeat, tally
+from engine.clock import Clock
 from engine.delivery import Delivery
 from engine.explain import WIRE, record_words, wire_status
 from engine.scheduling.outlook import Keeping
@@ -39,21 +40,24 @@ class History:
     def __init__(
         self,
         database: Database,
+        clock: Clock,
         *,
         zone_of: Callable[[str | None], ZoneInfo],
         hours_of: Callable[[str | None], Hours | None] = lambda _agent: None,
     ) -> None:
         self._database = database
+        self._clock = clock
         self._zone_of = zone_of
         self._hours_of = hours_of
 
     async def last(self, agent_id: str | None = None) -> dict[str, Any] | None:
         """Return the newest record, of one agent or of all; nothing before the first."""
+        now = self._clock.now()
 
         def work(tx: Tx) -> tuple[Run, Delivery | None] | None:
             beats = run_rows.last_beats(tx)
             mine = [run for run in beats if agent_id is None or run.agent_id == agent_id]
-            return with_delivery(tx, coming.present(tx, mine[0])) if mine else None
+            return with_delivery(tx, coming.present(tx, mine[0], now)) if mine else None
 
         found = await self._database.read(work)
         return None if found is None else self.told(*found)

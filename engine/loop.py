@@ -58,6 +58,7 @@ class Loop:
         overspent: Callable[[Sequence[Exceeded], datetime], Awaitable[None]] | None = None,
         passed_over: Callable[[Sequence[PassedOver]], Awaitable[None]] | None = None,
         strikes: Strikes | None = None,
+        replan: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._strikes = strikes or Strikes(database)
         self._vitals = vitals or Vitals()
@@ -71,6 +72,7 @@ class Loop:
         self._look_after = look_after  # jobs that want a look between their slots
         self._overspent = overspent  # tells of budgets that are used up
         self._passed_over = passed_over  # tells of slots that did not run, where that is wanted
+        self._replan = replan  # beats, after the clock was set back
         self._spendings = Spendings()
         self._stopping = False
         self._started_at: datetime | None = None
@@ -102,6 +104,8 @@ class Loop:
             self._running.forget_ends()  # told by the wrong time
             await put_right(self._database, now, -jump)
             self._spendings = Spendings()  # some of it was of days to come
+            if self._replan is not None:
+                await self._replan()
         self._running.forget_ends(now - LONGEST_GAP)
         wanted = None if self._look_after is None else await self._look_after(now)
         self._started_at = self._started_at or now

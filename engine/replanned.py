@@ -18,13 +18,18 @@ def planned_word(due: datetime | None, now: datetime) -> str:
     return f"{ms(now)} {'' if due is None else ms(due)}"
 
 
-def replanned(run: Run, word: str | None) -> Run:
-    """Return a beat with the next one as it is planned now, if the plan is newer than its end."""
+def replanned(run: Run, word: str | None, now: datetime) -> Run:
+    """Return a beat with the next one as it is planned now, if the plan is newer than its end.
+
+    What is of a time to come was told by a clock that has been set back since.
+    """
     if word is None:
         return run
     made, _, due = word.partition(" ")
     ended = run.ended_at or run.claimed_at
-    if not made.isdecimal() or (ended is not None and _at(made) < ended):
+    if not made.isdecimal() or _at(made) > now:
+        return run
+    if ended is not None and _at(made) < ended <= now:
         return run
     return changed(run, next_due_at=_at(due) if due.isdecimal() else None)
 

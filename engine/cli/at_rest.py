@@ -172,6 +172,7 @@ class Store:
                 roster = roster_of(self._config.config, self._place.paths, self._place.zone)
                 history = History(
                     database,
+                    SystemClock(),
                     zone_of=lambda agent: roster.agent(agent).zone,
                     hours_of=lambda agent: roster.agent(agent).beat.active_hours,
                 )

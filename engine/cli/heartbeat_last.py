@@ -109,7 +109,7 @@ def answer(paths: Paths, file: Path, wish: Wish) -> int:
         off=switched_off(file),
         down=owner is None,
     )
-    beats = newest(file, wish.agent_id)
+    beats = newest(file, seen.now, wish.agent_id)
     unfinished = under_way(file, wish.agent_id)
     if not beats and wish.agent_id is not None and wish.agent_id not in known_agents(file):
         raise NotFound(

@@ -97,7 +97,7 @@ def installation(paths: Paths) -> str | None:
     return None if row is None else str(row[0])
 
 
-def newest(file: Path, agent_id: str | None = None) -> list[Beat]:
+def newest(file: Path, now: datetime, agent_id: str | None = None) -> list[Beat]:
     """The newest finished beat of every agent (or of one), newest first."""
     if not file.is_file():
         return []
@@ -107,8 +107,10 @@ def newest(file: Path, agent_id: str | None = None) -> list[Beat]:
             rows = [db.execute(_NEWEST, (agent,)).fetchone() for agent in agents]
             runs = [run_of(row) for row in rows if row is not None]
             plans = dict(db.execute(_PLANS).fetchall())
-            now = [replanned(run, plans.get(f"heartbeat.next:{run.agent_id}")) for run in runs]
-            beats = [Beat(run=run, delivery=_delivery(db, run)) for run in now]
+            told = [
+                replanned(run, plans.get(f"heartbeat.next:{run.agent_id}"), now) for run in runs
+            ]
+            beats = [Beat(run=run, delivery=_delivery(db, run)) for run in told]
         except sqlite3.DatabaseError as error:
             raise _unreadable(file, error) from error
     return sorted(beats, key=lambda beat: beat.at, reverse=True)

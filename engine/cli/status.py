@@ -286,7 +286,7 @@ def _beat_words(view: View) -> str:
 def _stored_beat(view: View) -> str:
     try:
         file = offline.database(view.place.paths)
-        beats = [] if file is None else offline.newest(file)
+        beats = [] if file is None else offline.newest(file, view.now)
     except EngineError as error:
         return str(error)
     if file is None:

@@ -25,6 +25,6 @@ def put(tx: Tx, coming: Mapping[str, datetime | None], now: datetime) -> None:
         meta.drop(tx, KEY + gone)
 
 
-def present(tx: Tx, run: Run) -> Run:
+def present(tx: Tx, run: Run, now: datetime) -> Run:
     """Return a beat with the next one as it is planned now, if that was planned since."""
-    return replanned(run, meta.get(tx, KEY + (run.agent_id or "")))
+    return replanned(run, meta.get(tx, KEY + (run.agent_id or "")), now)

@@ -159,3 +159,20 @@ async def test_what_ran_by_the_wrong_time_does_not_run_again_beside_what_did_not
     asked = [request for request in agent.requests if request.kind == "cron"]
     assert len(asked) == 3
     assert ran(report, "report", START, sim.now()) == [START + n * HOUR for n in (1, 2, 3)]
+
+
+async def test_what_is_told_of_the_next_beat_is_not_of_the_wrong_time(
+    engine_sim: EngineSim,
+) -> None:
+    """The newest row was written by a clock hours ahead: what it knew to come does not."""
+    sim = engine_sim(config(), start=START, zone="UTC", agent=ScriptedAgent(), checklist=LOOK)
+    await sim.until(START + HOUR + HOUR / 6)
+    await sim.restart(down_for=8 * HOUR)
+    await sim.advance(HOUR / 60)
+    sim.clock.step(-8 * HOUR)
+    for _ in range(3):
+        await sim.advance(HOUR / 60)
+        told = await sim.engine.history.last(None)
+        assert told is not None
+        assert ms(sim.now()) < told["nextDueAt"] <= ms(sim.now() + HOUR / 2)
+        await sim.advance(HOUR / 2)
