@@ -119,7 +119,6 @@ async def _serve(options: settings.RunOptions, ending: exits.Ending) -> Gateway:
     settings.refuse_unready(loaded.config, options)
     paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     token = settings.token(options, loaded.config, environ)
-    settings.refuse_shared(loaded.config, token)
     redact = set_up(paths.logs, verbose=options.verbose, secrets=(*loaded.secrets, token))
     for warning in unknown_variables(environ):
         log.warning(warning)
@@ -290,13 +289,13 @@ class Gateway:
                 self._options.paths,
                 clock=clock,
                 loaded=lambda: self._loaded,
-                check=lambda raw: settings.load_config(self._options.paths, self._environ, raw=raw),
+                check=self._startable,
                 reload=lambda: self._reload(),
             ),
             switchboard=FrontSwitchboard(
                 channels, lambda channel: self._connect(channel, reception), sender.poke
             ),
-            host=FrontHost(engine, self._options.paths.logs, self._start_again),
+            host=FrontHost(engine, self._options.paths.logs, self._startable, self._start_again),
         )
         fanout = Fanout(lambda: desk.state_version())
         own = SelfEntry(host=socket.gethostname(), ip="127.0.0.1", version=__version__)
@@ -426,9 +425,23 @@ class Gateway:
     def _policy_of(self, loaded: Loaded) -> Policy:
         token = settings.token(self._options, loaded.config, self._environ)
         policy = auth_configured.policy(loaded.config, token, self._environ)
-        wish = settings.bind_wish(self._options, loaded.config, self._environ)
-        auth_configured.refuse_open(self._hosts, wish, policy)
+        auth_configured.refuse_shared(loaded.config, policy)
+        self._refuse_open(loaded, self._hosts, policy)
         return policy
+
+    def _refuse_open(self, loaded: Loaded, hosts: tuple[str, ...], policy: Policy) -> None:
+        wish = settings.bind_wish(self._options, loaded.config, self._environ)
+        auth_configured.refuse_open(hosts, wish, policy)
+
+    def _startable(self, raw: bytes | None = None) -> Loaded:
+        """The config a next start would take, or why none would start with it."""
+        loaded = settings.load_config(
+            self._options.paths, self._environ, jobs_may_wait=raw is None, raw=raw
+        )
+        settings.refuse_unready(loaded.config, self._options)
+        hosts = settings.hosts(self._options, loaded.config, self._environ)
+        self._refuse_open(loaded, hosts, self._policy_of(loaded))
+        return loaded
 
     # -- start and stop ------------------------------------------------------------------
 

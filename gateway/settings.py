@@ -95,17 +95,6 @@ def refuse_unready(config: Config, options: RunOptions) -> None:
     )
 
 
-def refuse_shared(config: Config, token: str) -> None:
-    """Whoever may wake an agent is not thereby let in: hooks have a token of their own (§11)."""
-    hooks = config.hooks
-    if hooks.enabled and hooks.token is not None and hooks.token.reveal() == token:
-        raise ConfigInvalid(
-            "the gateway was not started",
-            why="hooks.token is the gateway's own token",
-            fix="give hooks a token of their own: engine config set hooks.token NEW",
-        )
-
-
 def port(options: RunOptions, config: Config, environ: Mapping[str, str]) -> tuple[int, str]:
     """The port, and who named it: the call, the environment, the config, the default."""
     if options.port is not None:

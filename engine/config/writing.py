@@ -98,9 +98,13 @@ def unwritten(path: Path, error: ConfigInvalid, *, kept: Path | None = None) -> 
     issues = [_elsewhere(one, path, kept) for one in found] if isinstance(found, list) else []
     lines = [f"{path} was not changed: the change would make it invalid"]
     lines += [f"  × {_said(one)}" for one in issues]
+    if not issues and error.why:  # wrong in no place of the file, but no gateway starts with it
+        lines.append(f"  × {error.why}")
     if kept is not None:
         lines.append(f"The refused text is in {kept}")
-    return ConfigInvalid("\n".join(lines), issues=issues, path=str(path), type="config_invalid")
+    return ConfigInvalid(
+        "\n".join(lines), fix=error.fix, issues=issues, path=str(path), type="config_invalid"
+    )
 
 
 def _elsewhere(issue: dict[str, Any], path: Path, kept: Path | None) -> dict[str, Any]:

@@ -112,6 +112,21 @@ def tell_weak(found: Policy) -> None:
         log.warning("the gateway's %s is shorter than 16 characters", found.mode.value)
 
 
+def refuse_shared(config: Config, found: Policy) -> None:
+    """Whoever may wake an agent is not thereby let in: hooks have a token of their own (§11)."""
+    hooks = config.hooks
+    if not hooks.enabled or hooks.token is None:
+        return
+    shown = hooks.token.reveal()
+    mine = {"token": found.token, "password": found.password}
+    if (which := next((kind for kind, one in mine.items() if one == shown), None)) is not None:
+        raise ConfigInvalid(
+            "the gateway does not run with this config",
+            why=f"hooks.token is the gateway's own {which}",
+            fix="give hooks a token of their own: engine config set hooks.token NEW",
+        )
+
+
 def refuse_open(hosts: Sequence[str], wish: str, found: Policy) -> None:
     """Beyond this machine nobody is let in without a secret worth the name (§6.2)."""
     beyond = [host for host in hosts if not is_loopback(host)]

@@ -16,7 +16,7 @@ from gateway.auth.book import Book, Change, used
 from gateway.auth.failures import Failures
 from gateway.auth.pairing import SHARED, Asked, covers, known
 from gateway.auth.peer import Peer
-from gateway.auth.policy import Mode, Policy, origin_fault, same, secret_fault
+from gateway.auth.policy import Mode, Policy, origin_fault, secret_fault
 from gateway.auth.proof import device_fault
 from gateway.auth.proxy import client_of, user_of
 from gateway.protocol.handshake import Connect, Granted, Issued, Refused
@@ -197,14 +197,6 @@ class Gatekeeper:
     def visit(self, peer: Peer, now: datetime) -> web.Visitor | web.Stranger:
         """Decide one HTTP request (§11)."""
         return web.visit(self.policy, self._failures, peer, now)
-
-    def bearer(self, peer: Peer) -> bool:
-        """Whether an HTTP caller shows the shared secret (§4.1)."""
-        if self.policy.mode is Mode.NONE:
-            return True
-        secret = self.policy.token if self.policy.mode is Mode.TOKEN else self.policy.password
-        scheme, _, shown = peer.headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and bool(secret) and same(shown.strip(), secret or "")
 
 
 @dataclass(frozen=True, slots=True)

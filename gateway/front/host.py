@@ -17,9 +17,16 @@ from engine.store import outbox
 class FrontHost:
     """Keeps the promises of `gateway.rpc.core_admin.Host`."""
 
-    def __init__(self, engine: Engine, logs: Path, again: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        logs: Path,
+        startable: Callable[[], object],
+        again: Callable[[str], None],
+    ) -> None:
         self._engine = engine
         self._logs = logs
+        self._startable = startable
         self._again = again
 
     async def tail(self, cursor: int | None, *, limit: int, most: int) -> dict[str, Any]:
@@ -55,8 +62,12 @@ class FrontHost:
             told["avatar"] = own.avatar
         return told
 
-    def restart(self, reason: str) -> dict[str, Any]:
-        """Accepted: the gateway drains, tells its clients, and starts anew in this process."""
+    async def restart(self, reason: str) -> dict[str, Any]:
+        """Accepted: the gateway drains, tells its clients, and starts anew in this process.
+
+        Not with a config no gateway starts with: that would be its end.
+        """
+        await asyncio.to_thread(self._startable)
         self._again(reason)
         return {"ok": True, "status": "accepted", "pid": os.getpid(), "reason": reason}
 

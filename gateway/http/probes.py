@@ -9,7 +9,9 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from engine.clock import Clock
 from gateway.auth.gatekeeper import Gatekeeper
+from gateway.auth.web import Visitor
 from gateway.connection import peer_of
 from gateway.http.pages import Page
 
@@ -33,6 +35,7 @@ class Probes:
     """The pages a supervisor asks."""
 
     gatekeeper: Gatekeeper
+    clock: Clock
     readiness: Callable[[], Readiness]
 
     def page(self, path: str) -> Page | None:
@@ -79,9 +82,11 @@ class Probes:
         return JSONResponse(body, headers=_PROBE_HEADERS)
 
     def _trusted(self, request: Request) -> bool:
-        """Detail is for the machine itself, or for who shows the secret."""
+        """Detail is for the machine itself, or for who is let in; a guess counts here too."""
         peer = peer_of(request.scope)
-        return peer.local or self.gatekeeper.bearer(peer)
+        if peer.local:
+            return True
+        return isinstance(self.gatekeeper.visit(peer, self.clock.now()), Visitor)
 
 
 _ROUTES: Final[Mapping[str, Callable[[Probes, Request], Response]]] = {

@@ -30,7 +30,7 @@ def site(
     """Return every page of the port; ``http`` is the config in force, asked per request."""
     guard = Guard(gatekeeper, clock, phase, lambda: False)
     rooms = [
-        Probes(gatekeeper, readiness).page,
+        Probes(gatekeeper, clock, readiness).page,
         OpenAi(desk, guard, lambda: http().endpoints).page,
         Tools(desk, guard).page,
         Metrics(desk, guard).page,

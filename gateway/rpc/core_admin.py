@@ -79,5 +79,5 @@ class Host(Protocol):
     def identity(self, agent_id: str) -> Answer:
         """`agent.identity.get`."""
 
-    def restart(self, reason: str) -> Answer:
-        """Drain, and start anew in the same process."""
+    async def restart(self, reason: str) -> Answer:
+        """Drain, and start anew in the same process; refused where nothing would start."""

@@ -43,7 +43,7 @@ async def restart(desk: Desk, call: Call, params: RestartParams) -> object:
     wait = desk.writes.take(f"{name} {call.caller}", desk.clock.now(), most=most, window=window)
     if wait is not None:
         raise refused(name, wait, most, window)
-    return desk.core.host.restart(params.reason or "asked for over RPC")
+    return await desk.core.host.restart(params.reason or "asked for over RPC")
 
 
 async def stability(desk: Desk, _call: Call, _params: Anything) -> object:

@@ -13,7 +13,7 @@ import pytest
 
 from engine.testing.telegram import TelegramStandIn
 from gateway.client import call
-from jobs.errors import AccessRefused
+from jobs.errors import AccessRefused, EngineError
 from tests.fakes.gateway_process import gateway, saved
 from tests.fakes.hook_server import HookServer
 
@@ -126,3 +126,23 @@ async def test_a_changed_token_is_asked_for_at_once(tmp_path: Path) -> None:
         assert (await health)["ok"]
         with pytest.raises(AccessRefused):
             await asyncio.to_thread(call, "health", url=engine.url, token="the-token-of-today")
+
+
+async def test_what_no_gateway_starts_with_is_neither_written_nor_started_with(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "engine.json"
+    async with gateway(tmp_path, config(None)) as engine:
+        await engine.start()
+        before, told = file.read_text(), await engine.call("config.get")
+        shared = {"hooks": {"enabled": True, "token": engine.token}}
+        for wish in (shared, {"gateway": {"auth": {"mode": "none"}, "bind": "lan"}}):
+            params = {"raw": json.dumps(wish), "baseHash": told["hash"]}
+            with pytest.raises(EngineError, match=r"the gateway's own token|without auth"):
+                await engine.call("config.patch", params)
+            assert file.read_text() == before
+        saved(file, "{ this is no config")
+        await engine.says("config was not reloaded")
+        with pytest.raises(EngineError, match=r"engine\.json"):
+            await engine.call("gateway.restart.request", {"reason": "try"})
+        assert (await engine.call("health"))["ok"]

@@ -277,3 +277,15 @@ async def test_transport_security_is_told_only_where_it_is_configured() -> None:
         port.http = Http.model_validate({"securityHeaders": {"strictTransportSecurity": value}})
         answer = await ask(port, "/healthz")
         assert answer.headers["Strict-Transport-Security"] == value
+
+
+async def test_a_guess_at_a_probe_counts_like_any_other() -> None:
+    far = {"X-Real-IP": "10.9.9.9"}
+    async with serving() as port:
+        told = await ask(port, "/readyz", headers={**BEARER, **far})
+        assert told.json == {"ready": True, "failing": [], "uptimeMs": 1}
+        for guess in range(10):
+            wrong = {"Authorization": f"Bearer guess-{guess}", **far}
+            assert (await ask(port, "/readyz", headers=wrong)).json == {"ready": True}
+        assert (await ask(port, "/readyz", headers={**BEARER, **far})).json == {"ready": True}
+        assert (await ask(port, "/v1/models", headers={**BEARER, **far})).status == 429

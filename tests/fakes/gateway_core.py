@@ -407,7 +407,7 @@ class FakeHost:
     def identity(self, agent_id: str) -> dict[str, Any]:
         return {"agentId": agent_id, "name": agent_id}
 
-    def restart(self, reason: str) -> dict[str, Any]:
+    async def restart(self, reason: str) -> dict[str, Any]:
         self.said.append(("restart", reason))
         return {"ok": True, "status": "accepted", "reason": reason}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Final
 
 from engine.config import effective
@@ -59,6 +60,14 @@ def _gateway(check: Check) -> None:
         )
     if auth.mode == "trusted-proxy" and not (auth.trusted_proxy and auth.trusted_proxy.user_header):
         check.refuse(("gateway", "auth", "mode"), "trusted-proxy needs trustedProxy.userHeader")
+    for n, word in enumerate(gateway.trusted_proxies):
+        try:
+            ip_network(word.strip(), strict=False)
+        except ValueError:
+            check.refuse(
+                ("gateway", "trustedProxies", n),
+                f"{word!r} is no address and no block, such as 10.0.0.1 or 10.0.0.0/8",
+            )
 
 
 def _hooks(check: Check) -> None:

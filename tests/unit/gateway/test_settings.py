@@ -93,11 +93,3 @@ def test_what_is_worth_knowing_is_logged_once(
     assert told(f"{{ {hooks} }}", before)[1] == []
     beat = 'agents: { defaults: { heartbeat: { every: "30s" } } }'
     assert told(f"{{ {hooks}, {beat} }}", before)[1] == ["WARNING "]
-
-
-def test_hooks_do_not_share_the_gateways_token() -> None:
-    config = Config.model_validate({"hooks": {"enabled": True, "token": "one-for-all"}})
-    settings.refuse_shared(config, "another")
-    with pytest.raises(ConfigInvalid, match="the gateway's own token") as refused:
-        settings.refuse_shared(config, "one-for-all")
-    assert refused.value.exit_status == 78

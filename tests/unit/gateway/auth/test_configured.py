@@ -113,3 +113,14 @@ def test_a_secret_that_is_easily_guessed_is_told_of(caplog: pytest.LogCaptureFix
     assert caplog.text == ""
     configured.tell_weak(Policy(mode=Mode.TOKEN, token="short"))
     assert "shorter than 16 characters" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["token", "password"])
+def test_hooks_do_not_share_the_gateways_secret(kind: str) -> None:
+    config = Config.model_validate({"hooks": {"enabled": True, "token": "one-for-all"}})
+    configured.refuse_shared(config, Policy(mode=Mode(kind), token="a", password="b"))
+    token, password = ("one-for-all", "b") if kind == "token" else ("a", "one-for-all")
+    shared = Policy(mode=Mode(kind), token=token, password=password)
+    with pytest.raises(ConfigInvalid, match=f"the gateway's own {kind}") as refused:
+        configured.refuse_shared(config, shared)
+    assert refused.value.exit_status == 78
