@@ -345,6 +345,7 @@ class Gateway:
                 clock=clock,
                 once=desk.once,
             ),
+            proxies=lambda: gatekeeper.policy.proxies,
         )
         pages = site(
             desk,

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, Protocol, assert_never
 from uuid import uuid4
 
@@ -168,6 +169,7 @@ class Door:
             judge=lambda connect, nonce, now: self.gatekeeper.judge(connect, nonce, now, peer),
             hello=self.hello,
             phase=self.phase,
+            stands=partial(self.gatekeeper.stands, by=self.gatekeeper.policy),
         )
         wire.write(handshake.challenge(self.clock.now()).text)
         self._waiting.add(wire)
@@ -215,15 +217,25 @@ class Door:
     async def _done(
         self, work: Callable[[], Awaitable[None]], handshake: Handshake, wire: Wire, peer: Peer
     ) -> bool:
-        """Write what has to be on the disk before the client is told of it."""
+        """Write what has to be on the disk before the client is told of it.
+
+        Meanwhile it may have been sent away: nobody could close a socket that was not in yet.
+        """
+        amiss: WireError | None = None
         try:
             await work()
         except EngineError as error:
             log.warning("a device was not written", extra={"because": str(error)})
-            for step in handshake.undone(errors.from_engine_error(error)):
-                await self._step(step, handshake, wire, peer)
-            return False
-        return True
+            amiss = errors.from_engine_error(error)
+        else:
+            session = handshake.session
+            if session is not None and not handshake.stands(session):
+                amiss = errors.changed_meanwhile()
+        if amiss is None:
+            return True
+        for step in handshake.undone(amiss):
+            await self._step(step, handshake, wire, peer)
+        return False
 
     async def _talk(self, session: Session, wire: Wire, peer: Peer, receive: Receive) -> None:
         log.debug("client connected", extra={"client": session.name, "conn_id": session.conn_id})

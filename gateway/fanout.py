@@ -41,6 +41,7 @@ class Line(Protocol):
 class _Member:
     session: Session
     line: Line
+    kinds: frozenset[str] | None  # events it asked for; None: all
     seq: int = 0
 
 
@@ -57,7 +58,7 @@ class Fanout:
 
     def join(self, session: Session, line: Line) -> None:
         """From now on this connection gets events; its first one is number 1."""
-        self._members[session.conn_id] = _Member(session, line)
+        self._members[session.conn_id] = _Member(session, line, _kinds(session))
 
     def leave(self, session: Session) -> None:
         """It is gone."""
@@ -74,7 +75,7 @@ class Fanout:
         drop = name in DROPPABLE or (name == "chat" and _state(payload) == "delta")
         texts = _texts(name, payload, self._told)
         for member in tuple(self._members.values()):
-            if _may_see(name, payload, member.session):
+            if _may_see(name, payload, member):
                 text = texts[min(member.session.protocol, 4)]
                 self._deliver(member, name, text, version, drop=drop)
 
@@ -88,7 +89,7 @@ class Fanout:
         """Send to these connections only; such an event has no number (§7.1)."""
         for conn_id in tuple(conn_ids):
             member = self._members.get(conn_id)
-            if member is not None and _may_see(name, payload, member.session):
+            if member is not None and _may_see(name, payload, member):
                 frame = frames.event(name, frames.payload_text(payload))
                 if member.line.buffered() + len(frame) <= MAX_BUFFERED:
                     member.line.write(frame)
@@ -120,30 +121,32 @@ def _state(payload: object) -> object:
     return payload.get("state") if isinstance(payload, Mapping) else None
 
 
-def _wanted(name: str, session: Session) -> bool:
-    """Whether the client asked for this kind: `engine.events:cron,heartbeat` among its caps (§14).
+def _kinds(session: Session) -> frozenset[str] | None:
+    """The kinds a client asked for: `engine.events:cron,heartbeat` among its caps (§14).
 
-    What tells of the connection itself is never left out.
+    Read once: a list of caps may be as long as the first frame. What tells of the connection
+    itself is never left out.
     """
     wishes = [cap for cap in session.caps if cap.startswith(_WISH)]
-    if not wishes or name in _ALWAYS:
-        return True
-    kinds = {kind.strip() for cap in wishes for kind in cap.removeprefix(_WISH).split(",")}
-    return name in kinds
+    if not wishes:
+        return None
+    told = {kind.strip() for cap in wishes for kind in cap.removeprefix(_WISH).split(",")}
+    return _ALWAYS | told
 
 
-def _may_see(name: str, payload: object, session: Session) -> bool:
+def _may_see(name: str, payload: object, member: _Member) -> bool:
     """§7.1: scope, role, and capabilities."""
-    if not _wanted(name, session):
+    session = member.session
+    if member.kinds is not None and name not in member.kinds:
         return False
     if name == "presence" and session.protocol < 4:
         return True
     if name not in EVENTS:
         return allows(session.scopes, Scope.ADMIN)
-    if name == "agent" and isinstance(payload, Mapping) and payload.get("stream") == "tool":
-        return "tool-events" in session.caps and allows(session.scopes, EVENTS[name])
     if session.role != "operator" and EVENTS[name] is not None:
         return False
+    if name == "agent" and isinstance(payload, Mapping) and payload.get("stream") == "tool":
+        return "tool-events" in session.caps and allows(session.scopes, EVENTS[name])
     return allows(session.scopes, EVENTS[name])
 
 

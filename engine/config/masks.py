@@ -50,8 +50,13 @@ def masked(value: Any, *path: str, marker: str = HIDDEN) -> Any:
             return value
 
 
+def is_secret(name: str) -> bool:
+    """Whether a key of this name holds a secret."""
+    return _SECRET.search(name) is not None and _LIMIT.search(name) is None
+
+
 def _hides(name: str, text: str) -> bool:
-    named = _SECRET.search(name) is not None and _LIMIT.search(name) is None
+    named = is_secret(name)
     service = name == "urls" and "://" in text  # of apprise: what is behind the scheme is secret
     return named or service or _CREDENTIALS.match(text) is not None
 

@@ -19,7 +19,7 @@ from gateway.auth.peer import Peer
 from gateway.auth.policy import Mode, Policy, origin_fault, secret_fault
 from gateway.auth.proof import device_fault
 from gateway.auth.proxy import client_of, user_of
-from gateway.protocol.handshake import Connect, Granted, Issued, Refused
+from gateway.protocol.handshake import Connect, Granted, Issued, Refused, Session
 from gateway.protocol.methods import Scope
 from gateway.store.devices import Device as Known, Wish
 
@@ -68,12 +68,26 @@ class Gatekeeper:
             Asked(connect=connect, proof=device, method=method, peer=peer, now=now)
         )
 
+    def stands(self, session: Session, by: Policy) -> bool:
+        """Whether a client judged ``by`` that policy would be let in now by what it showed."""
+        own = session.auth_method == "device-token"
+        if not own and self.policy.secrets != by.secrets:
+            return False
+        if session.device_id is None or session.issued is None:
+            return True
+        bearer = session.issued.token
+        return self.book.shown(session.device_id, session.role, bearer) is not None
+
     def _key(self, peer: Peer, kind: str) -> tuple[str, bool]:
-        """Whose failures are counted together, and whether they never lock."""
-        if peer.origin is not None:  # every page counts for itself, on loopback too
-            return f"{kind}|{client_of(peer, self.policy.proxies)}|{peer.origin[:200]}", False
-        exempt = self.policy.exempt_loopback and peer.local
-        return f"{kind}|{client_of(peer, self.policy.proxies)}", exempt
+        """Whose failures are counted together, and whether they never lock.
+
+        On loopback every page counts for itself, and locks; from afar the header is as the
+        caller wrote it, and would give each guess an account of its own.
+        """
+        key = f"{kind}|{client_of(peer, self.policy.proxies)}"
+        if peer.origin is not None:
+            return (f"{key}|{peer.origin[:200]}" if peer.local else key), False
+        return key, self.policy.exempt_loopback and peer.local
 
     def _method(self, connect: Connect, peer: Peer) -> str | _Fault:
         """By what the caller is let in, or why not."""

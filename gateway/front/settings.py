@@ -17,6 +17,7 @@ from engine.config.docs import describe
 from engine.config.edit import set_text, unset_text
 from engine.config.json5 import Json5Error, parse
 from engine.config.load import Loaded
+from engine.config.masks import is_secret
 from engine.config.merging import merged, restored
 from engine.config.paths import Paths
 from engine.config.schema import Config
@@ -24,7 +25,6 @@ from engine.config.writing import Edit, Written, write
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.wallclock import MILLISECOND, ms
 
-_SECRETS: Final = re.compile(r"(token|password|secret|apikey|api_key)$", re.IGNORECASE)
 _FACTS: Final[Mapping[str, str]] = {  # of an agent, where the config keeps it
     "name": "name",
     "workspace": "workspace",
@@ -229,6 +229,6 @@ def _hint(path: str, text: str) -> dict[str, Any]:
     name = path.rpartition(".")[2]
     words = re.sub(r"([A-Z])", r" \1", name).strip().capitalize()
     hint: dict[str, Any] = {"label": words, "help": text, "group": path.partition(".")[0]}
-    if _SECRETS.search(name):
+    if is_secret(name):
         hint["sensitive"] = True
     return hint

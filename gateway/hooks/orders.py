@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.config.schema.hooks import HookMapping, Hooks
+from engine.sessions import agent_of
 from engine.wake import NEXT_HEARTBEAT, NOW
 
 NAME: Final = "Hook"
@@ -121,7 +122,10 @@ def _agent(body: Mapping[str, Any], hooks: Hooks) -> Order:
     if wrong := _wrong_kind(body):
         return Refused(wrong)
     agent, session = _word(body, "agentId"), _word(body, "sessionKey")
-    if refusal := _stranger(agent, hooks) or _session(session, hooks):
+    # A session is somebody's: its key names an agent as much as agentId does.
+    owner = agent_of((session or "").lower(), default_agent="")
+    named = _stranger(agent, hooks) or _stranger(owner or None, hooks)
+    if refusal := named or _session(session, hooks):
         return Refused(refusal)
     return AgentOrder(
         message=message.strip(),

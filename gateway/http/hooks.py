@@ -6,7 +6,6 @@ address, and loopback is not exempt (§4.7).
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import math
@@ -22,15 +21,17 @@ from engine.config.schema.hooks import Hooks
 from gateway.auth.failures import Failures
 from gateway.auth.peer import Peer
 from gateway.auth.policy import Mode, Policy, same
+from gateway.auth.proxy import Networks, client_of
 from gateway.connection import peer_of
 from gateway.hooks.orders import AgentOrder, Dropped, Order, Refused, WakeOrder, order_of
 from gateway.hooks.taking import Taking
+from gateway.http.guard import body
 from gateway.http.pages import Page
+from gateway.protocol.openai import HttpFault
 from jobs.errors import EngineError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-BODY_SECONDS: Final = 30.0
 LONGEST_KEY: Final = 256
 _SECRET_HEADERS: Final = ("x-engine-token", "x-openclaw-token")
 _NOT_IN_QUERY: Final = (
@@ -53,6 +54,7 @@ class HookPages:
     hooks: Callable[[], Hooks]
     open: Callable[[], bool]  # the gateway takes work
     taking: Taking
+    proxies: Callable[[], Networks] = Networks
     failures: Failures = field(default_factory=lambda: Failures(_MOST))
 
     def page(self, path: str) -> Page | None:
@@ -76,13 +78,13 @@ class HookPages:
             return refusal
         if not self.open():
             return _unavailable()
-        body = await _body(request, hooks.max_body_bytes)
-        if isinstance(body, Response):
-            return body
-        order = order_of(below, body, hooks)
+        asked = await _body(request, hooks.max_body_bytes)
+        if isinstance(asked, Response):
+            return asked
+        order = order_of(below, asked, hooks)
         if order is None:
             return PlainTextResponse("Not Found", status_code=404)
-        key = request.headers.get("idempotency-key") or body.get("idempotencyKey")
+        key = request.headers.get("idempotency-key") or asked.get("idempotencyKey")
         if key is not None and (not isinstance(key, str) or len(key) > LONGEST_KEY):
             return _wrong(f"the idempotency key must be a string of at most {LONGEST_KEY}")
         try:
@@ -101,17 +103,17 @@ class HookPages:
         if request.method != "POST":
             allow = {"Allow": "POST"}
             return PlainTextResponse("Method Not Allowed", status_code=405, headers=allow)
-        now = self.taking.clock.now()
-        if (wait := self.failures.locked(peer.host, now)) is not None:
+        now, caller = self.taking.clock.now(), client_of(peer, self.proxies())
+        if (wait := self.failures.locked(caller, now)) is not None:
             seconds = str(max(1, math.ceil(wait.total_seconds())))
             headers = {"Retry-After": seconds}
             return PlainTextResponse("Too Many Requests", status_code=429, headers=headers)
         shown = _shown(peer)
         if shown is None or hooks.token is None or not same(shown, hooks.token.reveal()):
-            self.failures.add(peer.host, now)
-            log.warning("a hook showed no valid token", extra={"from": peer.host})
+            self.failures.add(caller, now)
+            log.warning("a hook showed no valid token", extra={"from": caller})
             return PlainTextResponse("Unauthorized", status_code=401)
-        self.failures.forget(peer.host)
+        self.failures.forget(caller)
         return None
 
     async def _taken(self, below: str, order: Order, key: str | None) -> Response:
@@ -141,20 +143,16 @@ def _shown(peer: Peer) -> str | None:
 
 async def _body(request: Request, most: int) -> Mapping[str, Any] | Response:
     """Return the JSON object of a request, or why there is none."""
-    data = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                data += part
-                if len(data) > most:
-                    return _wrong("payload too large", 413)
-    except (TimeoutError, ClientDisconnect):
-        return _wrong("request body timeout", 408)
-    try:
-        body = json.loads(data.decode()) if data.strip() else {}
+        data = await body(request, most)
+        found = json.loads(data.decode()) if data.strip() else {}
+    except HttpFault as fault:
+        return _wrong(str(fault), fault.status)
+    except ClientDisconnect:
+        return Response(status_code=499)  # nobody is left to read it
     except (ValueError, RecursionError):
         return _wrong("the body is no JSON")
-    return body if isinstance(body, dict) else _wrong("the body must be one JSON object")
+    return found if isinstance(found, dict) else _wrong("the body must be one JSON object")
 
 
 def _wrong(error: str, status: int = 400) -> Response:

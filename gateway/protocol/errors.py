@@ -112,6 +112,16 @@ def leaving(method: str = "") -> WireError:
     )
 
 
+def changed_meanwhile() -> WireError:
+    """What let a client in was taken away while it waited; it is judged anew (§6)."""
+    return WireError(
+        Code.UNAVAILABLE,
+        "gateway auth changed; connect again",
+        {"reason": "auth-changed"},
+        retry_after_ms=100,
+    )
+
+
 def busy() -> WireError:
     """Too many calls at once from one socket (§14)."""
     return WireError(

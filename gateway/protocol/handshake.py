@@ -222,6 +222,7 @@ class Handshake:
     judge: Judge
     hello: Callable[[Session], Mapping[str, Any]]
     phase: Callable[[], Phase]
+    stands: Callable[[Session], bool] = lambda _: True  # the verdict, after a wait for the disk
     session: Session | None = field(default=None, init=False)
     frame_id: str = field(default="invalid", init=False)  # of the connect
 

@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 
 from engine.clock import SystemClock
-from gateway.auth.book import Book, Change
+from gateway.auth.book import Book, Change, revoked
 from gateway.devices import Devices
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database
@@ -164,3 +165,29 @@ async def test_what_the_disk_refuses_lets_nobody_in_and_is_told_as_worth_another
             assert (refused["ok"], refused["error"]["retryable"]) == (False, True)
             assert (await client.ended())[0] == 1013
         assert len(port.fanout) == 0
+
+
+@pytest.mark.parametrize("gone", ["device", "token", "secret"])
+async def test_who_is_sent_away_while_it_is_let_in_does_not_stay(gone: str) -> None:
+    async with homes() as port:
+        gatekeeper, writing, go = port.door.gatekeeper, asyncio.Event(), asyncio.Event()
+
+        async def slowly(_: Change) -> None:
+            writing.set()
+            await go.wait()
+
+        book = gatekeeper.book = Book(b"k" * 32, slowly)
+        async with dialled(port) as (client, nonce):
+            asked = asyncio.create_task(hello(client, nonce, Signer()))
+            await writing.wait()
+            (device,) = book.everybody()
+            if gone == "secret":
+                gatekeeper.adopt(replace(gatekeeper.policy, token="of-another-day"))
+            else:
+                after = None if gone == "device" else revoked(device, "operator", device.created_at)
+                by = Change(before=device, after=after, action="x", by="x", at=device.created_at)
+                book.note(by)
+            go.set()
+            answer = await asked
+            assert (answer["ok"], answer["error"]["retryable"]) == (False, True)
+            assert await client.ended() == (1013, "gateway auth changed; connect again")

@@ -14,6 +14,7 @@ import httpx
 from engine.core import Engine
 from engine.testing import ScriptedAgent, Simulation
 from engine.testing.agent import OK
+from gateway.auth.proxy import Networks
 from gateway.hooks.taking import Taking
 from gateway.http.hooks import HookPages
 from gateway.http.pages import Pages
@@ -33,9 +34,10 @@ MAPPINGS = [
 ]
 
 
-def config(**hooks: Any) -> dict[str, Any]:
+def config(*agents: dict[str, Any], **hooks: Any) -> dict[str, Any]:
+    beats = {"heartbeat": {"every": "0m", "target": "last"}}
     return {
-        "agents": {"defaults": {"heartbeat": {"every": "0m", "target": "last"}}},
+        "agents": {"defaults": beats, "list": list(agents)},
         "hooks": {"enabled": True, "token": TOKEN, "mappings": MAPPINGS, **hooks},
     }
 
@@ -61,9 +63,11 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(*, is_open: bool = True, says: str = OK, **hooks: Any) -> AsyncIterator[Caller]:
+async def calling(
+    *agents: dict[str, Any], is_open: bool = True, says: str = OK, **hooks: Any
+) -> AsyncIterator[Caller]:
     agent = ScriptedAgent(then=says)
-    async with Simulation(config(**hooks), start="2026-06-01 08:00", agent=agent) as sim:
+    async with Simulation(config(*agents, **hooks), start="2026-06-01 08:00", agent=agent) as sim:
         engine, tasks = sim.engine, Tasks()
         taking = Taking(
             wakes=engine.waking,
@@ -72,7 +76,12 @@ async def calling(*, is_open: bool = True, says: str = OK, **hooks: Any) -> Asyn
             clock=engine.clock,
             once=Once(tasks, engine.clock),
         )
-        room = HookPages(hooks=lambda: engine.config.hooks, open=lambda: is_open, taking=taking)
+        room = HookPages(
+            hooks=lambda: engine.config.hooks,
+            open=lambda: is_open,
+            taking=taking,
+            proxies=lambda: Networks.of(("127.0.0.1",)),
+        )
         transport = httpx.ASGITransport(app=Pages([room.page]))
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
             yield Caller(http, sim, agent, tasks)
@@ -148,6 +157,37 @@ async def test_a_gateway_that_stops_takes_nothing() -> None:
         assert answer.json()["error"]["code"] == "gateway_unavailable"
 
 
+async def test_who_guesses_behind_a_proxy_locks_nobody_else_out() -> None:
+    async with calling() as caller:
+        wrong = {"Authorization": "Bearer wrong", "X-Forwarded-For": "203.0.113.9"}
+        for _ in range(20):
+            await caller.post("/hooks/wake", {"text": "x"}, wrong)
+        assert (await caller.post("/hooks/wake", {"text": "x"}, wrong)).status_code == 429
+        honest = {**BEARER, "X-Forwarded-For": "198.51.100.7"}
+        assert (await caller.post("/hooks/wake", {"text": "x"}, honest)).status_code == 200
+
+
+async def test_an_agent_that_is_not_allowed_is_reached_in_no_way() -> None:
+    keys: dict[str, Any] = {
+        "allowRequestSessionKey": True,
+        "allowedSessionKeyPrefixes": ["agent:", "hook:"],
+    }
+    agents: list[dict[str, Any]] = [{"id": "main", "default": True}, {"id": "ops"}]
+    ways: list[tuple[dict[str, str], int]] = [
+        ({"agentId": "main"}, 400),
+        ({"sessionKey": "agent:main:main"}, 400),
+        ({"sessionKey": "agent:Main:main", "agentId": "ops"}, 400),
+        ({"sessionKey": "hook:one", "agentId": "ops"}, 200),
+        ({"sessionKey": "agent:ops:hook:one"}, 200),
+        ({"agentId": "ops"}, 200),
+    ]
+    async with calling(*agents, allowedAgentIds=["ops"], **keys) as caller:
+        for named, status in ways:
+            answer = await caller.post("/hooks/agent", {"message": "hi", **named})
+            assert (named, answer.status_code) == (named, status), answer.text
+            assert status == 200 or "hooks.allowedAgentIds" in answer.json()["error"]
+
+
 # -- what is no request ----------------------------------------------------------------------
 
 
@@ -158,7 +198,7 @@ async def test_what_cannot_be_meant_is_refused_before_anything_is_done() -> None
         ("wake", b"[1]", 400, "the body must be one JSON object"),
         ("wake", b"[" * 50_000, 400, "the body is no JSON"),
         ("wake", b"\xff", 400, "the body is no JSON"),
-        ("wake", b'"' + b"x" * 262_144, 413, "payload too large"),
+        ("wake", b'"' + b"x" * 262_144, 413, "larger than 262144 bytes"),
         ("agent", {}, 400, "message required"),
         ("agent", {"message": "x", "channel": "pigeon"}, 400, "pigeon"),
         ("agent", {"message": "x", "agentId": "nobody"}, 400, "nobody"),

@@ -36,7 +36,13 @@ class Tape:
         return [(frame["event"], frame["seq"]) for frame in self.frames]
 
 
-def session(name: str, *scopes: str, protocol: int = 4, caps: tuple[str, ...] = ()) -> Session:
+def session(
+    name: str,
+    *scopes: str,
+    protocol: int = 4,
+    caps: tuple[str, ...] = (),
+    role: str = "operator",
+) -> Session:
     client = Client.model_validate(
         {"id": "cli", "mode": "cli", "version": "1", "platform": "linux"}
     )
@@ -44,7 +50,7 @@ def session(name: str, *scopes: str, protocol: int = 4, caps: tuple[str, ...] = 
         conn_id=name,
         protocol=protocol,
         client=client,
-        role="operator",
+        role=role,
         scopes=scopes,
         caps=frozenset(caps),
         auth_method="token",
@@ -192,3 +198,9 @@ def test_who_is_sent_away_is_chosen_by_what_they_are(fanout: Fanout) -> None:
     first, second = joined(fanout, "operator.read"), joined(fanout, "operator.admin")
     fanout.end(lambda one: "operator.admin" in one.scopes, 4001, "gateway auth changed")
     assert (first.closed, second.closed) == (None, (4001, "gateway auth changed"))
+
+
+def test_a_node_sees_no_tools_at_work_whatever_it_asks_for(fanout: Fanout) -> None:
+    node = joined(fanout, "operator.read", caps=("tool-events",), role="node")
+    fanout.publish("agent", {"stream": "tool", "runId": "r"})
+    assert node.seen == []

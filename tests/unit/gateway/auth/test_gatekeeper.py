@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -198,3 +199,14 @@ def test_an_unknown_device_from_far_must_be_paired() -> None:
 )
 def test_every_tampered_field_has_its_own_code(changes: dict[str, Any], expected: str) -> None:
     assert code(judge(proven(**changes))) == expected
+
+
+def test_who_writes_another_origin_for_each_guess_is_locked_out_all_the_same() -> None:
+    keeper = Gatekeeper(replace(TOKEN, allowed_origins=("*",)))
+
+    def guessed(guess: int) -> Granted | Refused:
+        headers = {**FAR.headers, "origin": f"https://{guess}.example"}
+        wrong = connect(auth={"token": f"guess-{guess}"})
+        return keeper.judge(wrong, "nonce", NOW, Peer(host=FAR.host, headers=headers))
+
+    assert code([guessed(guess) for guess in range(12)][-1]) == "AUTH_RATE_LIMITED"
