@@ -67,6 +67,7 @@ from gateway.rpc.presence import Presence, SelfEntry
 from gateway.runtime import settle
 from gateway.sender import GRACE, Sender
 from gateway.server import Server, bind
+from gateway.service.notify import ALIVE, READY, STOPPING, notify
 from jobs.duration import format_duration
 from jobs.errors import EngineError
 from jobs.ids import new_id
@@ -476,7 +477,7 @@ class Gateway:
                 "channels": ",".join(parts.channels),
             },
         )
-        _notify("READY=1")
+        notify(READY)
 
     async def _connect(self, channel: Channel, reception: Reception) -> None:
         if self._environ.get("ENGINE_SKIP_CHANNELS") != "1":
@@ -499,7 +500,7 @@ class Gateway:
 
     async def _close(self, parts: _Parts) -> None:
         """The order of operations.md §7.1: nothing new, what runs ends, then the sockets."""
-        _notify("STOPPING=1")
+        notify(STOPPING)
         self._phase = Phase.DRAINING
         grace = timedelta(milliseconds=self._loaded.config.gateway.drain_timeout_ms)
         self._watch.cancel()
@@ -599,6 +600,7 @@ async def _probed(channels: Mapping[str, Channel], channel: str, account: str) -
 
 def _told(fanout: Fanout, clock: SystemClock) -> Callable[[], Awaitable[None]]:
     async def tick() -> None:
+        notify(ALIVE)  # a service whose loop is wedged is begun anew (operations.md §8.1)
         fanout.publish("tick", {"ts": ms(clock.now())})
 
     return tick
@@ -646,14 +648,3 @@ async def _done(part: str, stopping: Awaitable[object]) -> None:
         await stopping
     except Exception:
         log.exception("a part did not stop as it should", extra={"part": part})
-
-
-def _notify(state: str) -> None:
-    """Tell systemd, if it started us (`Type=notify`); without it this does nothing."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    name = "\0" + address[1:] if address.startswith("@") else address
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.connect(name)
-        notify.sendall(state.encode())

@@ -15,6 +15,7 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.at_rest import config_fault
 from engine.cli.ending import dumped
 from engine.cli.gateway_probe import PROBE_MS, capability, discover, probe
+from engine.cli.gateway_service import described, install, restart, start, stop, uninstall
 from engine.cli.place import Place, shown
 from engine.cli.render import facts, relative
 from engine.cli.status import health, verdict
@@ -136,6 +137,7 @@ def _report(line: Line, *, probe: bool) -> dict[str, Any]:
             "version": owner.version if owner else None,
             "bootId": owner.boot_id if owner else None,
         },
+        "service": described(place),
         "runtime": _runtime(owner),
         "auth": {"clientSource": line.credentials.source},
         "probe": probed,
@@ -198,6 +200,7 @@ def _report_words(report: Mapping[str, Any], place: Place) -> str:
         "Config (cli)": f"{shown(place.paths.config, place.paths)} ({state})"
         if config["exists"]
         else f"{shown(place.paths.config, place.paths)} (not there yet: engine setup)",
+        "Service": _service_words(report["service"]),
         "Gateway": f"port={gateway['port']} ({gateway['portSource']})",
         "Auth": f"token found in {report['auth']['clientSource']}, will be sent"
         if report["auth"]["clientSource"] != "none"
@@ -223,6 +226,14 @@ def _report_words(report: Mapping[str, Any], place: Place) -> str:
     if report["scheduler"]:
         rows["Scheduler"] = _scheduler_words(report["scheduler"], now)
     return facts(rows)
+
+
+def _service_words(service: Mapping[str, Any]) -> str:
+    if not service["installed"]:
+        return "not installed"
+    run = service["runtime"]
+    enabled = "enabled" if run["enabled"] else "not enabled: it does not start with the machine"
+    return f"{service['manager']} ({enabled}), {run['state']}/{run['subState']}"
 
 
 def _runtime_words(runtime: Mapping[str, Any], now: Any) -> str:
@@ -262,6 +273,7 @@ def call_method(line: Line, method: str, params: str, final: bool) -> None:
     click.echo(dumped(line.call(method, values, final=final)))
 
 
-group.add_command(health)
+for command in (health, install, uninstall, start, stop, restart):
+    group.add_command(command)
 group.add_command(probe)
 group.add_command(discover)

@@ -81,8 +81,15 @@ def _gateway(place: Place, down: EngineError | None) -> Link:
         state=Standing.BROKEN,
         reason=reason,
         what=what,
-        fix="engine gateway" if reason == "stopped" else down.fix,
+        fix=_start(place) if reason == "stopped" else down.fix,
     )
+
+
+def _start(place: Place) -> str:
+    """What starts it: its service where there is one, else the program itself."""
+    from engine.cli.gateway_service import find
+
+    return "engine gateway" if find(place) is None else "engine gateway start"
 
 
 def _last_exit(place: Place) -> str:
