@@ -33,6 +33,7 @@ class Carriage:
     name: str  # as people call it
     most: Mapping[MediaKind, int] = field(default_factory=dict)  # empty: links only
     caption: int = 0  # longest text that stands with a file, in the channel's unit
+    fetches: bool = True  # it takes the address of a file, and fetches what lies there itself
     here: bool = False  # who reads it is at this machine: a path is an address to them
 
 
@@ -51,9 +52,10 @@ def stow(media: Sequence[Media], carriage: Carriage, most: int) -> Stowed:
     words: list[str] = []
     refused: list[Mapping[str, str]] = []
     for place, one in enumerate(media):
-        if shown_as(one, carriage) is not None and len(parts) < most:
+        linked_only = not carriage.most or (one.path is None and not carriage.fetches)
+        if shown_as(one, carriage) is not None and len(parts) < most and not linked_only:
             parts.append(place)
-        elif not carriage.most and (one.url is not None or carriage.here):
+        elif linked_only and (one.url is not None or carriage.here):
             words.append(one.url or f"({named(one)}: {one.path})")
         else:
             kind, why = _objection(one, carriage)

@@ -11,12 +11,21 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from engine.address import Route
-from engine.media import Media
-from engine.shelf import NotSaved
-from gateway.channels.apprise.wire import AppriseAccount, fault_of, service, services_for, worst
+from engine.cargo import linked
+from engine.media import Media, MediaKind
+from engine.shelf import OUT_MOST, NotSaved
+from gateway.channels.apprise.wire import (
+    AppriseAccount,
+    fault_of,
+    of_file,
+    service,
+    services_for,
+    worst,
+)
 from gateway.channels.base import (
     AccountStatus,
     Admit,
@@ -35,8 +44,15 @@ log = logging.getLogger(__name__)
 EXTRA: Final = "channel-not-installed: pip install 'heartbeat-engine[apprise]'"
 WHOLE_CALL: Final = 60.0  # seconds; each service has its own limits below that
 
-# Sends a text to one service; what was logged meanwhile, and whether it was taken.
-Notify = Callable[[str, str, bool], tuple[bool, Sequence[str]]]
+# Sends one part to one service; whether it was taken, and what was logged meanwhile.
+Notify = Callable[[str, Attempt], tuple[bool, Sequence[str]]]
+# What the library fetches from an address is fetched by this machine: links go as links.
+CARRIAGE: Final = Carriage(
+    name="apprise",
+    most=dict.fromkeys(MediaKind, OUT_MOST),
+    caption=sys.maxsize,
+    fetches=False,
+)
 
 
 def installed() -> bool:
@@ -75,9 +91,9 @@ class AppriseChannel:
         """There is none of ours."""
         return sys.maxsize
 
-    def carries(self, route: Route) -> Carriage:  # noqa: ARG002 - no service says
-        """No files: links, and words about them."""
-        return Carriage(name="apprise")
+    def carries(self, route: Route) -> Carriage:  # noqa: ARG002 - the library knows of each
+        """Files, to the services that take them; the others get a word about each."""
+        return CARRIAGE
 
     def scopes(self, route: Route) -> tuple[Scope, ...]:  # noqa: ARG002 - each has its own
         """No limits of ours; a service that says 429 is heard."""
@@ -105,9 +121,11 @@ class AppriseChannel:
         if not urls:
             detail = f"no account and no tag is called {route.to!r}, or none has services"
             raise ChannelError(Fault(fault=FaultClass.NOT_FOUND, code="tag", detail=detail))
+        await asyncio.to_thread(_refuse_gone, attempt.media)
         faults = await self._told(urls, attempt)
         if len(faults) == len(urls):
             fault = worst(faults)
+            fault = fault if attempt.media is None else of_file(fault)
             self._failed[route.account_id] = f"{fault.fault}: {fault.detail}"
             raise ChannelError(fault)
         self._failed.pop(route.account_id, None)
@@ -122,10 +140,7 @@ class AppriseChannel:
         try:
             async with asyncio.timeout(WHOLE_CALL):
                 answers = await asyncio.gather(
-                    *(
-                        asyncio.to_thread(self._notify, url, attempt.text, attempt.plain)
-                        for url in urls
-                    )
+                    *(asyncio.to_thread(self._notify, url, attempt) for url in urls)
                 )
         except TimeoutError:
             detail = f"no answer within {WHOLE_CALL:g} s"
@@ -197,19 +212,39 @@ def _library() -> Any:
     return apprise
 
 
+def _attached(media: Media) -> Any:
+    """Return a file as the library takes one, under the name that people know."""
+    from apprise.attachment.file import AttachFile
+
+    return AttachFile(media.path, name=media.name)
+
+
 def _understood(url: str) -> bool:
     return bool(_library().Apprise().add(url))
 
 
-def notified(url: str, text: str, plain: bool) -> tuple[bool, Sequence[str]]:
+def _refuse_gone(media: Media | None) -> None:
+    if media is not None and not Path(media.path or "").is_file():
+        fault = Fault(fault=FaultClass.MEDIA_REFUSED, code="gone", detail="the file is gone")
+        raise ChannelError(fault)
+
+
+def notified(url: str, attempt: Attempt) -> tuple[bool, Sequence[str]]:
     """Send to one service, in a thread of its own. See `Notify`."""
     lines: list[str] = []
     one = _library().Apprise()
     if not one.add(url):
         return False, ["it is no URL of a service: error=404"]
+    text, file, media = attempt.text, None, attempt.media
+    if media is not None and one[0].attachment_support:
+        file = _attached(media)
+    elif media is not None:
+        word = linked(media, f"{service(url)} takes no files")
+        text = "\n".join(part for part in (text, word) if part)
     taken = one.notify(
         body=text,
-        body_format="text" if plain else "markdown",
+        attach=file,
+        body_format="text" if attempt.plain else "markdown",
         log_callback=lambda entry, _: lines.append(str(entry.message)),
         log_level=logging.INFO,
     )

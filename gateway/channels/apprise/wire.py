@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.channels.base import Fault, FaultClass
@@ -72,6 +72,13 @@ def fault_of(url: str, lines: Sequence[str]) -> Fault:
         return Fault(fault=FaultClass.SERVER, detail=detail)
     kind = _BY_STATUS.get(codes[-1], FaultClass.SERVER)
     return Fault(fault=kind, code=str(codes[-1]), detail=f"{service(url)} answered {codes[-1]}")
+
+
+def of_file(fault: Fault) -> Fault:
+    """Return what a fault means for a message that carries a file: the words go without it."""
+    if fault.fault in (FaultClass.CONTENT_REJECTED, FaultClass.TOO_LONG):
+        return replace(fault, fault=FaultClass.MEDIA_REFUSED)
+    return fault
 
 
 def worst(faults: Sequence[Fault]) -> Fault:

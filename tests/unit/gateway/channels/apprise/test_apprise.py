@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.address import Route
+from engine.cargo import stow
 from engine.fault import FaultClass
+from engine.media import Media, MediaKind
 from gateway.channels.apprise.channel import AppriseChannel
 from gateway.channels.apprise.wire import AppriseAccount, fault_of, services_for
 from gateway.channels.attempts import refusal, trouble
@@ -65,8 +71,8 @@ class Said:
         self.refusing = refusing
         self.told: list[tuple[str, str]] = []
 
-    def __call__(self, url: str, text: str, plain: bool) -> tuple[bool, Sequence[str]]:
-        self.told.append((url, text))
+    def __call__(self, url: str, attempt: Attempt) -> tuple[bool, Sequence[str]]:
+        self.told.append((url, attempt.text))
         line = self.refusing.get(url.partition(":")[0])
         return line is None, [] if line is None else [line]
 
@@ -125,11 +131,61 @@ def test_no_secret_is_in_what_is_told() -> None:
     assert "hush" not in str(one.status())
 
 
-async def test_the_library_itself_is_heard() -> None:
+@pytest.fixture
+def library() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some of its plug-ins use what Python warns of
         library = pytest.importorskip("apprise")
         library.Apprise().add("json://127.0.0.1")
+    return library
+
+
+def report(folder: Path) -> Media:
+    path = folder / "0a1b-report.pdf"
+    path.write_bytes(b"%PDF-1.4 hush")
+    return Media(kind=MediaKind.FILE, name="report.pdf", path=str(path), size=13)
+
+
+@pytest.mark.usefixtures("library")
+async def test_a_file_goes_with_its_words_to_a_service_that_takes_files(tmp_path: Path) -> None:
+    async with HookServer() as server:
+        url = server.url.replace("http", "json", 1)
+        real = AppriseChannel([AppriseAccount(id="ops", urls=(url,))])
+        await real.send(replace(attempt(), media=report(tmp_path)))
+    (hook,) = server.hooks
+    (file,) = hook.body["attachments"]
+    assert (hook.body["message"], file["filename"]) == ("hello", "report.pdf")
+    assert base64.b64decode(file["base64"]) == b"%PDF-1.4 hush"
+
+
+@pytest.mark.usefixtures("library")
+async def test_a_service_that_takes_no_files_gets_a_word_about_them(tmp_path: Path) -> None:
+    async with HookServer() as server:
+        url = server.url.replace("http", "gotify", 1).partition("/hook")[0] + "/token"
+        real = AppriseChannel([AppriseAccount(id="ops", urls=(url,))])
+        await real.send(replace(attempt(), media=report(tmp_path)))
+    (hook,) = server.hooks
+    assert (
+        hook.body["message"] == "hello\n(report.pdf, 13 bytes, was not sent: gotify takes no files)"
+    )
+
+
+async def test_a_refused_file_or_one_that_is_gone_costs_no_words(tmp_path: Path) -> None:
+    one = channel(Said(slack="error=413.", json="error=413."))
+    for media in (report(tmp_path), Media(kind=MediaKind.FILE, name="x", path="/nowhere/x")):
+        with pytest.raises(ChannelError) as met:
+            await one.send(replace(attempt(), media=media))
+        assert met.value.fault.fault is FaultClass.MEDIA_REFUSED
+
+
+def test_an_address_goes_as_a_link_and_is_not_fetched_by_this_machine() -> None:
+    link = Media(kind=MediaKind.IMAGE, name="p.png", url="http://10.0.0.1/p.png")
+    stowed = stow([link], channel(Said()).carries(attempt().route), 8)
+    assert (stowed.parts, stowed.words) == ((), ("http://10.0.0.1/p.png",))
+
+
+@pytest.mark.usefixtures("library")
+async def test_the_library_itself_is_heard() -> None:
     async with HookServer() as server:
         server.answers = [(429, {})]
         url = server.url.replace("http", "json", 1)
