@@ -513,6 +513,17 @@ async def test_a_reply_is_ready_before_a_beat(store: Database) -> None:
     assert await ready(store, limit=1) == ["reply"]
 
 
+async def test_an_account_with_more_chats_than_are_looked_at_holds_up_no_other(
+    store: Database,
+) -> None:
+    """One that cannot send now keeps all its lanes at the front (channels.md §11)."""
+    for number in range(5):
+        await send(store, message(f"a{number}", to=str(number)))
+    other = message("b")
+    await send(store, replace(other, route=replace(other.route, account_id="other")))
+    assert await ready(store, limit=3) == ["a0", "a1", "a2", "b"]
+
+
 async def test_a_head_that_waits_for_its_retry_holds_its_lane(store: Database) -> None:
     await send(store, message("a1"), message("a2"))
     await move(store, "a1", Event.ATTEMPT)
