@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,20 @@ async def test_a_later_is_waited_out_to_the_second(bench: Bench) -> None:
     await bench.clock.advance(timedelta(seconds=0.1))
     assert (await bench.ended("a"))["status"] == "delivered"
     assert visible(bench) == ["a"]
+
+
+async def test_a_chat_that_is_told_later_sees_no_typing_until_then(bench: Bench) -> None:
+    """The platform counts every call to the chat, and answers each with a longer wait (§7)."""
+    bench.telegram.fail("sendMessage", Wrong.too_many(3))
+    await bench.put("a")
+    await bench.until("a", State.QUEUED)
+    route = Route(channel="telegram", account_id="default", to="42")
+    await bench.channel.typing(route)
+    await bench.channel.typing(replace(route, to="43"))
+    await bench.clock.advance(timedelta(seconds=3))
+    await bench.channel.typing(route)
+    typed = [told["chat_id"] for name, told in bench.telegram.calls if name == "sendChatAction"]
+    assert typed == [43, 42]
 
 
 async def test_markup_the_platform_refuses_arrives_plain(bench: Bench) -> None:

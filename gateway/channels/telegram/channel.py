@@ -206,6 +206,7 @@ class TelegramChannel:
             result = await self._flights.fly(leaving, f"telegram-send-{live.account.id}")
         except ChannelError as error:
             live.last_error = str(error)
+            live.told_later(attempt.route.to, error.fault, self._clock.monotonic())
             if error.fault.fault is FaultClass.AUTH:
                 live.show("auth-failed")
             if error.fault.migrate_to:
@@ -230,10 +231,15 @@ class TelegramChannel:
                 yield piece
 
     async def typing(self, route: Route) -> None:
-        """Show `typing` for five seconds."""
-        live = self._live.get(route.account_id)
-        if live is not None and self.ready(route.account_id):
+        """Show `typing` for five seconds, unless the platform wants the chat left alone."""
+        live, now = self._live.get(route.account_id), self._clock.monotonic()
+        if live is None or not self.ready(route.account_id) or live.later.get(route.to, now) > now:
+            return
+        try:
             await live.sending.call("sendChatAction", typing_parameters(route))
+        except ChannelError as error:
+            live.told_later(route.to, error.fault, now)
+            raise
 
     def status(self) -> tuple[AccountStatus, ...]:
         """Every account, configured order."""

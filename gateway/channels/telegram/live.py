@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from engine.fault import Fault, FaultClass
 from gateway.channels.telegram.account import Me, TelegramAccount
 from gateway.channels.telegram.api import BotApi
 from gateway.channels.ups import Ups
@@ -29,11 +30,18 @@ class Live:
     port: int | None = None  # where its webhook listens
     note: str | None = None  # something a person should know of, and may mend
     ups: Ups = field(default_factory=Ups)
+    later: dict[str, timedelta] = field(default_factory=dict)  # chat → until when it is left alone
 
     @property
     def over(self) -> bool:
         """Whether no waiting mends it."""
         return self.runtime in ("auth-failed", "fatal")
+
+    def told_later(self, chat: str, fault: Fault, now: timedelta) -> None:
+        """The platform said "later" of a chat; on monotonic time."""
+        if fault.fault is FaultClass.RATE_LIMITED:
+            self.later = {one: until for one, until in self.later.items() if until > now}
+            self.later[chat] = now + timedelta(seconds=fault.retry_after_seconds or 0)
 
     def show(self, runtime: str) -> None:
         """Stand here from now on."""
