@@ -239,7 +239,7 @@ class Approvals:
         return any(
             (one.channel, one.to) == (route.channel, route.to)
             and one.account_id in ("", route.account_id)
-            for one in self._roster().owners
+            for one in self._roster().commanders
         )
 
     async def _waiting(self) -> str:

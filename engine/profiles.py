@@ -100,6 +100,7 @@ def roster_of(
         local_fallback=not external or config.channels.local.fallback,
         by_tool=config.messages.visible_replies in ("message_tool", False),
         owners=_owners(config, configured),
+        commanders=_named(config, configured),
         _channels={name: _channel(config, name) for name in configured},
         _bound={
             (agent_id, name): effective.bound_accounts(config, agent_id, name)
@@ -132,16 +133,18 @@ def _stamps(config: Config, host_zone: str) -> ZoneInfo | None:
 
 def _owners(config: Config, configured: Sequence[str]) -> tuple[Route, ...]:
     """The owners' direct chats (heartbeat.md §14.2): the named ones, else who may write."""
+    return _named(config, configured) or tuple(
+        route
+        for name in configured
+        for account, listed in _allowed(config, name)
+        for route in _direct(name, listed, account)
+    )
+
+
+def _named(config: Config, configured: Sequence[str]) -> tuple[Route, ...]:
+    """Who may give owner commands: who is named for that, and nobody else (channels.md §3.1)."""
     named = config.commands.owner_allow_from
-    found = [route for name in configured for route in _direct(name, named)]
-    if not found:
-        found = [
-            route
-            for name in configured
-            for account, listed in _allowed(config, name)
-            for route in _direct(name, listed, account)
-        ]
-    return tuple(found)
+    return tuple(route for name in configured for route in _direct(name, named))
 
 
 def _allowed(config: Config, channel: str) -> list[tuple[str, Sequence[str]]]:

@@ -138,6 +138,7 @@ class Roster:
     local_fallback: bool = False
     by_tool: bool = False  # agents speak through tools; what they merely answer is not sent
     owners: tuple[Route, ...] = ()  # their direct chats, in configured order
+    commanders: tuple[Route, ...] = ()  # of those, who may give owner commands
     _channels: Mapping[str, ChannelFacts] = field(default_factory=dict)
     _bound: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     _prefix: str = ""  # before every message

@@ -222,6 +222,23 @@ async def test_an_owner_decides_in_their_own_chat_and_nobody_else(
     assert len(shell.ran) == ran
 
 
+@pytest.mark.parametrize("named", [[], ["qqbot:c2c:ABCD", "*"]])
+async def test_whoever_may_chat_gives_no_owner_commands(
+    engine_sim: EngineSim, tmp_path: Path, named: list[str]
+) -> None:
+    """channels.md §3.1: those need an entry in commands.ownerAllowFrom."""
+    wish = config(tmp_path) | {"commands": {"ownerAllowFrom": named}}
+    wish["channels"]["telegram"]["allowFrom"] = ["42", "43"]
+    shell = Shell()
+    sim = engine_sim(wish, start=START, zone="UTC", agent=Runner("make"), commands=shell)
+    ident = (await asked(sim))["id"]
+    for somebody in (ADA, BOB):
+        answer = await said(sim, f"/approve {ident}", somebody)
+        assert answer.startswith("Only an owner decides that")
+    await sim.engine.programs.idle()
+    assert shell.ran == []
+
+
 async def test_without_an_owner_the_inbox_of_this_machine_is_asked(
     engine_sim: EngineSim, tmp_path: Path
 ) -> None:
