@@ -162,7 +162,7 @@ def planned(job: Job, row: DueJob, one: Pass, known: Known, standing: Standing) 
         runs, in_vain = spread(job, runs, begins, now, following)
         passed += in_vain
     kept, to_run = _asked(job, row, runs, one, known, standing)
-    rows = (*kept, *passed)
+    rows = (*passed, *kept)  # as they came: the newest row is that of the newest slot
     over = isinstance(job.schedule, At) and bool(rows) and not to_run
     over = over and one.settings.cron_enabled  # else it is made up for when jobs are on again
     claim = Claim(row.id, row.next_run_at, following, rows, over)

@@ -17,7 +17,8 @@ from engine.gates import BeatSnapshot, Decision, Run as Go, decide
 from engine.look import Lookout
 from engine.roster import AgentProfile, Roster
 from engine.sessions import main_key
-from engine.tasks import due_tasks
+from engine.store import tasks as task_rows
+from engine.tasks import due_tasks, next_task_at
 from engine.view import View
 from engine.wake import Intent, Wake
 from jobs import remarks
@@ -40,6 +41,7 @@ class _Course:
     """What the slots before have changed by the time of the next one."""
 
     served: dict[str, datetime] = field(default_factory=dict)  # tasks that will have run
+    before: Mapping[str, datetime | None] = field(default_factory=dict)  # when tasks ran last
     looked_at: datetime | None = None  # the last slot that will have run
     heard: bool = False  # the events that wait now will have been read
 
@@ -76,6 +78,9 @@ def foreseen(snapshot: BeatSnapshot, view: View, slot: datetime, course: _Course
         unhindered(snapshot),
         rests_until=rests,
         tasks_due=tuple(task.name for task in due),
+        next_task_at=next_task_at(
+            view.file.tasks, {**course.before, **course.served}, slot, view.agent.zone
+        ),
         has_events=snapshot.has_events and not course.heard,
     )
     found = Expected(
@@ -159,7 +164,8 @@ class Coming:
         self, agent: AgentProfile, schedule: Repeating, after: datetime, count: int
     ) -> list[Expected]:
         found: list[Expected] = []
-        course = _Course()
+        ran = await self._database.read(lambda tx: task_rows.last_slots(tx, agent.agent_id))
+        course = _Course(before=ran)
         slot = schedule.next_after(after)
         while slot is not None and len(found) < count:
             found.append(await self._judged(agent, slot, course))

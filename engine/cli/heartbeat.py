@@ -218,7 +218,8 @@ def _target_words(beat: Mapping[str, Any], now: datetime) -> str:
     if not isinstance(route, Mapping):
         return f"{wish} → {route}" if route else wish
     if not route.get("channel"):
-        return f"{wish} → {route.get('because') or route.get('reason') or 'nothing'}"
+        because = str(route.get("because") or route.get("reason") or "nothing")
+        return because if because.startswith(f"{wish} ") else f"{wish} → {because}"
     account = route.get("accountId")
     whose = f"/{account}" if account not in (None, "", "default") else ""
     learnt = f" ({relative(route['learntAt'], now)})" if route.get("learntAt") else ""

@@ -21,7 +21,7 @@ from engine.cli.render import duration, stamp, width
 from engine.clock import SystemClock
 from engine.config import fast
 from jobs.duration import parse_duration
-from jobs.errors import InvalidSchedule, UsageError
+from jobs.errors import EngineError, InvalidSchedule, NotFound, UsageError
 from jobs.wallclock import at, ms, zone
 from jobs.written import parse_at
 
@@ -55,6 +55,8 @@ def history(line: Line, *, summary: bool, plain: bool, **wish: Any) -> None:
         return
     params["limit"] = wish["limit"]
     told = recorded(line, params)
+    if not told.get("entries") and line.at_home:
+        refuse_stranger(line, wish["agent_id"])
     line.show(told, lambda answer: _history_words(answer, where, now))
 
 
@@ -79,6 +81,25 @@ def slo(line: Line, **wish: Any) -> int:
     }
     line.show(told, lambda found: "\n".join(slo_lines(found, where)))
     return 0 if told["ok"] else 1
+
+
+def refuse_stranger(line: Line, agent_id: str | None) -> None:
+    """Refuse an agent that neither the record nor the config knows, as `heartbeat last` does."""
+    if agent_id is None:
+        return
+    try:
+        config = at_rest.loaded(line.place).config
+    except EngineError:
+        return
+    from engine.config import effective
+
+    known = [agent.id for agent in effective.agents(config)]
+    if agent_id.lower() not in (one.lower() for one in known):
+        raise NotFound(
+            f'agent "{agent_id}" has no heartbeat on record',
+            why=f"the config knows {', '.join(known)}",
+            fix="engine heartbeat list",
+        )
 
 
 def person_zone(line: Line) -> ZoneInfo:

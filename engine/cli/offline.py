@@ -47,7 +47,7 @@ _AGENTS: Final = """
 # The newest beat that is over. Ids grow with time, so the index gives it without sorting.
 _NEWEST: Final = (
     f"SELECT {_RUN} FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"  # noqa: S608 - constant columns
-    f" AND status IN {_FINAL} ORDER BY id DESC LIMIT 1"
+    f" AND status IN {_FINAL} ORDER BY seq DESC LIMIT 1"
 )
 # When each agent beats next, by the plan as it stands (`engine.store.coming`).
 _PLANS: Final = "SELECT key, value FROM meta WHERE key LIKE 'heartbeat.next:%'"

@@ -51,6 +51,11 @@ async def test_tasks_are_due_in_their_turn() -> None:
         foretold = await ahead(sim, count=4)
         assert gates(foretold) == ["runs", "no-tasks-due", "runs", "no-tasks-due"]
         assert foretold["slots"][0]["tasks"] == ["mail"]
+        # What is due next is due at the slot that runs, not at the one that waits for it.
+        waits = [
+            one["because"].partition("; the next is due at ")[2] for one in foretold["slots"][1::2]
+        ]
+        assert waits == ["08:00:00 (UTC)", "10:00:00 (UTC)"]
 
 
 async def test_an_event_makes_the_first_slot_run_and_only_that() -> None:

@@ -75,6 +75,8 @@ def test_after_a_gap_what_is_not_made_up_is_on_record() -> None:
         (RunStatus.MISSED, SkipReason.MISSED_DOWNTIME)
     }
     assert made.claim.next_run_at == NOON + 4 * HOUR
+    # As they came: what reads the newest row reads that of the newest slot.
+    assert [row.slot for row in made.claim.rows] == [NOON + n * HOUR for n in range(4)]
 
 
 def test_a_one_shot_that_failed_is_tried_again_without_a_slot() -> None:

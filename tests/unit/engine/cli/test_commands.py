@@ -158,6 +158,16 @@ def test_the_history_asks_as_it_was_asked(engine: Engine, gateway: Port) -> None
     assert engine("heartbeat", "history").out == "No heartbeats on record.\n"
 
 
+def test_the_history_of_an_agent_nobody_knows_is_refused_as_its_last_beat_is(
+    engine: Engine, gateway: Port, home: Path
+) -> None:
+    (home / ".engine" / "engine.json").write_text("{}")
+    assert engine("heartbeat", "history", "--agent", "main").status == 0
+    told = engine("heartbeat", "history", "--agent", "nobody")
+    assert (told.status, told.out) == (6, "")
+    assert 'agent "nobody" has no heartbeat on record' in told.err
+
+
 def test_one_turn_of_an_agent_prints_what_it_said(engine: Engine, gateway: Port) -> None:
     gateway.core.conversation.go.set()
     told = engine("agent", "--message", "hello")

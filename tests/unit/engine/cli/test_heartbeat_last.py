@@ -303,6 +303,15 @@ async def test_no_next_beat_is_told_while_they_are_switched_off(
     assert "nextDueAt" not in json.loads(last(capsys, "--json")[1])
 
 
+async def test_of_rows_of_one_instant_the_last_that_was_written_is_the_newest(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Slots that passed while nothing ran are written at one instant, with ids in no order."""
+    older, newer = replace(beat(1), id="b"), replace(beat(2), id="a")
+    await stored(home, [older, newer])
+    assert last(capsys)[1].startswith("2025-06-01 12:02:00 main")
+
+
 async def test_a_replay_without_a_run_means_the_newest_beat(engine: Engine, home: Path) -> None:
     (home / ".engine" / "engine.json").write_text("{}")
     await stored(home, [beat(1), beat(2)])
