@@ -66,6 +66,7 @@ def load_config(
         resolve_secrets=True,
         jobs_check=judged,
         jobs_may_wait=jobs_may_wait,
+        credentials=True,
     )
 
 

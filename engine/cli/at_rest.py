@@ -41,7 +41,7 @@ def config_fault(place: Place) -> EngineError | None:
     from engine.config.load import load
 
     try:
-        load(place.paths.config, place.environ, state=place.paths.state)
+        load(place.paths.config, place.environ, state=place.paths.state, credentials=True)
     except EngineError as error:
         return error
     return None

@@ -6,11 +6,11 @@ Nothing is claimed about a connection: no word here may be read as "it works".
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from engine.cli.place import Place
-from engine.config import fast
+from engine.config import credential_file, fast
+from engine.config.variables import expand
 from jobs.errors import EngineError
 
 DOWN: Final = "(gateway down)"
@@ -64,11 +64,20 @@ def _word(channel: str, ident: str, keys: Mapping[str, Any], place: Place) -> st
         variable = _VARIABLES.get(need[0], "")
         if given is None and not (ident == _DEFAULT and place.environ.get(variable)):
             return "not-configured"
-        if given is not None and given.endswith("File"):
-            path = Path(str(keys[given])).expanduser()
-            if not path.is_file() or path.is_symlink():
-                return "configured-unavailable"
+        if given is not None and _out_of_reach(given, keys[given], place):
+            return "configured-unavailable"
     return "configured"
+
+
+def _out_of_reach(key: str, value: object, place: Place) -> bool:
+    """Whether a file or a variable that should hold a credential holds none."""
+    if not isinstance(value, str):
+        return False
+    if key.endswith("File"):
+        return bool(credential_file.fault(value))
+    unset = list[str]()
+    expand(value, place.variables, unset.append)
+    return bool(unset)
 
 
 def listing(place: Place) -> dict[str, Any]:

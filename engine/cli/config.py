@@ -84,6 +84,7 @@ def check(at: Place, raw: bytes | None = None) -> Loaded:
         home=at.paths.os_home,
         raw=raw,
         jobs_check=_jobs_check(at),
+        credentials=True,
     )
 
 

@@ -97,12 +97,15 @@ def load(
     jobs_check: JobsCheck | None = None,
     jobs_may_wait: bool = False,
     jobs_dir: bool = True,
+    credentials: bool = False,
 ) -> Loaded:
     """Read, compose, validate. A missing file is the built-in defaults.
 
     ``raw`` stands in for the file's bytes (to judge a change before it is written). With
     ``jobs_may_wait`` files of `cron.jobsDir` that are broken refuse nothing else: they are
     told in `Loaded.jobs_wait`. Without ``jobs_dir`` that directory is not looked at.
+    With ``credentials`` the files that hold those of bots have to be there: whoever only reads
+    what happened needs none.
     Raises `ConfigInvalid` whose text is the block of operations.md §2.6.
     """
     exists = path.exists() or raw is not None
@@ -123,7 +126,7 @@ def load(
     notes = [*walker.notes, *(_unused(path) for path in resolver.inactive)]
     config, partial = validated(pruned, issues)
     if config is not None:
-        found = checks.run(config, pruned, partial=partial)
+        found = checks.run(config, pruned, partial=partial, credentials=credentials)
         issues += found.issues
         notes += found.notes
         if jobs_check is not None and not partial:
@@ -132,6 +135,7 @@ def load(
         rest = load(
             path, environ, state=state, cwd=cwd, home=home, raw=raw,
             resolve_secrets=resolve_secrets, jobs_check=jobs_check, jobs_dir=False,
+            credentials=credentials,
         )  # fmt: skip
         told = tuple(_line(issue) for issue in issues)
         return replace(rest, jobs_wait=told, files=tuple(composer.files))

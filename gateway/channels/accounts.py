@@ -6,10 +6,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
-from engine.config import effective
+from engine.config import credential_file, effective
 from engine.config.schema.channels import (
     QqAccount as QqKeys,
     QqPeerQuota,
@@ -88,7 +87,7 @@ def _telegram_file(ident: str, keys: TelegramKeys) -> _File:
     return _File(
         path=keys.token_file or "",
         account=f"telegram account {ident}",
-        key="channels.telegram.tokenFile",
+        key=_key_of("telegram", ident, "tokenFile"),
         enabled=keys.enabled,
     )
 
@@ -97,27 +96,27 @@ def _qq_file(ident: str, keys: QqKeys) -> _File:
     return _File(
         path=keys.client_secret_file or "",
         account=f"qqbot account {ident}",
-        key="channels.qqbot.clientSecretFile",
+        key=_key_of("qqbot", ident, "clientSecretFile"),
         enabled=keys.enabled,
     )
 
 
-def _from_file(file: _File) -> str | None:
-    """A credential from its file; an enabled account whose file is gone stops the start (§5).
+def _key_of(channel: str, ident: str, name: str) -> str:
+    whose = "" if ident == effective.DEFAULT_ACCOUNT else f".accounts.{ident}"
+    return f"channels.{channel}{whose}.{name}"
 
-    A link may lead elsewhere tomorrow, and a pipe never ends: it is a regular file or none (§2).
-    """
-    path, key = Path(file.path).expanduser(), file.key.rpartition(".")[2]
+
+def _from_file(file: _File) -> str | None:
+    """A credential from its file; an enabled account whose file is gone stops the start (§5)."""
+    key = file.key.rpartition(".")[2]
     try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise OSError(0, "it is no regular file")
-        return path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        return credential_file.read(file.path)
+    except OSError as error:
         if not file.enabled:
             return None
         raise ConfigInvalid(
             f"{file.account} has no {'token' if 'token' in key else 'secret'}",
-            why=f"its {key} {path} cannot be read: {_why(error)}",
+            why=f"its {key} {credential_file.fault(file.path)}",
             fix=f"correct {file.key}, or disable the account",
         ) from error
 
@@ -186,7 +185,3 @@ def _peer_quota(keys: QqPeerQuota, otherwise: PeerQuota) -> PeerQuota:
         per_minute=keys.per_minute or otherwise.per_minute,
         per_day=otherwise.per_day if keys.per_day is None else keys.per_day,
     )
-
-
-def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "it is not UTF-8 text"

@@ -13,7 +13,7 @@ from engine.config.json5 import Node
 from engine.config.schema import Config
 
 
-def run(config: Config, root: Node, *, partial: bool = False) -> Check:
+def run(config: Config, root: Node, *, partial: bool = False, credentials: bool = False) -> Check:
     """Every cross-check, in the order of the file's sections.
 
     ``partial``: parts of the file were taken out because they are wrong in themselves; only
@@ -22,6 +22,8 @@ def run(config: Config, root: Node, *, partial: bool = False) -> Check:
     check = Check(config, root)
     for step in (heartbeats.zones, heartbeats.blocks) if partial else _STEPS:
         step(check)
+    if credentials and not partial:
+        channels.credentials(check)
     return check
 
 

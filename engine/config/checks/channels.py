@@ -6,10 +6,10 @@ import re
 from typing import Final
 
 from engine import mentions
-from engine.config import access, effective
+from engine.config import access, credential_file, effective
 from engine.config.checks.findings import Check
 from engine.config.keypath import Key
-from engine.config.schema.channels import AccountKeys, TelegramAccount
+from engine.config.schema.channels import AccountKeys, QqAccount, TelegramAccount
 
 DEFAULT_MISSING: Final = "channels.default_account_missing"
 SHOWN: Final = frozenset({DEFAULT_MISSING})  # whoever asks for the channels is told
@@ -77,6 +77,29 @@ def _account(
     _access_groups(check, key, keys)
     if isinstance(keys, TelegramAccount):
         _addresses(check, key, keys)
+
+
+def credentials(check: Check) -> None:
+    """The files that hold the credentials of enabled bots."""
+    for name in ("telegram", "qqbot"):
+        section = getattr(check.config.channels, name)
+        if section is None or not section.enabled:
+            continue
+        key: Key = ("channels", name)
+        _credential(check, key, section)
+        for ident, account in section.accounts.items():
+            _credential(check, (*key, "accounts", ident), account)
+
+
+def _credential(check: Check, key: Key, keys: AccountKeys) -> None:
+    """An enabled bot whose file is gone stops the start (§5): it is told before that."""
+    name, file = "", None
+    if isinstance(keys, TelegramAccount) and keys.bot_token is None:
+        name, file = "tokenFile", keys.token_file
+    if isinstance(keys, QqAccount) and keys.client_secret is None:
+        name, file = "clientSecretFile", keys.client_secret_file
+    if keys.enabled and file and (why := credential_file.fault(file)):
+        check.refuse((*key, name), f"{why}; put the credential there, or disable the account")
 
 
 def _addresses(check: Check, key: Key, keys: TelegramAccount) -> None:

@@ -86,6 +86,17 @@ def test_a_credential_may_come_from_the_environment(
     assert [row.split()[2] for row in rows] == ["configured", "configured", "not-configured"]
 
 
+def test_a_variable_nobody_set_is_no_credential(
+    engine: Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / ".engine" / "engine.json").write_text(
+        "{ channels: { telegram: { botToken: '${BOT_OF_MINE}' } } }"
+    )
+    assert "configured-unavailable" in engine("channels", "status").out
+    monkeypatch.setenv("BOT_OF_MINE", "1:a")
+    assert "configured-unavailable" not in engine("channels", "status").out
+
+
 async def _met(state: Path) -> None:
     """Somebody was let in and has written; somebody else waits, under a tricky name."""
     database = await Database.open(state / "state.db")

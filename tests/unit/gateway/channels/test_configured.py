@@ -33,6 +33,14 @@ def test_a_bot_whose_token_file_is_gone_stops_the_start_in_words(tmp_path: Path)
     assert not accounts.telegram_account("default", off, {}).token
 
 
+def test_the_key_of_the_very_account_is_named(tmp_path: Path) -> None:
+    telegram = config(tokenFile=str(tmp_path / "gone")).channels.telegram
+    assert telegram is not None
+    with pytest.raises(ConfigInvalid) as refusal:
+        accounts.telegram_account("second", telegram, {})
+    assert "channels.telegram.accounts.second.tokenFile" in str(refusal.value.fix)
+
+
 def test_a_credential_file_is_a_regular_file_and_no_link(tmp_path: Path) -> None:
     (tmp_path / "real").write_text("1:abc\n")
     link = tmp_path / "bot.token"
