@@ -107,6 +107,7 @@ _HINTS: Final[Mapping[FaultClass, str]] = {
     FaultClass.UNKNOWN_ERROR: "engine channels status --probe",
 }
 _EXTRAS: Final[Mapping[str, str]] = {"apprise": "pip install 'heartbeat-engine[apprise]'"}
+_OF_JOBS: Final = ("", "jobs", "pings")  # webhooks whose addresses jobs and beats name themselves
 _SECRETS: Final[Mapping[str, str]] = {"telegram": "botToken", "qqbot": "clientSecret"}
 
 
@@ -121,6 +122,13 @@ def remedy(kind: str | None, channel: str = "", account: str = "") -> str:
         return f"engine config set channels.{channel}{whose}.{_SECRETS[channel]} NEW_ONE"
     if kind == "channel-not-installed" and channel in _EXTRAS:
         return _EXTRAS[channel]
+    if kind == "account-mismatch":  # who is known to which account stands there
+        return f"engine channels routes --channel {shlex.quote(channel or 'qqbot')}"
+    if found is FaultClass.ADDRESS_REFUSED and channel == "webhook" and account not in _OF_JOBS:
+        key = f"channels.webhook.accounts.{account}.allowPrivate"
+        return f"engine config set {shlex.quote(key)} true"
+    if found is FaultClass.NOT_FOUND and channel == "apprise":
+        return "engine channels status"  # its accounts; there is no chat to write in
     return found.hint if found is not None and found.mendable else ""
 
 

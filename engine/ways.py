@@ -21,9 +21,14 @@ _LAST = TargetWish(target="last", source="config")
 
 
 def listing(tx: Tx, roster: Roster, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """`channels.routes`: newest first, and where `last` leads for each agent."""
+    """`channels.routes`: newest first, and where `last` leads for each agent.
+
+    Raises `NotFound` for an agent that is not configured and never was.
+    """
     agent, channel = params.get("agentId"), params.get("channel")
     known = sessions.routes(tx, agent_id=None if agent is None else str(agent).lower())
+    if agent and not known:
+        roster.refuse_stranger(str(agent), "no routes were looked up")
     agents = (str(agent).lower(),) if agent else tuple(roster.agents)
     last = {
         one: sessions.last_route(tx, one, main_key(one, main=roster.main_key)) for one in agents

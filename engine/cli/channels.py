@@ -13,10 +13,10 @@ from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.channel_notes import notes
 from engine.cli.ending import dumped, error_json, sentence
+from engine.cli.named import channel_of
 from engine.cli.render import one_line, relative, show_table
 from engine.clock import SystemClock
 from engine.fault import remedy
-from engine.target import PREFIXES
 from jobs.errors import GatewayDown
 
 
@@ -36,7 +36,7 @@ def status(line: Line, probe: bool, channel: str | None) -> int:
     """
     params: dict[str, Any] = {"probe": probe} if probe else {}
     if channel:
-        params["channel"] = channel
+        params["channel"] = channel_of(line, channel)
     try:
         answer = line.call("channels.status", params)
     except GatewayDown as down:
@@ -53,6 +53,8 @@ def status(line: Line, probe: bool, channel: str | None) -> int:
         raise down from down.__cause__
     if line.as_json:
         click.echo(dumped(answer))
+    elif channel and not any((answer.get("channelAccounts") or {}).values()):
+        click.echo(f"No account of {params['channel']} is configured.")
     else:
         show(answer)
     return 1 if any(one.get("ok") is False for one in _probes(answer)) else 0
@@ -67,7 +69,7 @@ def routes(line: Line, agent_id: str | None, channel: str | None) -> None:
 
     The one marked * is where `last` leads. Works with the gateway down.
     """
-    given = {"agentId": agent_id, "channel": _channel(channel)}
+    given = {"agentId": agent_id, "channel": channel and channel_of(line, channel)}
     params = {key: value for key, value in given.items() if value}
     with at_rest.reading(line) as asked:
         answer = asked.call("channels.routes", params, timeout=line.timeout)
@@ -83,10 +85,6 @@ def routes(line: Line, agent_id: str | None, channel: str | None) -> None:
             click.echo(f"{agent}: last leads nowhere ({found['reason']}): {found['because']}")
     if not rows and not answer.get("last"):
         click.echo("No routes.")
-
-
-def _channel(word: str | None) -> str | None:
-    return None if word is None else PREFIXES.get(word.strip().lower(), word)
 
 
 def _route_row(one: Mapping[str, Any], now: datetime) -> tuple[str, ...]:

@@ -138,11 +138,17 @@ def tested_words(told: Mapping[str, Any]) -> str:
         ids = ", ".join(map(str, what.get("messageIds") or ()))
         took = duration(what.get("latencyMs"))
         return f"Test message of {agent} delivered to {where} in {took}, receipt {ids}."
+    return _not_arrived(where, route, what)
+
+
+def _not_arrived(where: str, route: Mapping[str, Any], what: Mapping[str, Any]) -> str:
     kind = what.get("class") or what.get("reason")
     detail = f" ({kind}{': ' + str(what['detail']) if what.get('detail') else ''})" if kind else ""
+    mends = remedy(str(kind), str(route["channel"]), str(route.get("accountId") or ""))
     if what["status"] in _ON_ITS_WAY:
-        return f"The test message to {where} is still {what['status']}{detail}. Fix: engine why"
-    way_out = remedy(str(kind), str(route["channel"])) or "engine channels status --probe"
+        way_out = mends or "engine why"
+        return f"The test message to {where} is still {what['status']}{detail}. Fix: {way_out}"
+    way_out = mends or "engine channels status --probe"
     return f"The test message to {where}: {what['status']}{detail}. Fix: {way_out}"
 
 

@@ -17,6 +17,7 @@ from engine.cli import at_rest
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
 from engine.cli.kept import instant
+from engine.cli.named import channel_of
 from engine.cli.render import facts, one_line, plain, show_table, stamp
 from engine.clock import SystemClock
 from engine.fault import remedy
@@ -50,7 +51,8 @@ def listing(
 ) -> None:
     """Messages, newest first."""
     params: dict[str, Any] = {"limit": limit}
-    given = {"state": state, "agentId": agent_id, "channel": channel}
+    named = channel and channel_of(line, channel)
+    given = {"state": state, "agentId": agent_id, "channel": named}
     params |= {key: value for key, value in given.items() if value}
     if since is not None:
         params["sinceMs"] = instant(since, "--since", line, ahead=False)
@@ -65,7 +67,8 @@ def listing(
         return
     where, now = zone(line.place.zone), SystemClock().now()
     rows = [_row(one, where, now) for one in entries]
-    show_table(("WHEN", "STATE", "KIND", "TO", "KEY", "TEXT"), rows, keep=5)
+    heads = ("WHEN", "STATE", "KIND", "TO", "KEY", "TEXT", "ACCOUNT")
+    show_table(heads, rows, keep=5, spare=("ACCOUNT",))
     total = int(answer.get("total") or len(entries))
     if total > len(entries):
         click.echo(f"({len(entries)} of {total}; more with --limit)")
@@ -80,6 +83,7 @@ def _row(one: Mapping[str, Any], where: ZoneInfo, now: datetime) -> tuple[str, .
         str(one["to"]),
         str(one["key"]),
         one_line(one.get("text"), _TEXT),
+        str(one.get("accountId") or "-"),
     )
 
 
@@ -99,7 +103,7 @@ def _shown(one: Mapping[str, Any], where: ZoneInfo) -> str:
     rows: dict[str, object] = {
         "Message": f"{one['key']} ({one['kind']})",
         "State": str(one["state"]) + (f", {one['reason']}" if one.get("reason") else ""),
-        "To": one["to"],
+        "To": _whom(one),
         "Accepted": stamp(one.get("createdAtMs"), where, now),
         "Worth sending until": stamp(one.get("expiresAtMs"), where, now),
         "Attempts": receipt.get("attempts"),
@@ -107,7 +111,8 @@ def _shown(one: Mapping[str, Any], where: ZoneInfo) -> str:
     told = [str(receipt[key]) for key in ("class", "code", "detail") if receipt.get(key)]
     if told:
         rows["Answer"] = " ".join(dict.fromkeys(told))
-        fix = remedy(str(receipt.get("class")))
+        channel, account = str(one["to"]).partition(":")[0], str(one.get("accountId") or "")
+        fix = remedy(str(receipt.get("class") or one.get("reason")), channel, account)
         if fix and not fix.startswith("nothing"):
             rows["Fix"] = fix
     if receipt.get("messageIds"):
@@ -119,6 +124,13 @@ def _shown(one: Mapping[str, Any], where: ZoneInfo) -> str:
     if receipt.get("mayRepeat"):
         rows["Note"] = "its words may have arrived before"
     return f"{facts(rows)}\n\n{plain(one.get('text') or '')}"
+
+
+def _whom(one: Mapping[str, Any]) -> str:
+    """The recipient, its topic, and which of several bots speaks."""
+    account, topic = one.get("accountId"), (one.get("receipt") or {}).get("threadId")
+    by = f", by account {account}" if account not in (None, "", "default") else ""
+    return f"{one['to']}{f', topic {topic}' if topic else ''}{by}"
 
 
 @group.command(epilog="Example: engine outbox retry heartbeat:0198c2:0")

@@ -19,6 +19,7 @@ from engine.profiles import roster_of
 from engine.roster import Roster
 from engine.store import sessions
 from engine.target import LastRoute
+from jobs.errors import NotFound
 from jobs.store.db import Database
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -131,5 +132,13 @@ async def test_only_what_is_asked_for_is_listed(database: Database, tmp_path: Pa
     assert [(one["channel"], one["usable"], one["last"]) for one in told["routes"]] == [
         ("local", True, False)
     ]
-    nobody = await listed(database, roster(tmp_path), [], agentId="other")
-    assert nobody["routes"] == []
+
+
+async def test_the_routes_of_an_agent_nobody_knows_are_refused_and_not_none(
+    database: Database, tmp_path: Path
+) -> None:
+    gone = replace(DM, agent_id="gone", session_key="agent:gone:main")
+    told = await listed(database, roster(tmp_path), [gone], agentId="gone")
+    assert len(told["routes"]) == 1  # it was configured once
+    with pytest.raises(NotFound, match="agent 'nobody' is not configured"):
+        await listed(database, roster(tmp_path), [], agentId="nobody")

@@ -97,6 +97,14 @@ def test_a_variable_nobody_set_is_no_credential(
     assert "configured-unavailable" not in engine("channels", "status").out
 
 
+@pytest.mark.parametrize("command", ["channels status", "channels routes", "outbox list"])
+def test_a_channel_nobody_knows_is_refused_and_not_empty(engine: Engine, command: str) -> None:
+    said = engine(*command.split(), "--channel", "telegarm")
+    assert (said.status, said.out) == (2, "")
+    assert "unknown channel 'telegarm'" in said.err
+    assert "Fix: --channel telegram" in said.err
+
+
 async def _met(state: Path) -> None:
     """Somebody was let in and has written; somebody else waits, under a tricky name."""
     database = await Database.open(state / "state.db")

@@ -134,6 +134,14 @@ ROUTE = {"channel": "telegram", "accountId": "work", "to": "42", "via": "last"}
             "The test message to telegram/work → 42 (last) is still queued. Fix: engine why",
         ),
         (
+            {"ok": False, "sent": True, "receipt": {"status": "queued", "class": "auth"}},
+            5,
+            (
+                "The test message to telegram/work → 42 (last) is still queued (auth). Fix: "
+                "engine config set channels.telegram.accounts.work.botToken NEW_ONE"
+            ),
+        ),
+        (
             {"ok": False, "route": {"because": "target is set to none"}, "fix": "set it"},
             1,
             "A message of main goes nowhere: target is set to none. Fix: set it",
