@@ -165,10 +165,17 @@ def account_rows(
                 state_word(account),
                 relative(account.get("lastInboundAt"), now),
                 relative(account.get("lastOutboundAt"), now),
-                one_line(account.get("lastError") or account.get("warning") or "-"),
+                one_line(account.get("lastError") or account.get("warning") or _failure(account)),
                 *([notes(account, now, default=chosen)] if noted else []),
                 *([one_line((account.get("probe") or {}).get("detail") or "-")] if probed else []),
             ]
+
+
+def _failure(account: Mapping[str, Any]) -> str:
+    """Why the newest message of an account reached nobody, where that is so."""
+    last = account.get("lastFailure") or {}
+    said = f": {last['detail']}" if last.get("detail") else ""
+    return f"{last['reason']}{said}" if last else "-"
 
 
 def state_word(account: Mapping[str, Any]) -> str:

@@ -183,6 +183,14 @@ def routes(tx: Tx, *, agent_id: str | None = None) -> list[LastRoute]:
     return [_route(row) for row in rows]
 
 
+def heard_by(tx: Tx) -> dict[tuple[str, str], datetime]:
+    """Return by channel and account when somebody who was let in last wrote."""
+    newest: dict[tuple[str, str], datetime] = {}
+    for one in routes(tx):
+        newest.setdefault((one.channel, one.account_id), one.set_at)
+    return newest
+
+
 def last_route(tx: Tx, agent_id: str, session_key: str) -> LastRoute | None:
     """Return where `last` leads: the session's own route, else the newest usable direct one.
 

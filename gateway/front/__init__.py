@@ -204,10 +204,12 @@ class Front:
     ) -> None:
         """Add to each account what its channel does not know (channels.md §12)."""
         refused = audit.last_refused(tx)
+        left, heard = outbox.left_by(tx), session_rows.heard_by(tx)
         for name, rows in accounts.items():
             for row in rows:
                 here = (name, str(row["accountId"]))
                 drop = {"lastDrop": refused[here]} if here in refused else {}
+                channel_words.add_past(row, left.get(here), heard.get(here))
                 row.update(quotas.left(tx, self._channels[name], here[1], now))
                 row.update(queued=outbox.waiting_of(tx, *here), **{**drop, **self._about(*here)})
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
+from engine.store.outbox import Left
 from gateway.channels.base import AccountStatus, Channel
 from jobs.wallclock import ms
 
@@ -58,3 +60,24 @@ def account_words(status: AccountStatus) -> dict[str, Any]:
         "tokenSource": status.token_source,
         **status.extra,
     }
+
+
+def add_past(row: dict[str, Any], left: Left | None, heard: datetime | None) -> None:
+    """Add what happened before this process, or was never the channel's to know.
+
+    A message that failed is told until the next one arrives: an account that works as a
+    connection may still reach nobody.
+    """
+    if row["lastInboundAt"] is None:
+        row["lastInboundAt"] = ms(heard)
+    if left is None:
+        return
+    if row["lastOutboundAt"] is None:
+        row["lastOutboundAt"] = ms(left.sent_at)
+    if left.failed is not None:
+        row["lastFailure"] = {
+            "reason": left.failed.kind,
+            "detail": left.failed.detail,
+            "to": f"{left.failed.route.channel}:{left.failed.route.to}",
+            "atMs": ms(left.failed_at),
+        }

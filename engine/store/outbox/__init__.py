@@ -23,11 +23,13 @@ from engine.store.outbox.moves import (
 from engine.store.outbox.served import let_go
 from engine.store.outbox.told import (
     LONG,
+    Left,
     alert_of,
     amiss,
     failing_lanes,
     last_alert,
     last_arrived,
+    left_by,
     left_since,
     newest,
     newest_in,
@@ -48,6 +50,7 @@ from engine.store.outbox.waiting import (
 __all__ = [
     "LONG",
     "MOST",
+    "Left",
     "accounts",
     "add",
     "again",
@@ -61,6 +64,7 @@ __all__ = [
     "hurry",
     "last_alert",
     "last_arrived",
+    "left_by",
     "left_since",
     "let_go",
     "move",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -171,6 +172,35 @@ def undelivered(tx: Tx, since: datetime) -> list[Undelivered]:
         for row in _first_of_each(rows)
         if State(row[1]) in (State.FAILED, State.EXPIRED)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the newest messages of one account came to."""
+
+    sent_at: datetime | None = None  # when one last arrived
+    failed: Undelivered | None = None  # the newest of all did not
+    failed_at: datetime | None = None
+
+
+def left_by(tx: Tx) -> dict[tuple[str, str], Left]:
+    """Return by channel and account what became of their messages; the newest are looked at."""
+    rows = tx.exec_driver_sql(
+        "SELECT lane, state, reason, route, last_error, ended_at FROM"
+        " (SELECT * FROM outbox ORDER BY id DESC LIMIT ?) AS newest"
+        " WHERE ended_at IS NOT NULL AND kind <> 'ping' AND state <> 'cancelled'"
+        " ORDER BY ended_at DESC, id DESC",
+        (_LOOKED_AT,),
+    )
+    found: dict[tuple[str, str], Left] = {}
+    for lane, state, *words, ended in rows:
+        channel, account = lane.split("|")[:2]
+        before = found.get((channel, account))
+        if before is None and State(state) in (State.FAILED, State.EXPIRED):
+            found[channel, account] = Left(failed=_undelivered(*words), failed_at=at(ended))
+        elif State(state) is State.DELIVERED and (before is None or before.sent_at is None):
+            found[channel, account] = replace(before or Left(), sent_at=at(ended))
+    return found
 
 
 def _first_of_each(rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
