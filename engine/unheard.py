@@ -84,7 +84,16 @@ def let_in(channel: str, account_id: str, sender_id: str) -> str:
     return f"engine config set {where} {shlex.quote(json.dumps(sender_id))}"
 
 
-def way_in(reason: Unheard, channel: str, account_id: str, sender_id: str) -> str:
-    """Return what lets somebody in who was not let in for this reason."""
+def hear_group(channel: str, account_id: str, group: str) -> str:
+    """Return the command that puts a group among those that are heard."""
+    account = "" if account_id in ("", "default") else f"accounts.{account_id}."
+    where = shlex.quote(f"channels.{channel}.{account}groups[{json.dumps(group)}]")
+    return f"engine config set {where} '{{}}'"
+
+
+def way_in(reason: Unheard, channel: str, account_id: str, sender_id: str, group: str = "") -> str:
+    """Return what lets somebody, or a group, in that was not let in for this reason."""
+    if reason is Unheard.GROUP_NOT_ALLOWED and group:
+        return hear_group(channel, account_id, group)
     listed = reason in IN_PERSON and reason is not Unheard.PAIRING_REQUIRED
     return let_in(channel, account_id, sender_id) if listed else reason.fix

@@ -239,7 +239,8 @@ def _tell(admission: Admission) -> None:
         log.info("a message came in", extra=told)
         return
     way = (message.channel, message.account_id, message.sender_id)
-    fix = way_in(reason, *way)
+    fix = way_in(reason, *way, group=message.peer.to)
+    told |= {"chat": message.peer.to}
     because = {"sender": message.sender_id, "because": reason.sentence, "fix": fix}
     log.info("a message is not answered", extra=told | because)
 

@@ -43,7 +43,9 @@ def _traffic(account: Mapping[str, Any], now: datetime) -> Iterator[str]:
     if count := account.get("queued"):
         yield f"{count} to send"
     if drop := account.get("lastDrop"):
-        yield f"last drop: {drop.get('reason')} {relative(drop.get('atMs'), now)}"
+        reason, chat = str(drop.get("reason")), drop.get("chat")
+        where = f" ({chat})" if chat and reason.startswith("group-") else ""
+        yield f"last drop: {reason}{where} {relative(drop.get('atMs'), now)}"
     if count := account.get("restarts"):
         last = relative(account.get("restartedAt"), now)
         over = ", no more this hour" if account.get("restartsUsedUp") else ""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from engine.target import Stranger
-from engine.unheard import IN_PERSON
+from engine.unheard import IN_PERSON, Unheard, way_in
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, text_of
 from jobs.wallclock import ms
@@ -55,7 +55,7 @@ def last_stranger(tx: Tx) -> Stranger | None:
 
 
 def last_refused(tx: Tx) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return whom each account did not answer last: ``{reason, atMs, sender}``."""
+    """Return whom each account did not answer last: ``{reason, atMs, sender, chat, fix}``."""
     rows = tx.exec_driver_sql(
         "SELECT at, actor, subject, detail FROM audit"
         " WHERE id > (SELECT max(id) FROM audit) - ? AND action = ? ORDER BY id DESC",
@@ -63,12 +63,17 @@ def last_refused(tx: Tx) -> dict[tuple[str, str], dict[str, Any]]:
     )
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for when, actor, subject, detail in rows:
-        channel, account_id, _ = str(subject).split("|", 2)
+        channel, account_id, chat = str(subject).split("|", 2)
+        sender = str(actor).removeprefix(f"{channel}:")
         told = {
             "reason": mapping_of(detail).get("reason"),
             "atMs": when,
-            "sender": str(actor).removeprefix(f"{channel}:"),
+            "sender": sender,
+            "chat": chat,
         }
+        if told["reason"] in set(Unheard):
+            reason = Unheard(str(told["reason"]))
+            told["fix"] = way_in(reason, channel, account_id, sender, group=chat)
         found.setdefault((channel, account_id), told)
     return found
 

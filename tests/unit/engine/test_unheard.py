@@ -11,7 +11,7 @@ import pytest
 from engine.config.edit import set_text, value_of
 from engine.config.effective import telegram_accounts
 from engine.config.load import load
-from engine.unheard import FACTS, Unheard, let_in
+from engine.unheard import FACTS, Unheard, let_in, way_in
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,18 @@ def test_the_command_adds_to_the_list(
     text = set_text(f"{{ channels: {{ telegram: {telegram} }} }}", path, value_of(value))
     config = load(tmp_path / "engine.json", {}, raw=text.encode()).config
     assert telegram_accounts(config)[account].allow_from == listed
+
+
+@pytest.mark.parametrize("group", ["-1001234", "group:ABCD", "channel:7001"])
+@pytest.mark.parametrize("groups", ["", ', groups: { "-5": {} }'])
+def test_the_command_makes_a_group_heard(tmp_path: Path, group: str, groups: str) -> None:
+    line = way_in(Unheard.GROUP_NOT_ALLOWED, "telegram", "default", "42", group=group)
+    *_, path, value = shlex.split(line)
+    text = f'{{ channels: {{ telegram: {{ botToken: "1:a"{groups} }} }} }}'
+    raw = set_text(text, path, value_of(value)).encode()
+    config = load(tmp_path / "engine.json", {}, raw=raw).config
+    heard = set(telegram_accounts(config)["default"].groups or {})
+    assert heard == {group, "-5"} if groups else {group}
 
 
 def test_every_reason_has_words() -> None:

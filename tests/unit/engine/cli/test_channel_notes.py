@@ -31,6 +31,10 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
             "last drop: blocked 2m ago",
         ),
         (
+            {"lastDrop": {"reason": "group-not-allowed", "chat": "-100", "atMs": ms(NOON)}},
+            "last drop: group-not-allowed (-100) now",
+        ),
+        (
             {"restarts": 2, "restartedAt": ms(NOON), "restartsUsedUp": True},
             "restarted 2 times this hour, now, no more this hour",
         ),
