@@ -91,6 +91,16 @@ def hear_group(channel: str, account_id: str, group: str) -> str:
     return f"engine config set {where} '{{}}'"
 
 
+def drop_words(
+    reason: str, channel: str, account_id: str, sender: str, chat: str, *, at: int | None
+) -> dict[str, object]:
+    """Return a message nobody answered as `channels.status` tells it."""
+    told: dict[str, object] = {"reason": reason, "atMs": at, "sender": sender, "chat": chat}
+    if reason in set(Unheard):
+        told["fix"] = way_in(Unheard(reason), channel, account_id, sender, group=chat)
+    return told
+
+
 def way_in(reason: Unheard, channel: str, account_id: str, sender_id: str, group: str = "") -> str:
     """Return what lets somebody, or a group, in that was not let in for this reason."""
     if reason is Unheard.GROUP_NOT_ALLOWED and group:

@@ -22,7 +22,7 @@ from engine.delivery import Delivery, Priority
 from engine.outbox import expiry
 from engine.sessions import MAIN, chat_key
 from engine.store import audit, outbox, overheard, sessions
-from engine.unheard import Unheard, way_in
+from engine.unheard import Unheard, drop_words, way_in
 from engine.vitals import Insist, Vitals
 from gateway import pairing
 from gateway.arrivals import (
@@ -74,6 +74,7 @@ class Drop:
     reason: Unheard
     at: datetime
     sender: str
+    chat: str
 
 
 def nobody_sees(_: Route | None) -> AbstractAsyncContextManager[None]:
@@ -141,18 +142,17 @@ class Reception:
         drop = self.last_drop(channel, account_id)
         told: dict[str, Any] = {"waiting": self._lines.depth(channel, account_id)}
         if drop is not None:
-            told["lastDrop"] = {
-                "reason": drop.reason.value,
-                "atMs": ms(drop.at),
-                "sender": drop.sender,
-            }
+            where = (channel, account_id, drop.sender, drop.chat)
+            told["lastDrop"] = drop_words(drop.reason, *where, at=ms(drop.at))
         return told
 
     def _drop(self, admission: Admission, now: datetime) -> None:
         message, reason = admission.message, admission.reason
         if reason not in (None, Unheard.NO_MESSAGE, Unheard.DUPLICATE):
             here = (message.channel, message.account_id)
-            self._drops[here] = Drop(reason=reason, at=now, sender=message.sender_id)
+            self._drops[here] = Drop(
+                reason=reason, at=now, sender=message.sender_id, chat=message.peer.to
+            )
 
     async def _judged(self, message: Inbound) -> Verdict:
         if message.standing is not None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from engine.target import Stranger
-from engine.unheard import IN_PERSON, Unheard, way_in
+from engine.unheard import IN_PERSON, drop_words
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, text_of
 from jobs.wallclock import ms
@@ -65,15 +65,8 @@ def last_refused(tx: Tx) -> dict[tuple[str, str], dict[str, Any]]:
     for when, actor, subject, detail in rows:
         channel, account_id, chat = str(subject).split("|", 2)
         sender = str(actor).removeprefix(f"{channel}:")
-        told = {
-            "reason": mapping_of(detail).get("reason"),
-            "atMs": when,
-            "sender": sender,
-            "chat": chat,
-        }
-        if told["reason"] in set(Unheard):
-            reason = Unheard(str(told["reason"]))
-            told["fix"] = way_in(reason, channel, account_id, sender, group=chat)
+        reason = str(mapping_of(detail).get("reason"))
+        told = drop_words(reason, channel, account_id, sender, chat, at=when)
         found.setdefault((channel, account_id), told)
     return found
 

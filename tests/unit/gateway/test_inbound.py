@@ -318,6 +318,16 @@ async def test_the_last_message_nobody_answered_is_known(bench: Bench) -> None:
     assert (drop.reason, drop.at, drop.sender) == ("mention-required", NOON, "42")
 
 
+async def test_a_group_nobody_listed_is_told_with_the_line_that_lists_it(bench: Bench) -> None:
+    """Nobody knows the id of a group by heart; the store tells the same after a restart."""
+    bench.policy = Policy(allow_from=("42",), groups={"-5": GroupRule()})
+    await bench.reception.admit(UNASKED)
+    drop = bench.reception.told("telegram", "default")["lastDrop"]
+    assert (drop["reason"], drop["chat"]) == ("group-not-allowed", "-100")
+    assert drop["fix"] == """engine config set 'channels.telegram.groups["-100"]' '{}'"""
+    assert await bench.db.read(audit.last_refused) == {("telegram", "default"): drop}
+
+
 async def test_what_was_being_answered_at_the_end_of_a_process_is_answered_again_and_says_so(
     bench: Bench,
 ) -> None:
