@@ -26,6 +26,18 @@ SOURCES = sorted(
 TESTS = sorted(
     path for path in (ROOT / "tests").rglob("*.py") if not {"bench", "soak"} & set(path.parts)
 )  # a bench and a soak wait on purpose
+Rooms = dict[str, list[Path]]
+
+
+def by_room(paths: list[Path]) -> Rooms:
+    """Files by the folder they lie in: one test a room, which names every file it finds."""
+    rooms: Rooms = {}
+    for path in paths:
+        rooms.setdefault(path.parent.relative_to(ROOT).as_posix(), []).append(path)
+    return rooms
+
+
+ROOMS, TEST_ROOMS = by_room(SOURCES), by_room(TESTS)
 CLOCKS = {
     "engine/clock.py",
     "gateway/client.py",  # how long the command line still waits for one answer
@@ -79,18 +91,23 @@ def every_kind() -> tuple[type[EngineError], ...]:
     return tuple(kinds())
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_nobody_reads_the_clock_but_the_clock(path: Path) -> None:
-    if name_of(path) in CLOCKS:
-        return
-    read = {dotted(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
-    assert not read & READINGS
+@pytest.mark.parametrize("room", ROOMS)
+def test_nobody_reads_the_clock_but_the_clock(room: str) -> None:
+    read = [
+        f"{name_of(path)}:{node.lineno} {dotted(node)}"
+        for path in ROOMS[room]
+        if name_of(path) not in CLOCKS
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and dotted(node) in READINGS
+    ]
+    assert not read
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_every_room_and_what_it_offers_is_described(path: Path) -> None:
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_and_what_it_offers_is_described(room: str) -> None:
     silent = [
         name
+        for path in ROOMS[room]
         for name, node in described(path)
         if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         and not ast.get_docstring(node)
@@ -98,27 +115,36 @@ def test_every_room_and_what_it_offers_is_described(path: Path) -> None:
     assert not silent
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_no_module_keeps_what_happens(path: Path) -> None:
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_module_keeps_what_happens(room: str) -> None:
     """State belongs to an object that one owner starts and stops."""
-    assert not [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Global)]
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_every_task_has_a_name(path: Path) -> None:
-    started = [
-        node
+    assert not [
+        f"{name_of(path)}:{node.lineno}"
+        for path in ROOMS[room]
         for node in ast.walk(tree(path))
-        if isinstance(node, ast.Call) and dotted(node.func).endswith("create_task")
+        if isinstance(node, ast.Global)
     ]
-    assert not [node.lineno for node in started if not any(k.arg == "name" for k in node.keywords)]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_suppression_has_its_code_and_its_reason(path: Path) -> None:
-    for line in path.read_text("utf-8").splitlines():
-        if found := re.search(r"# (?:noqa|type: ignore)(.*)", line):
-            assert re.fullmatch(r"(: [A-Z0-9, ]+ - .+|\[[\w, -]+\]  # .+)", found[1]), line
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_task_has_a_name(room: str) -> None:
+    assert not [
+        f"{name_of(path)}:{node.lineno}"
+        for path in ROOMS[room]
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and dotted(node.func).endswith("create_task")
+        and not any(word.arg == "name" for word in node.keywords)
+    ]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_suppression_has_its_code_and_its_reason(room: str) -> None:
+    for path in ROOMS[room]:
+        for line in path.read_text("utf-8").splitlines():
+            if found := re.search(r"# (?:noqa|type: ignore)(.*)", line):
+                told = f"{name_of(path)}: {line}"
+                assert re.fullmatch(r"(: [A-Z0-9, ]+ - .+|\[[\w, -]+\]  # .+)", found[1]), told
 
 
 @pytest.mark.parametrize("floor", ["jobs", "engine", "gateway"])
@@ -130,13 +156,15 @@ def test_no_room_is_called_utils() -> None:
     assert not [name_of(path) for path in SOURCES if path.stem in NOWHERE]
 
 
-@pytest.mark.parametrize("path", TESTS, ids=name_of)
-def test_no_test_naps_or_mocks(path: Path) -> None:
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Call) and dotted(node.func) in NAPS:
-            assert ast.unparse(node.args[0]) == "0", f"line {node.lineno}"  # lets others run
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            assert "mock" not in ast.unparse(node), f"line {node.lineno}"
+@pytest.mark.parametrize("room", TEST_ROOMS)
+def test_no_test_naps_or_mocks(room: str) -> None:
+    for path in TEST_ROOMS[room]:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and dotted(node.func) in NAPS:
+                # nothing but 0, which lets others run
+                assert ast.unparse(node.args[0]) == "0", f"{name_of(path)}:{node.lineno}"
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert "mock" not in ast.unparse(node), f"{name_of(path)}:{node.lineno}"
 
 
 def test_no_two_errors_share_a_code() -> None:
@@ -144,12 +172,13 @@ def test_no_two_errors_share_a_code() -> None:
     assert codes.most_common(1)[0][1] == 1, codes.most_common(3)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_every_refusal_says_what_to_do_next(path: Path) -> None:
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_refusal_says_what_to_do_next(room: str) -> None:
     """A refused config says it line by line."""
     refusals = {kind.__name__ for kind in every_kind()} - {"ConfigInvalid"}
     silent = [
-        f"line {node.lineno}: {ast.unparse(node)}"
+        f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in ROOMS[room]
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Call)
         and dotted(node.func).rpartition(".")[2] in refusals
