@@ -213,6 +213,9 @@ async def test_a_platform_that_cannot_ring_here_is_heard_saying_so(bench: Bench)
         while not bench.channel.status()[0].last_error:
             await bench.clock.advance(5 * MINUTE)
     assert "could not ring here: Connection refused" in str(bench.channel.status()[0].last_error)
+    probe = await bench.channel.probe("default")
+    assert (probe["ok"], probe["class"]) == (False, "offline")
+    assert "could not ring here: Connection refused; 1 message waits" in probe["detail"]
 
 
 async def test_a_refused_token_ends_it_and_a_platform_in_trouble_does_not(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from engine.fault import FaultClass
 from gateway.channels.base import ChannelError
@@ -65,10 +65,16 @@ async def take_over(live: Live) -> None:
 
 async def webhook_of(api: BotApi) -> str | None:
     """Return the webhook that is set, '' for none; None if the platform does not say."""
+    hook = await hook_of(api)
+    return None if hook is None else str(hook.get("url") or "")
+
+
+async def hook_of(api: BotApi) -> Mapping[str, Any] | None:
+    """Return what the platform tells of the webhook, None if it does not."""
     with contextlib.suppress(ChannelError):
         hook = await api.call("getWebhookInfo", {})
         if isinstance(hook, Mapping):
-            return str(hook.get("url") or "")
+            return hook
     return None
 
 

@@ -9,7 +9,7 @@ from engine.fault import Fault, FaultClass
 from gateway.channels.base import ChannelError
 from gateway.channels.telegram.account import Me, TelegramAccount
 from gateway.channels.telegram.api import BotApi
-from gateway.channels.telegram.greeting import me_of, nobody, webhook_of
+from gateway.channels.telegram.greeting import hook_of, me_of, nobody
 from gateway.channels.telegram.live import client
 
 _INSIDE: Final = frozenset({"creator", "administrator", "member", "restricted"})
@@ -21,8 +21,10 @@ async def probed(account: TelegramAccount) -> Mapping[str, Any]:
     api = client(account)
     try:
         me = me_of(await api.call("getMe", {}), nobody(account))
-        hook = await webhook_of(api) or ""
+        told_of = await hook_of(api) or {}
+        hook = str(told_of.get("url") or "")
         _heard_here(account, hook)
+        _rung_here(hook, told_of)
         missing = await _missing(api, me, account.groups)
     except ChannelError as error:
         return error.probed()
@@ -40,6 +42,15 @@ def _heard_here(account: TelegramAccount, hook: str) -> None:
     if hook and hook != expected:
         detail = "a webhook that is not ours takes the updates"
         raise ChannelError(Fault(fault=FaultClass.CONFLICT, detail=detail))
+
+
+def _rung_here(hook: str, told: Mapping[str, Any]) -> None:
+    """Refuse a webhook behind which messages pile up because nobody opens."""
+    why = str(told.get("last_error_message") or "")[:200]
+    if hook and why and (count := told.get("pending_update_count")):
+        many = "1 message waits" if count == 1 else f"{count} messages wait"
+        detail = f"the platform could not ring here: {why}; {many}"
+        raise ChannelError(Fault(fault=FaultClass.OFFLINE, detail=detail))
 
 
 async def _missing(api: BotApi, me: Me, groups: tuple[str, ...]) -> str:
