@@ -112,13 +112,16 @@ class InboxDesk:
 
         return {"ok": True, **to_json(await self._database.write(work), now)}
 
-    async def resend(self, ref: str, *, to: str | None = None, by: str) -> dict[str, Any]:
+    async def resend(
+        self, ref: str, *, to: str | None = None, account_id: str | None = None, by: str
+    ) -> dict[str, Any]:
         """`heartbeat.inbox.resend`: once more into the outbox; the same again is the same message.
 
-        To where it was meant, else to where its agent's alerts go, else to whoever wrote last.
+        To where it was meant, else to where its agent's alerts go, else to whoever wrote last;
+        by ``account_id``, where several bots of a channel could.
         """
         one = await self._database.read(lambda tx: _thought_of(tx, ref))
-        route = await self._way(one, to)
+        route = await self._way(one, to, account_id)
         now = self._clock.now()
 
         def work(tx: Tx) -> tuple[Delivery, bool]:
@@ -257,9 +260,11 @@ class InboxDesk:
         kept.put(tx, sent)
         return kept.find(tx, sent.id) or sent
 
-    async def _way(self, one: Kept, to: str | None) -> Route:
+    async def _way(self, one: Kept, to: str | None, account_id: str | None) -> Route:
         roster = self._roster()
         agent = roster.agent(one.agent_id)
+        if to is None and one.route is not None and account_id is not None:
+            to = one.route.whom
         if to is None and one.route is not None:
             return replace(one.route, via="explicit")
         wish = agent.beat.wish
@@ -269,6 +274,7 @@ class InboxDesk:
             wish = wish if channel else replace(wish, to=None)
         elif wish.target in ("", "none"):
             wish = TargetWish(target="last", source="config")
+        wish = wish if account_id is None else replace(wish, account_id=account_id)
         found = await find_route(self._database, roster, wish, agent_id=agent.agent_id)
         if isinstance(found, NoRoute):
             raise InvalidInput(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -157,7 +158,7 @@ class Pairings:
             "alreadyApproved": not done,
             "firstEver": first_ever,
             "owner": owner,
-            **_words(found),
+            **_words(replace(found, approved_at=found.approved_at or now)),
         }
 
     async def reject(self, channel: str, code: str, by: str) -> dict[str, Any]:

@@ -148,12 +148,15 @@ def _shown(one: Mapping[str, Any], where: ZoneInfo) -> str:
 @click.command(epilog="Example: engine inbox resend 12 --to telegram:123456")
 @click.argument("ref", metavar="NO")
 @click.option("--to", metavar="TARGET", help="channel:recipient; where it was meant otherwise.")
+@click.option("--account", metavar="ID", help="Account that sends.")
 @gateway_options()
-def resend(line: Line, ref: str, to: str | None) -> None:
+def resend(line: Line, ref: str, to: str | None, account: str | None) -> None:
     """Send it once more, through the outbox; asked twice, it still goes out once."""
     params: dict[str, Any] = {"id": ref, "idempotencyKey": str(uuid4())}
     if to:
         params["to"] = to
+    if account:
+        params["accountId"] = account
     line.show(line.call("heartbeat.inbox.resend", params), _resent)
 
 

@@ -421,6 +421,7 @@ class KeptResendParams(Mutation):
 
     id: NonEmpty
     to: NonEmpty | None = None
+    account_id: NonEmpty | None = None
 
 
 class FeedbackParams(Mutation):

@@ -378,7 +378,9 @@ class Kept(Protocol):
     async def mute(self, ref: str, *, on: bool, by: str) -> Answer:
         """`heartbeat.inbox.mute`."""
 
-    async def resend(self, ref: str, *, to: str | None = None, by: str) -> Answer:
+    async def resend(
+        self, ref: str, *, to: str | None = None, account_id: str | None = None, by: str
+    ) -> Answer:
         """`heartbeat.inbox.resend`: never twice to the same place."""
 
     async def feedback(self, ref: str, word: Word, *, by: str) -> Answer:

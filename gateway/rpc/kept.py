@@ -52,7 +52,8 @@ async def mute(desk: Desk, call: Call, params: KeptMuteParams) -> object:
 
 async def resend(desk: Desk, call: Call, params: KeptResendParams) -> object:
     """`heartbeat.inbox.resend`."""
-    return await desk.core.kept.resend(params.id, to=params.to, by=call.by)
+    place = {"to": params.to, "account_id": params.account_id}
+    return await desk.core.kept.resend(params.id, **place, by=call.by)
 
 
 async def feedback(desk: Desk, call: Call, params: FeedbackParams) -> object:

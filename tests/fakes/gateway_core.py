@@ -496,7 +496,9 @@ class FakeKept:
         self.said.append(("kept.mute", {"id": ref, "on": on}))
         return {"ok": True, **await self.show(ref)}
 
-    async def resend(self, ref: str, *, to: str | None = None, by: str) -> dict[str, Any]:
+    async def resend(
+        self, ref: str, *, to: str | None = None, account_id: str | None = None, by: str
+    ) -> dict[str, Any]:
         self.said.append(("kept.resend", {"id": ref, "to": to}))
         return {"ok": True, "resent": True, "key": "again", "to": to or "local:inbox"}
 

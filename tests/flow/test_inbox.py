@@ -85,6 +85,21 @@ async def test_it_is_sent_again_once_however_often_it_is_asked(engine_sim: Engin
         await desk.resend(one["runId"], to="telegram:42", by="me")
 
 
+async def test_it_is_sent_again_by_the_bot_that_knows_its_person(engine_sim: EngineSim) -> None:
+    """An id learnt by one QQ bot means nobody to another (channels.md §8)."""
+    bots = {one: {"appId": one, "clientSecret": "s"} for one in ("one", "two")}
+    config = {**beating(), "channels": {"qqbot": {"defaultAccount": "one", "accounts": bots}}}
+    sim = engine_sim(config, start="2026-06-01 00:00", checklist=LOOK, agent=ScriptedAgent(RED))
+    await sim.until("2026-06-01 01:00")
+    (one,) = await listed(sim)
+    desk = sim.engine.inbox_desk
+    for account, by in ((None, "one"), ("two", "two")):
+        sent = await desk.resend(one["runId"], to="qqbot:c2c:AB", account_id=account, by="me")
+        assert (sent["resent"], sent["receipt"]["accountId"]) == (True, by)
+    with pytest.raises(InvalidInput, match="'three' is not configured"):
+        await desk.resend(one["runId"], to="qqbot:c2c:AB", account_id="three", by="me")
+
+
 async def test_an_alert_that_arrived_is_said_again_once_when_somebody_asks(
     engine_sim: EngineSim,
 ) -> None:

@@ -25,6 +25,7 @@ from gateway.owner import OwnerBook
 from gateway.pairing import ALPHABET, Pairings, new_code
 from jobs.errors import InvalidInput, NotFound
 from jobs.store.db import Database
+from jobs.wallclock import ms
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -274,6 +275,7 @@ async def test_the_first_one_ever_let_in_is_the_owner_if_there_is_none(
     first, second = await bench.codes()
     done = await desk.approve("telegram", first, "test")
     assert done["madeOwner"] is True
+    assert (done["approvedAtMs"], done["expiresAtMs"]) == (ms(NOON), None)
     assert (await desk.approve("telegram", first, "test"))["madeOwner"] is False
     assert (await desk.approve("telegram", second, "test"))["madeOwner"] is False
     assert load(file, {}).config.commands.owner_allow_from == (done["owner"],)
