@@ -152,9 +152,11 @@ def split_fix(text: str) -> tuple[str, str]:
 
 def _undelivered(one: Undelivered) -> Trouble:
     said = f": {one.detail}" if one.detail and one.detail != one.kind else ""
+    account = one.route.account_id  # another bot may well have reached the same person
+    by = "" if account in ("", "default", one.route.to) else f" by account {account}"
     return Trouble(
         code=f"delivery.{one.kind}",
-        what=f"the last message to {one.route.whom} did not arrive: {one.kind}{said}",
+        what=f"the last message to {one.route.whom}{by} did not arrive: {one.kind}{said}",
         fix=remedy(one.kind, one.route.channel, one.route.account_id)
         or "engine channels status --probe",
     )

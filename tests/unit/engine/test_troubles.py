@@ -75,6 +75,15 @@ TOLD: list[tuple[dict[str, Any], str, str, str]] = [
         "engine channels status --probe",
     ),
     (
+        {"undelivered": (replace(ANN, route=replace(ANN.route, account_id="second")),)},
+        "delivery.blocked",
+        (
+            "the last message to telegram:42 by account second did not arrive: blocked: bot was"
+            " blocked by the user"
+        ),
+        "in the chat: unblock or start the bot",
+    ),
+    (
         {"jobs": (LastRun(job_id="j1", name="brief", run=RUN, failures=2),)},
         "cron.failing",
         "cron job brief failed 2 times in a row: the server answered 401: bad key",
