@@ -7,7 +7,7 @@ validated hides them too. Imports nothing slow.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from engine.config.variables import is_variable
@@ -24,6 +24,8 @@ _SECRET: Final = re.compile(
 _LIMIT: Final = re.compile(r"(max|min|context|input|output|budget|total)\w*tokens?$", re.IGNORECASE)
 _WEBHOOK: Final = "webhook"  # the channel
 _CALLED: Final = frozenset({"url", "probeUrl"})
+_PING: Final = "ping"  # of a heartbeat: whoever calls it says that all is well
+_HEADERS: Final = "headers"  # of a model's server: any may hold a key
 _CREDENTIALS: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]*@", re.IGNORECASE)
 
 
@@ -44,10 +46,18 @@ def masked(value: Any, *path: str, marker: str = HIDDEN) -> Any:
         case list() | tuple():
             return [masked(inner, *path, marker=marker) for inner in value]
         case str() if value and not is_variable(value):
-            called = _WEBHOOK in path and path[-1] in _CALLED and "://" in value
-            return marker if called or _hides(path[-1] if path else "", value) else value
+            hides = _hides_at(path, value) or _hides(path[-1] if path else "", value)
+            return marker if hides else value
         case _:
             return value
+
+
+def _hides_at(path: Sequence[str], text: str) -> bool:
+    """Whether what stands here is a secret for where it stands."""
+    if _HEADERS in path[:-1]:
+        return True
+    called = path[-1:] == (_PING,) or (_WEBHOOK in path and path[-1] in _CALLED)
+    return called and "://" in text
 
 
 def is_secret(name: str) -> bool:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, get_args
+
 import pytest
+from pydantic import BaseModel
 
 from engine.config.masks import masked
+from engine.config.schema import Config
+from engine.config.secrets import Secret
 
 
 @pytest.mark.parametrize(
@@ -43,3 +49,28 @@ def test_the_address_of_a_webhook_is_a_secret_and_hidden_whole() -> None:
     assert shown["url"] == "ws://x/y"
     assert masked(account["url"], "channels", "webhook", "url", marker="?") == "?"
     assert masked({"url": "${HOOK}"}, "channels", "webhook") == {"url": "${HOOK}"}
+
+
+def _secrets_of(model: type[BaseModel], *above: str) -> Iterator[tuple[str, ...]]:
+    """The paths of all secrets below a model."""
+    for name, field in model.model_fields.items():
+        path = (*above, field.alias or name)
+        for inner in _inner(field.annotation):
+            if inner is Secret:
+                yield path
+            elif isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _secrets_of(inner, *path)
+
+
+def _inner(annotation: Any) -> Iterator[Any]:
+    found = get_args(annotation)
+    yield from (deep for one in found for deep in _inner(one)) if found else iter((annotation,))
+
+
+@pytest.mark.parametrize("path", sorted(set(_secrets_of(Config))), ids=".".join)
+def test_whatever_the_config_holds_as_a_secret_is_hidden(path: tuple[str, ...]) -> None:
+    """A path leads through tables and lists, whose keys are left out here."""
+    value = "https://hush.example/hush-hush"
+    if path == ("store", "url"):
+        value = "postgresql://engine:hush@db/state"  # hidden for its credentials
+    assert "hush" not in str(masked({"x": value} if path[-1] == "headers" else value, *path))
