@@ -123,7 +123,11 @@ class Lines:
             line.left_out.append(line.waiting.pop(0).turn.run_id)
         line.stirred.set()
         if line.task is None:
-            line.task = asyncio.create_task(self._run(key, line), name=f"inbound-{key[2]}")
+            self._begin(key, line)
+
+    def _begin(self, key: Key, line: _Line) -> None:
+        self._lines[key] = line
+        line.task = asyncio.create_task(self._run(key, line), name=f"inbound-{key[2]}")
 
     def depth(self, channel: str, account_id: str) -> int:
         """How many messages of an account wait or are being answered."""
@@ -145,12 +149,15 @@ class Lines:
                 del line.waiting[:found]
                 line.left_out.clear()
                 line.serving = True
-                try:
-                    await self._serve(batch)
-                finally:
-                    line.serving = False
+                await self._serve(batch)
+                line.serving = False
         finally:
             self._lines.pop(key, None)
+            broke, line.serving = line.serving, False
+            task = asyncio.current_task()
+            cancelled = self._stopping or task is None or task.cancelling()
+            if broke and line.waiting and not cancelled:  # those behind it are served
+                self._begin(key, line)
 
     async def _written_on(self, line: _Line, until: datetime) -> None:
         """Return at ``until``, or before if another message comes."""

@@ -104,6 +104,27 @@ async def test_a_chat_is_answered_in_order_and_one_at_a_time() -> None:
     assert desk.lines.depth("telegram", "default") == 0
 
 
+async def test_a_message_that_breaks_its_line_costs_none_of_those_behind_it() -> None:
+    desk = Desk()
+    broke = asyncio.Event()
+    served: list[str] = []
+
+    async def breaks(batch: Batch) -> None:
+        served.append(batch.turn.text)
+        if len(served) == 1:
+            raise ValueError("a bug of ours")
+        broke.set()
+
+    lines = Lines(desk.clock, breaks)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    for text in ("a", "b"):
+        lines.put(message(text))
+    async with asyncio.timeout(5):
+        await broke.wait()
+    await lines.stop(SECOND)
+    assert (served, lines.depth("telegram", "default")) == (["a", "b"], 0)
+
+
 async def test_what_is_written_in_one_breath_is_one_turn() -> None:
     desk = Desk(quiet=2 * SECOND)
     desk.lines.put(message("a"))
