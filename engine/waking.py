@@ -21,6 +21,7 @@ from engine.target import wish_fault
 from engine.view import wake_words
 from engine.wake import NOW, NewEvent, Wake, again, merge, reason_of
 from jobs.errors import InvalidInput
+from jobs.ids import made_at
 from jobs.ledger import Run
 from jobs.store import runs as run_rows
 from jobs.store.db import Database, Tx
@@ -59,7 +60,8 @@ class Waking:
         """Queue an event; with mode now it also wakes its agent.
 
         ``{ok, eventId, agentId, sessionKey, runsAt, tickId?}`` (§20): ``runsAt`` is null while
-        no beat is to come, ``tickId`` is the row of the beat that was woken. Blank text is not
+        no beat is to come, ``tickId`` is the row of the beat that was woken; ``waitedAlready``
+        says that the same one waits since earlier, with its words. Blank text is not
         queued: ``{ok: false}``. Raises `InvalidInput` for an agent nobody knows, a session of
         another agent, or a target that is none. ``also`` is written in the same transaction.
         """
@@ -77,6 +79,8 @@ class Waking:
         if event_id is None:
             return {"ok": False, "error": "text required"}
         told = {"ok": True, "eventId": event_id, "agentId": agent, "sessionKey": key}
+        if (made := made_at(event_id)) is not None and ms(made) < ms(now):
+            told["waitedAlready"] = True
         if event.mode == NOW:
             pending = await self.wake(
                 Wake(

@@ -30,7 +30,8 @@ def command(
 
     With --dry-run the same turn without any effect: prompt, tools, target, what the reply
     means and what would be sent. Its agent gets only tools that change nothing, and its model is
-    asked; with --prompt it is not. Exit 1 if a gate stops it, or it fails.
+    asked; with --prompt it is not. Exit 1 if a gate stops it, or it fails, where that is told:
+    with one of these or --wait.
     """
     params: dict[str, Any] = {"dryRun": dry_run or prompt, "ask": not prompt}
     params |= {"agentId": agent_id} if agent_id else {}
@@ -38,7 +39,14 @@ def command(
     params |= {"waitMs": line.timeout // MILLISECOND} if wait else {}
     told = line.call("heartbeat.run", params, timeout=line.timeout + _GRACE)
     line.show(told, lambda answer: "\n".join(_words(answer, line, prompt=prompt)))
-    return 1 if told.get("runs") is False or told.get("outcome") == "failed" else 0
+    return 1 if told.get("runs") is False or told.get("outcome") == "failed" or _idle(told) else 0
+
+
+def _idle(told: Mapping[str, Any]) -> bool:
+    """Whether a beat that was waited for failed, or ended at a gate and asked no agent."""
+    record = told.get("record") or {}
+    stopped = record.get("status") == "skipped" and not record.get("preview")
+    return stopped or record.get("status") == "failed"
 
 
 def _words(told: Mapping[str, Any], line: Line, *, prompt: bool) -> Iterator[str]:

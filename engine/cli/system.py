@@ -133,7 +133,10 @@ def _told(answer: Mapping[str, Any], line: Line, mode: str) -> str:
         if mode == "now"
         else _next(answer, line)
     )
-    return f"Queued ({answer.get('eventId', 'no id')}). {after}"
+    ident = answer.get("eventId", "no id")
+    if answer.get("waitedAlready"):  # its words are those of the first: the new ones are not kept
+        return f"The same event waits already ({ident}), with its words of then. {after}"
+    return f"Queued ({ident}). {after}"
 
 
 def _next(answer: Mapping[str, Any], line: Line) -> str:

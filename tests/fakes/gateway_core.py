@@ -116,7 +116,9 @@ class FakeHeartbeats:
         deliver: bool = True,
         within: timedelta | None = None,
     ) -> dict[str, Any]:
-        return {"ok": True, "agentId": agent_id or "main", "ended": False}
+        ended = within is not None and self.record is not None
+        told = {"ok": True, "agentId": agent_id or "main", "ended": ended}
+        return {**told, "record": self.record} if ended else told
 
     async def rehearse(
         self, agent_id: str | None = None, *, by: str, ask: bool = True

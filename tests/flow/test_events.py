@@ -192,3 +192,21 @@ async def test_the_first_turn_of_a_new_main_session_is_told_which_channels_there
     first, second, other = (one.system_prompt for one in agent.requests)
     assert first.endswith("\n\nChannels: telegram (default, ops). Nobody has written yet.")
     assert "Channels:" not in second + other
+
+
+async def test_whoever_tells_of_what_waits_already_hears_that_it_does(
+    engine_sim: EngineSim,
+) -> None:
+    sim = engine_sim(CONFIG, start="2026-06-01 12:01", zone="UTC", checklist=LOOK)
+    await sim.open()
+
+    async def tell(text: str, key: str) -> dict[str, Any]:
+        event = NewEvent(text=text, mode="next-heartbeat", source="cli", by="me", dedupe_key=key)
+        return await sim.engine.waking.system_event(event)
+
+    first = await tell("disk at 91 %", "disk")
+    assert "waitedAlready" not in first
+    await sim.advance(timedelta(seconds=1))
+    again = await tell("disk at 92 %", "disk")
+    assert (again["eventId"], again["waitedAlready"]) == (first["eventId"], True)
+    assert "waitedAlready" not in await tell("disk at 92 %", "other")

@@ -99,6 +99,31 @@ def test_an_event_is_not_waited_for_if_nobody_wants_to(engine: Engine, gateway: 
     assert gateway.core.said.of("wait") == []
 
 
+def test_words_that_are_not_kept_are_not_said_to_be_queued(engine: Engine, gateway: Port) -> None:
+    """An event with the key of one that waits is that one, whatever its words are now."""
+    assert engine("system", "event", "disk at 91 %").out.startswith("Queued (ev-1). ")
+    gateway.core.wakes.told = {"waitedAlready": True}
+    told = engine("system", "event", "disk at 92 %", "--dedupe-key", "disk")
+    assert told.out.startswith("The same event waits already (ev-1), with its words of then. ")
+
+
+@pytest.mark.parametrize(
+    ("record", "status"),
+    [
+        ({"status": "ok-token"}, 0),
+        ({"status": "skipped", "skipReason": "no-route"}, 1),
+        ({"status": "skipped", "skipReason": "duplicate", "preview": "red"}, 0),
+        ({"status": "failed", "because": "the model refuses"}, 1),
+    ],
+)
+def test_a_beat_by_hand_that_was_waited_for_ends_as_its_help_says(
+    engine: Engine, gateway: Port, record: dict[str, str], status: int
+) -> None:
+    gateway.core.heartbeats.record = {**RECORD, **record}
+    assert engine("heartbeat", "run", "--wait").status == status
+    assert engine("heartbeat", "run").status == 0
+
+
 def test_an_event_whose_outcome_does_not_come_ends_with_5(engine: Engine, gateway: Port) -> None:
     told = engine("system", "event", "look", "--mode", "now")
     assert told.status == 5
