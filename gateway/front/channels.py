@@ -78,6 +78,6 @@ def add_past(row: dict[str, Any], left: Left | None, heard: datetime | None) -> 
         row["lastFailure"] = {
             "reason": left.failed.kind,
             "detail": left.failed.detail,
-            "to": f"{left.failed.route.channel}:{left.failed.route.to}",
+            "to": left.failed.route.whom,
             "atMs": ms(left.failed_at),
         }
