@@ -22,6 +22,7 @@ KEEP_OUTBOX: Final = timedelta(days=30)  # channels.md §11
 KEEP_EVENTS: Final = timedelta(days=30)
 KEEP_TASKS: Final = timedelta(days=30)
 KEEP_SENT: Final = timedelta(days=30)  # longer than any window in which a text is a repetition
+KEEP_RESPONSES: Final = timedelta(days=30)  # how long a client may go on from an answer
 KEEP_AUDIT: Final = timedelta(days=400)  # who changed what: a year, and what it is compared with
 PORTION: Final = 5000
 ROUNDS: Final = 200  # portions of runs removed in one go; the rest waits for the next
@@ -68,6 +69,7 @@ class Housekeeping:
         gone += tasks.prune(tx, now - KEEP_TASKS)
         gone += sent.prune(tx, now - KEEP_SENT)
         gone += sessions.prune_seen(tx)
+        gone += len(sessions.reap_responses(tx, now - KEEP_RESPONSES))
         gone += audit.prune(tx, now - KEEP_AUDIT)
         if (kept_for := self._inbox()) is not None:
             gone += kept.prune(tx, now - kept_for, now)

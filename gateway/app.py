@@ -296,7 +296,13 @@ class Gateway:
             switchboard=FrontSwitchboard(
                 channels, lambda channel: self._connect(channel, reception), sender.poke
             ),
-            host=FrontHost(engine, self._options.paths.logs, self._startable, self._start_again),
+            host=FrontHost(
+                engine,
+                self._options.paths.logs,
+                home_key(self._options.paths.device_key),
+                self._startable,
+                self._start_again,
+            ),
         )
         fanout = Fanout(lambda: desk.state_version())
         own = SelfEntry(host=socket.gethostname(), ip="127.0.0.1", version=__version__)

@@ -23,6 +23,7 @@ LOCAL: Final = "local"
 _SINCE: Final = "@"  # between the reason a place refuses us and when it did first
 _BEGUN: Final = "!"  # before the text of a turn that has begun
 _RUN_KEY: Final = re.compile(r"agent:[^:]+:cron:.+:run:[^:]+")
+_RESPONSES_KEY: Final = re.compile(r"agent:[^:]+:responses:[0-9a-f]{32}")
 _SESSION: Final = (
     "key, agent_id, session_id, created_at, updated_at, model, input_tokens, output_tokens"
 )
@@ -285,11 +286,19 @@ def shorten(tx: Tx, key: str, keep: int) -> int:
 
 def reap(tx: Tx, before: datetime) -> list[str]:
     """Remove sessions of single cron runs that rest since before an instant (cron.md §11.5)."""
+    return _gone(tx, before, "agent:%:cron:%:run:%", _RUN_KEY)
+
+
+def reap_responses(tx: Tx, before: datetime) -> list[str]:
+    """Remove conversations nobody named: each request to `/v1/responses` may begin one."""
+    return _gone(tx, before, "agent:%:responses:%", _RESPONSES_KEY)
+
+
+def _gone(tx: Tx, before: datetime, like: str, exactly: re.Pattern[str]) -> list[str]:
     rows = tx.exec_driver_sql(
-        "SELECT key FROM sessions WHERE updated_at < ? AND key LIKE 'agent:%:cron:%:run:%'",
-        (ms(before),),
+        "SELECT key FROM sessions WHERE updated_at < ? AND key LIKE ?", (ms(before), like)
     )
-    keys = [row[0] for row in rows if _RUN_KEY.fullmatch(row[0])]
+    keys = [row[0] for row in rows if exactly.fullmatch(row[0])]
     for key in keys:
         delete(tx, key)
     return keys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -50,6 +51,16 @@ def signing_payloads(connect: Connect, device: Device) -> tuple[str, str]:
     )
     place = (_lowered(client.platform), _lowered(client.device_family or ""))
     return "|".join(("v3", *fields, *place)), "|".join(("v2", *fields))
+
+
+def identity_of(home_key: bytes) -> tuple[str, str]:
+    """The gateway's own device id and public key, made of the key of its home."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    seed = hmac.digest(home_key, b"gateway-identity", "sha256")
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    written = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
+    return hashlib.sha256(public).hexdigest(), written
 
 
 def _lowered(text: str) -> str:

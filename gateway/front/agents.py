@@ -61,7 +61,14 @@ def models(providers: Mapping[str, Provider]) -> list[dict[str, Any]]:
     """`models.list` entries: what the config names, and `offline`."""
     offline = {"id": OFFLINE, "name": OFFLINE, "provider": OFFLINE, "available": True}
     named = [
-        {"id": model.id, "name": model.name or model.id, "provider": name}
+        {
+            "id": model.id,
+            "name": model.name or model.id,
+            "provider": name,
+            "input": list(model.input),
+            "reasoning": model.reasoning,
+            **({"contextWindow": model.context_window} if model.context_window else {}),
+        }
         for name, provider in providers.items()
         for model in provider.models
     ]

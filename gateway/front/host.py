@@ -12,6 +12,7 @@ from typing import Any
 from engine.config import effective
 from engine.core import Engine
 from engine.store import outbox
+from gateway.auth.proof import identity_of
 
 
 class FrontHost:
@@ -21,11 +22,13 @@ class FrontHost:
         self,
         engine: Engine,
         logs: Path,
+        key: bytes,
         startable: Callable[[], object],
         again: Callable[[str], None],
     ) -> None:
         self._engine = engine
         self._logs = logs
+        self._key = key
         self._startable = startable
         self._again = again
 
@@ -48,6 +51,11 @@ class FrontHost:
             "activeTasks": len(jobs),
             "blockers": [{"kind": "active", "summary": words} for words in said],
         }
+
+    def own_identity(self) -> dict[str, Any]:
+        """`gateway.identity.get`: as devices have one, made of the key of the home."""
+        device_id, public_key = identity_of(self._key)
+        return {"deviceId": device_id, "publicKey": public_key}
 
     def identity(self, agent_id: str) -> dict[str, Any]:
         """`agent.identity.get`: its name for people, and its signs if the config gives any."""

@@ -28,7 +28,7 @@ from gateway.protocol.openai import HttpFault
 from jobs.errors import EngineError, NotFound
 
 BODY_SECONDS: Final = 30.0
-_LEAVING: Final = "the gateway is restarting or suspended; try again in a moment"
+_LEAVING: Final = "the gateway is restarting; try again in a moment"
 _STARTING: Final = "the gateway is starting; try again in a moment"
 
 
@@ -57,7 +57,6 @@ class Guard:
     gatekeeper: Gatekeeper
     clock: Clock
     phase: Callable[[], Phase]
-    suspended: Callable[[], bool]
 
     def page(self, answer: Answerer, *, method: str, scope: Scope) -> Page:
         """The page behind auth, one method and one scope; refusals become error objects."""
@@ -93,7 +92,7 @@ class Guard:
     def refuse_unready(self) -> None:
         """What needs agents waits until they are there (§6, §11)."""
         phase = self.phase()
-        if phase is Phase.READY and not self.suspended():
+        if phase is Phase.READY:
             return
         raise HttpFault(
             503,

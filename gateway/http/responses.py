@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.http.completions import ALIVE, DONE, MOST_BYTES
 from gateway.http.guard import Caller, Guard, json_body
-from gateway.http.turns import Stream, Turn, Wish, Words, begin
+from gateway.http.turns import Stream, Turn, Wish, Words, begin, where
 from gateway.protocol.frames import encode
 from gateway.protocol.openai import (
     ChatMessage,
@@ -60,6 +60,8 @@ class Responses:
             user=asked.user,
             session=None if asked.store is False else conversation_id,
         )
+        if asked.previous_response_id is not None:
+            await self._refuse_forgotten(caller, wish, asked.previous_response_id)
         turn = begin(self.desk, caller, wish)
         head: dict[str, Any] = {
             "id": f"resp_{conversation_id}.{uuid4().hex[:8]}",
@@ -82,6 +84,17 @@ class Responses:
         done = _response(head, "completed", words, _message(words.text))
         return JSONResponse(done, headers={"x-request-id": turn.run.run_id})
 
+    async def _refuse_forgotten(self, caller: Caller, wish: Wish, before: str) -> None:
+        """Going on from nothing would be answered, and nobody would know what is missing."""
+        _, key, kept = where(self.desk, caller, wish)
+        if kept and await self.desk.core.sessions.describe(key) is None:
+            raise _unknown(before)
+
+
+def _unknown(before: str) -> HttpFault:
+    words = f"previous_response_id {before[:80]!r} is none of this gateway's, or it was forgotten"
+    return HttpFault(404, words, code="response_not_found", param="previous_response_id")
+
 
 def _conversation(asked: ResponsesRequest) -> str:
     before = asked.previous_response_id
@@ -89,8 +102,7 @@ def _conversation(asked: ResponsesRequest) -> str:
         return uuid4().hex
     found = _ID.fullmatch(before)
     if found is None:
-        words = f"previous_response_id {before[:80]!r} is none of this gateway's"
-        raise HttpFault(404, words, code="response_not_found", param="previous_response_id")
+        raise _unknown(before)
     return found["conversation"]
 
 

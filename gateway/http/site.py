@@ -28,7 +28,7 @@ def site(
     more: Sequence[Room] = (),
 ) -> Pages:
     """Return every page of the port; ``http`` is the config in force, asked per request."""
-    guard = Guard(gatekeeper, clock, phase, lambda: False)
+    guard = Guard(gatekeeper, clock, phase)
     rooms = [
         Probes(gatekeeper, clock, readiness).page,
         OpenAi(desk, guard, lambda: http().endpoints).page,

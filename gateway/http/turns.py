@@ -95,7 +95,7 @@ def begin(desk: Desk, caller: Caller, wish: Wish) -> Turn:
     """Start the turn, or join the one that runs under the same `Idempotency-Key`."""
     key = caller.peer.headers.get("idempotency-key", "").strip()[:200]
     run_id = f"http:{key}" if key else f"http:{uuid4().hex}"
-    agent_id, session_key, kept = _where(desk, caller, wish)
+    agent_id, session_key, kept = where(desk, caller, wish)
     run = desk.runs.find(run_id)
     if run is None:
         order = ChatOrder(
@@ -116,7 +116,7 @@ def _messages(said: Said) -> tuple[Message, ...]:
     return tuple(Message(role=line.role, text=line.text) for line in said.earlier)
 
 
-def _where(desk: Desk, caller: Caller, wish: Wish) -> tuple[str, str, bool]:
+def where(desk: Desk, caller: Caller, wish: Wish) -> tuple[str, str, bool]:
     """Agent, session, and whether the session remembers: only one that was named does."""
     agent = caller.header("agent-id") or target_of(wish.model)
     named = caller.header("session-key")

@@ -175,18 +175,4 @@ class NodeEventParams(OpenParams):
     payload: Any = None
 
 
-class SuspendParams(Params):
-    """`gateway.suspend.prepare`."""
-
-    request_id: Annotated[str, Field(min_length=1, max_length=128)]
-    terminal_policy: Any = None
-    drain: bool | dict[str, Any] | None = None
-
-
-class SuspensionRef(Params):
-    """`gateway.suspend.status` and `gateway.suspend.resume`."""
-
-    suspension_id: NonEmpty
-
-
 Reset = Literal["new", "reset"]

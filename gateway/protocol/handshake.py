@@ -22,7 +22,8 @@ from jobs.wallclock import ms
 
 VERSIONS: Final = (3, 4)
 TIMEOUT: Final = timedelta(seconds=15)
-CAPABILITIES: Final[tuple[str, ...]] = ()
+# What newer clients ask for before they call: `models.list` tells what there is, with its facts.
+CAPABILITIES: Final = ("published-model-catalog",)
 
 ClientId = Literal[
     "webchat-ui",
@@ -228,7 +229,7 @@ class Handshake:
 
     def challenge(self, now: datetime) -> Send:
         """The first frame, unprompted. Newer clients copy ``ts`` into their signature."""
-        payload = {"nonce": self.nonce, "ts": ms(now), "capabilities": list(CAPABILITIES)}
+        payload = {"nonce": self.nonce, "ts": ms(now), "capabilities": []}
         return Send(frames.event("connect.challenge", frames.encode(payload)))
 
     def receive(self, raw: str | bytes, now: datetime) -> Sequence[Step]:
@@ -381,11 +382,14 @@ def hello_ok(session: Session, facts: HelloFacts) -> dict[str, Any]:
         auth["method"] = session.auth_method
     if session.issued is not None:
         auth |= {"deviceToken": session.issued.token, "issuedAtMs": ms(session.issued.at)}
+    features: dict[str, Any] = {"methods": list(facts.methods), "events": list(facts.events)}
+    if session.protocol >= 4:
+        features["capabilities"] = list(CAPABILITIES)
     return {
         "type": "hello-ok",
         "protocol": session.protocol,
         "server": {"version": facts.version, "connId": session.conn_id, "bootId": facts.boot_id},
-        "features": {"methods": list(facts.methods), "events": list(facts.events)},
+        "features": features,
         "snapshot": snapshot,
         "auth": auth,
         "policy": {

@@ -164,6 +164,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("config.apply", _ADMIN, admin.ConfigApplyParams),
         Method("config.patch", _ADMIN, admin.ConfigPatchParams),
         Method("secrets.reload", _ADMIN, Nothing),
+        Method("gateway.identity.get", _READ, Nothing),
         Method("logs.tail", _READ, admin.LogsTailParams, before_ready=True),
         Method("gateway.restart.preflight", _READ, admin.Anything),
         Method("gateway.restart.request", _ADMIN, admin.RestartParams),
@@ -208,7 +209,11 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("node.describe", _READ, admin.NodeRef),
         Method("node.rename", _PAIRING, admin.NodeRenameParams),
         Method("node.invoke", _WRITE, admin.NodeInvokeParams),
-        Method("node.event", _WRITE, admin.NodeEventParams),
+        Method("node.event", None, admin.NodeEventParams),  # of nodes: they hold no scopes
+        Method("node.pending.pull", None, admin.Anything),
+        Method("node.pending.drain", None, admin.Anything),
+        Method("node.pending.ack", None, admin.Anything),
+        Method("skills.bins", None, admin.Anything),
         Method("node.pair.list", _PAIRING, Nothing),
     )
 }

@@ -320,6 +320,7 @@ class ModelsListParams(OpenParams):
     """`models.list`."""
 
     view: Literal["default", "configured", "all"] | None = None
+    provider: NonEmpty | None = None
     agent_id: NonEmpty | None = None
 
 

@@ -168,6 +168,8 @@ async def identity(desk: Desk, _call: Call, params: AgentIdentityParams) -> obje
     return desk.core.host.identity(agent_id)
 
 
-async def models(desk: Desk, _call: Call, _params: ModelsListParams) -> object:
-    """`models.list`."""
-    return {"models": list(desk.core.models())}
+async def models(desk: Desk, _call: Call, params: ModelsListParams) -> object:
+    """`models.list`: all there are, or those of one provider."""
+    wanted = (params.provider or "").lower()
+    every = desk.core.models()
+    return {"models": [one for one in every if wanted in ("", str(one["provider"]).lower())]}

@@ -76,6 +76,9 @@ class Host(Protocol):
     async def activity(self) -> Answer:
         """What would be interrupted now: the counts of `gateway.restart.preflight`."""
 
+    def own_identity(self) -> Answer:
+        """`gateway.identity.get`: ``{deviceId, publicKey}``."""
+
     def identity(self, agent_id: str) -> Answer:
         """`agent.identity.get`."""
 

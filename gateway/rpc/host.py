@@ -18,6 +18,11 @@ async def tail(desk: Desk, _: Call, params: LogsTailParams) -> object:
     return await desk.core.host.tail(params.cursor, limit=params.limit, most=params.max_bytes)
 
 
+async def own_identity(desk: Desk, _call: Call, _params: Nothing) -> object:
+    """`gateway.identity.get`: the key by which this gateway is the same one tomorrow."""
+    return desk.core.host.own_identity()
+
+
 async def reload_secrets(desk: Desk, _call: Call, _params: Nothing) -> object:
     """`secrets.reload`."""
     return {"ok": True, "warningCount": await desk.core.settings.reload_secrets()}

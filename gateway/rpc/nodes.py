@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.protocol.admin_params import NodeEventParams, NodeInvokeParams, NodeRef
+from gateway.protocol.admin_params import Anything, NodeEventParams, NodeInvokeParams, NodeRef
 from gateway.protocol.errors import Code, Refusal, WireError
-from gateway.protocol.params import Nothing, Params
+from gateway.protocol.params import Nothing
 from gateway.rpc.desk import Call, Desk
 from jobs.wallclock import ms
 
@@ -51,6 +51,6 @@ async def event(_desk: Desk, _call: Call, params: NodeEventParams) -> object:
     }
 
 
-async def nothing_pending(_desk: Desk, _call: Call, _params: Params) -> object:
+async def nothing_pending(_desk: Desk, _call: Call, _params: Anything) -> object:
     """`node.pending.*`."""
     return {"items": []}

@@ -115,6 +115,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "config.apply": config.apply,
     "config.patch": config.patch,
     "secrets.reload": host.reload_secrets,
+    "gateway.identity.get": host.own_identity,
     "logs.tail": host.tail,
     "gateway.restart.preflight": host.preflight,
     "gateway.restart.request": host.restart,
@@ -160,6 +161,10 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "node.rename": nodes.unknown,
     "node.invoke": nodes.invoke,
     "node.event": nodes.event,
+    "node.pending.pull": nodes.nothing_pending,
+    "node.pending.drain": nodes.nothing_pending,
+    "node.pending.ack": nodes.nothing_pending,
+    "skills.bins": host.nothing("bins"),
     "node.pair.list": nodes.pairs,
 }
 # Two-stage calls keep their own table: a repeat during the run is told `accepted` again.

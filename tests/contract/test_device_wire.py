@@ -191,3 +191,13 @@ async def test_who_is_sent_away_while_it_is_let_in_does_not_stay(gone: str) -> N
             answer = await asked
             assert (answer["ok"], answer["error"]["retryable"]) == (False, True)
             assert await client.ended() == (1013, "gateway auth changed; connect again")
+
+
+async def test_a_node_may_call_what_is_a_nodes_without_any_scope() -> None:
+    async with homes() as port, dialled(port) as (client, nonce):
+        assert (await hello(client, nonce, Signer(), role="node", scopes=[]))["ok"]
+        told = await client.ask("node.event", {"event": "battery"})
+        assert (told["ok"], told["payload"]["handled"]) == (True, False)
+        assert (await client.ask("node.pending.pull", {}))["payload"] == {"items": []}
+        refused = await client.ask("config.get", {})
+        assert refused["error"]["message"] == "unauthorized role: node"

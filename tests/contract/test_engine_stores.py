@@ -276,6 +276,14 @@ async def test_only_sessions_of_single_runs_are_reaped(store: Database) -> None:
     assert sorted(gone) == ["agent:main:cron:cfg:j:run:2", "agent:main:cron:j:run:1"]
 
 
+async def test_conversations_nobody_named_are_reaped(store: Database) -> None:
+    unnamed = f"agent:main:responses:{'0a' * 16}"
+    for key in (unnamed, "agent:main:responses:mine", "agent:main:responses-user:0a", MAIN):
+        await say(store, "x", key=key)
+    assert await store.write(lambda tx: sessions.reap_responses(tx, NOON)) == []
+    assert await store.write(lambda tx: sessions.reap_responses(tx, NOON + HOUR)) == [unnamed]
+
+
 LEARNT = LastRoute(
     agent_id="main",
     session_key=MAIN,

@@ -289,3 +289,16 @@ async def test_a_guess_at_a_probe_counts_like_any_other() -> None:
             assert (await ask(port, "/readyz", headers=wrong)).json == {"ready": True}
         assert (await ask(port, "/readyz", headers={**BEARER, **far})).json == {"ready": True}
         assert (await ask(port, "/v1/models", headers={**BEARER, **far})).status == 429
+
+
+async def test_nobody_goes_on_from_a_response_that_was_forgotten() -> None:
+    body = {"model": "engine", "input": "hi", "previous_response_id": f"resp_{'0a' * 16}.00000000"}
+    async with serving() as port:
+        port.core.sessions.describe = _forgotten  # type: ignore[method-assign, assignment]
+        answer = await ask(port, "/v1/responses", body)
+        assert (answer.status, answer.error["code"]) == (404, "response_not_found")
+        assert not [what for what, _ in port.core.said if what == "converse"]
+
+
+async def _forgotten(_: str) -> None:
+    """Nothing is known of it."""

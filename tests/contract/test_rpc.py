@@ -127,7 +127,16 @@ HONEST: dict[str, str] = {
     "node.describe": "unknown nodeId",
     "node.rename": "unknown nodeId",
     "node.invoke": "node not connected",
-    "node.event": "unauthorized role",  # of nodes, which there are none of
+    **dict.fromkeys(
+        (
+            "node.event",
+            "node.pending.ack",
+            "node.pending.drain",
+            "node.pending.pull",
+            "skills.bins",
+        ),
+        "unauthorized role",  # of nodes, and this client is none
+    ),
 }
 
 
@@ -289,11 +298,22 @@ async def test_an_unknown_method_names_the_nearest() -> None:
         assert error["details"]["nearest"] == "sessions.list"
 
 
+async def test_a_newer_client_that_lists_models_finds_what_it_asks_for_first() -> None:
+    async with serving() as port, dialled(port) as client:
+        hello = await client.ask("connect", connect_params(), "hello")
+        assert "published-model-catalog" in hello["payload"]["features"]["capabilities"]
+        asked = {"view": "all", "provider": "nobody", "includeDetails": True, "refresh": True}
+        assert (await client.ask("models.list", asked))["payload"] == {"models": []}
+        every = (await client.ask("models.list", {"includeDetails": True}))["payload"]["models"]
+        assert every
+
+
 async def test_an_older_wire_has_no_tasks() -> None:
     async with serving() as port, dialled(port) as client:
         old = connect_params(minProtocol=3, maxProtocol=3)
         hello = await client.ask("connect", old, "hello")
         assert "tasks.list" not in hello["payload"]["features"]["methods"]
+        assert "capabilities" not in hello["payload"]["features"]
         error = (await client.ask("tasks.list"))["error"]
         assert error["message"] == "unknown method: tasks.list"
 

@@ -406,6 +406,9 @@ class FakeHost:
         blockers = [{"kind": "active", "summary": words} for words in self.at_work]
         return {"embeddedRuns": len(self.at_work), "blockers": blockers}
 
+    def own_identity(self) -> dict[str, Any]:
+        return {"deviceId": "d", "publicKey": "p"}
+
     def identity(self, agent_id: str) -> dict[str, Any]:
         return {"agentId": agent_id, "name": agent_id}
 

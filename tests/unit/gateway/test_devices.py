@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import stat
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -15,6 +17,7 @@ from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.pairing import Manager
 from gateway.auth.peer import Peer
 from gateway.auth.policy import Mode, Policy
+from gateway.auth.proof import identity_of
 from gateway.devices import Devices, home_key
 from gateway.protocol.handshake import Connect, Granted, Refused
 from gateway.store import devices as rows
@@ -215,3 +218,10 @@ def test_the_key_of_the_home_is_made_once_and_is_nobody_elses(tmp_path: Path) ->
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigInvalid, match="folder"):
         home_key(tmp_path / "folder")
+
+
+def test_a_gateway_has_the_identity_of_its_home() -> None:
+    device_id, public_key = identity_of(b"k" * 32)
+    raw = base64.urlsafe_b64decode(public_key + "=")
+    assert device_id == hashlib.sha256(raw).hexdigest()
+    assert (device_id, public_key) == identity_of(b"k" * 32) != identity_of(b"x" * 32)
