@@ -149,22 +149,6 @@ class Front:
             },
         }
 
-    def config_file(self) -> dict[str, Any]:
-        """`config.get`, secrets in the clear: the handler masks them."""
-        loaded = self._loaded()
-        parsed = loaded.root.plain() if loaded.root is not None else {}
-        return {
-            "path": str(loaded.path),
-            "exists": loaded.exists,
-            "raw": loaded.text,
-            "parsed": parsed,
-            "config": parsed,
-            "valid": True,
-            "issues": [],
-            "warnings": [f"{note.path}: {note.message}" for note in loaded.notes],
-            "hash": loaded.hash,
-        }
-
     def agents(self) -> dict[str, Any]:
         """`agents.list`."""
         return agents.listing(self._engine.roster, scope=self._engine.config.session.scope)

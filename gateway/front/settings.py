@@ -13,6 +13,7 @@ from typing import Any, Final
 from engine import __version__
 from engine.clock import Clock
 from engine.config import effective, reload
+from engine.config.compose import digest
 from engine.config.docs import describe
 from engine.config.edit import set_text, unset_text
 from engine.config.json5 import Json5Error, parse
@@ -22,7 +23,7 @@ from engine.config.merging import merged, restored
 from engine.config.paths import Paths
 from engine.config.schema import Config
 from engine.config.writing import Edit, Written, write
-from jobs.errors import Conflict, InvalidInput, NotFound
+from jobs.errors import Conflict, EngineError, InvalidInput, NotFound
 from jobs.wallclock import MILLISECOND, ms
 
 _FACTS: Final[Mapping[str, str]] = {  # of an agent, where the config keeps it
@@ -52,6 +53,46 @@ class FrontSettings:
         self._check = check
         self._reload = reload
         self._writing = asyncio.Lock()  # two clients at once: one after the other
+
+    def file(self) -> dict[str, Any]:
+        """`config.get`: what is in force; of a file that says something else, its hash and why.
+
+        Without that hash nobody could write a file again that was refused, or that no reload
+        has taken up.
+        """
+        loaded = self._loaded()
+        parsed = loaded.root.plain() if loaded.root is not None else {}
+        told: dict[str, Any] = {
+            "path": str(loaded.path),
+            "exists": loaded.exists,
+            "raw": loaded.text,
+            "parsed": parsed,
+            "config": parsed,
+            "valid": True,
+            "issues": [],
+            "warnings": [f"{note.path}: {note.message}" for note in loaded.notes],
+            "hash": loaded.hash,
+        }
+        try:
+            raw = self._path.read_bytes()
+        except OSError:
+            return told
+        if digest(raw) == loaded.hash:
+            return told
+        text = raw.decode("utf-8", "replace")
+        parsed = _plain(text)
+        # What cannot be parsed cannot be masked either: it is not shown.
+        there = {"exists": True, "raw": text if parsed else None, "parsed": parsed}
+        return {**told, **there, "hash": digest(raw), **self._judged(raw)}
+
+    def _judged(self, raw: bytes) -> dict[str, Any]:
+        try:
+            self._check(raw)
+        except EngineError as refusal:
+            found = refusal.detail.get("issues")
+            issues = found if isinstance(found, list) else [{"path": "", "message": str(refusal)}]
+            return {"valid": False, "issues": issues}
+        return {"warnings": ["the file is valid, and not in force yet"]}
 
     def write_limit(self) -> tuple[int, timedelta]:
         """`gateway.controlPlane.writeLimit`."""

@@ -24,7 +24,7 @@ CHANGED = "config changed since last load; re-run config.get and retry"
 
 async def get(desk: Desk, _call: Call, _params: Nothing) -> object:
     """The file and what it means. `raw` is null as soon as it holds a secret."""
-    file = desk.core.config_file()
+    file = desk.core.settings.file()
     shown = {key: masked(file.get(key), marker=HIDDEN_ON_WIRE) for key in ("parsed", "config")}
     hidden = any(file.get(key) != value for key, value in shown.items())
     return {**file, **shown, "raw": None if hidden else file.get("raw")}
@@ -86,7 +86,7 @@ async def _replaced(desk: Desk, params: ConfigSetParams) -> object:
 
 def _guarded(desk: Desk, params: ConfigSetParams) -> None:
     """Nobody overwrites a file he has not read."""
-    file = desk.core.config_file()
+    file = desk.core.settings.file()
     if file.get("exists") and params.base_hash is None:
         raise invalid(CHANGED, path="/baseHash")
 

@@ -498,10 +498,6 @@ class Core(Protocol):
     async def status(self) -> Answer:
         """The `status` object."""
 
-    def config_file(self) -> Answer:
-        """`config.get` with secrets in the clear: ``{path, exists, raw, parsed, config, valid,
-        issues, warnings, hash}``. The handler masks."""
-
     def agents(self) -> Answer:
         """`agents.list`."""
 

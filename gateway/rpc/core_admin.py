@@ -15,6 +15,10 @@ Answer = Mapping[str, Any]
 class ConfigDesk(Protocol):
     """The config file, written all or nothing (§10.7)."""
 
+    def file(self) -> Answer:
+        """`config.get` with secrets in the clear: ``{path, exists, raw, parsed, config, valid,
+        issues, warnings, hash}``. The handler masks."""
+
     def write_limit(self) -> tuple[int, timedelta]:
         """How many writes a client may make, and within what."""
 

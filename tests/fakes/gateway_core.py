@@ -321,6 +321,20 @@ class FakeSettings:
         self.said = said
         self.limit = (3, timedelta(seconds=60))
         self.conflict = False
+        self.config: dict[str, Any] = {"gateway": {"auth": {"token": "s3cret-value"}}}
+
+    def file(self) -> dict[str, Any]:
+        return {
+            "path": "engine.json",
+            "exists": True,
+            "raw": "{}",
+            "parsed": self.config,
+            "config": self.config,
+            "valid": True,
+            "issues": [],
+            "warnings": [],
+            "hash": "h",
+        }
 
     def write_limit(self) -> tuple[int, timedelta]:
         return self.limit
@@ -629,7 +643,6 @@ class FakeCore:
         self.failing: dict[str, str] = {}
         self.troubles: list[dict[str, str]] = []
         self.accounts: dict[str, dict[str, Any]] = {}  # of Telegram, by id
-        self.config: dict[str, Any] = {"gateway": {"auth": {"token": "s3cret-value"}}}
 
     async def health(self) -> dict[str, Any]:
         self.said.append(("health", None))
@@ -644,19 +657,6 @@ class FakeCore:
 
     async def status(self) -> dict[str, Any]:
         return {"runtimeVersion": "0.1.0", "sessions": {"paths": ["/home/x"], "count": 0}}
-
-    def config_file(self) -> dict[str, Any]:
-        return {
-            "path": "engine.json",
-            "exists": True,
-            "raw": "{}",
-            "parsed": self.config,
-            "config": self.config,
-            "valid": True,
-            "issues": [],
-            "warnings": [],
-            "hash": "h",
-        }
 
     def agents(self) -> dict[str, Any]:
         return {"defaultId": "main", "mainKey": "main", "agents": [{"id": "main"}]}

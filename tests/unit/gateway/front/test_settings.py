@@ -125,3 +125,18 @@ def test_the_schema_is_told_whole_and_by_key(desk: Desk) -> None:
     assert "endpoints" in [child["key"] for child in found["children"]]
     assert desk.settings.lookup("gateway.nothing") is None
     assert desk.settings.lookup("") is None
+
+
+async def test_a_file_that_is_not_in_force_is_told_with_its_own_hash(desk: Desk) -> None:
+    assert desk.settings.file()["valid"]
+    desk.file.write_text('{ gateway: { mode: "local", auth: { token: "s3cret-value" } ')
+    told = desk.settings.file()
+    assert (told["valid"], told["raw"], told["parsed"]) == (False, None, {})
+    assert told["issues"]
+    assert "s3cret-value" not in json.dumps(told["issues"])
+    await desk.settings.replace(START, base_hash=told["hash"])
+    assert desk.settings.file()["valid"]
+    desk.file.write_text(START.replace('"local"', '"local", port: 4000'))
+    told = desk.settings.file()
+    assert (told["valid"], told["parsed"]["gateway"]["port"]) == (True, 4000)
+    assert told["warnings"] == ["the file is valid, and not in force yet"]
