@@ -126,6 +126,7 @@ def counts(tx: Tx, now: datetime) -> dict[str, Any]:
         "queued": by_status.get(RunStatus.CLAIMED, 0) + by_status.get(RunStatus.DEFERRED, 0),
         "missed24h": by_status.get(RunStatus.MISSED, 0),
         "errors24h": by_status.get(RunStatus.FAILED, 0),
+        "runs24h": by_status,
         "quarantined": [
             {"jobId": job_id, "reason": why} for job_id, why in job_rows.quarantined(tx)
         ],

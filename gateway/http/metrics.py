@@ -64,6 +64,9 @@ def figures(
     yield Sample("engine_info", 1, {"version": __version__}, "The version that runs.")
     yield Sample("engine_healthy", bool(health.get("ok")), {}, "1 while no part fails.")
     yield Sample("cron_jobs", _number(cron.get("jobs")), {}, "Jobs in the store.")
+    for status, count in (cron.get("runs24h") or {}).items():
+        labels = {"status": str(status)}
+        yield Sample("cron_runs", _number(count), labels, "Runs of jobs of 24 hours by status.")
     if (at := cron.get("nextWakeAtMs")) is not None:
         left = (float(at) - (ms(now) or 0)) / 1000
         yield Sample("scheduler_next_wake_seconds", left, {}, "Until the next slot is due.")

@@ -15,6 +15,7 @@ from gateway.protocol.params import (
     SystemEventParams,
     WakeParams,
 )
+from gateway.rpc import tasks
 from gateway.rpc.desk import Call, Desk
 from jobs.duration import parse_duration
 from jobs.errors import InvalidSchedule
@@ -45,10 +46,11 @@ async def health(desk: Desk, _: Call, params: HealthParams) -> object:
 
 async def status(desk: Desk, call: Call, _params: StatusParams) -> object:
     """`status`; newer clients crash without these lists, so they are never missing (§12.8)."""
+    cron = await desk.core.scheduling.status()
     answer: dict[str, Any] = {
         "channelSummary": [],
         "queuedSystemEvents": [],
-        "tasks": {"total": 0, "active": 0, "terminal": 0, "failures": 0, "byStatus": {}},
+        "tasks": tasks.counted(cron.get("runs24h") or {}),
         "taskAudit": {"total": 0, "warnings": 0, "errors": 0, "byCode": {}},
         **await desk.core.status(),
     }

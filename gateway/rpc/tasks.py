@@ -9,6 +9,7 @@ from gateway.protocol.admin_params import TaskCancelParams, TaskRef, TasksListPa
 from gateway.protocol.errors import Code, Refusal, WireError
 from gateway.rpc.desk import Call, Desk
 from jobs.errors import EngineError
+from jobs.ledger import RunStatus
 
 _STATUS: Final[Mapping[str, str]] = {
     "running": "running",
@@ -16,6 +17,26 @@ _STATUS: Final[Mapping[str, str]] = {
     "error": "failed",
     "skipped": "cancelled",
 }
+
+
+_OPEN: Final = frozenset({RunStatus.CLAIMED, RunStatus.RUNNING, RunStatus.DEFERRED})
+
+
+def counted(runs: Mapping[str, int]) -> dict[str, Any]:
+    """`tasks` of the `status` object: runs of a day by stored status, under newer names."""
+    by_status: dict[str, int] = {}
+    for status, count in runs.items():
+        ended = "failed" if status == RunStatus.FAILED else _STATUS.get(status, "cancelled")
+        name = "running" if status in _OPEN else ended
+        by_status[name] = by_status.get(name, 0) + count
+    total, active = sum(by_status.values()), by_status.get("running", 0)
+    return {
+        "total": total,
+        "active": active,
+        "terminal": total - active,
+        "failures": by_status.get("failed", 0),
+        "byStatus": by_status,
+    }
 
 
 async def listing(desk: Desk, _: Call, params: TasksListParams) -> object:

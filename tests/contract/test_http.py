@@ -211,8 +211,9 @@ async def test_metrics_are_for_who_shows_the_secret_and_can_be_parsed() -> None:
 def test_figures_have_the_names_of_the_slo_and_labels_are_escaped() -> None:
     slo = {"lagMs": {"p50": 1, "p99": 20}, "beats": {"expected": 48, "done": 47}}
     beats = {"counts": {'o"k\\\n': 3}, "slo": {**slo, "delivery": {"rate": 0.5}}}
+    cron = {"jobs": 4, "runs24h": {"ok": 7, "failed": 1}}
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    told = figures({"ok": True, "outbox": {"queued": 2}}, {"jobs": 4}, beats, now)
+    told = figures({"ok": True, "outbox": {"queued": 2}}, cron, beats, now)
     read = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text_of([*told]))
@@ -222,6 +223,7 @@ def test_figures_have_the_names_of_the_slo_and_labels_are_escaped() -> None:
     assert read["heartbeat_expected",] == 48
     assert read["heartbeat_delivery_rate",] == 0.5
     assert read["outbox_messages", "queued"] == 2
+    assert (read["cron_runs", "ok"], read["cron_runs", "failed"]) == (7, 1)
     assert read["heartbeat_beats", 'o"k\\\n'] == 3
 
 
