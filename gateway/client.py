@@ -69,8 +69,11 @@ class Client:
 
     Every refusal is an `EngineError` with its exit status: `GatewayDown` (3),
     `AccessRefused` (4), `TimedOut` (5), `NotFound` (6), and for anything else the class
-    the gateway named.
+    the gateway named. Events nobody has asked for yet are kept up to ``MOST_KEPT``, the newest;
+    their ``seq`` shows what is gone.
     """
+
+    MOST_KEPT: ClassVar[int] = 10_000
 
     def __init__(
         self,
@@ -88,7 +91,7 @@ class Client:
         self._identity = identity
         self._socket: ClientConnection | None = None
         self._hold = ExitStack()
-        self._events: deque[ServerEvent] = deque()
+        self._events: deque[ServerEvent] = deque(maxlen=self.MOST_KEPT)
 
     def __enter__(self) -> Self:
         self.open()

@@ -65,7 +65,14 @@ class Gatekeeper:
         if device is None:
             return self._without_device(connect, peer, method)
         return self._with_device(
-            Asked(connect=connect, proof=device, method=method, peer=peer, now=now)
+            Asked(
+                connect=connect,
+                proof=device,
+                method=method,
+                peer=peer,
+                address=client_of(peer, self.policy.proxies),
+                now=now,
+            )
         )
 
     def stands(self, session: Session, by: Policy) -> bool:

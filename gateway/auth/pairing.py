@@ -34,6 +34,7 @@ class Asked:
     proof: Proof
     method: str
     peer: Peer
+    address: str  # the caller's own, where a proxy we trust tells it
     now: datetime
 
     @property
@@ -165,7 +166,7 @@ def asks(device: Device, wish: Wish, asked: Asked, *, new_id: str) -> Device:
         at=asked.now,
         platform=client.platform,
         device_family=client.device_family,
-        ip=asked.peer.host,
+        ip=asked.address,
     )
     return replace(device, request=request)
 

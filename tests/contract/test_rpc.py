@@ -665,6 +665,24 @@ async def test_a_lasting_client_comes_back_and_repeats_what_may_be_repeated() ->
         await asyncio.to_thread(talk)
 
 
+class Forgetful(Client):
+    MOST_KEPT = 3
+
+
+async def test_a_program_that_reads_no_events_keeps_the_newest_only() -> None:
+    async with serving() as port:
+
+        def talk() -> list[Any]:
+            with Forgetful(port.url, token=TOKEN) as client:
+                for n in range(9):
+                    loop.call_soon_threadsafe(port.fanout.publish, "tick", {"ts": n})
+                client.call("cron.list")
+                return [event.payload["ts"] for event in client.events({"tick"}, timeout=SHORT)]
+
+        loop = asyncio.get_running_loop()
+        assert await asyncio.to_thread(talk) == [6, 7, 8]
+
+
 def insist(client: Client) -> None:
     """Write until the close has come."""
     while True:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gateway.auth.pairing import Manager
 from gateway.auth.peer import Peer
 from gateway.auth.policy import Mode, Policy
 from gateway.auth.proof import identity_of
+from gateway.auth.proxy import Networks
 from gateway.devices import Devices, home_key
 from gateway.protocol.handshake import Connect, Granted, Refused
 from gateway.store import devices as rows
@@ -225,3 +227,12 @@ def test_a_gateway_has_the_identity_of_its_home() -> None:
     raw = base64.urlsafe_b64decode(public_key + "=")
     assert device_id == hashlib.sha256(raw).hexdigest()
     assert (device_id, public_key) == identity_of(b"k" * 32) != identity_of(b"x" * 32)
+
+
+async def test_who_asks_behind_a_proxy_is_told_by_its_own_address(bench: Bench) -> None:
+    proxies = Networks.of(("10.0.0.1",))
+    bench.keeper.adopt(replace(bench.keeper.policy, proxies=proxies))
+    through = {"host": "gateway.example", "x-forwarded-for": "203.0.113.9"}
+    await bench.connect(READ, Peer(host="10.0.0.1", headers=through))
+    (pending,) = (await bench.devices.listing(OPERATOR))["pending"]
+    assert pending["remoteIp"] == "203.0.113.9"
