@@ -20,7 +20,7 @@ from gateway.auth.book import Book, Change, revoked
 from gateway.auth.pairing import Manager, covers, known, waiting
 from gateway.store import devices
 from gateway.store.devices import Device, DeviceToken, Request
-from jobs.errors import AccessRefused, ConfigInvalid, InvalidInput, NotFound
+from jobs.errors import AccessRefused, ConfigInvalid, Conflict, InvalidInput, NotFound
 from jobs.store.db import Database, Tx
 from jobs.wallclock import ms
 
@@ -68,8 +68,10 @@ class Devices:
             if after is None:
                 if change.before is not None:
                     devices.forget(tx, change.before.device_id)
-            else:
+            elif change.before is None:
                 devices.keep(tx, after)
+            elif not devices.change(tx, after):
+                raise _removed_elsewhere(after.device_id)
             if change.action not in _QUIET:
                 subject = after or change.before
                 audit.note(
@@ -80,7 +82,11 @@ class Devices:
                     subject=subject.device_id if subject else None,
                 )
 
-        await self._database.write(work)
+        try:
+            await self._database.write(work)
+        except Conflict:  # by another gateway on the same store
+            self.book.drop(change.after)
+            raise
         if change.action == "device.pair.requested" and change.after is not None:
             self._publish("device.pair.requested", self._pending(change.after))
 
@@ -218,6 +224,14 @@ class Devices:
                 "ts": ms(request.at),
             }
         )
+
+
+def _removed_elsewhere(device_id: str) -> Conflict:
+    return Conflict(
+        f"device {device_id[:12]} was removed meanwhile",
+        why="its row is gone from the store",
+        fix="connect again: it is judged anew",
+    )
 
 
 def _sees(manager: Manager, device_id: str) -> bool:

@@ -86,6 +86,11 @@ class Book:
 
         return written
 
+    def drop(self, device: Device | None) -> None:
+        """Know this one no more, whatever was known of it."""
+        if device is not None:
+            self._devices.pop(device.device_id, None)
+
     def _put(self, device_id: str, device: Device | None) -> None:
         if device is None:
             self._devices.pop(device_id, None)

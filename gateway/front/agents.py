@@ -67,7 +67,6 @@ def models(providers: Mapping[str, Provider]) -> list[dict[str, Any]]:
             "provider": name,
             "input": list(model.input),
             "reasoning": model.reasoning,
-            **({"contextWindow": model.context_window} if model.context_window else {}),
         }
         for name, provider in providers.items()
         for model in provider.models

@@ -106,6 +106,16 @@ def keep(tx: Tx, device: Device) -> None:
     )
 
 
+def change(tx: Tx, device: Device) -> bool:
+    """Write a known device as it is now; False if its row is gone, and stays so."""
+    changes = ", ".join(f"{name} = ?" for name in _NAMES[1:])
+    row = _row(device)
+    done = tx.exec_driver_sql(
+        f"UPDATE devices SET {changes} WHERE device_id = ?", (*row[1:], row[0])
+    )
+    return done.rowcount > 0
+
+
 def forget(tx: Tx, device_id: str) -> None:
     """Take a device out, with its tokens."""
     tx.exec_driver_sql("DELETE FROM devices WHERE device_id = ?", (device_id,))

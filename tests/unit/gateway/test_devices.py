@@ -23,7 +23,7 @@ from gateway.auth.proxy import Networks
 from gateway.devices import Devices, home_key
 from gateway.protocol.handshake import Connect, Granted, Refused
 from gateway.store import devices as rows
-from jobs.errors import AccessRefused, ConfigInvalid, EngineError, InvalidInput, NotFound
+from jobs.errors import AccessRefused, ConfigInvalid, Conflict, EngineError, InvalidInput, NotFound
 from jobs.store.db import Database, Tx
 from tests.fakes.device_proof import Signer
 
@@ -236,3 +236,18 @@ async def test_who_asks_behind_a_proxy_is_told_by_its_own_address(bench: Bench) 
     await bench.connect(READ, Peer(host="10.0.0.1", headers=through))
     (pending,) = (await bench.devices.listing(OPERATOR))["pending"]
     assert pending["remoteIp"] == "203.0.113.9"
+
+
+async def test_a_device_another_gateway_removed_does_not_come_back_by_being_seen(
+    bench: Bench,
+) -> None:
+    bearer = await bench.bearer()
+    (device,) = bench.devices.book.everybody()
+    elsewhere = bench.fresh()
+    await elsewhere.load()
+    await elsewhere.remove(device.device_id, OPERATOR)
+    with pytest.raises(Conflict, match="removed meanwhile"):
+        await bench.by_token(bearer)
+    assert await bench.by_token(bearer) == "AUTH_DEVICE_TOKEN_MISMATCH"
+    await elsewhere.load()
+    assert elsewhere.book.everybody() == ()
