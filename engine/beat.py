@@ -282,8 +282,11 @@ class Beats:
         return await self._skip(pending, view, skip, self._clock.now())
 
     async def _take(self, pending: Pending, view: View, go: Go, now: datetime) -> Run | None:
+        framed = self._framed(pending, view)
+        if framed.slot is None and framed.facts["kind"] == "poll":
+            framed = replace(framed, next_due_at=view.next_after_poll)
         run = replace(
-            self._framed(pending, view),
+            framed,
             status=RunStatus.RUNNING,
             reason=None,
             because="",

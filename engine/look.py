@@ -11,7 +11,7 @@ import stat
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,6 +125,11 @@ class Lookout:
             no_route=_no_route(agent, found),
         )
         cadence = self.cadence(agent, now)
+
+        def following(poll_at: datetime | None) -> datetime | None:
+            after = max(rested(snapshot, now), _spared(poll_at, agent.beat, now))
+            return _next_of(cadence, agent, after) if known.enabled else None
+
         return View(
             agent=agent,
             snapshot=snapshot,
@@ -139,7 +144,8 @@ class Lookout:
             config_hash=self._config_hash(),
             purse=known.purse,
             job=known.stored.job if known.stored else None,
-            next_due_at=_next_of(cadence, agent, rested(snapshot, now)) if known.enabled else None,
+            next_due_at=following(known.poll_at),
+            next_after_poll=following(now),
             expired=known.expired,
             taken=known.taken,
             moved=cadence is not None
@@ -434,6 +440,18 @@ def read_now(workspace: Path) -> FileRead:
         return None, f"{path} cannot be read: {error.strerror}"
 
 
+def _free(beat: BeatProfile, period: timedelta) -> timedelta:
+    """How long before a slot a poll that was asked for takes its place (§4)."""
+    return period if beat.restarts else period / 2
+
+
+def _spared(poll_at: datetime | None, beat: BeatProfile, now: datetime) -> datetime:
+    """Return after when no slot is too close to a poll that was asked for (§4)."""
+    if poll_at is None or beat.period is None or poll_at > now:
+        return now
+    return max(now, poll_at + _free(beat, beat.period) - MILLISECOND)
+
+
 def _recent(
     poll_at: datetime | None, run: Run, beat: BeatProfile, now: datetime
 ) -> datetime | None:
@@ -443,7 +461,7 @@ def _recent(
     """
     if poll_at is None or run.slot is None or beat.period is None:
         return None
-    free = beat.period if beat.restarts else beat.period / 2
+    free = _free(beat, beat.period)
     # One after the slot was written by a clock that has been set back since.
     return poll_at if run.slot - free < poll_at <= max(run.slot, now) else None
 

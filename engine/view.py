@@ -47,8 +47,9 @@ class View:
     found: Route | NoRoute
     shown: Shown
     failures: int
-    next_due_at: datetime | None
+    next_due_at: datetime | None  # the next that runs
     looked_at: datetime
+    next_after_poll: datetime | None = None  # the next that runs, if the checklist is asked now
     config_hash: str = ""  # of the config in force
     purse: Purse | None = None  # None: it has no budget
     job: Job | None = None  # as it is stored

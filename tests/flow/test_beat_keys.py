@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent
+from jobs.wallclock import ms
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -109,8 +110,14 @@ async def test_after_a_wake_a_slot_that_is_too_close_is_left_out_and_the_grid_st
     sim = engine_sim(beating(afterWake=after), start=START, zone="UTC", checklist=LOOK)
     await sim.advance(minute * MINUTE)
     await sim.engine.by_hand.run(None, by="ann", deliver=True, within=None)
+    await sim.advance(timedelta(seconds=1))
+    asked = await sim.engine.history.last(None)
     report = await sim.advance(timedelta(minutes=72 - minute))
     slots = [row for row in report.beats.rows if row.row.slot is not None]
+    since = datetime(2026, 6, 1, 0, minute, tzinfo=UTC)
+    following = [row.row.slot for row in slots if row.ran and row.row.slot > since]
+    assert asked is not None
+    assert asked["nextDueAt"] == ms(following[0])  # what is told is the next that runs
     told = [f"{row.local_at:%H:%M} {'ran' if row.ran else row.reason}" for row in slots]
     assert told[: len(reasons)] == reasons
 
