@@ -223,12 +223,13 @@ class Approvals:
         by = f"{route.channel}:{route.to}" if route is not None else ""
         try:
             if word == DENY:
-                await self.deny(rest[0], by=by)
-                return "Denied. The agent is told."
-            await self.approve(rest[0], by=by)
+                denied = await self.deny(rest[0], by=by)
+                return f"Denied: {denied['name']}. The agent is told."
+            done = await self.approve(rest[0], by=by)
         except (InvalidInput, NotFound) as refused:
             return f"That was not done: {refused.why or refused.what}. {await self._waiting()}"
-        return "Allowed, once. It runs now, and the agent is told how it ends."
+        # An agent may have told of another command under the same name.
+        return f"Allowed, once: {done['name']}. It runs now, and the agent is told how it ends."
 
     # -- parts ---------------------------------------------------------------------------
 

@@ -202,8 +202,8 @@ async def test_a_question_nobody_answers_expires_over_a_restart_too(
 @pytest.mark.parametrize(
     ("route", "text", "answer", "ran"),
     [
-        (ADA, "/approve {id}", "Allowed, once. It runs now, and the agent is told", 1),
-        (ADA, "/deny {id}", "Denied. The agent is told.", 0),
+        (ADA, "/approve {id}", "Allowed, once: make. It runs now, and the agent is told", 1),
+        (ADA, "/deny {id}", "Denied: make. The agent is told.", 0),
         (ADA, "/approve", "Say /approve ID or /deny ID. Waiting: {id} (make).", 0),
         (ADA, "/approve nosuch", "That was not done: there is no such command", 0),
         (BOB, "/approve {id}", "Only an owner decides that, in a private chat", 0),
