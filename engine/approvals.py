@@ -17,12 +17,12 @@ from engine.address import ChatType, Route
 from engine.agents.base import ToolRefused
 from engine.agents.secrets import MASK, masked
 from engine.agents.tools.exec import Caller, ExecOrder
-from engine.asked import KEPT, WAITING_MOST, Answer, Question, letter, verdict, whole
+from engine.asked import KEPT, SHOWN_MOST, WAITING_MOST, Answer, Question, letter, verdict, whole
 from engine.clock import Clock
 from engine.delivery import Delivery, Priority
 from engine.events import Bus
 from engine.outlet import route_in
-from engine.programs.rules import secret_name
+from engine.programs.rules import DENIED, secret_name
 from engine.programs.words import name_of
 from engine.roster import Roster
 from engine.route import NoRoute, TargetWish
@@ -87,6 +87,11 @@ class Approvals:
         """Ask a person about a command; returns what the agent is told meanwhile."""
         now = self._clock.now()
         made = _question(order, because, now, now + self._within())
+        if (length := len(whole(made))) > SHOWN_MOST:
+            raise ToolRefused(
+                f"{DENIED}: approval required, and the command has {length} characters, more than"
+                f" a person is shown ({SHOWN_MOST}): put it into a file, and ask to run that"
+            )
         zone = self._roster().agent(made.agent_id).zone
 
         def work(tx: Tx) -> tuple[Question, Delivery | None]:

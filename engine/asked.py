@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from jobs.wallclock import at, ms
 
+SHOWN_MOST: Final = 3000  # characters: what is longer a channel would cut
 WAITING_MOST: Final = 10  # of one agent: words from outside may make it ask
 _TICKS: Final = re.compile(r"`+")
 KEPT: Final = timedelta(days=7)  # after the decision

@@ -145,6 +145,17 @@ async def test_nothing_an_agent_asks_for_passes_for_words_of_the_engine_or_stays
     assert question["whole"].splitlines() == letter.text.splitlines()[2:8]
 
 
+async def test_what_is_too_long_to_be_shown_whole_is_not_asked_about(
+    engine_sim: EngineSim, tmp_path: Path
+) -> None:
+    """A channel cuts what is too long: its end would be allowed unread."""
+    agent = Runner(f"echo {'a' * 3000}; ./ship")
+    sim = engine_sim(config(tmp_path), start=START, zone="UTC", agent=agent)
+    await (await sim.say("build it"))
+    assert "3013 characters, more than a person is shown (3000)" in agent.results[0]
+    assert (await sim.engine.approvals.listing())["approvals"] == []
+
+
 async def test_what_is_allowed_runs_once_as_it_was_read_and_its_end_is_told(
     engine_sim: EngineSim, tmp_path: Path
 ) -> None:
