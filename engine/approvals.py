@@ -25,7 +25,7 @@ from engine.outlet import route_in
 from engine.programs.rules import DENIED, secret_name
 from engine.programs.words import name_of
 from engine.roster import Roster
-from engine.route import NoRoute, TargetWish
+from engine.route import LOCAL, NoRoute, TargetWish
 from engine.sessions import origin_of
 from engine.store import approvals as rows, audit, outbox
 from engine.store.routes import route_of, route_text
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 ALLOW: Final = "/approve"
 DENY: Final = "/deny"
 _LOST: Final = timedelta(minutes=1)  # allowed, and not begun since: the process died between
-_TO: Final = ("owner", "local")  # who decides about commands, best first
 
 
 class Runs(Protocol):
@@ -121,7 +120,10 @@ class Approvals:
         """Put the question on its way: to the owner, else to this machine's inbox."""
         roster = self._roster()
         agent = roster.agent(asked.agent_id)
-        for target in _TO:
+        # A command may hold what is nobody else's business: of several who may write, none is
+        # surely the owner.
+        sure = bool(roster.commanders) or len({(one.channel, one.to) for one in roster.owners}) == 1
+        for target in ("owner", LOCAL) if sure else (LOCAL,):
             wish = TargetWish(target=target, source="config")
             found = route_in(tx, roster, wish, agent_id=agent.agent_id)
             if isinstance(found, NoRoute):
@@ -130,7 +132,7 @@ class Approvals:
             message = Delivery(
                 key=f"approval:{asked.id}",
                 route=found,
-                text=letter(_without_secrets(asked), until),
+                text=letter(_without_secrets(asked), until, in_chat=bool(roster.commanders)),
                 kind="message",
                 created_at=now,
                 expires_at=asked.expires_at,

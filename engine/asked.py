@@ -103,7 +103,7 @@ def question_of(kept: Mapping[str, Any]) -> Question:
     )
 
 
-def letter(asked: Question, until: str) -> str:
+def letter(asked: Question, until: str, *, in_chat: bool = True) -> str:
     """Return the message to the person; the question is without secrets.
 
     An agent wrote the command: it stands between fences it cannot close, so that nothing in it
@@ -115,8 +115,23 @@ def letter(asked: Question, until: str) -> str:
     return (
         f"Agent {asked.agent_id} asks to run{where}:\n{fence}\n{words}\n{fence}\n"
         f"It has to ask: {asked.because}\n"
-        f"Answer by {until}: /approve {asked.id} or /deny {asked.id}\n"
-        f"Or: engine approvals approve {asked.id}"
+        f"{_how(asked.id, until) if in_chat else _how_here(asked.id, until)}"
+    )
+
+
+def _how(ident: str, until: str) -> str:
+    return (
+        f"Answer by {until}: /approve {ident} or /deny {ident}\n"
+        f"Or: engine approvals approve {ident}"
+    )
+
+
+def _how_here(ident: str, until: str) -> str:
+    """Nobody is named who may decide in a chat."""
+    return (
+        f"Answer by {until}: engine approvals approve {ident}, or deny {ident}\n"
+        "To decide in your own chat:"
+        """ engine config set commands.ownerAllowFrom '["telegram:YOUR_ID"]'"""
     )
 
 

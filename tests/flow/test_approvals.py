@@ -250,6 +250,21 @@ async def test_whoever_may_chat_gives_no_owner_commands(
     assert shell.ran == []
 
 
+@pytest.mark.parametrize(("people", "asked_at"), [(["42"], "telegram"), (["41", "42"], "local")])
+async def test_of_several_who_may_write_none_is_shown_a_command(
+    engine_sim: EngineSim, tmp_path: Path, people: list[str], asked_at: str
+) -> None:
+    """A friend who may talk to the agent is nobody a command is shown to."""
+    told = config(tmp_path, owner=False)
+    told["channels"] = {"telegram": {"botToken": "1:a", "allowFrom": people}}
+    sim = engine_sim(told, start=START, zone="UTC", agent=Runner("make"), commands=Shell())
+    ident = (await asked(sim))["id"]
+    (letter,) = [one for one in (await sim.report()).deliveries if ident in one.text]
+    assert letter.channel == asked_at
+    assert "engine config set commands.ownerAllowFrom" in letter.text
+    assert "/approve" not in letter.text  # nobody is named who may say that
+
+
 async def test_without_an_owner_the_inbox_of_this_machine_is_asked(
     engine_sim: EngineSim, tmp_path: Path
 ) -> None:
