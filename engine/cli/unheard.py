@@ -103,6 +103,10 @@ def _finding(to: str, state: str, reason: str, some: list[Mapping[str, Any]]) ->
     many = "a message" if len(some) == 1 else f"{len(some)} messages"
     newest = some[0].get("receipt") or {}
     said = f": {newest['detail']}" if newest.get("detail") else ""
+    channel, account = to.partition(":")[0], str(some[0].get("accountId") or "")
+    # Of several bots one may fail where another arrives.
+    if account not in ("", "default", to.partition(":")[2]):
+        to = f"{to} by account {account}"
     match state:
         case "held":
             wait = "waits" if len(some) == 1 else "wait"
@@ -110,7 +114,6 @@ def _finding(to: str, state: str, reason: str, some: list[Mapping[str, Any]]) ->
         case "unknown":
             what, fix = f"{many} to {to} may not have arrived ({reason}{said})", _UNSURE
         case _:
-            channel, account = to.partition(":")[0], str(some[0].get("accountId") or "")
             what = f"{many} to {to} did not arrive in the last day ({reason}{said})"
             fix = remedy(reason, channel, account) or "engine outbox list --state failed"
     return Finding(

@@ -21,35 +21,40 @@ TOLD: list[tuple[list[dict[str, Any]], str]] = [
     (
         [message("failed", receipt=BLOCKED), message("failed", receipt=BLOCKED)],
         (
-            "error delivery.blocked | 2 messages to telegram:42 did not arrive in the last day"
+            "error delivery.blocked | 2 messages to telegram:42 by account work"
+            " did not arrive in the last day"
             " (blocked: bot was blocked by the user) | in the chat: unblock or start the bot"
         ),
     ),
     (
         [message("failed", receipt={"class": "auth"})],
         (
-            "error delivery.auth | a message to telegram:42 did not arrive in the last day (auth)"
+            "error delivery.auth | a message to telegram:42 by account work"
+            " did not arrive in the last day (auth)"
             " | engine config set channels.telegram.accounts.work.botToken NEW_ONE"
         ),
     ),
     (
         [message("expired", reason="expired")],
         (
-            "error delivery.expired | a message to telegram:42 did not arrive in the last day"
+            "error delivery.expired | a message to telegram:42 by account work"
+            " did not arrive in the last day"
             " (expired) | engine outbox list --state failed"
         ),
     ),
     (
         [message("unknown", receipt={"class": "network-ambiguous"})],
         (
-            "warn delivery.unknown | a message to telegram:42 may not have arrived"
+            "warn delivery.unknown | a message to telegram:42 by account work"
+            " may not have arrived"
             " (network-ambiguous) | in the chat: look whether it has arrived"
         ),
     ),
     (
         [message("held", reason="window-expired")],
         (
-            "warn delivery.held | a message to telegram:42 waits until the person writes"
+            "warn delivery.held | a message to telegram:42 by account work"
+            " waits until the person writes"
             " (window-expired) | in the chat: write to the bot; what is held for you is sent then"
         ),
     ),
@@ -84,8 +89,8 @@ def test_a_way_that_works_for_one_place_does_not_hide_another() -> None:
     newer = message("failed", receipt=BLOCKED)
     found = of_messages([newer, message("delivered"), other])
     assert [one.what.split(" did ")[0] for one in found] == [
-        "a message to telegram:42",
-        "a message to telegram:7",
+        "a message to telegram:42 by account work",
+        "a message to telegram:7 by account work",
     ]
 
 
