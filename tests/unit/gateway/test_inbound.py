@@ -394,6 +394,7 @@ async def test_whoever_writes_faster_than_it_is_answered_is_told_what_was_left_o
     assert (told.route.to, "4 older messages were left out" in told.text) == ("42", True)
     lines = await bench.db.read(audit.newest)
     assert [line["detail"]["count"] for line in lines] == [4]
+    await bench.reception.stop(timedelta())  # the rest is not waited for
 
 
 async def test_what_came_too_late_is_on_record(bench: Bench) -> None:
