@@ -173,19 +173,7 @@ class Lookout:
 
     def cadence(self, agent: AgentProfile, now: datetime) -> Cadence | None:
         """Return when an agent beats; None for one that has no beats of its own."""
-        beat = agent.beat
-        if beat.period is None:
-            return None
-        return heartbeat.cadence(
-            self._seed,
-            agent.agent_id,
-            beat.period,
-            now,
-            at=beat.phase,
-            zone=agent.zone,
-            hours=beat.active_hours,
-            dayparts=beat.dayparts,
-        )
+        return agent.cadence(self._seed, now)
 
     async def purse(self, agent: AgentProfile, now: datetime) -> Purse | None:
         """Return how an agent's budget stands; None if it has none."""

@@ -32,13 +32,5 @@ def _words(agent: AgentProfile, seed: str | None, now: datetime) -> str | None:
     if seed is None and beat.phase is None:
         opens = beat.active_hours.contains(now) or beat.active_hours.next_opening(now) is not None
         return None if opens else heartbeat.shut(beat.active_hours)
-    return heartbeat.cadence(
-        seed or "",
-        agent.agent_id,
-        beat.period,
-        now,
-        at=beat.phase,
-        zone=agent.zone,
-        hours=beat.active_hours,
-        dayparts=beat.dayparts,
-    ).warning
+    cadence = agent.cadence(seed or "", now)
+    return None if cadence is None else cadence.warning

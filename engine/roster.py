@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from engine import heartbeat
 from engine.adaptive import Slack
 from engine.address import Route
 from engine.dial import Dial
+from engine.heartbeat import Cadence
 from engine.prefix import Answered, rendered
 from engine.probes import Probe
 from engine.route import ChannelFacts, RouteFacts, TargetWish
@@ -125,6 +127,22 @@ class AgentProfile:
     def dial(self) -> Dial:
         """The clock it is shown."""
         return Dial(self.zone, self.stamps, self.twelve)
+
+    def cadence(self, seed: str, now: datetime) -> Cadence | None:
+        """Return when it beats, seen at ``now``; None if it has no beats of its own."""
+        beat = self.beat
+        if beat.period is None:
+            return None
+        return heartbeat.cadence(
+            seed,
+            self.agent_id,
+            beat.period,
+            now,
+            at=beat.phase,
+            zone=self.zone,
+            hours=beat.active_hours,
+            dayparts=beat.dayparts,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

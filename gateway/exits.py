@@ -7,6 +7,7 @@ whoever reads tells from that. The reasons are closed.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from gateway import lock
 from gateway.lock import Owner
 from jobs.duration import format_duration
 from jobs.errors import ConfigInvalid, EngineError, OwnershipRefused, StoreTooNew, StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 FILE: Final = "last-exit.json"
 _TAIL: Final = 64 * 1024  # bytes of a log in which the last error is looked for
@@ -207,7 +210,7 @@ class Ending:
             last_error=last_error(self.logs, self.began),
             uptime=now - self.began,
         )
-        write(self.home, told)
+        _kept(self.home, told)
 
 
 @contextmanager
@@ -229,7 +232,15 @@ def told(ending: Ending) -> Iterator[Ending]:
 def settle(home: Path) -> None:
     """Write down the end of a process that was killed, before its words are overwritten."""
     if (ended := _unwritten(home)) is not None:
+        _kept(home, ended)
+
+
+def _kept(home: Path, ended: LastExit) -> None:
+    """Write it if the disk lets us: what ends a gateway is told even if this cannot be kept."""
+    try:
         write(home, ended)
+    except OSError as error:
+        log.warning("how the gateway ended could not be kept", extra={"because": str(error)})
 
 
 def write(home: Path, ended: LastExit) -> None:

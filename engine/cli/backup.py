@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -171,12 +171,12 @@ def _elsewhere(at: Place) -> str | None:
 
 def _bytes_of(at: Place) -> int:
     """About how much there is to pack: a bar needs no more."""
-    return sum(
-        os.lstat(Path(folder) / name).st_size
-        for folder, _, names in os.walk(at.paths.state)
-        for name in names
-        if os.path.lexists(Path(folder) / name)
-    )
+    total = 0
+    for folder, _, names in os.walk(at.paths.state):
+        for name in names:
+            with suppress(FileNotFoundError):  # it went while we looked
+                total += (Path(folder) / name).lstat().st_size
+    return total
 
 
 @contextmanager

@@ -183,3 +183,13 @@ def test_what_is_kept_is_what_is_read(tmp_path: Path) -> None:
     )
     exits.write(tmp_path, told)
     assert exits.read(tmp_path) == told
+
+
+def test_what_ended_it_is_told_even_if_the_disk_takes_no_word(tmp_path: Path) -> None:
+    (tmp_path / f".{exits.FILE}.part").mkdir()  # nothing can be written there
+    killed(tmp_path)
+    with (
+        pytest.raises(StoreUnavailable, match="disk full"),
+        exits.told(ending(tmp_path, ManualClock(STARTED))),
+    ):
+        raise StoreUnavailable("state.db", why="disk full", fix="free some room")
