@@ -21,11 +21,12 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## a throwaway gateway wakes its agents before your eyes (under 40 s)
 	@$(BIN)/python -m engine demo
 
-# Many tests wait for a process they started: one worker more than there are cores.
+# Many tests wait for a process they started: one worker more than there are cores, and who is
+# done takes over from who is not.
 WORKERS := $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1 )))
 
 test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest -q -n $(WORKERS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 format: $(STAMP) ## rewrite the sources in house format
 	@$(BIN)/ruff format .
@@ -36,7 +37,7 @@ check: $(STAMP) ## format, lint, types, contracts, then all tests
 	$(call STEP,lint,$(BIN)/ruff check --quiet .)
 	$(call STEP,types,$(BIN)/mypy --no-error-summary)
 	$(call STEP,contracts,$(BIN)/lint-imports --no-cache > $(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; })
-	$(call STEP,tests,$(BIN)/python -m pytest -q -n $(WORKERS))
+	$(call STEP,tests,$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal)
 
 bench: $(STAMP) ## speed against peers in the same run; writes tests/bench/results/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench

@@ -16,54 +16,54 @@ from typing import Final
 from engine.agents.configured import factory_of
 from engine.agents.factory import AgentFactory
 from engine.agents.preflight import Preflight
-from engine.alerting import Alerting
-from engine.approvals import Approvals
-from engine.beat import Beats
-from engine.beat_end import BeatEnd
-from engine.beat_jobs import BeatJobs
-from engine.beat_turn import BeatTurn
+from engine.alerts.alerting import Alerting
+from engine.beats.beat import Beats
+from engine.beats.end import BeatEnd
+from engine.beats.errands import Errands
+from engine.beats.jobs import BeatJobs
+from engine.beats.look import Lookout, ReadFile
+from engine.beats.probing import Probing
+from engine.beats.task_jobs import TaskJobs
+from engine.beats.turn import BeatTurn
+from engine.beats.waking import Waking
 from engine.clock import Clock
-from engine.coming import Coming
 from engine.config.calendars import calendars
 from engine.config.json5 import Place
 from engine.config.paths import Paths
 from engine.config.schema import Config
-from engine.conversation import ChatTurn, Conversation
-from engine.cron_end import CronEnd
-from engine.cron_run import CronRuns
-from engine.cron_wait import Ends
-from engine.dry_run import ByHand
-from engine.errands import Errands
+from engine.cron.end import CronEnd
+from engine.cron.run import CronRuns
+from engine.cron.wait import Ends
 from engine.events import Bus
-from engine.history import History
-from engine.inbox_desk import InboxDesk
-from engine.lanes import Lanes
-from engine.look import Lookout, ReadFile
+from engine.inquiry.coming import Coming
+from engine.inquiry.dry_run import ByHand
+from engine.inquiry.trial import Trial
+from engine.ledger.history import History
 from engine.loop import Loop
-from engine.outbox_desk import OutboxDesk
 from engine.outlet import Outlet
-from engine.probing import Probing
 from engine.process import RunProgram
-from engine.profiles import roster_of
 from engine.programs.journal import Journal
 from engine.programs.room import Room
 from engine.record import Recorder
-from engine.recovery import Recovery
-from engine.roster import Roster
+from engine.roster.profiles import roster_of
+from engine.roster.roster import Roster
 from engine.running import Running
 from engine.scheduling import Control, Outlook, Scheduling
 from engine.sessions import main_key
 from engine.settings import Settings
 from engine.shelf import Shelf
 from engine.store import meta
-from engine.strikes import Strikes
-from engine.stuck_lane import StuckLanes
-from engine.task_jobs import TaskJobs
-from engine.toolbox import Toolbox
-from engine.trial import Trial
-from engine.turn import ReadContext, Turns
+from engine.talk.approvals import Approvals
+from engine.talk.conversation import ChatTurn, Conversation
+from engine.talk.inbox_desk import InboxDesk
+from engine.talk.outbox_desk import OutboxDesk
+from engine.turns.lanes import Lanes
+from engine.turns.toolbox import Toolbox
+from engine.turns.turn import ReadContext, Turns
+from engine.upkeep.recovery import Recovery
+from engine.upkeep.strikes import Strikes
+from engine.upkeep.stuck_lane import StuckLanes
 from engine.vitals import Insist, Vitals
-from engine.waking import Waking
 from jobs.ids import new_id
 from jobs.model import ERRAND
 from jobs.store.db import Database

@@ -13,15 +13,15 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine.alarms import Exceeded, PassedOver
-from engine.claiming import LoopSettings, Pass, Planned, planned
+from engine.alerts.alarms import Exceeded, PassedOver
 from engine.clock import Clock
-from engine.cron_look import Look
+from engine.cron.look import Look
+from engine.decisions.claiming import LoopSettings, Pass, Planned, planned
 from engine.record import Recorder
 from engine.running import Running
-from engine.set_back import put_right
-from engine.strikes import Strikes, of_schedule
-from engine.switched_on import SwitchedOn
+from engine.upkeep.set_back import put_right
+from engine.upkeep.strikes import Strikes, of_schedule
+from engine.upkeep.switched_on import SwitchedOn
 from engine.vitals import Vitals
 from jobs import codec
 from jobs.crash import crash_point

@@ -6,19 +6,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from engine.address import Route
 from engine.clock import Clock
-from engine.delivery import Delivery, Priority
 from engine.events import Bus
-from engine.media import Media, of_url
-from engine.outbox import NewMessage, expiry, receipt
-from engine.remedy import place_fix
-from engine.roster import AgentProfile, Roster
-from engine.route import NoRoute, RouteFacts, TargetWish, found_words, needs_last, resolve
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, Priority
+from engine.messages.media import Media, of_url
+from engine.messages.outbox import NewMessage, expiry, receipt
+from engine.messages.remedy import place_fix
+from engine.messages.route import NoRoute, RouteFacts, TargetWish, found_words, needs_last, resolve
+from engine.messages.target import split_target
+from engine.roster.roster import AgentProfile, Roster
 from engine.sessions import main_key
 from engine.shelf import Shelf
 from engine.store import audit, outbox, sessions
-from engine.target import split_target
 from jobs.errors import InvalidInput
 from jobs.model import Job
 from jobs.store.db import Database, Tx

@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from engine.agents.secrets import redacted
-from engine.delivery import Delivery
 from engine.events import Bus
-from engine.kept import of_run
+from engine.messages.delivery import Delivery
+from engine.messages.kept import of_run
 from engine.store import kept, outbox
 from engine.vitals import Insist
 from jobs.entries import completion, delivery_status, run_status, usage_words

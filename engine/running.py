@@ -1,7 +1,7 @@
 """What this process performs now: which runs go on, who waits behind whom, how they end.
 
 Decides nothing: a run comes here with its row and with the place its job's overlap policy
-gave it (`engine.cron_gates.Go`). Whatever breaks, the row does not stay open.
+gave it (`engine.decisions.cron_gates.Go`). Whatever breaks, the row does not stay open.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from engine.claiming import ALONE, IDLE, Standing
 from engine.clock import Clock
-from engine.cron_gates import Go, Place
+from engine.decisions.claiming import ALONE, IDLE, Standing
+from engine.decisions.cron_gates import Go, Place
 from engine.record import Recorder, broken
 from jobs.ledger import START_AT, Run, SkipReason, Trigger
 from jobs.model import Job

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from engine.address import ChatType
+from engine.messages.address import ChatType
 from jobs.errors import InvalidInput
 
 MAIN: Final = "main"

@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property, partial
 
-from engine.alarms import AlertRules
-from engine.claiming import LoopSettings
+from engine.alerts.alarms import AlertRules
 from engine.config import effective
 from engine.config.jobs import name_faults
 from engine.config.schema import Config
-from engine.cron_run import CronSettings
-from engine.housekeeping import KEEP_BEATS
+from engine.cron.run import CronSettings
+from engine.decisions.claiming import LoopSettings
 from engine.outlet import way_of
 from engine.programs.rules import ExecRules
-from engine.roster import Roster
+from engine.roster.roster import Roster
+from engine.roster.view import Shown
 from engine.scheduling import SchedulingSettings, Sight
 from engine.scheduling.outlook import Keeping
-from engine.toolbox import Leave
-from engine.view import Shown
+from engine.turns.toolbox import Leave
+from engine.upkeep.housekeeping import KEEP_BEATS
 from jobs.calendar import Calendar
 from jobs.due import Days
 from jobs.model import Misfire

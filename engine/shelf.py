@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from engine.media import (
+from engine.messages.media import (
     BEGINNING,
     MB,
     Media,

@@ -18,19 +18,19 @@ from datetime import timedelta
 from typing import Any, Final
 
 from engine import __version__
-from engine.bootstrap import read_context
 from engine.clock import SystemClock
 from engine.clockwork import Clockwork
 from engine.config import chats, effective
 from engine.config.load import Loaded
 from engine.config.paths import host_zone, unknown_variables
 from engine.core import Circumstances, Engine, installation_id
-from engine.falling_short import FallingShort
-from engine.housekeeping import Housekeeping
 from engine.log import Redactor, set_up
-from engine.self_test import SelfTest
+from engine.upkeep.falling_short import FallingShort
+from engine.upkeep.housekeeping import Housekeeping
+from engine.upkeep.self_test import SelfTest
+from engine.upkeep.watchdog import Watchdog
 from engine.vitals import Vitals, keep
-from engine.watchdog import Watchdog
+from engine.workspace.bootstrap import read_context
 from gateway import exits, settings
 from gateway.attachments import Attachments
 from gateway.auth import configured as auth_configured

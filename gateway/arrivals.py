@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from engine import said
-from engine.address import REPLY, ChatType, Route
-from engine.conversation import ChatTurn
-from engine.media import from_json, to_json
-from engine.mentions import addressed
+from engine.messages import said
+from engine.messages.address import REPLY, ChatType, Route
+from engine.messages.media import from_json, to_json
+from engine.messages.mentions import addressed
+from engine.messages.target import LastRoute
+from engine.messages.unheard import Unheard
 from engine.store.routes import route_of, route_text
 from engine.store.sessions import OwedTurn
-from engine.target import LastRoute
-from engine.unheard import Unheard
+from engine.talk.conversation import ChatTurn
 from gateway.channels.base import Inbound
 from gateway.channels.policy import Manners, Verdict
 from gateway.waiting import Waiting

@@ -16,10 +16,10 @@ from typing import Final
 
 from engine.clock import Clock
 from engine.config.schema.conversations import MediaKeys
-from engine.conversation import ChatTurn
-from engine.media import Media
+from engine.messages.media import Media
 from engine.shelf import NotSaved, Shelf
 from engine.store import audit
+from engine.talk.conversation import ChatTurn
 from gateway.channels.base import Channel
 from jobs.store.db import Database, Tx
 

@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine import said
-from engine.address import ChatType, Route
 from engine.agents.base import FailureClass
 from engine.clock import Clock
-from engine.conversation import ChatTurn, answer_to, not_answered
-from engine.delivery import Delivery, Priority
-from engine.outbox import expiry
+from engine.messages import said
+from engine.messages.address import ChatType, Route
+from engine.messages.delivery import Delivery, Priority
+from engine.messages.outbox import expiry
+from engine.messages.unheard import Unheard, drop_words, way_in
 from engine.sessions import MAIN, chat_key
 from engine.store import audit, outbox, overheard, sessions
-from engine.unheard import Unheard, drop_words, way_in
+from engine.talk.conversation import ChatTurn, answer_to, not_answered
 from engine.vitals import Insist, Vitals
 from gateway import pairing
 from gateway.arrivals import (

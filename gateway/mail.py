@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Final
 
 from engine.agents.secrets import redacted
-from engine.probes import Mailbox, MailCount, MailSecurity
+from engine.decisions.probes import Mailbox, MailCount, MailSecurity
 
 Judged = Callable[[str, int], Awaitable[str]]  # the address of a host, or an `OSError` with why
 

@@ -12,12 +12,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from engine.address import REPLY, ChatType, Route
 from engine.clock import Clock
-from engine.delivery import Delivery, Priority
-from engine.outbox import expiry
+from engine.messages.address import REPLY, ChatType, Route
+from engine.messages.delivery import Delivery, Priority
+from engine.messages.outbox import expiry
+from engine.messages.target import PREFIXES
 from engine.store import audit, outbox
-from engine.target import PREFIXES
 from gateway.channels.base import Inbound
 from gateway.store import pairings
 from gateway.store.pairings import Pairing

@@ -1,8 +1,8 @@
 """Drains the outbox: one delivery in flight per lane, every step committed before the next.
 
 The decisions are elsewhere: what follows a fault and what a restart may repeat in
-`engine.outbox`, who may leave now in `gateway.channels.traffic`, what of a message goes next
-in `gateway.channels.attempts`. Here is the order of things: `sending` is committed, then the
+`engine.messages.outbox`, who may leave now in `gateway.channels.traffic`, what of a message goes
+next in `gateway.channels.attempts`. Here is the order of things: `sending` is committed, then the
 request leaves, then the answer is committed. All waiting (backoff, pacing, a channel that is
 not ready) happens in one place, on the clock, so a lane that waits never delays another.
 """
@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine.address import Route
 from engine.clock import LONGEST_NAP, Clock
-from engine.contact import AWAITING, OF_ONE_PART
-from engine.delivery import Delivery, State
 from engine.events import Bus, Event as BusEvent
-from engine.fault import Fault, FaultClass
-from engine.outbox import (
+from engine.messages.address import Route
+from engine.messages.contact import AWAITING, OF_ONE_PART
+from engine.messages.delivery import Delivery, State
+from engine.messages.fault import Fault, FaultClass
+from engine.messages.outbox import (
     Again,
     End,
     Event,

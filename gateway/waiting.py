@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from engine.address import ChatType, Route
 from engine.clock import Clock
-from engine.conversation import ChatTurn
+from engine.messages.address import ChatType, Route
+from engine.talk.conversation import ChatTurn
 
 MOST_DIRECT: Final = 20
 MOST_GROUP: Final = 50

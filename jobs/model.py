@@ -174,7 +174,7 @@ class JobState:
     paused: Mapping[str, Any] | None = None  # {by, note, untilMs, atMs}
     watch_at: datetime | None = None  # when somebody must look after it (its deadlines, a pause)
     skips: Mapping[str, str] = field(default_factory=dict)  # slots left out once: ms → by whom
-    alarm: Mapping[str, Any] = field(default_factory=dict)  # its last alarm: engine.alarms
+    alarm: Mapping[str, Any] = field(default_factory=dict)  # its last alarm: engine.alerts.alarms
 
     @property
     def runs_next_at(self) -> datetime | None:

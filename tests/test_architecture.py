@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from engine.delivery import State
+from engine.messages.delivery import State
 from jobs.errors import EngineError
 from jobs.ledger import RunStatus
 from jobs.store.db import Database

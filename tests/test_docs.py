@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 import pytest
 
-from engine import checklist
 from engine.cli.app import COMMANDS, cli
 from engine.cli.main import main as run_main
-from engine.fault import FaultClass
-from engine.unheard import Unheard
+from engine.messages.fault import FaultClass
+from engine.messages.unheard import Unheard
+from engine.workspace import checklist
 from gateway.protocol.methods import EVENTS, METHODS
 from jobs import errors
 from jobs.ledger import REASON_FACTS, SkipReason

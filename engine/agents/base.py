@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from engine.agents.secrets import masked
-from engine.media import Media
+from engine.messages.media import Media
 from engine.sessions import Message as Message  # a conversation's word, spoken here too
 from jobs.ledger import Usage
 from jobs.retry import TRANSIENT

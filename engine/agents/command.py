@@ -19,7 +19,7 @@ from typing import Any, Final
 from engine import process
 from engine.agents.base import AgentFailure, FailureClass, TurnReply, TurnRequest
 from engine.agents.secrets import redacted
-from engine.said import no_remedy
+from engine.messages.said import no_remedy
 from jobs.ledger import Usage
 
 OUTPUT_MOST: Final = 200_000  # bytes of one stream (tools.exec.maxOutputChars)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from engine.agents.base import FailureClass
-from engine.said import no_remedy
+from engine.messages.said import no_remedy
 
 # The library's own categories, most particular first.
 _CATEGORIES: Final[Mapping[str, FailureClass]] = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.agents.provider import Candidate
-from engine.media import MB, Media
+from engine.messages.media import MB, Media
 
 SHOWN: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 MOST: Final = 5  # pictures of one prompt

@@ -17,7 +17,7 @@ from typing import Any, Final
 from engine.backup.manifest import CONFIG, DATABASE, STATE, Manifest
 from engine.backup.reading import unpacked
 from engine.config.paths import Paths
-from engine.kept import RESTORED
+from engine.messages.kept import RESTORED
 from engine.store import audit, outbox
 from jobs.errors import Conflict
 from jobs.store.db import Database, Tx

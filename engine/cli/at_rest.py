@@ -15,10 +15,10 @@ from engine.clock import SystemClock
 from jobs.errors import EngineError, GatewayDown
 
 if TYPE_CHECKING:
-    from engine.coming import Coming
+    from engine.beats.look import Lookout
     from engine.config.load import Loaded
     from engine.inquiry import Inquiry
-    from engine.look import Lookout
+    from engine.inquiry.coming import Coming
     from engine.scheduling import Outlook
     from engine.scheduling.reading import Way
     from engine.settings import Settings
@@ -126,7 +126,7 @@ class Store:
 
     def _way(self) -> Way:
         from engine.outlet import way_of
-        from engine.profiles import roster_of
+        from engine.roster.profiles import roster_of
 
         roster = roster_of(self._config.config, self._place.paths, self._place.zone)
         return lambda tx, job: way_of(tx, roster, job)
@@ -134,7 +134,7 @@ class Store:
     async def _answer(self, database: Database, method: str, params: Mapping[str, Any]) -> Any:
         from engine.config import effective
         from engine.inquiry import told_of_run
-        from engine.profiles import roster_of
+        from engine.roster.profiles import roster_of
         from engine.scheduling import reading
         from jobs.store import jobs as job_rows
 
@@ -163,8 +163,8 @@ class Store:
 
     async def _beats(self, database: Database, method: str, params: Mapping[str, Any]) -> Any:
         """Return what is asked of beats, or of words that reached nobody."""
-        from engine.history import History
-        from engine.profiles import roster_of
+        from engine.ledger.history import History
+        from engine.roster.profiles import roster_of
         from jobs.wallclock import instant
 
         match method:
@@ -182,7 +182,7 @@ class Store:
             case "heartbeat.tasks":
                 return await _tasks(self._place, self._config, database, params.get("agentId"))
             case "channels.routes":
-                from engine import ways
+                from engine.talk import ways
 
                 roster = roster_of(self._config.config, self._place.paths, self._place.zone)
                 now = SystemClock().now()
@@ -205,7 +205,7 @@ class Store:
 
 def _words(tx: Tx, method: str, params: Mapping[str, Any]) -> Any:
     """Return messages, and words that reached nobody."""
-    from engine import inbox_desk, outbox_desk
+    from engine.talk import inbox_desk, outbox_desk
 
     now = SystemClock().now()
     match method:
@@ -266,9 +266,9 @@ async def _with(place: Place, config: Loaded, ask: Callable[[Database], Awaitabl
 async def _tasks(
     place: Place, config: Loaded, database: Database, agent_id: str | None
 ) -> dict[str, Any]:
+    from engine.beats.task_jobs import told_of
     from engine.core import INSTALLATION
     from engine.store import meta
-    from engine.task_jobs import told_of
 
     seed = await database.read(lambda tx: meta.get(tx, INSTALLATION)) or ""
     roster = _settings(place, config).roster
@@ -279,7 +279,7 @@ async def _costs(
     inquiry: Inquiry, config: Loaded, database: Database, params: Mapping[str, Any]
 ) -> dict[str, Any]:
     from engine.agents.configured import prices
-    from engine.costs import Costs, query_of
+    from engine.inquiry.costs import Costs, query_of
 
     costs = Costs(
         database=database,
@@ -335,7 +335,7 @@ def _of_file(place: Place, work: Callable[[Tx], dict[str, Any]]) -> dict[str, An
 
 def _settings(place: Place, config: Loaded) -> Settings:
     from engine.config.calendars import calendars
-    from engine.profiles import roster_of
+    from engine.roster.profiles import roster_of
     from engine.settings import Settings
 
     now = SystemClock().now()
@@ -360,7 +360,7 @@ async def _inquiry(place: Place, config: Loaded, database: Database) -> Inquiry:
 
 
 async def _coming(place: Place, config: Loaded, database: Database) -> Coming:
-    from engine.coming import Coming
+    from engine.inquiry.coming import Coming
 
     settings = _settings(place, config)
     lookout = await _lookout(settings, database)
@@ -375,7 +375,7 @@ async def _coming(place: Place, config: Loaded, database: Database) -> Coming:
 async def _replayed(
     place: Place, config: Loaded, database: Database, run_id: str
 ) -> dict[str, Any]:
-    from engine import hindsight
+    from engine.inquiry import hindsight
 
     settings = _settings(place, config)
     lookout = await _lookout(settings, database)
@@ -385,10 +385,10 @@ async def _replayed(
 
 
 async def _lookout(settings: Settings, database: Database) -> Lookout:
+    from engine.beats.look import Lookout
     from engine.core import INSTALLATION
-    from engine.lanes import Lanes
-    from engine.look import Lookout
     from engine.store import meta
+    from engine.turns.lanes import Lanes
 
     seed = await database.read(lambda tx: meta.get(tx, INSTALLATION))
     return Lookout(

@@ -19,7 +19,7 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.render import plain, stamp, way_words
 from engine.clock import SystemClock
-from engine.troubles import split_fix
+from engine.decisions.troubles import split_fix
 from gateway.client import Client
 from jobs.errors import EngineError, TimedOut, UsageError
 from jobs.wallclock import zone

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import click
 
-from engine.cli import at_rest, why
+from engine.cli import at_rest
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.finding import Finding, Severity
 from engine.cli.unheard import accounts, unheard
+from engine.cli.why import commands as why
 from engine.clock import SystemClock
 from engine.why import Code, Link, Standing, is_act, read
 from jobs.errors import EngineError

@@ -33,11 +33,11 @@ def _quick(words: list[str]) -> Callable[[], int] | None:
         return None
     match rest:
         case ["cron" | "automations", "next", *given]:
-            from engine.cli.cron_next import names_a_job, run as cron_next
+            from engine.cli.cron.next import names_a_job, run as cron_next
 
             return None if names_a_job(given) else lambda: cron_next(given)
         case ["heartbeat", "last", *given] | ["system", "heartbeat", "last", *given]:
-            from engine.cli.heartbeat_last import run as heartbeat_last
+            from engine.cli.heartbeat.last import run as heartbeat_last
 
             return lambda: heartbeat_last(given, options)
         case _:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from engine import plugged
 from engine.cli.ask import Line
-from engine.target import SERVED, channel_named
+from engine.messages import plugged
+from engine.messages.target import SERVED, channel_named
 from jobs.errors import UsageError
 
 

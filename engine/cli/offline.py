@@ -19,8 +19,8 @@ from typing import Final
 from engine.config import fast
 from engine.config.paths import Paths
 from engine.config.variables import expand
-from engine.delivery import Delivery, State
-from engine.replanned import replanned
+from engine.decisions.replanned import replanned
+from engine.messages.delivery import Delivery, State
 from engine.store.routes import route_of
 from jobs.errors import StoreUnavailable
 from jobs.ledger import Run

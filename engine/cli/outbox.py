@@ -20,7 +20,7 @@ from engine.cli.kept import instant
 from engine.cli.named import channel_of
 from engine.cli.render import facts, one_line, plain, show_table, stamp
 from engine.clock import SystemClock
-from engine.fault import remedy
+from engine.messages.fault import remedy
 from jobs.wallclock import zone
 
 STATES: Final = (

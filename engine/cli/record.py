@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.address import Route
-from engine.delivery import Delivery, State
-from engine.explain import sentence
+from engine.ledger.explain import sentence
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
 from jobs.ledger import Outcome, Run, RunStatus, SkipReason, Trigger
 from jobs.wallclock import at, instant
 

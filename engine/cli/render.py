@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engine.said import BIDI
+from engine.messages.said import BIDI
 from jobs.wallclock import at
 
 PIPED_WIDTH: Final = 100

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.cli.progress import Progress
-from engine.target import PREFIXES, SERVED
+from engine.messages.target import PREFIXES, SERVED
 from jobs.errors import UnreadableSource, UsageError
 from jobs.importing import crontab, documents, nanobot, openclaw, own, systemd, units
 from jobs.importing.report import Entry, Notes, Report, Weight, unique

@@ -10,17 +10,18 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from engine.cli import at_rest, channels_down, offline
+from engine.cli import at_rest, offline
 from engine.cli.ask import Line, gateway_options
-from engine.cli.channels import account_rows, broken
+from engine.cli.channels import down as channels_down
+from engine.cli.channels.commands import account_rows, broken
 from engine.cli.ending import dumped
-from engine.cli.heartbeat import every_words, next_beat, state_words
+from engine.cli.heartbeat.commands import every_words, next_beat, state_words
 from engine.cli.place import Place, shown
 from engine.cli.record import record_sentence
 from engine.cli.render import duration, facts, relative
 from engine.clock import SystemClock
-from engine.explain import sentence
-from engine.media import size_words
+from engine.ledger.explain import sentence
+from engine.messages.media import size_words
 from gateway.client import Client
 from jobs.errors import EngineError, GatewayDown
 from jobs.wallclock import ms, zone

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import click
 
-from engine.cli import heartbeat
 from engine.cli.app import Group
 from engine.cli.ask import Line, gateway_options
+from engine.cli.heartbeat import commands as heartbeat
 from engine.cli.record import record_sentence
 from engine.cli.render import relative, show_table
 from engine.clock import SystemClock

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine.cli.at_rest import Asked
-from engine.cli.channels import broken
-from engine.cli.cron_doctor import all_jobs, of_words
+from engine.cli.channels.commands import broken
+from engine.cli.cron.doctor import all_jobs, of_words
 from engine.cli.finding import Finding, Severity
-from engine.fault import remedy
-from engine.troubles import split_fix
+from engine.decisions.troubles import split_fix
+from engine.messages.fault import remedy
 from jobs.wallclock import ms
 
 _LATELY: Final = timedelta(days=1)

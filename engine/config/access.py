@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from engine.config.schema import Config
 from engine.config.schema.base import Section
 from engine.config.schema.channels import AccountKeys, Group
-from engine.target import PREFIXES
+from engine.messages.target import PREFIXES
 
 S = TypeVar("S", bound=Section)
 A = TypeVar("A", bound=AccountKeys)

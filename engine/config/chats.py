@@ -7,7 +7,7 @@ from typing import Final
 
 from engine.config import effective
 from engine.config.schema import Config
-from engine.target import PREFIXES
+from engine.messages.target import PREFIXES
 
 HISTORY_LIMIT: Final = 50  # messages of a group kept as context (channels.md §3.3)
 MAX_AGE: Final = timedelta(hours=6)  # older messages move the route and start no turn

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from engine.address import ChatType
 from engine.config import access
 from engine.config.schema import Config
 from engine.config.schema.agents import Agent, CheckKeys, Heartbeat
@@ -20,8 +19,9 @@ from engine.config.schema.channels import (
     Visibility,
 )
 from engine.config.schema.conversations import BindingMatch, BindingPeer
+from engine.messages.address import ChatType
+from engine.messages.target import PREFIXES
 from engine.sessions import GLOBAL
-from engine.target import PREFIXES
 
 S = TypeVar("S", bound=Section)
 A = TypeVar("A", bound=AccountKeys)

@@ -16,8 +16,8 @@ from engine.config.calendars import calendars
 from engine.config.issues import Note
 from engine.config.models import ref_fault
 from engine.config.schema import Config
-from engine.target import place_fault
-from engine.tool_policy import known, nearest
+from engine.decisions.tool_policy import known, nearest
+from engine.messages.target import place_fault
 from jobs import chains, declared
 from jobs.checks import models as models_of, places, url_fault
 from jobs.due import first_run

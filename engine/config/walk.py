@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from engine import plugged
 from engine.config.issues import Issue, Note
 from engine.config.json5 import Member, Node
 from engine.config.keypath import Key, join
@@ -21,6 +20,7 @@ from engine.config.schema.base import inert_words
 from engine.config.schema.channels import Channels
 from engine.config.schema.process import Env
 from engine.config.secrets import Secret
+from engine.messages import plugged
 
 LEGACY: Final[Mapping[Key, str]] = {
     ("gateway", "token"): "gateway.auth.token",

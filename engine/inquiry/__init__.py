@@ -12,20 +12,20 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine import why
-from engine.address import Route
-from engine.coming import thought_of, unhindered, wake_of
+from engine.beats.look import Lookout
 from engine.config import effective
 from engine.config.schema import Config
-from engine.heartbeat import Cadence
+from engine.decisions.heartbeat import Cadence
+from engine.inquiry.coming import thought_of, unhindered, wake_of
 from engine.inquiry.stored import stored_facts, told_of_past, told_of_run
-from engine.look import Lookout
+from engine.messages.address import Route
+from engine.messages.route import LOCAL, NoRoute
 from engine.outlet import find_route
-from engine.roster import AgentProfile, Roster
-from engine.route import LOCAL, NoRoute
+from engine.roster.roster import AgentProfile, Roster
+from engine.roster.view import View
 from engine.store import tasks as task_rows
-from engine.tasks import due_tasks, next_task_at
-from engine.view import View
 from engine.why import Account, Facts, Seen
+from engine.workspace.tasks import due_tasks, next_task_at
 from jobs.errors import InvalidInput
 from jobs.ledger import SkipReason
 from jobs.store.db import Database

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
-from engine import heartbeat, why
-from engine.housekeeping import KEEP_BEATS
+from engine import why
+from engine.decisions import heartbeat
+from engine.decisions.troubles import ALL
 from engine.store import events, outbox
 from engine.store.holds import switched_on
-from engine.troubles import ALL
+from engine.upkeep.housekeeping import KEEP_BEATS
 from engine.why import Facts, Gap, Recorded
 from jobs.errors import Conflict, InvalidJob, JobNotFound, NotFound
 from jobs.ledger import Run, RunStatus, SkipReason

@@ -14,11 +14,11 @@ from typing import Any, Final
 from engine import process
 from engine.agents.tools.exec import Caller
 from engine.clock import Clock
+from engine.decisions.wake import NOW, Intent, NewEvent
 from engine.programs import words
 from engine.sessions import origin_of
 from engine.store import audit, events as event_rows, meta
 from engine.store.routes import route_of, route_text
-from engine.wake import NOW, Intent, NewEvent
 from jobs.store.db import Database, Tx
 from jobs.store.rows import mapping_of, text_of
 from jobs.wallclock import ms

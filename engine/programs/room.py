@@ -23,6 +23,7 @@ from engine.agents.base import ToolRefused
 from engine.agents.secrets import masked
 from engine.agents.tools.exec import Caller, ExecOrder
 from engine.clock import Clock
+from engine.decisions.wake import NOW, Intent, NewEvent
 from engine.process import RunProgram
 from engine.programs import words
 from engine.programs.journal import Journal
@@ -30,7 +31,6 @@ from engine.programs.output import Said
 from engine.programs.rules import DENIED, Ask, Denied, ExecRules, environment, judge, search_path
 from engine.programs.words import End
 from engine.sessions import origin_of
-from engine.wake import NOW, Intent, NewEvent
 from jobs.errors import EngineError
 from jobs.ids import new_id
 from jobs.store.db import Tx
@@ -42,7 +42,7 @@ _UNSTARTED: Final = 127  # what a shell says of a command that is not there
 
 
 class Wakes(Protocol):
-    """Takes events for agents: `engine.waking.Waking`."""
+    """Takes events for agents: `engine.beats.waking.Waking`."""
 
     async def system_event(
         self, event: NewEvent, *, also: Callable[[Tx], None] | None = None

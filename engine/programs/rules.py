@@ -1,7 +1,7 @@
 """May an agent run this command? Pure; what stands on PATH is looked up by the caller.
 
 operations.md §13.1. What needs a person's yes says so and is asked for elsewhere
-(`engine.approvals`). Under an allow-list no shell is involved: what a shell would make of the
+(`engine.talk.approvals`). Under an allow-list no shell is involved: what a shell would make of the
 words cannot be told from them. A person who allows a line has read it as it stands: it runs so.
 """
 

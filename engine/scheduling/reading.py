@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine.delivery import Delivery
-from engine.fault import remedy
+from engine.messages.delivery import Delivery
+from engine.messages.fault import remedy
 from engine.store import outbox, sessions
 from jobs import entries, pages
 from jobs.errors import InvalidInput, JobNotFound

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.asked import Question, question_of
+from engine.decisions.asked import Question, question_of
 from engine.store import meta
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, text_of

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from engine.target import Stranger
-from engine.unheard import IN_PERSON, drop_words
+from engine.messages.target import Stranger
+from engine.messages.unheard import IN_PERSON, drop_words
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, text_of
 from jobs.wallclock import ms

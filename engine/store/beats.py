@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from engine.delivery import State
-from engine.tally import Beat
+from engine.decisions.tally import Beat
+from engine.messages.delivery import State
 from jobs.ids import first_id
 from jobs.ledger import Outcome, RunStatus, SkipReason, Trigger
 from jobs.store.db import Tx

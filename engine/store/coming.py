@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from engine.replanned import planned_word, replanned
+from engine.decisions.replanned import planned_word, replanned
 from engine.store import meta
 from jobs.ledger import Run
 from jobs.store.db import Tx

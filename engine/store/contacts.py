@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from engine.address import Route
-from engine.contact import Contact, Reply, Window
+from engine.messages.address import Route
+from engine.messages.contact import Contact, Reply, Window
 from jobs.store.db import Tx
 from jobs.wallclock import at, instant, ms
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from engine.decisions.wake import NOW, NewEvent, QueuedEvent, TakenEvent
 from engine.store.routes import route_of, route_text
-from engine.wake import NOW, NewEvent, QueuedEvent, TakenEvent
 from jobs.ids import new_id
 from jobs.store.db import Tx
 from jobs.wallclock import at, instant, ms

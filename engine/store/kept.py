@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from engine.kept import MUTED_AFTER, QUIET, Kept, Stage
+from engine.messages.kept import MUTED_AFTER, QUIET, Kept, Stage
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
 from jobs.wallclock import at, instant, ms

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from engine.said import OVERHEARD_MOST
+from engine.messages.said import OVERHEARD_MOST
 from engine.store import meta
 from jobs.store.db import Tx
 

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Final
 
-from engine.route_health import Tried
+from engine.messages.route_health import Tried
 from engine.store import meta
 from jobs.store.db import Tx
 from jobs.wallclock import at, ms

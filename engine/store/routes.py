@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from engine.address import ChatType, Route
+from engine.messages.address import ChatType, Route
 from jobs.wallclock import instant, ms
 
 

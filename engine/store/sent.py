@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
-from engine.repetition import Sent, uncounted
+from engine.messages.repetition import Sent, uncounted
 from jobs.store.db import Tx
 from jobs.wallclock import at, ms
 

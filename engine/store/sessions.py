@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine.address import ChatType, Route
+from engine.messages.address import ChatType, Route
+from engine.messages.target import LastRoute
 from engine.sessions import Message
-from engine.target import LastRoute
 from jobs.ids import new_id
 from jobs.store.db import Tx
 from jobs.values import swift

@@ -61,7 +61,7 @@ def agent_of(given: Agent | Callable[[TurnRequest], str]) -> Agent:
 
 
 class OneAgent:
-    """Whatever model is asked for, this agent answers. See `engine.turn.AgentSource`.
+    """Whatever model is asked for, this agent answers. See `engine.turns.turn.AgentSource`.
 
     ``busy`` counts turns it was asked for and has not answered.
     """

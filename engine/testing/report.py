@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engine.delivery import Delivery
+from engine.messages.delivery import Delivery
 from jobs.errors import JobNotFound
 from jobs.ledger import Run, RunStatus, SkipReason
 from jobs.model import Job

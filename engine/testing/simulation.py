@@ -16,23 +16,23 @@ from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from engine import sessions as keys
-from engine.address import ChatType, Route
-from engine.bootstrap import read_now
+from engine.beats.look import FileRead
 from engine.clock import SystemClock
 from engine.config.paths import Paths, host_zone
-from engine.conversation import ChatAnswer, ChatTurn
 from engine.core import Circumstances, Engine
+from engine.decisions.wake import NewEvent
 from engine.events import Event as BusEvent
-from engine.look import FileRead
+from engine.messages.address import ChatType, Route
+from engine.messages.target import LastRoute
 from engine.store import outbox, sessions
-from engine.target import LastRoute
+from engine.talk.conversation import ChatAnswer, ChatTurn
 from engine.testing.agent import OneAgent
 from engine.testing.clock import ManualClock
 from engine.testing.given import Config, Instant, environment, instant, places, read
 from engine.testing.report import Report, report_of
 from engine.testing.watched import Watched
 from engine.testing.world import AnyAgent, Commands, World, carry
-from engine.wake import NewEvent
+from engine.workspace.bootstrap import read_now
 from jobs import wallclock
 from jobs.errors import InvalidInput
 from jobs.ids import new_id

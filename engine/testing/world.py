@@ -10,13 +10,13 @@ from typing import Any, Final
 from engine.agents.base import Agent, TurnRequest
 from engine.agents.configured import load_script
 from engine.agents.offline import OfflineAgent
+from engine.beats.look import FileRead, read_now
 from engine.config.paths import Paths
 from engine.config.schema import Config
-from engine.delivery import Delivery
-from engine.look import FileRead, read_now
-from engine.outbox import Event, moved
+from engine.messages.delivery import Delivery
+from engine.messages.outbox import Event, moved
 from engine.process import Ended, Hear
-from engine.roster import Roster
+from engine.roster.roster import Roster
 from engine.store import outbox
 from engine.testing.agent import OneAgent, ScriptedAgent, agent_of
 from engine.testing.clock import ManualClock

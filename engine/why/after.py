@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from engine.address import Route
-from engine.delivery import Delivery, State
-from engine.fault import remedy
-from engine.outbox import TERMINAL
-from engine.remedy import way_fix
-from engine.route import LOCAL, NoRoute
-from engine.troubles import split_fix
+from engine.decisions.troubles import split_fix
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.fault import remedy
+from engine.messages.outbox import TERMINAL
+from engine.messages.remedy import way_fix
+from engine.messages.route import LOCAL, NoRoute
 from engine.why.chain import Code, Link, broken, ok, unknown, waits, warned
 from engine.why.facts import Facts, Seen
 from engine.why.reasons import objection, place

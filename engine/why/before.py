@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from engine.gates import Stop, walk
-from engine.remedy import set_key
-from engine.troubles import split_fix, switched_off
+from engine.decisions.gates import Stop, walk
+from engine.decisions.troubles import split_fix, switched_off
+from engine.messages.remedy import set_key
 from engine.why.chain import EDIT, Code, Link, Standing, broken, ok, unknown, waits
 from engine.why.facts import Facts
 from engine.why.reasons import objection, place

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 
-from engine.address import Route
-from engine.delivery import Delivery
-from engine.gates import BeatSnapshot
-from engine.route import NoRoute
-from engine.wake import QueuedEvent
+from engine.decisions.gates import BeatSnapshot
+from engine.decisions.wake import QueuedEvent
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery
+from engine.messages.route import NoRoute
 from jobs.ledger import Run
 
 

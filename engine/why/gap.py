@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from typing import Final
 
-from engine.troubles import switched_off
+from engine.decisions.troubles import switched_off
 from engine.why.chain import Code, Link, Standing, broken, unknown
 from engine.why.facts import Gap
 from engine.why.reasons import objection

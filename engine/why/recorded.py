@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
-from engine.delivery import Delivery, State
+from engine.messages.delivery import Delivery, State
 from engine.why import after
 from engine.why.chain import Code, Link, Standing, broken, ok, unknown, waits
 from engine.why.facts import Recorded

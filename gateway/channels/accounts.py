@@ -14,7 +14,7 @@ from engine.config.schema.channels import (
     QqPeerQuota,
     TelegramAccount as TelegramKeys,
 )
-from engine.media import MB
+from engine.messages.media import MB
 from gateway.channels.qq.account import (
     API_BASE,
     Intents,

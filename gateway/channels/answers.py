@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from engine.address import ChatType, Route
-from engine.delivery import Delivery
-from engine.fault import Fault, FaultClass
+from engine.messages.address import ChatType, Route
+from engine.messages.delivery import Delivery
+from engine.messages.fault import Fault, FaultClass
 from engine.store import contacts, outbox, sessions
 from gateway.channels.base import Inbound, Standing
 from gateway.channels.windows import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.address import Route
-from engine.cargo import load_of, stow, uncaptioned, words_of
-from engine.contact import RECALL, reply_of
-from engine.delivery import Delivery
+from engine.messages.address import Route
+from engine.messages.cargo import load_of, stow, uncaptioned, words_of
+from engine.messages.contact import RECALL, reply_of
+from engine.messages.delivery import Delivery
 from gateway.channels.base import Attempt, Channel
 from gateway.channels.text import MAX_CHUNKS, chunk, defanged
 

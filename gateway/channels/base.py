@@ -12,14 +12,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
-from engine.address import ChatType, Route
-from engine.cargo import Carriage as Carriage
-from engine.contact import Reply
+from engine.messages.address import ChatType, Route
+from engine.messages.cargo import Carriage as Carriage
+from engine.messages.contact import Reply
 
-# The taxonomy itself is engine.fault's; what follows a fault is decided in engine.outbox.
-from engine.fault import Fault as Fault, FaultClass as FaultClass
-from engine.media import Media
-from engine.target import Peer
+# The taxonomy itself is engine.messages.fault's; what follows is decided in
+# engine.messages.outbox.
+from engine.messages.fault import Fault as Fault, FaultClass as FaultClass
+from engine.messages.media import Media
+from engine.messages.target import Peer
 from gateway.channels.pace import Scope
 from gateway.channels.windows import ReplyRules
 

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from engine.address import Route
 from engine.clock import Clock
 from engine.config import chats, effective
 from engine.config.schema import Config
 from engine.config.schema.channels import AccountKeys, AppriseAccount as AppriseKeys, Group
 from engine.events import Bus
+from engine.messages.address import Route
+from engine.messages.route import JOB_WEBHOOKS, PINGS
 from engine.record import finished
-from engine.route import JOB_WEBHOOKS, PINGS
 from engine.store import audit, sessions
 from gateway.channels import accounts
 from gateway.channels.apprise.channel import AppriseChannel

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.address import Route
-from engine.cargo import stow
-from engine.media import Media, MediaKind
+from engine.messages.address import Route
+from engine.messages.cargo import stow
+from engine.messages.media import Media, MediaKind
 from engine.shelf import NotSaved
 from gateway.channels.base import Attempt, Channel, ChannelError, FaultClass, Inbound
 from gateway.channels.text import chunk

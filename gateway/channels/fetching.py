@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from engine.media import size_words
+from engine.messages.media import size_words
 from engine.shelf import NotSaved
 from gateway.channels.addresses import Resolve, private, resolved
 from gateway.channels.rest import client

@@ -10,10 +10,10 @@ import sys
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
-from engine.address import Route
 from engine.clock import Clock
 from engine.events import Bus
-from engine.media import Media
+from engine.messages.address import Route
+from engine.messages.media import Media
 from engine.shelf import NotSaved
 from engine.store import inbox
 from gateway.channels.base import (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from engine.delivery import Priority
+from engine.messages.delivery import Priority
 
 _NOW: Final = timedelta()
 _SOON: Final = timedelta(milliseconds=50)

@@ -1,7 +1,8 @@
 """The door of a channel: what it is asked for, and what it is handed. All come through it.
 
-Those of other packages are found by their entry point (`engine.plugged`); a package's object is
-a `ChannelPlugin` and nothing of it is imported before its section stands in the config.
+Those of other packages are found by their entry point (`engine.messages.plugged`); a
+package's object is a `ChannelPlugin` and nothing of it is imported before its section stands in
+the config.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine import plugged
-from engine.address import Route
 from engine.clock import Clock
 from engine.config import effective
 from engine.config.schema import Config
 from engine.events import Bus
-from engine.media import Media
+from engine.messages import plugged
+from engine.messages.address import Route
+from engine.messages.media import Media
 from engine.shelf import NotSaved
 from gateway.channels.base import (
     AccountStatus,

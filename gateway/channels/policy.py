@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from engine.address import ChatType
 from engine.config.chats import HISTORY_LIMIT, MAX_AGE
-from engine.unheard import Unheard
+from engine.messages.address import ChatType
+from engine.messages.unheard import Unheard
 from gateway.channels.base import Inbound
 
 ANYONE: Final = "*"

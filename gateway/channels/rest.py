@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from engine.fault import Fault, FaultClass
+from engine.messages.fault import Fault, FaultClass
 
 SEND_TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
 # An answer that trickles in keeps a read timeout happy for ever; this one counts the whole.

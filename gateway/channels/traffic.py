@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from engine.address import Route
-from engine.delivery import Delivery
-from engine.fault import Fault
-from engine.outbox import effective_route, overdue
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery
+from engine.messages.fault import Fault
+from engine.messages.outbox import effective_route, overdue
 from gateway.channels.base import Channel
 from gateway.channels.pace import Fairness, Grant, Pace, Scope
 

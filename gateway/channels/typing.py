@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
-from engine.address import Route
 from engine.clock import Clock
+from engine.messages.address import Route
 from gateway.channels.base import Channel, ChannelError
 
 EVERY: Final = timedelta(seconds=4.5)  # platforms show it for five seconds

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
-from engine.contact import (
+from engine.messages.contact import (
     RECALL,
     REPLY_SEQ,
     REPLY_TO,
@@ -23,8 +23,8 @@ from engine.contact import (
     Window,
     reply_of,
 )
-from engine.delivery import Delivery
-from engine.fault import FaultClass
+from engine.messages.delivery import Delivery
+from engine.messages.fault import FaultClass
 from gateway.channels.pace import Scope
 
 _PERIODS: Final = tuple(timedelta(days=days) for days in (3, 7, 30))

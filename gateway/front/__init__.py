@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from engine import __version__, ways
+from engine import __version__
 from engine.config import effective
 from engine.config.checks.channels import SHOWN
 from engine.config.load import Loaded
@@ -23,6 +23,7 @@ from engine.store import (
     outbox,
     sessions as session_rows,
 )
+from engine.talk import ways
 from gateway.channels.base import AccountStatus, Channel
 from gateway.devices import Devices
 from gateway.front import agents, channels as channel_words, quotas

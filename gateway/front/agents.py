@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.agents.factory import OFFLINE
 from engine.config.schema.models import Provider
-from engine.roster import AgentProfile, Roster
+from engine.roster.roster import AgentProfile, Roster
 from jobs.duration import format_duration
 
 

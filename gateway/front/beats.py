@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine import hindsight
 from engine.agents.configured import prices
 from engine.core import Engine
-from engine.costs import Costs, query_of
+from engine.decisions.wake import NewEvent
+from engine.inquiry import hindsight
+from engine.inquiry.costs import Costs, query_of
 from engine.store import outbox
-from engine.wake import NewEvent
 
 
 class FrontHeartbeats:

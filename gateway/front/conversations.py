@@ -8,18 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from engine import sessions as keys
-from engine.address import Route
 from engine.agents.factory import OFFLINE
-from engine.conversation import ChatTurn
 from engine.core import Engine
-from engine.media import Media
+from engine.messages.address import Route
+from engine.messages.media import Media
+from engine.messages.route import TargetWish, local_route
+from engine.messages.target import LastRoute
 from engine.outlet import find_route
-from engine.roster import Roster
-from engine.route import TargetWish, local_route
+from engine.roster.roster import Roster
 from engine.shelf import NotSaved, in_one_piece
 from engine.store import audit, sessions as session_rows
 from engine.store.sessions import Session
-from engine.target import LastRoute
+from engine.talk.conversation import ChatTurn
 from gateway.rpc.core import ChatOrder
 from jobs.errors import InvalidInput, NotFound
 from jobs.ids import new_id

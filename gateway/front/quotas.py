@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from engine.address import Route
+from engine.messages.address import Route
 from engine.store import contacts
 from gateway.channels.base import Channel
 from gateway.channels.windows import day_ends, day_of

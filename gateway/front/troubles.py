@@ -1,4 +1,4 @@
-"""Gathers what the record tells of the last turns, runs and messages, for `engine.troubles`."""
+"""What the record tells of the last turns, runs and messages, for `engine.decisions.troubles`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from engine import heartbeat
 from engine.core import Engine
+from engine.decisions import heartbeat
+from engine.decisions.troubles import ALL, Facts, Failure, LastRun, Trouble, amiss, found
 from engine.store import outbox
 from engine.store.holds import switched_on
-from engine.troubles import ALL, Facts, Failure, LastRun, Trouble, amiss, found
 from jobs.errors import InvalidJob
 from jobs.ledger import RunStatus, SkipReason
 from jobs.model import StoredJob

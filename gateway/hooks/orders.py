@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.config.schema.hooks import HookMapping, Hooks
+from engine.decisions.wake import NEXT_HEARTBEAT, NOW
 from engine.sessions import agent_of
-from engine.wake import NEXT_HEARTBEAT, NOW
 
 NAME: Final = "Hook"
 LONGEST_NAME: Final = 200

@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import Any, Final, Protocol
 
 from engine.clock import Clock
+from engine.decisions.wake import Intent, NewEvent
 from engine.store import audit
-from engine.wake import Intent, NewEvent
 from gateway.hooks.orders import AgentOrder, WakeOrder
 from gateway.rpc.desk import Once
 from jobs.errors import Conflict, JobNotFound

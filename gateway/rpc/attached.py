@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from engine.media import MB, Media, kind_of, plain_name, size_words
+from engine.messages.media import MB, Media, kind_of, plain_name, size_words
 from gateway.protocol.errors import Refusal, invalid
 
 MOST: Final = 10

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from engine.outbox import NewMessage
+from engine.messages.outbox import NewMessage
 from gateway.protocol import frames
 from gateway.protocol.errors import invalid
 from gateway.protocol.params import (

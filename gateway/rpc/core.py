@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from engine.hb import Word
-from engine.outbox import NewMessage
+from engine.decisions.hb import Word
+from engine.decisions.wake import NewEvent
+from engine.messages.outbox import NewMessage
 from engine.scheduling import Chosen
 from engine.sessions import Message
-from engine.wake import NewEvent
 from gateway.auth.pairing import Manager
 from gateway.rpc.attached import Attached
 from gateway.rpc.core_admin import ConfigDesk, Host, Switchboard, Tools

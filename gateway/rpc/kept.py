@@ -5,7 +5,7 @@ heartbeat.md §25 row 11, channels.md §11.
 
 from __future__ import annotations
 
-from engine.hb import Word
+from engine.decisions.hb import Word
 from gateway.protocol.params import (
     FeedbackParams,
     KeptAckParams,

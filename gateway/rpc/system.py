@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-from engine.wake import NEXT_HEARTBEAT, NOW, NewEvent
+from engine.decisions.wake import NEXT_HEARTBEAT, NOW, NewEvent
 from gateway.protocol import methods
 from gateway.protocol.errors import invalid
 from gateway.protocol.params import (

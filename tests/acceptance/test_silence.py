@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.address import ChatType
-from engine.cli import why_links
 from engine.cli.app import run
+from engine.cli.why import links as why_links
 from engine.clock import SystemClock
+from engine.messages.address import ChatType
+from engine.messages.target import LastRoute
 from engine.store import sessions
-from engine.target import LastRoute
 from engine.testing.qq import QqStandIn
 from jobs.store.db import Database
 

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.claiming import LoopSettings
 from engine.clock import Clock
+from engine.decisions.claiming import LoopSettings
 from engine.events import Bus
 from engine.loop import Loop
 from engine.record import Recorder

@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import pytest
 
 from engine.config.schema.conversations import MediaKeys
-from engine.conversation import ChatTurn
 from engine.events import Bus
-from engine.media import Media, MediaKind
+from engine.messages.media import Media, MediaKind
 from engine.shelf import Shelf
 from engine.store import audit
+from engine.talk.conversation import ChatTurn
 from engine.testing.clock import ManualClock
 from engine.testing.qq import QqStandIn, Wrong as QqWrong
 from engine.testing.telegram import TelegramStandIn, Wrong as TelegramWrong

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.delivery import State
+from engine.messages.delivery import State
 from engine.store import outbox
 from jobs.store import jobs, runs
 from jobs.store.db import Database, Tx

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from engine.address import ChatType, Route
 from engine.clock import SystemClock
-from engine.delivery import Delivery, State
 from engine.events import Bus, Event as BusEvent
-from engine.outbox import TERMINAL, receipt
+from engine.messages.address import ChatType, Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.outbox import TERMINAL, receipt
+from engine.messages.target import LastRoute
 from engine.store import outbox, sessions
-from engine.target import LastRoute
 from engine.testing.clock import ManualClock
 from engine.testing.telegram import TelegramStandIn, Wrong
 from engine.testing.telegram.wrong import CANNOT_PARSE, THREAD_NOT_FOUND

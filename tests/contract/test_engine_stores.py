@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from engine.address import ChatType, Route
-from engine.asked import Answer, Question
-from engine.delivery import Delivery, Priority, State
-from engine.kept import Kept, Stage
-from engine.media import Media, MediaKind
-from engine.outbox import Event
-from engine.repetition import Sent
+from engine.decisions.asked import Answer, Question
+from engine.decisions.wake import NewEvent, QueuedEvent, TakenEvent
+from engine.messages.address import ChatType, Route
+from engine.messages.delivery import Delivery, Priority, State
+from engine.messages.kept import Kept, Stage
+from engine.messages.media import Media, MediaKind
+from engine.messages.outbox import Event
+from engine.messages.repetition import Sent
+from engine.messages.target import LastRoute
 from engine.sessions import Message
 from engine.store import (
     approvals,
@@ -31,8 +33,6 @@ from engine.store import (
     tasks,
 )
 from engine.store.kept import KeptQuery
-from engine.target import LastRoute
-from engine.wake import NewEvent, QueuedEvent, TakenEvent
 from jobs.store.db import Database, Tx
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ import pytest
 from engine.agents.base import TurnReply, TurnRequest
 from engine.agents.model import ModelAgent
 from engine.agents.provider import ANTHROPIC, COMPLETIONS, Candidate, Provider
-from engine.media import Media, MediaKind
+from engine.messages.media import Media, MediaKind
 from tests.fakes.anthropic_server import AnthropicServer
 from tests.fakes.openai_server import KEY, OpenAIServer, Plan
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from engine import plugged
-from engine.address import Route
 from engine.config import effective
 from engine.config.load import Loaded, load
-from engine.delivery import Delivery, State
 from engine.events import Bus
+from engine.messages import plugged
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.target import place_fault, split_target
 from engine.store import outbox
-from engine.target import place_fault, split_target
 from engine.testing.clock import ManualClock
 from gateway.channels import configured
 from gateway.channels.contract import Case, ChannelContract

@@ -17,12 +17,12 @@ import pytest
 from engine.agents.base import Tool, ToolRefused
 from engine.agents.tools.exec import Caller, exec_tool, process_tool
 from engine.clock import SystemClock
+from engine.decisions.wake import NewEvent, QueuedEvent
 from engine.process import Ended, run as run_process
 from engine.programs.journal import Journal
 from engine.programs.room import AT_ONCE, Room
 from engine.programs.rules import ExecRules
 from engine.store import audit, events, meta
-from engine.wake import NewEvent, QueuedEvent
 from jobs.errors import NotFound
 from jobs.store.db import Database, Tx
 
@@ -31,7 +31,7 @@ FOREVER = "import threading; threading.Event().wait()"
 
 
 class Ears:
-    """Hears the events, as `engine.waking.Waking` would."""
+    """Hears the events, as `engine.beats.waking.Waking` would."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.delivery import State
+from engine.messages.delivery import State
 from engine.store import outbox, sessions
 from engine.testing.clock import ManualClock
 from engine.testing.qq import QqStandIn, Wrong

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.address import ChatType
+from engine.messages.address import ChatType
 from engine.testing.clock import ManualClock
 from engine.testing.qq import QqStandIn, Wrong
 from engine.testing.qq.stand_in import ANN

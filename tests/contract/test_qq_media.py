@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from engine.address import Route
-from engine.delivery import Delivery, State
-from engine.media import Media, of_url
-from engine.outbox import TERMINAL, receipt
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.media import Media, of_url
+from engine.messages.outbox import TERMINAL, receipt
 from engine.store import outbox
 from engine.testing.clock import ManualClock
 from engine.testing.qq import QqStandIn, Wrong

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.delivery import State
+from engine.messages.delivery import State
 from engine.testing.clock import ManualClock
 from engine.testing.qq import QqStandIn, Wrong
 from jobs.store.db import Database

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from engine.address import Route
 from engine.events import Bus, Event
+from engine.messages.address import Route
 from engine.testing.clock import ManualClock
 from engine.testing.telegram import TelegramStandIn, Wrong
 from engine.testing.telegram.wrong import CANNOT_PARSE

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.outbox import NewMessage
+from engine.decisions.wake import NewEvent
+from engine.messages.outbox import NewMessage
 from engine.scheduling import Chosen
-from engine.wake import NewEvent
 from gateway.auth.pairing import Manager
 from gateway.rpc.core import ChatOrder, Devices
 from jobs.errors import ConfigOwned, Conflict, InvalidInput, JobNotFound

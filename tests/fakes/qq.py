@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from engine.address import Route
-from engine.conversation import ChatTurn, answer_to
-from engine.delivery import Delivery, State
 from engine.events import Bus, Event
-from engine.outbox import TERMINAL, expiry, receipt
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.outbox import TERMINAL, expiry, receipt
 from engine.store import outbox, sessions
+from engine.talk.conversation import ChatTurn, answer_to
 from engine.testing.clock import ManualClock
 from engine.testing.qq import QqStandIn
 from engine.testing.qq.stand_in import ANN

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import Any
 
-from engine.address import Route
-from engine.media import Media
+from engine.messages.address import Route
+from engine.messages.media import Media
 from engine.shelf import NotSaved
 from engine.testing.clock import ManualClock
 from gateway.channels.base import (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.agents.base import TurnReply, TurnRequest
-from engine.delivery import State
+from engine.messages.delivery import State
 from engine.store import outbox
 from engine.testing import ScriptedAgent, Simulation
 from engine.vitals import Vitals

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from engine.address import REPLY, ChatType, Route
 from engine.agents.base import TurnReply, TurnRequest, use_tool
+from engine.decisions.wake import Intent, NewEvent
+from engine.messages.address import REPLY, ChatType, Route
 from engine.pytest_plugin import EngineSim
 from engine.store import approvals as rows, audit
 from engine.testing import Simulation
-from engine.wake import Intent, NewEvent
 from gateway.front.conversations import FrontConversation
 from gateway.rpc.core import ChatOrder
 from jobs.errors import InvalidInput, NotFound

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.agents.base import FailureClass
-from engine.outbox import Event
+from engine.messages.outbox import Event
 from engine.pytest_plugin import EngineSim
 from engine.store import outbox
 from engine.testing import ScriptedAgent, Simulation

@@ -6,14 +6,14 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from engine.address import Route
 from engine.agents.base import FailureClass
-from engine.delivery import Delivery
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery
 from engine.pytest_plugin import EngineSim
-from engine.set_back import put_right
 from engine.store import outbox
 from engine.testing import ScriptedAgent, Simulation
 from engine.testing.report import Report
+from engine.upkeep.set_back import put_right
 from jobs.importing import past
 from jobs.store import imported
 from jobs.wallclock import ms

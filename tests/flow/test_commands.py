@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.agents.base import TurnReply, TurnRequest, use_tool
+from engine.decisions.wake import Intent, NewEvent
 from engine.pytest_plugin import EngineSim
 from engine.store import audit
 from engine.testing import Simulation
-from engine.wake import Intent, NewEvent
 
 
 def config(workspace: Path) -> dict[str, Any]:

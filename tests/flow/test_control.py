@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import pytest
 
 from engine.agents.base import FailureClass
-from engine.alarms import AlertRules
-from engine.alerting import Alerting
+from engine.alerts.alarms import AlertRules
+from engine.alerts.alerting import Alerting
 from engine.events import Bus
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim

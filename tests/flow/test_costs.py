@@ -9,7 +9,7 @@ import pytest
 
 from engine.agents.base import TurnReply, TurnRequest
 from engine.agents.configured import prices
-from engine.costs import Costs, query_of
+from engine.inquiry.costs import Costs, query_of
 from engine.pytest_plugin import EngineSim
 from engine.testing import Simulation
 from jobs.errors import NotFound

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.address import ChatType, Route
 from engine.agents.base import ToolCall, TurnReply
+from engine.messages.address import ChatType, Route
 from engine.pytest_plugin import EngineSim
 from engine.store import audit
 from engine.testing import ScriptedAgent, Simulation

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from engine.decisions.wake import Intent, NewEvent
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, simulate
-from engine.wake import Intent, NewEvent
 
 LOOK = "- look at the builds\n"
 HEARTBEAT: dict[str, Any] = {"every": "30m", "target": "last"}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine.falling_short import FallingShort, news
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, Simulation
+from engine.upkeep.falling_short import FallingShort, news
 
 HOUR = timedelta(hours=1)
 CONFIG: dict[str, Any] = {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.address import ChatType, Route
-from engine.hb import Word
+from engine.decisions.hb import Word
+from engine.messages.address import ChatType, Route
 from engine.pytest_plugin import EngineSim
 from engine.store import audit, outbox
 from engine.testing import ScriptedAgent, Simulation

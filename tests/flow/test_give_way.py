@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine.agents.base import TurnReply, TurnRequest, use_tool
+from engine.decisions.wake import Intent, NewEvent
 from engine.pytest_plugin import EngineSim
 from engine.testing import Simulation
-from engine.wake import Intent, NewEvent
 from jobs.ledger import SkipReason
 
 START = datetime(2026, 6, 1, tzinfo=UTC)

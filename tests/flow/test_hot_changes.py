@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from engine.heartbeat import job_id
+from engine.decisions.heartbeat import job_id
+from engine.decisions.wake import Intent, NewEvent
 from engine.pytest_plugin import EngineSim
 from engine.store import events
 from engine.testing import ScriptedAgent, Simulation
-from engine.wake import Intent, NewEvent
 from jobs.store import jobs as job_rows, runs as run_rows
 from jobs.store.base import RunQuery
 from jobs.store.db import Database

@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.address import Route
 from engine.config.schema.cron import Cron
-from engine.delivery import Delivery, State
-from engine.housekeeping import PORTION, Housekeeping
-from engine.kept import Kept
-from engine.repetition import Sent
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.kept import Kept
+from engine.messages.repetition import Sent
 from engine.store import kept as kept_rows, outbox, sent, sessions
 from engine.store.kept import KeptQuery
 from engine.testing.clock import ManualClock
+from engine.upkeep.housekeeping import PORTION, Housekeeping
 from jobs.ledger import Run, RunStatus, Trigger
 from jobs.store import runs
 from jobs.store.base import RunQuery

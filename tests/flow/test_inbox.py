@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from engine.delivery import State
-from engine.outbox import Event
+from engine.messages.delivery import State
+from engine.messages.outbox import Event
 from engine.pytest_plugin import EngineSim
 from engine.store import audit, outbox
 from engine.testing import ScriptedAgent, Simulation

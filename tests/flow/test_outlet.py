@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from engine.media import Media, MediaKind
-from engine.outbox import Event, NewMessage
+from engine.messages.media import Media, MediaKind
+from engine.messages.outbox import Event, NewMessage
 from engine.pytest_plugin import EngineSim
 from engine.store import outbox
 from engine.testing import Simulation

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.agents.base import FailureClass, TurnReply
-from engine.cron_wait import quoted
+from engine.cron.wait import quoted
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, Simulation

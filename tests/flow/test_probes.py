@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from engine.agents.base import FailureClass
-from engine.look import read_now
-from engine.probes import Mailbox, MailCount
+from engine.beats.look import read_now
+from engine.decisions.probes import Mailbox, MailCount
+from engine.inquiry.replay import replayed
 from engine.process import Ended
 from engine.pytest_plugin import EngineSim
-from engine.replay import replayed
 from engine.testing import ScriptedAgent
 
 LOOK = "- look at the builds\n"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from engine import hindsight
 from engine.agents.base import AgentFailure, FailureClass
-from engine.replay import replayed
+from engine.inquiry import hindsight
+from engine.inquiry.replay import replayed
 from engine.testing import ScriptedAgent, Simulation
 from jobs.errors import NotFound
 from jobs.ledger import Run, RunStatus, SkipReason

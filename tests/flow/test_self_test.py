@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from engine.address import Route
-from engine.delivery import Delivery, State
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.route_health import Health, Tried, due, judged
 from engine.pytest_plugin import EngineSim
-from engine.route_health import Health, Tried, due, judged
-from engine.self_test import SelfTest
 from engine.testing import Simulation
+from engine.upkeep.self_test import SelfTest
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -6,8 +6,8 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from engine.delivery import Delivery
-from engine.outbox import Event
+from engine.messages.delivery import Delivery
+from engine.messages.outbox import Event
 from engine.store import outbox
 from engine.testing import ScriptedAgent, Simulation
 from jobs.wallclock import MILLISECOND

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from engine.agents.base import AgentFailure, FailureClass, TurnRequest
-from engine.outbox import Event, NewMessage
+from engine.messages.outbox import Event, NewMessage
 from engine.store import outbox
 from engine.testing import ScriptedAgent, Simulation
 from gateway.front.troubles import troubles

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.delivery import Delivery, State
-from engine.outbox import Event
+from engine.messages.delivery import Delivery, State
+from engine.messages.outbox import Event
 from engine.store import outbox
 from engine.testing import ScriptedAgent, Simulation
 

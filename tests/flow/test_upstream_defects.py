@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from engine import checklist
 from engine.agents.base import FailureClass
 from engine.config.load import load
 from engine.config.paths import resolve
-from engine.outcome import classify
-from engine.profiles import roster_of
+from engine.decisions.wake import Intent, NewEvent
 from engine.pytest_plugin import EngineSim
+from engine.roster.profiles import roster_of
 from engine.store import sessions
 from engine.testing import ScriptedAgent, Simulation
-from engine.wake import Intent, NewEvent
+from engine.wording.outcome import classify
+from engine.workspace import checklist
 from jobs.errors import ConfigInvalid
 from jobs.ledger import Outcome
 from jobs.store.db import Database

@@ -17,11 +17,11 @@ from typing import Any, Final
 
 import pytest
 
+from engine.decisions.wake import Intent, NewEvent
 from engine.events import Bus
 from engine.pytest_plugin import EngineSim
 from engine.store import events as event_rows, sessions
 from engine.testing import ScriptedAgent, Simulation
-from engine.wake import Intent, NewEvent
 from jobs.hours import parse
 from jobs.store.db import Database, Tx
 

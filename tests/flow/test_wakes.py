@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from engine.agents.base import AgentFailure, FailureClass
-from engine.look import FileRead
+from engine.beats.look import FileRead
+from engine.decisions.wake import Intent, NewEvent
 from engine.pytest_plugin import EngineSim
 from engine.testing import ScriptedAgent, Simulation
-from engine.wake import Intent, NewEvent
 from jobs.errors import InvalidInput, NotFound
 from jobs.store.db import Database
 from jobs.wallclock import ms

@@ -12,9 +12,9 @@ import pytest
 
 from engine import why
 from engine.agents.base import AgentFailure, FailureClass, TurnRequest
-from engine.fault import remedy
 from engine.inquiry import Inquiry
-from engine.outbox import Event
+from engine.messages.fault import remedy
+from engine.messages.outbox import Event
 from engine.store import audit, outbox, sessions
 from engine.testing import ScriptedAgent, Simulation
 from engine.why import Account, Facts, Standing, cause, links

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.heartbeat import next_that_runs
+from engine.decisions.heartbeat import next_that_runs
+from engine.decisions.wake import Intent, NewEvent
 from engine.pytest_plugin import EngineSim
-from engine.wake import Intent, NewEvent
 from jobs.hours import parse
 from jobs.schedule import Every
 from jobs.wallclock import EPOCH

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, strategies as st
 
-from engine.checklist import parse
-from engine.heartbeat import grid, next_that_runs, settled
-from engine.outcome import classify
-from engine.wake import FLOOD_MOST, Intent, guard
+from engine.decisions.heartbeat import grid, next_that_runs, settled
+from engine.decisions.wake import FLOOD_MOST, Intent, guard
+from engine.wording.outcome import classify
+from engine.workspace.checklist import parse
 from jobs import wallclock
 from jobs.hours import ActiveHours
 from jobs.ledger import Outcome

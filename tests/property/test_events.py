@@ -15,10 +15,10 @@ from typing import Any, Final
 from hypothesis import Phase, example, given, settings, strategies as st
 
 from engine.agents.base import AgentFailure, FailureClass, TurnReply, TurnRequest
-from engine.housekeeping import Housekeeping
+from engine.decisions.wake import Intent, NewEvent, QueuedEvent
 from engine.store import events
 from engine.testing import Simulation
-from engine.wake import Intent, NewEvent, QueuedEvent
+from engine.upkeep.housekeeping import Housekeeping
 from jobs.store import runs as run_rows
 from jobs.store.base import RunQuery
 from jobs.store.db import Tx

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, strategies as st
 
-from engine.address import Route
-from engine.delivery import Delivery, State
-from engine.fault import Fault, FaultClass
-from engine.outbox import (
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.fault import Fault, FaultClass
+from engine.messages.outbox import (
     MOVES,
     TERMINAL,
     Again,

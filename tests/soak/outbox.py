@@ -33,11 +33,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from engine.address import Route
-from engine.cargo import Carriage
-from engine.delivery import Delivery
 from engine.events import Bus
-from engine.fault import FaultClass
+from engine.messages.address import Route
+from engine.messages.cargo import Carriage
+from engine.messages.delivery import Delivery
+from engine.messages.fault import FaultClass
 from engine.store import outbox
 from gateway.channels.base import AccountStatus, Admit, Attempt, ChannelError, Fault, Sent
 from gateway.channels.pace import Scope

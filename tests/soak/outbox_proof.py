@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.address import Route
-from engine.delivery import State
-from engine.outbox import TERMINAL
+from engine.messages.address import Route
+from engine.messages.delivery import State
+from engine.messages.outbox import TERMINAL
 
 _ENDED: Final = frozenset(state.value for state in TERMINAL)
 

@@ -13,8 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from engine.address import Route
 from engine.agents.base import Tool, ToolRefused
+from engine.messages.address import Route
 
 LOOKING: Final = ("list", "poll", "log")  # actions that change nothing
 ACTING: Final = ("write", "submit", "paste", "kill", "clear", "remove")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from engine.agents.base import Tool, ToolRefused
-from engine.outbox import NewMessage
+from engine.messages.outbox import NewMessage
 from jobs.errors import EngineError
 
 LONGEST: Final = 32_000  # characters; a longer message is a file

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from engine import mentions
 from engine.config import access, credential_file, effective
 from engine.config.checks.findings import Check
 from engine.config.keypath import Key
 from engine.config.schema.channels import AccountKeys, QqAccount, TelegramAccount
+from engine.messages import mentions
 
 DEFAULT_MISSING: Final = "channels.default_account_missing"
 SHOWN: Final = frozenset({DEFAULT_MISSING})  # whoever asks for the channels is told

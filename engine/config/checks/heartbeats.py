@@ -16,7 +16,14 @@ from engine.config.paths import is_zone
 from engine.config.schema import Config
 from engine.config.schema.agents import ActiveHours, Agent, Heartbeat, MailKeys
 from engine.config.schema.base import ZERO
-from engine.target import PREFIXES, SERVED, WORDS, channel_fault, channel_named, parse_target
+from engine.messages.target import (
+    PREFIXES,
+    SERVED,
+    WORDS,
+    channel_fault,
+    channel_named,
+    parse_target,
+)
 from jobs.calendar import Calendar
 from jobs.errors import InvalidInput
 from jobs.hours import minute_of

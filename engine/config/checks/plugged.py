@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from engine import plugged
 from engine.config.checks.findings import Check
+from engine.messages import plugged
 
 
 class Model(Protocol):

@@ -10,7 +10,7 @@ from engine.config.checks.findings import Check
 from engine.config.keypath import Key
 from engine.config.schema import Config
 from engine.config.schema.tools import ToolRules
-from engine.tool_policy import GROUPS, NAMES, known
+from engine.decisions.tool_policy import GROUPS, NAMES, known
 
 _NEAR: Final = (*sorted(NAMES), *(f"group:{name}" for name in sorted(GROUPS)))
 

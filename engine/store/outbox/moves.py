@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final
 
-from engine.delivery import Delivery, State
-from engine.kept import SAID_AGAIN, of_delivery
-from engine.outbox import MOVES, TERMINAL, Event, again_key, moved
-from engine.repetition import the_same, uncounted
+from engine.messages.delivery import Delivery, State
+from engine.messages.kept import SAID_AGAIN, of_delivery
+from engine.messages.outbox import MOVES, TERMINAL, Event, again_key, moved
+from engine.messages.repetition import the_same, uncounted
 from engine.store import kept, sent
 from engine.store.outbox.rows import COLUMNS, OPEN, READ, delivery_of, row_of
 from jobs.store.db import Tx

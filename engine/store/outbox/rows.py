@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from engine.delivery import Delivery, Priority, State
-from engine.media import from_json, to_json
-from engine.outbox import TERMINAL
+from engine.messages.delivery import Delivery, Priority, State
+from engine.messages.media import from_json, to_json
+from engine.messages.outbox import TERMINAL
 from engine.store.routes import route_of, route_text
 from jobs.store.db import Tx
 from jobs.store.rows import mapping_of, text_of

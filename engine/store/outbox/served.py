@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.delivery import Delivery, State
+from engine.messages.delivery import Delivery, State
 from jobs.model import Source, StoredJob
 from jobs.schedule import At
 from jobs.store import jobs

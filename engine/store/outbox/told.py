@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine.address import Route
-from engine.delivery import Delivery, State
-from engine.outbox import Undelivered
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.outbox import Undelivered
 from engine.store.outbox.rows import OPEN, READ, delivery_of
 from engine.store.routes import route_of
 from jobs.store.db import Tx

@@ -7,8 +7,8 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
 
-from engine.delivery import Delivery
-from engine.repetition import the_same
+from engine.messages.delivery import Delivery
+from engine.messages.repetition import the_same
 from engine.store.outbox.rows import COLUMNS, OPEN, READ, delivery_of
 from jobs.store.db import Tx
 from jobs.wallclock import instant, ms

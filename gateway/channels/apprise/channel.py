@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from engine.address import Route
-from engine.cargo import linked
-from engine.media import Media, MediaKind
+from engine.messages.address import Route
+from engine.messages.cargo import linked
+from engine.messages.media import Media, MediaKind
 from engine.shelf import OUT_MOST, NotSaved
 from gateway.channels.apprise.wire import (
     AppriseAccount,

@@ -11,8 +11,8 @@ from enum import IntFlag
 from typing import Final
 from urllib.parse import urlsplit
 
-from engine.address import Route
-from engine.media import MB
+from engine.messages.address import Route
+from engine.messages.media import MB
 from gateway.channels.pace import Scope
 from gateway.channels.windows import ReplyRules
 

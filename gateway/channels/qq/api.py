@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import httpx
 
-from engine.fault import Fault, FaultClass
-from engine.media import Media
+from engine.messages.fault import Fault, FaultClass
+from engine.messages.media import Media
 from gateway.channels.base import ChannelError
 from gateway.channels.qq.account import QqAccount
 from gateway.channels.qq.faults import PENDING_AUDIT, classify, code_of, stale_token

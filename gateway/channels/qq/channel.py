@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine.address import Route
 from engine.clock import Clock
 from engine.events import Bus
-from engine.fault import Fault, FaultClass
-from engine.media import Media
+from engine.messages.address import Route
+from engine.messages.fault import Fault, FaultClass
+from engine.messages.media import Media
 from engine.shelf import NotSaved
 from gateway.channels.base import (
     AccountStatus,

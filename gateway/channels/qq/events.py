@@ -15,9 +15,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from engine.address import ChatType
-from engine.media import Media, MediaKind, kind_of, plain_name
-from engine.target import Peer
+from engine.messages.address import ChatType
+from engine.messages.media import Media, MediaKind, kind_of, plain_name
+from engine.messages.target import Peer
 from gateway.channels.base import Inbound, Standing
 from gateway.channels.foreign import clean, ident, items, mapping, whole
 from gateway.channels.qq.account import DIRECT, GROUP, GUILD, GUILD_DIRECT

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from engine.fault import Fault, FaultClass
+from engine.messages.fault import Fault, FaultClass
 
 _C = FaultClass
 _TABLE: Final[Mapping[FaultClass, Iterable[int]]] = {

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from engine.address import ChatType
-from engine.target import Peer
+from engine.messages.address import ChatType
+from engine.messages.target import Peer
 from gateway.channels.base import Inbound
 from gateway.channels.foreign import clean, ident, mapping
 from gateway.channels.qq.account import DIRECT, GROUP, GUILD

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from engine.cargo import Carriage
-from engine.fault import Fault, FaultClass
-from engine.media import MB, Media, MediaKind
+from engine.messages.cargo import Carriage
+from engine.messages.fault import Fault, FaultClass
+from engine.messages.media import MB, Media, MediaKind
 from gateway.channels.qq.account import DIRECT, GROUP
 
 _PATHS: Final = {DIRECT: "/v2/users/{}/files", GROUP: "/v2/groups/{}/files"}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from engine.contact import Reply
+from engine.messages.contact import Reply
 from gateway.channels.qq.account import DIRECT, GROUP, GUILD, GUILD_DIRECT
 
 _PATHS: Final = {

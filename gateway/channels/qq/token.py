@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from engine.fault import Fault, FaultClass
+from engine.messages.fault import Fault, FaultClass
 from gateway.channels.base import ChannelError
 from gateway.channels.qq.faults import classify
 

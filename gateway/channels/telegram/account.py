@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from engine import hb
-from engine.address import ChatType, Route
-from engine.media import MB, Media
-from engine.target import Peer
+from engine.decisions import hb
+from engine.messages.address import ChatType, Route
+from engine.messages.media import MB, Media
+from engine.messages.target import Peer
 from gateway.channels.base import Inbound
 from gateway.channels.foreign import clean, ident, items, mapping, whole
 from gateway.channels.pace import Scope

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httpx
 
-from engine.media import Media
+from engine.messages.media import Media
 from engine.shelf import NotSaved
 from gateway.channels.base import ChannelError, Fault, FaultClass
 from gateway.channels.fetching import Source, pieces

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from engine.media import Media, MediaKind, kind_of, plain_name
+from engine.messages.media import Media, MediaKind, kind_of, plain_name
 from gateway.channels.foreign import clean, ident, items, mapping, whole
 
 ALBUM: Final = "engine_album"  # under this name a message holds the others of its album

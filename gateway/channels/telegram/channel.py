@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from engine.address import Route
 from engine.clock import Clock
 from engine.events import Bus
-from engine.media import Media
+from engine.messages.address import Route
+from engine.messages.media import Media
 from engine.shelf import NotSaved
 from gateway.channels.base import (
     AccountStatus,

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.fault import FaultClass
+from engine.messages.fault import FaultClass
 from gateway.channels.base import ChannelError
 from gateway.channels.telegram.account import Me, TelegramAccount
 from gateway.channels.telegram.api import BotApi

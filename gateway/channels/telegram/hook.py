@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from engine.clock import Clock
-from engine.fault import Fault, FaultClass
+from engine.messages.fault import Fault, FaultClass
 from gateway.channels.base import Admit, ChannelError
 from gateway.channels.foreign import whole
 from gateway.channels.telegram.account import ALLOWED_UPDATES, Webhook, migration, parse_update

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from engine.fault import Fault, FaultClass
+from engine.messages.fault import Fault, FaultClass
 from gateway.channels.telegram.account import Me, TelegramAccount
 from gateway.channels.telegram.api import BotApi
 from gateway.channels.ups import Ups

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from engine.cargo import Carriage
-from engine.fault import Fault, FaultClass
-from engine.media import MB, Media, MediaKind
+from engine.messages.cargo import Carriage
+from engine.messages.fault import Fault, FaultClass
+from engine.messages.media import MB, Media, MediaKind
 
 CAPTION: Final = 1024
 CARRIAGE: Final = Carriage(

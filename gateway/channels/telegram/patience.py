@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from engine.fault import Fault, FaultClass
+from engine.messages.fault import Fault, FaultClass
 
 BACKOFF: Final = tuple(timedelta(seconds=s) for s in (1, 2, 5, 10, 30, 60))
 CONFLICT_BACKOFF: Final = tuple(timedelta(seconds=s) for s in (5, 10, 20, 40, 60))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine.clock import Clock
-from engine.fault import Fault, FaultClass
+from engine.messages.fault import Fault, FaultClass
 from gateway.channels.base import Admit, ChannelError, LoadCursor, Remark, SaveCursor
 from gateway.channels.telegram.account import ALLOWED_UPDATES, migration, parse_update, update_id
 from gateway.channels.telegram.attached import albums, open_album

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.fault import Fault, FaultClass
+from engine.messages.fault import Fault, FaultClass
 from gateway.channels.base import ChannelError
 from gateway.channels.telegram.account import Me, TelegramAccount
 from gateway.channels.telegram.api import BotApi

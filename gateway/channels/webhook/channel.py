@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import httpx
 
-from engine.address import Route
 from engine.clock import Clock
-from engine.media import Media
-from engine.route import JOB_WEBHOOKS, PINGS
+from engine.messages.address import Route
+from engine.messages.media import Media
+from engine.messages.route import JOB_WEBHOOKS, PINGS
 from engine.shelf import NotSaved
 from gateway.channels.addresses import Resolve, resolved
 from gateway.channels.base import (

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from engine.address import Route
 from engine.backup import manifest as manifests
 from engine.backup.manifest import Manifest
 from engine.backup.packing import Wish, kept, pack, usual_target
 from engine.backup.reading import described, unpacked
 from engine.backup.restoring import restore
 from engine.config.paths import Paths, resolve
-from engine.delivery import Delivery, State
-from engine.outbox import Event
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.outbox import Event
 from engine.store import kept as kept_rows, meta, outbox
 from jobs.errors import Conflict, EngineError, NotFound, StoreTooNew, UnreadableSource
 from jobs.store.db import Database

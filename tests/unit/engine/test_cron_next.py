@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine.cli.cron_next import MOST, run
+from engine.cli.cron.next import MOST, run
 
 NEW_YORK = ["--tz", "America/New_York"]
 
@@ -229,7 +229,7 @@ def test_a_reader_that_leaves_ends_it_quietly() -> None:
 
 def test_it_loads_nothing_heavy() -> None:
     program = (
-        "import sys; from engine.cli.cron_next import run; run(['*/5 9-17 * * mon-fri']);"
+        "import sys; from engine.cli.cron.next import run; run(['*/5 9-17 * * mon-fri']);"
         "print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

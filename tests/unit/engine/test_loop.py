@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.claiming import LoopSettings
+from engine.decisions.claiming import LoopSettings
 from engine.events import Bus
 from engine.loop import BATCH, Loop
 from engine.record import Recorder

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from engine.remedy import place_fix
-from engine.route import AccountFacts, ChannelFacts, NoRoute, RouteFacts, TargetWish, resolve
-from engine.target import channel_named, split_target
+from engine.messages.remedy import place_fix
+from engine.messages.route import (
+    AccountFacts,
+    ChannelFacts,
+    NoRoute,
+    RouteFacts,
+    TargetWish,
+    resolve,
+)
+from engine.messages.target import channel_named, split_target
 
 CHANNELS = {
     "telegram": ChannelFacts(id="telegram", accounts=(AccountFacts(id="default"),)),

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from engine.address import Route
-from engine.delivery import Delivery
 from engine.events import Bus, Event
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery
 from engine.record import Ending, Recorder
 from engine.running import Running
 from engine.scheduling import Control

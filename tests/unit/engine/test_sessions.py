@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine import sessions
-from engine.address import ChatType
+from engine.messages.address import ChatType
 from jobs.errors import InvalidInput
 
 

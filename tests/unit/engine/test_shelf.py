@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.media import Media, MediaKind
+from engine.messages.media import Media, MediaKind
 from engine.shelf import NotSaved, Shelf
 from jobs.errors import InvalidInput
 

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.address import ChatType, Route
-from engine.conversation import ChatTurn
-from engine.lanes import Lanes
+from engine.messages.address import ChatType, Route
+from engine.messages.target import LastRoute, Peer
 from engine.store import audit, outbox, sessions
-from engine.target import LastRoute, Peer
+from engine.talk.conversation import ChatTurn
 from engine.testing.clock import ManualClock
+from engine.turns.lanes import Lanes
 from gateway.arrivals import run_id
 from gateway.channels.base import Inbound
 from gateway.channels.policy import GroupRule, Manners, Policy

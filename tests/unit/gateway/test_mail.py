@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.probes import Mailbox, MailCount, MailSecurity
+from engine.decisions.probes import Mailbox, MailCount, MailSecurity
 from gateway.mail import count_mail
 from tests.fakes.imap import ImapServer, client_tls
 

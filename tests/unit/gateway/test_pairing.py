@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.address import ChatType
 from engine.config.load import load
 from engine.config.paths import resolve
-from engine.delivery import Delivery
+from engine.messages.address import ChatType
+from engine.messages.delivery import Delivery
+from engine.messages.target import Peer
+from engine.messages.unheard import Unheard
 from engine.store import outbox
-from engine.target import Peer
 from engine.testing.clock import ManualClock
-from engine.unheard import Unheard
 from gateway.channels.base import Inbound
 from gateway.channels.policy import GroupRule, Policy
 from gateway.inbound import Reception

@@ -1,7 +1,7 @@
 """What moves the route `last` leads by, and what does not: the table of channels.md §4, row by row.
 
-Rows about places that refuse and accounts that are gone: `tests/unit/engine/test_ways.py`;
-about resolving: `tests/unit/engine/test_route.py`.
+Rows about places that refuse and accounts that are gone: `tests/unit/engine/talk/test_ways.py`;
+about resolving: `tests/unit/engine/messages/test_route.py`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.address import ChatType, Route
-from engine.conversation import ChatTurn
-from engine.delivery import Delivery
 from engine.events import Bus
+from engine.messages.address import ChatType, Route
+from engine.messages.delivery import Delivery
+from engine.messages.target import Peer
 from engine.store import outbox, sessions
-from engine.target import Peer
+from engine.talk.conversation import ChatTurn
 from engine.testing.clock import ManualClock
 from gateway.channels.base import Inbound
 from gateway.channels.policy import GroupRule, Policy

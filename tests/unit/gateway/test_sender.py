@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from engine.address import Route
-from engine.delivery import Delivery, Priority, State
 from engine.events import Bus, Event as BusEvent
-from engine.outbox import Event
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, Priority, State
+from engine.messages.outbox import Event
+from engine.messages.target import LastRoute
 from engine.store import outbox, sessions
-from engine.target import LastRoute
 from engine.testing.clock import ManualClock
 from engine.vitals import Vitals
 from gateway.channels.attempts import MAY_REPEAT

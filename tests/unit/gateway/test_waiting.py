@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.address import ChatType, Route
-from engine.conversation import ChatTurn
+from engine.messages.address import ChatType, Route
+from engine.talk.conversation import ChatTurn
 from engine.testing.clock import ManualClock
 from gateway.waiting import Batch, Lines, Waiting, together
 

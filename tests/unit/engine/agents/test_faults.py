@@ -5,7 +5,7 @@ import pytest
 from engine.agents.base import FailureClass
 from engine.agents.faults import classify, told
 from engine.agents.secrets import redacted
-from engine.troubles import split_fix
+from engine.decisions.troubles import split_fix
 
 
 class StatusError(RuntimeError):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.cli.heartbeat_history import _history_words
+from engine.cli.heartbeat.history import _history_words
 from tests.fakes.gateway_port import Port
 from tests.unit.engine.cli.conftest import Engine
 

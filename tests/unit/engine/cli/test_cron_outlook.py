@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from engine.cli.cron_explain import is_expression
+from engine.cli.cron.explain import is_expression
 from engine.cli.main import main
 from jobs.ledger import Run, RunStatus, Trigger
 from jobs.model import AgentTurn, HeartbeatBeat, Job

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.address import ChatType, Route
-from engine.delivery import Delivery
-from engine.outbox_desk import shown
+from engine.messages.address import ChatType, Route
+from engine.messages.delivery import Delivery
 from engine.store import inbox, outbox
+from engine.talk.outbox_desk import shown
 from jobs.store.db import Database
 from tests.fakes.gateway_port import Port
 from tests.unit.engine.cli.conftest import Engine

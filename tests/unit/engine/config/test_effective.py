@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from engine.address import ChatType
 from engine.config import effective
 from engine.config.schema import Config
 from engine.config.schema.agents import ActiveHours
+from engine.messages.address import ChatType
 
 
 def config(**sections: Any) -> Config:

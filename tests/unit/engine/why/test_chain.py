@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine import gates
-from engine.address import Route
-from engine.delivery import Delivery, State
-from engine.gates import BeatSnapshot
-from engine.wake import Deferral, Intent
+from engine.decisions import gates
+from engine.decisions.gates import BeatSnapshot
+from engine.decisions.wake import Deferral, Intent
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
 from engine.why import Code, Facts, Link, Seen, Standing, acts, cause, fix_line, links, read
 from jobs.hours import ActiveHours
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from engine import why
-from engine.address import Route
-from engine.delivery import Delivery, State
-from engine.fault import FaultClass
-from engine.outbox import TERMINAL
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, State
+from engine.messages.fault import FaultClass
+from engine.messages.outbox import TERMINAL
 from engine.why import Code, Gap, Recorded, Standing
 from engine.why.reasons import PLACE
 from jobs.ids import new_id

@@ -12,9 +12,9 @@ import click
 import pytest
 
 from engine.cli.app import Group, cli
-from engine.fault import FaultClass, remedy
-from engine.remedy import set_key, unset_key, way_fix
-from engine.route import (
+from engine.messages.fault import FaultClass, remedy
+from engine.messages.remedy import set_key, unset_key, way_fix
+from engine.messages.route import (
     AccountFacts,
     ChannelFacts,
     NoRoute,

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.address import Route
-from engine.cargo import Carriage
-from engine.delivery import Delivery
-from engine.media import Media, MediaKind
+from engine.messages.address import Route
+from engine.messages.cargo import Carriage
+from engine.messages.delivery import Delivery
+from engine.messages.media import Media, MediaKind
 from engine.testing.clock import ManualClock
 from gateway.channels.attempts import MAY_REPEAT, attempt_of, planned, refusal, smaller
 from tests.fakes.scripted_channel import ScriptedChannel

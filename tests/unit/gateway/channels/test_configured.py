@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.address import Route
 from engine.config.schema import Config
 from engine.events import Bus
+from engine.messages.address import Route
 from engine.testing.clock import ManualClock
 from gateway.channels import accounts, configured
 from gateway.channels.attempts import refusal

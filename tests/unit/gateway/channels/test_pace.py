@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from engine.address import Route
-from engine.delivery import Priority
+from engine.messages.address import Route
+from engine.messages.delivery import Priority
 from gateway.channels.pace import Fairness, Pace, Scope
 from gateway.channels.telegram.account import scopes
 

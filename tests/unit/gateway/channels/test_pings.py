@@ -11,7 +11,7 @@ import pytest
 from engine.clock import SystemClock
 from engine.config.load import load
 from engine.events import Bus
-from engine.route import PINGS, ping_route
+from engine.messages.route import PINGS, ping_route
 from gateway.channels import configured
 from gateway.channels.base import Attempt, ChannelError
 from gateway.channels.webhook.channel import WebhookChannel

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.address import ChatType
 from engine.config.schema import Config
-from engine.target import Peer
+from engine.messages.address import ChatType
+from engine.messages.target import Peer
 from gateway.channels.base import Inbound
 from gateway.channels.configured import talk_policy
 from gateway.channels.policy import GroupRule, Policy, entries, judge, matches

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine.address import Route
-from engine.delivery import Delivery, Priority
-from engine.fault import Fault, FaultClass
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery, Priority
+from engine.messages.fault import Fault, FaultClass
 from engine.testing.clock import ManualClock
 from gateway.channels.traffic import LATER, LONGEST_REST, Leaving, Traffic
 from tests.fakes.scripted_channel import ScriptedChannel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from engine.address import Route
+from engine.messages.address import Route
 from engine.testing.clock import ManualClock
 from gateway.channels.base import ChannelError, Fault, FaultClass
 from gateway.channels.typing import Typing

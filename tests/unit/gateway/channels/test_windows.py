@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.address import Route
-from engine.contact import Contact, Reply, Window
-from engine.delivery import Delivery
+from engine.messages.address import Route
+from engine.messages.contact import Contact, Reply, Window
+from engine.messages.delivery import Delivery
 from gateway.channels.windows import (
     AsReply,
     Hold,

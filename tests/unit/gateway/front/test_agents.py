@@ -8,7 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from engine.config.schema.models import Provider
-from engine.roster import AgentProfile, BeatProfile, Roster
+from engine.roster.roster import AgentProfile, BeatProfile, Roster
 from gateway.front import agents
 
 MAIN = AgentProfile(

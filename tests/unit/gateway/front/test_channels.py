@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from engine.address import Route
-from engine.cli.channels import account_rows
-from engine.delivery import Delivery
-from engine.outbox import Event
+from engine.cli.channels.commands import account_rows
+from engine.messages.address import Route
+from engine.messages.delivery import Delivery
+from engine.messages.outbox import Event
 from engine.store import outbox
 from engine.testing.clock import ManualClock
 from gateway.channels.base import AccountStatus

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from engine.address import Route
 from engine.events import Bus
+from engine.messages.address import Route
 from engine.store import contacts
 from engine.testing.clock import ManualClock
 from gateway.channels.qq.account import QqAccount

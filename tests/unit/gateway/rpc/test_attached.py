@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.media import MediaKind
+from engine.messages.media import MediaKind
 from gateway.protocol.errors import Refusal
 from gateway.rpc.attached import LARGEST, attached
 

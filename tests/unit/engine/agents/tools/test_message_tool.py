@@ -8,7 +8,7 @@ import pytest
 
 from engine.agents.base import ToolRefused
 from engine.agents.tools.message import LONGEST, message_tool
-from engine.outbox import NewMessage
+from engine.messages.outbox import NewMessage
 from jobs.errors import InvalidInput
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from engine.address import Route
-from engine.cargo import stow
-from engine.fault import FaultClass
-from engine.media import Media, MediaKind
+from engine.messages.address import Route
+from engine.messages.cargo import stow
+from engine.messages.fault import FaultClass
+from engine.messages.media import Media, MediaKind
 from gateway.channels.apprise.channel import AppriseChannel
 from gateway.channels.apprise.wire import AppriseAccount, fault_of, services_for
 from gateway.channels.attempts import refusal, trouble

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from engine.address import Route
+from engine.messages.address import Route
 from gateway.channels.qq.account import PeerQuota, QqAccount, Quota, rules, scopes, token_address
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.address import ChatType
+from engine.messages.address import ChatType
 from gateway.channels.base import Inbound, Standing
 from gateway.channels.qq.events import parse
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.fault import FaultClass
+from engine.messages.fault import FaultClass
 from gateway.channels.qq.faults import classify, code_of, stale_token
 
 CODES = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from engine.address import ChatType, Route
+from engine.messages.address import ChatType, Route
 from gateway.channels.base import Inbound
 from gateway.channels.foreign import LONGEST_TEXT
 from gateway.channels.telegram.account import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.media import MediaKind
+from engine.messages.media import MediaKind
 from gateway.channels.telegram.attached import albums, all_attached, attached, file_path, open_album
 
 

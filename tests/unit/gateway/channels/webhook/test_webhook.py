@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.address import Route
-from engine.route import webhook_route
+from engine.messages.address import Route
+from engine.messages.route import webhook_route
 from engine.testing.clock import ManualClock
 from gateway.channels.base import Attempt, ChannelError, FaultClass
 from gateway.channels.webhook.channel import WebhookChannel

@@ -1,0 +1,3 @@
+"""`engine config`: read and change the file."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""`engine cron`: scheduled jobs and their runs."""
+
+from __future__ import annotations

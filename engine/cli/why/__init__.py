@@ -1,0 +1,3 @@
+"""`engine why`: why no message came."""
+
+from __future__ import annotations

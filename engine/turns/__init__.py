@@ -1,0 +1,3 @@
+"""One turn of an agent: its tools, its lane, its limits."""
+
+from __future__ import annotations
