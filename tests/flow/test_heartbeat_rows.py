@@ -41,9 +41,9 @@ WAKES: Final = "flow/test_wakes"
 FAILURES: Final = "flow/test_beat_failures"
 ERRANDS: Final = "flow/test_errands"
 SIDE: Final = "flow/test_agent_side"
-OUTCOME: Final = f"{UNIT}outcome"
-ENDS: Final = f"{UNIT}beat_outcome"
-ROUTE: Final = f"{UNIT}route"
+OUTCOME: Final = f"{UNIT}wording/test_outcome"
+ENDS: Final = f"{UNIT}beats/test_outcome"
+ROUTE: Final = f"{UNIT}messages/test_route"
 LOAD: Final = "unit/engine/config/test_load"
 
 # section → row → tests, as `file::name` without `test_`
@@ -74,9 +74,9 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "model, fallbacks": (
             f"{SCENARIOS}::each_agent_beats_with_its_own_model",
-            f"{UNIT}turn::model_and_fallbacks_reach_the_source_of_agents",
+            f"{UNIT}turns/test_turn::model_and_fallbacks_reach_the_source_of_agents",
         ),
-        "session": (f"{UNIT}sessions::a_configured_session_is_used_without_a_wake",),
+        "session": (f"{UNIT}test_sessions::a_configured_session_is_used_without_a_wake",),
         "target, to, accountId": (
             f"{DEFECTS}::08_and_09_a_word_nobody_knows_is_refused_also_without_every",
             f"{ROUTE}::an_explicit_topic_is_kept",
@@ -93,7 +93,7 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "lightContext": (f"{SIDE}::the_files_of_the_workspace_are_shown_but_to_a_light_beat",),
         "isolatedSession": (f"{SIDE}::a_beat_apart_sees_no_conversation_and_is_seen_by_none",),
         "skipWhenBusy": (f"{KEYS}::a_beat_waits_for_subagents_only_if_it_is_asked_to",),
-        "enabled, agents": (f"{UNIT}heartbeat::the_right_agents_beat",),
+        "enabled, agents": (f"{UNIT}decisions/test_heartbeat::the_right_agents_beat",),
         "phase": (f"{BEATS}::a_beat_may_be_anchored_to_a_time_of_day",),
         "afterWake": (
             f"{KEYS}::after_a_wake_a_slot_that_is_too_close_is_left_out_and_the_grid_stays",
@@ -122,7 +122,7 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "showOk, showAlerts, useIndicator": (
             f"{ENDS}::that_all_is_well_is_told_only_where_it_is_wanted",
             f"{ENDS}::an_alert_that_is_not_sent_says_why",
-            f"{UNIT}explain::the_indicator_can_be_switched_off",
+            f"{UNIT}ledger/test_explain::the_indicator_can_be_switched_off",
         ),
     },
     "2.4": {
@@ -131,14 +131,14 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "session.scope, session.mainKey": (
             f"{KEYS}::with_one_scope_for_all_agents_share_their_main_session",
-            f"{UNIT}sessions::main_is_an_alias_of_a_renamed_main_session",
+            f"{UNIT}test_sessions::main_is_an_alias_of_a_renamed_main_session",
         ),
-        "maxConcurrent": (f"{UNIT}lanes::turns_are_bounded_in_all",),
+        "maxConcurrent": (f"{UNIT}turns/test_lanes::turns_are_bounded_in_all",),
         "visibleReplies": (f"{SIDE}::a_tool_answer_is_asked_for_where_replies_are_tools",),
         "responsePrefix": (f"{OUTCOME}::the_response_prefix_is_added_once",),
     },
     "3": {
-        "who beats": (f"{UNIT}heartbeat::the_right_agents_beat",),
+        "who beats": (f"{UNIT}decisions/test_heartbeat::the_right_agents_beat",),
         "a block that is off enrols nobody": (
             f"{DEFECTS}::10_a_block_that_is_off_silences_nobody_else",
             f"{LOAD}::a_block_that_is_switched_off_shadows_nobody",
@@ -146,15 +146,15 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "shadowed agents are named": (f"{LOAD}::agents_that_lose_their_heartbeat_are_named",),
         "the fan-out is shown": (
             (
-                "unit/engine/cli/test_heartbeat_enable::"
+                "unit/engine/cli/heartbeat/test_enable::"
                 "the_fan_out_is_shown_the_block_written_and_the_switch_set"
             ),
         ),
     },
     "4": {
         "vectors": (
-            f"{UNIT}heartbeat::the_grid_is_the_specified_one",
-            f"{UNIT}heartbeat::a_moment_exactly_on_a_slot_gives_the_next_one",
+            f"{UNIT}decisions/test_heartbeat::the_grid_is_the_specified_one",
+            f"{UNIT}decisions/test_heartbeat::a_moment_exactly_on_a_slot_gives_the_next_one",
         ),
         "non-interval run": (f"{DEFECTS}::21_a_beat_somebody_asked_for_moves_no_other",),
         "failure": (f"{BEATS}::a_failing_model_fails_its_beat_and_later_ones_hold_back",),
@@ -163,9 +163,9 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             f"{HOT}::a_new_cadence_holds_from_the_next_slot_on",
         ),
         "a beat per window, window-never-open": (
-            f"{UNIT}heartbeat::every_window_gets_a_beat_even_if_the_grid_would_miss_it",
+            f"{UNIT}decisions/test_heartbeat::every_window_gets_a_beat_even_if_the_grid_would_miss_it",
             (
-                "unit/engine/cli/test_config_remarks::"
+                "unit/engine/cli/config/test_remarks::"
                 "hours_that_meet_no_beat_are_told_with_what_mends_them"
             ),
         ),
@@ -215,19 +215,19 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "one transaction": ("acceptance/test_crash::every_point_is_tried",),
     },
     "8": {
-        "statuses": (f"{UNIT}explain::every_status_has_its_word_and_a_sentence",),
+        "statuses": (f"{UNIT}ledger/test_explain::every_status_has_its_word_and_a_sentence",),
         "reasons": (
-            f"{UNIT}explain::every_reason_is_explained_to_a_person",
+            f"{UNIT}ledger/test_explain::every_reason_is_explained_to_a_person",
             f"{GATES}::the_list_has_every_reason_of_the_specification",
         ),
     },
     "9": {
         "seed shape": (
-            f"{UNIT}explain::an_acknowledgement_has_the_keys_and_words_of_the_seed",
-            "unit/engine/cli/test_heartbeat_last::json_has_the_keys_of_the_older_product_and_ours",
+            f"{UNIT}ledger/test_explain::an_acknowledgement_has_the_keys_and_words_of_the_seed",
+            "unit/engine/cli/heartbeat/test_last::json_has_the_keys_of_the_older_product_and_ours",
         ),
         "the three facts of S0": (
-            f"{UNIT}explain::the_first_line_is_the_one_the_person_in_the_thread_needed",
+            f"{UNIT}ledger/test_explain::the_first_line_is_the_one_the_person_in_the_thread_needed",
         ),
         "facts enough to decide again": (
             "flow/test_replay::every_beat_of_a_day_is_decided_the_same_again",
@@ -262,16 +262,16 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "12": {
         "poll, tasks, events": (
-            f"{UNIT}prompt::a_poll_embeds_the_checklist_and_names_the_token",
-            f"{UNIT}prompt::due_tasks_stand_with_the_rest_of_the_file",
-            f"{UNIT}prompt::an_event_alone_is_the_whole_matter",
-            f"{UNIT}prompt::without_a_reader_the_agent_deals_with_it_itself",
-            f"{UNIT}prompt::a_long_event_is_cut_with_a_mark",
+            f"{UNIT}wording/test_prompt::a_poll_embeds_the_checklist_and_names_the_token",
+            f"{UNIT}wording/test_prompt::due_tasks_stand_with_the_rest_of_the_file",
+            f"{UNIT}wording/test_prompt::an_event_alone_is_the_whole_matter",
+            f"{UNIT}wording/test_prompt::without_a_reader_the_agent_deals_with_it_itself",
+            f"{UNIT}wording/test_prompt::a_long_event_is_cut_with_a_mark",
         ),
-        "the time, once": (f"{UNIT}prompt::the_time_is_told_once_in_both_clocks",),
+        "the time, once": (f"{UNIT}wording/test_prompt::the_time_is_told_once_in_both_clocks",),
         "response tool": (f"{SIDE}::a_tool_answer_is_asked_for_where_replies_are_tools",),
         "marker in the transcript": (
-            f"{UNIT}turn::the_transcript_keeps_a_marker_in_place_of_a_long_prompt",
+            f"{UNIT}turns/test_turn::the_transcript_keeps_a_marker_in_place_of_a_long_prompt",
         ),
         "the prompt alone": ("flow/test_dry_run::the_prompt_alone_asks_no_model",),
     },
@@ -284,7 +284,7 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "failure classes": (
             f"{FAILURES}::a_model_that_refuses_all_day_is_asked_three_times",
-            f"{UNIT}beat_failures::what_the_provider_says_is_waited_for_at_least",
+            f"{UNIT}beats/test_failures::what_the_provider_says_is_waited_for_at_least",
         ),
         "13.1 token table": (f"{OUTCOME}::every_row_of_the_token_table_is_so",),
         "13.1 dropped words": (f"{OUTCOME}::dropped_words_are_kept",),
@@ -323,9 +323,9 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "TTL": (f"{EVENTS}::an_event_not_seen_in_its_time_is_told_to_nobody_and_a_row_says_so",),
         "preamble, noise": (
-            f"{UNIT}prompt::an_event_cannot_pose_as_the_person_on_a_line_of_its_own",
-            f"{UNIT}prompt::noise_is_left_out",
-            f"{UNIT}prompt::a_node_line_loses_its_last_input",
+            f"{UNIT}wording/test_prompt::an_event_cannot_pose_as_the_person_on_a_line_of_its_own",
+            f"{UNIT}wording/test_prompt::noise_is_left_out",
+            f"{UNIT}wording/test_prompt::a_node_line_loses_its_last_input",
         ),
         "channel summary": (
             f"{EVENTS}::the_first_turn_of_a_new_main_session_is_told_which_channels_there_are",
@@ -363,15 +363,15 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
     },
     "17": {
-        "run session": (f"{UNIT}sessions::a_beat_runs_where_the_wake_says",),
+        "run session": (f"{UNIT}test_sessions::a_beat_runs_where_the_wake_says",),
         "isolated": (
-            f"{UNIT}sessions::isolation_adds_exactly_one_suffix_however_often",
+            f"{UNIT}test_sessions::isolation_adds_exactly_one_suffix_however_often",
             f"{SCENARIOS}::a_beat_that_is_skipped_makes_no_session",
         ),
         "activity, reset": (f"{SCENARIOS}::beats_do_not_keep_a_conversation_alive",),
         "transcript, history": (
             f"{SCENARIOS}::a_beat_takes_nothing_out_of_the_transcript",
-            f"{UNIT}turn::a_beat_with_nothing_to_say_is_not_shown_again",
+            f"{UNIT}turns/test_turn::a_beat_with_nothing_to_say_is_not_shown_again",
         ),
         "model": (f"{DEFECTS}::23_the_model_of_beats_does_not_become_that_of_the_conversation",),
     },
@@ -400,7 +400,7 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "crash": (f"{HOT}::a_beat_that_a_crash_cut_off_is_failed_and_its_event_told_later",),
         "timer death": (
-            f"{UNIT}watchdog::a_loop_that_stands_still_is_woken_and_that_is_no_news_yet",
+            f"{UNIT}upkeep/test_watchdog::a_loop_that_stands_still_is_woken_and_that_is_no_news_yet",
         ),
         "hung call": (
             (
@@ -415,7 +415,7 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "set-heartbeats": (f"{DEFECTS}::22_what_was_switched_off_stays_off",),
         "event heartbeat: seq, ring, cursor": (
-            f"{UNIT}ring::what_came_after_a_number_is_told_or_that_it_is_gone",
+            f"{UNIT}test_ring::what_came_after_a_number_is_told_or_that_it_is_gone",
             "flow/test_history::a_client_that_was_away_reads_the_events_it_missed",
         ),
         "paging by cursor": (
@@ -430,7 +430,7 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "next, simulate, test, run": (
             "flow/test_coming::what_is_foretold_is_what_happens",
-            "unit/engine/cli/test_heartbeat_simulate::two_configs_are_compared_slot_by_slot",
+            "unit/engine/cli/heartbeat/test_simulate::two_configs_are_compared_slot_by_slot",
             "flow/test_trial::it_goes_where_an_alert_would_go_and_no_model_is_asked",
             "flow/test_dry_run::a_dry_beat_tells_all_and_leaves_no_trace",
         ),

@@ -38,10 +38,10 @@ BEATS: Final = "flow/test_beats"
 EVENTS: Final = "flow/test_events"
 HOT: Final = "flow/test_hot_changes"
 STORES: Final = "contract/test_engine_stores"
-UNIT: Final = "unit/engine/test_"
-WAKE: Final = f"{UNIT}wake"
-GATES: Final = f"{UNIT}gates"
-FILE: Final = f"{UNIT}checklist"
+UNIT: Final = "unit/engine/"
+WAKE: Final = f"{UNIT}decisions/test_wake"
+GATES: Final = f"{UNIT}decisions/test_gates"
+FILE: Final = f"{UNIT}workspace/test_checklist"
 RANDOM: Final = "property/test_beats"
 EFFECTIVE: Final = "unit/engine/config/test_effective"
 TOOL: Final = "unit/engine/agents/tools/test_heartbeat_tool"
@@ -67,13 +67,15 @@ COVERED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
     },
     "heartbeat-schedule": {
-        "stable phase, next future slot": (f"{UNIT}heartbeat::the_grid_is_the_specified_one",),
+        "stable phase, next future slot": (
+            f"{UNIT}decisions/test_heartbeat::the_grid_is_the_specified_one",
+        ),
         "unchanged schedule kept on reload": (
             f"{HOT}::a_reload_that_changes_nothing_leaves_every_slot",
         ),
         "seek into the window, horizon": (
-            f"{UNIT}heartbeat::the_next_beat_that_runs_lies_inside_the_hours",
-            f"{UNIT}heartbeat::every_window_gets_a_beat_even_if_the_grid_would_miss_it",
+            f"{UNIT}decisions/test_heartbeat::the_next_beat_that_runs_lies_inside_the_hours",
+            f"{UNIT}decisions/test_heartbeat::every_window_gets_a_beat_even_if_the_grid_would_miss_it",
         ),
     },
     "heartbeat-wake": {
@@ -96,7 +98,9 @@ COVERED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "event-driven set": (f"{GATES}::an_event_passes_what_stops_only_polls",),
     },
     "heartbeat-events": {
-        "status to indicator": (f"{UNIT}explain::every_status_has_its_word_and_a_sentence",),
+        "status to indicator": (
+            f"{UNIT}ledger/test_explain::every_status_has_its_word_and_a_sentence",
+        ),
         "last stored with its time": (
             f"{DEFECTS}::02_the_last_record_is_kept_for_each_agent_and_over_a_restart",
         ),
@@ -104,10 +108,10 @@ COVERED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "heartbeat-events-filter": {
         "cron prompt: relay, internal": (
-            f"{UNIT}prompt::an_event_alone_is_the_whole_matter",
-            f"{UNIT}prompt::without_a_reader_the_agent_deals_with_it_itself",
+            f"{UNIT}wording/test_prompt::an_event_alone_is_the_whole_matter",
+            f"{UNIT}wording/test_prompt::without_a_reader_the_agent_deals_with_it_itself",
         ),
-        "noise and look-alikes": (f"{UNIT}prompt::noise_is_left_out",),
+        "noise and look-alikes": (f"{UNIT}wording/test_prompt::noise_is_left_out",),
         "exec prompt": ("flow/test_commands::two_ends_within_half_a_minute_are_told_in_one_beat",),
     },
     "heartbeat-visibility": {
@@ -117,32 +121,32 @@ COVERED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "runner.returns-default-unset": {
         "interval and enablement": (
-            f"{UNIT}heartbeat::the_right_agents_beat",
+            f"{UNIT}decisions/test_heartbeat::the_right_agents_beat",
             "unit/engine/config/test_load::a_heartbeat_block_is_judged_even_without_every",
         ),
         "target matrix": (
-            f"{UNIT}route::every_reason_for_no_route_is_named",
-            f"{UNIT}route::last_is_where_the_person_wrote_from",
-            f"{UNIT}route::an_explicit_topic_is_kept",
-            f"{UNIT}route::direct_chats_blocked_leave_groups_open",
-            f"{UNIT}route::the_list_of_accounts_is_the_evidence",
+            f"{UNIT}messages/test_route::every_reason_for_no_route_is_named",
+            f"{UNIT}messages/test_route::last_is_where_the_person_wrote_from",
+            f"{UNIT}messages/test_route::an_explicit_topic_is_kept",
+            f"{UNIT}messages/test_route::direct_chats_blocked_leave_groups_open",
+            f"{UNIT}messages/test_route::the_list_of_accounts_is_the_evidence",
         ),
         "outside hours, not enrolled": (
             f"{BEATS}::quiet_hours_are_recorded_not_passed_over",
-            f"{UNIT}heartbeat::an_agent_in_the_shadow_of_another_is_told_whose",
+            f"{UNIT}decisions/test_heartbeat::an_agent_in_the_shadow_of_another_is_told_whose",
         ),
         "session by config and by argument, subagent keys": (
-            f"{UNIT}sessions::a_beat_runs_where_the_wake_says",
-            f"{UNIT}sessions::a_configured_session_is_used_without_a_wake",
-            f"{UNIT}sessions::a_beat_never_runs_in_a_session_that_is_not_its_own",
+            f"{UNIT}test_sessions::a_beat_runs_where_the_wake_says",
+            f"{UNIT}test_sessions::a_configured_session_is_used_without_a_wake",
+            f"{UNIT}test_sessions::a_beat_never_runs_in_a_session_that_is_not_its_own",
         ),
         "duplicate in 24 h": (
             f"{BEATS}::the_same_alert_again_is_suppressed_and_said_so",
             f"{BEATS}::after_a_day_the_same_alert_may_be_sent_again",
         ),
         "reasoning": (
-            f"{UNIT}beat_outcome::reasoning_goes_before_the_alert_if_it_was_asked_for",
-            f"{UNIT}outcome::reasoning_is_kept_apart",
+            f"{UNIT}beats/test_outcome::reasoning_goes_before_the_alert_if_it_was_asked_for",
+            f"{UNIT}wording/test_outcome::reasoning_is_kept_apart",
         ),
         "file states": (
             f"{FILE}::only_what_asks_for_something_makes_a_file_not_empty",
@@ -150,20 +154,22 @@ COVERED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "acceptance/test_refusals::a_checklist_nobody_can_read_is_a_reason_not_a_silence",
         ),
         "internal-only prompts when target none": (
-            f"{UNIT}prompt::without_a_reader_the_agent_deals_with_it_itself",
+            f"{UNIT}wording/test_prompt::without_a_reader_the_agent_deals_with_it_itself",
         ),
     },
     "runner.respects-ackmaxchars": {
         "limit, markup, prefix": (
-            f"{UNIT}outcome::every_row_of_the_token_table_is_so",
-            f"{UNIT}outcome::the_response_prefix_is_added_once",
+            f"{UNIT}wording/test_outcome::every_row_of_the_token_table_is_so",
+            f"{UNIT}wording/test_outcome::the_response_prefix_is_added_once",
         ),
         "showOk, all off": (
-            f"{UNIT}beat_outcome::that_all_is_well_is_told_only_where_it_is_wanted",
+            f"{UNIT}beats/test_outcome::that_all_is_well_is_told_only_where_it_is_wanted",
             f"{HERE}::with_everything_switched_off_no_model_is_asked",
         ),
         "activity time not moved": (f"{HERE}::beats_do_not_keep_a_conversation_alive",),
-        "account pass-through": (f"{UNIT}route::last_with_a_recipient_keeps_the_account",),
+        "account pass-through": (
+            f"{UNIT}messages/test_route::last_with_a_recipient_keeps_the_account",
+        ),
     },
     "runner.scheduler": {
         "reload without restart": (f"{HOT}::a_new_cadence_holds_from_the_next_slot_on",),
@@ -176,16 +182,18 @@ COVERED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "runner.ghost-reminder": {
         "only the ok token queued": (f"{HERE}::a_queued_acknowledgement_is_no_reminder",),
-        "real event, mixed noise": (f"{UNIT}prompt::noise_is_left_out",),
+        "real event, mixed noise": (f"{UNIT}wording/test_prompt::noise_is_left_out",),
         "consumed once": (
             "property/test_events::no_event_is_taken_away_that_the_model_did_not_see",
         ),
         "reply follows the event's route": (
-            f"{UNIT}route::an_event_answers_where_it_came_from_even_if_the_session_moved_on",
+            f"{UNIT}messages/test_route::an_event_answers_where_it_came_from_even_if_the_session_moved_on",
         ),
     },
     "runner.isolated-key-stability": {
-        "exactly one suffix": (f"{UNIT}sessions::isolation_adds_exactly_one_suffix_however_often",),
+        "exactly one suffix": (
+            f"{UNIT}test_sessions::isolation_adds_exactly_one_suffix_however_often",
+        ),
         "base events reach the isolated run": (
             f"{DEFECTS}::15_an_event_goes_when_it_was_seen_and_not_before",
         ),
@@ -210,34 +218,36 @@ COVERED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "runner.tool-response": {
         "quiet, alert, invalid": (
-            f"{UNIT}beat_outcome::an_answer_by_the_tool_beats_the_text",
-            f"{UNIT}beat_outcome::an_answer_the_tool_refused_counts_as_none",
+            f"{UNIT}beats/test_outcome::an_answer_by_the_tool_beats_the_text",
+            f"{UNIT}beats/test_outcome::an_answer_the_tool_refused_counts_as_none",
             f"{TOOL}::a_valid_call_ends_the_turn_and_tells_the_agent_what_follows",
         ),
-        "remains of a broken turn": (f"{UNIT}outcome::remains_of_a_broken_turn_are_a_failure",),
-        "message tool muted": (f"{UNIT}toolbox::a_beat_answers_and_does_not_send",),
+        "remains of a broken turn": (
+            f"{UNIT}wording/test_outcome::remains_of_a_broken_turn_are_a_failure",
+        ),
+        "message tool muted": (f"{UNIT}turns/test_toolbox::a_beat_answers_and_does_not_send",),
     },
     "runner.sender, subagent-guard, transcript-prune": {
         "subagent forced to main": ("flow/test_wakes::a_sub_agents_session_is_not_woken",),
         "transcript never truncated": (f"{HERE}::a_beat_takes_nothing_out_of_the_transcript",),
     },
     "auto-reply/heartbeat": {
-        "token table": (f"{UNIT}outcome::the_token_is_read_as_specified",),
+        "token table": (f"{UNIT}wording/test_outcome::the_token_is_read_as_specified",),
         "emptiness table": (f"{FILE}::only_what_asks_for_something_makes_a_file_not_empty",),
         "tasks": (f"{FILE}::tasks_are_read_as_specified",),
     },
     "auto-reply/heartbeat-filter": {
         "pairs hidden from the model": (
-            f"{UNIT}turn::a_beat_with_nothing_to_say_is_not_shown_again",
+            f"{UNIT}turns/test_turn::a_beat_with_nothing_to_say_is_not_shown_again",
         ),
-        "mentions in a chat kept": (f"{UNIT}outcome::a_person_sees_no_tokens",),
+        "mentions in a chat kept": (f"{UNIT}wording/test_outcome::a_person_sees_no_tokens",),
     },
     "session.heartbeat-no-reset": {
         "no beat is a sign of life": (f"{HERE}::beats_do_not_keep_a_conversation_alive",),
     },
     "cron/heartbeat-policy": {
         "an acknowledgement is not delivered": (
-            f"{UNIT}outcome::a_job_with_nothing_to_say_is_acknowledged",
+            f"{UNIT}wording/test_outcome::a_job_with_nothing_to_say_is_acknowledged",
         ),
         "now reaches the person": (
             "flow/test_cron_jobs::a_main_session_job_that_wakes_now_reaches_the_person",
@@ -245,10 +255,10 @@ COVERED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "outbound/targets": {
         "last, explicit, mismatched, threads": (
-            f"{UNIT}route::a_group_keeps_its_thread_and_a_direct_chat_does_not",
-            f"{UNIT}route::the_topic_of_a_group_is_kept_only_for_that_group",
-            f"{UNIT}route::a_named_channel_takes_the_recipient_of_its_own_conversation_only",
-            f"{UNIT}route::a_channel_without_recipient_is_no_target",
+            f"{UNIT}messages/test_route::a_group_keeps_its_thread_and_a_direct_chat_does_not",
+            f"{UNIT}messages/test_route::the_topic_of_a_group_is_kept_only_for_that_group",
+            f"{UNIT}messages/test_route::a_named_channel_takes_the_recipient_of_its_own_conversation_only",
+            f"{UNIT}messages/test_route::a_channel_without_recipient_is_no_target",
         ),
     },
     "system-events": {
@@ -259,14 +269,14 @@ COVERED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "newest kept": (f"{STORES}::beyond_the_cap_the_oldest_go_and_their_number_is_told_first",),
         "every line prefixed, node suffix": (
-            f"{UNIT}prompt::every_line_of_a_stranger_is_marked",
-            f"{UNIT}prompt::a_node_line_loses_its_last_input",
+            f"{UNIT}wording/test_prompt::every_line_of_a_stranger_is_marked",
+            f"{UNIT}wording/test_prompt::a_node_line_loses_its_last_input",
         ),
     },
     "ours": {  # §23.2
         "20 restarts, the same slots": (f"{HERE}::slots_do_not_depend_on_restarts",),
         "every well-formed task is read": (f"{RANDOM}::every_well_formed_task_is_read",),
-        "reasons explained": (f"{UNIT}explain::every_reason_is_explained_to_a_person",),
+        "reasons explained": (f"{UNIT}ledger/test_explain::every_reason_is_explained_to_a_person",),
         "1000 events while busy": (f"{HERE}::a_thousand_events_while_busy_are_one_beat",),
         "a model that refuses for a day": (
             "flow/test_beat_failures::a_model_that_refuses_all_day_is_asked_three_times",
