@@ -234,7 +234,7 @@ class _Uvicorn(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Signals belong to `gateway.app`."""
+        """Signals belong to `gateway.app.leaving`."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -86,7 +86,7 @@ def serve(
             fix="stop the other process yourself, or choose --port",
         )
     place.credentials(place.address(), token=token)  # refuses a redaction marker
-    from gateway.app import serve as served
+    from gateway.app.life import serve as served
     from gateway.runtime import run
     from gateway.settings import RunOptions
 

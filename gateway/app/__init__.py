@@ -1,0 +1,9 @@
+"""The process: the composition root, and the order of start and stop.
+
+Contains no decision about behaviour. Rooms: `life` (one process, one gateway after the other),
+`leaving` (why it stops), `standing` (what all parts know of it), `parts` (everything wired),
+`chores` (what the clockwork rings for), `opening` and `closing` (the orders of operations.md
+§6.3 and §7.1).
+"""
+
+from __future__ import annotations

@@ -1,0 +1,134 @@
+"""The life of the process: one gateway, and after a restart the next, until it is told to stop.
+
+operations.md §6.3 (start), §7 (signals, restart).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+from engine import __version__
+from engine.clock import SystemClock
+from engine.config.paths import unknown_variables
+from engine.log import set_up
+from gateway import exits, settings
+from gateway.app.closing import closed
+from gateway.app.leaving import Leaving
+from gateway.app.opening import opened
+from gateway.app.parts import build
+from gateway.app.standing import Standing
+from gateway.auth import configured as auth_configured
+from gateway.lock import Lock, Owner
+from gateway.reloading import InForce
+from gateway.server import bind
+from jobs.errors import EngineError
+from jobs.ids import new_id
+from jobs.wallclock import ms
+
+log = logging.getLogger(__name__)
+
+
+async def serve(options: settings.RunOptions) -> int:
+    """Run a gateway until it is told to stop; returns the exit status.
+
+    Raises an `EngineError` with exit status 78 for what a restart will not mend.
+    """
+    clock, paths = SystemClock(), options.paths
+    while True:
+        now = clock.now()
+        ending = exits.Ending(
+            home=paths.state,
+            logs=paths.logs,
+            clock=clock,
+            boot_id=new_id(now),
+            version=__version__,
+            began=now,
+        )
+        with exits.told(ending):
+            gateway = await _serve(options, ending)
+        if not gateway.leaving.again:
+            return 0
+        options = replace(options, port=gateway.port)  # where its clients look for it
+
+
+async def _serve(options: settings.RunOptions, ending: exits.Ending) -> Gateway:
+    gateway = Gateway(_standing(options, ending))
+    try:
+        await gateway.run()
+    except EngineError:
+        raise
+    except Exception as error:  # the edge of the process: told in words, exit status 1
+        log.critical("the gateway broke", exc_info=error)
+        raise EngineError(
+            "the gateway broke",
+            why=f"{type(error).__name__}: {error}",
+            fix=f"read the last lines of the log in {options.paths.logs}",
+        ) from error
+    return gateway
+
+
+def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
+    """Read the config, refuse what no gateway starts with, open the log."""
+    environ = dict(os.environ)
+    paths = options.paths
+    loaded = settings.load_config(paths, environ, jobs_may_wait=True)
+    settings.refuse_unready(loaded.config, options)
+    paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    token = settings.token(options, loaded.config, environ)
+    redact = set_up(paths.logs, verbose=options.verbose, secrets=(*loaded.secrets, token))
+    for warning in unknown_variables(environ):
+        log.warning(warning)
+    for line in loaded.jobs_wait:
+        log.error("the jobs applied last keep running", extra={"because": line})
+    settings.tell(loaded)
+    ending.hide = redact
+    return Standing(
+        options=options, environ=environ, redact=redact, ending=ending, force=InForce(loaded)
+    )
+
+
+class Gateway:
+    """One running gateway, from its lock to its last words."""
+
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
+        self.leaving = Leaving(standing.ending)
+        self.port = 0
+
+    async def run(self) -> None:
+        """Start everything, wait for the end, stop everything."""
+        standing = self._standing
+        options, config = standing.options, standing.loaded.config
+        port, _source = settings.port(options, config, standing.environ)
+        standing.hosts = settings.hosts(options, config, standing.environ)
+        # Refuses what must not be bound, before anything is.
+        auth_configured.tell_weak(standing.policy_of(standing.loaded))
+        async with AsyncExitStack() as stack:
+            held = stack.enter_context(Lock(options.paths.state, self._owner()))
+            sockets = bind(list(standing.hosts), port)
+            database = await settings.open_database(config, options.paths)
+            stack.push_async_callback(database.close)
+            parts = await build(standing, database, sockets, stack, self.leaving.start_again)
+            self.port = parts.server.port
+            held.bound(standing.hosts[0], self.port)
+            self.leaving.listen()
+            watch = await opened(standing, parts, self.leaving.asked)
+            await self.leaving.asked.wait()
+            await closed(standing, parts, self.leaving, watch)
+        self.leaving.tell()
+
+    def _owner(self) -> Owner:
+        standing = self._standing
+        return Owner(
+            pid=os.getpid(),
+            started_at_ms=ms(standing.clock.now()),
+            boot_id=standing.boot_id,
+            version=__version__,
+            profile=standing.options.paths.profile,
+            config_path=str(standing.options.paths.config),
+            host=standing.hosts[0],
+            port=None,
+        )

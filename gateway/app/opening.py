@@ -1,0 +1,71 @@
+"""The order of a start: nothing fires before the channels may carry it (operations.md §6.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from engine.vitals import keep
+from gateway.app.parts import Parts
+from gateway.app.standing import Standing
+from gateway.protocol.handshake import Phase, Session
+from gateway.reloading import WATCH, Reloader
+from gateway.runtime import settle
+from gateway.service.notify import READY, notify
+
+log = logging.getLogger(__name__)
+
+
+async def opened(standing: Standing, parts: Parts, stop: asyncio.Event) -> asyncio.Task[None]:
+    """Start every part in its turn; returns the watch over the config, once all is ready."""
+    engine = parts.engine
+    engine.bus.listen(parts.desk.subscriptions.on_bus)
+    await engine.start()
+    await parts.devices.load()
+    await parts.desk.health.refresh()
+    async with parts.reception.opening():
+        for channel in parts.channels.values():
+            await parts.connect(channel)
+        await parts.sender.start()
+    await engine.resume()
+    parts.clockwork.start()
+    watch = _followed(standing, parts, stop)
+    settle()
+    standing.phase = Phase.READY
+    log.info(
+        "gateway ready",
+        extra={
+            "ms": standing.uptime_ms(),
+            "url": f"ws://127.0.0.1:{parts.server.port}",
+            "agents": len(engine.roster.agents),
+            "channels": ",".join(parts.channels),
+        },
+    )
+    notify(READY)
+    return watch
+
+
+def _followed(standing: Standing, parts: Parts, stop: asyncio.Event) -> asyncio.Task[None]:
+    reloader = Reloader(
+        force=standing.force,
+        paths=standing.options.paths,
+        environ=standing.environ,
+        redact=standing.redact,
+        engine=parts.engine,
+        channels=parts.channels,
+        gatekeeper=parts.gatekeeper,
+        policy_of=standing.policy_of,
+        send_away=lambda: parts.fanout.end(_by_shared_secret, 4001, "gateway auth changed"),
+        connect=parts.connect,
+        poke=parts.sender.poke,
+    )
+    standing.reload = reloader.reload
+    watching = keep(
+        WATCH, lambda: reloader.follow(stop), clock=standing.clock, vitals=parts.engine.vitals
+    )
+    return asyncio.create_task(watching, name="config")
+
+
+def _by_shared_secret(session: Session) -> bool:
+    """A device's own token is not what changed."""
+    return session.auth_method != "device-token"

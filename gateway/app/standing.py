@@ -1,0 +1,78 @@
+"""How one running gateway stands: its options, the config in force, its phase, who may come in.
+
+Refusals: operations.md §6.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from engine.clock import SystemClock
+from engine.config.load import Loaded
+from engine.log import Redactor
+from gateway import exits, settings
+from gateway.auth import configured as auth_configured
+from gateway.auth.policy import Policy
+from gateway.protocol.handshake import Phase
+from gateway.reloading import InForce
+
+
+async def _too_early() -> None:
+    """Before it is ready nobody is served what would need it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Standing:
+    """What every part of one gateway may ask; replaced as a whole by the next start."""
+
+    options: settings.RunOptions
+    environ: Mapping[str, str]
+    redact: Redactor
+    ending: exits.Ending
+    force: InForce
+    clock: SystemClock = field(default_factory=SystemClock)
+    phase: Phase = Phase.STARTING
+    hosts: tuple[str, ...] = ()  # addresses it is bound to
+    reload: Callable[[], Awaitable[None]] = _too_early
+    began: timedelta = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.clock.monotonic()
+
+    @property
+    def loaded(self) -> Loaded:
+        """The config in force."""
+        return self.force.loaded
+
+    @property
+    def boot_id(self) -> str:
+        """The name of this start."""
+        return self.ending.boot_id
+
+    def uptime_ms(self) -> int:
+        """How long it lives, by a clock nobody sets."""
+        return (self.clock.monotonic() - self.began) // timedelta(milliseconds=1)
+
+    def policy_of(self, loaded: Loaded) -> Policy:
+        """Who may connect by a config; refuses one that lets in whom it must not."""
+        token = settings.token(self.options, loaded.config, self.environ)
+        policy = auth_configured.policy(loaded.config, token, self.environ)
+        auth_configured.refuse_shared(loaded.config, policy)
+        self._refuse_open(loaded, self.hosts, policy)
+        return policy
+
+    def startable(self, raw: bytes | None = None) -> Loaded:
+        """The config a next start would take, or why none would start with it."""
+        loaded = settings.load_config(
+            self.options.paths, self.environ, jobs_may_wait=raw is None, raw=raw
+        )
+        settings.refuse_unready(loaded.config, self.options)
+        hosts = settings.hosts(self.options, loaded.config, self.environ)
+        self._refuse_open(loaded, hosts, self.policy_of(loaded))
+        return loaded
+
+    def _refuse_open(self, loaded: Loaded, hosts: tuple[str, ...], policy: Policy) -> None:
+        wish = settings.bind_wish(self.options, loaded.config, self.environ)
+        auth_configured.refuse_open(hosts, wish, policy)
