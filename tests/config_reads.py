@@ -27,6 +27,7 @@ RAW: Final[Mapping[str, tuple[str, ...]]] = {
     "meta": ("engine/config/writing.py",),
     "env": ("engine/config/load.py", "engine/config/walk.py"),
     "secrets": ("engine/config/resolve.py",),
+    "security": ("engine/security/report.py",),
     "gateway.remote": ("engine/config/fast.py", "engine/cli/place.py", "engine/cli/ask.py"),
     "cron.jobsDir": ("engine/config/jobs_dir.py",),
 }

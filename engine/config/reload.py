@@ -54,6 +54,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("agents.list", Class.HOT, Action.HEARTBEATS),
     *(Row(name, Class.HOT, Action.SNAPSHOT) for name in _SNAPSHOT),
     Row("secrets", Class.HOT, Action.SECRETS),
+    Row("security", Class.NONE, Action.NOTHING),
     Row("gateway.reload", Class.NONE, Action.NOTHING),
     Row("gateway.remote", Class.NONE, Action.NOTHING),
     Row("meta", Class.NONE, Action.NOTHING),

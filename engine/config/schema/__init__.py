@@ -25,6 +25,7 @@ from engine.config.schema.hooks import Hooks
 from engine.config.schema.models import Models
 from engine.config.schema.process import Env, Logging, Meta, Store
 from engine.config.schema.secrets import Secrets
+from engine.config.schema.security import Security
 from engine.config.schema.tools import Plugins, Tools
 
 
@@ -48,6 +49,7 @@ class Config(Section):
     models: Models = section(Models, "Where answers come from.")
     plugins: Plugins = section(Plugins, "Plugins.", inert=YET)
     secrets: Secrets = section(Secrets, "Where secrets are kept.")
+    security: Security = section(Security, "What is checked and accepted.")
     session: Session = section(Session, "Conversations.")
     store: Store = section(Store, "The state database.")
     tools: Tools = section(Tools, "Tools of agents.")

@@ -31,6 +31,7 @@ ROWS = [
     ("ui.prefs", "hot", "swap-snapshot"),
     ("env.vars.A", "hot", "swap-snapshot"),
     ("secrets.providers.v.path", "hot", "resolve-secrets"),
+    ("security.audit.suppressions", "none", "nothing"),
     ("gateway.reload.mode", "none", "nothing"),
     ("gateway.remote.url", "none", "nothing"),
     ("meta.lastTouchedAt", "none", "nothing"),

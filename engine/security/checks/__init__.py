@@ -1,0 +1,1 @@
+"""One module per area: functions of the facts, each yielding what it finds. Pure."""
