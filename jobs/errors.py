@@ -12,7 +12,7 @@ EngineError                what, why, fix; code; exit status
 ├── ConfigOwned            the job belongs to the config file (cron.md §13)
 ├── ConfigInvalid          engine.json cannot be used (exit 78)
 ├── OwnershipRefused       port, lock or database belongs to another (exit 78)
-├── StoreTooNew            the database was written by a newer engine (exit 78)
+├── StoreTooNew            the database, or the config, was written by a newer engine (exit 78)
 ├── StoreUnavailable       the disk refuses (full, read-only, gone)
 │   └── StoreUnusable      the file is broken, or nobody's we know (exit 78)
 ├── GatewayDown            nothing listens (exit 3)
@@ -119,7 +119,7 @@ class OwnershipRefused(EngineError):
 
 
 class StoreTooNew(EngineError):
-    """The database was written by a newer engine."""
+    """The database, or the config, was written by a newer engine."""
 
     code = "store-too-new"
     exit_status = 78

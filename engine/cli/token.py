@@ -74,7 +74,7 @@ def rotate(ctx: click.Context, /, as_json: bool) -> None:
     if source in ("file", "none"):
         _write(at.paths.token_file, made)
     elif _plain(at, source):
-        from engine.cli.config.commands import change
+        from engine.cli.config.changing import change
 
         change(at, "gateway.auth", {"token": made})
     else:

@@ -47,9 +47,12 @@ def _is(item: Node, key: str, value: str) -> bool:
 
 
 def set_text(text: str, path: str, value: Any) -> str:
-    """The text with ``value`` at ``path``; missing objects on the way are made."""
+    """The text with ``value`` at ``path``; missing objects on the way are made.
+
+    The path '' is the whole text.
+    """
     refuse_markers(value)
-    parts = parse_path(path)
+    parts = parse_path(path) if path else ()
     document = parse(text if text.strip() else "{\n}\n")
     text = document.source.text
     quoted = _quotes_keys(document.root)
@@ -74,8 +77,15 @@ def set_text(text: str, path: str, value: Any) -> str:
 def merge_text(text: str, path: str, value: Any) -> str:
     """The text with every leaf of ``value`` set below ``path``; what else is there stays."""
     for key, leaf in _leaves(path, value):
-        text = set_text(text, key, leaf)
+        if leaf != {} or not _is_object(text, key):
+            text = set_text(text, key, leaf)
     return text
+
+
+def _is_object(text: str, path: str) -> bool:
+    root = parse(text if text.strip() else "{}").root
+    there = find(root, parse_path(path) if path else ())
+    return there is not None and there.kind == "object"
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -241,3 +251,10 @@ def value_of(text: str, *, strict: bool = False) -> Any:
                 fix="put a text into quotes, or leave --strict-json out",
             ) from error
         return text
+
+
+def without_nulls(value: Any) -> Any:
+    """What a patch makes anew holds nothing that takes out."""
+    if isinstance(value, dict):
+        return {key: without_nulls(one) for key, one in value.items() if one is not None}
+    return value

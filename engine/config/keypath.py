@@ -80,3 +80,17 @@ def dotted(key: Iterable[str | int]) -> str:
     for part in key:
         path = join(path, part)
     return path
+
+
+def written(parts: Iterable[Part]) -> str:
+    """A path as `parse_path` reads it."""
+    path = ""
+    for part in parts:
+        match part:
+            case ById(key, value):
+                path += f"[{key}={value}]"
+            case Append():
+                path += "[]"
+            case _:
+                path = join(path, part)
+    return path

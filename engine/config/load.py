@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -93,6 +94,7 @@ def load(
     cwd: Path | None = None,
     home: Path | None = None,
     raw: bytes | None = None,
+    texts: Mapping[Path, bytes] | None = None,
     resolve_secrets: bool = False,
     jobs_check: JobsCheck | None = None,
     jobs_may_wait: bool = False,
@@ -101,7 +103,8 @@ def load(
 ) -> Loaded:
     """Read, compose, validate. A missing file is the built-in defaults.
 
-    ``raw`` stands in for the file's bytes (to judge a change before it is written). With
+    ``raw`` stands in for the file's bytes (to judge a change before it is written), ``texts``
+    for those of included files. With
     ``jobs_may_wait`` files of `cron.jobsDir` that are broken refuse nothing else: they are
     told in `Loaded.jobs_wait`. Without ``jobs_dir`` that directory is not looked at.
     With ``credentials`` the files that hold those of bots have to be there: whoever only reads
@@ -111,7 +114,7 @@ def load(
     exists = path.exists() or raw is not None
     data = b"{}" if not exists else (raw if raw is not None else _bytes(path, home))
     extra = [Path(p) for p in environ.get("ENGINE_INCLUDE_ROOTS", "").split(":") if p]
-    composer = Composer(path.parent, extra)
+    composer = Composer(path.parent, extra, read=functools.partial(_read, texts or {}))
     root = composer.compose(path, data)
     if root is None:
         raise refuse(path, composer.issues, home=home)
@@ -133,7 +136,7 @@ def load(
             issues += [_job_issue(pruned, key, text) for key, text in jobs_check(config)]
     if issues and jobs_may_wait and all(_stands_in(issue, job_files) for issue in issues):
         rest = load(
-            path, environ, state=state, cwd=cwd, home=home, raw=raw,
+            path, environ, state=state, cwd=cwd, home=home, raw=raw, texts=texts,
             resolve_secrets=resolve_secrets, jobs_check=jobs_check, jobs_dir=False,
             credentials=credentials,
         )  # fmt: skip
@@ -156,6 +159,10 @@ def load(
             *masks.secrets(dict(config.channels.model_extra or {})),
         ),
     )
+
+
+def _read(texts: Mapping[Path, bytes], path: Path) -> bytes:
+    return texts[path] if path in texts else path.read_bytes()
 
 
 def _bytes(path: Path, home: Path | None) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from engine.config.edit import find, set_text, unset_text
+from engine.config.edit import find, set_text, unset_text, without_nulls
 from engine.config.json5 import Node, parse
 from engine.config.keypath import join, parse_path
 from engine.config.masks import is_marker
@@ -85,16 +85,9 @@ def _merged(text: str, patch: Mapping[str, Any], path: str, whole: frozenset[str
         elif _merges(value, there) and here not in whole:
             text = _merged(text, value, here, whole)
         else:
-            text = set_text(text, here, _without_nulls(value))
+            text = set_text(text, here, without_nulls(value))
     return text
 
 
 def _merges(value: Any, there: Node | None) -> bool:
     return isinstance(value, Mapping) and there is not None and there.kind == "object"
-
-
-def _without_nulls(value: Any) -> Any:
-    """What is made anew holds nothing that takes out."""
-    if isinstance(value, Mapping):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    return value

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from engine.config.compose import INCLUDE, digest
+from engine.config.compose import INCLUDE, decode, digest
 from engine.config.edit import find, set_text
 from engine.config.issues import Issue, refuse
 from engine.config.json5 import Json5Error, Node, Place, parse
+from engine.config.keeping import guard
 from jobs.errors import ConfigInvalid, Conflict, EngineError, InvalidInput, StoreUnavailable
 
 BACKUPS: Final = 5
@@ -46,15 +49,29 @@ def write(
 ) -> Written:
     """Read, edit, validate, keep a backup, put the new file in place: all or nothing.
 
-    A result that does not validate is kept beside it as `.rejected.<time>` and the active
-    file is not touched. ``version`` stamps `meta` (operations.md §3).
+    One writer at a time. A result that does not validate is kept beside it as
+    `.rejected.<time>` and the active file is not touched. ``version`` stamps `meta`, and
+    refuses a file that a newer one wrote (operations.md §3, §3.1).
     """
-    if path.is_symlink():
-        raise StoreUnavailable(
-            f"{path} was not written",
-            why="config path is a symlink; set ENGINE_CONFIG_PATH to the real file",
-            fix=f"export ENGINE_CONFIG_PATH={path.resolve()}",
-        )
+    _refuse_symlink(path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(path.parent):
+        return _written(
+            path, edit, validate=validate, now=now, version=version, base_hash=base_hash,
+            replace=replace,
+        )  # fmt: skip
+
+
+def _written(
+    path: Path,
+    edit: Edit,
+    *,
+    validate: Validate,
+    now: datetime,
+    version: str | None,
+    base_hash: str | None,
+    replace: bool,
+) -> Written:
     old = path.read_bytes() if path.exists() else b""
     before = digest(old)
     if base_hash is not None and base_hash != before:
@@ -64,7 +81,9 @@ def write(
             fix="read it again and repeat the change",
             currentHash=before,
         )
-    text = old.decode("utf-8")
+    text = decoded(path, old)
+    if version is not None:
+        guard.refuse_older(_values(text), os.environ, version=version)
     new_text = applied(path, edit, text)
     if new_text == text and path.exists():
         return Written(changed=False, line="No change", text=text, old_hash=before, new_hash=before)
@@ -83,6 +102,43 @@ def write(
     return _commit(path, old, new, before)
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One writer at a time; the lock is the folder's own and leaves no file behind."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _refuse_symlink(path: Path) -> None:
+    if path.is_symlink():
+        raise StoreUnavailable(
+            f"{path} was not written",
+            why="config path is a symlink; set ENGINE_CONFIG_PATH to the real file",
+            fix=f"export ENGINE_CONFIG_PATH={path.resolve()}",
+        )
+
+
+def decoded(path: Path, raw: bytes) -> str:
+    """The text of a file; bytes that are none, or too many, are refused with their line."""
+    try:
+        return decode(raw)
+    except Json5Error as error:
+        place = Place(path.name, error.line, error.column)
+        raise refuse(path, [Issue(path="", message=error.message, place=place)]) from error
+
+
+def _values(text: str) -> Mapping[str, Any]:
+    try:
+        plain = parse(text if text.strip() else "{}").root.plain()
+    except Json5Error:
+        return {}
+    return plain if isinstance(plain, Mapping) else {}
+
+
 def applied(path: Path, edit: Edit, text: str) -> str:
     """The text after the edit; a file that cannot be read is refused with its line."""
     try:
@@ -90,6 +146,11 @@ def applied(path: Path, edit: Edit, text: str) -> str:
     except Json5Error as error:
         place = Place(path.name, error.line, error.column)
         raise refuse(path, [Issue(path="", message=error.message, place=place)]) from error
+
+
+def refuse_unreadable(path: Path, text: str) -> None:
+    """Refuse a text that is no JSON5, with its line."""
+    applied(path, lambda old: parse(old or "{}").source.text, text)
 
 
 def unwritten(path: Path, error: ConfigInvalid, *, kept: Path | None = None) -> ConfigInvalid:

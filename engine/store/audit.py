@@ -91,6 +91,16 @@ def of(tx: Tx, actions: Sequence[str], since: datetime) -> list[dict[str, Any]]:
     return [_line(row) for row in rows]
 
 
+def latest(tx: Tx, actions: Sequence[str], limit: int) -> list[dict[str, Any]]:
+    """Return the newest lines of some actions, newest first."""
+    marks = ", ".join("?" * len(actions))
+    rows = tx.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM audit WHERE action IN ({marks}) ORDER BY id DESC LIMIT ?",
+        (*actions, limit),
+    )
+    return [_line(row) for row in rows]
+
+
 FEEDBACK: Final = "heartbeat.feedback"
 
 

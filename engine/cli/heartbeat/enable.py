@@ -13,7 +13,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from engine.cli.ask import Line
-from engine.cli.config.commands import change, changed_text, check
+from engine.cli.config.changing import change, changed_text
+from engine.cli.config.file import check
 from engine.cli.heartbeat import hold as heartbeat_hold
 from engine.cli.place import Place
 from engine.config.effective import find_agent
@@ -86,7 +87,7 @@ def enable(line: Line, agent_id: str | None, block: Mapping[str, str]) -> None:
     known = find_agent(loaded.config, agent_id)  # in its own spelling: another would be another
     path = f"agents.list[id={agent_id if known is None else known.id}].heartbeat"
     text = changed_text(place, path, dict(block))
-    then = _roster(place, check(place, text.encode()))
+    then = _roster(place, check(place, {place.paths.config: text.encode()}))
     found = FanOut(_beats(roster), _beats(then))
     if not line.as_json:
         sys.stderr.write("".join(f"{one}\n" for one in found.lines))
