@@ -63,6 +63,7 @@ class Clockwork:
         self._longest_nap = longest_nap
         self._stuck = stuck
         self._back_by: timedelta | None = None  # monotonic; the timer was set for then
+        self._lag = timedelta()
         self._chores: dict[str, timedelta] = {}  # scheduler's id → every
         self._seen: tuple[datetime, timedelta] | None = None
         self._scheduler = AsyncIOScheduler(timezone=UTC)
@@ -76,6 +77,11 @@ class Clockwork:
     def at_work_for(self) -> timedelta | None:
         """Since when a tick has been at work; None if none is."""
         return None if self._began is None else self._clock.monotonic() - self._began
+
+    @property
+    def lag(self) -> timedelta:
+        """By how much the last tick began later than it was planned (operations.md §9.1)."""
+        return self._lag
 
     @property
     def armed_for(self) -> datetime | None:
@@ -159,6 +165,7 @@ class Clockwork:
     def _notice_standstill(self) -> None:
         """Tell that the process got no turn for long; missed slots are the loop's to deal with."""
         late = self._clock.monotonic() - (self._back_by or self._clock.monotonic())
+        self._lag = max(late, timedelta())
         if late > self._stuck:
             log.warning("the engine stood still", extra={"for_seconds": late.total_seconds()})
 

@@ -28,6 +28,7 @@ from gateway.connection import Door, Limits
 from gateway.devices import Devices, home_key
 from gateway.fanout import Fanout
 from gateway.front import Front
+from gateway.front.around import Around
 from gateway.front.foresight import Foresight
 from gateway.front.host import FrontHost
 from gateway.front.settings import FrontSettings
@@ -82,6 +83,8 @@ async def build(
     """Build everything; the port is open afterwards, and answers that it is not ready."""
     clock = standing.clock
     engine = await _engine(standing, database)
+    clockwork = Clockwork(engine.loop, clock=clock, vitals=engine.vitals)
+    engine.on_change(clockwork.poke)
     channels = configured.channels(
         standing.loaded.config,
         database,
@@ -125,6 +128,7 @@ async def build(
         engine,
         channels=channels,
         loaded=lambda: standing.loaded,
+        around=_around(standing, clockwork),
         about=lambda *where: {**reception.told(*where), **monitor.told(*where)},
         foresight=_foresight(standing, engine),
         pairings=Pairings(database, clock, sender.poke, _owner_book(standing).write),
@@ -161,8 +165,6 @@ async def build(
             handshake=settings.handshake_timeout(standing.loaded.config, standing.environ)
         ),
     )
-    clockwork = Clockwork(engine.loop, clock=clock, vitals=engine.vitals)
-    engine.on_change(clockwork.poke)
     hooks = HookPages(
         hooks=lambda: standing.loaded.config.hooks,
         open=lambda: standing.phase is Phase.READY,
@@ -252,6 +254,18 @@ def _reception(standing: Standing, engine: Engine, channels: Channels, sender: S
     )
 
 
+def _around(standing: Standing, clockwork: Clockwork) -> Around:
+    return Around(
+        paths=standing.options.paths,
+        boot_id=standing.boot_id,
+        began=standing.ending.began,
+        uptime_ms=standing.uptime_ms,
+        armed_for=lambda: clockwork.armed_for,
+        lag=lambda: clockwork.lag,
+        refused=lambda: standing.force.refused,
+    )
+
+
 def _foresight(standing: Standing, engine: Engine) -> Foresight:
     paths, environ = standing.options.paths, standing.environ
     return Foresight(
@@ -313,6 +327,7 @@ def _readiness(standing: Standing, clockwork: Clockwork, vitals: Vitals) -> Read
             "scheduler": {
                 "armed": armed is not None,
                 "nextWakeAt": armed.isoformat() if armed else None,
+                "lagMs": clockwork.lag // timedelta(milliseconds=1),
             }
         },
     )

@@ -27,6 +27,7 @@ from engine.talk import ways
 from gateway.channels.base import AccountStatus, Channel
 from gateway.devices import Devices
 from gateway.front import agents, channels as channel_words, quotas
+from gateway.front.around import Around
 from gateway.front.beats import FrontHeartbeats, FrontWakes
 from gateway.front.conversations import FrontConversation, FrontSessionDesk
 from gateway.front.foresight import Foresight
@@ -62,9 +63,11 @@ class Front:
         settings: ConfigDesk,
         switchboard: Switchboard,
         host: Host,
+        around: Around,
         about: About = lambda *_: {},
     ) -> None:
         self._about = about
+        self._around = around
         self._engine = engine
         self.settings = settings
         self.switchboard = switchboard
@@ -97,7 +100,18 @@ class Front:
         failing = self._engine.vitals.failing
         told = await troubles(self._engine)
         files = await self._engine.shelf.held()
+        degraded = any(
+            one.code.startswith("SECRETS_") and one.level == "warning"
+            for one in self._loaded().notes
+        )
+        around = await asyncio.to_thread(
+            self._around.told,
+            await self.scheduling.status(),
+            await self.heartbeats.listing(),
+            degraded,
+        )
         return {
+            **around,
             "ok": not failing,
             "failing": failing,
             "troubles": [one.to_json() for one in told],

@@ -7,6 +7,7 @@ is never given up on, and exit 78 is not tried again.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 
 from jobs.errors import UsageError
 
+_HIDDEN: Final = ("TOKEN", "PASSWORD", "SECRET", "KEY")
 STEPS_SINCE: Final = 254  # of systemd: RestartSteps and RestartMaxDelaySec
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@+,")
 
@@ -106,6 +108,26 @@ def environment(
         said["ENGINE_CONFIG_PATH"] = str(config)
     said["PATH"] = ":".join(dict.fromkeys(str(folder) for folder in path))
     return said
+
+
+def said_by(text: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command and the environment of a unit file; what is secret is only `set`."""
+    command: list[str] = []
+    environ: dict[str, str] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition("=")
+        try:
+            words = shlex.split(value.replace("%%", "%"))
+        except ValueError:
+            continue
+        if key == "ExecStart":
+            command = [word.replace("$$", "$") for word in words]
+        elif key == "Environment":
+            for word in words:
+                name, _, given = word.partition("=")
+                secret = any(mark in name.upper() for mark in _HIDDEN)
+                environ[name] = "set" if secret else given
+    return command, environ
 
 
 def drift(installed: str, wanted: str) -> list[str]:

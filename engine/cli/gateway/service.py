@@ -188,6 +188,28 @@ def _refuse(service: Service) -> None:
         )
 
 
+def drifted(place: Place) -> list[str]:
+    """Return how the installed unit differs from what `install` would write now, a line each.
+
+    A port that was named at the install stays named.
+    """
+    from gateway.service import files
+    from gateway.service.unit import drift, said_by
+
+    service = find(place)
+    text = None if service is None else files.read(service.file)
+    if service is None or text is None:
+        return []
+    command, environ = said_by(text)
+    pinned = environ.get("ENGINE_GATEWAY_PORT", "")
+    port = int(pinned) if pinned.isdecimal() else None
+    wrapper = Path(command[0]) if command and "-m" not in command else None
+    if wrapper is not None and not os.access(wrapper, os.X_OK):
+        return [f"- ExecStart={wrapper} (it is not there)"]
+    wanted = _unit(place, service.manager, port=port, wrapper=wrapper)
+    return drift(text, wanted.text())
+
+
 def _there(service: Service, differs: list[str]) -> str:
     file = shown(service.file, service.place.paths)
     if not differs:
