@@ -40,6 +40,7 @@ class Reason(StrEnum):
     CONFIG_INVALID = "config-invalid"
     BIND_REFUSED = "bind-refused"
     PORT_BUSY = "port-busy"
+    SECRET_UNRESOLVED = "secret-unresolved"  # noqa: S105 - a word, no secret
     OLDER_BINARY = "older-binary"
     STORE = "store-unavailable"
     CRASH = "crash"
@@ -54,6 +55,7 @@ SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.CONFIG_INVALID: "refused to start with its config",
     Reason.BIND_REFUSED: "could not listen on its address",
     Reason.PORT_BUSY: "could not listen, its port was taken",
+    Reason.SECRET_UNRESOLVED: "refused to start without a secret its config refers to",
     Reason.OLDER_BINARY: "refused a state that a newer engine wrote",
     Reason.STORE: "could not use its state database",
     Reason.CRASH: "broke",
@@ -141,6 +143,8 @@ def of_error(error: Exception) -> tuple[Reason, str]:
 
 def _reason_of(error: EngineError) -> Reason:
     match error:
+        case ConfigInvalid() if _of_secrets(error):
+            return Reason.SECRET_UNRESOLVED
         case ConfigInvalid():
             return Reason.CONFIG_INVALID
         case OwnershipRefused():
@@ -151,6 +155,15 @@ def _reason_of(error: EngineError) -> Reason:
             return Reason.STORE
         case _:
             return Reason.CRASH
+
+
+def _of_secrets(error: ConfigInvalid) -> bool:
+    issues = error.detail.get("issues")
+    return (
+        isinstance(issues, list)
+        and bool(issues)
+        and all(isinstance(one, Mapping) and one.get("code") == "secret" for one in issues)
+    )
 
 
 def of_signal(name: str) -> Reason:

@@ -17,7 +17,7 @@ async def listen(app: Asgi, host: str, port: int) -> Port:
     except OwnershipRefused as refused:
         raise OwnershipRefused(
             f"port {port} is not to be had for a webhook",
-            why=refused.why or refused.what,
+            why=refused.why or refused.what.partition(". ")[0],
             fix="set another webhookPort and lead your proxy there",
         ) from refused
     server = Server(websocket=_nobody_talks, http=app, sockets=sockets)

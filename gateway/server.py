@@ -32,6 +32,8 @@ from jobs.errors import OwnershipRefused
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 2048
+_LAST_PORT: Final = 65_535
+_IF_THERE: Final = frozenset({"::1", "::"})
 LINGER_SECONDS: Final = 5.0  # how long a peer may take to answer a close
 HEADER_BYTES: Final = 14  # the longest frame header
 MOST_PENDING: Final = 15  # frames behind a connect that is being judged (protocol.md §3)
@@ -303,8 +305,8 @@ class Server:
 def bind(hosts: Sequence[str], port: int) -> list[socket.socket]:
     """Open the port on every host; port 0 picks one and uses it for all.
 
-    The first host must succeed. IPv6 may be absent from a machine, so a further host that
-    does not exist is passed over; a port that is taken never is.
+    IPv6 may be absent from a machine, so its own names for itself are passed over where they
+    do not exist; an address somebody named never is, nor a port that is taken.
     """
     sockets: list[socket.socket] = []
     try:
@@ -312,15 +314,15 @@ def bind(hosts: Sequence[str], port: int) -> list[socket.socket]:
             try:
                 bound = _bind_one(host, sockets[0].getsockname()[1] if sockets else port)
             except OSError as error:
-                if not sockets or error.errno == errno.EADDRINUSE:
-                    raise
+                if host not in _IF_THERE or not sockets or error.errno == errno.EADDRINUSE:
+                    raise _not_bound(host, port, error) from error
                 log.info("address is not available", extra={"host": host})
             else:
                 sockets.append(bound)
-    except OSError as error:
+    except OwnershipRefused:
         for bound in sockets:
             bound.close()
-        raise _not_bound(hosts, port, error) from error
+        raise
     return sockets
 
 
@@ -333,6 +335,7 @@ def _bind_one(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((host, port))
+        bound.listen(BACKLOG)  # it is ours from here on; who connects now is answered in a moment
         bound.setblocking(False)
     except OSError:
         bound.close()
@@ -340,19 +343,21 @@ def _bind_one(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _not_bound(hosts: Sequence[str], port: int, error: OSError) -> OwnershipRefused:
+def _not_bound(host: str, port: int, error: OSError) -> OwnershipRefused:
     if error.errno == errno.EADDRINUSE:
         owner = lock.listener(port)
         whose = f" by pid {owner[0]} ({owner[1]})" if owner else ""
         return OwnershipRefused(
-            f"port {port} is in use{whose}",
-            fix="choose another --port, or stop that process",
+            f"port {port} is in use{whose}. Choose --port, or --force to stop it",
+            fix=f"engine gateway --port {port % _LAST_PORT + 1}",
             port=port,
         )
-    url = f"ws://{hosts[0]}:{port}"
+    url = f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
     return OwnershipRefused(
         f"failed to bind gateway socket on {url}",
         why=error.strerror or str(error),
-        fix="choose another port or bind",
+        fix="engine config set gateway.bind loopback"
+        if error.errno == errno.EADDRNOTAVAIL
+        else "engine gateway --port 18789",
         port=port,
     )

@@ -12,22 +12,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
+from engine.backup.packing import kept
 from engine.clock import SystemClock
 from engine.config import jobs
 from engine.config.load import Loaded, load
 from engine.config.paths import Paths, host_zone
 from engine.config.schema import Config
+from gateway import binding
+from gateway.auth.configured import Shared
+from gateway.binding import Binding
 from gateway.protocol.handshake import TIMEOUT
-from jobs.errors import ConfigInvalid, OwnershipRefused
+from jobs.errors import ConfigInvalid, StoreTooNew, StoreUnusable
 from jobs.store.db import Database
 from jobs.wallclock import MILLISECOND
 
 log = logging.getLogger(__name__)
-
-_LOOPBACK: Final = ("127.0.0.1", "::1")
-_ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - only with auth: `refuse_open`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class RunOptions:
     port: int | None = None
     bind: str | None = None
     token: str | None = None
+    password: str | None = None
     verbose: bool = False
     allow_unconfigured: bool = False
 
@@ -91,7 +92,6 @@ def refuse_unready(config: Config, options: RunOptions) -> None:
         return
     raise ConfigInvalid(
         "Gateway start blocked: set gateway.mode=local (engine config set gateway.mode local)",
-        why=f"gateway.mode is {config.gateway.mode or 'not set'}",
         fix="engine setup, or: engine gateway --allow-unconfigured",
     )
 
@@ -114,38 +114,77 @@ def port(options: RunOptions, config: Config, environ: Mapping[str, str]) -> tup
     return options.paths.default_port, "default"
 
 
-def bind_wish(options: RunOptions, config: Config, environ: Mapping[str, str]) -> str:
-    """Which addresses are asked for: by the call, the environment, the config."""
-    return options.bind or environ.get("ENGINE_GATEWAY_BIND") or config.gateway.bind
+def bind(options: RunOptions, config: Config, environ: Mapping[str, str]) -> Binding:
+    """Addresses listened on, and who asked for them: the call, the environment, the config."""
+    given = environ.get("ENGINE_GATEWAY_BIND", "").strip()
+    layers = (
+        (options.bind, "service args"),
+        (given, "env"),
+        (config.gateway.bind, "config" if "bind" in config.gateway.model_fields_set else "default"),
+    )
+    mode, source = next((mode, source) for mode, source in layers if mode)
+    wish = binding.Wish(mode=mode, source=source, custom_host=config.gateway.custom_bind_host)
+    secured = _secured(options, config, environ)
+    return binding.decided(wish, binding.seen(environ), secured=secured)
 
 
-def hosts(options: RunOptions, config: Config, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Addresses listened on; anything beyond loopback also listens on 127.0.0.1."""
-    wish = bind_wish(options, config, environ)
-    match wish:
-        case "loopback" | "auto":
-            return _LOOPBACK
-        case "lan":
-            return _ANY
-        case "custom" if config.gateway.custom_bind_host:
-            host = config.gateway.custom_bind_host
-            return (host,) if host in _LOOPBACK else ("127.0.0.1", host)
-        case _:
-            raise OwnershipRefused(
-                f"the gateway was not bound to {wish!r}",
-                why="this release binds loopback, lan or custom (with gateway.customBindHost)",
-                fix="engine config set gateway.bind loopback",
-            )
+def _secured(options: RunOptions, config: Config, environ: Mapping[str, str]) -> bool:
+    """Whether who comes from elsewhere has to show something that only some know."""
+    auth = config.gateway.auth
+    if auth.mode == "none":
+        return False
+    if auth.mode == "trusted-proxy" or auth.trusted_proxy is not None:
+        return True
+    return bool(
+        given_token(options, config, environ)
+        or given_password(options, config, environ)
+        or _kept_token(options.paths.token_file)
+    )
+
+
+def given_token(options: RunOptions, config: Config, environ: Mapping[str, str]) -> str | None:
+    """The shared token as somebody gave it: option, environment, config."""
+    configured = config.gateway.auth.token
+    given = options.token or environ.get("ENGINE_GATEWAY_TOKEN", "").strip()
+    return given or (configured.reveal() if configured else None) or None
+
+
+def given_password(options: RunOptions, config: Config, environ: Mapping[str, str]) -> str | None:
+    """The shared password: option, environment, config."""
+    configured = config.gateway.auth.password
+    given = options.password or environ.get("ENGINE_GATEWAY_PASSWORD", "").strip()
+    return given or (configured.reveal() if configured else None) or None
 
 
 def token(options: RunOptions, config: Config, environ: Mapping[str, str]) -> str:
-    """The shared token: option, environment, config, file; made at the first start."""
-    given = options.token or environ.get("ENGINE_GATEWAY_TOKEN", "").strip()
+    """The shared token: option, environment, config, file.
+
+    The file is made at the first start, but only where nobody else can reach the gateway:
+    beyond this machine a secret nobody has seen is none, and "" is returned.
+    """
+    given = given_token(options, config, environ)
     if given:
         return given
-    if config.gateway.auth.token:
-        return config.gateway.auth.token.reveal()
-    return _token_of(options.paths.token_file)
+    file = options.paths.token_file
+    if bind(options, config, environ).open and not file.exists():
+        return ""
+    return _token_of(file)
+
+
+def shared(options: RunOptions, config: Config, environ: Mapping[str, str]) -> Shared:
+    """Every secret by which a client may come in."""
+    return Shared(
+        token=token(options, config, environ),
+        password=given_password(options, config, environ),
+        named=given_token(options, config, environ) is not None,
+    )
+
+
+def _kept_token(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""  # `_token_of` says what is wrong with it
 
 
 def _token_of(path: Path) -> str:
@@ -186,6 +225,16 @@ def handshake_timeout(config: Config, environ: Mapping[str, str]) -> timedelta:
 
 
 async def open_database(config: Config, paths: Paths) -> Database:
-    """The store the config names, else the file in the home."""
+    """The store the config names, else the file in the home.
+
+    Of a file nobody can read, the newest backup is named that would take its place (§6.2).
+    """
     url = config.store.url.reveal() if config.store.url else None
-    return await Database.open(url or paths.database)
+    try:
+        return await Database.open(url or paths.database)
+    except (StoreUnusable, StoreTooNew) as error:
+        saved = max(kept(paths), default=None) if url is None else None
+        if saved is None:
+            raise
+        fix = f"{error.fix}; or go back to the newest backup: engine backup restore {saved} --force"
+        raise type(error)(error.what, why=error.why, fix=fix, **error.detail) from error

@@ -77,8 +77,9 @@ def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
     loaded = settings.load_config(paths, environ, jobs_may_wait=True)
     settings.refuse_unready(loaded.config, options)
     paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    token = settings.token(options, loaded.config, environ)
-    redact = set_up(paths.logs, verbose=options.verbose, secrets=(*loaded.secrets, token))
+    shared = settings.shared(options, loaded.config, environ)
+    secrets = (*loaded.secrets, shared.token, shared.password or "")
+    redact = set_up(paths.logs, verbose=options.verbose, secrets=secrets)
     for warning in unknown_variables(environ):
         log.warning(warning)
     for line in loaded.jobs_wait:
@@ -103,17 +104,17 @@ class Gateway:
         standing = self._standing
         options, config = standing.options, standing.loaded.config
         port, _source = settings.port(options, config, standing.environ)
-        standing.hosts = settings.hosts(options, config, standing.environ)
+        standing.bound = settings.bind(options, config, standing.environ)
         # Refuses what must not be bound, before anything is.
         auth_configured.tell_weak(standing.policy_of(standing.loaded))
         async with AsyncExitStack() as stack:
             held = stack.enter_context(Lock(options.paths.state, self._owner()))
-            sockets = bind(list(standing.hosts), port)
+            sockets = bind(list(standing.bound.hosts), port)
             database = await settings.open_database(config, options.paths)
             stack.push_async_callback(database.close)
             parts = await build(standing, database, sockets, stack, self.leaving.start_again)
             self.port = parts.server.port
-            held.bound(standing.hosts[0], self.port)
+            held.bound(standing.bound.hosts[0], self.port)
             self.leaving.listen()
             watch = await opened(standing, parts, self.leaving.asked)
             await self.leaving.asked.wait()
@@ -129,6 +130,6 @@ class Gateway:
             version=__version__,
             profile=standing.options.paths.profile,
             config_path=str(standing.options.paths.config),
-            host=standing.hosts[0],
+            host=standing.bound.hosts[0],
             port=None,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from engine.clock import SystemClock
 from engine.config.load import Loaded
@@ -15,8 +16,11 @@ from engine.log import Redactor
 from gateway import exits, settings
 from gateway.auth import configured as auth_configured
 from gateway.auth.policy import Policy
+from gateway.binding import Binding
 from gateway.protocol.handshake import Phase
 from gateway.reloading import InForce
+
+NOWHERE: Final = Binding(mode="loopback", hosts=(), source="default")
 
 
 async def _too_early() -> None:
@@ -34,7 +38,7 @@ class Standing:
     force: InForce
     clock: SystemClock = field(default_factory=SystemClock)
     phase: Phase = Phase.STARTING
-    hosts: tuple[str, ...] = ()  # addresses it is bound to
+    bound: Binding = NOWHERE
     reload: Callable[[], Awaitable[None]] = _too_early
     began: timedelta = field(init=False)
 
@@ -57,10 +61,10 @@ class Standing:
 
     def policy_of(self, loaded: Loaded) -> Policy:
         """Who may connect by a config; refuses one that lets in whom it must not."""
-        token = settings.token(self.options, loaded.config, self.environ)
-        policy = auth_configured.policy(loaded.config, token, self.environ)
+        shared = settings.shared(self.options, loaded.config, self.environ)
+        policy = auth_configured.policy(loaded.config, shared)
         auth_configured.refuse_shared(loaded.config, policy)
-        self._refuse_open(loaded, self.hosts, policy)
+        auth_configured.refuse_open(self.bound.hosts, self.bound.mode, policy)
         return policy
 
     def startable(self, raw: bytes | None = None) -> Loaded:
@@ -69,10 +73,6 @@ class Standing:
             self.options.paths, self.environ, jobs_may_wait=raw is None, raw=raw
         )
         settings.refuse_unready(loaded.config, self.options)
-        hosts = settings.hosts(self.options, loaded.config, self.environ)
-        self._refuse_open(loaded, hosts, self.policy_of(loaded))
+        next_bound = settings.bind(self.options, loaded.config, self.environ)
+        auth_configured.refuse_open(next_bound.hosts, next_bound.mode, self.policy_of(loaded))
         return loaded
-
-    def _refuse_open(self, loaded: Loaded, hosts: tuple[str, ...], policy: Policy) -> None:
-        wish = settings.bind_wish(self.options, loaded.config, self.environ)
-        auth_configured.refuse_open(hosts, wish, policy)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from engine.config.schema import Config
@@ -18,15 +19,24 @@ log = logging.getLogger(__name__)
 SHORTEST_SECRET: Final = 16  # beyond this machine
 
 
-def policy(config: Config, token: str, environ: Mapping[str, str]) -> Policy:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """The secrets of the call, the environment, the config and the file, resolved."""
+
+    token: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+    named: bool = False  # somebody gave the token: it is not that of the file
+
+
+def policy(config: Config, shared: Shared) -> Policy:
     """Who may connect."""
     auth = config.gateway.auth
     limit = auth.rate_limit
-    mode = mode_of(config, environ)
+    mode = mode_of(config, shared)
     return Policy(
         mode=mode,
-        token=token,
-        password=password(config, environ),
+        token=shared.token,
+        password=shared.password,
         proxy=_proxy(config) if mode is Mode.TRUSTED_PROXY else None,
         proxies=_networks(config),
         allowed_origins=config.gateway.control_ui.allowed_origins,
@@ -38,27 +48,20 @@ def policy(config: Config, token: str, environ: Mapping[str, str]) -> Policy:
     )
 
 
-def password(config: Config, environ: Mapping[str, str]) -> str | None:
-    """The shared password: environment, then config."""
-    given = environ.get("ENGINE_GATEWAY_PASSWORD", "").strip()
-    configured = config.gateway.auth.password
-    return given or (configured.reveal() if configured else None)
-
-
-def mode_of(config: Config, environ: Mapping[str, str]) -> Mode:
-    """The mode the config names, or the one that follows from what it holds."""
+def mode_of(config: Config, shared: Shared) -> Mode:
+    """The mode the config names, or the one that follows from what was given."""
     auth = config.gateway.auth
     if auth.mode is not None:
         return Mode(auth.mode)
     if auth.trusted_proxy is not None:
         return Mode.TRUSTED_PROXY
-    if auth.token and auth.password:
+    if shared.named and shared.password:
         raise ConfigInvalid(
             "the gateway was not started",
-            why="gateway.auth.token and gateway.auth.password are both set, and no mode says which",
+            why="a token and a password are both set, and no mode says which one is asked for",
             fix="engine config set gateway.auth.mode token",
         )
-    return Mode.PASSWORD if password(config, environ) and not auth.token else Mode.TOKEN
+    return Mode.PASSWORD if shared.password else Mode.TOKEN
 
 
 def _proxy(config: Config) -> ProxyRule:
@@ -127,23 +130,30 @@ def refuse_shared(config: Config, found: Policy) -> None:
         )
 
 
+_AUTH: Final = {
+    Mode.NONE: "engine config set gateway.auth.mode token",
+    Mode.TOKEN: "engine doctor --generate-gateway-token",
+    Mode.PASSWORD: "engine config set gateway.auth.password NEW",
+}
+
+
 def refuse_open(hosts: Sequence[str], wish: str, found: Policy) -> None:
     """Beyond this machine nobody is let in without a secret worth the name (§6.2)."""
     beyond = [host for host in hosts if not is_loopback(host)]
-    secret = {Mode.TOKEN: found.token, Mode.PASSWORD: found.password}.get(found.mode, "")
-    if not beyond:
+    secret = {Mode.TOKEN: found.token, Mode.PASSWORD: found.password}.get(found.mode) or ""
+    if not beyond or found.mode is Mode.TRUSTED_PROXY:
         return
-    if found.mode is Mode.NONE or secret is None:
-        why = "none" if found.mode is Mode.NONE else f"{found.mode.value}, and there is none"
+    if not secret:
+        none = found.mode is Mode.NONE
         raise OwnershipRefused(
             f"refusing to bind gateway to {wish} ({beyond[0]}) without auth",
-            why=f"gateway.auth.mode is {why}",
-            fix="engine config set gateway.auth.mode token",
+            why="gateway.auth.mode is none" if none else "",
+            fix=_AUTH[found.mode],
         )
-    if found.mode is not Mode.TRUSTED_PROXY and len(secret) < SHORTEST_SECRET:
+    if len(secret) < SHORTEST_SECRET:
         raise OwnershipRefused(
             f"refusing to bind gateway to {wish} ({beyond[0]}) with a short {found.mode.value}",
-            why=f"it has {len(secret)} characters; {SHORTEST_SECRET} are the least",
+            why=f"it has {len(secret or '')} characters; {SHORTEST_SECRET} are the least",
             fix="engine token rotate"
             if found.mode is Mode.TOKEN
             else "engine config set gateway.auth.password, to something longer",

@@ -19,6 +19,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from gateway import exits
 from jobs.errors import StoreUnavailable
 from tests.fakes.gateway_process import GatewayProcess, gateway, saved
 
@@ -55,8 +56,47 @@ async def test_a_port_somebody_else_has_is_named_with_its_owner(tmp_path: Path) 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         told = await refusal(tmp_path, LOCAL, "gateway", "--port", str(port))
-    assert told.startswith(f"port {port} is in use")
-    assert "Fix: choose another --port" in told
+    whose = rf"port {port} is in use by pid \d+ \(.+\)\. Choose --port, or --force to stop it\n"
+    assert re.match(whose, told), told
+
+
+UNREADABLE = b"this is no database, and longer than a page header would be" * 99
+
+
+START = "Gateway start blocked: set gateway.mode=local (engine config set gateway.mode local)"
+
+
+@pytest.mark.parametrize(
+    ("config", "first"),
+    [
+        ("{}", START),
+        (
+            '{ gateway: { mode: "local", bind: "lan" } }',
+            "refusing to bind gateway to lan (0.0.0.0) without auth",
+        ),
+        (
+            '{ gateway: { mode: "local", bind: "custom", customBindHost: "203.0.113.9" } }',
+            "failed to bind gateway socket on ws://203.0.113.9:0: Cannot assign requested address",
+        ),
+        ("broken", "the state database HOME/state.db cannot be used: file is not a database"),
+    ],
+)
+async def test_a_start_that_a_restart_would_not_mend_is_refused_in_these_words(
+    tmp_path: Path, config: str, first: str
+) -> None:
+    """operations.md §6.2, row by row."""
+    if config == "broken":
+        (tmp_path / "state.db").write_bytes(UNREADABLE)
+        config = LOCAL
+    if "custom" in config:
+        (tmp_path / "gateway.token").write_text("a-token-of-decent-length")
+    told = await refusal(tmp_path, config)
+    wanted = re.escape(first).replace("HOME", re.escape(str(tmp_path)))
+    assert re.search(rf"^{wanted}\n", told, re.MULTILINE), told
+    assert re.search("^Fix: engine|^Fix: mv", told, re.MULTILINE), told
+    ended = exits.read(tmp_path)
+    assert ended is not None
+    assert ended.code == REFUSED
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:

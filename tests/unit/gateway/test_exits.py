@@ -56,6 +56,8 @@ def killed(home: Path) -> None:
 
 REASONS = [
     (ConfigInvalid("engine.json", why="bad"), Reason.CONFIG_INVALID),
+    (ConfigInvalid("engine.json", issues=[{"code": "secret"}]), Reason.SECRET_UNRESOLVED),
+    (ConfigInvalid("engine.json", issues=[{"code": "secret"}, {}]), Reason.CONFIG_INVALID),
     (OwnershipRefused("port 18789 is in use", port=18789), Reason.PORT_BUSY),
     (OwnershipRefused("failed to bind", why="no such address"), Reason.BIND_REFUSED),
     (StoreTooNew("state.db"), Reason.OLDER_BINARY),

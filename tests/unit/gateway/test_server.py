@@ -22,7 +22,8 @@ def test_a_taken_port_is_refused_by_name_and_nothing_stays_open() -> None:
     (first,) = bind(["127.0.0.1"], 0)
     first.listen()
     port = first.getsockname()[1]
-    who = rf"port {port} is in use( by pid {os.getpid()} \(.+\))?\. Fix: choose another --port"
+    whose = rf"( by pid {os.getpid()} \(.+\))?"
+    who = rf"port {port} is in use{whose}\. Choose --port, or --force to stop it\. Fix: engine"
     with pytest.raises(OwnershipRefused, match=who) as refused:
         bind(["127.0.0.1"], port)
     assert refused.value.exit_status == 78

@@ -63,7 +63,7 @@ def test_a_token_file_that_cannot_be_read_stops_the_start_in_words(
 def test_the_lockout_is_that_of_the_config() -> None:
     limit = {"maxAttempts": 3, "windowMs": 1000, "lockoutMs": 2000, "exemptLoopback": False}
     config = Config.model_validate({"gateway": {"auth": {"rateLimit": limit}}})
-    policy = configured.policy(config, "token", {})
+    policy = configured.policy(config, configured.Shared(token="token"))
     assert (policy.max_failures, policy.exempt_loopback) == (3, False)
     assert (policy.window, policy.lockout) == (timedelta(seconds=1), timedelta(seconds=2))
 

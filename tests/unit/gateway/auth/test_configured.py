@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from engine.config.paths import resolve
 from engine.config.schema import Config
+from gateway import settings
 from gateway.auth import configured
+from gateway.auth.configured import Shared
 from gateway.auth.policy import Mode, Policy
 from gateway.auth.proxy import Networks
+from gateway.settings import RunOptions
 from jobs.errors import ConfigInvalid, OwnershipRefused
 
 LONG = "a-token-of-decent-length"
@@ -17,7 +21,12 @@ PROXY = {"trustedProxies": ["10.0.0.1"], "auth": {"trustedProxy": {"userHeader":
 
 
 def policy(gateway: dict[str, Any], **environ: str) -> Policy:
-    return configured.policy(Config.model_validate({"gateway": gateway}), LONG, environ)
+    config = Config.model_validate({"gateway": gateway})
+    options = RunOptions(paths=resolve({}))
+    given = settings.given_token(options, config, environ)
+    password = settings.given_password(options, config, environ)
+    shared = Shared(token=given or LONG, password=password, named=given is not None)
+    return configured.policy(config, shared)
 
 
 @pytest.mark.parametrize(
