@@ -326,6 +326,15 @@ class Engine:
         )
 
     @property
+    def standing(self) -> tuple[object, ...] | None:
+        """What answers from rows and settings hang on: while it is equal, they stand.
+
+        None: others write to the store too, and what was read may be otherwise any moment.
+        """
+        changes = self.database.changes
+        return None if changes is None else (changes, self._settings, self.scheduling.remarks)
+
+    @property
     def shelf(self) -> Shelf:
         """Where files of messages lie."""
         return Shelf(self._around.paths.media)

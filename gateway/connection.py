@@ -56,6 +56,9 @@ class Wire(Protocol):
     def widen(self) -> None:
         """The client is in: allow frames of the full size."""
 
+    def offer(self, at_hand: Callable[[bytes], bool]) -> None:
+        """Ask this of every message first; what it says no to is received as ever."""
+
     def end(self, code: int, reason: str) -> None:
         """Close with a code and a reason; a peer that does not answer is cut off."""
 
@@ -242,6 +245,7 @@ class Door:
         if self.desk.presence.connected(session, peer.host, self.clock.now()):
             self.desk.announce_presence()
         line = _Line(self, session, wire, peer.host)
+        wire.offer(line.at_hand)
         try:
             while (raw := _raw(await receive())) is not None:
                 await line.take(raw)
@@ -265,8 +269,29 @@ class _Line:
     strayed: int = 0  # calls in a row that are not of its role
     garbled: int = 0  # frames that were not JSON
 
+    def at_hand(self, raw: bytes) -> bool:
+        """Answer a call whose answer stands ready; False: it has to go the long way.
+
+        Four of five calls a gateway gets are of these few methods, and nobody waits in them:
+        no task is woken, and the socket need not be paused meanwhile.
+        """
+        request = frames.decode(raw)
+        if not isinstance(request, Request) or request.params:
+            return False
+        ready = table.AT_HAND.get(request.method)
+        if ready is None or self.session.role != "operator":
+            return False
+        if self._may_not(request.method, methods.METHODS[request.method]) is not None:
+            return False
+        answer = ready(self.door.desk)
+        if answer is None:
+            return False
+        self.strayed = 0
+        self.write(frames.response(request.id, answer))
+        return True
+
     async def take(self, raw: str | bytes) -> None:
-        """Take one frame. What answers at once is awaited here, the rest runs beside."""
+        """Take one frame; what it asks for runs beside the next."""
         match frames.decode(raw):
             case NotJson():
                 self.garbled += 1
@@ -288,10 +313,10 @@ class _Line:
             self._refuse(request.id, error)
         elif method is None:
             self._refuse(request.id, errors.unknown_method(request.method, methods.METHODS))
+        elif method.name in table.AT_HAND:  # soon enough: its place in the line is kept
+            await self._answer(request, method)
         elif self.in_flight >= self.door.limits.in_flight:
             self._refuse(request.id, errors.busy())
-        elif method.at_once:
-            await self._answer(request, method)
         else:
             self.in_flight += 1
             task = self.door.desk.tasks.spawn(self._answer(request, method), request.method)

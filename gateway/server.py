@@ -18,6 +18,9 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.utils import apply_mask
 
 from gateway import lock
 from gateway.connection import WIRE
@@ -35,6 +38,7 @@ BACKLOG: Final = 2048
 _LAST_PORT: Final = 65_535
 _IF_THERE: Final = frozenset({"::1", "::"})
 LINGER_SECONDS: Final = 5.0  # how long a peer may take to answer a close
+_WHOLE_TEXT, _MASKED, _LONG = 0x81, 0x80, 126  # of a frame's first two bytes
 HEADER_BYTES: Final = 14  # the longest frame header
 MOST_PENDING: Final = 15  # frames behind a connect that is being judged (protocol.md §3)
 REQUEST_SECONDS: Final = 15.0  # from a connection to its first whole request, and between two
@@ -61,13 +65,17 @@ class GatewaySocket(WebSocketsSansIOProtocol):
         self._unfinished = 0  # bytes of the message that is still coming in
         self._finished = False
         self._deaf = False
+        self._at_hand: Callable[[bytes], bool] | None = None
+
+    def offer(self, at_hand: Callable[[bytes], bool]) -> None:
+        """Ask this of every whole message before it is queued."""
+        self._at_hand = at_hand
 
     def write(self, text: str) -> None:
         """Queue one text frame; a closed socket swallows it."""
         if self.close_sent or self.disconnected or self.transport.is_closing():
             return
-        self.conn.send_text(text.encode())
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write(Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
 
     def buffered(self) -> int:
         """Bytes the peer has not taken yet."""
@@ -105,13 +113,25 @@ class GatewaySocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Watch the size of the message that is coming in; deaf after a breach."""
-        if self._deaf:
+        if self._deaf or self._answered(data):
             return
         self._finished = False
         super().data_received(data)
         self._unfinished = 0 if self._finished else self._unfinished + len(data)
         if self.handshake_complete and self._unfinished > self._limit + HEADER_BYTES:
             self._cut(1009, "preauth payload too large")
+
+    def _answered(self, data: bytes) -> bool:
+        """Whether this is one short call, whole, and got its answer where it came in.
+
+        The parser takes 20 us for what these lines see in one; it gets everything else, and
+        this too if it stands inside a frame or a message, or if another message waits.
+        """
+        if self._at_hand is None or (text := lone_text(data)) is None:
+            return False
+        conn = self.conn
+        between = conn.state is State.OPEN and conn.current_size is None and not conn.reader.buffer
+        return between and self.queue.empty() and not self.close_sent and self._at_hand(text)
 
     def send_receive_event_to_app(self) -> None:
         """Pass a whole message on, unless it is larger than this phase allows, or no text."""
@@ -166,6 +186,14 @@ class GatewaySocket(WebSocketsSansIOProtocol):
             self.end(1012, "service restart")
         else:
             super().shutdown()
+
+
+def lone_text(data: bytes) -> bytes | None:
+    """The payload, if these bytes are exactly one short text frame of a client (RFC 6455 §5.2)."""
+    size = len(data) - 6
+    if not (0 < size < _LONG and data[0] == _WHOLE_TEXT and data[1] == _MASKED | size):
+        return None
+    return apply_mask(data[6:], data[2:6])
 
 
 def _is_text(parts: Sequence[bytes]) -> bool:

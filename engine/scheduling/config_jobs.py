@@ -39,6 +39,11 @@ class ConfigJobs:
         """Return their part of `cron.status`."""
         return {"configRevision": self._revision, "configErrors": list(self._errors)}
 
+    @property
+    def remarks(self) -> tuple[object, ...]:
+        """What `status` hangs on, as a value that can be compared."""
+        return self._revision, self._errors
+
     def file_told(self, problems: Sequence[str]) -> None:
         """Keep why the file on disk is not in force; nothing: it is."""
         self._errors = tuple(problems)

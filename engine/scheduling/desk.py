@@ -97,7 +97,7 @@ class Scheduling:
         self._boot_id = boot_id
         self._config_jobs = ConfigJobs()
         self._starting: set[str] = set()  # manual runs between the question and the dispatch
-        self._counted: tuple[datetime, dict[str, Any]] | None = None
+        self._counted: tuple[datetime, int | None, dict[str, Any]] | None = None
         self._imports = Imports(
             database=database,
             clock=clock,
@@ -110,11 +110,14 @@ class Scheduling:
     # -- reading -------------------------------------------------------------------------
 
     async def status(self) -> dict[str, Any]:
-        """`cron.status`; counted at most once in five seconds while nothing happens."""
-        now = self._clock.now()
+        """`cron.status`; counted at most once in five seconds while nothing is written."""
+        now, changes = self._clock.now(), self._database.changes
         settings = self._settings()
-        if self._counted is None or not timedelta() <= now - self._counted[0] < _COUNTED_FOR:
-            self._counted = (now, await self._database.read(lambda tx: reading.counts(tx, now)))
+        counted = self._counted
+        stands = counted is not None and counted[1] == changes
+        if counted is None or not (stands and timedelta() <= now - counted[0] < _COUNTED_FOR):
+            found = await self._database.read(lambda tx: reading.counts(tx, now))
+            counted = self._counted = (now, changes, found)
         where = self._database.path
         return {
             "enabled": settings.enabled,
@@ -123,8 +126,13 @@ class Scheduling:
             "tz": settings.tz,
             "processInstanceId": self._boot_id,
             **self._config_jobs.status(),
-            **self._counted[1],
+            **counted[2],
         }
+
+    @property
+    def remarks(self) -> tuple[object, ...]:
+        """What `status` tells that stands in no row and no settings."""
+        return self._config_jobs.remarks
 
     async def list(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`cron.list`: one page, enabled jobs only unless asked, next run first."""

@@ -92,6 +92,11 @@ class Front:
         self.messages = engine.outbox_desk
         self.approvals = engine.approvals
 
+    @property
+    def standing(self) -> tuple[object, ...] | None:
+        """What answers from rows and settings hang on."""
+        return self._engine.standing
+
     async def health(self) -> dict[str, Any]:
         """The `health` object: counted off the request path."""
         roster = self._engine.roster

@@ -68,6 +68,8 @@ def decode(raw: str | bytes) -> Request | BadFrame | NotJson:
         value = from_json(raw, allow_inf_nan=False)
     except ValueError:
         return NotJson()
+    if (plain := _plain(value)) is not None:
+        return plain
     try:
         frame = RequestFrame.model_validate(value)
     except ValidationError as error:
@@ -75,6 +77,21 @@ def decode(raw: str | bytes) -> Request | BadFrame | NotJson:
         known = frame_id if isinstance(frame_id, str) and frame_id else "invalid"
         return BadFrame(known, reasons(error))
     return Request(frame.id, frame.method, {} if frame.params is None else frame.params)
+
+
+def _plain(value: Any) -> Request | None:
+    """A request of nothing but its three or four fields: nearly every one; the model costs 3 us.
+
+    Whatever is otherwise in any way is the model's business.
+    """
+    if type(value) is not dict or value.get("type") != "req":
+        return None
+    frame_id, method, params = value.get("id"), value.get("method"), value.get("params")
+    if len(value) != (4 if "params" in value else 3):
+        return None
+    if not (type(frame_id) is str and frame_id and type(method) is str and method):
+        return None
+    return Request(frame_id, method, {} if params is None else params)
 
 
 def reasons(error: ValidationError) -> str:

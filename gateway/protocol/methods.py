@@ -69,7 +69,6 @@ class Method:
     scope: Scope | None  # None: any authenticated connection
     params: type[Params]
     before_ready: bool = False  # answers while the engine is still starting or already leaving
-    at_once: bool = False  # never waits for anything slow: saves a task per call
     least: int = 3  # the wire version that has it (§13)
 
 
@@ -78,13 +77,13 @@ _APPROVALS: Final = Scope.APPROVALS
 METHODS: Final[Mapping[str, Method]] = {
     method.name: method
     for method in (
-        Method("health", None, params.HealthParams, before_ready=True, at_once=True),
+        Method("health", None, params.HealthParams, before_ready=True),
         Method("gateway.schema", _READ, params.SchemaParams, before_ready=True),
         Method("status", _READ, params.StatusParams, before_ready=True),
-        Method("system-presence", _READ, Nothing, before_ready=True, at_once=True),
+        Method("system-presence", _READ, Nothing, before_ready=True),
         Method("system-event", _ADMIN, params.SystemEventParams),
         Method("wake", _WRITE, params.WakeParams),
-        Method("last-heartbeat", _READ, params.LastHeartbeatParams, at_once=True),
+        Method("last-heartbeat", _READ, params.LastHeartbeatParams),
         Method("set-heartbeats", _ADMIN, params.SetHeartbeatsParams),
         Method("heartbeat.pause", _ADMIN, params.HeartbeatPauseParams),
         Method("heartbeat.resume", _ADMIN, params.HeartbeatResumeParams),
@@ -98,7 +97,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("heartbeat.tasks", _WRITE, params.HeartbeatTasksParams),
         Method("heartbeat.run", _WRITE, params.HeartbeatRunParams),
         Method("heartbeat.test", _WRITE, params.HeartbeatTestParams),
-        Method("cron.status", _READ, Nothing, at_once=True),
+        Method("cron.status", _READ, Nothing),
         Method("cron.list", _READ, cron.CronListParams),
         Method("cron.get", _READ, cron.JobRef),
         Method("cron.add", _ADMIN, cron.CronAddParams),
@@ -121,8 +120,8 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("cron.backfill", _ADMIN, cron.CronBackfillParams),
         Method("agent", _WRITE, params.AgentParams),
         Method("agent.wait", _WRITE, params.AgentWaitParams),
-        Method("agents.list", _READ, Nothing, at_once=True),
-        Method("models.list", _READ, params.ModelsListParams, at_once=True),
+        Method("agents.list", _READ, Nothing),
+        Method("models.list", _READ, params.ModelsListParams),
         Method("send", _WRITE, params.SendParams),
         Method("message.action", _WRITE, params.MessageActionParams),
         Method("chat.send", _WRITE, params.ChatSendParams),

@@ -413,6 +413,10 @@ class Core(Protocol):
     """The engine as the gateway sees it."""
 
     @property
+    def standing(self) -> tuple[object, ...] | None:
+        """What `cron.status` and `last-heartbeat` hang on; None: nobody knows."""
+
+    @property
     def scheduling(self) -> Scheduling:
         """Jobs."""
 

@@ -31,7 +31,7 @@ from jobs.wallclock import at, instant
 
 async def status(desk: Desk, _call: Call, _params: Nothing) -> object:
     """`cron.status`."""
-    return await desk.core.scheduling.status()
+    return await desk.cron_status.answer()
 
 
 async def listing(desk: Desk, call: Call, params: CronListParams) -> object:

@@ -13,6 +13,7 @@ from engine.clock import Clock
 from gateway.protocol import frames
 from gateway.protocol.frames import Encoded
 from gateway.protocol.handshake import Session
+from gateway.rpc.boards import Board
 from gateway.rpc.core import Answer, Core
 from gateway.rpc.presence import Presence
 from gateway.rpc.subscriptions import Subscriptions, Tell
@@ -197,7 +198,7 @@ class HealthBoard:
         self._clock = clock
         self._tasks = tasks
         self._publish = publish
-        self._text: str | None = None
+        self._answer: Encoded | None = None
         self._facts: dict[str, Any] = {}
         self._at: datetime | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -209,11 +210,15 @@ class HealthBoard:
 
     async def answer(self, *, probe: bool) -> Encoded:
         """The newest snapshot; a stale one is served and refreshed behind."""
-        if probe or self._text is None:
+        if probe or self._answer is None:
             await self.refresh()
         elif self._stale():
             self.renew()
-        return Encoded(self._text or "{}")
+        return self._answer or Encoded("{}")
+
+    def at_hand(self) -> Encoded | None:
+        """The newest snapshot, unless it is time for another."""
+        return None if self._answer is None or self._stale() else self._answer
 
     def renew(self) -> asyncio.Task[None]:
         """Start a refresh unless one is on its way."""
@@ -243,9 +248,9 @@ class HealthBoard:
             "ts": ms(self._at),
             "durationMs": took // timedelta(milliseconds=1),
         }
-        self._text = frames.encode(self._facts)
+        self._answer = Encoded(frames.encode(self._facts))
         self.version += 1
-        self._publish("health", Encoded(self._text))
+        self._publish("health", self._answer)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -259,6 +264,8 @@ class Desk:
     once: Once
     runs: ClientRuns
     health: HealthBoard
+    cron_status: Board
+    last_heartbeat: Board
     publish: Publish
     end: End
     subscriptions: Subscriptions
@@ -305,6 +312,8 @@ def new_desk(
         once=Once(tasks, clock),
         runs=ClientRuns(tasks, clock),
         health=HealthBoard(core, clock, tasks, publish),
+        cron_status=Board(lambda: core.scheduling.status(), lambda: core.standing, clock),
+        last_heartbeat=Board(lambda: core.heartbeats.last(), lambda: core.standing, clock),
         publish=publish,
         end=end,
         subscriptions=Subscriptions(tell, clock),

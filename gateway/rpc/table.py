@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.protocol.methods import Method
@@ -167,6 +167,13 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "skills.bins": host.nothing("bins"),
     "node.pair.list": nodes.pairs,
 }
+# What needs not even be waited for; None: it has to be asked for after all.
+AT_HAND: Final[Mapping[str, Callable[[Desk], object | None]]] = {
+    "health": lambda desk: desk.health.at_hand(),
+    "system-presence": lambda desk: desk.presence.listing(desk.clock.now()),
+    "last-heartbeat": lambda desk: desk.last_heartbeat.at_hand(),
+    "cron.status": lambda desk: desk.cron_status.at_hand(),
+}
 # Two-stage calls keep their own table: a repeat during the run is told `accepted` again.
 _OWN_REPEATS: Final = frozenset({"agent", "chat.send"})
 
@@ -184,4 +191,4 @@ async def answer(desk: Desk, method: Method, call: Call, params: Params) -> obje
     return await desk.once.run(f"{method.name}:{key}", work)
 
 
-__all__ = ["ANSWERED", "HANDLERS", "answer"]
+__all__ = ["ANSWERED", "AT_HAND", "HANDLERS", "answer"]

@@ -35,6 +35,10 @@ _KEPT: Final[dict[str, Any]] = {"check_same_thread": False, "cached_statements":
 class Backend(Protocol):
     """One way to run works: inline, in threads, or against a server."""
 
+    @property
+    def changes(self) -> int | None:
+        """How many transactions were committed; None: others write too, and nobody knows."""
+
     async def write(self, work: Work[T]) -> T:
         """Run ``work`` in a transaction; return after its commit."""
 
@@ -115,6 +119,15 @@ class Database:
         self._refuse_if_closed()
         return await self._backend.read(work)
 
+    @property
+    def changes(self) -> int | None:
+        """Grows with every transaction, before whoever asked for it is told of its commit.
+
+        What was read while it stood at a number is still so while it stands there. None: the
+        store has other writers, so nothing that was read stays so.
+        """
+        return self._backend.changes
+
     async def close(self) -> None:
         """Finish what was accepted, then let go of the file. Safe to call twice."""
         if not self._closed:
@@ -141,10 +154,14 @@ class _Inline:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._line = Line(engine)
+        self.changes: int | None = 0
 
     async def write(self, work: Work[T]) -> T:
         with faults(None):
-            return self._line.write(work, "BEGIN")
+            try:
+                return self._line.write(work, "BEGIN")
+            finally:
+                self.changes = (self.changes or 0) + 1
 
     async def read(self, work: Work[T]) -> T:
         # Any PRAGMA that forbids writing makes SQLite forget every statement it has prepared.

@@ -42,6 +42,7 @@ class Server:
     def __init__(self, engine: AsyncEngine, url: sa.URL) -> None:
         self._engine = engine
         self._url = url
+        self.changes: int | None = None  # other gateways may write to the same server
 
     async def write(self, work: Work[T]) -> T:
         """Run ``work`` in a transaction; return after its commit."""

@@ -69,6 +69,7 @@ class Threads:
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._line: Line | None = None  # of the writer
         self._writer: threading.Thread | None = None
+        self.changes: int | None = 0 if writing is not None else None
         if writing is not None:
             self._writer = _thread("store-write", lambda: self._write_on(writing))
 
@@ -162,7 +163,10 @@ class Threads:
         try:
             with faults(self._path):
                 self._line = self._line or Line(engine)
-                results = self._line.write(work, AT_ONCE)
+                try:
+                    results = self._line.write(work, AT_ONCE)
+                finally:  # also of what failed: nobody need ask how far it came
+                    self.changes = (self.changes or 0) + 1
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
             if len(group) == 1:
                 return [(group[0], None, error)]

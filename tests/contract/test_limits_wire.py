@@ -8,6 +8,7 @@ import logging
 from datetime import timedelta
 
 import pytest
+from websockets.frames import Frame, Opcode
 
 from gateway import server
 from tests.fakes.gateway_port import (
@@ -131,3 +132,32 @@ async def test_every_close_of_the_port_has_a_reason() -> None:
                 code, reason = await client.ended()
                 assert code in (1002, 1008, 1009), frame
                 assert len(reason) >= 10, frame
+
+
+def _text(body: str, *, fin: bool = True, opcode: Opcode = Opcode.TEXT) -> bytes:
+    return Frame(opcode, body.encode(), fin=fin).serialize(mask=True)
+
+
+async def test_a_call_in_pieces_and_calls_in_one_piece_are_answered_like_a_whole_one() -> None:
+    """The short way is for what comes alone and whole; all else goes the long way, in order."""
+    whole = _text(HEALTH)
+    pieces = [whole[:3], whole[3:], whole + whole, whole, whole[:40], whole[40:] + whole]
+    async with serving() as port, inside(port) as client:
+        for piece in pieces:
+            client.socket.transport.write(piece)
+            await SOON.wait()
+        assert [(await client.answer("h"))["ok"] for _ in range(6)] == [True] * 6
+
+
+async def test_a_call_inside_an_unfinished_message_breaks_the_protocol_as_ever() -> None:
+    async with serving() as port, inside(port) as client:
+        client.socket.transport.write(_text(HEALTH[:10], fin=False))
+        client.socket.transport.write(_text(HEALTH))
+        assert (await client.ended())[0] == 1002
+
+
+async def test_what_stands_ready_is_asked_for_only_by_who_may() -> None:
+    async with serving() as port, inside(port, scopes=[]) as client:
+        assert (await client.ask("health"))["ok"]
+        refused = await client.ask("cron.status")
+        assert refused["error"]["message"] == "missing scope: operator.read"

@@ -115,6 +115,20 @@ def ids(those: Sequence[Run]) -> list[str]:
     return [one.id for one in those]
 
 
+async def test_the_number_of_changes_grows_before_anybody_is_told_of_a_commit(
+    store: Database,
+) -> None:
+    """Answers that are kept hang on it (design.md §6); of a shared server nobody knows."""
+    before = store.changes
+    await put(store, job())
+    await store.read(lambda tx: jobs.get(tx, "brief"))
+    after = store.changes
+    assert (before is None) == (after is None) == (store.changes is None)
+    if before is not None and after is not None:
+        assert after > before
+        assert store.changes == after
+
+
 # -- jobs ----------------------------------------------------------------------------------
 
 

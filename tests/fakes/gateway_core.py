@@ -643,6 +643,7 @@ class FakeCore:
         self.failing: dict[str, str] = {}
         self.troubles: list[dict[str, str]] = []
         self.accounts: dict[str, dict[str, Any]] = {}  # of Telegram, by id
+        self.standing: tuple[object, ...] | None = None  # nothing is kept
 
     async def health(self) -> dict[str, Any]:
         self.said.append(("health", None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,6 +74,8 @@ class Paper:
 
     def widen(self) -> None: ...
 
+    def offer(self, at_hand: Callable[[bytes], bool]) -> None: ...
+
     def end(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
 
@@ -139,6 +141,26 @@ def test_any_bytes_after_hello_are_answered_or_passed_over_and_close_nothing(
         return
     assert len(paper.written) <= 1
     assert paper.closed is None
+
+
+FIELDS = st.sampled_from(["type", "id", "method", "params", "traceparent", "more"])
+
+
+@FUZZ
+@given(
+    st.dictionaries(FIELDS, st.sampled_from(["req", "res", "", "x"]) | JSON, max_size=5)
+    | st.fixed_dictionaries(
+        {"type": st.just("req"), "id": st.text(max_size=2), "method": st.just("health")},
+        optional={"params": JSON, "traceparent": st.just("00-1")},
+    )
+)
+def test_the_short_way_of_a_plain_request_and_the_model_never_disagree(value: Any) -> None:
+    plain = frames._plain(value)
+    if plain is not None:
+        told = frames.RequestFrame.model_validate(value)
+        assert (plain.id, plain.method) == (told.id, told.method)
+        assert plain.params == ({} if told.params is None else told.params)
+        assert told.traceparent is None
 
 
 GOOD = {

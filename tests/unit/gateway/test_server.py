@@ -6,8 +6,9 @@ import os
 import socket
 
 import pytest
+from websockets.frames import Frame, Opcode
 
-from gateway.server import bind
+from gateway.server import bind, lone_text
 from jobs.errors import OwnershipRefused
 
 
@@ -35,3 +36,34 @@ def test_answers_are_never_held_back_by_nagle() -> None:
     (bound,) = bind(["127.0.0.1"], 0)
     assert bound.proto == socket.IPPROTO_TCP
     bound.close()
+
+
+@pytest.mark.parametrize("size", [1, 2, 100, 125])
+def test_a_short_whole_text_frame_is_read_as_the_library_reads_it(size: int) -> None:
+    text = bytes(range(32, 127)) * 2
+    assert lone_text(Frame(Opcode.TEXT, text[:size]).serialize(mask=True)) == text[:size]
+
+
+WHOLE = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        WHOLE[:-1],
+        WHOLE + b"\0",
+        WHOLE + WHOLE,
+        Frame(Opcode.TEXT, b"").serialize(mask=True),
+        Frame(Opcode.TEXT, b"x" * 126).serialize(mask=True),
+        Frame(Opcode.TEXT, b"hello").serialize(mask=False),
+        Frame(Opcode.TEXT, b"hello", fin=False).serialize(mask=True),
+        b"\xc1" + WHOLE[1:],  # a reserved bit: compressed
+        Frame(Opcode.BINARY, b"hello").serialize(mask=True),
+        Frame(Opcode.CONT, b"hello").serialize(mask=True),
+        Frame(Opcode.PING, b"hello").serialize(mask=True),
+        Frame(Opcode.CLOSE, b"\x03\xe8bye").serialize(mask=True),
+    ],
+)
+def test_everything_else_is_the_library_s(data: bytes) -> None:
+    assert lone_text(data) is None
