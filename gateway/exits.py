@@ -15,19 +15,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from engine.clock import Clock
+from engine.log.files import Place
+from engine.log.reading import last_error
 from gateway import lock
 from gateway.lock import Owner
 from jobs.duration import format_duration
 from jobs.errors import ConfigInvalid, EngineError, OwnershipRefused, StoreTooNew, StoreUnavailable
 
+if TYPE_CHECKING:  # it brings sockets along, and whoever asks how a gateway ended needs none
+    from engine.log.setup import Log
+
 log = logging.getLogger(__name__)
 
 FILE: Final = "last-exit.json"
-_TAIL: Final = 64 * 1024  # bytes of a log in which the last error is looked for
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -192,17 +196,26 @@ def killed(owner: Owner, *, seen_at: datetime, booted_at: datetime | None) -> La
 # -- the file --------------------------------------------------------------------------------
 
 
+def _nothing() -> None:
+    """Nothing has been logged yet."""
+
+
 @dataclass(slots=True)
 class Ending:
     """What a process tells of its own end while it still can."""
 
     home: Path
-    logs: Path
+    logs: Place
     clock: Clock
     boot_id: str
     version: str
     began: datetime
     hide: Callable[[str], str] = str  # takes secrets out of a text
+    settled: Callable[[], None] = _nothing  # all that was logged is written
+
+    def follow(self, log: Log) -> None:
+        """Its words are those of this log from now on."""
+        self.logs, self.hide, self.settled = log.files, log.redact, log.drain
 
     def tell(
         self, reason: Reason, *, code: int, detail: str = "", signal: str | None = None
@@ -210,6 +223,7 @@ class Ending:
         """Write it down, unless another process holds the home: its end is not ours to tell."""
         if not self.home.is_dir() or _held_by_another(self.home):
             return
+        self.settled()
         now = self.clock.now()
         told = LastExit(
             at=now,
@@ -291,25 +305,6 @@ def _unwritten(home: Path) -> LastExit | None:
 def _held_by_another(home: Path) -> bool:
     owner = lock.read(home)
     return owner is not None and owner.pid != os.getpid()
-
-
-def last_error(logs: Path, since: datetime) -> str | None:
-    """Return the message of the last error in the newest log that is not older than ``since``."""
-    newest = max(logs.glob("engine-*.log"), default=None)
-    if newest is None:
-        return None
-    with newest.open("rb") as file:
-        file.seek(max(newest.stat().st_size - _TAIL, 0))
-        lines = file.read().decode("utf-8", "replace").splitlines()
-    for line in reversed(lines):
-        try:
-            said = json.loads(line)
-            if said["level"] in ("error", "critical"):
-                at = datetime.fromisoformat(said["time"])
-                return str(said["message"]) if at >= since else None
-        except (ValueError, KeyError, TypeError):
-            continue  # the first line of the tail may be half a line
-    return None
 
 
 def _last_sign(home: Path, owner: Owner) -> datetime:

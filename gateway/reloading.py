@@ -17,7 +17,7 @@ from engine.config import reload, watch
 from engine.config.load import Loaded
 from engine.config.paths import Paths
 from engine.core import Engine
-from engine.log import Redactor
+from engine.log.setup import Log
 from gateway import settings
 from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Policy
@@ -48,7 +48,7 @@ class Reloader:
     force: InForce
     paths: Paths
     environ: Mapping[str, str]
-    redact: Redactor
+    logs: Log
     engine: Engine
     channels: dict[str, Channel]  # shared with the sender and the front
     gatekeeper: Gatekeeper
@@ -56,6 +56,7 @@ class Reloader:
     send_away: Callable[[], None]  # who came in by what is not in force any more
     connect: Callable[[Channel], Awaitable[None]]
     poke: Callable[[], None]  # the sender looks again
+    verbose: bool = False  # the call asked for more on the console
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def follow(self, stop: asyncio.Event) -> None:
@@ -107,7 +108,7 @@ class Reloader:
             self.engine.scheduling.file_told(())  # what was refused has been taken back
             return
         plan = reload.plan(old, new, mode="hot")
-        self.redact.learn(fresh.secrets)
+        self.logs.redact.learn(fresh.secrets)
         made = configured.channels(
             fresh.config,
             self.engine.database,
@@ -119,6 +120,7 @@ class Reloader:
         await self.engine.apply(fresh.config, fresh.job_places())
         self._adopt(policy)
         self.force.loaded = fresh
+        self.logs.adopt(settings.log_wish(self.paths, fresh.config, verbose=self.verbose))
         settings.tell(fresh, before)
         changed = [change.dotted for change in plan.changes]
         if any(path.startswith("channels.") for path in changed):
@@ -133,7 +135,7 @@ class Reloader:
         before = self.gatekeeper.policy
         if policy == before:
             return
-        self.redact.learn([one for one in (policy.token, policy.password) if one])
+        self.logs.redact.learn([one for one in (policy.token, policy.password) if one])
         self.gatekeeper.adopt(policy)
         if policy.secrets != before.secrets:
             log.info("gateway auth changed", extra={"mode": policy.mode.value})

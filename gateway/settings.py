@@ -19,6 +19,8 @@ from engine.config import jobs
 from engine.config.load import Loaded, load
 from engine.config.paths import Paths, host_zone
 from engine.config.schema import Config
+from engine.log.files import Place, placed
+from engine.log.setup import Wish
 from gateway import binding
 from gateway.auth.configured import Shared
 from gateway.binding import Binding
@@ -84,6 +86,25 @@ def tell(loaded: Loaded, before: Loaded | None = None) -> None:
     inert = [note.path for note in notes if note.code.startswith("config.inert")]
     if inert:
         log.info("keys without effect: engine config validate", extra={"keys": ", ".join(inert)})
+
+
+def log_wish(paths: Paths, config: Config, *, verbose: bool) -> Wish:
+    """What is asked of the log (operations.md §11)."""
+    asked = config.logging
+    return Wish(
+        place=Place(
+            folder=paths.logs,
+            file=placed(paths.logs, asked.file, paths.os_home),
+            most_bytes=asked.max_file_bytes,
+            keep=timedelta(days=asked.retention_days),
+        ),
+        level=asked.level,
+        console_level=asked.console_level,
+        console_style=asked.console_style,
+        patterns=asked.redact_patterns,
+        hide_shapes=asked.redact_sensitive != "off",
+        verbose=verbose,
+    )
 
 
 def refuse_unready(config: Config, options: RunOptions) -> None:

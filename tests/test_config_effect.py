@@ -92,7 +92,7 @@ def _sections(model: type[Section] = Config, path: str = "") -> list[tuple[str, 
             "key",
             "suppressToolErrorWarnings",
         ),
-        ("{logging: {level: 'debug'}}", "section", "logging"),
+        ("{discovery: {mdns: {mode: 'off'}}}", "section", "discovery"),
     ],
 )
 def test_whoever_writes_such_a_key_is_told_once(

@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "health": ("engine.cli.status:health", "The gateway's own health."),
     "why": ("engine.cli.why.commands:command", "Why no message came, and what mends it."),
     "doctor": ("engine.cli.doctor:command", "What stands between your agents and you."),
+    "logs": ("engine.cli.logs.commands:command", "What the gateway wrote down."),
     "heartbeat": (
         "engine.cli.heartbeat.commands:group",
         "Beats: the last one, the history, on and off.",

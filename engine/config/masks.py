@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from engine.config.variables import is_variable
-from engine.log import HIDDEN
+from engine.log.redaction import HIDDEN
 
 # The word the reference product's clients restore a secret from (protocol.md §10.7).
 HIDDEN_ON_WIRE: Final = "__OPENCLAW_REDACTED__"

@@ -13,7 +13,8 @@ from dataclasses import replace
 from engine import __version__
 from engine.clock import SystemClock
 from engine.config.paths import unknown_variables
-from engine.log import set_up
+from engine.log.files import Place
+from engine.log.setup import set_up
 from gateway import exits, settings
 from gateway.app.closing import closed
 from gateway.app.leaving import Leaving
@@ -41,7 +42,7 @@ async def serve(options: settings.RunOptions) -> int:
         now = clock.now()
         ending = exits.Ending(
             home=paths.state,
-            logs=paths.logs,
+            logs=Place(folder=paths.logs),
             clock=clock,
             boot_id=new_id(now),
             version=__version__,
@@ -78,16 +79,20 @@ def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
     settings.refuse_unready(loaded.config, options)
     paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     shared = settings.shared(options, loaded.config, environ)
-    secrets = (*loaded.secrets, shared.token, shared.password or "")
-    redact = set_up(paths.logs, verbose=options.verbose, secrets=secrets)
+    logs = set_up(
+        settings.log_wish(paths, loaded.config, verbose=options.verbose),
+        secrets=(*loaded.secrets, shared.token, shared.password or ""),
+        environ=environ,
+        boot_id=ending.boot_id,
+    )
     for warning in unknown_variables(environ):
         log.warning(warning)
     for line in loaded.jobs_wait:
         log.error("the jobs applied last keep running", extra={"because": line})
     settings.tell(loaded)
-    ending.hide = redact
+    ending.follow(logs)
     return Standing(
-        options=options, environ=environ, redact=redact, ending=ending, force=InForce(loaded)
+        options=options, environ=environ, logs=logs, ending=ending, force=InForce(loaded)
     )
 
 

@@ -50,7 +50,7 @@ def _followed(standing: Standing, parts: Parts, stop: asyncio.Event) -> asyncio.
         force=standing.force,
         paths=standing.options.paths,
         environ=standing.environ,
-        redact=standing.redact,
+        logs=standing.logs,
         engine=parts.engine,
         channels=parts.channels,
         gatekeeper=parts.gatekeeper,
@@ -58,6 +58,7 @@ def _followed(standing: Standing, parts: Parts, stop: asyncio.Event) -> asyncio.
         send_away=lambda: parts.fanout.end(_by_shared_secret, 4001, "gateway auth changed"),
         connect=parts.connect,
         poke=parts.sender.poke,
+        verbose=standing.options.verbose,
     )
     standing.reload = reloader.reload
     watching = keep(

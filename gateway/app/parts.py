@@ -143,7 +143,7 @@ async def build(
         switchboard=FrontSwitchboard(channels, connect, sender.poke),
         host=FrontHost(
             engine,
-            standing.options.paths.logs,
+            lambda: standing.logs.files,
             home_key(standing.options.paths.device_key),
             standing.startable,
             again,

@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.clock import SystemClock
 from engine.config.load import Loaded
-from engine.log import Redactor
+from engine.log.setup import Log
 from gateway import exits, settings
 from gateway.auth import configured as auth_configured
 from gateway.auth.policy import Policy
@@ -33,7 +33,7 @@ class Standing:
 
     options: settings.RunOptions
     environ: Mapping[str, str]
-    redact: Redactor
+    logs: Log
     ending: exits.Ending
     force: InForce
     clock: SystemClock = field(default_factory=SystemClock)

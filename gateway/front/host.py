@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from engine.config import effective
 from engine.core import Engine
+from engine.log.files import Place
+from engine.log.reading import record, tail
 from engine.store import outbox
 from gateway.auth.proof import identity_of
 
@@ -21,7 +22,7 @@ class FrontHost:
     def __init__(
         self,
         engine: Engine,
-        logs: Path,
+        logs: Callable[[], Place],
         key: bytes,
         startable: Callable[[], object],
         again: Callable[[str], None],
@@ -32,9 +33,13 @@ class FrontHost:
         self._startable = startable
         self._again = again
 
-    async def tail(self, cursor: int | None, *, limit: int, most: int) -> dict[str, Any]:
-        """`logs.tail`, of the newest day."""
-        return await asyncio.to_thread(tail, self._logs, cursor, limit=limit, most=most)
+    async def tail(
+        self, cursor: int | None, *, limit: int, most: int, mark: int | None
+    ) -> dict[str, Any]:
+        """`logs.tail`, of the newest file, or of the one somebody was at."""
+        place = self._logs()
+        told = await asyncio.to_thread(tail, place, cursor, limit=limit, most=most, mark=mark)
+        return {**told, "lines": [shown(line) for line in told["lines"]]}
 
     async def activity(self) -> dict[str, Any]:
         """What is at work."""
@@ -80,47 +85,11 @@ class FrontHost:
         return {"ok": True, "status": "accepted", "pid": os.getpid(), "reason": reason}
 
 
-def tail(folder: Path, cursor: int | None, *, limit: int, most: int) -> dict[str, Any]:
-    """Return the lines behind a cursor, or the newest; half a line waits for its end."""
-    files = sorted(folder.glob("engine-*.log"))
-    if not files:
-        return {"file": str(folder), "cursor": 0, "size": 0, "lines": []}
-    path = files[-1]
-    with path.open("rb") as log:
-        size = os.fstat(log.fileno()).st_size
-        answer: dict[str, Any] = {"file": str(path), "size": size}
-        if cursor is not None and cursor > size:  # a new day, or a file somebody emptied
-            cursor, answer["reset"] = None, True
-        start = max(size - most, 0) if cursor is None else cursor
-        if cursor is not None and size - cursor > most:
-            start = size - most
-            answer |= {"truncated": True, "skippedBytes": start - cursor}
-        log.seek(start)
-        raw = log.read(size - start)
-    if start and start != cursor:  # into the middle of a line
-        cut = raw.find(b"\n") + 1
-        start, raw = start + cut, raw[cut:]
-    whole = raw.rfind(b"\n") + 1
-    lines = raw[:whole].splitlines(keepends=True)
-    end = start + whole
-    if len(lines) > limit:
-        answer["truncated"] = True
-        if cursor is None:
-            lines = lines[-limit:]
-        else:  # the rest is told next time
-            lines = lines[:limit]
-            end = start + sum(len(line) for line in lines)
-    shown = [_shown(line.decode("utf-8", "replace").rstrip("\n")) for line in lines]
-    return {**answer, "cursor": end, "lines": shown}
-
-
-def _shown(line: str) -> str:
+def shown(line: str) -> str:
     """The line with the names other command lines read it by (§10.1)."""
-    try:
-        found = json.loads(line)
-    except ValueError:
+    found = record(line)
+    if found is None:
         return line
-    if not isinstance(found, Mapping):
-        return line
-    meta = {"logLevelName": str(found.get("level", "")).upper(), "name": found.get("logger")}
-    return json.dumps({**found, "_meta": meta, "0": found.get("message")}, ensure_ascii=False)
+    meta = {"logLevelName": str(found.get("level", "")).upper(), "name": found.get("subsystem")}
+    told = {**found, "time": found.get("ts"), "_meta": meta, "0": found.get("msg")}
+    return json.dumps(told, ensure_ascii=False)

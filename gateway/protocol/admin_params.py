@@ -16,6 +16,7 @@ class LogsTailParams(Params):
     cursor: Count | None = None  # byte offset of an earlier answer
     limit: Annotated[int, Field(ge=1, le=5000)] = 500
     max_bytes: Annotated[int, Field(ge=1, le=1_000_000)] = 250_000
+    mark: Count | None = None  # of an earlier answer: no line is lost when the file turns
 
 
 class Anything(OpenParams):

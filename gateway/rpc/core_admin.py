@@ -74,7 +74,7 @@ class Switchboard(Protocol):
 class Host(Protocol):
     """The process itself (§10.1)."""
 
-    async def tail(self, cursor: int | None, *, limit: int, most: int) -> Answer:
+    async def tail(self, cursor: int | None, *, limit: int, most: int, mark: int | None) -> Answer:
         """`logs.tail`."""
 
     async def activity(self) -> Answer:

@@ -15,7 +15,9 @@ _COUNTED: Final = ("queueSize", "pendingReplies", "embeddedRuns", "activeTasks")
 
 async def tail(desk: Desk, _: Call, params: LogsTailParams) -> object:
     """`logs.tail`."""
-    return await desk.core.host.tail(params.cursor, limit=params.limit, most=params.max_bytes)
+    return await desk.core.host.tail(
+        params.cursor, limit=params.limit, most=params.max_bytes, mark=params.mark
+    )
 
 
 async def own_identity(desk: Desk, _call: Call, _params: Nothing) -> object:

@@ -413,7 +413,9 @@ class FakeHost:
         self.said = said
         self.at_work: list[str] = []
 
-    async def tail(self, cursor: int | None, *, limit: int, most: int) -> dict[str, Any]:
+    async def tail(
+        self, cursor: int | None, *, limit: int, most: int, mark: int | None
+    ) -> dict[str, Any]:
         return {"file": "x.log", "cursor": 0, "size": 0, "lines": []}
 
     async def activity(self) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Config(Section):
     discovery: Discovery = section(Discovery, "Being found.", inert=YET)
     gateway: Gateway = section(Gateway, "The one port.")
     hooks: Hooks = section(Hooks, "Requests from outside.")
-    logging: Logging = section(Logging, "Logs.", inert=YET)
+    logging: Logging = section(Logging, "Logs.")
     messages: Messages = section(Messages, "Messages in general.")
     models: Models = section(Models, "Where answers come from.")
     plugins: Plugins = section(Plugins, "Plugins.", inert=YET)

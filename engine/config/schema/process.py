@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from engine.config.schema.base import YET, Names, Positive, Section, key, section, table
 from engine.config.secrets import Secret
+from engine.log.redaction import compiled
 
 
 class Store(Section):
@@ -26,11 +27,24 @@ class Logging(Section):
         "info", "What goes to the console."
     )
     console_style: Literal["pretty", "compact", "json"] = key("pretty", "How the console looks.")
-    file: str | None = key(None, "File; <state>/logs/engine-YYYY-MM-DD.log when unset.")
+    file: str | None = key(
+        None, "One file, beside the others unless it is a path; a file a day when unset."
+    )
     max_file_bytes: Positive = key(104_857_600, "Size that starts a new file.", unit="bytes")
     retention_days: Positive = key(14, "Days files are kept.", unit="d")
-    redact_sensitive: Literal["off", "tools"] = key("tools", "Hide what looks like a secret.")
-    redact_patterns: Names | None = key(None, "Replaces the built-in patterns.")
+    redact_sensitive: Literal["off", "tools"] = key(
+        "tools", "Hide what looks like a secret; `off` hides the secrets of the config only."
+    )
+    redact_patterns: Names | None = key(
+        None, "Regular expressions that replace the built-in ones; a group is what is hidden."
+    )
+
+    @field_validator("redact_patterns")
+    @classmethod
+    def _are_patterns(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for one in value or ():
+            compiled(one)
+        return value
 
 
 class ShellEnv(Section):

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from engine.log.files import Place
+from engine.log.reading import last_error
 from engine.testing.clock import ManualClock
 from gateway import exits
 from gateway.exits import Ending, LastExit, Reason
@@ -36,7 +38,7 @@ def owner(pid: int = 4242) -> Owner:
 def ending(home: Path, clock: ManualClock) -> Ending:
     return Ending(
         home=home,
-        logs=home / "logs",
+        logs=Place(folder=home / "logs"),
         clock=clock,
         boot_id="b2",
         version="0.1.0",
@@ -136,9 +138,9 @@ def test_a_stop_is_told_with_its_signal_and_the_last_error_of_that_life(tmp_path
     logs = tmp_path / "logs"
     logs.mkdir()
     lines = [
-        {"time": "2026-03-01T08:00:00.000Z", "level": "error", "message": "of an earlier life"},
-        {"time": "2026-03-01T09:30:00.000Z", "level": "error", "message": "the bot was refused"},
-        {"time": "2026-03-01T09:31:00.000Z", "level": "info", "message": "fine"},
+        {"ts": "2026-03-01T08:00:00.000Z", "level": "error", "msg": "of an earlier life"},
+        {"ts": "2026-03-01T09:30:00.000Z", "level": "error", "msg": "the bot was refused"},
+        {"ts": "2026-03-01T09:31:00.000Z", "level": "info", "msg": "fine"},
     ]
     text = "half a li\n" + "\n".join(json.dumps(line) for line in lines)
     (logs / "engine-2026-03-01.log").write_text(text)
@@ -153,7 +155,9 @@ def test_a_stop_is_told_with_its_signal_and_the_last_error_of_that_life(tmp_path
         "12:41:02 — stopped by SIGTERM (a supervisor, or kill) (uptime 3h12m)"
     )
     assert found.at_local(UTC_ZONE, LATER + timedelta(days=1)).startswith("2026-03-01 12:41:02")
-    assert exits.last_error(logs, LATER) is None, "an error of an earlier life is not this one's"
+    assert last_error(Place(folder=logs), LATER) is None, (
+        "an error of an earlier life is not this one's"
+    )
 
 
 def test_no_secret_is_kept(tmp_path: Path) -> None:
