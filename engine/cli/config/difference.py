@@ -8,7 +8,7 @@ from typing import Final
 
 from engine.config.json5 import Json5Error, Node, parse
 from engine.config.masks import masked
-from engine.log import HIDDEN
+from engine.log.redaction import HIDDEN
 
 _LONG: Final = 8
 
