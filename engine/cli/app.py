@@ -24,6 +24,10 @@ _HELP: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 # name → where the command lives, what it is for. Nothing is imported to print this list.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "setup": ("engine.cli.setup:command", "Make the first config, the token and the workspace."),
+    "onboard": (
+        "engine.cli.onboard.commands:command",
+        "Agent, model, channel, beats, service: from nothing to a message.",
+    ),
     "gateway": ("engine.cli.gateway.commands:group", "Run the gateway; ask how it is."),
     "status": ("engine.cli.status:status", "The whole engine at a glance."),
     "health": ("engine.cli.status:health", "The gateway's own health."),
@@ -53,7 +57,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "protocol": ("engine.cli.protocol:group", "The wire contract as JSON Schema."),
     "completion": ("engine.cli.completion:command", "Tab completion for your shell."),
 }
-ALIASES: Final = {"automations": "cron"}
+ALIASES: Final = {"automations": "cron", "configure": "onboard"}
 
 
 class Group(click.Group):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -15,7 +15,8 @@ from engine.cli.place import Place, shown
 from engine.clock import SystemClock
 from engine.config import fast
 from engine.config.load import load
-from engine.config.setup import VARIABLE, minimal_config_text, with_telegram
+from engine.config.setup import minimal_config_text
+from engine.config.starters import SAMPLES, STARTERS, placeholder, with_channel
 from engine.config.variables import expand
 from engine.config.writing import put, write
 
@@ -31,35 +32,45 @@ CHECKLIST: Final = """\
 
 
 @click.command(epilog="Example: engine setup --channel telegram")
-@click.option("--channel", type=click.Choice(["telegram"]), help="Put this channel into it.")
+@click.option("--channel", type=click.Choice([*STARTERS]), help="Put this channel into it.")
 @click.pass_context
 def command(ctx: click.Context, /, channel: str | None) -> None:
     """Make what a gateway needs to start; what is there already stays as it is."""
     at = here(ctx)
-    for path in (at.paths.state, at.paths.logs):
-        _directory(at, path)
+    _folders(at, click.echo)
     if channel is not None and at.paths.config.exists():
         _added(at, channel)
     else:
-        _file(at, at.paths.config, minimal_config_text(channel=channel))
-    for known in ("values", "variables"):  # the file may be new, or another
-        at.__dict__.pop(known, None)
-    if _needs_token(at):
-        _file(at, at.paths.token_file, f"{secrets.token_hex(24)}\n")
-    workspace = _workspace(at)
-    _directory(at, workspace)
-    _file(at, workspace / "HEARTBEAT.md", CHECKLIST)
+        _file(at, at.paths.config, minimal_config_text(channel=channel), click.echo)
+    furnish(at, click.echo)
     for step in _next_steps(at):
         click.echo(f"Next: {step}")
 
 
+def furnish(at: Place, tell: Callable[[str], object]) -> None:
+    """Make what a gateway needs beside its config: folders, token, workspace, checklist."""
+    for known in ("values", "variables"):  # the file may be new, or another
+        at.__dict__.pop(known, None)
+    _folders(at, lambda _: None)
+    if _needs_token(at):
+        _file(at, at.paths.token_file, f"{secrets.token_hex(24)}\n", tell)
+    workspace = _workspace(at)
+    _directory(at, workspace, tell)
+    _file(at, workspace / "HEARTBEAT.md", CHECKLIST, tell)
+
+
+def _folders(at: Place, tell: Callable[[str], object]) -> None:
+    for path in (at.paths.state, at.paths.logs):
+        _directory(at, path, tell)
+
+
 def _added(at: Place, channel: str) -> None:
     """Put a channel into a file that is there; its comments stay."""
-    # The token may be put into .env later, as a new file's may.
-    environ = {VARIABLE: "0:not-there-yet", **at.variables}
+    # What is secret may be put into .env later, as a new file's may.
+    environ = {**SAMPLES, **at.variables}
     written = write(
         at.paths.config,
-        with_telegram,
+        lambda text: with_channel(text, channel),
         validate=lambda raw: load(at.paths.config, environ, state=at.paths.state, raw=raw),
         now=SystemClock().now(),
         version=__version__,
@@ -70,17 +81,33 @@ def _added(at: Place, channel: str) -> None:
 
 def _next_steps(at: Place) -> Iterator[str]:
     """What is still missing before the first message."""
-    telegram = fast.get(at.values, "channels.telegram")
-    if isinstance(telegram, dict):
-        if telegram.get("botToken") == f"${{{VARIABLE}}}" and not at.variables.get(VARIABLE):
-            yield f"put {VARIABLE}=… (from @BotFather) into {shown(at.paths.env_file, at.paths)}"
-        if not telegram.get("allowFrom") and not telegram.get("accounts"):
-            path = "channels.telegram.allowFrom"
-            yield f"{at.program} config set {path} '[\"YOUR_ID\"]' (@userinfobot tells you yours)"
+    configured = [name for name in STARTERS if isinstance(_section(at, name), dict)]
+    for name in configured:
+        yield from _missing(at, name)
     if at.owner is None:
         yield f"{at.program} gateway"
-    elif isinstance(telegram, dict):
+    elif configured:
         yield "start the gateway again if you changed .env: it reads that file when it starts"
+
+
+def _section(at: Place, name: str) -> Any:
+    return fast.get(at.values, f"channels.{name}")
+
+
+def _missing(at: Place, name: str) -> Iterator[str]:
+    """What a channel of the table still needs."""
+    section = _section(at, name)
+    for need in STARTERS[name].needs:
+        given = section.get(need.key)
+        if need.variable and given == placeholder(need) and not at.variables.get(need.variable):
+            where = need.hint.partition(";")[0]
+            yield f"put {need.variable}=… ({where}) into {shown(at.paths.env_file, at.paths)}"
+        path = f"channels.{name}.{need.key}"
+        if not need.variable and need.needed and given == need.sample:
+            yield f"{at.program} config set {path} {need.sample} ({need.hint})"
+        if not need.needed and not given and not section.get("accounts"):
+            whose = need.hint.partition("; ")[2]
+            yield f"{at.program} config set {path} '[\"YOUR_ID\"]' ({whose})"
 
 
 def _needs_token(at: Place) -> bool:
@@ -96,20 +123,20 @@ def _workspace(at: Place) -> Path:
     return at.paths.workspace("main", own=None, shared=text, default=True)
 
 
-def _directory(at: Place, path: Path) -> None:
+def _directory(at: Place, path: Path, tell: Callable[[str], object]) -> None:
     if path.is_dir():
-        click.echo(f"kept    {shown(path, at.paths)}/")
+        tell(f"kept    {shown(path, at.paths)}/")
         return
     path.mkdir(mode=PRIVATE, parents=True)
     path.chmod(PRIVATE)  # whatever the umask
-    click.echo(f"created {shown(path, at.paths)}/")
+    tell(f"created {shown(path, at.paths)}/")
 
 
-def _file(at: Place, path: Path, text: str) -> None:
+def _file(at: Place, path: Path, text: str, tell: Callable[[str], object]) -> None:
     """Write a file that is not there, for its owner only."""
     if path.exists():
-        click.echo(f"kept    {shown(path, at.paths)}")
+        tell(f"kept    {shown(path, at.paths)}")
         return
     path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     put(path, text.encode())
-    click.echo(f"created {shown(path, at.paths)}")
+    tell(f"created {shown(path, at.paths)}")

@@ -1,0 +1,86 @@
+"""The end of it: a service or a process, and a message with its receipt."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+import click
+
+from engine.cli.ask import Line
+from engine.cli.onboard.questions import say
+from engine.cli.place import Place
+
+_PATIENCE: Final = timedelta(seconds=30)
+_GRACE: Final = timedelta(seconds=10)
+RUNNING, STARTED, RESTARTED = "running", "started", "restarted"
+
+
+def no_service(at: Place) -> str | None:
+    """Why this machine keeps no services; None if it does."""
+    if sys.platform == "darwin":
+        return None
+    from gateway.service.host import Systemd
+
+    return Systemd(environ=at.environ).missing()
+
+
+def installed(at: Place) -> bool:
+    """Whether the service of this profile is there already."""
+    from engine.cli.service import find
+
+    return find(at) is not None
+
+
+def install(ctx: click.Context, *, linger: bool) -> None:
+    """Make it a service and wait until it is ready."""
+    from engine.cli.gateway import service
+
+    _quietly(ctx, service.install, no_linger=not linger)
+
+
+def start(ctx: click.Context, at: Place) -> str:
+    """Start the gateway of this home, as a service if it is one."""
+    from engine.cli.gateway import service
+
+    _quietly(ctx, service.start, detach=not installed(at))
+    return STARTED
+
+
+def stop(ctx: click.Context) -> None:
+    """Stop the gateway that runs here, so that the service can take its place."""
+    from engine.cli.gateway import service
+
+    _quietly(ctx, service.stop)
+
+
+def restart(ctx: click.Context) -> str:
+    """Begin the running gateway anew: `.env` is read when it starts."""
+    from engine.cli.gateway import service
+
+    _quietly(ctx, service.restart)
+    return RESTARTED
+
+
+def _quietly(ctx: click.Context, command: click.Command, **given: Any) -> None:
+    """Run another command of ours; what it prints is progress here."""
+    out = sys.stdout
+    sys.stdout = sys.stderr
+    try:
+        ctx.invoke(command, **given)
+    finally:
+        sys.stdout = out
+
+
+def test_message(at: Place, agent: str, to: str | None) -> dict[str, Any]:
+    """Send the test message and wait for its receipt; what became of it, in one mapping."""
+    fresh = Place(paths=at.paths, environ=at.environ)  # the lock tells the port by now
+    line = replace(Line(place=fresh), timeout=_PATIENCE)
+    asked: dict[str, Any] = {"agentId": agent, "timeoutMs": _PATIENCE // timedelta(milliseconds=1)}
+    if to is not None:
+        asked["to"] = to
+    say("  Sending a test message …")
+    told: dict[str, Any] = line.call("heartbeat.test", asked, timeout=_PATIENCE + _GRACE)
+    return told
