@@ -53,6 +53,7 @@ from engine.sessions import main_key
 from engine.settings import Settings
 from engine.shelf import Shelf
 from engine.store import meta
+from engine.suspension import Suspension
 from engine.talk.approvals import Approvals
 from engine.talk.conversation import ChatTurn, Conversation
 from engine.talk.inbox_desk import InboxDesk
@@ -102,7 +103,7 @@ class Engine:
     ) -> None:
         self.database = database
         self.clock = clock
-        self.bus = Bus()
+        self.bus, self.suspension = Bus(), Suspension(lambda: self._poke())
         self._around = circumstances
         self._settings = self._read(config)
         self._places, self._jobs_wait = circumstances.places, circumstances.jobs_wait
@@ -216,6 +217,7 @@ class Engine:
             ),
             boot_id=circumstances.boot_id,
             replan=self.beat_jobs.plan,
+            suspension=self.suspension,
         )
         self.waking = Waking(
             database=database,
@@ -258,6 +260,7 @@ class Engine:
             ends=Ends(self.bus),
             run_program=circumstances.run_program,
             insist=insist,
+            suspension=self.suspension,
         )
         self.running = Running(
             database=database,
@@ -289,6 +292,7 @@ class Engine:
             passed_over=self.alerting.passed_over,
             strikes=Strikes(database, bus=self.bus, alerting=self.alerting),
             replan=self.beat_jobs.plan,
+            suspension=self.suspension,
         )
         self.outlook = Outlook(
             database=database, clock=clock, sight=lambda: self._settings.outlook()
@@ -311,6 +315,7 @@ class Engine:
             roster=lambda: self.roster,
             toolbox=self.toolbox,
             insist=insist,
+            suspension=self.suspension,
         )
 
     def _beat_turn(self, end: BeatEnd) -> BeatTurn:

@@ -11,6 +11,7 @@ throws is logged and harms neither the publisher nor the other listeners.
 | `chat`          | `{runId, sessionKey, seq, state, message?}` (protocol.md §7.1)     |
 | `outbox`        | `{key, state}`: a delivery moved; wakes the sender                 |
 | `channel`       | `{channel, accountId, runtime}`: a channel's state changed         |
+| `gateway.suspension` | `{phase}`: running, draining, suspended (protocol.md §7.1)    |
 | `config`        | `{paths}`: a new config is in force                                |
 """
 

@@ -17,8 +17,10 @@ from engine.alerts.alarms import Exceeded, PassedOver
 from engine.clock import Clock
 from engine.cron.look import Look
 from engine.decisions.claiming import LoopSettings, Pass, Planned, planned
+from engine.decisions.held import noted
 from engine.record import Recorder
 from engine.running import Running
+from engine.suspension import Suspension
 from engine.upkeep.set_back import put_right
 from engine.upkeep.strikes import Strikes, of_schedule
 from engine.upkeep.switched_on import SwitchedOn
@@ -59,7 +61,9 @@ class Loop:
         passed_over: Callable[[Sequence[PassedOver]], Awaitable[None]] | None = None,
         strikes: Strikes | None = None,
         replan: Callable[[], Awaitable[object]] | None = None,
+        suspension: Suspension | None = None,
     ) -> None:
+        self._suspension = suspension or Suspension()
         self._strikes = strikes or Strikes(database)
         self._vitals = vitals or Vitals()
         self._database = database
@@ -96,8 +100,8 @@ class Loop:
         return due
 
     async def _pass(self) -> datetime | None:
-        if self._stopping:
-            return None
+        if self._stopping or self._suspension.held:
+            return None  # what comes due meanwhile is decided when it goes on
         now = self._clock.now()
         jump = self._notice_jump(now)
         if jump < -CLOCK_JUMP:
@@ -174,6 +178,7 @@ class Loop:
             standing = self._running.standing(job.id)
             try:
                 plan = planned(job, row, one, look.known(job), standing)
+                plan = noted(plan, self._suspension.last)
                 if plan.makes_up:
                     self._made_up += 1
                     one = changed(one, made_up=self._made_up)

@@ -339,9 +339,7 @@ class _Line:
         if needed is not None and not methods.allows(self.session.scopes, needed):
             return errors.missing_scope(needed, self.session.protocol)
         phase = self.door.phase()
-        if method is None or method.before_ready or phase is Phase.READY:
-            return None
-        return errors.leaving(name) if phase is Phase.DRAINING else errors.starting(name)
+        return _not_now(name, method, phase)
 
     async def _answer(self, request: Request, method: methods.Method) -> None:
         call = Call(self.session, self.write, request.id, self.address)
@@ -370,6 +368,24 @@ class _Line:
             self.wire.end(1008, "slow consumer")
         else:
             self.wire.write(text)
+
+
+def _not_now(name: str, method: methods.Method | None, phase: Phase) -> WireError | None:
+    """Why a method is not served in this phase of the gateway's life, if it is not."""
+    match phase:
+        case Phase.READY:
+            return None
+        case Phase.SUSPENDED:
+            answers = method is not None and method.while_suspended
+            return None if answers else errors.suspended(name)
+        case Phase.STARTING:
+            early = method is None or method.before_ready
+            return None if early else errors.starting(name)
+        case Phase.DRAINING:
+            late = method is None or method.before_ready
+            return None if late else errors.leaving(name)
+        case _:
+            assert_never(phase)
 
 
 def _log_refusal(refusal: Close, peer: Peer) -> None:

@@ -15,9 +15,18 @@ from gateway.protocol import frames
 from gateway.protocol.frames import MAX_BUFFERED
 from gateway.protocol.handshake import Session
 from gateway.protocol.methods import DROPPABLE, EVENTS, Scope, allows
+from gateway.replay import Replay
 
 _BUS: Final = frozenset(
-    {"cron", "heartbeat", "agent", "chat", "exec.approval.requested", "exec.approval.resolved"}
+    {
+        "cron",
+        "heartbeat",
+        "agent",
+        "chat",
+        "exec.approval.requested",
+        "exec.approval.resolved",
+        "gateway.suspension",
+    }
 )
 _WISH: Final = "engine.events:"
 _ALWAYS: Final = frozenset({"tick", "shutdown"})
@@ -50,6 +59,7 @@ class Fanout:
     """All connections that are past hello."""
 
     state_version: Callable[[], Mapping[str, int]]
+    replay: Replay = field(default_factory=Replay)
     _members: dict[str, _Member] = field(default_factory=dict)
     _told: dict[str, str] = field(default_factory=dict)  # chat text per run, for deltas on wire 4
 
@@ -67,7 +77,7 @@ class Fanout:
     def on_bus(self, event: Event) -> None:
         """Pass on what clients may know of the bus."""
         if event.name in _BUS:
-            self.publish(event.name, event.payload)
+            self.publish(event.name, self.replay.numbered(event.name, event.payload))
 
     def publish(self, name: str, payload: object) -> None:
         """Send to everyone who may see it. The payload is encoded once per wire version."""

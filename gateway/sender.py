@@ -35,6 +35,7 @@ from engine.messages.outbox import (
     recover,
 )
 from engine.store import outbox, sessions
+from engine.suspension import Suspension
 from engine.vitals import Insist, Vitals, keep
 from gateway.channels import answers
 from gateway.channels.attempts import attempt_of, planned, refusal, smaller, trouble
@@ -90,7 +91,10 @@ class Sender:
         bus: Bus,
         resend_unknown: ResendUnknown = _never,
         vitals: Vitals | None = None,
+        suspension: Suspension | None = None,
     ) -> None:
+        self._suspension = suspension or Suspension()
+        self._suspension.on_release(self.poke)
         self._db = db
         self._vitals = vitals or Vitals()
         self._insist = Insist(db, clock=clock, vitals=self._vitals)
@@ -126,6 +130,11 @@ class Sender:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    @property
+    def in_flight(self) -> int:
+        """How many messages are leaving now."""
+        return len(self._busy)
 
     def poke(self) -> None:
         """Look again now."""
@@ -165,6 +174,8 @@ class Sender:
     async def tick(self) -> datetime:
         """One pass: launch what may go now, return when to look again."""
         now = self._clock.now()
+        if self._suspension.held:
+            return now + LONGEST_NAP
         heads, later = await self._db.read(
             lambda tx: (outbox.ready(tx, now, HEADS), outbox.next_attempt_at(tx, now))
         )

@@ -113,6 +113,7 @@ def run_entry(
         "retryOf": run.retry_of,
         "skipReason": None if failed or run.reason is None else run.reason.value,
         "because": run.because or None,
+        "held": run.facts.get("held"),  # the gateway was suspended when it came due
         "eventId": run.reply.get("eventId"),  # its words are those of the beat that takes it up
         "latenessMs": _took(run.slot, run.started_at),
         "costUsd": None if run.usage is None else run.usage.cost_usd,

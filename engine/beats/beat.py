@@ -23,11 +23,13 @@ from engine.beats.turn import BeatTurn
 from engine.clock import Clock
 from engine.decisions import heartbeat
 from engine.decisions.gates import Decision, Defer, Run as Go, Skip, decide
+from engine.decisions.held import HELD
 from engine.decisions.wake import Intent, Wake
 from engine.record import Recorder, broken
 from engine.roster.roster import Roster
 from engine.roster.view import View, facts_of, target_words, wake_words
 from engine.sessions import main_key
+from engine.suspension import Suspension
 from engine.turns.lanes import Lanes
 from jobs.ids import new_id
 from jobs.ledger import Run, RunStatus, SkipReason, Trigger
@@ -71,7 +73,10 @@ class Beats:
         probing: Probing,
         boot_id: str,
         replan: Callable[[], Awaitable[None]],
+        suspension: Suspension,
     ) -> None:
+        self._suspension = suspension
+        self._at_it: set[str] = set()  # runs that were let go
         self._clock = clock
         self._recorder = recorder
         self._roster = roster
@@ -86,6 +91,11 @@ class Beats:
         self._all_waiting: set[asyncio.Event] = set()
         self._complained: dict[str, str] = {}  # agent → the file that was complained about
         lanes.on_idle(self._agent_is_free)
+
+    @property
+    def at_it(self) -> int:
+        """How many beats are past their gates and not at their end."""
+        return len(self._at_it)
 
     @property
     def turn(self) -> BeatTurn:
@@ -140,6 +150,9 @@ class Beats:
         lock = self._one_at_a_time.setdefault(agent_id, asyncio.Lock())
         since = self._clock.now()
         while True:
+            if (held := await self._suspension.passed()) is not None:
+                facts = {**pending.run.facts, **held.facts()}
+                pending.run = replace(pending.run, facts=facts)
             async with lock:
                 now = self._clock.now()
                 wake = pending.wake
@@ -148,12 +161,18 @@ class Beats:
                     continue  # merged while we looked: what it is about was not seen yet
                 pending.moved = self._complain(view) or view.moved
                 await self._end.over_budget(view, now)
+                if self._suspension.held:
+                    continue  # suspended while we looked: it is looked at again afterwards
                 pending.waited = now - since
                 decision = self._removed(wake) or decided(view, wake, pending.waited)
                 match decision:
                     case Go():
                         pending.taken = True
-                        ended = await self._probed(pending, view, decision, now)
+                        self._at_it.add(pending.run.id)
+                        try:
+                            ended = await self._probed(pending, view, decision, now)
+                        finally:
+                            self._at_it.discard(pending.run.id)
                         if ended is not None:
                             return ended
                         pending.taken = False
@@ -267,7 +286,8 @@ class Beats:
             wake=wake_words(pending.wake),
             facts=facts_of(view, pending.wake)
             | _patience(pending, view)
-            | ({"gaveWay": pending.gave_way} if pending.gave_way else {}),
+            | ({"gaveWay": pending.gave_way} if pending.gave_way else {})
+            | {key: fact for key, fact in pending.run.facts.items() if key == HELD},
             target=target_words(view),
             next_due_at=view.next_due_at,
         )
@@ -282,6 +302,7 @@ class Beats:
         return await self._skip(pending, view, skip, self._clock.now())
 
     async def _take(self, pending: Pending, view: View, go: Go, now: datetime) -> Run | None:
+        """The turn of a beat that passed its gates; None if a person went first."""
         framed = self._framed(pending, view)
         if framed.slot is None and framed.facts["kind"] == "poll":
             framed = replace(framed, next_due_at=view.next_after_poll)

@@ -38,6 +38,7 @@ from engine.process import RunProgram
 from engine.record import Also, Recorder
 from engine.roster.roster import AgentProfile, Roster
 from engine.store import holds
+from engine.suspension import Suspension
 from engine.turns.lanes import Places
 from engine.turns.toolbox import Toolbox, narrowed
 from engine.turns.turn import TurnOrder, TurnResult, Turns, remember
@@ -97,7 +98,9 @@ class CronRuns:
         ends: Ends,
         run_program: RunProgram | None = None,
         insist: Insist,
+        suspension: Suspension,
     ) -> None:
+        self._suspension = suspension
         self._insist = insist
         self._database = database
         self._clock = clock
@@ -160,6 +163,7 @@ class CronRuns:
             await self._end.end(job, run)
             return
         async with self._places:
+            run = await self._unless_suspended(run)
             asked, run = await self._still_wanted(job, run)
             if run.status.final:
                 await self._end.end(job, run)
@@ -172,6 +176,17 @@ class CronRuns:
                 await self._end.end(job, cleared.run, failure=cleared.failure)
                 return
             await self._work(job, cleared)
+
+    async def _unless_suspended(self, run: Run) -> Run:
+        """Wait while the gateway is suspended; the run counts as one that has not begun."""
+        if not self._suspension.held:
+            return run
+        self._waiting.add(run.id)
+        try:
+            held = await self._suspension.passed()
+        finally:
+            self._waiting.discard(run.id)
+        return run if held is None else changed(run, facts={**run.facts, **held.facts()})
 
     async def _still_wanted(self, job: Job, run: Run) -> tuple[Job, Run]:
         """Return the job as it is when a wait is over, and the run: final if it may not begin.

@@ -93,6 +93,7 @@ def _our_words(run: Run, delivery: Delivery | None) -> dict[str, Any]:
         "wakeReason": _wake_reason(run),
         "provenance": _provenance(run) or None,
         "outsideActiveHours": run.facts.get("outsideActiveHours"),
+        "held": run.facts.get("held"),
         "probes": run.facts.get("probes"),
         "adaptive": run.facts.get("adaptive"),
         "target": target or None,

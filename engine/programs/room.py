@@ -278,6 +278,11 @@ class Room:
 
     # -- life ----------------------------------------------------------------------------
 
+    @property
+    def going(self) -> tuple[str, ...]:
+        """Names of the programs that run."""
+        return tuple(one.name for one in self._programs.values() if one.end is None)
+
     async def idle(self) -> None:
         """Return when no program runs any more and every end is told."""
         while tasks := [one.task for one in self._programs.values() if one.task]:

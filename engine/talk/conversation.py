@@ -33,6 +33,7 @@ from engine.store import (
     outbox as outbox_rows,
     sessions as session_rows,
 )
+from engine.suspension import Suspension
 from engine.talk.chat_events import ChatEvents
 from engine.turns.toolbox import Toolbox, narrowed
 from engine.turns.turn import TurnOrder, TurnResult, Turns, recall, remember
@@ -132,7 +133,9 @@ class Conversation:
         toolbox: Toolbox,
         insist: Insist | None = None,
         hear: Callable[[ChatTurn], Awaitable[str | None]] | None = None,
+        suspension: Suspension | None = None,
     ) -> None:
+        self._suspension = suspension or Suspension()
         self._bring: Bring | None = None
         self._hear = hear  # answers what is said to the engine itself
         self._insist = insist
@@ -149,8 +152,14 @@ class Conversation:
         """Let files that come with messages be brought here by whoever knows the channels."""
         self._bring = bring
 
+    @property
+    def at_it(self) -> int:
+        """How many messages are being answered, or wait for their lane."""
+        return len(self._running)
+
     async def receive(self, chat: ChatTurn) -> ChatAnswer:
         """Take the turn; the answer is in the session and in the outbox when this returns."""
+        await self._suspension.passed()
         told = self._events_of(chat)
         if self._hear is not None and (words := await self._hear(chat)) is not None:
             return await self._answered_at_once(chat, words, told)

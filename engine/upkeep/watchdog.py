@@ -64,7 +64,9 @@ class Watchdog:
         at_work_for: Callable[[], timedelta | None],
         wake: Callable[[], None],
         default_agent: Callable[[], str],
+        suspended: Callable[[datetime], bool] = lambda _now: False,
     ) -> None:
+        self._suspended = suspended
         self._database = database
         self._clock = clock
         self._vitals = vitals
@@ -79,6 +81,8 @@ class Watchdog:
     async def look(self) -> None:
         """One look; wakes the loop if it stands still, and tells if that was in vain."""
         now = self._clock.now()
+        if self._suspended(now):  # nothing is served on purpose
+            return
         due = await self._database.read(job_rows.next_due)
         late = stalled(Seen(due, self._at_work_for(), now))
         if late is None:

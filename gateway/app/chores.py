@@ -12,7 +12,7 @@ from engine.core import Engine
 from engine.upkeep.falling_short import FallingShort
 from engine.upkeep.housekeeping import Housekeeping
 from engine.upkeep.self_test import SelfTest
-from engine.upkeep.watchdog import Watchdog
+from engine.upkeep.watchdog import PATIENCE, Watchdog
 from gateway.attachments import Attachments
 from gateway.channels.base import Channel
 from gateway.fanout import Fanout
@@ -85,6 +85,7 @@ def _watchdog(engine: Engine, clockwork: Clockwork) -> Watchdog:
         at_work_for=lambda: clockwork.at_work_for,
         wake=clockwork.poke,
         default_agent=lambda: engine.roster.default_id,
+        suspended=lambda now: engine.suspension.lately(now, PATIENCE),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from engine import __version__
@@ -32,6 +33,7 @@ from gateway.front.around import Around
 from gateway.front.foresight import Foresight
 from gateway.front.host import FrontHost
 from gateway.front.settings import FrontSettings
+from gateway.front.suspension import FrontSuspension
 from gateway.front.switchboard import FrontSwitchboard
 from gateway.hooks.taking import Taking
 from gateway.http.hooks import HookPages
@@ -45,11 +47,13 @@ from gateway.owner import OwnerBook
 from gateway.pairing import Pairings
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, names
+from gateway.replay import Replay
 from gateway.rpc.desk import Desk, new_desk
 from gateway.rpc.presence import Presence, SelfEntry
 from gateway.sender import Sender
 from gateway.server import Server
 from jobs.store.db import Database
+from jobs.wallclock import ms
 
 Channels = dict[str, Channel]
 Again = Callable[[str], None]  # asks for a restart, and says why
@@ -104,6 +108,7 @@ async def build(
         bus=engine.bus,
         resend_unknown=lambda route: configured.resends(standing.loaded.config, route),
         vitals=engine.vitals,
+        suspension=engine.suspension,
     )
     reception = _reception(standing, engine, channels, sender)
 
@@ -147,11 +152,18 @@ async def build(
             home_key(standing.options.paths.device_key),
             standing.startable,
             again,
+            lambda: sender.in_flight,
+        ),
+        suspending=FrontSuspension(
+            engine, lambda: sender.in_flight, lambda work, name: desk.tasks.spawn(work, name)
         ),
     )
-    fanout = Fanout(lambda: desk.state_version())
+    fanout = Fanout(lambda: desk.state_version(), Replay(ms(clock.now())))
     own = SelfEntry(host=socket.gethostname(), ip="127.0.0.1", version=__version__)
-    desk = new_desk(front, clock, Presence(own), fanout.publish, fanout.tell, fanout.end)
+    desk = new_desk(
+        front, clock, Presence(own), fanout.publish, fanout.tell, fanout.end, fanout.replay
+    )
+    phase = partial(_phase, standing, engine)
     stack.callback(engine.bus.listen(fanout.on_bus))
     gatekeeper = Gatekeeper(standing.policy_of(standing.loaded), devices.book)
     door = Door(
@@ -160,14 +172,14 @@ async def build(
         fanout=fanout,
         clock=clock,
         hello=_hello(standing, engine, desk, gatekeeper),
-        phase=lambda: standing.phase,
+        phase=phase,
         limits=Limits(
             handshake=settings.handshake_timeout(standing.loaded.config, standing.environ)
         ),
     )
     hooks = HookPages(
         hooks=lambda: standing.loaded.config.hooks,
-        open=lambda: standing.phase is Phase.READY,
+        open=lambda: phase() is Phase.READY,
         taking=Taking(
             wakes=front.wakes,
             scheduling=engine.scheduling,
@@ -181,7 +193,7 @@ async def build(
         desk,
         gatekeeper,
         clock=clock,
-        phase=lambda: standing.phase,
+        phase=phase,
         readiness=lambda: _readiness(standing, clockwork, engine.vitals),
         http=lambda: engine.config.gateway.http,
         more=[hooks.page],
@@ -307,10 +319,18 @@ def _hello(
                 state_dir=str(standing.options.paths.state),
                 auth_mode=gatekeeper.policy.mode.value,
                 config_hash=standing.loaded.hash,
+                suspension=desk.core.suspending.phase,
+                event_cursor=desk.replay.cursor,
             ),
         )
 
     return hello
+
+
+def _phase(standing: Standing, engine: Engine) -> Phase:
+    """How far its life has come, and whether a host holds it meanwhile."""
+    held = standing.phase is Phase.READY and engine.suspension.held
+    return Phase.SUSPENDED if held else standing.phase
 
 
 def _readiness(standing: Standing, clockwork: Clockwork, vitals: Vitals) -> Readiness:

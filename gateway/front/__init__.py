@@ -37,7 +37,7 @@ from gateway.front.tools import FrontTools
 from gateway.front.troubles import troubles
 from gateway.pairing import Pairings
 from gateway.rpc.core import Outlet
-from gateway.rpc.core_admin import ConfigDesk, Host, Switchboard
+from gateway.rpc.core_admin import ConfigDesk, Host, Suspending, Switchboard
 from jobs.store import jobs as job_rows
 from jobs.store.db import Tx
 
@@ -64,6 +64,7 @@ class Front:
         switchboard: Switchboard,
         host: Host,
         around: Around,
+        suspending: Suspending,
         about: About = lambda *_: {},
     ) -> None:
         self._about = about
@@ -72,6 +73,7 @@ class Front:
         self.settings = settings
         self.switchboard = switchboard
         self.host = host
+        self.suspending = suspending
         self.tools = FrontTools(engine)
         self.pairings = pairings
         self.devices = devices

@@ -14,6 +14,7 @@ from engine.log.files import Place
 from engine.log.reading import record, tail
 from engine.store import outbox
 from gateway.auth.proof import identity_of
+from gateway.front.at_work import at_work
 
 
 class FrontHost:
@@ -26,7 +27,9 @@ class FrontHost:
         key: bytes,
         startable: Callable[[], object],
         again: Callable[[str], None],
+        leaving: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._leaving = leaving
         self._engine = engine
         self._logs = logs
         self._key = key
@@ -43,18 +46,16 @@ class FrontHost:
 
     async def activity(self) -> dict[str, Any]:
         """What is at work."""
-        turns = self._engine.lanes.busy()
-        jobs = [job for job in self._engine.running.jobs() if not job.startswith("heartbeat")]
         depth = await self._engine.database.read(outbox.depth)
-        waiting = sum(depth.values())
-        said = [f"{one.kind} of {one.agent_id}" for one in turns]
-        said += [f"job {job}" for job in jobs]
+        found = at_work(self._engine, self._leaving())
         return {
-            "queueSize": 0,
-            "pendingReplies": waiting,
-            "embeddedRuns": len(turns),
-            "activeTasks": len(jobs),
-            "blockers": [{"kind": "active", "summary": words} for words in said],
+            "queueSize": found.waiting,
+            "pendingReplies": sum(depth.values()),
+            "embeddedRuns": found.turns,
+            "activeTasks": found.tasks,
+            "leaving": found.leaving,
+            "totalActive": found.total,
+            "blockers": list(found.blockers),
         }
 
     def own_identity(self) -> dict[str, Any]:

@@ -29,7 +29,10 @@ from jobs.errors import EngineError, NotFound
 
 BODY_SECONDS: Final = 30.0
 _LEAVING: Final = "the gateway is restarting; try again in a moment"
-_STARTING: Final = "the gateway is starting; try again in a moment"
+_WHY: Final = {
+    Phase.STARTING: "the gateway is starting; try again in a moment",
+    Phase.SUSPENDED: "the gateway is suspended; try again in a moment",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Guard:
             return
         raise HttpFault(
             503,
-            _STARTING if phase is Phase.STARTING else _LEAVING,
+            _WHY.get(phase, _LEAVING),
             "service_unavailable",
             code="gateway_unavailable",
             headers={"Retry-After": "1"},

@@ -29,6 +29,33 @@ class RestartParams(OpenParams):
     reason: str | None = None
 
 
+class SuspendPrepareParams(Params):
+    """`gateway.suspend.prepare`; there are no terminals here whose policy would matter."""
+
+    request_id: Annotated[str, Field(min_length=1, max_length=128)]
+    terminal_policy: Any = None
+    drain: bool | None = None
+
+
+class SuspendRef(Params):
+    """`gateway.suspend.resume`."""
+
+    suspension_id: NonEmpty
+
+
+class SuspendStatusParams(Params):
+    """`gateway.suspend.status`; without an id, of whatever lease there is."""
+
+    suspension_id: NonEmpty | None = None
+
+
+class EventsSinceParams(Params):
+    """`events.since`; without a cursor nothing is replayed."""
+
+    cursor: Count | None = None
+    kinds: list[Literal["heartbeat", "cron"]] | None = None
+
+
 class ConfigSetParams(Mutation):
     """`config.set`: the whole file."""
 

@@ -112,6 +112,21 @@ def leaving(method: str = "") -> WireError:
     )
 
 
+def suspended(method: str = "") -> WireError:
+    """While a host holds the gateway (§10.1): it goes on by itself."""
+    message = (
+        f"{method} unavailable during gateway suspension"
+        if method
+        else "gateway suspension in progress"
+    )
+    return WireError(
+        Code.UNAVAILABLE,
+        message,
+        {"reason": "gateway-suspending", "fix": "wait: it goes on within two minutes"},
+        retry_after_ms=1000,
+    )
+
+
 def changed_meanwhile() -> WireError:
     """What let a client in was taken away while it waited; it is judged anew (§6)."""
     return WireError(

@@ -114,6 +114,7 @@ class Phase(StrEnum):
 
     STARTING = "starting"
     READY = "ready"
+    SUSPENDED = "suspended"  # held by a host; goes on by itself (§10.1)
     DRAINING = "draining"
 
 
@@ -268,6 +269,8 @@ class Handshake:
         verdict = self.judge(connect, self.nonce, now)
         if isinstance(verdict, Refused):
             return self._refused(frame_id, verdict)
+        if self.phase() is Phase.SUSPENDED and not _may_ask_of_it(verdict):
+            return _refuse(frame_id, errors.suspended(), code=1013)
         self.session = Session(
             conn_id=self.conn_id,
             protocol=protocol,
@@ -303,8 +306,13 @@ class Handshake:
                 return _refuse(frame_id, errors.starting(), code=1013)
             case Phase.DRAINING:
                 return _refuse(frame_id, errors.leaving(), code=1013)
-            case Phase.READY:
+            case Phase.READY | Phase.SUSPENDED:
                 return None
+
+
+def _may_ask_of_it(granted: Granted) -> bool:
+    """Whoever may end a suspension, or look at it, is let in during one."""
+    return any(f"operator.{right}" in granted.scopes for right in ("admin", "write", "read"))
 
 
 def _common(connect: Connect) -> int | None:
@@ -352,6 +360,8 @@ class HelloFacts:
     state_dir: str
     auth_mode: str
     config_hash: str | None = None
+    suspension: str = "running"  # phase
+    event_cursor: int = 0  # of `events.since` (§14)
 
 
 def hello_ok(session: Session, facts: HelloFacts) -> dict[str, Any]:
@@ -367,7 +377,8 @@ def hello_ok(session: Session, facts: HelloFacts) -> dict[str, Any]:
             "mainSessionKey": f"agent:{facts.default_agent_id}:{facts.main_key}",
             "scope": "per-sender",
         },
-        "suspension": {"phase": "running"},
+        "suspension": {"phase": facts.suspension},
+        "eventCursor": facts.event_cursor,
     }
     if facts.config_hash is not None:
         snapshot["appliedConfigHash"] = facts.config_hash

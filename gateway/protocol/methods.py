@@ -69,6 +69,7 @@ class Method:
     scope: Scope | None  # None: any authenticated connection
     params: type[Params]
     before_ready: bool = False  # answers while the engine is still starting or already leaving
+    while_suspended: bool = False  # answers while a host holds the gateway
     least: int = 3  # the wire version that has it (§13)
 
 
@@ -79,6 +80,7 @@ METHODS: Final[Mapping[str, Method]] = {
     for method in (
         Method("health", None, params.HealthParams, before_ready=True),
         Method("gateway.schema", _READ, params.SchemaParams, before_ready=True),
+        Method("events.since", _READ, admin.EventsSinceParams),
         Method("status", _READ, params.StatusParams, before_ready=True),
         Method("system-presence", _READ, Nothing, before_ready=True),
         Method("system-event", _ADMIN, params.SystemEventParams),
@@ -167,6 +169,21 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("logs.tail", _READ, admin.LogsTailParams, before_ready=True),
         Method("gateway.restart.preflight", _READ, admin.Anything),
         Method("gateway.restart.request", _ADMIN, admin.RestartParams),
+        Method(
+            "gateway.suspend.prepare",
+            _ADMIN,
+            admin.SuspendPrepareParams,
+            while_suspended=True,
+            least=4,
+        ),
+        Method(
+            "gateway.suspend.status",
+            _READ,
+            admin.SuspendStatusParams,
+            while_suspended=True,
+            least=4,
+        ),
+        Method("gateway.suspend.resume", _ADMIN, admin.SuspendRef, while_suspended=True, least=4),
         Method("diagnostics.stability", _READ, admin.Anything),
         Method("usage.status", _READ, admin.Anything),
         Method("usage.cost", _READ, admin.Anything),
@@ -241,6 +258,7 @@ EVENTS: Final[Mapping[str, Scope | None]] = {
     "health": None,
     "heartbeat": None,
     "shutdown": None,
+    "gateway.suspension": None,
     "device.pair.requested": _PAIRING,
     "device.pair.resolved": _PAIRING,
     "exec.approval.requested": _APPROVALS,

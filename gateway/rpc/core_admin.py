@@ -71,6 +71,23 @@ class Switchboard(Protocol):
         """`channels.stop`."""
 
 
+class Suspending(Protocol):
+    """The gateway held for a moment (§10.1)."""
+
+    async def prepare(self, request_id: str, *, drain: bool, by: str) -> Answer:
+        """`gateway.suspend.prepare`: ready, draining, or busy with what is in the way."""
+
+    @property
+    def phase(self) -> str:
+        """`running`, `draining` or `suspended`: the payload of `gateway.suspension`."""
+
+    def status(self, suspension_id: str | None = None) -> Answer:
+        """`gateway.suspend.status`."""
+
+    async def resume(self, suspension_id: str, *, by: str) -> Answer:
+        """`gateway.suspend.resume`."""
+
+
 class Host(Protocol):
     """The process itself (§10.1)."""
 

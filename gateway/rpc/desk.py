@@ -13,6 +13,7 @@ from engine.clock import Clock
 from gateway.protocol import frames
 from gateway.protocol.frames import Encoded
 from gateway.protocol.handshake import Session
+from gateway.replay import Replay
 from gateway.rpc.boards import Board
 from gateway.rpc.core import Answer, Core
 from gateway.rpc.presence import Presence
@@ -269,6 +270,7 @@ class Desk:
     publish: Publish
     end: End
     subscriptions: Subscriptions
+    replay: Replay
     farewells: dict[str, str] = field(default_factory=dict)  # after the answer, by connection
     writes: Windows = field(default_factory=Windows)
 
@@ -301,6 +303,7 @@ def new_desk(
     publish: Publish,
     tell: Tell,
     end: End = _nobody,
+    replay: Replay | None = None,
 ) -> Desk:
     """Build a desk with empty tables."""
     tasks = Tasks()
@@ -317,6 +320,7 @@ def new_desk(
         publish=publish,
         end=end,
         subscriptions=Subscriptions(tell, clock),
+        replay=replay or Replay(),
     )
 
 

@@ -34,7 +34,7 @@ async def preflight(desk: Desk, _call: Call, _params: Anything) -> object:
     """`gateway.restart.preflight`: what a restart now would have to wait for."""
     activity = await desk.core.host.activity()
     counts = {name: int(activity.get(name) or 0) for name in _COUNTED}
-    busy = counts["embeddedRuns"] + counts["activeTasks"]
+    busy = int(activity.get("totalActive") or 0)
     counts["totalActive"] = busy
     blockers = list(activity.get("blockers") or ())
     summary = "nothing runs; a restart interrupts nobody"

@@ -420,7 +420,8 @@ class FakeHost:
 
     async def activity(self) -> dict[str, Any]:
         blockers = [{"kind": "active", "summary": words} for words in self.at_work]
-        return {"embeddedRuns": len(self.at_work), "blockers": blockers}
+        many = len(self.at_work)
+        return {"embeddedRuns": many, "totalActive": many, "blockers": blockers}
 
     def own_identity(self) -> dict[str, Any]:
         return {"deviceId": "d", "publicKey": "p"}
@@ -431,6 +432,31 @@ class FakeHost:
     async def restart(self, reason: str) -> dict[str, Any]:
         self.said.append(("restart", reason))
         return {"ok": True, "status": "accepted", "reason": reason}
+
+
+class FakeSuspending:
+    """One lease, as a host holds it."""
+
+    def __init__(self) -> None:
+        self.by: str | None = None
+
+    @property
+    def phase(self) -> str:
+        return "running" if self.by is None else "suspended"
+
+    async def prepare(self, request_id: str, *, drain: bool, by: str) -> dict[str, Any]:
+        self.by = by
+        return self.status()
+
+    def status(self, suspension_id: str | None = None) -> dict[str, Any]:
+        if self.by is None:
+            return {"status": "running"}
+        ready = {"status": "ready", "suspensionId": "s1", "expiresAtMs": 120_000}
+        return {**ready, "activeCount": 0, "blockers": []}
+
+    async def resume(self, suspension_id: str, *, by: str) -> dict[str, Any]:
+        resumed, self.by = self.by is not None, None
+        return {"ok": True, "status": "running", "resumed": resumed}
 
 
 class FakeSessions:
@@ -636,6 +662,7 @@ class FakeCore:
         self.tools = FakeTools(self.said)
         self.switchboard = FakeSwitchboard(self.said)
         self.host = FakeHost(self.said)
+        self.suspending = FakeSuspending()
         self.inbox = FakeInbox()
         self.pairings = FakePairings(self.said)
         self.devices: Devices = FakeDevices()

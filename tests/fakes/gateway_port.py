@@ -73,7 +73,7 @@ async def serving(**limits: Any) -> AsyncIterator[Port]:
     gatekeeper = Gatekeeper(Policy(mode=Mode.TOKEN, token=TOKEN))
     own = Presence(SelfEntry(host="box", ip="127.0.0.1", version="0.1.0"))
     fanout = Fanout(lambda: desk.state_version())
-    desk = new_desk(core, clock, own, fanout.publish, fanout.tell, fanout.end)
+    desk = new_desk(core, clock, own, fanout.publish, fanout.tell, fanout.end, fanout.replay)
     await desk.health.refresh()
 
     def hello(session: Session) -> Mapping[str, Any]:
@@ -91,6 +91,7 @@ async def serving(**limits: Any) -> AsyncIterator[Port]:
             config_path="/c",
             state_dir="/s",
             auth_mode="token",
+            event_cursor=fanout.replay.cursor,
         )
         return hello_ok(session, facts)
 
