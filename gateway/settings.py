@@ -167,14 +167,14 @@ def given_token(options: RunOptions, config: Config, environ: Mapping[str, str])
     """The shared token as somebody gave it: option, environment, config."""
     configured = config.gateway.auth.token
     given = options.token or environ.get("ENGINE_GATEWAY_TOKEN", "").strip()
-    return given or (configured.reveal() if configured else None) or None
+    return given or (configured.known if configured else None) or None
 
 
 def given_password(options: RunOptions, config: Config, environ: Mapping[str, str]) -> str | None:
     """The shared password: option, environment, config."""
     configured = config.gateway.auth.password
     given = options.password or environ.get("ENGINE_GATEWAY_PASSWORD", "").strip()
-    return given or (configured.reveal() if configured else None) or None
+    return given or (configured.known if configured else None) or None
 
 
 def token(options: RunOptions, config: Config, environ: Mapping[str, str]) -> str:

@@ -26,7 +26,11 @@ ROOT: Final = Path(__file__).parents[1]
 RAW: Final[Mapping[str, tuple[str, ...]]] = {
     "meta": ("engine/config/writing.py",),
     "env": ("engine/config/load.py", "engine/config/walk.py"),
-    "secrets": ("engine/config/resolve.py",),
+    "secrets": (
+        "engine/config/providers/__init__.py",
+        "engine/config/providers/file.py",
+        "engine/config/providers/program.py",
+    ),
     "security": ("engine/security/report.py",),
     "gateway.remote": ("engine/config/fast.py", "engine/cli/place.py", "engine/cli/ask.py"),
     "cron.jobsDir": ("engine/config/jobs_dir.py",),

@@ -27,6 +27,7 @@ class Composer:
     read: Callable[[Path], bytes] = Path.read_bytes
     issues: list[Issue] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    overridden: list[tuple[str, Node]] = field(default_factory=list)  # plain, beside a reference
 
     def compose(self, path: Path, raw: bytes | None = None) -> Node | None:
         """The tree of a file with its includes merged; None when it cannot be read."""
@@ -68,13 +69,16 @@ class Composer:
         """Collect one thing that is wrong."""
         self.issues.append(Issue(path=path, message=message, code=code, place=place))
 
-    def _resolved(self, node: Node, path: Path, chain: tuple[Path, ...]) -> Node:
+    def _resolved(self, node: Node, path: Path, chain: tuple[Path, ...], key: str = "") -> Node:
         if node.kind == "array":
-            return replace(node, items=tuple(self._resolved(i, path, chain) for i in node.items))
+            items = (
+                self._resolved(one, path, chain, join(key, n)) for n, one in enumerate(node.items)
+            )
+            return replace(node, items=tuple(items))
         if node.kind != "object":
             return node
         members = tuple(
-            replace(m, node=self._resolved(m.node, path, chain))
+            replace(m, node=self._resolved(m.node, path, chain, join(key, m.key)))
             for m in node.members
             if m.key != INCLUDE
         )
@@ -84,12 +88,12 @@ class Composer:
             return own
         base: Node | None = None
         for name in self._names(wish):
-            part = self._included(name, wish, path, chain)
+            part = self._included(name, wish, path, chain, key)
             if part is not None:
-                base = part if base is None else merge(base, part)
+                base = part if base is None else merge(base, part, self.overridden, key)
         if base is None or not members:
             return base or own
-        return merge(base, own)
+        return merge(base, own, self.overridden, key)
 
     def _names(self, wish: Member) -> list[str]:
         value = wish.node.plain()
@@ -100,7 +104,7 @@ class Composer:
         return []
 
     def _included(
-        self, name: str, wish: Member, path: Path, chain: tuple[Path, ...]
+        self, name: str, wish: Member, path: Path, chain: tuple[Path, ...], key: str
     ) -> Node | None:
         target = (path.parent / name).resolve()
         problem = self._objection(target, name, chain)
@@ -110,7 +114,7 @@ class Composer:
         document = self.document(target)
         if document is None:
             return None
-        return self._resolved(document.root, target, (*chain, target))
+        return self._resolved(document.root, target, (*chain, target), key)
 
     def _objection(self, target: Path, name: str, chain: tuple[Path, ...]) -> str | None:
         if target in chain:
@@ -141,17 +145,30 @@ def digest(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def merge(base: Node, over: Node) -> Node:
-    """Objects merge deep, later wins; everything else is replaced."""
+def merge(base: Node, over: Node, lost: list[tuple[str, Node]], path: str = "") -> Node:
+    """Objects merge deep, later wins; everything else is replaced.
+
+    But a reference to a secret is not given up for a plain one, nor the other way round: it
+    wins, and what it wins over is ``lost`` (operations.md §5).
+    """
+    for ref, plain in ((base, over), (over, base)):
+        if _refers(ref) and isinstance(plain.value, str):
+            lost.append((path, plain))
+            return ref
     if base.kind != "object" or over.kind != "object":
         return over
     members = {m.key: m for m in base.members}
     for member in over.members:
         old = members.get(member.key)
         if old is not None:
-            member = replace(member, node=merge(old.node, member.node))
+            below = join(path, member.key)
+            member = replace(member, node=merge(old.node, member.node, lost, below))
         members[member.key] = member
     return replace(over, members=tuple(members.values()))
+
+
+def _refers(node: Node) -> bool:
+    return node.kind == "object" and {"source", "id"} <= {member.key for member in node.members}
 
 
 def substitute(node: Node, env: Mapping[str, str], issues: list[Issue], path: str = "") -> Node:

@@ -14,7 +14,7 @@ from engine.config.issues import Issue, Note, refuse
 from engine.config.jobs_dir import with_jobs
 from engine.config.json5 import Node, Place, locate
 from engine.config.keypath import Key, dotted
-from engine.config.resolve import Resolver
+from engine.config.resolve import Resolver, Use
 from engine.config.schema import Config
 from engine.config.validate import validated
 from engine.config.walk import Walker
@@ -126,7 +126,11 @@ def load(
     pruned = walker.prune(substitute(root, env, issues))
     resolver = Resolver(env, path.parent, enabled=resolve_secrets)
     pruned = resolver.resolve(pruned, issues)
-    notes = [*walker.notes, *(_unused(path) for path in resolver.inactive)]
+    notes = [
+        *walker.notes,
+        *map(_unused, resolver.inactive),
+        *map(_overridden, composer.overridden),
+    ]
     config, partial = validated(pruned, issues)
     if config is not None:
         found = checks.run(config, pruned, partial=partial, credentials=credentials)
@@ -189,9 +193,26 @@ def _env_block(root: Node) -> dict[str, str]:
     return {k: v for k, v in both.items() if isinstance(v, str) and "${" not in v}
 
 
-def _unused(path: str) -> Note:
-    message = "secret reference not resolved: what it belongs to is switched off"
-    return Note(code="SECRETS_REF_IGNORED_INACTIVE_SURFACE", path=path, message=message)
+def _unused(use: Use) -> Note:
+    message = f"secret reference not resolved: {use.unused}"
+    return Note(
+        code="SECRETS_REF_IGNORED_INACTIVE_SURFACE",
+        path=use.path,
+        message=message,
+        place=use.node.place,
+    )
+
+
+def _overridden(plain: tuple[str, Node]) -> Note:
+    path, node = plain
+    return Note(
+        code="SECRETS_REF_OVERRIDES_PLAINTEXT",
+        path=path,
+        message="a plain secret and a reference stand here: the reference is used; take the"
+        " other out",
+        level="warning",
+        place=node.place,
+    )
 
 
 def _stands_in(issue: Issue, files: frozenset[str]) -> bool:

@@ -41,6 +41,11 @@ class Secret:
             raise AssertionError("secret reference read before it was resolved")
         return self.value
 
+    @property
+    def known(self) -> str | None:
+        """The credential, None of a reference nobody followed: what it belongs to is off."""
+        return self.value or None
+
     def __bool__(self) -> bool:
         return bool(self.value) or self.ref is not None
 

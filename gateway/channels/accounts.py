@@ -36,7 +36,7 @@ def telegram_account(
     """One bot with its token, from wherever it is; without one it is listed, and not started."""
     token, source = None, None
     if account.bot_token:
-        token, source = account.bot_token.reveal(), "config"
+        token, source = account.bot_token.known, "config"
     elif account.token_file:
         token, source = _from_file(_telegram_file(ident, account)), "file"
     elif ident == effective.DEFAULT_ACCOUNT and environ.get("TELEGRAM_BOT_TOKEN"):
@@ -62,11 +62,12 @@ def telegram_account(
 
 
 def _webhook(keys: TelegramKeys) -> Webhook | None:
-    if not keys.webhook_url or not keys.webhook_secret:
+    secret = keys.webhook_secret.known if keys.webhook_secret else None
+    if not keys.webhook_url or not secret:
         return None
     return Webhook(
         url=keys.webhook_url,
-        secret=keys.webhook_secret.reveal(),
+        secret=secret,
         host=keys.webhook_host,
         port=keys.webhook_port,
         path=keys.webhook_path,
@@ -125,7 +126,7 @@ def qq_account(ident: str, keys: QqKeys, environ: Mapping[str, str]) -> QqAccoun
     """One bot with its credentials, from wherever they are; without them it is only listed."""
     app_id, secret, source = keys.app_id, None, "config"
     if keys.client_secret:
-        secret = keys.client_secret.reveal()
+        secret = keys.client_secret.known
     elif keys.client_secret_file:
         secret, source = _from_file(_qq_file(ident, keys)), "file"
     if ident == effective.DEFAULT_ACCOUNT and not (app_id and secret):

@@ -101,7 +101,7 @@ def _bundles(config: Config) -> list[AppriseAccount]:
 def _bundle(ident: str, keys: AppriseKeys) -> AppriseAccount:
     return AppriseAccount(
         id=ident,
-        urls=tuple(url.reveal() for url in keys.urls),
+        urls=tuple(url.known for url in keys.urls if url.known),
         tags=keys.tags,
         name=keys.name,
         enabled=keys.enabled,
@@ -131,8 +131,8 @@ def _webhooks(config: Config) -> list[WebhookAccount]:
     return found + [
         WebhookAccount(
             id=ident,
-            url=place.url.reveal(),
-            secret=place.secret.reveal() if place.secret else None,
+            url=place.url.known or "",
+            secret=place.secret.known if place.secret else None,
             format=place.format,
             enabled=place.enabled,
             allow_private=place.allow_private,
