@@ -18,6 +18,7 @@ from engine.clock import Clock
 from engine.cron.look import Look
 from engine.decisions.claiming import LoopSettings, Pass, Planned, planned
 from engine.decisions.held import noted
+from engine.decisions.lags import Lags
 from engine.record import Recorder
 from engine.running import Running
 from engine.suspension import Suspension
@@ -64,6 +65,7 @@ class Loop:
         suspension: Suspension | None = None,
     ) -> None:
         self._suspension = suspension or Suspension()
+        self.lags = Lags()  # of what was claimed on schedule
         self._strikes = strikes or Strikes(database)
         self._vitals = vitals or Vitals()
         self._database = database
@@ -229,6 +231,8 @@ class Loop:
         ends = []
         to_run = [each for each in plan.to_run if each[0].id not in ran] if ran else plan.to_run
         for number, (run, go) in enumerate(to_run):
+            if run.slot is not None and run.claimed_at is not None and not plan.makes_up:
+                self.lags.add(run.claimed_at - run.slot)
             end = self._running.begin(plan.job, run, go, more=number > 0)
             if end is not None:
                 ends.append(end)

@@ -30,6 +30,7 @@ from gateway.front import agents, channels as channel_words, quotas
 from gateway.front.around import Around
 from gateway.front.beats import FrontHeartbeats, FrontWakes
 from gateway.front.conversations import FrontConversation, FrontSessionDesk
+from gateway.front.figures import FrontFigures
 from gateway.front.foresight import Foresight
 from gateway.front.inbox import FrontInbox
 from gateway.front.inquiries import FrontInquiries
@@ -74,6 +75,7 @@ class Front:
         self.switchboard = switchboard
         self.host = host
         self.suspending = suspending
+        self.figures = FrontFigures(engine)
         self.tools = FrontTools(engine)
         self.pairings = pairings
         self.devices = devices

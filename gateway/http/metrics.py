@@ -1,13 +1,14 @@
 """`GET /metrics`: figures as Prometheus reads them (protocol.md §14, heartbeat.md §25 row 22).
 
-Gauges over what is on record, counted when they are asked for. No id of anybody stands in a
-label. Beats and delivery are of the last 24 hours, as `engine heartbeat slo` tells them.
+Gauges over what is on record, counted when they are asked for, and counters since the start of
+the process. No id of anybody stands in a label. Beats and delivery are of the last 24 hours, as
+`engine heartbeat slo` tells them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -24,7 +25,9 @@ from jobs.wallclock import ms
 
 PATH: Final = "/metrics"
 KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
-_MOST_SERIES: Final = 2048
+MOST_SERIES: Final = 2048
+OVERFLOW: Final = "engine_metrics_overflow"
+_NOTHING_OPEN: Final = {"queued": 0, "sending": 0, "held": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,23 @@ class Sample:
     value: float
     labels: Mapping[str, str]
     told: str  # what it means
+    grows: bool = False  # counted since the start of the process
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A histogram: how many were within each edge, and their sum."""
+
+    name: str
+    buckets: Sequence[tuple[str, float]]
+    total: float
+    told: str
+
+    def __len__(self) -> int:
+        return len(self.buckets) + 2  # lines; with the sum and the count
+
+
+Figure = Sample | Spread
 
 
 class Metrics:
@@ -42,6 +62,7 @@ class Metrics:
 
     def __init__(self, desk: Desk, guard: Guard) -> None:
         self._desk = desk
+        self._over = 0  # lines that were left out
         self._page = guard.page(self.answer, method="GET", scope=Scope.READ)
 
     def page(self, path: str) -> Page | None:
@@ -53,7 +74,10 @@ class Metrics:
         core, now = self._desk.core, self._desk.clock.now()
         beats = await core.heartbeats.history({"summary": True})
         samples = figures(self._desk.health.facts, await core.scheduling.status(), beats, now)
-        text = await asyncio.to_thread(text_of, [*samples])
+        kept, over = within([*samples, *counted(core.figures.counted())])
+        self._over += over
+        kept.append(Sample(OVERFLOW, self._over, {}, "Lines left out beyond 2048.", grows=True))
+        text = await asyncio.to_thread(text_of, kept)
         return PlainTextResponse(text, headers={"Content-Type": KIND})
 
 
@@ -70,7 +94,7 @@ def figures(
     if (at := cron.get("nextWakeAtMs")) is not None:
         left = (float(at) - (ms(now) or 0)) / 1000
         yield Sample("scheduler_next_wake_seconds", left, {}, "Until the next slot is due.")
-    for state, count in (health.get("outbox") or {}).items():
+    for state, count in {**_NOTHING_OPEN, **(health.get("outbox") or {})}.items():
         labels = {"state": str(state)}
         yield Sample("outbox_messages", _number(count), labels, "Open messages by state.")
     waiting = health.get("queuedEvents") or 0
@@ -96,6 +120,32 @@ def _promises(slo: Mapping[str, Any]) -> Iterator[Sample]:
             yield Sample(name, float(value), {}, f"{words[:-1]}, of 24 hours.")
 
 
+def counted(told: Mapping[str, Any]) -> Iterator[Figure]:
+    """Return what grows from the start of the process on."""
+    lag = told["lag"]
+    words = "Lateness of slots when they were claimed."
+    yield Spread("scheduler_slot_lag_seconds", lag["buckets"], lag["sum"], words)
+    for state, count in told["ends"].items():
+        words = "Messages that came to an end, by how."
+        yield Sample("delivery_messages", count, {"state": state}, words, grows=True)
+    for state, count in told["turns"].items():
+        yield Sample("agent_turns", count, {"state": state}, "Turns that run, or wait.")
+
+
+def within(figures: Sequence[Figure], most: int = MOST_SERIES) -> tuple[list[Figure], int]:
+    """Return the figures that fit, and how many lines do not: no label may fill a disk."""
+    kept: list[Figure] = []
+    lines = over = 0
+    for one in figures:
+        size = len(one) if isinstance(one, Spread) else 1
+        if lines + size > most:
+            over += size
+        else:
+            lines += size
+            kept.append(one)
+    return kept, over
+
+
 def _seconds(value: Any) -> float | None:
     return None if value is None else float(value) / 1000
 
@@ -108,26 +158,36 @@ def _number(value: Any) -> float:
 class _Counted:
     """What was counted, as the library asks for it."""
 
-    samples: list[Sample]
+    figures: Sequence[Figure]
 
     def collect(self) -> Iterator[Any]:
         """Each name once, with all its figures."""
-        from prometheus_client.core import GaugeMetricFamily
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            HistogramMetricFamily,
+        )
 
         families: dict[str, Any] = {}
-        for one in self.samples[:_MOST_SERIES]:
+        for one in self.figures:
+            if isinstance(one, Spread):
+                spread = HistogramMetricFamily(one.name, one.told)
+                spread.add_metric((), list(one.buckets), one.total)
+                families[one.name] = spread
+                continue
             family = families.get(one.name)
             if family is None:
-                family = GaugeMetricFamily(one.name, one.told, labels=tuple(one.labels))
+                kind = CounterMetricFamily if one.grows else GaugeMetricFamily
+                family = kind(one.name, one.told, labels=tuple(one.labels))
                 families[one.name] = family
             family.add_metric(tuple(one.labels.values()), one.value)
         yield from families.values()
 
 
-def text_of(samples: list[Sample]) -> str:
+def text_of(figures: Sequence[Figure]) -> str:
     """Return the page. The first who asks has the library loaded, which takes a while."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry()
-    registry.register(_Counted(samples))
+    registry.register(_Counted(figures))
     return generate_latest(registry).decode()

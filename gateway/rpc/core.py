@@ -19,7 +19,7 @@ from engine.scheduling import Chosen
 from engine.sessions import Message
 from gateway.auth.pairing import Manager
 from gateway.rpc.attached import Attached
-from gateway.rpc.core_admin import ConfigDesk, Host, Suspending, Switchboard, Tools
+from gateway.rpc.core_admin import ConfigDesk, Figures, Host, Suspending, Switchboard, Tools
 
 Answer = Mapping[str, Any]
 
@@ -495,6 +495,10 @@ class Core(Protocol):
     @property
     def host(self) -> Host:
         """The process."""
+
+    @property
+    def figures(self) -> Figures:
+        """What is counted."""
 
     @property
     def suspending(self) -> Suspending:

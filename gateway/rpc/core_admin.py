@@ -71,6 +71,13 @@ class Switchboard(Protocol):
         """`channels.stop`."""
 
 
+class Figures(Protocol):
+    """Counted since the start of the process (operations.md §13.7)."""
+
+    def counted(self) -> Answer:
+        """``{lag: {buckets: [(edge, cumulative)], sum}, ends: {state: n}, turns: {…}}``."""
+
+
 class Suspending(Protocol):
     """The gateway held for a moment (§10.1)."""
 

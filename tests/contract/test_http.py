@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import Message
 from http.client import HTTPConnection
 from typing import Any
@@ -15,8 +15,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.config.schema.gateway import Http
+from engine.decisions.lags import Lags
 from gateway.auth.policy import Mode, Policy
-from gateway.http.metrics import figures, text_of
+from gateway.http.metrics import MOST_SERIES, Sample, Spread, figures, text_of, within
 from gateway.protocol.handshake import Phase
 from tests.fakes.gateway_port import TOKEN, Port, serving
 
@@ -225,6 +226,36 @@ def test_figures_have_the_names_of_the_slo_and_labels_are_escaped() -> None:
     assert read["outbox_messages", "queued"] == 2
     assert (read["cron_runs", "ok"], read["cron_runs", "failed"]) == (7, 1)
     assert read["heartbeat_beats", 'o"k\\\n'] == 3
+
+
+async def test_lateness_is_a_histogram_and_ends_of_messages_are_counted() -> None:
+    async with serving() as port:
+        page = (await ask(port, "/metrics")).raw.decode()
+    lines = page.splitlines()
+    assert 'scheduler_slot_lag_seconds_bucket{le="0.5"} 2.0' in lines
+    assert 'scheduler_slot_lag_seconds_bucket{le="+Inf"} 3.0' in lines
+    assert "scheduler_slot_lag_seconds_sum 1.5" in lines
+    assert 'delivery_messages_total{state="delivered"} 4.0' in lines
+    assert 'agent_turns{state="running"} 1.0' in lines
+    assert 'outbox_messages{state="queued"} 0.0' in lines  # nothing waits, and that is told
+    assert "engine_metrics_overflow_total 0.0" in lines
+
+
+def test_a_page_of_metrics_has_a_bound_and_counts_what_is_left_out() -> None:
+    many = [Sample("beats", 1, {"outcome": f"o{n}"}, "Beats.") for n in range(MOST_SERIES + 7)]
+    lag = Spread("lag", [("1", 1.0), ("+Inf", 1.0)], 0.5, "Lag.")
+    kept, over = within([lag, *many])
+    assert (len(kept), over) == (1 + MOST_SERIES - len(lag), 7 + len(lag))
+    assert kept[0] is lag
+
+
+def test_lateness_is_counted_under_the_edge_it_is_within() -> None:
+    lags = Lags()
+    for seconds in (-1, 0.005, 0.0051, 4, 9999):
+        lags.add(timedelta(seconds=seconds))
+    told = dict(lags.buckets())
+    assert (told["0.005"], told["0.015"], told["2.5"], told["5"]) == (2, 3, 3, 4)
+    assert (told["3600"], told["+Inf"]) == (4, 5)
 
 
 async def test_headers_choose_agent_session_and_model_under_both_names() -> None:

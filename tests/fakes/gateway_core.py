@@ -434,6 +434,12 @@ class FakeHost:
         return {"ok": True, "status": "accepted", "reason": reason}
 
 
+class FakeFigures:
+    def counted(self) -> dict[str, Any]:
+        lag = {"buckets": [("0.5", 2.0), ("+Inf", 3.0)], "sum": 1.5}
+        return {"lag": lag, "ends": {"delivered": 4}, "turns": {"running": 1, "waiting": 0}}
+
+
 class FakeSuspending:
     """One lease, as a host holds it."""
 
@@ -663,6 +669,7 @@ class FakeCore:
         self.switchboard = FakeSwitchboard(self.said)
         self.host = FakeHost(self.said)
         self.suspending = FakeSuspending()
+        self.figures = FakeFigures()
         self.inbox = FakeInbox()
         self.pairings = FakePairings(self.said)
         self.devices: Devices = FakeDevices()

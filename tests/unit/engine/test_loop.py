@@ -104,6 +104,13 @@ async def test_every_slot_of_a_burst_runs_once(database: Database, many: int) ->
     assert await count(database, "ok") == await count(database) == many
 
 
+async def test_each_slot_that_is_served_is_counted_by_its_lateness(database: Database) -> None:
+    await due(database, 3)
+    serving = loop(database, AtOnce())
+    await serving.tick()
+    assert dict(serving.lags.buckets())["0.005"] == 3
+
+
 async def test_a_burst_keeps_to_the_budget_of_all_although_nothing_is_written_yet(
     database: Database,
 ) -> None:
