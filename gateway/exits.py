@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # it brings sockets along, and whoever asks how a gateway end
 log = logging.getLogger(__name__)
 
 FILE: Final = "last-exit.json"
+STOP: Final = "stop-requested"
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     """Why a gateway is no longer there."""
 
     STOP_COMMAND = "stop-command"
+    RESTART = "restart"
     SIGTERM = "sigterm"
     SIGINT = "sigint"
     CONFIG_INVALID = "config-invalid"
@@ -54,6 +56,7 @@ class Reason(StrEnum):
 
 SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.STOP_COMMAND: "stopped by a command",
+    Reason.RESTART: "stopped to start anew",
     Reason.SIGTERM: "stopped by SIGTERM (a supervisor, or kill)",
     Reason.SIGINT: "stopped by Ctrl-C",
     Reason.CONFIG_INVALID: "refused to start with its config",
@@ -67,6 +70,11 @@ SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.UNCLEAN: "was killed, or the power went: it left no word",
 }
 
+_ASKED: Final[Mapping[Reason, str]] = {  # before the name of who asked
+    Reason.STOP_COMMAND: "stopped by",
+    Reason.SIGTERM: "stopped by SIGTERM from",
+    Reason.RESTART: "stopped to start anew, asked for by",
+}
 _UNSEEN: Final = frozenset({Reason.HOST_SHUTDOWN, Reason.UNCLEAN})  # nobody wrote down when
 
 
@@ -83,12 +91,15 @@ class LastExit:
     signal: str | None = None
     detail: str = ""
     last_error: str | None = None  # the last line of its log that told of an error
+    requested_by: str = ""  # who asked for the end, where that is known
     uptime: timedelta | None = None
 
     @property
     def sentence(self) -> str:
         """How it ended, in words without a time."""
         said = SENTENCES[self.reason]
+        if self.requested_by and self.reason in _ASKED:
+            said = f"{_ASKED[self.reason]} {self.requested_by}"
         detail = f": {self.detail}" if self.detail else ""
         lived = "" if self.uptime is None else f" (uptime {format_duration(_whole(self.uptime))})"
         return f"{said}{detail}{lived}"
@@ -112,6 +123,7 @@ class LastExit:
             "reason": self.reason.value,
             "detail": self.detail,
             "lastErrorLine": self.last_error,
+            "requestedBy": self.requested_by or None,
             "uptimeMs": None if self.uptime is None else self.uptime // _MILLISECOND,
             "sentence": self.sentence,
         }
@@ -130,6 +142,7 @@ class LastExit:
             signal=said.get("signal"),
             detail=str(said.get("detail") or ""),
             last_error=said.get("lastErrorLine"),
+            requested_by=str(said.get("requestedBy") or ""),
             uptime=None if uptime is None else timedelta(milliseconds=uptime),
         )
 
@@ -175,6 +188,28 @@ def of_signal(name: str) -> Reason:
     return Reason(name) if name in {Reason.SIGTERM, Reason.SIGINT} else Reason.STOP_COMMAND
 
 
+def of_stop(reason: str, requested_by: str) -> Reason:
+    """Return the reason of a stop: a command that announced itself goes before its signal."""
+    found = of_signal(reason)
+    return Reason.STOP_COMMAND if requested_by.startswith("engine ") else found
+
+
+def request_stop(home: Path, by: str) -> None:
+    """Announce who is about to stop the gateway of this home, if the disk lets us."""
+    with suppress(OSError):
+        (home / STOP).write_text(by, "utf-8")
+
+
+def stop_requested(home: Path) -> str:
+    """Return who announced the stop that is made now, and forget it."""
+    try:
+        by = (home / STOP).read_text("utf-8").strip()
+        (home / STOP).unlink()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return by[:200]
+
+
 def killed(owner: Owner, *, seen_at: datetime, booted_at: datetime | None) -> LastExit:
     """Return the end of a process that left its words in the lock file.
 
@@ -218,7 +253,13 @@ class Ending:
         self.logs, self.hide, self.settled = log.files, log.redact, log.drain
 
     def tell(
-        self, reason: Reason, *, code: int, detail: str = "", signal: str | None = None
+        self,
+        reason: Reason,
+        *,
+        code: int,
+        detail: str = "",
+        signal: str | None = None,
+        requested_by: str = "",
     ) -> None:
         """Write it down, unless another process holds the home: its end is not ours to tell."""
         if not self.home.is_dir() or _held_by_another(self.home):
@@ -235,6 +276,7 @@ class Ending:
             signal=signal,
             detail=self.hide(detail),
             last_error=last_error(self.logs, self.began),
+            requested_by=requested_by,
             uptime=now - self.began,
         )
         _kept(self.home, told)

@@ -83,6 +83,11 @@ class Lock:
     ) -> None:
         self.release()
 
+    def renew(self, owner: Owner) -> None:
+        """Another gateway of this process holds it from now on."""
+        self.owner = owner
+        self._write()
+
     def bound(self, host: str, port: int) -> None:
         """The port is known now: tell whoever reads the file."""
         self.owner = replace(self.owner, host=host, port=port)

@@ -3,7 +3,8 @@
 Contains no decision about behaviour. Rooms: `life` (one process, one gateway after the other),
 `leaving` (why it stops), `standing` (what all parts know of it), `parts` (everything wired),
 `chores` (what the clockwork rings for), `opening` and `closing` (the orders of operations.md
-§6.3 and §7.1).
+§6.3 and §7.1), `signals` (what it is told by them), `foothold` (what is kept while one gateway
+follows the other), `back` (who is told that it is back).
 """
 
 from __future__ import annotations

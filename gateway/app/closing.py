@@ -13,13 +13,13 @@ from gateway.app.leaving import Leaving
 from gateway.app.parts import Parts
 from gateway.app.standing import Standing
 from gateway.protocol.handshake import Phase
+from gateway.restarts import expected
 from gateway.sender import GRACE
 from gateway.service.notify import STOPPING, notify
 from jobs.duration import format_duration
 
 log = logging.getLogger(__name__)
 
-RESTART: Final = timedelta(seconds=2)  # what clients are told to expect
 DELIVERY_GRACE: Final = timedelta(seconds=3)  # at least: with a drain of 25 s less than 30 s
 
 
@@ -39,8 +39,13 @@ async def closed(
         return max(end - standing.clock.monotonic(), least)
 
     await _done("clockwork", parts.clockwork.stop())
-    back = RESTART // timedelta(milliseconds=1) if leaving.again else None
-    parts.fanout.publish("shutdown", {"reason": leaving.reason, "restartExpectedMs": back})
+    back = expected(leaving.restarts.took) // timedelta(milliseconds=1)
+    told = {
+        "reason": leaving.reason,
+        "restartExpectedMs": back if leaving.again else None,
+        "drainMs": grace // timedelta(milliseconds=1),
+    }
+    parts.fanout.publish("shutdown", told)
     await _done("reception", parts.reception.stop(left()))
     await _done("engine", parts.engine.stop(left()))
     await _done("last words", parts.sender.tick())  # what the last turns said still leaves
@@ -49,8 +54,7 @@ async def closed(
         await _done(name, channel.stop())
     parts.door.close_all(1012, "service restart")
     await _done("calls", parts.desk.tasks.close())
-    told = {"reason": leaving.reason, "uptime_ms": standing.uptime_ms()}
-    log.info("gateway stopped", extra=told)
+    log.info("gateway stopped", extra={"reason": leaving.reason, "uptime_ms": standing.uptime_ms()})
 
 
 def _tell_wait(engine: Engine, grace: timedelta) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 from engine import __version__
 from engine.clock import SystemClock
@@ -16,15 +15,17 @@ from engine.config.paths import unknown_variables
 from engine.log.files import Place
 from engine.log.setup import set_up
 from gateway import exits, settings
+from gateway.app.back import tell_back
 from gateway.app.closing import closed
+from gateway.app.foothold import Foothold
 from gateway.app.leaving import Leaving
 from gateway.app.opening import opened
 from gateway.app.parts import build
+from gateway.app.signals import Signals
 from gateway.app.standing import Standing
 from gateway.auth import configured as auth_configured
-from gateway.lock import Lock, Owner
+from gateway.lock import Owner
 from gateway.reloading import InForce
-from gateway.server import bind
 from jobs.errors import EngineError
 from jobs.ids import new_id
 from jobs.wallclock import ms
@@ -37,26 +38,28 @@ async def serve(options: settings.RunOptions) -> int:
 
     Raises an `EngineError` with exit status 78 for what a restart will not mend.
     """
-    clock, paths = SystemClock(), options.paths
-    while True:
-        now = clock.now()
-        ending = exits.Ending(
-            home=paths.state,
-            logs=Place(folder=paths.logs),
-            clock=clock,
-            boot_id=new_id(now),
-            version=__version__,
-            began=now,
-        )
-        with exits.told(ending):
-            gateway = await _serve(options, ending)
-        if not gateway.leaving.again:
-            return 0
-        options = replace(options, port=gateway.port)  # where its clients look for it
+    clock, paths, foothold = SystemClock(), options.paths, Foothold()
+    try:
+        again = True
+        while again:
+            now = clock.now()
+            ending = exits.Ending(
+                home=paths.state,
+                logs=Place(folder=paths.logs),
+                clock=clock,
+                boot_id=new_id(now),
+                version=__version__,
+                began=now,
+            )
+            with exits.told(ending):
+                again = (await _serve(options, ending, foothold)).leaving.again
+    finally:
+        foothold.close()
+    return 0
 
 
-async def _serve(options: settings.RunOptions, ending: exits.Ending) -> Gateway:
-    gateway = Gateway(_standing(options, ending))
+async def _serve(options: settings.RunOptions, ending: exits.Ending, foothold: Foothold) -> Gateway:
+    gateway = Gateway(_standing(options, ending), foothold)
     try:
         await gateway.run()
     except EngineError:
@@ -99,10 +102,16 @@ def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
 class Gateway:
     """One running gateway, from its lock to its last words."""
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, standing: Standing, foothold: Foothold) -> None:
         self._standing = standing
-        self.leaving = Leaving(standing.ending)
-        self.port = 0
+        self._foothold = foothold
+        self.leaving = Leaving(
+            ending=standing.ending,
+            home=standing.options.paths.state,
+            clock=standing.clock,
+            restarts=foothold.restarts,
+            environ=standing.environ,
+        )
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything."""
@@ -112,16 +121,18 @@ class Gateway:
         standing.bound = settings.bind(options, config, standing.environ)
         # Refuses what must not be bound, before anything is.
         auth_configured.tell_weak(standing.policy_of(standing.loaded))
+        held = self._foothold.hold(options.paths.state, self._owner())
+        Signals(standing=standing, leaving=self.leaving).listen()
+        if (number := self._foothold.restarts.ended_by) is not None:
+            self.leaving.stop_by(number)
+        sockets = self._foothold.listen(standing.bound.hosts, port)
         async with AsyncExitStack() as stack:
-            held = stack.enter_context(Lock(options.paths.state, self._owner()))
-            sockets = bind(list(standing.bound.hosts), port)
             database = await settings.open_database(config, options.paths)
             stack.push_async_callback(database.close)
-            parts = await build(standing, database, sockets, stack, self.leaving.start_again)
-            self.port = parts.server.port
-            held.bound(standing.bound.hosts[0], self.port)
-            self.leaving.listen()
+            parts = await build(standing, database, sockets, stack, self.leaving.ask)
+            held.bound(standing.bound.hosts[0], parts.server.port)
             watch = await opened(standing, parts, self.leaving.asked)
+            await tell_back(standing, parts, self._foothold.restarts)
             await self.leaving.asked.wait()
             await closed(standing, parts, self.leaving, watch)
         self.leaving.tell()

@@ -48,6 +48,7 @@ from gateway.pairing import Pairings
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
 from gateway.protocol.methods import EVENTS, names
 from gateway.replay import Replay
+from gateway.restarts import Appointment, Wanted
 from gateway.rpc.desk import Desk, new_desk
 from gateway.rpc.presence import Presence, SelfEntry
 from gateway.sender import Sender
@@ -56,7 +57,7 @@ from jobs.store.db import Database
 from jobs.wallclock import ms
 
 Channels = dict[str, Channel]
-Again = Callable[[str], None]  # asks for a restart, and says why
+Again = Callable[[Wanted], Appointment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ from engine.log.reading import record, tail
 from engine.store import outbox
 from gateway.auth.proof import identity_of
 from gateway.front.at_work import at_work
+from gateway.restarts import Appointment, Wanted
+from jobs.wallclock import ms
 
 
 class FrontHost:
@@ -26,7 +28,7 @@ class FrontHost:
         logs: Callable[[], Place],
         key: bytes,
         startable: Callable[[], object],
-        again: Callable[[str], None],
+        again: Callable[[Wanted], Appointment],
         leaving: Callable[[], int] = lambda: 0,
     ) -> None:
         self._leaving = leaving
@@ -76,14 +78,15 @@ class FrontHost:
             told["avatar"] = own.avatar
         return told
 
-    async def restart(self, reason: str) -> dict[str, Any]:
+    async def restart(self, wanted: Wanted) -> dict[str, Any]:
         """Accepted: the gateway drains, tells its clients, and starts anew in this process.
 
         Not with a config no gateway starts with: that would be its end.
         """
         await asyncio.to_thread(self._startable)
-        self._again(reason)
-        return {"ok": True, "status": "accepted", "pid": os.getpid(), "reason": reason}
+        made = self._again(wanted)
+        told = {"ok": True, "status": "accepted", "pid": os.getpid(), "reason": wanted.reason}
+        return {**told, "coalesced": made.coalesced, "at": ms(made.at)}
 
 
 def shown(line: str) -> str:

@@ -24,9 +24,13 @@ class Anything(OpenParams):
 
 
 class RestartParams(OpenParams):
-    """`gateway.restart.request`."""
+    """`gateway.restart.request`; a session that is named is told when it is back."""
 
     reason: str | None = None
+    session_key: NonEmpty | None = None
+    delivery_context: dict[str, Any] | None = None
+    note: str | None = None
+    restart_delay_ms: Count | None = None
 
 
 class SuspendPrepareParams(Params):

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
+from gateway.restarts import Wanted
+
 Answer = Mapping[str, Any]
 
 
@@ -110,5 +112,5 @@ class Host(Protocol):
     def identity(self, agent_id: str) -> Answer:
         """`agent.identity.get`."""
 
-    async def restart(self, reason: str) -> Answer:
+    async def restart(self, wanted: Wanted) -> Answer:
         """Drain, and start anew in the same process; refused where nothing would start."""

@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from gateway.protocol.admin_params import Anything, LogsTailParams, RestartParams
 from gateway.protocol.params import Nothing
+from gateway.restarts import Wanted
 from gateway.rpc.desk import Call, Desk
 from gateway.rpc.windows import refused
-from jobs.wallclock import ms
+from jobs.wallclock import MILLISECOND, ms
 
 _COUNTED: Final = ("queueSize", "pendingReplies", "embeddedRuns", "activeTasks")
 
@@ -50,7 +51,15 @@ async def restart(desk: Desk, call: Call, params: RestartParams) -> object:
     wait = desk.writes.take(f"{name} {call.caller}", desk.clock.now(), most=most, window=window)
     if wait is not None:
         raise refused(name, wait, most, window)
-    return await desk.core.host.restart(params.reason or "asked for over RPC")
+    wanted = Wanted(
+        reason=params.reason or "asked for over RPC",
+        by=call.caller,
+        delay=(params.restart_delay_ms or 0) * MILLISECOND,
+        session_key=params.session_key,
+        delivery=params.delivery_context,
+        note=params.note,
+    )
+    return await desk.core.host.restart(wanted)
 
 
 async def stability(desk: Desk, _call: Call, _params: Anything) -> object:

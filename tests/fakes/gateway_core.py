@@ -11,6 +11,7 @@ from engine.decisions.wake import NewEvent
 from engine.messages.outbox import NewMessage
 from engine.scheduling import Chosen
 from gateway.auth.pairing import Manager
+from gateway.restarts import Wanted
 from gateway.rpc.core import ChatOrder, Devices
 from jobs.errors import ConfigOwned, Conflict, InvalidInput, JobNotFound
 from jobs.wallclock import ms
@@ -429,9 +430,9 @@ class FakeHost:
     def identity(self, agent_id: str) -> dict[str, Any]:
         return {"agentId": agent_id, "name": agent_id}
 
-    async def restart(self, reason: str) -> dict[str, Any]:
-        self.said.append(("restart", reason))
-        return {"ok": True, "status": "accepted", "reason": reason}
+    async def restart(self, wanted: Wanted) -> dict[str, Any]:
+        self.said.append(("restart", wanted.reason))
+        return {"ok": True, "status": "accepted", "reason": wanted.reason}
 
 
 class FakeFigures:

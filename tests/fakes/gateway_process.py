@@ -95,6 +95,11 @@ class GatewayProcess:
             await self._listener
         return await self._process.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal that does not end it."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end."""
         assert self._process is not None

@@ -122,4 +122,4 @@ class Commands(Section):
     """Commands in chats and signals."""
 
     owner_allow_from: Texts = key((), "People who may give owner commands; `*` is not one.")
-    restart: bool = key(False, "SIGUSR1 and /restart may restart the gateway.", inert=YET)
+    restart: bool = key(False, "SIGUSR1 may restart the gateway, unasked.")
