@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import wraps
 from typing import Any, Final
@@ -15,7 +15,7 @@ import click
 
 from engine.cli.ending import dumped
 from engine.cli.place import Address, Credentials, Place
-from gateway.client import Client
+from gateway.client import CLI, Client
 from jobs.errors import AccessRefused, EngineError, GatewayDown
 
 USUAL_MS: Final = 30_000
@@ -55,12 +55,12 @@ class Line:
         return self.address.loopback and not named and not elsewhere
 
     @contextmanager
-    def open(self) -> Iterator[Client]:
+    def open(self, *, caps: tuple[str, ...] = ()) -> Iterator[Client]:
         """A connection that has said hello; a stale token of the shell is forgiven once."""
         address = self.address
         credentials = self.place.credentials(address, token=self.token, password=self.password)
         with _explained(self.place, address, credentials):
-            client = self._greeted(address, credentials)
+            client = self._greeted(address, credentials, caps)
             try:
                 yield client
             finally:
@@ -82,14 +82,14 @@ class Line:
         """Print the answer: JSON if that was asked for, else its words."""
         click.echo(dumped(answer) if self.as_json else words(answer))
 
-    def _greeted(self, address: Address, credentials: Credentials) -> Client:
-        client = self._client(address, credentials)
+    def _greeted(self, address: Address, credentials: Credentials, caps: tuple[str, ...]) -> Client:
+        client = self._client(address, credentials, caps)
         try:
             client.open()
         except AccessRefused as refused:
             if credentials.spare is None or not _is_mismatch(refused):
                 raise
-            client = self._client(address, credentials.spare)
+            client = self._client(address, credentials.spare, caps)
             client.open()
             note = _STALE.format(source=credentials.spare.source)
             if note not in self.place.said:
@@ -97,12 +97,13 @@ class Line:
                 sys.stderr.write(note)
         return client
 
-    def _client(self, address: Address, credentials: Credentials) -> Client:
+    def _client(self, address: Address, credentials: Credentials, caps: tuple[str, ...]) -> Client:
         return Client(
             address.url,
             token=credentials.token,
             password=credentials.password,
             timeout=self.timeout,
+            identity=replace(CLI, caps=caps),
         )
 
 

@@ -14,6 +14,7 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.gateway.probe import PROBE_MS, discover, probe
 from engine.cli.gateway.service import install, restart, start, stop, uninstall
+from engine.cli.gateway.watch import watch
 from engine.cli.place import Place
 from engine.cli.status import health
 from engine.clock import SystemClock
@@ -145,3 +146,4 @@ for command in (health, install, uninstall, start, stop, restart):
     group.add_command(command)
 group.add_command(probe)
 group.add_command(discover)
+group.add_command(watch)
