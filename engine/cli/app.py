@@ -51,6 +51,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "token": ("engine.cli.token:group", "The gateway's token: show it, replace it."),
     "channels": ("engine.cli.channels.commands:group", "Chat channels and their accounts."),
     "config": ("engine.cli.config.commands:group", "Read and change the config file."),
+    "import": ("engine.cli.moving.commands:group", "Take over the home of another engine."),
     "backup": ("engine.cli.backup:group", "Pack this home into one file, and put it back."),
     "simulate": ("engine.cli.simulate:command", "What would happen in the coming days."),
     "demo": ("engine.cli.demo:command", "See it work, in a throwaway home."),

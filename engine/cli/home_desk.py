@@ -29,10 +29,10 @@ async def bring_in(place: Place, params: Mapping[str, Any]) -> dict[str, Any]:
     loaded = at_rest.loaded(place)
     if params.get("dryRun"):
         database = await at_rest.opened(place, loaded)
-        return await _imported(place, loaded, database, params)
+        return await _closing(place, loaded, database, params)
     with hold(place, SystemClock().now()):
         database = await settings.open_database(loaded.config, place.paths)
-        return await _imported(place, loaded, database, params)
+        return await _closing(place, loaded, database, params)
 
 
 async def listing(place: Place) -> tuple[list[dict[str, Any]], list[str]]:
@@ -46,9 +46,19 @@ async def listing(place: Place) -> tuple[list[dict[str, Any]], list[str]]:
     return [stored_to_wire(stored) for stored in page.jobs], list(page.unreadable)
 
 
-async def _imported(
+async def _closing(
     place: Place, loaded: Loaded, database: Database, params: Mapping[str, Any]
 ) -> dict[str, Any]:
+    try:
+        return await brought(place, loaded, database, params)
+    finally:
+        await database.close()
+
+
+async def brought(
+    place: Place, loaded: Loaded, database: Database, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`cron.import` into a store that is open; whoever opened it holds its home."""
     imports = Imports(
         database=database,
         clock=SystemClock(),
@@ -56,10 +66,7 @@ async def _imported(
         refuse_owned=_refuse_owned,
         tell=lambda _told: None,  # nobody listens: the next gateway reads it from the store
     )
-    try:
-        return await imports.bring_in(params, by="cli")
-    finally:
-        await database.close()
+    return await imports.bring_in(params, by="cli")
 
 
 def _refuse_owned(stored: StoredJob) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Final
 
@@ -81,9 +82,15 @@ def environment(
 def _dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
+    return variables_of(path.read_text("utf-8"))
+
+
+def variables_of(text: str) -> dict[str, str]:
+    """Return the variables of a `.env`, as it is written; a name without a value is none."""
     from dotenv import dotenv_values
 
-    return {k: v for k, v in dotenv_values(path, interpolate=False).items() if v is not None}
+    found = dotenv_values(stream=StringIO(text), interpolate=False)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def load(
