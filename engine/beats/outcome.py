@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from engine.agents.base import AgentFailure, FailureClass, ToolRefused, TurnReply, used
 from engine.agents.tools.heartbeat import NAME as RESPOND, valid_response
 from engine.decisions.gates import Decision, Defer, Skip
-from engine.decisions.wake import Intent, Wake
+from engine.decisions.wake import ASKED, Intent, Wake
 from engine.messages.address import Route
 from engine.messages.delivery import Delivery, Priority
 from engine.messages.kept import UNSENT, Kept
@@ -75,6 +75,7 @@ def verdict_on(reply: TurnReply, view: View, *, response_prefix: str = "") -> Ve
         response_prefix=response_prefix,
         response=response,
         bare_ack_only=_relays(view),
+        visible=_asked(view),
     )
     if verdict.reasoning or not reply.reasoning:
         return verdict
@@ -89,6 +90,7 @@ def reading(
     told: dict[str, Any] = {
         "ackMaxChars": view.agent.beat.ack_max_chars,
         "bareAckOnly": _relays(view),
+        "visible": _asked(view),
         "prefix": prefix,
         "dedupeMs": None if window is None else window // MILLISECOND,
     }
@@ -102,6 +104,11 @@ def reading(
 def _relays(view: View) -> bool:
     """Whether words beside the token are the end of a command, and no small talk."""
     return any(event.kind == "exec" for event in view.events)
+
+
+def _asked(view: View) -> bool:
+    """Whether somebody waits for words they can see (operations.md §16 L9)."""
+    return any(event.kind == ASKED for event in view.events)
 
 
 def answered(run: Run, reply: TurnReply, verdict: Verdict, at: datetime) -> Run:

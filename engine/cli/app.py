@@ -52,13 +52,30 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "channels": ("engine.cli.channels.commands:group", "Chat channels and their accounts."),
     "config": ("engine.cli.config.commands:group", "Read and change the config file."),
     "import": ("engine.cli.moving.commands:group", "Take over the home of another engine."),
+    "sessions": ("engine.cli.records.sessions:group", "Conversations: list, read, begin anew."),
+    "tasks": ("engine.cli.records.tasks:group", "Runs of jobs, as newer clients name them."),
+    "models": ("engine.cli.edges.models:models", "Where answers come from."),
+    "infer": ("engine.cli.edges.models:infer", "Ask a model directly."),
+    "hooks": ("engine.cli.edges.hooks:group", "Requests from outside that wake an agent."),
+    "plugins": ("engine.cli.edges.plugins:group", "Channels that come with other packages."),
+    "sandbox": ("engine.cli.edges.sandbox:group", "Which tools agents have, and where they run."),
+    "nodes": ("engine.cli.edges.absent:nodes", "Other machines of yours: none can be paired yet."),
+    "browser": ("engine.cli.edges.absent:browser", "A browser for agents: not built in."),
+    "dns": ("engine.cli.edges.absent:dns", "Being found beyond the local network."),
+    "reset": ("engine.cli.edges.reset:command", "Begin anew; what was there is moved aside."),
+    "docs": ("engine.cli.edges.docs:command", "Pages of the documentation."),
     "backup": ("engine.cli.backup:group", "Pack this home into one file, and put it back."),
     "simulate": ("engine.cli.simulate:command", "What would happen in the coming days."),
     "demo": ("engine.cli.demo:command", "See it work, in a throwaway home."),
     "protocol": ("engine.cli.protocol:group", "The wire contract as JSON Schema."),
     "completion": ("engine.cli.completion:command", "Tab completion for your shell."),
 }
-ALIASES: Final = {"automations": "cron", "configure": "onboard"}
+ALIASES: Final = {
+    "automations": "cron",
+    "configure": "onboard",
+    "daemon": "gateway",
+    "webhooks": "hooks",
+}
 
 
 class Group(click.Group):

@@ -8,10 +8,12 @@ from uuid import uuid4
 
 import click
 
-from engine.cli.app import Group
+from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
+from engine.cli.ending import dumped
 from engine.cli.render import one_line, plain, relative, show_table
 from engine.clock import SystemClock
+from jobs.errors import NotFound
 
 
 @click.group(cls=Group, name="approvals", epilog="Example: engine approvals list")
@@ -46,6 +48,25 @@ def listing(line: Line, every: bool) -> None:
             click.echo("\n".join(f"    {line}" for line in plain(one["whole"]).splitlines()))
     if waiting:
         click.echo(f"Allow with: {line.place.program} approvals approve {waiting[0]['id']}")
+
+
+@group.command("get", epilog="Example: engine approvals get --json")
+@click.option("--node", metavar="ID", help="Refused: nodes run nothing here.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def policy(ctx: click.Context, node: str | None, as_json: bool) -> None:
+    """What agents may run, and when a person is asked; from the config."""
+    if node is not None:
+        raise NotFound(f"there is no node {node}", fix="engine approvals get")
+    from engine.cli.edges.sandbox import exec_policy
+
+    told = exec_policy(here(ctx))
+    if as_json:
+        click.echo(dumped(told))
+        return
+    click.echo(f"Commands: {told['says']}")
+    if told["safeBins"]:
+        click.echo(f"Allowed: {', '.join(told['safeBins'])}")
 
 
 @group.command(epilog="Example: engine approvals approve 3f9a2c")

@@ -52,6 +52,7 @@ def group() -> None:
 @click.option("--replace", is_flag=True, help="Take the place of what waits --about the same.")
 @click.option("--dedupe-key", metavar="KEY", help="One that waits with this key is the same.")
 @click.option("--expires-in", metavar="SPAN", help="Not seen by then, it is told to nobody: 2h.")
+@click.option("--expect-reply", is_flag=True, help="It is answered in words, even if all is well.")
 @click.option("--wait/--no-wait", default=True, help="With --mode now: wait for the outcome.")
 @gateway_options(timeout_ms=WAIT_MS)
 def event(
@@ -66,6 +67,7 @@ def event(
     replace: bool,
     dedupe_key: str | None,
     expires_in: str | None,
+    expect_reply: bool,
     wait: bool,
 ) -> int:
     """Queue words for an agent; with --mode now wait, and say what it did with them.
@@ -81,6 +83,7 @@ def event(
     named |= {"contextKey": about, "expiresIn": expires_in, "dedupeKey": dedupe_key}
     params |= {name: value for name, value in named.items() if value}
     params |= {"replace": True} if replace else {}
+    params |= {"expectReply": True} if expect_reply else {}
     if wait:
         params |= {"wait": True, "timeoutMs": line.timeout // timedelta(milliseconds=1)}
     with line.open() as client:

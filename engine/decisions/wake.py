@@ -21,7 +21,8 @@ MIN_SPACING: Final = timedelta(seconds=30)
 FLOOD_WINDOW: Final = timedelta(seconds=60)
 FLOOD_MOST: Final = 5
 _PEOPLE: Final = frozenset({"cli", "rpc", "wake", "system-event"})  # sources: somebody waits
-_KINDS: Final = frozenset({"cron", "exec"})
+ASKED: Final = "asked"  # what an event is about whose sender waits for a visible answer
+_KINDS: Final = frozenset({"cron", "exec", ASKED})
 
 
 class Intent(StrEnum):
@@ -82,7 +83,7 @@ class QueuedEvent:
 
     @property
     def kind(self) -> str:
-        """What it is about: ``cron`` (a reminder), ``exec`` (a command's end) or ``note``."""
+        """``cron`` (a reminder), ``exec`` (a command's end), ``asked`` (wants words), ``note``."""
         head = _kind(self.context_key)
         return head if head in _KINDS else "note"
 

@@ -158,6 +158,7 @@ def _verdict(run: Run) -> Verdict:
         response_prefix=rules["prefix"],
         response=reply.get("response"),
         bare_ack_only=rules["bareAckOnly"],
+        visible=rules.get("visible", False),
     )
 
 

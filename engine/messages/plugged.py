@@ -6,7 +6,7 @@ somebody names a channel that is not built in. Nothing is imported before it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -23,6 +23,20 @@ class NotLoaded(Exception):
 def installed() -> Mapping[str, str]:
     """Where each channel of other packages is, by its id."""
     return {one.name.strip().lower(): one.value for one in entry_points(group=GROUP)}
+
+
+def origin(name: str) -> tuple[str | None, str | None]:
+    """Return the package that brings a channel, and its version."""
+    for one in entry_points(group=GROUP):
+        if one.name.strip().lower() == name and one.dist is not None:
+            return one.dist.name, one.dist.version
+    return None, None
+
+
+def open_words(names: Iterable[str]) -> str:
+    """Say that any plugin that is installed may be used."""
+    found = ", ".join(sorted(names))
+    return f"plugins.allow is empty; discovered non-bundled plugins may auto-load: {found}"
 
 
 def named(word: str) -> str | None:

@@ -146,15 +146,29 @@ def classify(
     response_prefix: str = "",
     response: Mapping[str, Any] | None = None,
     bare_ack_only: bool = False,
+    visible: bool = False,
 ) -> Verdict:
     """Say what a reply amounts to.
 
     ``mode`` is ``heartbeat`` or ``cron``; ``response`` is a valid call of heartbeat_respond,
     which beats the text; ``bare_ack_only`` (a beat that relays an event) sends whatever
-    stands beside the token.
+    stands beside the token; ``visible``: somebody asked and waits, so that even "nothing to
+    tell" is told (operations.md §16 L9).
     """
     if response is not None:
-        return _by_response(response, payloads, response_prefix)
+        verdict = _by_response(response, payloads, response_prefix)
+    else:
+        verdict = _by_text(payloads, mode, ack_max_chars, response_prefix, bare=bare_ack_only)
+    if not visible or verdict.outcome is not Outcome.ACKNOWLEDGED:
+        return verdict
+    said = verdict.preview if response is not None else verdict.dropped
+    alert = _alert(said.strip() or TOKEN, verdict.reasoning, response_prefix)
+    return replace(alert, response=verdict.response)
+
+
+def _by_text(
+    payloads: Sequence[str], mode: str, ack_max_chars: int, response_prefix: str, *, bare: bool
+) -> Verdict:
     said = [text for text in payloads if text.strip()]
     reasoning = tuple(text for text in said if text.lstrip().startswith(_REASONING))
     answers = [text for text in said if not text.lstrip().startswith(_REASONING)]
@@ -170,7 +184,7 @@ def classify(
         )
     if mode == "cron":
         return _cron(text, reasoning, response_prefix)
-    left = strip_token(text, mode="heartbeat", ack_max_chars=0 if bare_ack_only else ack_max_chars)
+    left = strip_token(text, mode="heartbeat", ack_max_chars=0 if bare else ack_max_chars)
     if left.ack or _silent(left.text):
         return Verdict(
             outcome=Outcome.ACKNOWLEDGED, dropped=left.dropped, reasoning=reasoning, preview=""

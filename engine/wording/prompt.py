@@ -15,7 +15,7 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from engine.decisions.wake import QueuedEvent
+from engine.decisions.wake import ASKED, QueuedEvent
 from engine.wording.dial import Dial
 from engine.workspace.checklist import ACK_TOKEN as TOKEN
 from jobs.wallclock import EPOCH
@@ -134,7 +134,9 @@ def _events(facts: PromptFacts) -> str:
         lines.append(WITHHELD)
     if any(event.kind == "exec" for event in facts.events):
         lines.append(_ABOUT_COMMANDS)
-    if facts.relay:
+    if any(event.kind == ASKED for event in facts.events):
+        lines.append("Somebody asked this and waits: answer them in words, whatever you find.")
+    elif facts.relay:
         lines.append(
             "Tell the person about it in your own friendly words. If it says nothing a person"
             f" needs to know, {_quiet(facts)}."

@@ -24,6 +24,7 @@ from gateway.app.parts import build
 from gateway.app.signals import Signals
 from gateway.app.standing import Standing
 from gateway.auth import configured as auth_configured
+from gateway.channels import plugin
 from gateway.lock import Owner
 from gateway.reloading import InForce
 from jobs.errors import EngineError
@@ -93,6 +94,7 @@ def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
     for line in loaded.jobs_wait:
         log.error("the jobs applied last keep running", extra={"because": line})
     settings.tell(loaded)
+    plugin.tell_open(loaded.config)
     ending.follow(logs)
     return Standing(
         options=options, environ=environ, logs=logs, ending=ending, force=InForce(loaded)

@@ -67,6 +67,9 @@ def plugged_in(config: Config, around: Callable[[Any], Around]) -> dict[str, Cha
     """
     made: dict[str, Channel] = {}
     for name, section in effective.plugged_sections(config).items():
+        if barred := config.plugins.bars(name):
+            made[name] = Absent(name, effective.account_ids(config, name), barred)
+            continue
         try:
             made[name] = _made(name, section, around)
         except plugged.NotLoaded as error:
@@ -75,6 +78,13 @@ def plugged_in(config: Config, around: Callable[[Any], Around]) -> dict[str, Cha
             )
             made[name] = Absent(name, effective.account_ids(config, name), str(error))
     return made
+
+
+def tell_open(config: Config) -> None:
+    """Log once that whatever is installed may be used (operations.md §1.4)."""
+    names = plugged.installed()
+    if names and config.plugins.enabled and not config.plugins.allow:
+        log.warning(plugged.open_words(names))
 
 
 def _made(name: str, section: Mapping[str, Any], around: Callable[[Any], Around]) -> Channel:

@@ -79,6 +79,7 @@ class WakeParams(OpenParams):
     dedupe_key: NonEmpty | None = None  # one that waits with the same key is the same event
     replace: bool = False  # it takes the place of what waits about the same
     expires_in: NonEmpty | None = None  # a duration; not seen by then, it is told to nobody
+    expect_reply: bool = False  # the beat it causes says something, even if all is well
     wait: bool = False
     timeout_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 30_000
     idempotency_key: NonEmpty | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-from engine.decisions.wake import NEXT_HEARTBEAT, NOW, NewEvent
+from engine.decisions.wake import ASKED, NEXT_HEARTBEAT, NOW, NewEvent
 from gateway.protocol import methods
 from gateway.protocol.errors import invalid
 from gateway.protocol.params import (
@@ -110,6 +110,12 @@ def _context(key: str | None) -> str | None:
     return key
 
 
+def _about(params: WakeParams) -> str | None:
+    """What it is about; one whose sender waits for words says that there (L9)."""
+    about = _context(params.context_key)
+    return f"{ASKED}:{about or ''}" if params.expect_reply else about
+
+
 async def wake(desk: Desk, call: Call, params: WakeParams) -> object:
     """Queue text and, with mode now, wake the agent; ``wait`` answers with the outcome."""
     if not params.text.strip():
@@ -126,7 +132,7 @@ async def wake(desk: Desk, call: Call, params: WakeParams) -> object:
         mode=mode,
         agent_id=params.agent_id,
         session_key=params.session_key,
-        context_key=_context(params.context_key),
+        context_key=_about(params),
         dedupe_key=params.dedupe_key,
         replaces=params.replace,
         target=params.target,

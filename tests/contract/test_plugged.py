@@ -101,6 +101,24 @@ async def sent(config: Loaded, channel: str) -> tuple[dict[str, Any], Delivery |
     return dict(channels), stored
 
 
+@pytest.mark.parametrize(
+    ("plugins", "why"),
+    [
+        ({"deny": ["filebox"]}, "plugins.deny names it"),
+        ({"allow": ["torn"]}, "plugins.allow does not name it"),
+        ({"enabled": False}, "plugins.enabled is false"),
+    ],
+)
+async def test_one_the_config_bars_is_not_loaded_and_its_messages_say_why(
+    tmp_path: Path, site: Path, plugins: dict[str, Any], why: str
+) -> None:
+    said = {"plugins": plugins, "channels": {"filebox": {"folder": str(tmp_path / "box")}}}
+    barred = load(tmp_path / "engine.json", {}, raw=json.dumps(said).encode())
+    _, stored = await sent(barred, "filebox")
+    assert stored is not None
+    assert why in repr(stored)
+
+
 async def test_its_section_makes_it_and_the_outbox_carries_to_it(
     tmp_path: Path, site: Path
 ) -> None:

@@ -47,7 +47,7 @@ class Config(Section):
     logging: Logging = section(Logging, "Logs.")
     messages: Messages = section(Messages, "Messages in general.")
     models: Models = section(Models, "Where answers come from.")
-    plugins: Plugins = section(Plugins, "Plugins.", inert=YET)
+    plugins: Plugins = section(Plugins, "Channels of other packages.")
     secrets: Secrets = section(Secrets, "Where secrets are kept.")
     security: Security = section(Security, "What is checked and accepted.")
     session: Session = section(Session, "Conversations.")

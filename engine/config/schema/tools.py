@@ -78,5 +78,15 @@ class Plugins(Section):
     """Channels and agents from other packages."""
 
     enabled: bool = key(True, "Load plugins.")
-    allow: Names = key((), "Only these plugins.")
+    allow: Names = key((), "Only these plugins; all when empty.")
     deny: Names = key((), "Never these plugins.")
+
+    def bars(self, name: str) -> str:
+        """Return the key that keeps a plugin out; nothing if none does."""
+        if not self.enabled:
+            return "plugins.enabled is false"
+        if name in {one.strip().lower() for one in self.deny}:
+            return "plugins.deny names it"
+        if self.allow and name not in {one.strip().lower() for one in self.allow}:
+            return "plugins.allow does not name it"
+        return ""

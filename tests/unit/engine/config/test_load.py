@@ -258,7 +258,7 @@ def test_what_only_the_reference_knows_is_a_note(tmp_path: Path) -> None:
         ("config.inert_section", "skills"),
         ("config.inert_section", "channels.discord"),
         ("config.inert_key", "channels.telegram.linkPreview"),
-        ("config.inert_section", "plugins"),
+        ("config.inert_key", "plugins.entries"),
     ]
 
 

@@ -182,3 +182,23 @@ def test_words_of_somebody_who_is_about_to_begin_are_a_promise(text: str) -> Non
 )
 def test_a_result_is_no_promise(text: str) -> None:
     assert not interim(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "response", "sent"),
+    [
+        (["HEARTBEAT_OK"], None, "HEARTBEAT_OK"),
+        (["All quiet. HEARTBEAT_OK"], None, "All quiet."),
+        ([""], {"notify": False, "summary": "nothing new"}, "nothing new"),
+        (["The build is red."], None, "The build is red."),
+    ],
+)
+def test_who_asked_for_an_answer_is_answered_even_if_all_is_well(
+    said: list[str], response: dict[str, object] | None, sent: str
+) -> None:
+    verdict = classify(said, response=response, visible=True)
+    assert (verdict.outcome, verdict.text) == (Outcome.ALERT, sent)
+
+
+def test_an_agent_that_says_nothing_at_all_has_not_answered() -> None:
+    assert classify([" "], visible=True).outcome is Outcome.EMPTY

@@ -1,0 +1,1 @@
+"""What the gateway keeps, row by row: `engine sessions`, `engine tasks`."""
