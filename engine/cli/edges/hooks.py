@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
@@ -15,6 +15,8 @@ from engine.cli.ending import dumped
 from engine.cli.place import Place
 from engine.cli.render import show_table
 from jobs.errors import AccessRefused, EngineError, GatewayDown, NotFound
+
+_REFUSED: Final = 400  # and beyond
 
 
 @click.group(cls=Group, name="hooks", epilog="Example: engine hooks list")
@@ -84,28 +86,31 @@ def test(line: Line, name: str, text: str) -> None:
 
 
 def _sent(line: Line, url: str, body: Mapping[str, Any], token: str) -> tuple[int, Any]:
-    import httpx
+    import json
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
+    where = urlsplit(url)
+    secure = where.scheme == "https"
+    kind = HTTPSConnection if secure else HTTPConnection
+    wire = kind(where.netloc, timeout=line.timeout.total_seconds())
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
-        answer = httpx.post(
-            url,
-            json=body,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=line.timeout.total_seconds(),
-            trust_env=False,
-        )
-    except httpx.HTTPError as error:
+        wire.request("POST", where.path, json.dumps(body).encode(), headers)
+        answer = wire.getresponse()
+        told: Any = answer.read().decode("utf-8", "replace")
+    except (OSError, HTTPException) as error:
         raise GatewayDown(
             f"nobody answered at {url}", why=str(error), fix=f"{line.place.program} gateway"
         ) from error
-    told = answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
-    if answer.status_code in (401, 403, 429):
+    finally:
+        wire.close()
+    if "json" in (answer.getheader("Content-Type") or ""):
+        told = json.loads(told)
+    if answer.status in (401, 403, 429):
         raise AccessRefused(f"{url} refused the token", why=str(told), fix="engine hooks list")
-    if answer.is_error:
-        raise EngineError(
-            f"{url} answered {answer.status_code}", why=str(told), fix="engine hooks list"
-        )
-    return answer.status_code, told
+    if answer.status >= _REFUSED:
+        raise EngineError(f"{url} answered {answer.status}", why=str(told), fix="engine hooks list")
+    return answer.status, told
 
 
 def _words(told: Mapping[str, Any]) -> str:
