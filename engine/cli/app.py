@@ -32,7 +32,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "status": ("engine.cli.status:status", "The whole engine at a glance."),
     "health": ("engine.cli.status:health", "The gateway's own health."),
     "why": ("engine.cli.why.commands:command", "Why no message came, and what mends it."),
-    "doctor": ("engine.cli.doctor:command", "What stands between your agents and you."),
+    "doctor": ("engine.cli.doctor.command:command", "What is wrong here, and what mends it."),
     "logs": ("engine.cli.logs.commands:command", "What the gateway wrote down."),
     "heartbeat": (
         "engine.cli.heartbeat.commands:group",

@@ -159,6 +159,50 @@ def job_names(file: Path) -> list[str]:
             raise _unreadable(file, error) from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """How a database stands, for whoever looks after it."""
+
+    damaged: str | None = None
+    schema: str | None = None
+    newest_ms: int | None = None  # of its runs: when one was claimed last
+    open_runs: int = 0
+
+
+def condition(file: Path) -> Condition:
+    """Return how a database stands; never raises, as what is wrong with it is the answer."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+            if found != "ok":
+                return Condition(damaged=found.partition("\n")[0])
+            schema = db.execute("SELECT version_num FROM alembic_version").fetchone()
+            newest = db.execute("SELECT max(claimed_at) FROM runs").fetchone()
+            many = db.execute("SELECT count(*) FROM runs WHERE status = 'running'").fetchone()
+    except sqlite3.DatabaseError as error:
+        foreign = "no such" in str(error)  # a table or a column: not damaged, only not ours
+        return Condition(damaged=None if foreign else str(error))
+    return Condition(
+        schema=None if schema is None else str(schema[0]),
+        newest_ms=None if newest[0] is None else int(newest[0]),
+        open_runs=int(many[0]),
+    )
+
+
+def all_acknowledged(file: Path, agent_id: str, count: int) -> bool:
+    """Whether so many beats of an agent, the newest, ended with nothing to report."""
+    with closing(_opened(file)) as db:
+        try:
+            rows = db.execute(
+                "SELECT outcome FROM runs WHERE kind = 'heartbeat' AND agent_id = ?"
+                " AND status = 'ok' ORDER BY seq DESC LIMIT ?",
+                (agent_id, count),
+            ).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(file, error) from error
+    return len(rows) == count and all(row[0] == "acknowledged" for row in rows)
+
+
 def switched_off(file: Path) -> frozenset[str]:
     """Whose beats were switched off: agents, and ``*`` for all of them (`engine.store.holds`)."""
     if not file.is_file():

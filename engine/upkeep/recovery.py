@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from engine.clock import Clock
 from engine.decisions import interrupted
@@ -50,24 +51,7 @@ class Recovery:
         """
         now = self._clock.now()
 
-        def work(tx: Tx) -> tuple[list[Run], list[Run]]:
-            ended, kept = [], []
-            for run in run_rows.interrupted(tx, self._boot_id):
-                over = interrupted.settled(run, job_rows.readable(tx, run.job_id), now)
-                if over is None:
-                    run_rows.adopt(tx, run.id, self._boot_id)
-                    kept.append(interrupted.adopted(run, self._boot_id, now))
-                    continue
-                run_rows.finish(tx, [Finish(run=over.run)])
-                ended.append(over.run)
-                if over.switch_off:
-                    job_rows.switch_off(tx, run.job_id, now)
-                if over.again_at is not None:
-                    again = {"next_run_at": over.again_at, "retry_at": over.again_at}
-                    job_rows.set_state(tx, run.job_id, **again)
-            return ended, kept
-
-        ended, self._kept = await self._database.write(work)
+        ended, self._kept = await self._database.write(lambda tx: settled(tx, self._boot_id, now))
         for run in ended:
             self._recorder.tell(run)
         if ended or self._kept:
@@ -92,3 +76,22 @@ class Recovery:
                 await self._recorder.ended(Finish(run=over))
             elif stored is not None:
                 self._dispatch(stored.job, run)
+
+
+def settled(tx: Tx, boot_id: str, now: datetime) -> tuple[list[Run], list[Run]]:
+    """End what another process than ``boot_id`` left open; return what ended, and what is kept."""
+    ended, kept = [], []
+    for run in run_rows.interrupted(tx, boot_id):
+        over = interrupted.settled(run, job_rows.readable(tx, run.job_id), now)
+        if over is None:
+            run_rows.adopt(tx, run.id, boot_id)
+            kept.append(interrupted.adopted(run, boot_id, now))
+            continue
+        run_rows.finish(tx, [Finish(run=over.run)])
+        ended.append(over.run)
+        if over.switch_off:
+            job_rows.switch_off(tx, run.job_id, now)
+        if over.again_at is not None:
+            again = {"next_run_at": over.again_at, "retry_at": over.again_at}
+            job_rows.set_state(tx, run.job_id, **again)
+    return ended, kept

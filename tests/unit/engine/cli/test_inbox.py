@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli.doctor import swallowed
+from engine.cli.doctor.way import swallowed
 from engine.testing import ScriptedAgent, Simulation
 from jobs.store.db import Database
 from tests.fakes.gateway_port import Port

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.cli.unheard import accounts, of_jobs, of_messages
+from engine.cli.doctor.look import live
+from engine.cli.doctor.unheard import of_jobs, of_messages
 
 JOB: dict[str, Any] = {"id": "j1", "name": "brief", "agentId": "ops", "enabled": True}
 
@@ -120,7 +121,11 @@ def test_a_way_that_works_for_one_place_does_not_hide_another() -> None:
 )
 def test_a_job_nobody_hears_is_a_finding(job: dict[str, Any], words: str) -> None:
     (one,) = of_jobs([{**JOB, **job}], None)
-    assert (f"{one.what} | {one.fix}", one.id, one.agents) == (words, "cron.unheard", ("ops",))
+    assert (f"{one.what} | {one.fix}", one.id, one.agents) == (
+        words,
+        "cron.job_no_target",
+        ("ops",),
+    )
     assert list(of_jobs([{**JOB, **job}], "main")) == []
     assert list(of_jobs([{**JOB, **job, "enabled": False}], None)) == []
 
@@ -132,17 +137,17 @@ def test_a_job_that_is_heard_is_none() -> None:
 DOWN: dict[str, Any] = {"enabled": True, "configured": True, "connected": False}
 
 
-def test_an_account_that_does_not_work_is_a_finding_unless_an_agents_way_has_named_it() -> None:
+def test_an_account_that_does_not_work_is_a_fact_with_its_way_out() -> None:
     answer = {
         "channelAccounts": {
             "telegram": [{**DOWN, "accountId": "default", "lastError": "auth: 401 Unauthorized"}],
             "qqbot": [{**DOWN, "accountId": "work", "connected": True, "lastError": "auth: old"}],
         }
     }
-    (one,) = accounts(answer, named="")
-    assert (one.id, one.what, one.fix) == (
-        "channels.telegram.offline",
-        "telegram/default does not work: auth: 401 Unauthorized",
+    (one,) = live.channels(live.Told(channels=answer), None)
+    assert (one.channel, one.auth, one.error, one.fix) == (
+        "telegram",
+        True,
+        "auth: 401 Unauthorized",
         "engine config set channels.telegram.botToken NEW_ONE",
     )
-    assert accounts(answer, named="telegram is not connected: auth: 401 Unauthorized") == []

@@ -10,10 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from engine.cli.at_rest import Asked
-from engine.cli.channels.commands import broken
 from engine.cli.cron.doctor import all_jobs, of_words
-from engine.cli.finding import Finding, Severity
-from engine.decisions.troubles import split_fix
+from engine.cli.doctor.finding import Finding, Severity
 from engine.messages.fault import remedy
 from jobs.wallclock import ms
 
@@ -44,7 +42,7 @@ def of_jobs(jobs: Iterable[Mapping[str, Any]], agent_id: str | None) -> Iterator
             name = job.get("name") or job["id"]
             yield Finding(
                 severity=Severity.ERROR,
-                id="cron.unheard",
+                id="cron.job_no_target",
                 what=f"cron job {name}: {what}",
                 fix=fix,
                 agents=(agent,) if agent else (),
@@ -68,25 +66,6 @@ def of_messages(entries: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
             groups.setdefault((*place, state, _reason(one)), []).append(one)
     for (_, to, state, reason), some in groups.items():
         yield _finding(to, state, reason, some)
-
-
-def accounts(answer: Mapping[str, Any], *, named: str) -> list[Finding]:
-    """Return the accounts that are on and do not work; ``named``: what is told already."""
-    found = []
-    for name, told in broken(answer).items():
-        channel, _, account = name.partition("/")
-        why, fix = split_fix(told)
-        if (name if account != "default" else channel) in named:
-            continue
-        finding = Finding(
-            severity=Severity.ERROR,
-            id=f"channels.{channel}.offline",
-            what=f"{name} does not work: {why}",
-            fix=fix,
-            agents=(),
-        )
-        found.append(finding)
-    return found
 
 
 def _places(
