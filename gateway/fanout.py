@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from engine.events import Event
+from gateway.newer import chat_words, further
 from gateway.protocol import frames
 from gateway.protocol.frames import MAX_BUFFERED
 from gateway.protocol.handshake import Session
-from gateway.protocol.methods import DROPPABLE, EVENTS, Scope, allows
+from gateway.protocol.methods import DROPPABLE, EVENTS, NEWER, Scope, allows
 from gateway.replay import Replay
 
 _BUS: Final = frozenset(
@@ -78,6 +79,8 @@ class Fanout:
         """Pass on what clients may know of the bus."""
         if event.name in _BUS:
             self.publish(event.name, self.replay.numbered(event.name, event.payload))
+        for name, payload in further(event):
+            self.publish(name, payload)
 
     def publish(self, name: str, payload: object) -> None:
         """Send to everyone who may see it. The payload is encoded once per wire version."""
@@ -151,6 +154,8 @@ def _may_see(name: str, payload: object, member: _Member) -> bool:
         return False
     if name == "presence" and session.protocol < 4:
         return True
+    if name in NEWER and session.protocol < 4:
+        return False
     if name not in EVENTS:
         return allows(session.scopes, Scope.ADMIN)
     if session.role != "operator" and EVENTS[name] is not None:
@@ -168,11 +173,11 @@ def _texts(name: str, payload: object, told: dict[str, str]) -> dict[int, str]:
     run_id = str(payload.get("runId"))
     if payload.get("state") != "delta":
         told.pop(run_id, None)
-        return {3: text, 4: text}
+        return {3: text, 4: frames.encode(chat_words(payload))}
     whole = _words(payload)
     before = told.get(run_id, "")
     told[run_id] = whole
-    newer: dict[str, Any] = dict(payload)
+    newer: dict[str, Any] = dict(chat_words(payload))
     if whole.startswith(before):
         newer["deltaText"] = whole[len(before) :]
     else:

@@ -46,7 +46,7 @@ from gateway.monitor import Monitor, rules_of
 from gateway.owner import OwnerBook
 from gateway.pairing import Pairings
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
-from gateway.protocol.methods import EVENTS, names
+from gateway.protocol.methods import events, names
 from gateway.replay import Replay
 from gateway.restarts import Appointment, Wanted
 from gateway.rpc.desk import Desk, new_desk
@@ -309,7 +309,7 @@ def _hello(
                 version=__version__,
                 boot_id=standing.boot_id,
                 methods=names(session.protocol),
-                events=list(EVENTS),
+                events=events(session.protocol),
                 presence=desk.presence.listing(standing.clock.now()),
                 health=desk.health.facts,
                 state_version=desk.state_version(),

@@ -149,6 +149,22 @@ class Restarts(Protocol):
         """Leave the connection of one account and make a new one; the others go on."""
 
 
+@runtime_checkable
+class OneByOne(Restarts, Protocol):
+    """A channel whose accounts are started and stopped one by one (protocol.md §10.5)."""
+
+    id: str
+
+    async def start(self, admit: Admit) -> None:
+        """Connect every enabled account."""
+
+    async def stop(self) -> None:
+        """Close every connection."""
+
+    async def leave(self, account_id: str) -> None:
+        """Close the connection of one account; what it should send waits until a restart."""
+
+
 class Channel(Protocol):
     """One platform, all its accounts."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from gateway.channels.base import Channel
+from gateway.channels.base import Channel, OneByOne
 from jobs.errors import InvalidInput, NotFound
 
 
@@ -29,15 +29,33 @@ class FrontSwitchboard:
     async def start(self, channel: str, account_id: str | None) -> dict[str, Any]:
         """Connect it anew; messages that waited leave."""
         found = self._meant(channel, account_id)
-        await found.stop()
-        await self._connect(found)
+        if account_id is not None and isinstance(found, OneByOne):
+            self._refuse_off(found, channel, account_id)
+            await found.restart(account_id)
+        else:
+            await found.stop()
+            await self._connect(found)
         self._poke()
         return {"ok": True, "channel": channel, "started": True, **_who(account_id)}
 
     async def stop(self, channel: str, account_id: str | None) -> dict[str, Any]:
         """Close its connections; messages for it wait in the outbox."""
-        await self._meant(channel, account_id).stop()
+        found = self._meant(channel, account_id)
+        if account_id is not None and isinstance(found, OneByOne):
+            await found.leave(account_id)
+        else:
+            await found.stop()
         return {"ok": True, "channel": channel, "stopped": True, **_who(account_id)}
+
+    def _refuse_off(self, found: OneByOne, channel: str, account_id: str) -> None:
+        """Nothing starts an account whose config says no."""
+        switched_on = {one.account_id: one.enabled for one in found.status()}
+        if not switched_on.get(account_id, False):
+            raise InvalidInput(
+                f"{channel}/{account_id} was not started",
+                why="it is switched off in the config",
+                fix=f"engine config set channels.{channel}.accounts.{account_id}.enabled true",
+            )
 
     def _meant(self, channel: str, account_id: str | None) -> Channel:
         found = self._channels.get(channel)
@@ -51,6 +69,8 @@ class FrontSwitchboard:
             return found
         if account_id not in accounts:
             raise NotFound(f"unknown account: {channel}/{account_id}", fix="engine channels status")
+        if isinstance(found, OneByOne):
+            return found
         raise InvalidInput(
             f"{channel} is started and stopped with all its accounts",
             why=f"it has {', '.join(accounts)}",

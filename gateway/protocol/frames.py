@@ -13,6 +13,8 @@ MAX_FRAME_BEFORE_HELLO: Final = 65_536
 MAX_FRAME: Final = 26_214_400
 MAX_BUFFERED: Final = 52_428_800
 TICK_INTERVAL_MS: Final = 30_000
+# A file comes as base64 inside one frame.
+MAX_ATTACHMENT: Final = (MAX_FRAME - MAX_FRAME_BEFORE_HELLO) // 4 * 3
 REASON_BYTES: Final = 123  # RFC 6455: a close frame holds 125, two are the code
 
 NonEmpty = Annotated[str, Field(min_length=1)]

@@ -396,6 +396,14 @@ def hello_ok(session: Session, facts: HelloFacts) -> dict[str, Any]:
     features: dict[str, Any] = {"methods": list(facts.methods), "events": list(facts.events)}
     if session.protocol >= 4:
         features["capabilities"] = list(CAPABILITIES)
+    policy: dict[str, Any] = {
+        "maxPayload": frames.MAX_FRAME,
+        "maxBufferedBytes": frames.MAX_BUFFERED,
+        "tickIntervalMs": frames.TICK_INTERVAL_MS,
+    }
+    if session.protocol >= 4:
+        most = frames.MAX_ATTACHMENT
+        policy["attachments"] = {"maxBytes": most, "maxImageBytes": most}
     return {
         "type": "hello-ok",
         "protocol": session.protocol,
@@ -403,9 +411,5 @@ def hello_ok(session: Session, facts: HelloFacts) -> dict[str, Any]:
         "features": features,
         "snapshot": snapshot,
         "auth": auth,
-        "policy": {
-            "maxPayload": frames.MAX_FRAME,
-            "maxBufferedBytes": frames.MAX_BUFFERED,
-            "tickIntervalMs": frames.TICK_INTERVAL_MS,
-        },
+        "policy": policy,
     }

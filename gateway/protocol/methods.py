@@ -132,6 +132,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("sessions.list", _READ, params.SessionsListParams),
         Method("channels.status", _READ, params.ChannelsStatusParams),
         Method("channels.routes", _READ, params.ChannelsRoutesParams),
+        Method("channels.sendTest", _WRITE, params.HeartbeatTestParams),
         Method("exec.approval.list", _APPROVALS, params.ApprovalListParams),
         Method("exec.approval.resolve", _APPROVALS, params.ApprovalResolveParams),
         Method("pairing.list", _PAIRING, params.PairingListParams),
@@ -155,8 +156,8 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("heartbeat.inbox.purge", _ADMIN, params.KeptPurgeParams),
         Method("outbox.list", _READ, params.OutboxListParams),
         Method("outbox.show", _READ, params.OutboxRef),
-        Method("outbox.retry", _WRITE, params.OutboxChangeParams),
-        Method("outbox.cancel", _WRITE, params.OutboxChangeParams),
+        Method("outbox.retry", _ADMIN, params.OutboxChangeParams),
+        Method("outbox.cancel", _ADMIN, params.OutboxChangeParams),
         Method("outbox.purge", _ADMIN, params.OutboxPurgeParams),
         Method("config.get", _READ, Nothing),
         Method("config.schema", _READ, Nothing),
@@ -199,7 +200,9 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("commands.list", _READ, admin.Anything),
         Method("skills.status", _READ, admin.Anything),
         Method("skills.search", _READ, admin.Anything),
+        Method("skills.detail", _READ, admin.Anything),
         Method("artifacts.list", _READ, admin.Anything),
+        Method("artifacts.get", _READ, admin.Anything),
         Method("tasks.list", _READ, admin.TasksListParams, least=4),
         Method("tasks.get", _READ, admin.TaskRef, least=4),
         Method("tasks.cancel", _WRITE, admin.TaskCancelParams, least=4),
@@ -258,14 +261,33 @@ EVENTS: Final[Mapping[str, Scope | None]] = {
     "health": None,
     "heartbeat": None,
     "shutdown": None,
-    "gateway.suspension": None,
+    "gateway.suspension": None,  # wire 4, as the two below (§7.1)
+    "task": _READ,
+    "config.changed": _READ,
     "device.pair.requested": _PAIRING,
     "device.pair.resolved": _PAIRING,
     "exec.approval.requested": _APPROVALS,
     "exec.approval.resolved": _APPROVALS,
 }
+NEWER: Final = frozenset({"gateway.suspension", "task", "config.changed"})
+
+
+def events(protocol: int) -> list[str]:
+    """What a connection of this version may hear of."""
+    return [name for name in EVENTS if protocol >= 4 or name not in NEWER]
+
+
 DROPPABLE: Final = frozenset(
-    {"tick", "presence", "heartbeat", "cron", "device.pair.requested", "device.pair.resolved"}
+    {
+        "tick",
+        "presence",
+        "heartbeat",
+        "cron",
+        "task",
+        "config.changed",
+        "device.pair.requested",
+        "device.pair.resolved",
+    }
 )
 
 

@@ -84,7 +84,7 @@ class HelloOk(_Told):
     features: dict[str, Any]
     snapshot: dict[str, Any]
     auth: HelloAuth
-    policy: dict[str, int]
+    policy: dict[str, int | dict[str, int]]
 
 
 FRAMES: Final[Mapping[str, type[BaseModel]]] = {

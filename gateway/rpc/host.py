@@ -90,3 +90,12 @@ def nothing(name: str) -> Any:
         return {name: []}
 
     return empty
+
+
+def none(name: str) -> Any:
+    """Return a handler for one of what there is none here."""
+
+    async def absent(_desk: Desk, _call: Call, _params: Anything) -> object:
+        return {name: None}
+
+    return absent

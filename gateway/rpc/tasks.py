@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.newer import STATUS, task_of
 from gateway.protocol.admin_params import TaskCancelParams, TaskRef, TasksListParams
 from gateway.protocol.errors import Code, Refusal, WireError
 from gateway.rpc.desk import Call, Desk
 from jobs.errors import EngineError
 from jobs.ledger import RunStatus
-
-_STATUS: Final[Mapping[str, str]] = {
-    "running": "running",
-    "ok": "succeeded",
-    "error": "failed",
-    "skipped": "cancelled",
-}
-
 
 _OPEN: Final = frozenset({RunStatus.CLAIMED, RunStatus.RUNNING, RunStatus.DEFERRED})
 
@@ -26,7 +19,7 @@ def counted(runs: Mapping[str, int]) -> dict[str, Any]:
     """`tasks` of the `status` object: runs of a day by stored status, under newer names."""
     by_status: dict[str, int] = {}
     for status, count in runs.items():
-        ended = "failed" if status == RunStatus.FAILED else _STATUS.get(status, "cancelled")
+        ended = "failed" if status == RunStatus.FAILED else STATUS.get(status, "cancelled")
         name = "running" if status in _OPEN else ended
         by_status[name] = by_status.get(name, 0) + count
     total, active = sum(by_status.values()), by_status.get("running", 0)
@@ -85,22 +78,3 @@ async def _found(desk: Desk, run_id: str) -> dict[str, Any]:
             WireError(Code.INVALID_REQUEST, f"task not found: {run_id}", {"code": "TASK_NOT_FOUND"})
         )
     return task_of(page["entries"][0])
-
-
-def task_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one row of the run log as a task."""
-    task = {
-        "id": entry.get("runId"),
-        "taskId": entry.get("runId"),
-        "runtime": "cron",
-        "kind": "cron",
-        "status": _STATUS.get(str(entry.get("status")), "running"),
-        "sourceId": entry.get("jobId"),
-        "title": entry.get("jobName") or entry.get("name") or entry.get("jobId"),
-        "agentId": entry.get("agentId"),
-        "createdAt": entry.get("runAtMs") or entry.get("ts"),
-        "endedAt": entry.get("ts") if entry.get("status") in _STATUS else None,
-        "error": entry.get("error"),
-        "terminalSummary": entry.get("summary"),
-    }
-    return {name: value for name, value in task.items() if value is not None}

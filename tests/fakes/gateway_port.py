@@ -22,7 +22,7 @@ from gateway.fanout import Fanout
 from gateway.http.probes import Readiness
 from gateway.http.site import site
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
-from gateway.protocol.methods import EVENTS, names
+from gateway.protocol.methods import events, names
 from gateway.rpc.desk import Desk, new_desk
 from gateway.rpc.presence import Presence, SelfEntry
 from gateway.server import Server, bind
@@ -81,7 +81,7 @@ async def serving(**limits: Any) -> AsyncIterator[Port]:
             version="0.1.0",
             boot_id="boot-1",
             methods=names(session.protocol),
-            events=list(EVENTS),
+            events=events(session.protocol),
             presence=own.listing(clock.now()),
             health=desk.health.facts,
             state_version=desk.state_version(),

@@ -127,12 +127,23 @@ class QqChannel:
 
     async def restart(self, account_id: str) -> None:
         """Leave the connection of one account and make a new one, which resumes the session."""
-        live, task = self._live.get(account_id), self._tasks.get(account_id)
-        if live is None or task is None or self._admit is None:
+        live = self._live.get(account_id)
+        if live is None or self._admit is None:
             return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await self._left(live)
         self._begin(live, self._admit)
+
+    async def leave(self, account_id: str) -> None:
+        """Close the connection of one account; what it should send waits until a restart."""
+        if (live := self._live.get(account_id)) is not None:
+            await self._left(live)
+            self._show(live, "stopped")
+
+    async def _left(self, live: _Live) -> None:
+        task = self._tasks.pop(live.account.id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def stop(self) -> None:
         """Leave every connection so that its session can be resumed; hear the last answers."""

@@ -134,14 +134,25 @@ class TelegramChannel:
 
     async def restart(self, account_id: str) -> None:
         """Leave the connection of one account and make a new one; what it sends goes on."""
-        live, task = self._live.get(account_id), self._tasks.get(account_id)
-        if live is None or task is None or self._admit is None:
+        live = self._live.get(account_id)
+        if live is None or self._admit is None:
             return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await live.polling.close()
+        await self._left(live)
         live.polling, live.me = client(live.account), None
         self._begin(live, self._admit)
+
+    async def leave(self, account_id: str) -> None:
+        """Close the connection of one account; what it should send waits until a restart."""
+        if (live := self._live.get(account_id)) is not None:
+            await self._left(live)
+            live.show("stopped")
+
+    async def _left(self, live: Live) -> None:
+        task = self._tasks.pop(live.account.id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await live.polling.close()
 
     def _tell(self, account_id: str, runtime: str) -> None:
         told = {"channel": self.id, "accountId": account_id, "runtime": runtime}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.events import Bus
+from engine.events import Bus, Event
 from gateway.fanout import Fanout
 from gateway.protocol.frames import MAX_BUFFERED
 from gateway.protocol.handshake import Client, Session
@@ -81,6 +81,28 @@ def test_presence_is_for_everyone_on_wire_3_and_for_readers_on_wire_4(fanout: Fa
     fanout.publish("presence", {"presence": []})
     assert old.frames[0]["stateVersion"] == {"presence": 1, "health": 2}
     assert not new.frames
+
+
+def test_newer_clients_hear_of_tasks_and_of_the_config_and_whose_a_chat_is(
+    fanout: Fanout,
+) -> None:
+    old, new = joined(fanout, "operator.read", protocol=3), joined(fanout, "operator.read")
+    fanout.on_bus(Event("config", {"paths": ["cron.tz"]}))
+    fanout.on_bus(Event("cron", {"action": "added", "jobId": "j"}))
+    fanout.on_bus(Event("cron", {"action": "finished", "jobId": "j", "runId": "r", "status": "ok"}))
+    fanout.on_bus(Event("gateway.suspension", {"phase": "draining"}))
+    fanout.on_bus(Event("chat", {"state": "final", "runId": "c", "sessionKey": "agent:ops:main"}))
+    assert old.seen == [("cron", 1), ("cron", 2), ("chat", 3)]  # without a gap
+    assert [name for name, _ in new.seen] == [
+        "config.changed", "cron", "cron", "task", "gateway.suspension", "chat",
+    ]  # fmt: skip
+    assert new.frames[0]["payload"] == {"paths": ["cron.tz"]}
+    told = new.frames[3]["payload"]
+    assert (told["action"], told["task"]["taskId"], told["task"]["status"]) == (
+        "finished", "r", "succeeded",
+    )  # fmt: skip
+    assert new.frames[-1]["payload"]["agentId"] == "ops"
+    assert "agentId" not in old.frames[-1]["payload"]
 
 
 def test_an_unknown_event_reaches_admins_only(fanout: Fanout) -> None:
