@@ -23,7 +23,7 @@ from jobs.ledger import REASON_FACTS, SkipReason
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     page
-    for folder in ("", "jobs", "engine", "gateway", "tests")
+    for folder in ("", "docs", "jobs", "engine", "gateway", "tests")
     for page in (ROOT / folder).glob("**/*.md" if folder else "*.md")
 )
 FLOORS = ("jobs", "engine", "engine/config", "engine/testing", "gateway", "gateway/channels")
@@ -80,13 +80,18 @@ def status(words: list[str]) -> int:
     return int(end.value.code or 0)
 
 
-def calls(text: str) -> Iterator[list[str]]:
-    """Every call of `engine` a page shows: in a console block, or between backticks."""
+def calls_in_blocks(text: str) -> Iterator[list[str]]:
+    """Those somebody is to type."""
     for language, block in _BLOCK.findall(text):
         if language == "console":
             for line in block.splitlines():
                 if line.startswith("$ engine "):
                     yield shlex.split(line.removeprefix("$ engine "))
+
+
+def calls(text: str) -> Iterator[list[str]]:
+    """Every call of `engine` a page shows: in a console block, or between backticks."""
+    yield from calls_in_blocks(text)
     for call in _CALL.findall(_BLOCK.sub("", text)):
         yield shlex.split(call.split(" (")[0])
 
@@ -142,6 +147,20 @@ def test_no_remedy_names_a_command_that_does_not_exist(folder: str) -> None:
 @pytest.mark.parametrize("path", [path for path in ALL if path], ids=" ".join)
 def test_every_command_says_what_it_is_for(path: tuple[str, ...]) -> None:
     assert (ALL[path].help or "").strip(), path
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_has_an_example_that_can_be_typed(path: tuple[str, ...]) -> None:
+    """Aliases show the command they stand for."""
+    example = (ALL[path].epilog or "").removeprefix("Example: ").partition(". ")[0]
+    assert "engine " in example, path
+    line = re.split(r" && | > | \| |\)", example.partition("engine ")[2])[0]
+    words = shlex.split(line)
+    command = called(words)
+    assert command is not None, words
+    known = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}
+    flags = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert flags <= known | {"--help", "--profile", "--dev"}, words
 
 
 @pytest.mark.parametrize("name", COMMANDS)

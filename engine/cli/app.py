@@ -68,6 +68,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "simulate": ("engine.cli.simulate:command", "What would happen in the coming days."),
     "demo": ("engine.cli.demo:command", "See it work, in a throwaway home."),
     "protocol": ("engine.cli.protocol:group", "The wire contract as JSON Schema."),
+    "help": ("engine.cli.manual.commands:command", "Read about a topic or a command."),
     "completion": ("engine.cli.completion:command", "Tab completion for your shell."),
 }
 ALIASES: Final = {
@@ -129,7 +130,7 @@ class LazyGroup(Group):
     cls=LazyGroup,
     context_settings=_HELP,
     invoke_without_command=True,
-    epilog="Example: engine setup && engine gateway",
+    epilog="Example: engine onboard. To read: engine help",
 )
 @click.option("--profile", metavar="NAME", help="Another home: ~/.engine-NAME. Anywhere.")
 @click.option("--dev", is_flag=True, help="The same as --profile dev.")
