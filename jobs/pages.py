@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
+from jobs.addresses import address_shown
 from jobs.codec import stored_to_wire
 from jobs.errors import InvalidInput
 from jobs.model import DeliverySpec, StoredJob
@@ -75,7 +76,7 @@ def delivery_preview(delivery: DeliverySpec, way: Mapping[str, Any]) -> dict[str
     if delivery.mode == "none":
         return {"label": "none", "detail": "nothing is delivered"}
     if delivery.mode == "webhook":
-        return {"label": f"webhook -> {delivery.to}", "detail": "explicit"}
+        return {"label": f"webhook -> {address_shown(delivery.to or '')}", "detail": "explicit"}
     explicit = delivery.channel not in (None, "last")
     found = {"to": delivery.to, "channel": delivery.channel, "threadId": delivery.thread_id}
     detail = "explicit" if explicit else "the last route when it runs"

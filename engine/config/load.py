@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from engine.config import checks, masks
+from engine.config import checks, credential_file, masks
 from engine.config.compose import Composer, digest, substitute
 from engine.config.issues import Issue, Note, refuse
 from engine.config.jobs_dir import with_jobs
@@ -21,6 +22,8 @@ from engine.config.validate import validated
 from engine.config.walk import Walker
 
 JobsCheck = Callable[[Config], "list[tuple[Key, str]]"]
+_FILES: Final = frozenset({"tokenFile", "clientSecretFile"})
+_WORTH_HIDING: Final = 8  # characters of a variable
 _CWD_MAY_NOT: Final = frozenset(
     {"ENGINE_STATE_DIR", "ENGINE_CONFIG_PATH", "ENGINE_HOME", "ENGINE_GATEWAY_TOKEN"}
 )
@@ -39,7 +42,8 @@ class Loaded:
     files: tuple[Path, ...] = ()  # all files read: the main one and its includes
     origins: Mapping[str, str] = field(default_factory=dict)  # variable -> where it came from
     root: Node | None = None  # the authored tree, includes merged, `${NAME}` as written
-    secrets: tuple[str, ...] = ()  # every secret value, for the redactor
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # every secret value, for the redactor
+    resolved: Mapping[str, str] = field(default_factory=dict, repr=False)  # of references, by path
     jobs_wait: tuple[str, ...] = ()  # why the jobs are not those of the files: a line each
 
     def place(self, *key: str | int) -> Place | None:
@@ -130,7 +134,8 @@ def load(
     env, origins = environment(environ, state=state or path.parent, cwd=cwd, block=block)
     issues = composer.issues
     walker = Walker(issues=issues)
-    pruned = walker.prune(substitute(root, env, issues))
+    filled = substitute(root, env, issues)
+    pruned = walker.prune(filled)
     resolver = Resolver(env, path.parent, enabled=resolve_secrets)
     pruned = resolver.resolve(pruned, issues)
     notes = [
@@ -165,10 +170,17 @@ def load(
         files=tuple(composer.files) if exists else (),
         origins=origins,
         root=root,
-        secrets=(
-            *resolver.values(pruned),
-            *masks.secrets(dict(config.channels.model_extra or {})),
+        secrets=tuple(
+            dict.fromkeys(
+                (
+                    *resolver.values(pruned),
+                    *masks.hidden(filled.plain()),
+                    *_of_files(filled.plain()),
+                    *(text for name, text in env.items() if _guarded(name, text)),
+                )
+            )
         ),
+        resolved=resolver.values_by_path,
     )
 
 
@@ -198,6 +210,28 @@ def _env_block(root: Node) -> dict[str, str]:
     named = plain.get("vars")
     both = {**plain, **(named if isinstance(named, dict) else {})}
     return {k: v for k, v in both.items() if isinstance(v, str) and "${" not in v}
+
+
+def _guarded(name: str, text: str) -> bool:
+    """Whether a variable holds what no log may show; a short one would hide ordinary words."""
+    return masks.is_secret(name) and len(text) >= _WORTH_HIDING and not masks.is_marker(text)
+
+
+def _of_files(value: Any) -> Iterator[str]:
+    """What the credential files hold that the config names, as far as they can be read."""
+    match value:
+        case Mapping():
+            for key, inner in value.items():
+                if key in _FILES and isinstance(inner, str):
+                    with suppress(OSError):
+                        yield credential_file.read(inner)
+                else:
+                    yield from _of_files(inner)
+        case list() | tuple():
+            for inner in value:
+                yield from _of_files(inner)
+        case _:
+            pass
 
 
 def _unused(use: Use) -> Note:

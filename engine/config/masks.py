@@ -18,12 +18,14 @@ HIDDEN_ON_WIRE: Final = "__OPENCLAW_REDACTED__"
 MARKERS: Final = frozenset({HIDDEN, HIDDEN_ON_WIRE, "***"})
 # A name that ends like a secret's holds one; a limit on tokens does not.
 _SECRET: Final = re.compile(
-    r"(token|password|passwd|secret|api[-_]?key|private[-_]?key|credential|authorization)s?$",
+    r"(token|password|passwd|secret|api[-_]?key|access[-_]?key|private[-_]?key|credential|authorization)s?$",
     re.IGNORECASE,
 )
 _LIMIT: Final = re.compile(r"(max|min|context|input|output|budget|total)\w*tokens?$", re.IGNORECASE)
 _WEBHOOK: Final = "webhook"  # the channel
 _CALLED: Final = frozenset({"url", "probeUrl"})
+_JOBS: Final = ("cron", "jobs")  # whose words may go to an address that lets anybody post there
+_WHERE: Final = frozenset({"to", "deliver", "url", "webhook"})
 _PING: Final = "ping"  # of a heartbeat: whoever calls it says that all is well
 _HEADERS: Final = "headers"  # of a model's server: any may hold a key
 _CREDENTIALS: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]*@", re.IGNORECASE)
@@ -57,7 +59,14 @@ def _hides_at(path: Sequence[str], text: str) -> bool:
     if _HEADERS in path[:-1]:
         return True
     called = path[-1:] == (_PING,) or (_WEBHOOK in path and path[-1] in _CALLED)
-    return called and "://" in text
+    posted = tuple(path[:2]) == _JOBS and path[-1] in _WHERE
+    return (called or posted) and "://" in text
+
+
+def job_shown(job: Mapping[str, Any], *, marker: str = HIDDEN) -> dict[str, Any]:
+    """A job without the addresses and variables that are secrets, as a list may show it."""
+    shown: dict[str, Any] = masked(job, *_JOBS, "<id>", marker=marker)
+    return shown
 
 
 def is_secret(name: str) -> bool:
@@ -71,16 +80,16 @@ def _hides(name: str, text: str) -> bool:
     return named or service or _CREDENTIALS.match(text) is not None
 
 
-def secrets(value: Any, name: str = "") -> Iterator[str]:
-    """Yield every secret text below a key: of a section whose model is not known here."""
+def hidden(value: Any, *path: str) -> Iterator[str]:
+    """Yield every text that `masked` would hide: a log learns them."""
     match value:
         case Mapping():
             for key, inner in value.items():
-                yield from secrets(inner, str(key))
+                yield from hidden(inner, *path, str(key))
         case list() | tuple():
             for inner in value:
-                yield from secrets(inner, name)
-        case str() if value and _hides(name, value):
+                yield from hidden(inner, *path)
+        case str() if value and masked(value, *path) != value and not is_marker(value):
             yield value
         case _:
             pass

@@ -44,6 +44,7 @@ class Resolver:
     programs: bool = True  # False: providers that are programs are not asked
     inactive: list[Use] = field(default_factory=list)  # references nobody will use
     asked: list[Use] = field(default_factory=list)
+    values_by_path: dict[str, str] = field(default_factory=dict)  # of references that led to one
     skipped: list[Use] = field(default_factory=list)  # by programs that were not run
 
     def resolve(self, root: Node, issues: list[Issue]) -> Node:
@@ -55,7 +56,7 @@ class Resolver:
         self.asked = [use for use in uses if not use.unused]
         book = self._book(root)
         answers = book.look_up([use.ref for use in self.asked])
-        values: dict[str, str] = {}
+        values = self.values_by_path
         for use in self.asked:
             match answers[use.ref]:
                 case str(value):

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from engine.config.issues import Issue
 from engine.config.json5 import Node, locate
 from engine.config.keypath import Key, dotted
+from engine.config.masks import is_secret
 from engine.config.schema import Config
 
 
@@ -99,7 +100,9 @@ def _real(root: Node, loc: tuple[str | int, ...]) -> Key:
 
 
 def _issue(key: Key, node: Node, row: Any) -> Issue:
-    kind, given = row["type"], _shown(node)
+    kind = row["type"]
+    hide = any(is_secret(part) for part in key if isinstance(part, str))
+    given = "a value that is not shown" if hide and node.kind == "scalar" else _shown(node)
     path = dotted(key)
     if kind == "missing":
         name = str(row["loc"][-1])

@@ -68,8 +68,9 @@ class Redactor:
         self.look_for(patterns)
 
     def learn(self, secrets: Collection[str]) -> None:
-        """Know these from now on."""
-        known = {*self._secrets, *(secret for secret in secrets if len(secret) >= _SHORTEST)}
+        """Know these from now on, in every spelling a log gives them."""
+        fresh = (one for secret in secrets for one in spellings(secret))
+        known = {*self._secrets, *(one for one in fresh if len(one) >= _SHORTEST)}
         self._secrets = tuple(sorted(known, key=len, reverse=True))
 
     def look_for(self, patterns: Sequence[str] | None) -> None:
@@ -84,6 +85,18 @@ class Redactor:
         for pattern in self._patterns:
             text = pattern.sub(_masked, text)
         return text
+
+
+def spellings(secret: str) -> set[str]:
+    """Return a secret as it stands, inside JSON, inside an address, and line by line."""
+    if secret.isascii() and secret.replace("-", "").replace("_", "").isalnum():
+        return {secret}
+    import json
+    from urllib.parse import quote, quote_plus
+
+    inside = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    lines = {line.strip() for line in secret.splitlines() if len(line.strip()) >= _LONG}
+    return {secret, *inside, quote(secret, safe=""), quote(secret), quote_plus(secret), *lines}
 
 
 def _masked(found: re.Match[str]) -> str:

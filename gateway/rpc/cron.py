@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.config.masks import HIDDEN_ON_WIRE, job_shown
 from engine.scheduling import Chosen
 from gateway.protocol.cron_params import (
     CronAddParams,
@@ -23,6 +24,7 @@ from gateway.protocol.cron_params import (
     CronUpdateParams,
     JobRef,
 )
+from gateway.protocol.methods import Scope, allows
 from gateway.protocol.params import Nothing
 from gateway.rpc.desk import Call, Desk
 from jobs.errors import JobNotFound
@@ -39,12 +41,20 @@ async def listing(desk: Desk, call: Call, params: CronListParams) -> object:
     answer = dict(await desk.core.scheduling.list(params.wire()))
     if call.session.protocol < 4:
         answer.setdefault("deliveryPreviews", {})
+    if not _may_see(call):
+        answer["jobs"] = [job_shown(job, marker=HIDDEN_ON_WIRE) for job in answer["jobs"]]
     return answer
 
 
-async def get(desk: Desk, _: Call, params: JobRef) -> object:
+async def get(desk: Desk, call: Call, params: JobRef) -> object:
     """`cron.get`."""
-    return await desk.core.scheduling.get(params.ref)
+    found = await desk.core.scheduling.get(params.ref)
+    return found if _may_see(call) else job_shown(found, marker=HIDDEN_ON_WIRE)
+
+
+def _may_see(call: Call) -> bool:
+    """Whoever may write a job reads back what it holds; who only reads learns no secret of it."""
+    return allows(call.session.scopes, Scope.ADMIN)
 
 
 async def add(desk: Desk, call: Call, params: CronAddParams) -> object:

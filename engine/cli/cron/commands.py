@@ -39,6 +39,7 @@ from engine.cli.ending import dumped
 from engine.cli.render import duration, facts, show_table
 from engine.cli.why import commands as why
 from engine.clock import SystemClock
+from engine.config.masks import job_shown
 from gateway.client import Client
 from jobs.duration import parse_duration
 from jobs.errors import EngineError, GatewayDown, NotFound, TimedOut
@@ -234,6 +235,7 @@ def listing(line: Line, everything: bool, agent_id: str | None) -> None:
         params["agentId"] = agent_id
     with at_rest.reading(line) as client:
         answer = _whole_list(client, params)
+    answer["jobs"] = [job_shown(job) for job in answer["jobs"]]
     if line.as_json:
         click.echo(dumped(answer))
         return
@@ -281,7 +283,7 @@ def show(line: Line, job: str) -> None:
     with at_rest.reading(line) as client:
         stored = _find(client, job)
     now, where = SystemClock().now(), zone(line.place.zone)
-    line.show(stored, lambda told: facts(job_facts(told, where, now)))
+    line.show(job_shown(stored), lambda _: facts(job_facts(stored, where, now)))
 
 
 @group.command(epilog="Example: engine cron get morning")
@@ -290,7 +292,7 @@ def show(line: Line, job: str) -> None:
 def get(line: Line, job: str) -> None:
     """One job as stored, in JSON."""
     with at_rest.reading(line) as client:
-        click.echo(dumped(_find(client, job)))
+        click.echo(dumped(job_shown(_find(client, job))))
 
 
 @group.command(epilog="Example: engine cron runs morning --limit 5")

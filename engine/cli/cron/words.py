@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from engine.cli.cron import remarks as cron_remarks
 from engine.cli.render import duration, one_line, relative, stamp
+from jobs.addresses import address_shown
 from jobs.duration import format_duration
 from jobs.ledger import LEFT_OUT, SCHEDULER_OFF, SkipReason
 from jobs.policies import KEYS
@@ -205,7 +206,8 @@ def _delivery_words(job: Mapping[str, Any]) -> str:
     where = ":".join(
         str(part) for part in (delivery.get("channel") or "last", delivery.get("to")) if part
     )
-    return f"{mode} -> {delivery.get('to') if mode == 'webhook' else where}"
+    place = address_shown(str(delivery.get("to") or "")) if mode == "webhook" else where
+    return f"{mode} -> {place}"
 
 
 def _arrival(entry: Mapping[str, Any]) -> str:
