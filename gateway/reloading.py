@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from engine.config import reload, watch
+from engine.config import freshness, reload, watch
 from engine.config.load import Loaded
 from engine.config.paths import Paths
 from engine.core import Engine
@@ -39,6 +39,7 @@ class InForce:
 
     loaded: Loaded
     refused: bool = False  # what the file says now is not in force
+    unresolved: tuple[str, ...] = ()  # secrets the last reload could not resolve: older ones hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,25 @@ class Reloader:
     async def reload(self) -> None:
         """Read the file again and put it in force, or raise and change nothing; one at a time."""
         async with self._one:
-            await self._reload()
+            try:
+                await self._reload()
+            except EngineError as refusal:
+                self._tell_secrets(freshness.unresolved(refusal))
+                raise
+            self._tell_secrets(())
+
+    def _tell_secrets(self, problems: tuple[str, ...]) -> None:
+        """Say once that older secrets hold, and once that they do not any more (§5)."""
+        words = freshness.turn(self.force.unresolved, problems)
+        self.force.unresolved = problems
+        if words is None:
+            return
+        told = freshness.told(words, problems)
+        if words is freshness.Turn.DEGRADED:
+            log.warning("secrets were not resolved; those of before hold", extra=told)
+        else:
+            log.info("secrets are resolved again", extra=told)
+        self.engine.bus.publish("secrets", told)
 
     async def _reload(self) -> None:
         before = self.force.loaded
@@ -103,7 +122,10 @@ class Reloader:
         _refuse_gone(fresh, before)
         old, new = _plain(before), _plain(fresh)
         policy = self.policy_of(fresh)
-        if fresh.hash == before.hash and old == new:  # the hash knows nothing of included files
+        rotated = freshness.rotated(before.resolved, fresh.resolved)
+        if (
+            fresh.hash == before.hash and old == new and not rotated
+        ):  # the hash knows nothing of included files
             self._adopt(policy)  # the token may lie in a file of its own
             self.engine.scheduling.file_told(())  # what was refused has been taken back
             return
@@ -122,7 +144,7 @@ class Reloader:
         self.force.loaded = fresh
         self.logs.adopt(settings.log_wish(self.paths, fresh.config, verbose=self.verbose))
         settings.tell(fresh, before)
-        changed = [change.dotted for change in plan.changes]
+        changed = [*dict.fromkeys((*(change.dotted for change in plan.changes), *rotated))]
         if any(path.startswith("channels.") for path in changed):
             await self._exchange(made, leaving=_SETTLED)
         elif any(path.startswith(_OF_WEBHOOKS) for path in changed):

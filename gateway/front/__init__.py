@@ -109,15 +109,11 @@ class Front:
         failing = self._engine.vitals.failing
         told = await troubles(self._engine)
         files = await self._engine.shelf.held()
-        degraded = any(
-            one.code.startswith("SECRETS_") and one.level == "warning"
-            for one in self._loaded().notes
-        )
         around = await asyncio.to_thread(
             self._around.told,
             await self.scheduling.status(),
             await self.heartbeats.listing(),
-            degraded,
+            self._around.degraded(),
         )
         return {
             **around,

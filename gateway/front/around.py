@@ -31,6 +31,7 @@ class Around:
     armed_for: Callable[[], datetime | None]
     lag: Callable[[], timedelta]
     refused: Callable[[], bool]  # whether what the file says now is not in force
+    degraded: Callable[[], bool]  # whether secrets of before hold, because fresh ones failed
 
     def told(
         self, cron: Mapping[str, Any], beats: Sequence[Mapping[str, Any]], degraded: bool

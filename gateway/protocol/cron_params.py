@@ -28,6 +28,12 @@ class JobRef(Mutation):
         return self.id or self.job_id or ""
 
 
+class CronGetParams(JobRef):
+    """`cron.get`."""
+
+    reveal: bool | None = None  # ours: with what is secret in it, for administrators
+
+
 class CronListParams(Params):
     """`cron.list` (cron.md §14)."""
 
@@ -44,6 +50,7 @@ class CronListParams(Params):
     compact: bool | None = None
     include_delivery_previews: bool | None = None
     include_system: bool | None = None  # ours: heartbeats too (`cron list --all`)
+    reveal: bool | None = None  # ours: with what is secret in it, for administrators
 
 
 class CronAddParams(OpenParams):

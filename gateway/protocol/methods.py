@@ -101,7 +101,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("heartbeat.test", _WRITE, params.HeartbeatTestParams),
         Method("cron.status", _READ, Nothing),
         Method("cron.list", _READ, cron.CronListParams),
-        Method("cron.get", _READ, cron.JobRef),
+        Method("cron.get", _READ, cron.CronGetParams),
         Method("cron.add", _ADMIN, cron.CronAddParams),
         Method("cron.import", _ADMIN, cron.CronImportParams),
         Method("cron.update", _ADMIN, cron.CronUpdateParams),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from engine.config.masks import HIDDEN_ON_WIRE, job_shown
+from collections.abc import Mapping
+from typing import Any
+
+from engine.config.masks import HIDDEN_ON_WIRE, is_marker, job_shown
 from engine.scheduling import Chosen
 from gateway.protocol.cron_params import (
     CronAddParams,
@@ -11,6 +14,7 @@ from gateway.protocol.cron_params import (
     CronCancelParams,
     CronChosenParams,
     CronExplainParams,
+    CronGetParams,
     CronImportParams,
     CronListParams,
     CronNextParams,
@@ -41,20 +45,29 @@ async def listing(desk: Desk, call: Call, params: CronListParams) -> object:
     answer = dict(await desk.core.scheduling.list(params.wire()))
     if call.session.protocol < 4:
         answer.setdefault("deliveryPreviews", {})
-    if not _may_see(call):
+    if not _may_see(call, params.reveal):
         answer["jobs"] = [job_shown(job, marker=HIDDEN_ON_WIRE) for job in answer["jobs"]]
     return answer
 
 
-async def get(desk: Desk, call: Call, params: JobRef) -> object:
+async def get(desk: Desk, call: Call, params: CronGetParams) -> object:
     """`cron.get`."""
     found = await desk.core.scheduling.get(params.ref)
-    return found if _may_see(call) else job_shown(found, marker=HIDDEN_ON_WIRE)
+    return found if _may_see(call, params.reveal) else job_shown(found, marker=HIDDEN_ON_WIRE)
 
 
-def _may_see(call: Call) -> bool:
-    """Whoever may write a job reads back what it holds; who only reads learns no secret of it."""
-    return allows(call.session.scopes, Scope.ADMIN)
+def _may_see(call: Call, reveal: bool | None) -> bool:
+    """The address of a webhook lets anybody post there: only who asks for it, and may, sees it."""
+    return bool(reveal) and allows(call.session.scopes, Scope.ADMIN)
+
+
+def _unhidden(patch: Mapping[str, Any]) -> dict[str, Any]:
+    """A patch without what a client only read as hidden: it stays as it is stored."""
+    return {
+        key: _unhidden(value) if isinstance(value, Mapping) else value
+        for key, value in patch.items()
+        if not (isinstance(value, str) and is_marker(value))
+    }
 
 
 async def add(desk: Desk, call: Call, params: CronAddParams) -> object:
@@ -71,7 +84,7 @@ async def update(desk: Desk, call: Call, params: CronUpdateParams) -> object:
     """`cron.update`."""
     return await desk.core.scheduling.update(
         params.ref,
-        params.patch,
+        _unhidden(params.patch),
         by=call.by,
         expected_revision=params.expected_config_revision,
     )

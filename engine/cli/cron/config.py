@@ -94,7 +94,7 @@ def eject(line: Line, job: str) -> None:
     from engine.config import json5
     from jobs.exporting import config
 
-    stored = line.call("cron.get", {"id": job})
+    stored = line.call("cron.get", {"id": job, "reveal": True})
     entry = {"cron": {"jobs": config.entries([stored])}}
     click.echo(dumped(entry) if line.as_json else json5.render(entry))
 

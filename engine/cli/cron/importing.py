@@ -228,7 +228,12 @@ def _jobs(line: Line) -> tuple[list[dict[str, Any]], list[str]]:
 def _pages(client: Client) -> tuple[list[dict[str, Any]], list[str]]:
     jobs: dict[str, Any] = {}
     unreadable: set[str] = set()
-    params: dict[str, Any] = {"includeDisabled": True, "sortBy": "name", "limit": _PAGE}
+    params: dict[str, Any] = {
+        "includeDisabled": True,
+        "sortBy": "name",
+        "limit": _PAGE,
+        "reveal": True,
+    }
     offset = 0
     while True:
         page = client.call("cron.list", {**params, "offset": offset})

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from engine.config.masks import masked
+from engine.config.masks import hidden, job_shown, masked
 from engine.config.schema import Config
 from engine.config.secrets import Secret
 
@@ -74,3 +74,25 @@ def test_whatever_the_config_holds_as_a_secret_is_hidden(path: tuple[str, ...]) 
     if path == ("store", "url"):
         value = "postgresql://engine:hush@db/state"  # hidden for its credentials
     assert "hush" not in str(masked({"x": value} if path[-1] == "headers" else value, *path))
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"deliver": "https://hush.example/hush"},
+        {"delivery": {"mode": "webhook", "to": "https://hush.example/hush"}},
+        {"failureAlert": {"mode": "webhook", "to": "https://hush.example/hush"}},
+        {"payload": {"env": {"API_TOKEN": "hush"}}},
+    ],
+)
+def test_a_job_is_shown_without_what_lets_anybody_post(job: dict[str, Any]) -> None:
+    assert "hush" not in str(job_shown(job))
+    assert "hush" in set(hidden(job, "cron", "jobs", "x")) or "https://hush.example/hush" in set(
+        hidden(job, "cron", "jobs", "x")
+    )
+
+
+def test_a_chat_is_no_secret() -> None:
+    assert job_shown({"delivery": {"mode": "announce", "to": "telegram:42"}}) == {
+        "delivery": {"mode": "announce", "to": "telegram:42"}
+    }
