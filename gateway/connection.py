@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 WIRE: Final = "engine.wire"  # where the server puts the `Wire` into the scope
 
+LOGGED: Final = 4_000  # characters of a frame in the log
+
 Scopes = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Transmit = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -128,6 +130,7 @@ class Door:
     hello: Callable[[Session], Mapping[str, Any]]
     phase: Callable[[], Phase]
     limits: Limits = field(default_factory=Limits)
+    ws_log: str = "auto"  # `--ws-log`: compact tells of each frame, full what it says
     _places: Places = field(init=False)
     _waiting: set[Wire] = field(default_factory=set)
 
@@ -275,6 +278,8 @@ class _Line:
         Four of five calls a gateway gets are of these few methods, and nobody waits in them:
         no task is woken, and the socket need not be paused meanwhile.
         """
+        if self.door.ws_log != "auto":
+            return False
         request = frames.decode(raw)
         if not isinstance(request, Request) or request.params:
             return False
@@ -301,6 +306,7 @@ class _Line:
                 message = f"invalid request frame: {reason}"
                 self._refuse(frame_id, WireError(Code.INVALID_REQUEST, message))
             case Request() as request:
+                self._tell("client asks", raw, method=request.method)
                 await self._request(request)
 
     async def _request(self, request: Request) -> None:
@@ -362,8 +368,18 @@ class _Line:
     def _refuse(self, request_id: str, error: WireError) -> None:
         self.write(frames.failure(request_id, error.to_wire()))
 
+    def _tell(self, what: str, frame: str | bytes, **facts: str) -> None:
+        """Log a frame if the operator asked for that; what it says only with `full`."""
+        if self.door.ws_log == "auto":
+            return
+        if self.door.ws_log == "full":
+            text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
+            facts["frame"] = text[:LOGGED]
+        log.info(what, extra={"conn_id": self.session.conn_id, "bytes": len(frame), **facts})
+
     def write(self, text: str) -> None:
         """Queue an answer; a reader that lets 50 MiB pile up is cut (§6)."""
+        self._tell("gateway answers", text)
         if self.wire.buffered() + len(text) > frames.MAX_BUFFERED:
             self.wire.end(1008, "slow consumer")
         else:

@@ -43,6 +43,11 @@ class RunOptions:
     password: str | None = None
     verbose: bool = False
     allow_unconfigured: bool = False
+    ws_log: str = "auto"  # | compact | full
+    once: bool = False  # run what is due, then end
+    no_channels: bool = False
+    no_scheduler: bool = False
+    notes: tuple[str, ...] = ()  # what was done before, for the log
 
 
 def load_config(

@@ -12,6 +12,7 @@ from signal import Signals
 from typing import Final
 
 from engine.clock import Clock
+from engine.core import Engine
 from gateway import exits, sentinel
 from gateway.restarts import Appointment, Kind, Restarts, Wanted
 from gateway.sentinel import Sentinel
@@ -60,6 +61,14 @@ class Leaving:
         self._begin_again()
         return True
 
+    async def once(self, engine: Engine) -> None:
+        """Run what is due now, and what that makes due at once; then stop."""
+        while (due := await engine.loop.tick()) is not None and due <= self.clock.now():
+            await engine.idle()
+        await engine.idle()
+        self.reason = "once"
+        self.asked.set()
+
     def stop_by(self, number: Signals) -> None:
         """Stop because of a signal; at the second one nothing is waited for any more."""
         if self.asked.is_set() and not self.again:
@@ -77,6 +86,8 @@ class Leaving:
             self.ending.tell(exits.Reason.RESTART, code=0, requested_by=by)
             return
         by = exits.stop_requested(self.home) or _supervisor(self.environ)
+        if self.reason == "once":
+            by = "engine gateway --once"
         self.ending.tell(
             exits.of_stop(self.reason, by), code=0, signal=self.signal, requested_by=by
         )

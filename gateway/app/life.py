@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 
 from engine import __version__
 from engine.clock import SystemClock
+from engine.config.keeping import guard
 from engine.config.paths import unknown_variables
 from engine.log.files import Place
 from engine.log.setup import set_up
@@ -80,6 +81,8 @@ def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
     environ = dict(os.environ)
     paths = options.paths
     loaded = settings.load_config(paths, environ, jobs_may_wait=True)
+    if environ.get("ENGINE_SERVICE_MARKER") and loaded.root is not None:
+        guard.refuse_older(loaded.root.plain(), environ)
     settings.refuse_unready(loaded.config, options)
     paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     shared = settings.shared(options, loaded.config, environ)
@@ -89,8 +92,8 @@ def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
         environ=environ,
         boot_id=ending.boot_id,
     )
-    for warning in unknown_variables(environ):
-        log.warning(warning)
+    for note in (*unknown_variables(environ), *options.notes):
+        log.warning(note)
     for line in loaded.jobs_wait:
         log.error("the jobs applied last keep running", extra={"because": line})
     settings.tell(loaded)
@@ -135,6 +138,8 @@ class Gateway:
             held.bound(standing.bound.hosts[0], parts.server.port)
             watch = await opened(standing, parts, self.leaving.asked)
             await tell_back(standing, parts, self._foothold.restarts)
+            if options.once:
+                await self.leaving.once(parts.engine)
             await self.leaving.asked.wait()
             await closed(standing, parts, self.leaving, watch)
         self.leaving.tell()

@@ -12,6 +12,7 @@ from gateway.protocol.handshake import Phase, Session
 from gateway.reloading import WATCH, Reloader
 from gateway.runtime import settle
 from gateway.service.notify import READY, notify
+from jobs.wallclock import at
 
 log = logging.getLogger(__name__)
 
@@ -27,22 +28,37 @@ async def opened(standing: Standing, parts: Parts, stop: asyncio.Event) -> async
         for channel in parts.channels.values():
             await parts.connect(channel)
         await parts.sender.start()
-    await engine.resume()
-    parts.clockwork.start()
+    options = standing.options
+    if options.no_scheduler:
+        log.warning("nothing fires by itself: --no-scheduler")
+    else:
+        await engine.resume()
+    if not options.once:
+        parts.clockwork.start()
     watch = _followed(standing, parts, stop)
     settle()
     standing.phase = Phase.READY
+    await _tell_ready(standing, parts)
+    notify(READY)
+    return watch
+
+
+async def _tell_ready(standing: Standing, parts: Parts) -> None:
+    counted = await parts.engine.scheduling.status()
+    due = counted.get("nextWakeAtMs")
+    wakes = f"{at(due).astimezone():%H:%M:%S}" if isinstance(due, int) else "none"
     log.info(
-        "gateway ready",
+        "gateway ready in %d ms (agents %d, cron jobs %s, next wake %s)",
+        standing.uptime_ms(),
+        len(parts.engine.roster.agents),
+        counted.get("jobs", 0),
+        wakes,
         extra={
-            "ms": standing.uptime_ms(),
             "url": f"ws://127.0.0.1:{parts.server.port}",
-            "agents": len(engine.roster.agents),
+            "bind": f"{standing.bound.mode} ({standing.bound.source})",
             "channels": ",".join(parts.channels),
         },
     )
-    notify(READY)
-    return watch
 
 
 def _followed(standing: Standing, parts: Parts, stop: asyncio.Event) -> asyncio.Task[None]:

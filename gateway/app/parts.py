@@ -88,7 +88,8 @@ async def build(
     """Build everything; the port is open afterwards, and answers that it is not ready."""
     clock = standing.clock
     engine = await _engine(standing, database)
-    clockwork = Clockwork(engine.loop, clock=clock, vitals=engine.vitals)
+    ticking = _Still() if standing.options.no_scheduler else engine.loop
+    clockwork = Clockwork(ticking, clock=clock, vitals=engine.vitals)
     engine.on_change(clockwork.poke)
     channels = configured.channels(
         standing.loaded.config,
@@ -114,7 +115,7 @@ async def build(
     reception = _reception(standing, engine, channels, sender)
 
     async def connect(channel: Channel) -> None:
-        if standing.environ.get("ENGINE_SKIP_CHANNELS") != "1":
+        if standing.with_channels:
             await channel.start(reception.admit)
 
     devices = Devices(
@@ -172,6 +173,7 @@ async def build(
         gatekeeper=gatekeeper,
         fanout=fanout,
         clock=clock,
+        ws_log=standing.options.ws_log,
         hello=_hello(standing, engine, desk, gatekeeper),
         phase=phase,
         limits=Limits(
@@ -338,7 +340,7 @@ def _phase(standing: Standing, engine: Engine) -> Phase:
 def _readiness(standing: Standing, clockwork: Clockwork, vitals: Vitals) -> Readiness:
     started = standing.phase is Phase.READY
     failing = tuple(vitals.failing) if started else (standing.phase.value,)
-    armed = clockwork.armed_for
+    armed = None if standing.options.no_scheduler else clockwork.armed_for
     return Readiness(
         ready=not failing,
         started=started,
@@ -353,6 +355,13 @@ def _readiness(standing: Standing, clockwork: Clockwork, vitals: Vitals) -> Read
             }
         },
     )
+
+
+class _Still:
+    """In the place of the loop where nothing is to fire by itself (`--no-scheduler`)."""
+
+    async def tick(self) -> None:
+        """Look at nothing."""
 
 
 def _webhooks(channels: Mapping[str, Channel]) -> WebhookChannel:

@@ -55,6 +55,12 @@ class Standing:
         """The name of this start."""
         return self.ending.boot_id
 
+    @property
+    def with_channels(self) -> bool:
+        """Whether channels are connected (`--no-channels`, ENGINE_SKIP_CHANNELS)."""
+        skipped = self.environ.get("ENGINE_SKIP_CHANNELS") == "1"
+        return not (skipped or self.options.no_channels)
+
     def uptime_ms(self) -> int:
         """How long it lives, by a clock nobody sets."""
         return (self.clock.monotonic() - self.began) // timedelta(milliseconds=1)

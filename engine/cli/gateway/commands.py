@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,33 +12,15 @@ from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.gateway.probe import PROBE_MS, discover, probe
+from engine.cli.gateway.run import run_flags, serve
 from engine.cli.gateway.service import install, restart, start, stop, uninstall
 from engine.cli.gateway.watch import watch
-from engine.cli.place import Place
 from engine.cli.status import health
 from engine.clock import SystemClock
 from jobs.errors import UsageError
 
-_BINDS: Final = ("loopback", "lan", "tailnet", "custom", "auto")
 _MS: Final = timedelta(milliseconds=1)
 _JUST_STARTED: Final = timedelta(minutes=10)
-
-
-def run_flags(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Flags of `engine gateway` and `engine gateway run`."""
-    flags = (
-        click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one."),
-        click.option("--bind", type=click.Choice(_BINDS), help="loopback unless said otherwise."),
-        click.option("--token", help="Token to ask for; kept nowhere."),
-        click.option("--force", is_flag=True, help="Stop whoever holds the port (not yet)."),
-        click.option("--verbose", is_flag=True, help="Tell more on the console."),
-        click.option(
-            "--allow-unconfigured", is_flag=True, help="Start without gateway.mode in the config."
-        ),
-    )
-    for flag in reversed(flags):
-        command = flag(command)
-    return command
 
 
 @click.group(
@@ -61,39 +42,6 @@ def group(ctx: click.Context, /, **given: Any) -> int:
 def run_here(ctx: click.Context, /, **given: Any) -> int:
     """Run the gateway in this terminal, until Ctrl-C."""
     return serve(here(ctx), **given)
-
-
-def serve(
-    place: Place,
-    *,
-    port: int | None,
-    bind: str | None,
-    token: str | None,
-    force: bool,
-    verbose: bool,
-    allow_unconfigured: bool,
-) -> int:
-    """Hand over to the gateway; its exit status."""
-    if force:
-        raise UsageError(
-            "--force is not supported yet",
-            why="nothing was stopped",
-            fix="stop the other process yourself, or choose --port",
-        )
-    place.credentials(place.address(), token=token)  # refuses a redaction marker
-    from gateway.app.life import serve as served
-    from gateway.runtime import run
-    from gateway.settings import RunOptions
-
-    options = RunOptions(
-        paths=place.paths,
-        port=port,
-        bind=bind,
-        token=token,
-        verbose=verbose,
-        allow_unconfigured=allow_unconfigured,
-    )
-    return run(served(options))
 
 
 # -- how it is -------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_what_is_worth_knowing_is_logged_once(
 
     hooks = 'logging: { level: "info" }, browser: { enabled: true }'
     before, lines = told(f"{{ {hooks} }}")
-    assert lines == ["INFO logging, browser"]
+    assert lines == ["INFO browser"]
     assert told(f"{{ {hooks} }}", before)[1] == []
     beat = 'agents: { defaults: { heartbeat: { every: "30s" } } }'
     assert told(f"{{ {hooks}, {beat} }}", before)[1] == ["WARNING "]
