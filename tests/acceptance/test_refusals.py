@@ -252,7 +252,7 @@ def disk_full(engine: GatewayProcess, full: bool) -> None:
 async def test_a_full_disk_is_told_and_what_it_refused_works_afterwards(tmp_path: Path) -> None:
     send = {"channel": "local", "to": "inbox", "message": "hi", "idempotencyKey": "once"}
     async with gateway(tmp_path, LOCAL) as engine:
-        await engine.start("gateway", "--port", "0", "--verbose")  # each call is a line of the log
+        await engine.start("gateway", "--port", "0", "--ws-log", "compact")  # a line for each call
         disk_full(engine, True)
         for method, params in (("send", send), ("wake", {"mode": "now", "text": "look"})):
             with pytest.raises(StoreUnavailable) as refused:

@@ -291,10 +291,21 @@ def test_the_status_works_with_a_broken_config(engine: Engine, home: Path) -> No
     assert report["config"]["cli"]["issues"]
 
 
-def test_forcing_the_port_is_refused_for_now(engine: Engine) -> None:
-    told = engine("gateway", "--force")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--kill"], "it goes with --force"),
+        (["--bind", "localhost"], "the mode is called loopback"),
+        (["--reset"], "only that of --dev is thrown away"),
+        (["--tailscale", "serve"], "the engine does not run tailscale"),
+    ],
+)
+def test_flags_of_a_start_that_cannot_be_meant_start_nothing(
+    engine: Engine, words: list[str], said: str
+) -> None:
+    told = engine("gateway", *words)
     assert told.status == 2
-    assert "--force is not supported yet" in told.err
+    assert said in told.err
 
 
 def test_what_nobody_can_read_is_refused_in_the_words_of_its_flag(
