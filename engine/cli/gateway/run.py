@@ -86,7 +86,11 @@ def _password(given: str | None, file: Path | None) -> str | None:
             sys.stderr.write(f"note: {_SEEN}\n")
         return given
     if given:
-        raise UsageError("no password was taken", why="--password and --password-file are two")
+        raise UsageError(
+            "no password was taken",
+            why="--password and --password-file are two",
+            fix="give --password-file alone",
+        )
     text = file.read_text("utf-8").strip()
     if not text:
         raise UsageError("no password was taken", why=f"{file} is empty", fix="write it there")
