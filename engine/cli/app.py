@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "gateway": ("engine.cli.gateway.commands:group", "Run the gateway; ask how it is."),
     "status": ("engine.cli.status:status", "The whole engine at a glance."),
     "health": ("engine.cli.status:health", "The gateway's own health."),
+    "dashboard": ("engine.cli.dashboard:command", "The status page, for a browser."),
     "why": ("engine.cli.why.commands:command", "Why no message came, and what mends it."),
     "doctor": ("engine.cli.doctor.command:command", "What is wrong here, and what mends it."),
     "logs": ("engine.cli.logs.commands:command", "What the gateway wrote down."),

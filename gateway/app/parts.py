@@ -167,7 +167,7 @@ async def build(
     )
     phase = partial(_phase, standing, engine)
     stack.callback(engine.bus.listen(fanout.on_bus))
-    gatekeeper = Gatekeeper(standing.policy_of(standing.loaded), devices.book)
+    gatekeeper = Gatekeeper(standing.policy_of(standing.loaded), devices.book, desk.visits)
     door = Door(
         desk=desk,
         gatekeeper=gatekeeper,
@@ -199,6 +199,7 @@ async def build(
         phase=phase,
         readiness=lambda: _readiness(standing, clockwork, engine.vitals),
         http=lambda: engine.config.gateway.http,
+        served=lambda: engine.config.gateway.control_ui.enabled,
         more=[hooks.page],
     )
     server = Server(websocket=door, http=pages, sockets=sockets)

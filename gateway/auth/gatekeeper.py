@@ -19,6 +19,7 @@ from gateway.auth.peer import Peer
 from gateway.auth.policy import Mode, Policy, origin_fault, secret_fault
 from gateway.auth.proof import device_fault
 from gateway.auth.proxy import client_of, user_of
+from gateway.auth.visits import METHOD as VISIT, Visits
 from gateway.protocol.handshake import Connect, Granted, Issued, Refused, Session
 from gateway.protocol.methods import Scope
 from gateway.store.devices import Device as Known, Wish
@@ -33,8 +34,11 @@ _EVERY_SCOPE: Final = tuple(scope.value for scope in Scope)
 class Gatekeeper:
     """Judges by one policy; remembers failures per address and devices in a book."""
 
-    def __init__(self, policy: Policy, book: Book | None = None) -> None:
+    def __init__(
+        self, policy: Policy, book: Book | None = None, visits: Visits | None = None
+    ) -> None:
         self.policy = policy
+        self.visits = visits or Visits()
         self.book = book or Book(secrets.token_bytes(32))
         self._failures = Failures(policy)
 
@@ -58,10 +62,16 @@ class Gatekeeper:
         device = connect.device
         if device is not None and (bad := device_fault(connect, device, nonce, now)) is not None:
             return refusals.bad_device(*bad)
-        method = self._method(connect, peer)
+        visit = None
+        if browser and device is None:
+            visit = self.visits.calling(self.policy, peer, now)
+        method = VISIT if visit is not None else self._method(connect, peer)
         if isinstance(method, _Fault):
             return self._unauthorized(method.reason, connect, key, now, exempt=exempt)
         self._failures.forget(key)
+        if visit is not None and connect.role == "operator":
+            mine = tuple(scope for scope in _capped(connect.scopes, peer) if scope in visit)
+            return Granted(scopes=mine, method=method, ceiling=visit)
         if device is None:
             return self._without_device(connect, peer, method)
         return self._with_device(
@@ -218,6 +228,15 @@ class Gatekeeper:
     def visit(self, peer: Peer, now: datetime) -> web.Visitor | web.Stranger:
         """Decide one HTTP request (§11)."""
         return web.visit(self.policy, self._failures, peer, now)
+
+    def look(self, peer: Peer, now: datetime) -> web.Visitor | web.Stranger:
+        """Decide who may see the status page: whoever visits already, or may call anyway."""
+        scopes = self.visits.scopes_of(self.policy, peer, now)
+        return self.visit(peer, now) if scopes is None else web.Visitor(scopes)
+
+    def enter(self, shown: str, peer: Peer, now: datetime) -> web.Visitor | web.Stranger:
+        """Decide who shows a code, or the secret itself, on the page's own form."""
+        return web.enter(self.policy, self._failures, self.visits, shown, peer, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,16 @@ def origin_allowed(peer: Peer, policy: Policy) -> bool:
     return origin_fault(peer, policy) is None
 
 
+def own_origin(peer: Peer, policy: Policy) -> bool:
+    """Whether the calling page is the gateway's own: of this host and port, or of a listed one."""
+    if peer.origin is None:
+        return False
+    if peer.origin in policy.allowed_origins:
+        return True
+    netloc = _netloc(peer.origin)
+    return netloc is not None and netloc == peer.headers.get("host")
+
+
 def _netloc(origin: str) -> str | None:
     try:
         return urlsplit(origin).netloc or None

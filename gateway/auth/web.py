@@ -13,8 +13,9 @@ from typing import Final
 
 from gateway.auth.failures import Failures
 from gateway.auth.peer import Peer
-from gateway.auth.policy import Mode, Policy, origin_allowed, same
+from gateway.auth.policy import Mode, Policy, origin_allowed, own_origin, same
 from gateway.auth.proxy import client_of, user_of
+from gateway.auth.visits import PAGE, Visits
 
 OPERATOR: Final = (
     "operator.admin",
@@ -65,6 +66,26 @@ def visit(policy: Policy, failures: Failures, peer: Peer, now: datetime) -> Visi
     if shown and not exempt:
         failures.add(key, now)
     return Stranger()
+
+
+def enter(
+    policy: Policy, failures: Failures, visits: Visits, shown: str, peer: Peer, now: datetime
+) -> Visitor | Stranger:
+    """Decide who asks to visit; a browser is never exempt from the lockout (§4.7)."""
+    if peer.origin is not None and not own_origin(peer, policy):
+        return Stranger(origin=peer.origin)
+    key = f"page|{client_of(peer, policy.proxies)}"
+    if (wait := failures.locked(key, now)) is not None:
+        return Stranger(wait=wait)
+    scopes = visits.redeem(shown, now)
+    secret = policy.token if policy.mode is Mode.TOKEN else policy.password
+    if scopes is None and secret and shown and same(shown, secret):
+        scopes = PAGE
+    if scopes is None:
+        failures.add(key, now)
+        return Stranger()
+    failures.forget(key)
+    return Visitor(scopes)
 
 
 def bearer_of(peer: Peer) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from engine.clock import Clock
 from engine.config.schema.gateway import Http
 from gateway.auth.gatekeeper import Gatekeeper
+from gateway.http.dashboard.page import Dashboard
 from gateway.http.guard import Guard
 from gateway.http.metrics import Metrics
 from gateway.http.openai import OpenAi
@@ -25,15 +26,20 @@ def site(
     phase: Callable[[], Phase],
     readiness: Callable[[], Readiness],
     http: Callable[[], Http],
+    served: Callable[[], bool] = lambda: True,
     more: Sequence[Room] = (),
 ) -> Pages:
-    """Return every page of the port; ``http`` is the config in force, asked per request."""
+    """Return every page of the port; ``http`` is the config in force, asked per request.
+
+    ``served`` says whether the status page is.
+    """
     guard = Guard(gatekeeper, clock, phase)
     rooms = [
         Probes(gatekeeper, clock, readiness).page,
         OpenAi(desk, guard, lambda: http().endpoints).page,
         Tools(desk, guard).page,
         Metrics(desk, guard).page,
+        Dashboard(desk, gatekeeper, phase, served).page,
         *more,
     ]
     return Pages(rooms, lambda: http().security_headers.strict_transport_security or None)

@@ -224,6 +224,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("sessions.unsubscribe", _READ, session.SubscribeParams),
         Method("sessions.messages.subscribe", _READ, session.SessionRef),
         Method("sessions.messages.unsubscribe", _READ, session.SessionRef),
+        Method("dashboard.open", _WRITE, Nothing, before_ready=True),
         Method("node.list", _READ, Nothing),
         Method("node.describe", _READ, admin.NodeRef),
         Method("node.rename", _PAIRING, admin.NodeRenameParams),

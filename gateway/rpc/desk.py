@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from engine.clock import Clock
+from gateway.auth.visits import Visits
 from gateway.protocol import frames
 from gateway.protocol.frames import Encoded
 from gateway.protocol.handshake import Session
@@ -271,6 +272,7 @@ class Desk:
     end: End
     subscriptions: Subscriptions
     replay: Replay
+    visits: Visits = field(default_factory=Visits)
     farewells: dict[str, str] = field(default_factory=dict)  # after the answer, by connection
     writes: Windows = field(default_factory=Windows)
 

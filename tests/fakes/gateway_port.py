@@ -46,6 +46,7 @@ class Port:
     server: Server
     phase: Phase = Phase.READY
     http: Http = ALL_OPEN
+    page: bool = True  # gateway.controlUi.enabled
 
     @property
     def site(self) -> str:
@@ -74,6 +75,7 @@ async def serving(**limits: Any) -> AsyncIterator[Port]:
     own = Presence(SelfEntry(host="box", ip="127.0.0.1", version="0.1.0"))
     fanout = Fanout(lambda: desk.state_version())
     desk = new_desk(core, clock, own, fanout.publish, fanout.tell, fanout.end, fanout.replay)
+    desk.visits = gatekeeper.visits
     await desk.health.refresh()
 
     def hello(session: Session) -> Mapping[str, Any]:
@@ -122,6 +124,7 @@ async def serving(**limits: Any) -> AsyncIterator[Port]:
         phase=lambda: port.phase,
         readiness=readiness,
         http=lambda: port.http,
+        served=lambda: port.page,
     )
     server = Server(websocket=door, http=pages, sockets=bind(["127.0.0.1"], 0))
     port = Port(core, desk, fanout, door, server)

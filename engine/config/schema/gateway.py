@@ -90,7 +90,7 @@ class Http(Section):
 class ControlUi(Section):
     """The status page."""
 
-    enabled: bool = key(True, "Serve the status page.", inert=YET)
+    enabled: bool = key(True, "Serve the status page.")
     allowed_origins: Names = key((), "Browser origins allowed besides the gateway's own.")
 
 
