@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 STEP = @printf '\n== %s\n' "$(1)"; start=$$(date +%s); $(2) && printf '   %s: %s s\n' "$(1)" "$$(($$(date +%s) - start))"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types contracts bench clean
+.PHONY: help demo test check format formatted lint types contracts collected bench clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,11 +33,28 @@ format: $(STAMP) ## rewrite the sources in house format
 	@$(BIN)/ruff check --fix .
 
 check: $(STAMP) ## format, lint, types, contracts, then all tests
-	$(call STEP,format,$(BIN)/ruff format --check --quiet .)
-	$(call STEP,lint,$(BIN)/ruff check --quiet .)
-	$(call STEP,types,$(BIN)/mypy --no-error-summary)
-	$(call STEP,contracts,$(BIN)/lint-imports --no-cache > $(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; })
+	@$(MAKE) --no-print-directory --jobs=2 types contracts lint formatted collected
 	$(call STEP,tests,$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal)
+
+# Two at a time, and silent unless something is wrong: what one says is not mixed with another.
+QUIET = @start=$$(date +%s); told=$$($(1) 2>&1) || { printf '%s\n' "$$told"; printf '   %s failed\n' "$@"; exit 1; }; printf '   %s: %s s\n' "$@" "$$(($$(date +%s) - start))"
+
+formatted: $(STAMP)
+	$(call QUIET,$(BIN)/ruff format --check --quiet .)
+
+lint: $(STAMP)
+	$(call QUIET,$(BIN)/ruff check --quiet .)
+
+types: $(STAMP)
+	$(call QUIET,$(BIN)/mypy --no-error-summary)
+
+contracts: $(STAMP)
+	$(call QUIET,$(BIN)/lint-imports --no-cache)
+
+# pytest rewrites every test file it reads: once here, while the types are checked, instead of
+# once in each of its workers at the same moment.
+collected: $(STAMP)
+	$(call QUIET,$(BIN)/python -m pytest -qq --collect-only)
 
 bench: $(STAMP) ## speed against peers in the same run; writes tests/bench/results/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
