@@ -18,6 +18,7 @@ from typing import Any, Final
 from jobs.errors import UnreadableSource
 
 MAGIC: Final = b"SQLite format 3\0"
+_READ: Final = frozenset({"cron_jobs", "cron_run_logs", "task_runs"})
 _JOBS: Final = "SELECT * FROM cron_jobs ORDER BY sort_order, updated_at, job_id"
 _LOGS: Final = "SELECT job_id, entry_json FROM cron_run_logs ORDER BY job_id, seq"
 _ENDED: Final = (
@@ -59,6 +60,27 @@ def read(file: Path) -> Rows:
         raise UnreadableSource(
             f"{file} cannot be read", why=str(error), fix="restore a backup of it"
         ) from error
+
+
+def others(file: Path) -> tuple[str, ...]:
+    """Return the tables with rows that are not read here. Raises as `read` does."""
+    try:
+        with _opened(file) as database:
+            names = database.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            ).fetchall()
+            return tuple(
+                sorted(name for (name,) in names if name not in _READ and _filled(database, name))
+            )
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise UnreadableSource(
+            f"{file} cannot be read", why=str(error), fix="restore a backup of it"
+        ) from error
+
+
+def _filled(database: sqlite3.Connection, table: str) -> bool:
+    quoted = table.replace('"', '""')
+    return database.execute(f'SELECT 1 FROM "{quoted}" LIMIT 1').fetchone() is not None  # noqa: S608 - a name of its own catalogue
 
 
 def _rows(database: sqlite3.Connection, sql: str) -> tuple[dict[str, Any], ...]:

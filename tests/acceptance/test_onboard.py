@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from engine.testing.telegram import TelegramStandIn
 from gateway import lock
+from tests.acceptance.test_service import Host
 from tests.fakes.openai_server import KEY, OpenAIServer, Plan
 from tests.fakes.terminal import terminal
 
@@ -108,7 +110,7 @@ async def test_a_person_answers_a_few_questions_and_gets_a_message(home: Home) -
             await person.answer("Inside which hours", "")
             await person.answer("Where its words go [last]")
             await person.asks("1 agent × 14 a day = 14 model calls at most, about 28,000 tokens")
-            await person.asks("No service")
+            await person.asks("No service: this machine has no systemctl")
             await person.answer("Start the gateway now?")
             await person.answer("Send a test message?")
             message = await platform.next_sent(within=30)
@@ -153,3 +155,26 @@ async def test_a_bot_nobody_knows_is_refused_before_anything_is_written(home: Ho
         assert told["error"]["code"] == "try-failed"
         assert "auth" in err
         assert home.files() == before
+
+
+def test_where_there_is_a_manager_it_becomes_a_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The interpreter of a test may lie where a service's must not."""
+    host = Host(tmp_path, monkeypatch, capsys)
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    monkeypatch.setenv("ENGINE_GATEWAY_PORT", "0")
+    try:
+        answer = host.type("onboard", "--json", "--channel", "local")
+        assert answer.status == 0, answer.err
+        told = json.loads(answer.out)
+        assert (told["service"], told["gateway"]) == (True, "started")
+        assert told["test"]["ok"]
+        assert host.unit.exists()
+        assert "sudo loginctl enable-linger" in answer.err
+        again = json.loads(host.type("onboard", "--json").out)
+        assert (again["service"], again["gateway"]) == (True, "running")
+    finally:
+        owner = lock.read(host.state)
+        if owner is not None:
+            os.kill(owner.pid, signal.SIGKILL)

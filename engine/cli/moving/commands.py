@@ -73,7 +73,8 @@ def _home(at: Place, path: Path | None) -> Path:
     if path is not None:
         found = at.paths.os_home / str(path)[2:] if str(path).startswith("~/") else path.absolute()
     else:
-        usual = [at.paths.expand(one) for one in _USUAL]
+        named = at.environ.get("OPENCLAW_STATE_DIR", "").strip()
+        usual = [at.paths.expand(one) for one in ((named,) if named else _USUAL)]
         found = next((one for one in usual if one.is_dir()), usual[0])
     if not found.is_dir():
         raise UsageError(

@@ -275,11 +275,11 @@ async def _jobs(
 ) -> int:
     from engine.cli import home_desk, sources
 
-    if not there.has_jobs:
+    if there.jobs is None:
         return 0
     report = sources.read(
         "openclaw",
-        sources.Source(path=str(there.path), now=SystemClock().now(), zone=at.zone),
+        sources.Source(path=str(there.jobs), now=SystemClock().now(), zone=at.zone),
     )
     entries = [entry.to_json() for entry in report.entries]
     answer = await home_desk.brought(

@@ -14,6 +14,7 @@ from jobs.errors import UnreadableSource
 from jobs.importing.report import Notes, Weight
 
 CONFIGS: Final = ("openclaw.json", "clawdbot.json")
+_JOBS: Final = ("state/openclaw.sqlite", "cron/jobs.json")
 _LARGEST: Final = 64 * 1024 * 1024
 # What else lies in such a home, and why it stays there.
 STAYS: Final[Mapping[str, str]] = {
@@ -58,20 +59,21 @@ class Source:
     lists: Mapping[str, Any] = field(default_factory=dict)  # file of credentials/ → its value
     devices: Any = None  # paired.json
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)  # provider → API key
-    has_jobs: bool = False
+    jobs: Path | None = None  # what has them: its database, or a jobs.json
 
 
 def read(path: Path, notes: Notes) -> Source:
     """Read a home. Raises `UnreadableSource` for another folder, `ConfigInvalid` for its config."""
     config = next((path / name for name in CONFIGS if (path / name).is_file()), None)
-    jobs = any((path / name).is_file() for name in ("state/openclaw.sqlite", "cron/jobs.json"))
-    if config is None and not jobs and not (path / "agents").is_dir():
+    jobs = next((path / name for name in _JOBS if (path / name).is_file()), None)
+    if config is None and jobs is None and not (path / "agents").is_dir():
         raise UnreadableSource(
             f"{path} was not imported",
             why=f"it is no home of OpenClaw: it has neither {CONFIGS[0]} nor cron/ nor agents/",
             fix="name the folder: engine import openclaw ~/.openclaw",
         )
     text, included = ("{}", False) if config is None else _config(config)
+    _tables(path / "state/openclaw.sqlite", notes)
     _left(path, notes)
     return Source(
         path=path,
@@ -84,7 +86,7 @@ def read(path: Path, notes: Notes) -> Source:
         },
         devices=_json(path / "devices/paired.json", notes),
         keys=_keys(path, notes),
-        has_jobs=jobs,
+        jobs=_named_store(text, path) or jobs,
     )
 
 
@@ -97,6 +99,28 @@ def _config(file: Path) -> tuple[str, bool]:
     if len(composer.files) == 1:
         return text, False
     return f"{json5.render(root.plain())}\n", True
+
+
+def _named_store(text: str, path: Path) -> Path | None:
+    """The jobs file the config names (`cron.store`), where there is one."""
+    values = json5.parse(text).root.plain()
+    cron = values.get("cron") if isinstance(values, dict) else None
+    named = cron.get("store") if isinstance(cron, dict) else None
+    if not isinstance(named, str) or not named:
+        return None
+    file = path.parent / named[2:] if named.startswith("~/") else path / named
+    return file if file.is_file() else None
+
+
+def _tables(file: Path, notes: Notes) -> None:
+    """What newer releases keep in their database beside jobs is named, not guessed at."""
+    if not file.is_file():
+        return
+    from engine.cli.openclaw_db import others
+
+    if names := others(file):
+        shown = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
+        notes.add(Weight.NOTE, "state/openclaw.sqlite", f"jobs are read from it; not read: {shown}")
 
 
 def _sessions(path: Path, notes: Notes) -> Iterator[tuple[str, Any]]:

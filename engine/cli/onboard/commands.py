@@ -160,14 +160,16 @@ class _Run:
 
     def _ending(self) -> tuple[bool, bool, bool]:
         """Whether it becomes a service, whether it is started, whether a message is sent."""
-        why_not = proof.no_service(self.at)
+        why_not = proof.no_service(self.ctx, self.at)
         asker = self.asker
         if why_not is not None and asker.given.get("service"):
             raise UsageError(
-                "nothing was set up", why=why_not, fix="leave --service out, or give --no-service"
+                "nothing was set up",
+                why=why_not.why or why_not.what,
+                fix="leave --service out, or give --no-service",
             )
-        if why_not is not None:
-            say(f"No service: {why_not}. The gateway is started in the background instead.")
+        if why_not is not None and asker.given.get("service") is None:
+            say(f"No service: {why_not.why or why_not.what}. It can run in the background instead.")
         service = why_not is None and (
             proof.installed(self.at)
             or asker.yes("service", "Make the gateway a service of this machine?", default=True)
@@ -278,9 +280,10 @@ class _Run:
     def _tested(self, wishes: Wishes) -> dict[str, Any]:
         """Send it to the owner who was named, else where an alert would go, else to an owner."""
         named = wishes.channel.to if wishes.channel is not None else None
-        told = proof.test_message(self.at, wishes.agent, named)
+        account = wishes.channel.account if wishes.channel is not None and named else None
+        told = proof.send_test(self.at, wishes.agent, named, account=account)
         if not told["route"].get("channel") and (owner := wish.owner_of(self.at.values)):
-            return proof.test_message(self.at, wishes.agent, owner)
+            return proof.send_test(self.at, wishes.agent, owner)
         return told
 
     def _told(self, told: dict[str, Any]) -> None:

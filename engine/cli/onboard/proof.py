@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import timedelta
+from io import StringIO
 from typing import Any, Final
 
 import click
@@ -12,19 +14,29 @@ import click
 from engine.cli.ask import Line
 from engine.cli.onboard.questions import say
 from engine.cli.place import Place
+from jobs.errors import EngineError
 
 _PATIENCE: Final = timedelta(seconds=30)
 _GRACE: Final = timedelta(seconds=10)
 RUNNING, STARTED, RESTARTED = "running", "started", "restarted"
 
 
-def no_service(at: Place) -> str | None:
-    """Why this machine keeps no services; None if it does."""
-    if sys.platform == "darwin":
-        return None
+def no_service(ctx: click.Context, at: Place) -> EngineError | None:
+    """Why this engine cannot be a service of this machine; None if it can."""
+    from engine.cli.gateway import service
     from gateway.service.host import Systemd
 
-    return Systemd(environ=at.environ).missing()
+    missing = None if sys.platform == "darwin" else Systemd(environ=at.environ).missing()
+    if missing is not None:
+        return EngineError("no service", why=missing, fix="give --no-service")
+    if installed(at):
+        return None
+    try:
+        with redirect_stdout(StringIO()):
+            ctx.invoke(service.install, only_print=True)
+    except EngineError as error:  # an interpreter that will not be there tomorrow
+        return error
+    return None
 
 
 def installed(at: Place) -> bool:
@@ -66,21 +78,21 @@ def restart(ctx: click.Context) -> str:
 
 def _quietly(ctx: click.Context, command: click.Command, **given: Any) -> None:
     """Run another command of ours; what it prints is progress here."""
-    out = sys.stdout
-    sys.stdout = sys.stderr
-    try:
+    with redirect_stdout(sys.stderr):
         ctx.invoke(command, **given)
-    finally:
-        sys.stdout = out
 
 
-def test_message(at: Place, agent: str, to: str | None) -> dict[str, Any]:
+def send_test(
+    at: Place, agent: str, to: str | None, *, account: str | None = None
+) -> dict[str, Any]:
     """Send the test message and wait for its receipt; what became of it, in one mapping."""
     fresh = Place(paths=at.paths, environ=at.environ)  # the lock tells the port by now
     line = replace(Line(place=fresh), timeout=_PATIENCE)
     asked: dict[str, Any] = {"agentId": agent, "timeoutMs": _PATIENCE // timedelta(milliseconds=1)}
     if to is not None:
         asked["to"] = to
+    if account is not None:
+        asked["accountId"] = account
     say("  Sending a test message …")
     told: dict[str, Any] = line.call("heartbeat.test", asked, timeout=_PATIENCE + _GRACE)
     return told

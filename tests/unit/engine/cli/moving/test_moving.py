@@ -5,21 +5,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
-from engine.cli.moving.stage import Stage
+from engine.cli.moving import people, routes, source
+from engine.cli.moving.stage import Stage, overlay
 from engine.store import sessions
+from gateway import lock
 from gateway.store import devices, pairings
+from jobs.importing.report import Notes
 from jobs.store.db import Database, Tx
 from tests.fakes.openclaw_home import OPENAI_KEY, TELEGRAM_TOKEN, openclaw_home
 from tests.unit.engine.cli.conftest import Engine
 
 T = TypeVar("T")
 BRIEF = "7f9c2a10-0b1d-4c55-9d5a-3f6f0a1b2c3d"
+FIXTURES = Path(__file__).parents[4] / "fixtures" / "import"
 IMPORT = ("import", "openclaw")
 
 
@@ -239,3 +247,86 @@ def test_older_keys_move_and_a_variable_nobody_set_is_named(
     assert any("NOT_HERE" in step for step in told["next"])
     assert remarks(told)["gateway.token"] == "changed"
     assert "auth" in (home / ".engine/engine.json").read_text()
+
+
+def test_jobs_of_newer_releases_come_from_their_database(
+    engine: Engine, home: Path, other: Path
+) -> None:
+    (other / "state").mkdir()
+    with closing(sqlite3.connect(other / "state/openclaw.sqlite")) as database:
+        database.executescript((FIXTURES / "openclaw/state.sql").read_text())
+        database.execute("CREATE TABLE flows (id TEXT)")
+        database.execute("INSERT INTO flows VALUES ('x')")
+        database.commit()
+    before = hashes(other)
+    told = json.loads(engine(*IMPORT, "--json").out)
+    assert hashes(other) == before
+    assert told["taken"]["jobs"] > 1
+    (said,) = [one for one in told["remarks"] if one["where"] == "state/openclaw.sqlite"]
+    assert "not read: flows" in said["why"]
+
+
+def test_jobs_come_from_where_the_config_says_they_lie(tmp_path: Path) -> None:
+    other = openclaw_home(tmp_path / ".openclaw")
+    (other / "my").mkdir()
+    (other / "cron/jobs.json").rename(other / "my/jobs.json")
+    (other / "openclaw.json").write_text('{ cron: { store: "~/.openclaw/my/jobs.json" } }')
+    assert source.read(other, Notes()).jobs == other / "my/jobs.json"
+
+
+def test_nothing_is_imported_under_a_gateway_that_runs(
+    engine: Engine, home: Path, other: Path
+) -> None:
+    state = home / ".engine"
+    owner = lock.Owner(
+        pid=os.getpid(),
+        started_at_ms=1,
+        boot_id="b",
+        version="0.1.0",
+        profile="default",
+        config_path=str(state / "engine.json"),
+    )
+    with lock.Lock(state, owner):
+        told = engine(*IMPORT)
+    assert told.status == 1
+    assert "Fix: engine gateway stop" in told.err
+    assert [path.name for path in state.iterdir()] == ["gateway.lock"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "agents/main/sessions/sessions.json",
+        "agents/main/agent/auth-profiles.json",
+        "credentials/telegram-allowFrom.json",
+        "devices/paired.json",
+    ],
+)
+@pytest.mark.parametrize("text", ["{", "[]", "7", '{"a": {"b": []}}', '{"allowFrom": {"x": 1}}'])
+def test_a_file_that_is_not_what_it_should_be_holds_up_nothing(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    other = openclaw_home(tmp_path / "other")
+    (other / name).write_text(text)
+    notes = Notes()
+    found = source.read(other, notes)
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    routes.routes(found.sessions, notes, now)
+    people.people(found.lists, notes)
+    people.devices(found.devices, notes, now)
+    if text == "{":
+        assert any(one.where == Path(name).name for one in notes.all)
+
+
+def test_links_come_over_as_links_and_what_is_no_file_stays(tmp_path: Path) -> None:
+    there, here = tmp_path / "workspace", tmp_path / "new"
+    (there / "sub").mkdir(parents=True)
+    (there / "link").symlink_to("/etc/hostname")
+    (there / "loop").symlink_to(there)
+    os.mkfifo(there / "sub/pipe")
+    notes = Notes()
+    done = overlay(there, here, notes, theirs_win=False)
+    assert done.files == 2
+    assert (here / "link").readlink() == Path("/etc/hostname")
+    assert (here / "loop").is_symlink()
+    assert [one.where for one in notes.all] == ["workspace/sub/pipe"]
