@@ -56,6 +56,7 @@ def load_config(
     *,
     jobs_may_wait: bool = False,
     raw: bytes | None = None,
+    texts: Mapping[Path, bytes] | None = None,
 ) -> Loaded:
     """The config with its secrets, and its jobs judged as the scheduler will.
 
@@ -70,7 +71,9 @@ def load_config(
         paths.config,
         environ,
         state=paths.state,
+        cwd=Path.cwd(),
         raw=raw,
+        texts=texts,
         resolve_secrets=True,
         jobs_check=judged,
         jobs_may_wait=jobs_may_wait,

@@ -19,14 +19,18 @@ MISSING: Final = object()
 def read(path: Path) -> dict[str, Any]:
     """The file as plain values; empty when it is missing or cannot be read."""
     try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        return decoded(path.read_bytes())
+    except OSError:
         return {}
+
+
+def decoded(raw: bytes) -> dict[str, Any]:
+    """The same of a file's bytes."""
     import pyjson5
 
     try:
-        values = pyjson5.decode(text)
-    except pyjson5.Json5Exception:
+        values = pyjson5.decode(raw.decode("utf-8-sig"))
+    except (UnicodeDecodeError, pyjson5.Json5Exception):
         return {}
     return values if isinstance(values, dict) else {}
 

@@ -39,7 +39,8 @@ class Loaded:
     hash: str  # sha256 of its bytes
     exists: bool
     notes: tuple[Note, ...] = ()
-    files: tuple[Path, ...] = ()  # all files read: the main one and its includes
+    files: tuple[Path, ...] = ()  # all files read: the main one, its includes, those of jobs
+    included: tuple[Path, ...] = ()  # what it includes
     origins: Mapping[str, str] = field(default_factory=dict)  # variable -> where it came from
     root: Node | None = None  # the authored tree, includes merged, `${NAME}` as written
     secrets: tuple[str, ...] = field(default=(), repr=False)  # every secret value, for the redactor
@@ -129,6 +130,7 @@ def load(
     root = composer.compose(path, data)
     if root is None:
         raise refuse(path, composer.issues, home=home)
+    included = tuple(composer.files[1:])
     root, job_files = with_jobs(root, composer) if jobs_dir else (root, frozenset[str]())
     block = _env_block(root)
     env, origins = environment(environ, state=state or path.parent, cwd=cwd, block=block)
@@ -168,6 +170,7 @@ def load(
         exists=exists,
         notes=tuple(notes),
         files=tuple(composer.files) if exists else (),
+        included=included,
         origins=origins,
         root=root,
         secrets=tuple(

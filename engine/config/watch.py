@@ -27,18 +27,17 @@ def stamp(files: Sequence[Path]) -> Stamp:
 
 async def changes(
     files: Callable[[], Sequence[Path]], looks: AsyncIterator[object]
-) -> AsyncIterator[None]:
-    """One item at once, and one for each look that finds any of the files different.
+) -> AsyncIterator[bool]:
+    """Whether a look found any of the files different: one item at once, and one for each look.
 
-    The first is for an edit between the start, when the file was read, and now.
+    The first, which says yes, is for an edit between the start, when the file was read, and now.
     """
     seen = stamp(files())
-    yield
+    yield True
     async for _ in looks:
         now = stamp(files())
-        if now != seen:
-            seen = now
-            yield
+        differs, seen = now != seen, now
+        yield differs
 
 
 def looks(

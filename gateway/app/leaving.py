@@ -14,7 +14,7 @@ from typing import Final
 from engine.clock import Clock
 from engine.core import Engine
 from gateway import exits, sentinel
-from gateway.restarts import Appointment, Kind, Restarts, Wanted
+from gateway.restarts import Appointment, Restarts, Wanted
 from gateway.sentinel import Sentinel
 
 log = logging.getLogger(__name__)
@@ -36,10 +36,6 @@ class Leaving:
     again: bool = False  # it stops in order to start anew
     signal: str | None = None
     _timer: asyncio.TimerHandle | None = None
-
-    def start_again(self, reason: str) -> None:
-        """Stop in order to start anew because the config wants it."""
-        self.ask(Wanted(reason=reason, by="the config", kind=Kind.CONFIG_APPLY))
 
     def ask(self, wanted: Wanted) -> Appointment:
         """Stop in order to start anew: now, after the cooldown, or with one that waits (§7.2)."""

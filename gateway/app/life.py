@@ -27,7 +27,8 @@ from gateway.app.standing import Standing
 from gateway.auth import configured as auth_configured
 from gateway.channels import plugin
 from gateway.lock import Owner
-from gateway.reloading import InForce
+from gateway.reloading import recovery
+from gateway.reloading.force import InForce
 from jobs.errors import EngineError
 from jobs.ids import new_id
 from jobs.wallclock import ms
@@ -80,7 +81,7 @@ def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
     """Read the config, refuse what no gateway starts with, open the log."""
     environ = dict(os.environ)
     paths = options.paths
-    loaded = settings.load_config(paths, environ, jobs_may_wait=True)
+    options, loaded, recovered = recovery.at_start(options, environ, ending.clock.now())
     if environ.get("ENGINE_SERVICE_MARKER") and loaded.root is not None:
         guard.refuse_older(loaded.root.plain(), environ)
     settings.refuse_unready(loaded.config, options)
@@ -100,7 +101,11 @@ def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
     plugin.tell_open(loaded.config)
     ending.follow(logs)
     return Standing(
-        options=options, environ=environ, logs=logs, ending=ending, force=InForce(loaded)
+        options=options,
+        environ=environ,
+        logs=logs,
+        ending=ending,
+        force=InForce(loaded, recovered=recovered),
     )
 
 
@@ -123,6 +128,7 @@ class Gateway:
         standing = self._standing
         options, config = standing.options, standing.loaded.config
         port, _source = settings.port(options, config, standing.environ)
+        self.any_port = port == 0
         standing.bound = settings.bind(options, config, standing.environ)
         # Refuses what must not be bound, before anything is.
         auth_configured.tell_weak(standing.policy_of(standing.loaded))
@@ -136,7 +142,7 @@ class Gateway:
             stack.push_async_callback(database.close)
             parts = await build(standing, database, sockets, stack, self.leaving.ask)
             held.bound(standing.bound.hosts[0], parts.server.port)
-            watch = await opened(standing, parts, self.leaving.asked)
+            watch = await opened(standing, parts, self.leaving)
             await tell_back(standing, parts, self._foothold.restarts)
             if options.once:
                 await self.leaving.once(parts.engine)

@@ -6,10 +6,12 @@ import asyncio
 import logging
 
 from engine.vitals import keep
+from gateway.app.leaving import Leaving
 from gateway.app.parts import Parts
 from gateway.app.standing import Standing
 from gateway.protocol.handshake import Phase, Session
-from gateway.reloading import WATCH, Reloader
+from gateway.reloading import recovery
+from gateway.reloading.reloader import WATCH, Reloader
 from gateway.runtime import settle
 from gateway.service.notify import READY, notify
 from jobs.wallclock import at
@@ -17,11 +19,13 @@ from jobs.wallclock import at
 log = logging.getLogger(__name__)
 
 
-async def opened(standing: Standing, parts: Parts, stop: asyncio.Event) -> asyncio.Task[None]:
+async def opened(standing: Standing, parts: Parts, leaving: Leaving) -> asyncio.Task[None]:
     """Start every part in its turn; returns the watch over the config, once all is ready."""
     engine = parts.engine
     engine.bus.listen(parts.desk.subscriptions.on_bus)
     await engine.start()
+    if standing.force.recovered is not None:
+        await recovery.tell(engine, standing.force.recovered, standing.options.paths.config)
     await parts.devices.load()
     await parts.desk.health.refresh()
     async with parts.reception.opening():
@@ -35,11 +39,12 @@ async def opened(standing: Standing, parts: Parts, stop: asyncio.Event) -> async
         await engine.resume()
     if not options.once:
         parts.clockwork.start()
-    watch = _followed(standing, parts, stop)
+    watch = _followed(standing, parts, leaving)
     settle()
     standing.phase = Phase.READY
     await _tell_ready(standing, parts)
     notify(READY)
+    await asyncio.to_thread(recovery.keep, standing.loaded)
     return watch
 
 
@@ -61,7 +66,7 @@ async def _tell_ready(standing: Standing, parts: Parts) -> None:
     )
 
 
-def _followed(standing: Standing, parts: Parts, stop: asyncio.Event) -> asyncio.Task[None]:
+def _followed(standing: Standing, parts: Parts, leaving: Leaving) -> asyncio.Task[None]:
     reloader = Reloader(
         force=standing.force,
         paths=standing.options.paths,
@@ -71,6 +76,8 @@ def _followed(standing: Standing, parts: Parts, stop: asyncio.Event) -> asyncio.
         channels=parts.channels,
         gatekeeper=parts.gatekeeper,
         policy_of=standing.policy_of,
+        startable=standing.startable,
+        restart=leaving.ask,
         send_away=lambda: parts.fanout.end(_by_shared_secret, 4001, "gateway auth changed"),
         connect=parts.connect,
         poke=parts.sender.poke,
@@ -78,7 +85,10 @@ def _followed(standing: Standing, parts: Parts, stop: asyncio.Event) -> asyncio.
     )
     standing.reload = reloader.reload
     watching = keep(
-        WATCH, lambda: reloader.follow(stop), clock=standing.clock, vitals=parts.engine.vitals
+        WATCH,
+        lambda: reloader.follow(leaving.asked),
+        clock=standing.clock,
+        vitals=parts.engine.vitals,
     )
     return asyncio.create_task(watching, name="config")
 

@@ -145,7 +145,8 @@ async def build(
             clock=clock,
             loaded=lambda: standing.loaded,
             check=standing.startable,
-            reload=lambda: standing.reload(),
+            reload=lambda by, wanted: standing.reload(by, wanted),
+            state=standing.force.state,
         ),
         switchboard=FrontSwitchboard(channels, connect, sender.poke),
         host=FrontHost(

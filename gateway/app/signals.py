@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1
 
+from engine.config.keeping.outcome import Outcome
 from gateway.app.leaving import Leaving
 from gateway.app.standing import Standing
 from gateway.restarts import Wanted
@@ -57,9 +58,9 @@ class Signals:
         self._reloading.add(task)
         task.add_done_callback(self._reloading.discard)
 
-    async def _read_again(self, reload: Callable[[], Awaitable[None]]) -> None:
+    async def _read_again(self, reload: Callable[[str, Wanted | None], Awaitable[Outcome]]) -> None:
         try:
-            await reload()
+            await reload("sighup", None)
         except EngineError as refused:
             log.error(  # noqa: TRY400 - a refusal is no traceback
                 "config was not reloaded; the previous one stays in force",

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from engine.clock import SystemClock
+from engine.config.keeping.outcome import Outcome
 from engine.config.load import Loaded
 from engine.log.setup import Log
 from gateway import exits, settings
@@ -18,13 +19,16 @@ from gateway.auth import configured as auth_configured
 from gateway.auth.policy import Policy
 from gateway.binding import Binding
 from gateway.protocol.handshake import Phase
-from gateway.reloading import InForce
+from gateway.reloading.force import InForce
+from gateway.restarts import Wanted
+from jobs.errors import GatewayDown
 
 NOWHERE: Final = Binding(mode="loopback", hosts=(), source="default")
 
 
-async def _too_early() -> None:
+async def _too_early(_by: str, _wanted: Wanted | None = None) -> Outcome:
     """Before it is ready nobody is served what would need it."""
+    raise GatewayDown("the config was not reloaded", why="the gateway is starting", fix="try again")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +43,7 @@ class Standing:
     clock: SystemClock = field(default_factory=SystemClock)
     phase: Phase = Phase.STARTING
     bound: Binding = NOWHERE
-    reload: Callable[[], Awaitable[None]] = _too_early
+    reload: Callable[[str, Wanted | None], Awaitable[Outcome]] = _too_early
     began: timedelta = field(init=False)
 
     def __post_init__(self) -> None:

@@ -12,20 +12,24 @@ from typing import Any, Final
 
 from engine import __version__
 from engine.clock import Clock
-from engine.config import effective, reload
+from engine.config import effective, lastgood
 from engine.config.compose import digest
 from engine.config.docs import describe
 from engine.config.edit import set_text, unset_text
 from engine.config.json5 import Json5Error, parse
+from engine.config.keeping.outcome import Outcome
 from engine.config.load import Loaded
 from engine.config.masks import is_secret
 from engine.config.merging import merged, restored
 from engine.config.paths import Paths
+from engine.config.reload import Class
 from engine.config.schema import Config
 from engine.config.writing import Edit, Written, write
+from gateway.restarts import Wanted
 from jobs.errors import Conflict, EngineError, InvalidInput, NotFound
 from jobs.wallclock import MILLISECOND, ms
 
+RPC: Final = "rpc"  # who did it, where nobody said more
 _FACTS: Final[Mapping[str, str]] = {  # of an agent, where the config keeps it
     "name": "name",
     "workspace": "workspace",
@@ -45,13 +49,15 @@ class FrontSettings:
         clock: Clock,
         loaded: Callable[[], Loaded],
         check: Callable[[bytes], Loaded],
-        reload: Callable[[], Awaitable[None]],
+        reload: Callable[[str, Wanted | None], Awaitable[Outcome]],
+        state: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._path = paths.config
         self._clock = clock
         self._loaded = loaded
         self._check = check
         self._reload = reload
+        self._state = state
         self._writing = asyncio.Lock()  # two clients at once: one after the other
 
     def file(self) -> dict[str, Any]:
@@ -63,6 +69,8 @@ class FrontSettings:
         loaded = self._loaded()
         parsed = loaded.root.plain() if loaded.root is not None else {}
         told: dict[str, Any] = {
+            **self._state(),
+            "lastGoodHash": lastgood.fingerprint(self._path),
             "path": str(loaded.path),
             "exists": loaded.exists,
             "raw": loaded.text,
@@ -99,25 +107,46 @@ class FrontSettings:
         limit = self._loaded().config.gateway.control_plane.write_limit
         return limit.max, limit.window_ms * MILLISECOND
 
-    async def replace(self, raw: str, *, base_hash: str | None) -> dict[str, Any]:
+    async def replace(
+        self, raw: str, *, base_hash: str | None, wanted: Wanted | None = None
+    ) -> dict[str, Any]:
         """The whole file; masked secrets come back restored."""
-        return await self._written(lambda old: restored(raw, _plain(old)), base_hash)
+        return await self._written(lambda old: restored(raw, _plain(old)), base_hash, wanted)
 
     async def patch(
-        self, raw: str, *, base_hash: str | None, replace_paths: Sequence[str] = ()
+        self,
+        raw: str,
+        *,
+        base_hash: str | None,
+        replace_paths: Sequence[str] = (),
+        wanted: Wanted | None = None,
     ) -> dict[str, Any]:
         """A JSON merge patch."""
         wish = json.loads(raw)
-        return await self._written(lambda old: merged(old, wish, whole=replace_paths), base_hash)
+        whole = list(replace_paths)
+        return await self._written(lambda old: merged(old, wish, whole=whole), base_hash, wanted)
+
+    async def reload(self, by: str) -> dict[str, Any]:
+        """Read the file now, without waiting for it to be quiet: what became of it."""
+        done = await self._reload(by, None)
+        return {
+            "ok": True,
+            "hash": done.hash,
+            "sentence": done.sentence,
+            "changed": list(done.changed),
+            "class": done.kind.value,
+            "pendingRestart": list(done.pending),
+        }
 
     async def reload_secrets(self) -> int:
         """Read the config and its secrets again, the same as an edit of the file would."""
-        await self._reload()
+        await self._reload(RPC, None)
         return sum(note.level == "warning" for note in self._loaded().notes)
 
-    async def _written(self, edit: Edit, base_hash: str | None) -> dict[str, Any]:
+    async def _written(
+        self, edit: Edit, base_hash: str | None, wanted: Wanted | None = None
+    ) -> dict[str, Any]:
         async with self._writing:
-            before = self._loaded()
             work = partial(
                 write,
                 self._path,
@@ -136,10 +165,9 @@ class FrontSettings:
             }
             if not written.changed:
                 return {**answer, "noop": True}
-            if before.config.gateway.reload.mode != "off":
-                await self._reload()
-            changes = reload.plan(_plain(before.text), answer["config"], mode="hot")
-            return {**answer, "pendingRestart": list(changes.pending)}
+            done = await self._reload(wanted.by if wanted else RPC, wanted)
+            pending = done.pending or (done.changed if done.kind is Class.RESTART else ())
+            return {**answer, "pendingRestart": list(pending), "sentence": done.sentence}
 
     # -- what may stand in it ------------------------------------------------------------
 

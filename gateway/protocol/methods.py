@@ -165,6 +165,7 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("config.set", _ADMIN, admin.ConfigSetParams),
         Method("config.apply", _ADMIN, admin.ConfigApplyParams),
         Method("config.patch", _ADMIN, admin.ConfigPatchParams),
+        Method("config.reload", _ADMIN, Nothing),
         Method("secrets.reload", _ADMIN, Nothing),
         Method("gateway.identity.get", _READ, Nothing),
         Method("logs.tail", _READ, admin.LogsTailParams, before_ready=True),

@@ -13,12 +13,15 @@ from gateway.protocol.admin_params import (
     ConfigSetParams,
     SchemaLookupParams,
 )
-from gateway.protocol.errors import invalid
+from gateway.protocol.errors import Refusal, invalid
 from gateway.protocol.params import Nothing
+from gateway.restarts import Wanted
 from gateway.rpc.desk import Call, Desk
 from gateway.rpc.windows import refused
 from jobs.errors import Conflict
+from jobs.wallclock import MILLISECOND
 
+MISMATCH = "CONFIG_HASH_MISMATCH"
 CHANGED = "config changed since last load; re-run config.get and retry"
 
 
@@ -43,15 +46,15 @@ async def lookup(desk: Desk, _call: Call, params: SchemaLookupParams) -> object:
     return found
 
 
-async def set_(desk: Desk, _call: Call, params: ConfigSetParams) -> object:
+async def set_(desk: Desk, call: Call, params: ConfigSetParams) -> object:
     """`config.set`: the whole file; not counted (§6)."""
-    return await _replaced(desk, params)
+    return await _replaced(desk, call, params)
 
 
 async def apply(desk: Desk, call: Call, params: ConfigApplyParams) -> object:
     """`config.apply`: as `config.set`, and counted. What can be is in force when it answers."""
     _count(desk, call, "config.apply")
-    return await _replaced(desk, params)
+    return await _replaced(desk, call, params)
 
 
 async def patch(desk: Desk, call: Call, params: ConfigPatchParams) -> object:
@@ -69,26 +72,56 @@ async def patch(desk: Desk, call: Call, params: ConfigPatchParams) -> object:
             params.raw,
             base_hash=params.base_hash,
             replace_paths=params.replace_paths or (),
+            wanted=_wanted(call, params),
         )
     except Conflict as error:
-        raise invalid(CHANGED, path="/baseHash") from error
+        raise _changed(error) from error
     return _shown(answer)
 
 
-async def _replaced(desk: Desk, params: ConfigSetParams) -> object:
+async def reload(desk: Desk, call: Call, _params: Nothing) -> object:
+    """`config.reload`: take the file over now; the command line asks it after each write."""
+    return await desk.core.settings.reload("cli" if call.session.client.mode == "cli" else call.by)
+
+
+async def _replaced(desk: Desk, call: Call, params: ConfigSetParams) -> object:
     _guarded(desk, params)
     try:
-        answer = await desk.core.settings.replace(params.raw, base_hash=params.base_hash)
+        answer = await desk.core.settings.replace(
+            params.raw, base_hash=params.base_hash, wanted=_wanted(call, params)
+        )
     except Conflict as error:
-        raise invalid(CHANGED, path="/baseHash") from error
+        raise _changed(error) from error
     return _shown(answer)
+
+
+def _wanted(call: Call, params: ConfigSetParams) -> Wanted:
+    """Who changes it, and whom to tell of a restart should there be one."""
+    if not isinstance(params, ConfigApplyParams):
+        return Wanted(reason="", by=call.by)
+    delivery = params.delivery_context
+    return Wanted(
+        reason="",
+        by=call.by,
+        delay=(params.restart_delay_ms or 0) * MILLISECOND,
+        session_key=params.session_key,
+        delivery=delivery if isinstance(delivery, dict) else None,
+        note=params.note,
+    )
+
+
+def _changed(error: Conflict) -> Refusal:
+    """Somebody else wrote it meanwhile: the caller learns what to read again."""
+    detail = {"code": MISMATCH, "currentHash": error.detail.get("currentHash")}
+    return invalid(CHANGED, path="/baseHash", **detail)
 
 
 def _guarded(desk: Desk, params: ConfigSetParams) -> None:
     """Nobody overwrites a file he has not read."""
     file = desk.core.settings.file()
     if file.get("exists") and params.base_hash is None:
-        raise invalid(CHANGED, path="/baseHash")
+        detail = {"code": MISMATCH, "currentHash": file.get("hash")}
+        raise invalid(CHANGED, path="/baseHash", **detail)
 
 
 def _count(desk: Desk, call: Call, method: str) -> None:

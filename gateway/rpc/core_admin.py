@@ -24,13 +24,24 @@ class ConfigDesk(Protocol):
     def write_limit(self) -> tuple[int, timedelta]:
         """How many writes a client may make, and within what."""
 
-    async def replace(self, raw: str, *, base_hash: str | None) -> Answer:
-        """`config.set`, `config.apply`: ``{ok, path, config, hash, noop?, pendingRestart}``."""
+    async def replace(
+        self, raw: str, *, base_hash: str | None, wanted: Wanted | None = None
+    ) -> Answer:
+        """`config.set`, `config.apply`: ``{ok, path, config, hash, noop?, pendingRestart,
+        sentence}``."""
 
     async def patch(
-        self, raw: str, *, base_hash: str | None, replace_paths: Sequence[str] = ()
+        self,
+        raw: str,
+        *,
+        base_hash: str | None,
+        replace_paths: Sequence[str] = (),
+        wanted: Wanted | None = None,
     ) -> Answer:
         """`config.patch`: a JSON merge patch."""
+
+    async def reload(self, by: str) -> Answer:
+        """`config.reload`: ``{ok, hash, sentence, changed, class, pendingRestart}``."""
 
     def schema(self) -> Answer:
         """`config.schema`."""

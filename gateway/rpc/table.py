@@ -119,6 +119,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "config.set": config.set_,
     "config.apply": config.apply,
     "config.patch": config.patch,
+    "config.reload": config.reload,
     "secrets.reload": host.reload_secrets,
     "gateway.identity.get": host.own_identity,
     "logs.tail": host.tail,

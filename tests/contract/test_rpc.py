@@ -285,6 +285,14 @@ async def test_nobody_writes_over_a_config_he_has_not_read(method: str) -> None:
             error = (await client.ask(method, {"raw": "{}", **base}))["error"]
             assert error["message"].startswith("config changed since last load; re-run config.get")
             assert error["code"] == "INVALID_REQUEST"
+            assert error["details"]["code"] == "CONFIG_HASH_MISMATCH"
+            assert "currentHash" in error["details"]
+
+
+async def test_the_command_line_asks_to_take_the_file_over_at_once() -> None:
+    async with serving() as port, inside(port) as client:
+        assert (await client.ask("config.reload"))["payload"]["sentence"] == "Applied live."
+        assert port.core.settings.said[-1] == ("reload", "cli")
 
 
 async def test_what_a_config_write_answers_hides_secrets() -> None:

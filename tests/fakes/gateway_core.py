@@ -340,11 +340,18 @@ class FakeSettings:
     def write_limit(self) -> tuple[int, timedelta]:
         return self.limit
 
-    async def replace(self, raw: str, *, base_hash: str | None) -> dict[str, Any]:
+    async def replace(
+        self, raw: str, *, base_hash: str | None, wanted: Wanted | None = None
+    ) -> dict[str, Any]:
         return self._written("replace", raw, base_hash)
 
     async def patch(
-        self, raw: str, *, base_hash: str | None, replace_paths: Sequence[str] = ()
+        self,
+        raw: str,
+        *,
+        base_hash: str | None,
+        replace_paths: Sequence[str] = (),
+        wanted: Wanted | None = None,
     ) -> dict[str, Any]:
         return self._written("patch", raw, base_hash)
 
@@ -360,6 +367,10 @@ class FakeSettings:
 
     def lookup(self, path: str) -> dict[str, Any] | None:
         return None if path == "nothing" else {"path": path, "schema": {}, "children": []}
+
+    async def reload(self, by: str) -> dict[str, Any]:
+        self.said.append(("reload", by))
+        return {"ok": True, "hash": "h2", "sentence": "Applied live.", "changed": []}
 
     async def reload_secrets(self) -> int:
         return 0

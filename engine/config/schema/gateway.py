@@ -159,10 +159,8 @@ class Gateway(Section):
         None, "Limit of the handshake; 15000 when unset.", unit="ms"
     )
     drain_timeout_ms: Count = key(25_000, "How long a stop waits for running turns.", unit="ms")
-    config_recovery: ConfigRecovery = section(ConfigRecovery, "Invalid files.", inert=YET)
-    control_plane: ControlPlane = section(
-        ControlPlane, "Methods that change the gateway.", inert=YET
-    )
+    config_recovery: ConfigRecovery = section(ConfigRecovery, "Invalid files.")
+    control_plane: ControlPlane = section(ControlPlane, "Methods that change the gateway.")
     tailscale: Tailscale = section(Tailscale, "Tailscale.", inert=YET)
     nodes: GatewayNodes = section(GatewayNodes, "Remote nodes.")
     channel_health_check_minutes: Count = key(

@@ -30,8 +30,8 @@ async def test_only_a_look_that_finds_a_difference_is_a_change(tmp_path: Path) -
         (tmp_path / "other").write_text("x")
         yield "a neighbour"
 
-    at_once_and_when_written = [None, None]
-    found = [None async for _ in changes(lambda: [path], events())]
+    at_once_and_when_written = [True, False, True, False]
+    found = [changed async for changed in changes(lambda: [path], events())]
     assert found == at_once_and_when_written
 
 

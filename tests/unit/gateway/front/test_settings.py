@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.config.keeping.outcome import Outcome
 from engine.config.load import Loaded, load
 from engine.config.masks import HIDDEN_ON_WIRE
 from engine.config.paths import Paths
 from engine.testing import ManualClock
 from gateway.front.settings import FrontSettings
+from gateway.restarts import Wanted
 from jobs.errors import ConfigInvalid, Conflict, InvalidInput, NotFound
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -30,6 +32,7 @@ class Desk:
         self.file = folder / "engine.json"
         self.file.write_text(text)
         self.reloads = 0
+        self.by = ""
         self.loaded = self.check(None)
         self.settings = FrontSettings(
             Paths(os_home=folder, profile="default", state=folder, config=self.file),
@@ -42,9 +45,11 @@ class Desk:
     def check(self, raw: bytes | None) -> Loaded:
         return load(self.file, {}, raw=raw)
 
-    async def _reload(self) -> None:
+    async def _reload(self, by: str, wanted: Wanted | None) -> Outcome:
         self.reloads += 1
+        self.by = by
         self.loaded = self.check(None)
+        return Outcome(hash=self.loaded.hash, sentence="Applied live.")
 
 
 @pytest.fixture
