@@ -52,6 +52,11 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "token": ("engine.cli.token:group", "The gateway's token: show it, replace it."),
     "channels": ("engine.cli.channels.commands:group", "Chat channels and their accounts."),
     "config": ("engine.cli.config.commands:group", "Read and change the config file."),
+    "secrets": (
+        "engine.cli.secrets.commands:group",
+        "Which secrets lie in the open, and a way out.",
+    ),
+    "security": ("engine.cli.security.commands:group", "What of this home is open to others."),
     "import": ("engine.cli.moving.commands:group", "Take over the home of another engine."),
     "sessions": ("engine.cli.records.sessions:group", "Conversations: list, read, begin anew."),
     "tasks": ("engine.cli.records.tasks:group", "Runs of jobs, as newer clients name them."),

@@ -70,10 +70,10 @@ def environment(
     """Variables by precedence, and where each came from: process, cwd, state, config block."""
     layers: list[tuple[str, Mapping[str, str]]] = [("process", environ)]
     if cwd is not None:
-        own = {k: v for k, v in _dotenv(cwd / ".env").items() if k not in _CWD_MAY_NOT}
+        own = {k: v for k, v in dotenv(cwd / ".env").items() if k not in _CWD_MAY_NOT}
         layers.append((str(cwd / ".env"), own))
     if state is not None and state != cwd:
-        layers.append((str(state / ".env"), _dotenv(state / ".env")))
+        layers.append((str(state / ".env"), dotenv(state / ".env")))
     layers.append(("config env", block or {}))
     merged: dict[str, str] = {}
     origins: dict[str, str] = {}
@@ -84,7 +84,8 @@ def environment(
     return merged, origins
 
 
-def _dotenv(path: Path) -> dict[str, str]:
+def dotenv(path: Path) -> dict[str, str]:
+    """The variables of a `.env` file; nothing of one that is not there."""
     if not path.is_file():
         return {}
     return variables_of(path.read_text("utf-8"))

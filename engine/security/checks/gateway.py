@@ -375,7 +375,7 @@ def probed(facts: Facts) -> Iterator[Finding]:
             Severity.WARN,
             "the running gateway was not asked: its credential could not be read here",
             probe.detail,
-            "engine gateway status --token TOKEN",
+            "engine secrets audit --allow-exec",
         )
     elif not probe.ok:
         yield _finding(

@@ -34,8 +34,8 @@ def untrusted(facts: Facts) -> Iterator[Finding]:
             severity=Severity.WARN,
             title="jobs were made in turns that answered strangers",
             detail=f"{_named(found)}: nobody has confirmed them",
-            remediation=f"engine cron show {found[0].id}, then engine cron enable {found[0].id}"
-            f" to confirm it, or engine cron rm {found[0].id}",
+            remediation=f"engine cron show {found[0].id}, then engine cron rm {found[0].id}, or to"
+            f" confirm it engine cron disable {found[0].id} && engine cron enable {found[0].id}",
         )
 
 

@@ -1,0 +1,1 @@
+"""`engine secrets`: where secrets lie, how they get out of the config, how they are read again."""

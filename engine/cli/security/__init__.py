@@ -1,0 +1,1 @@
+"""`engine security`: what of this installation others can read, write or reach."""
