@@ -17,6 +17,7 @@ from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.peer import Peer
 from gateway.fanout import Fanout
 from gateway.protocol import errors, frames, methods, roles
+from gateway.protocol.absent import ABSENT, CODE as ABSENT_CODE
 from gateway.protocol.errors import Code, Refusal, WireError
 from gateway.protocol.frames import BadFrame, NotJson, Request
 from gateway.protocol.handshake import (
@@ -139,6 +140,9 @@ class Door:
 
     async def __call__(self, scope: Scopes, receive: Receive, send: Transmit) -> None:
         """Serve one socket from upgrade to close."""
+        if scope["path"] in ABSENT:
+            await _absent(send, ABSENT[scope["path"]])
+            return
         peer = peer_of(scope)
         if not await self._places.take(peer.host):
             await _no_place(send)
@@ -168,7 +172,10 @@ class Door:
         self, wire: Wire, peer: Peer, receive: Receive, send: Transmit
     ) -> Session | None:
         await receive()  # websocket.connect
-        await send({"type": "websocket.accept"})
+        try:
+            await send({"type": "websocket.accept"})
+        except OSError:
+            return None  # it has hung up before it was let in: nothing of ours is broken
         handshake = Handshake(
             conn_id=str(uuid4()),
             nonce=str(uuid4()),
@@ -433,6 +440,14 @@ def _raw(message: Mapping[str, Any]) -> str | bytes | None:
         return text
     data: bytes = message["bytes"]
     return data
+
+
+async def _absent(send: Transmit, words: str) -> None:
+    told = {"error": {"message": words, "type": "not_found", "code": ABSENT_CODE}}
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
+    body = frames.encode(told).encode()
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def _no_place(send: Transmit) -> None:

@@ -147,6 +147,8 @@ class GatewaySocket(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """Answer, unless the peer asks and asks and never reads what it is told."""
+        if self._deaf:
+            return  # it stood behind what it was cut for, in one piece: our side has ended
         if self.buffered() > MAX_BUFFERED:
             self._cut(1008, "slow consumer")
         else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from engine.clock import Clock
 from engine.config.schema.gateway import Http
 from gateway.auth.gatekeeper import Gatekeeper
+from gateway.http.absent import absent
 from gateway.http.dashboard.page import Dashboard
 from gateway.http.guard import Guard
 from gateway.http.metrics import Metrics
@@ -39,6 +40,7 @@ def site(
         OpenAi(desk, guard, lambda: http().endpoints).page,
         Tools(desk, guard).page,
         Metrics(desk, guard).page,
+        absent,
         Dashboard(desk, gatekeeper, phase, served).page,
         *more,
     ]
