@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "4242:a-token-of-the-bot"
+SECOND = "4343:a-token-of-another"
 
 
 class Home:
@@ -85,7 +86,7 @@ def with_platform(root: str, model: str = "http://127.0.0.1:1/v1") -> str:
 
 async def test_a_person_answers_a_few_questions_and_gets_a_message(home: Home) -> None:
     plan = Plan(text="ready")
-    async with TelegramStandIn(TOKEN) as platform, OpenAIServer(plan) as server:
+    async with TelegramStandIn(TOKEN, SECOND) as platform, OpenAIServer(plan) as server:
         home.config(with_platform(platform.root, server.base_url))
         async with terminal("onboard", environ=home.environ) as person:
             await person.answer("Agent [main]")
@@ -132,6 +133,11 @@ async def test_a_person_answers_a_few_questions_and_gets_a_message(home: Home) -
         assert told["files"] == {"~/.engine/engine.json": "kept"}
         assert told["gateway"] == "running"
         assert before.items() <= home.files().items()
+        words = ("--account", "work", "--bot-token", SECOND, "--owner", "88", "--plain")
+        status, told, err = await home.engine("onboard", "--json", "--channel", "telegram", *words)
+        assert status == 0, err
+        assert told["gateway"] == "running"
+        assert told["test"]["route"]["accountId"] == "work"
 
 
 async def test_who_presses_ctrl_c_has_changed_nothing(home: Home) -> None:

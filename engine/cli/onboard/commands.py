@@ -273,8 +273,13 @@ class _Run:
             proof.install(self.ctx, linger=bool(self.asker.given["linger"]))
             return proof.STARTED
         if runs:
-            reads_env = any(path.endswith(".env") for path in done.files)
-            return proof.restart(self.ctx) if reads_env else proof.RUNNING
+            if any(path.endswith(".env") for path in done.files):
+                return proof.restart(self.ctx)
+            if "changed" in done.files.values():
+                if not proof.taken_over(self.at):
+                    return proof.restart(self.ctx)
+                say("The running gateway has taken it over.")
+            return proof.RUNNING
         return proof.start(self.ctx, self.at) if starts else "stopped"
 
     def _tested(self, wishes: Wishes) -> dict[str, Any]:

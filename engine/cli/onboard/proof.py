@@ -7,6 +7,7 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
+from threading import Event
 from typing import Any, Final
 
 import click
@@ -14,8 +15,11 @@ import click
 from engine.cli.ask import Line
 from engine.cli.onboard.questions import say
 from engine.cli.place import Place
+from engine.clock import SystemClock
 from jobs.errors import EngineError
 
+_LOOK: Final = 0.1  # seconds between two looks
+_WAITS: Final = "not in force yet"  # what `config.get` says of such a file
 _PATIENCE: Final = timedelta(seconds=30)
 _GRACE: Final = timedelta(seconds=10)
 RUNNING, STARTED, RESTARTED = "running", "started", "restarted"
@@ -74,6 +78,18 @@ def restart(ctx: click.Context) -> str:
 
     _quietly(ctx, service.restart)
     return RESTARTED
+
+
+def taken_over(at: Place) -> bool:
+    """Wait until the running gateway follows the file; False if it does not within ten seconds."""
+    line = Line(place=Place(paths=at.paths, environ=at.environ))
+    clock = SystemClock()
+    end = clock.monotonic() + _GRACE
+    while any(_WAITS in str(one) for one in line.call("config.get").get("warnings") or ()):
+        if clock.monotonic() > end:
+            return False
+        Event().wait(_LOOK)  # there is no loop here that it could block
+    return True
 
 
 def _quietly(ctx: click.Context, command: click.Command, **given: Any) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from io import StringIO
+from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
-from engine.cli.onboard.files import env_text
+from engine.cli.onboard.files import all_or_nothing, env_text
 from engine.cli.onboard.wishes import (
     BeatWish,
     ChannelWish,
@@ -96,11 +99,7 @@ def test_other_lines_of_env_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("value", ["a b", "it's", 'say "x"', "a#b", "$HOME", "back\\slash", "é"])
-def test_what_is_written_into_env_is_read_again(value: str, tmp_path: object) -> None:
-    from io import StringIO
-
-    from dotenv import dotenv_values
-
+def test_what_is_written_into_env_is_read_again(value: str) -> None:
     text = env_text("", {"A": value})
     assert dotenv_values(stream=StringIO(text), interpolate=False) == {"A": value}
 
@@ -126,3 +125,19 @@ def test_the_owner_is_the_first_who_is_let_in_by_name() -> None:
     channels = {"telegram": {"allowFrom": ["*"]}, "qqbot": {"allowFrom": ["AB12"]}}
     assert owner_of({"channels": channels}) == "qqbot:c2c:AB12"
     assert owner_of({}) is None
+
+
+def test_who_is_interrupted_while_files_are_written_has_the_old_ones(tmp_path: Path) -> None:
+    old, new = tmp_path / ".env", tmp_path / "engine.json"
+    old.write_text("A=1\n")
+
+    def interrupted() -> None:
+        with all_or_nothing(old, new):
+            old.write_text("A=2\n")
+            new.write_text("{}")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert old.read_text() == "A=1\n"
+    assert not new.exists()
