@@ -689,6 +689,7 @@ class FakeCore:
         self.kept = FakeKept(self.said)
         self.messages = FakeMessages(self.said)
         self.failing: dict[str, str] = {}
+        self.more_health: dict[str, Any] = {}
         self.troubles: list[dict[str, str]] = []
         self.accounts: dict[str, dict[str, Any]] = {}  # of Telegram, by id
         self.standing: tuple[object, ...] | None = None  # nothing is kept
@@ -702,6 +703,7 @@ class FakeCore:
             "channels": {},
             "agents": [{"agentId": "main"}],
             "defaultAgentId": "main",
+            **self.more_health,
         }
 
     async def status(self) -> dict[str, Any]:

@@ -11,11 +11,11 @@ import click
 from engine.cli.app import Group, here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
+from engine.cli.gateway.health import health
 from engine.cli.gateway.probe import PROBE_MS, discover, probe
 from engine.cli.gateway.run import run_flags, serve
 from engine.cli.gateway.service import install, restart, start, stop, uninstall
 from engine.cli.gateway.watch import watch
-from engine.cli.status import health
 from engine.clock import SystemClock
 from jobs.errors import UsageError
 

@@ -185,7 +185,7 @@ def _beat_row(beat: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
         str(beat.get("agentId")),
         every_words(beat),
         relative(next_beat(beat), now),
-        _target_words(beat, now),
+        target_words(beat, now),
         f"{told} {relative(last_one.get('ts'), now)}" if told else "-",
         state_words(beat, now),
     )
@@ -217,7 +217,7 @@ def next_beat(beat: Mapping[str, Any]) -> int | None:
     return int(found) if found and beat.get("enabled") else None
 
 
-def _target_words(beat: Mapping[str, Any], now: datetime) -> str:
+def target_words(beat: Mapping[str, Any], now: datetime) -> str:
     """`last → telegram 42 (2h ago)`, or why it leads nowhere (operations.md §16 L12)."""
     wish, route = str(beat.get("target") or "-"), beat.get("route")
     if not isinstance(route, Mapping):

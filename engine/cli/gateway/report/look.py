@@ -18,6 +18,7 @@ from engine.cli.ask import Line
 from engine.cli.at_rest import config_fault
 from engine.cli.gateway.probe import capability
 from engine.cli.gateway.report import host
+from engine.cli.gateway.report.verdict import verdict
 from engine.cli.place import Place
 from engine.clock import SystemClock
 from engine.config import fast
@@ -46,8 +47,6 @@ class Probed:
 
 def report(line: Line, *, probe: bool, deep: bool) -> dict[str, Any]:
     """Return everything that is known."""
-    from engine.cli.status import verdict
-
     place = line.place
     invalid = config_fault(place)
     probed = probed_at(line) if probe else Probed(probe={"ok": None, "kind": "none"}, rpc=_NO_RPC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,3 +155,70 @@ def test_a_long_silence_points_to_the_command_that_explains_it(
     monkeypatch.setattr(gateway.core.heartbeats, "listing", listing)
     last = engine("status").out.splitlines()[-1]
     assert last == "Nothing has come of main for 3h, new yet. Why: engine why"
+
+
+def test_with_deep_every_platform_is_asked(
+    engine: Engine, gateway: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[bool]()
+    status = gateway.core.channels_status
+
+    async def counted(*, probe: bool = False, channel: str | None = None) -> Any:
+        asked.append(probe)
+        return await status(probe=probe, channel=channel)
+
+    monkeypatch.setattr(gateway.core, "channels_status", counted)
+    engine("status")
+    engine("status", "--deep")
+    assert asked == [False, True]
+
+
+def test_what_beats_cost_is_told_when_it_is_asked_for(
+    engine: Engine, gateway: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cost(params: Any) -> dict[str, Any]:
+        assert params["by"] == "agent"
+        return {"rows": [{"key": "main", "runs": 48, "tokens": 900, "costUsd": 0.0125}]}
+
+    monkeypatch.setattr(gateway.core.heartbeats, "cost", cost)
+    assert "usage" not in engine("status").out
+    told = engine("status", "--usage").out
+    assert "usage main: 48 runs, 900 tokens, 0.0125 USD" in told
+
+
+def test_nothing_is_green_while_what_it_hangs_on_is_down(
+    engine: Engine, nobody: None, home: Path
+) -> None:
+    """operations.md §16 L1."""
+    text = '{ gateway: { mode: "local" }, channels: { telegram: { botToken: "1:x" } } }'
+    (home / ".engine" / "engine.json").write_text(text)
+    told = engine("status")
+    assert told.status == 3
+    assert "telegram configured (gateway down)" in told.out
+    assert "connected" not in told.out
+    assert "healthy" not in told.out
+
+
+def test_health_of_nobody_is_refused_at_once_or_waited_for(engine: Engine, nobody: None) -> None:
+    assert engine("health").status == 3
+    assert engine("health", "--wait", "1").status == 3
+
+
+def test_health_tells_of_the_timer_the_beats_and_the_disk(engine: Engine, gateway: Port) -> None:
+    gateway.core.more_health = {
+        "gateway": {"version": "0.1.0", "uptimeMs": 60_000},
+        "config": {"valid": False, "restored": False},
+        "scheduler": {"armed": True, "nextWakeAt": None, "lagMs": 3, "missed24h": 2},
+        "heartbeats": [{"agentId": "main", "enabled": True, "every": "30m", "nextDueAt": None}],
+        "secrets": {"degraded": True},
+        "disk": {"freeBytes": 71_000_000_000, "dbBytes": 4096},
+    }
+    told = engine("health", "--verbose").out
+    for said in (
+        "the one before stays in force",
+        "armed, next wake -, lag 3 ms, 2 missed in 24 h",
+        "Heartbeat main: every 30m",
+        "degraded",
+        "71 GB free, database 4.1 kB",
+    ):
+        assert said in told
