@@ -80,7 +80,7 @@ def block(path: Path, issues: Sequence[Issue], *, home: Path | None = None) -> s
     width = max((len(issue.where) for issue in issues), default=0)
     lines = [f"engine config is invalid: {shown}", *(issue.line(width) for issue in issues)]
     return "\n".join(
-        [*lines, f"{NOTHING_CHANGED} Fix the lines above, then: engine config validate"]
+        [*lines, f"{NOTHING_CHANGED} Fix the lines above, or run: engine doctor --fix"]
     )
 
 

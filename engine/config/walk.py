@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from engine.config.issues import Issue, Note
 from engine.config.json5 import Member, Node
+from engine.config.keeping.legacy import CHANNELS
 from engine.config.keypath import Key, join
 from engine.config.reference import children, knows
 from engine.config.schema import Config
@@ -27,7 +28,8 @@ LEGACY: Final[Mapping[Key, str]] = {
     ("gateway", "password"): "gateway.auth.password",
     ("identity",): "agents.list[].identity",
     ("agent",): "agents.defaults",
-    ("routing",): "bindings and channels.<channel>.allowFrom",
+    ("routing",): "bindings, messages.groupChat and channels.<channel>.allowFrom",
+    **{(name,): f"channels.{name}" for name in CHANNELS},
 }
 
 
@@ -134,7 +136,7 @@ class Walker:
             self.issues.append(
                 Issue(
                     path=name,
-                    message=f"moved to {replacement}; write it there",
+                    message=f"moved to {replacement}; engine doctor --fix writes it there",
                     code="legacy",
                     place=member.place,
                     suggestion=replacement,

@@ -173,7 +173,7 @@ async def test_every_wrong_key_and_value_has_its_line_its_key_and_a_way_out(
         'engine.json:3:19   agents.defaults.userTimezone: unknown time zone "Mars/Base"',
         'engine.json:4:18   agents.defaults.heartbeat: unknown key "evry" — did you mean "every"?',
         'engine.json:5:14   agents.defaults.heartbeat.every: invalid duration "-5m" (use 500ms',
-        "Nothing was changed. Fix the lines above, then: engine config validate",
+        "Nothing was changed. Fix the lines above, or run: engine doctor --fix",
     ):
         assert re.search(re.sub(r"\\? {3}", r"\\s+", re.escape(words)), told), (words, told)
 

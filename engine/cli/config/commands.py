@@ -42,17 +42,28 @@ def validate(ctx: click.Context, /, as_json: bool) -> int:
         loaded = check(at)
     except ConfigInvalid as error:
         if not as_json:
-            raise
+            click.echo(str(error), err=True)
+            return 1
         issues = error.detail.get("issues") or []
-        answer = {"valid": False, "path": str(at.paths.config), "issues": issues, "notes": []}
-        click.echo(dumped(answer))
-        return error.exit_status
+        click.echo(
+            dumped(
+                {
+                    "ok": False,
+                    "valid": False,
+                    "path": str(at.paths.config),
+                    "issues": issues,
+                    "error": {"type": "config_invalid", "message": str(error)},
+                    "notes": [],
+                }
+            )
+        )
+        return 1
     from engine.cli.config.remarks import remarks
 
     found = (*loaded.notes, *remarks(at, loaded))
     notes = [note.to_json() for note in found]
     if as_json:
-        answer = {"valid": True, "path": str(loaded.path), "issues": [], "notes": notes}
+        answer = {"ok": True, "valid": True, "path": str(loaded.path), "issues": [], "notes": notes}
         click.echo(dumped(answer))
         return 0
     exists = "" if loaded.exists else " (no such file: the built-in defaults)"

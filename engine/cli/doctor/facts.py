@@ -20,6 +20,7 @@ class ConfigFacts:
     notes: tuple[tuple[str, str, str, bool], ...] = ()  # code, key, words, whether a warning
     newer: str | None = None  # the newer engine that wrote it
     clobbered: str | None = None  # a broken file put aside since the gateway started
+    migrates: bool = False  # it loads once its older keys stand where they belong now
     good_copy: str | None = None  # a copy that loads, where the file does not
     open_files: tuple[str, ...] = ()  # files others may read
     unknown_env: tuple[str, ...] = ()  # a sentence each

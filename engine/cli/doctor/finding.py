@@ -32,6 +32,7 @@ class Act(StrEnum):
     INSTALL_SERVICE = "install-service"
     INTERRUPT_RUNS = "interrupt-runs"
     MIGRATE = "migrate"
+    MIGRATE_CONFIG = "migrate-config"
     REWRITE_SERVICE = "rewrite-service"
     RESTORE_CONFIG = "restore-config"
     SET_KEY = "set-key"

@@ -21,7 +21,7 @@ from jobs.errors import EngineError, OwnershipRefused
 _BYTES: Final = 24
 # What others stand on comes first: a home before what lies in it, a config before its keys.
 _ORDER: Final = (
-    Act.SETUP, Act.RESTORE_CONFIG, Act.CHMOD, Act.SET_KEY, Act.GENERATE_TOKEN,
+    Act.SETUP, Act.MIGRATE_CONFIG, Act.RESTORE_CONFIG, Act.CHMOD, Act.SET_KEY, Act.GENERATE_TOKEN,
     Act.WRITE_CHECKLIST, Act.MIGRATE, Act.INTERRUPT_RUNS, Act.INSTALL_SERVICE,
     Act.REWRITE_SERVICE, Act.ENABLE_LINGER, Act.START_SERVICE,
 )  # fmt: skip
@@ -73,8 +73,8 @@ def _done(place: Place, repair: Repair) -> str:
         case Act.CHMOD:
             Path(repair.subject).chmod(int(repair.value))
             return f"chmod {int(repair.value):o} {repair.subject}"
-        case Act.RESTORE_CONFIG:
-            return _restore(place, Path(repair.subject))
+        case Act.MIGRATE_CONFIG | Act.RESTORE_CONFIG:
+            return _readable(place, repair)
         case Act.SET_KEY:
             return _set(place, repair.subject, repair.value)
         case Act.GENERATE_TOKEN:
@@ -115,6 +115,40 @@ def _set_up(place: Place) -> str:
     if not _credential(place):
         made.append(generate_token(place))
     return f"made {', '.join(made) or 'nothing: all of it was there'}"
+
+
+def _readable(place: Place, repair: Repair) -> str:
+    """Make a config that cannot be used one that can."""
+    if repair.act is Act.MIGRATE_CONFIG:
+        return _moved_keys(place)
+    return _restore(place, Path(repair.subject))
+
+
+def _moved_keys(place: Place) -> str:
+    """Write older keys where they stand now; the file before is `.bak` (operations.md §2.6)."""
+    from engine import __version__
+    from engine.cli.config.file import check
+    from engine.config.keeping import legacy
+    from engine.config.writing import write
+
+    config = place.paths.config
+    moved: list[legacy.Moved] = []
+
+    def edit(text: str) -> str:
+        new, found = legacy.migrated(text)
+        moved.extend(found)
+        return new
+
+    write(
+        config,
+        edit,
+        validate=lambda raw: check(place, {config: raw}),
+        now=SystemClock().now(),
+        version=__version__,
+        replace=True,
+    )
+    told = [f"{one.old} -> {one.to or 'dropped, it stood there already'}" for one in moved]
+    return f"moved {', '.join(told)} (the file before: {config.name}.bak)"
 
 
 def _restore(place: Place, copy: Path) -> str:

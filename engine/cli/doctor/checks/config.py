@@ -69,11 +69,14 @@ def _invalid(facts: Facts) -> Iterator[Finding]:
         return
     more = f" (and {len(config.issues) - 1} more)" if len(config.issues) > 1 else ""
     copy = config.good_copy
+    repair = None if copy is None else Repair(act=Act.RESTORE_CONFIG, subject=copy)
+    if config.migrates:
+        repair = Repair(act=Act.MIGRATE_CONFIG)
     yield finding(
         "config.invalid",
         f"the config {config.path} cannot be used: {config.issues[0]}{more}",
-        f"{facts.program} doctor --fix" if copy else f"{facts.program} config validate",
-        repair=None if copy is None else Repair(act=Act.RESTORE_CONFIG, subject=copy),
+        f"{facts.program} doctor --fix" if repair else f"{facts.program} config validate",
+        repair=repair,
     )
 
 

@@ -38,6 +38,7 @@ def config(place: Place) -> tuple[ConfigFacts, Loaded | None]:
         notes=tuple((one.code, one.path, one.message, one.level == "warning") for one in notes),
         newer=guard.newer_stamp(place.values),
         clobbered=_clobbered(place),
+        migrates=bool(issues) and _migrates(place),
         good_copy=_good_copy(place) if issues else None,
         open_files=tuple(_open_files(place, loaded)),
         unknown_env=unknown_variables(place.environ),
@@ -55,6 +56,24 @@ def _sentence(issue: dict[str, Any]) -> str:
     where = f"line {issue['line']}: " if issue.get("line") else ""
     key = f"{issue['path']}: " if issue.get("path") else ""
     return f"{where}{key}{issue.get('message')}"
+
+
+def _migrates(place: Place) -> bool:
+    """Whether the file loads with its older keys moved (§2.6)."""
+    from engine.config.json5 import Json5Error
+    from engine.config.keeping import legacy
+    from engine.config.load import load
+
+    paths = place.paths
+    try:
+        text, moved = legacy.migrated(paths.config.read_text("utf-8"))
+        if moved:
+            load(
+                paths.config, place.environ, state=paths.state, raw=text.encode(), credentials=True
+            )
+    except (EngineError, Json5Error, OSError, UnicodeDecodeError):
+        return False
+    return bool(moved)
 
 
 def _clobbered(place: Place) -> str | None:

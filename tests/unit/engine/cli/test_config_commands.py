@@ -127,9 +127,12 @@ def test_taking_out_what_is_not_there_changes_nothing(engine: Engine, file: Path
 def test_a_broken_file_is_told_line_by_line(engine: Engine, file: Path) -> None:
     file.write_text("{\n  gatway: {},\n  cron: { jobs: { a: { schedule: 'x y' } } },\n}\n")
     told = engine("config", "validate")
-    assert told.status == 78
+    assert told.status == 1
     assert "engine.json:2:3" in told.err
-    issues = json.loads(engine("config", "validate", "--json").out)["issues"]
+    answer = json.loads(engine("config", "validate", "--json").out)
+    assert (answer["ok"], answer["valid"]) == (False, False)
+    assert answer["error"]["type"] == "config_invalid"
+    issues = answer["issues"]
     assert any(issue["path"] == "gatway" for issue in issues)
 
 

@@ -51,7 +51,7 @@ def test_the_refusal_is_the_block_of_the_specification(tmp_path: Path) -> None:
         '  × engine.json:3:5    unknown key "prot"\n'
         '  × engine.json:5:25   agents.defaults.heartbeat.every: invalid duration "30x"'
         " (use 500ms, 30s, 30m, 2h, 1d, or a sum such as 1h30m)\n"
-        "Nothing was changed. Fix the lines above, then: engine config validate"
+        "Nothing was changed. Fix the lines above, or run: engine doctor --fix"
     )
     assert caught.value.exit_status == 78
 
