@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -52,6 +52,9 @@ class Wire(Protocol):
 
     def write(self, text: str) -> None:
         """Queue one text frame; a closed socket swallows it."""
+
+    def write_all(self, texts: Sequence[bytes]) -> None:
+        """Queue text frames that are bytes already, in one write."""
 
     def buffered(self) -> int:
         """Bytes the peer has not taken yet."""
@@ -299,6 +302,7 @@ class _Line:
         if answer is None:
             return False
         self.strayed = 0
+        self._tell("client asks", raw, method=request.method)
         self.write(frames.response(request.id, answer))
         return True
 
@@ -387,6 +391,7 @@ class _Line:
     def write(self, text: str) -> None:
         """Queue an answer; a reader that lets 50 MiB pile up is cut (§6)."""
         self._tell("gateway answers", text)
+        self.door.fanout.settle(self.session.conn_id)
         if self.wire.buffered() + len(text) > frames.MAX_BUFFERED:
             self.wire.end(1008, "slow consumer")
         else:

@@ -39,6 +39,7 @@ _LAST_PORT: Final = 65_535
 _IF_THERE: Final = frozenset({"::1", "::"})
 LINGER_SECONDS: Final = 5.0  # how long a peer may take to answer a close
 _WHOLE_TEXT, _MASKED, _LONG = 0x81, 0x80, 126  # of a frame's first two bytes
+_LONGER: Final = 65_536
 HEADER_BYTES: Final = 14  # the longest frame header
 MOST_PENDING: Final = 15  # frames behind a connect that is being judged (protocol.md §3)
 REQUEST_SECONDS: Final = 15.0  # from a connection to its first whole request, and between two
@@ -76,6 +77,12 @@ class GatewaySocket(WebSocketsSansIOProtocol):
         if self.close_sent or self.disconnected or self.transport.is_closing():
             return
         self.transport.write(Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
+
+    def write_all(self, texts: Sequence[bytes]) -> None:
+        """Queue text frames that were encoded elsewhere, in one write."""
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            return
+        self.transport.write(b"".join([part for text in texts for part in (_head(text), text)]))
 
     def buffered(self) -> int:
         """Bytes the peer has not taken yet."""
@@ -188,6 +195,16 @@ class GatewaySocket(WebSocketsSansIOProtocol):
             self.end(1012, "service restart")
         else:
             super().shutdown()
+
+
+def _head(text: bytes) -> bytes:
+    """What stands before a whole text frame of a server (RFC 6455 §5.2)."""
+    size = len(text)
+    if size < _LONG:
+        return bytes((_WHOLE_TEXT, size))
+    if size < _LONGER:
+        return b"\x81\x7e" + size.to_bytes(2)
+    return b"\x81\x7f" + size.to_bytes(8)
 
 
 def lone_text(data: bytes) -> bytes | None:

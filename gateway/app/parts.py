@@ -27,7 +27,7 @@ from gateway.channels.typing import EVERY, Typing
 from gateway.channels.webhook.channel import WebhookChannel
 from gateway.connection import Door, Limits
 from gateway.devices import Devices, home_key
-from gateway.fanout import Fanout
+from gateway.fanout import Fanout, Moments
 from gateway.front import Front
 from gateway.front.around import Around
 from gateway.front.foresight import Foresight
@@ -161,7 +161,7 @@ async def build(
             engine, lambda: sender.in_flight, lambda work, name: desk.tasks.spawn(work, name)
         ),
     )
-    fanout = Fanout(lambda: desk.state_version(), Replay(ms(clock.now())))
+    fanout = Fanout(lambda: desk.state_version(), Replay(ms(clock.now())), later=Moments(clock))
     own = SelfEntry(host=socket.gethostname(), ip="127.0.0.1", version=__version__)
     desk = new_desk(
         front, clock, Presence(own), fanout.publish, fanout.tell, fanout.end, fanout.replay

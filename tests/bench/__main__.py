@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import burst, desk, idle, last, rpc, scale, slots, steady, year
+from tests.bench import burst, crowd, desk, idle, last, rpc, scale, slots, steady, year
 from tests.bench.common import Measured, say
 from tests.bench.machine import Machine
 
@@ -28,6 +28,7 @@ ROWS: dict[str, Callable[[], list[Measured]]] = {
     "scale": scale.measure,
     "last": last.measure,
     "rpc": rpc.measure,
+    "crowd": crowd.measure,
     "year": year.measure,
 }
 LONG = ("year",)  # only if asked for by name

@@ -18,7 +18,7 @@ from engine.config.schema.gateway import Http
 from gateway.auth.gatekeeper import Gatekeeper
 from gateway.auth.policy import Mode, Policy
 from gateway.connection import Door, Limits
-from gateway.fanout import Fanout
+from gateway.fanout import Fanout, Moments
 from gateway.http.probes import Readiness
 from gateway.http.site import site
 from gateway.protocol.handshake import HelloFacts, Phase, Session, hello_ok
@@ -73,7 +73,7 @@ async def serving(**limits: Any) -> AsyncIterator[Port]:
     clock, core = SystemClock(), FakeCore()
     gatekeeper = Gatekeeper(Policy(mode=Mode.TOKEN, token=TOKEN))
     own = Presence(SelfEntry(host="box", ip="127.0.0.1", version="0.1.0"))
-    fanout = Fanout(lambda: desk.state_version())
+    fanout = Fanout(lambda: desk.state_version(), later=Moments(clock))
     desk = new_desk(core, clock, own, fanout.publish, fanout.tell, fanout.end, fanout.replay)
     desk.visits = gatekeeper.visits
     await desk.health.refresh()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +68,9 @@ class Paper:
 
     def write(self, text: str) -> None:
         self.written.append(text)
+
+    def write_all(self, texts: Sequence[bytes]) -> None:
+        self.written += [text.decode() for text in texts]
 
     def buffered(self) -> int:
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,10 +21,15 @@ class Tape:
     def __init__(self, waiting: int = 0) -> None:
         self.frames: list[dict[str, Any]] = []
         self.waiting = waiting
+        self.writes = 0
         self.closed: tuple[int, str] | None = None
 
     def write(self, text: str) -> None:
         self.frames.append(json.loads(text))
+
+    def write_all(self, texts: Sequence[bytes]) -> None:
+        self.frames += [json.loads(text) for text in texts]
+        self.writes += 1
 
     def buffered(self) -> int:
         return self.waiting
@@ -226,3 +232,68 @@ def test_a_node_sees_no_tools_at_work_whatever_it_asks_for(fanout: Fanout) -> No
     node = joined(fanout, "operator.read", caps=("tool-events",), role="node")
     fanout.publish("agent", {"stream": "tool", "runId": "r"})
     assert node.seen == []
+
+
+# -- together ------------------------------------------------------------------------------
+
+
+class Moments:
+    """Later, when the test says so."""
+
+    def __init__(self) -> None:
+        self.work: Callable[[], None] | None = None
+
+    def __call__(self, work: Callable[[], None]) -> bool:
+        self.work = work
+        return True
+
+
+@pytest.fixture
+def storm() -> Fanout:
+    return Fanout(lambda: {"presence": 1, "health": 2}, later=Moments())
+
+
+def test_events_of_one_moment_leave_in_one_write_in_their_order(storm: Fanout) -> None:
+    tape = joined(storm, "operator.read")
+    for number in range(3):
+        storm.publish("cron", {"n": number})
+    assert tape.frames == []
+    assert isinstance(storm.later, Moments)
+    assert storm.later.work is not None
+    storm.later.work()
+    assert tape.seen == [("cron", 1), ("cron", 2), ("cron", 3)]
+    assert [frame["payload"]["n"] for frame in tape.frames] == [0, 1, 2]
+    assert tape.writes == 1
+
+
+def test_nothing_overtakes_an_event_and_no_close_swallows_one(storm: Fanout) -> None:
+    answered, told, closed = (
+        joined(storm, "operator.read"),
+        joined(storm, "operator.read"),
+        joined(storm, "operator.read"),
+    )
+    storm.publish("cron", {})
+    storm.settle("c0")
+    assert (len(answered.frames), len(told.frames)) == (1, 0)
+    storm.tell(["c1"], "cron", {"more": True})
+    assert [frame.get("seq") for frame in told.frames] == [1, None]
+    storm.publish("shutdown", {"reason": "stop"})
+    storm.close_all(1012, "service restart")
+    assert closed.seen == [("cron", 1), ("shutdown", 2)]
+    assert closed.closed == (1012, "service restart")
+
+
+def test_of_a_batch_a_slow_reader_loses_what_may_be_dropped_and_nothing_else(
+    storm: Fanout,
+) -> None:
+    tape = joined(storm, "operator.read", waiting=MAX_BUFFERED - 200)
+    storm.publish("cron", {"pad": "x" * 500})
+    storm.publish("heartbeat", {})
+    storm.flush()
+    assert tape.seen == [("heartbeat", 2)]
+    storm.publish("heartbeat", {})
+    storm.publish("health", {"pad": "x" * 500})
+    storm.flush()
+    assert tape.seen[1:] == [("heartbeat", 3)]
+    assert tape.closed == (1008, "slow consumer")
+    assert len(storm) == 0
