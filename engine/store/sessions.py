@@ -131,6 +131,16 @@ def history(tx: Tx, key: str, limit: int = 50, *, with_hidden: bool = False) -> 
     return tuple(Message(role=row[0], text=row[1], at=at(row[2])) for row in reversed(rows))
 
 
+def numbered(tx: Tx, key: str, limit: int) -> list[tuple[int, Message]]:
+    """Return the same with the number of each line, for who shows them."""
+    rows = tx.exec_driver_sql(
+        "SELECT id, role, text, at FROM messages WHERE session_key = ? AND hidden = 0"
+        " ORDER BY id DESC LIMIT ?",
+        (key, limit),
+    ).all()
+    return [(row[0], Message(role=row[1], text=row[2], at=at(row[3]))) for row in reversed(rows)]
+
+
 def last_word(tx: Tx, agent_id: str) -> datetime | None:
     """Return when a person last wrote to an agent; what its beats and jobs were told is no word."""
     row = tx.exec_driver_sql(

@@ -161,7 +161,7 @@ class FrontSessions:
         """`chat.history`, oldest first."""
 
         def work(tx: Tx) -> tuple[Any, Any]:
-            return session_rows.get(tx, session_key), session_rows.history(tx, session_key, limit)
+            return session_rows.get(tx, session_key), session_rows.numbered(tx, session_key, limit)
 
         session, messages = await self._engine.database.read(work)
         return {
@@ -172,8 +172,9 @@ class FrontSessions:
                     "role": message.role,
                     "content": [{"type": "text", "text": message.text}],
                     "timestamp": ms(message.at),
+                    "__openclaw": {"id": str(number), "seq": number},
                 }
-                for message in messages
+                for number, message in messages
             ],
         }
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 from engine.messages.outbox import NewMessage
-from gateway.protocol import frames
 from gateway.protocol.errors import invalid
 from gateway.protocol.params import (
     ChatAbortParams,
@@ -21,9 +20,9 @@ from gateway.rpc.agent import verdict
 from gateway.rpc.attached import attached
 from gateway.rpc.core import ChatOrder
 from gateway.rpc.desk import Call, Desk
+from gateway.rpc.shown import fitted
 
 STOP_WORDS: Final = frozenset({"/stop", "/abort", "/cancel", "/esc"})
-HISTORY_BYTES: Final = 6 * 1024 * 1024
 
 
 async def send(desk: Desk, _: Call, params: SendParams) -> object:
@@ -131,17 +130,8 @@ async def chat_history(desk: Desk, _: Call, params: ChatHistoryParams) -> object
     """`chat.history`, at most 6 MiB: the oldest are dropped first (§6)."""
     session_key = desk.core.sessions.resolve(None, params.session_key)[1]
     answer = dict(await desk.core.sessions.history(session_key, limit=params.limit))
-    return {**answer, "messages": _newest(answer.get("messages") or [], HISTORY_BYTES)}
-
-
-def _newest(messages: list[Any], room: int) -> list[Any]:
-    kept: list[Any] = []
-    for message in reversed(messages):
-        room -= len(frames.encode(message))
-        if room < 0:
-            break
-        kept.append(message)
-    return kept[::-1]
+    shown = fitted(answer.get("messages") or [], max_chars=params.max_chars)
+    return {**answer, "messages": shown}
 
 
 async def sessions(desk: Desk, _: Call, params: SessionsListParams) -> object:
