@@ -1,8 +1,8 @@
 """The agent that is a program: prompt in, words out (operations.md §13.4). No engine tools.
 
 Each turn is a process group of its own, and the whole group is ended when the turn is
-cancelled, too slow, silent for too long or too talkative. The program keeps no session for
-us: earlier messages of the conversation stand before the prompt.
+cancelled, too slow, silent for too long or too talkative. A program that keeps a conversation
+goes on with it while ours is the same; any other is told what was said before.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from engine import process
 from engine.agents.base import AgentFailure, FailureClass, TurnReply, TurnRequest
+from engine.agents.cli_sessions import Talks, answers, filled, ident_in, new_ident
 from engine.agents.secrets import redacted
 from engine.messages.said import no_remedy
 from jobs.ledger import Usage
@@ -38,6 +39,12 @@ class CommandBackend:
     model_arg: str | None = None
     model_aliases: Mapping[str, str] = field(default_factory=dict)
     system_prompt_arg: str | None = None
+    system_prompt_when: str = "always"  # always | first | never
+    session_args: tuple[str, ...] = ()  # of a conversation that begins, with {sessionId}
+    session_mode: str = "none"  # none | existing | always
+    session_id_fields: tuple[str, ...] = ("session_id",)
+    resume_args: tuple[str, ...] = ()  # instead of args, of one that goes on
+    resume_output: str | None = None  # None: as ``output``
     max_prompt_arg_chars: int | None = None
     serialize: bool = True
     env: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +52,16 @@ class CommandBackend:
     timeout: timedelta | None = None
     no_output_timeout: timedelta | None = None
     output_most: int = OUTPUT_MOST  # bytes of one stream
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of a program, and the conversation it is part of."""
+
+    argv: tuple[str, ...]
+    stdin: bytes
+    talk: str | None = None
+    resumed: bool = False
 
 
 class CommandAgent:
@@ -57,7 +74,9 @@ class CommandAgent:
         model: str | None = None,
         environ: Mapping[str, str] | None = None,
         lock: asyncio.Lock | None = None,  # shared by the agents of one backend
+        talks: Talks | None = None,  # so are its conversations
     ) -> None:
+        self._talks = talks or Talks()
         self._backend = backend
         self._model = backend.model_aliases.get(model, model) if model else None
         self._environ = environ  # None: the gateway's own
@@ -72,26 +91,52 @@ class CommandAgent:
             return await self._answer(request)
 
     async def _answer(self, request: TurnRequest) -> TurnReply:
-        argv, stdin = self._call_for(request)
+        call = self._call_for(request)
         limit = self._backend.timeout
         try:
             async with asyncio.timeout(limit.total_seconds() if limit else None):
-                code, out, err = await self._run(argv, stdin, request)
+                code, out, err = await self._run(list(call.argv), call.stdin, request)
         except TimeoutError:
             raise AgentFailure(
                 FailureClass.TIMEOUT, f"{self._backend.id}: no answer within {limit}; it was ended"
             ) from None
+        if code != 0 and call.resumed and (out + err).strip():
+            self._talks.forget(self._talk_of(request))
+            if classify_words((err or out).decode(errors="replace")) is FailureClass.INTERNAL:
+                return await self._answer(request)  # it no longer knows the conversation
         if code != 0:
             raise self._failure(code, out, err)
-        return self._reply(out)
+        return self._reply(out, call, request)
 
-    def _call_for(self, request: TurnRequest) -> tuple[list[str], bytes]:
+    def _talk_of(self, request: TurnRequest) -> str:
+        return f"{self._model or ''} {request.session_key}"
+
+    def _call_for(self, request: TurnRequest) -> _Call:
         backend = self._backend
-        argv = [backend.command, *backend.args]
+        known = None
+        if backend.session_mode != "none" and backend.resume_args:
+            known = self._talks.going_on(self._talk_of(request), request.history)
+        begun = None
+        if known is not None:
+            argv = [backend.command, *filled(backend.resume_args, known)]
+        else:
+            argv = [backend.command, *backend.args]
+            if backend.session_mode == "always" and backend.session_args:
+                begun = new_ident()
+                argv += filled(backend.session_args, begun)
         if backend.model_arg and self._model:
             argv += [backend.model_arg, self._model]
-        blocks = [_conversation(request)]
-        if request.system_prompt:
+        argv, stdin = self._told(request, argv, resumed=known is not None)
+        return _Call(tuple(argv), stdin, known or begun, resumed=known is not None)
+
+    def _told(
+        self, request: TurnRequest, argv: list[str], *, resumed: bool
+    ) -> tuple[list[str], bytes]:
+        """What is said to it, and how: it knows what was said before where it goes on."""
+        backend = self._backend
+        blocks = [request.prompt if resumed else _conversation(request)]
+        when = backend.system_prompt_when
+        if request.system_prompt and (when == "always" or (when == "first" and not resumed)):
             if backend.system_prompt_arg:
                 argv += [backend.system_prompt_arg, request.system_prompt]
             else:
@@ -152,17 +197,24 @@ class CommandAgent:
             ),
         )
 
-    def _reply(self, out: bytes) -> TurnReply:
+    def _reply(self, out: bytes, call: _Call, request: TurnRequest) -> TurnReply:
         text = out.decode(errors="replace").strip()
-        match self._backend.output:
+        output = self._backend.output
+        documents: list[Any] = []
+        match (self._backend.resume_output or output) if call.resumed else output:
             case "json":
                 documents = [self._parsed(text)] if text else []
             case "jsonl":
                 documents = [self._parsed(line) for line in text.splitlines() if line.strip()]
             case _:
-                payloads = (text,) if text else ()
-                return TurnReply(payloads=payloads, model=self._model, provider=self._backend.id)
-        said = [words for document in documents if (words := _words_of(document))]
+                pass
+        parts = [part for document in documents for part in answers(document)]
+        said = [words for part in parts if (words := _words_of(part))]
+        if not documents and text:
+            said = [text]
+        ident = ident_in(documents, self._backend.session_id_fields) or call.talk
+        if self._backend.session_mode != "none" and ident and said:
+            self._talks.keep(self._talk_of(request), ident, said[-1])
         return TurnReply(
             payloads=tuple(said),
             usage=next((u for d in reversed(documents) if (u := _usage_of(d))), None),

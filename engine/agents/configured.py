@@ -13,6 +13,7 @@ from engine.agents.factory import OFFLINE, AgentFactory
 from engine.agents.offline import ScriptEntry, read_script
 from engine.agents.provider import Price, Provider
 from engine.config import json5
+from engine.config.backends import cli_backends
 from engine.config.models import aliases
 from jobs.errors import InvalidInput
 
@@ -37,10 +38,7 @@ def factory_of(config: Config, *, sleep: Sleep, folder: Path) -> AgentFactory:
             for name, values in config.models.providers.items()
             if name != OFFLINE or values.base_url
         },
-        backends={
-            name: backend_of(name, values)
-            for name, values in config.agents.defaults.cli_backends.items()
-        },
+        backends={name: backend_of(name, values) for name, values in cli_backends(config).items()},
         script=script,
         aliases=aliases(config),
         sleep=sleep,
@@ -135,6 +133,13 @@ def backend_of(name: str, values: agents.CliBackend) -> CommandBackend:
         model_arg=values.model_arg,
         model_aliases=values.model_aliases,
         system_prompt_arg=values.system_prompt_arg,
+        system_prompt_when=values.system_prompt_when,
+        session_args=tuple(values.session_args)
+        or ((values.session_arg, "{sessionId}") if values.session_arg else ()),
+        session_mode=values.session_mode,
+        session_id_fields=tuple(values.session_id_fields),
+        resume_args=tuple(values.resume_args),
+        resume_output=values.resume_output,
         max_prompt_arg_chars=values.max_prompt_arg_chars,
         serialize=values.serialize,
         no_output_timeout=timedelta(seconds=silence) if silence else None,

@@ -21,6 +21,7 @@ from engine.agents.base import (
     TurnRequest,
     watched,
 )
+from engine.agents.cli_sessions import Talks
 from engine.agents.command import CommandAgent, CommandBackend
 from engine.agents.model import ModelAgent
 from engine.agents.offline import OfflineAgent, ScriptEntry
@@ -47,6 +48,7 @@ class AgentFactory:
         self._sleep = sleep
         self._offline = OfflineAgent(script, sleep=sleep)
         self._locks = {name: asyncio.Lock() for name in backends}
+        self._talks = {name: Talks() for name in backends}
         self._built: dict[tuple[str, ...], Agent] = {}
         self._models: list[ModelAgent] = []
 
@@ -98,7 +100,9 @@ class AgentFactory:
         if name == OFFLINE and not model:
             return self._offline
         if backend := self._backends.get(name):
-            return CommandAgent(backend, model=model or None, lock=self._locks[name])
+            return CommandAgent(
+                backend, model=model or None, lock=self._locks[name], talks=self._talks[name]
+            )
         if provider := self._providers.get(name):
             if model:
                 return Candidate(provider=provider.serving(model), model=model)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
+from engine.config.backends import NAMES
 from engine.config.schema import Config
 
 OFFLINE: Final = "offline"  # answers by rule; needs no provider
@@ -26,12 +27,12 @@ def fault(ref: str, config: Config) -> Fault | None:
         return None
     provider, slash, model = ref.strip().partition("/")
     providers, backends = config.models.providers, config.agents.defaults.cli_backends
-    if provider in backends or (provider == OFFLINE and not model):
+    if provider in backends or provider in NAMES or (provider == OFFLINE and not model):
         return None
     if provider in providers:
         return None if model else Fault(f'"{ref}" names no model: write {provider}/<model>', True)
     known = sorted({*providers, *backends, OFFLINE})
-    near = get_close_matches(provider, known, 1, _LIKE)
+    near = get_close_matches(provider, [*known, *NAMES], 1, _LIKE)
     if near:
         meant = f"{near[0]}/{model}" if model else near[0]
         return Fault(f'unknown provider "{provider}" — did you mean "{meant}"?', True)

@@ -282,6 +282,20 @@ class CliBackend(Section):
     system_prompt_arg: str | None = key(
         None, "Option that takes the system prompt; unset: it stands before the prompt."
     )
+    system_prompt_when: Literal["first", "always", "never"] = key(
+        "always", "Whether it is told again in a conversation that goes on, or not at all."
+    )
+    session_arg: str | None = key(None, "Option that takes the id of a conversation.")
+    session_args: Names = key((), "The same, written out: `--session {sessionId}`.")
+    session_mode: Literal["always", "existing", "none"] = key(
+        "none",
+        "`always`: a conversation that begins gets an id of ours; `existing`: its own is used.",
+    )
+    session_id_fields: Names = key(("session_id",), "Where its answer tells the id.")
+    resume_args: Names = key((), "Arguments of a conversation that goes on, with `{sessionId}`.")
+    resume_output: Literal["text", "json", "jsonl"] | None = key(
+        None, "How the answer is read then; as `output` when unset."
+    )
     max_prompt_arg_chars: Positive | None = key(
         None, "A longer prompt goes to stdin although `input` is arg.", unit="chars"
     )

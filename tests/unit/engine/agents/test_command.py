@@ -178,3 +178,73 @@ async def test_a_secret_of_the_backend_is_not_repeated() -> None:
 )
 def test_last_words_have_a_class_and_bare_numbers_do_not(words: str, failure: FailureClass) -> None:
     assert classify_words(words) is failure
+
+
+# -- conversations the program keeps -----------------------------------------------------------
+
+KEEPS: dict[str, Any] = {
+    "output": "json",
+    "session_mode": "always",
+    "session_args": ("--session", "{sessionId}"),
+    "resume_args": ("-c", "RESUME", "--resume", "{sessionId}"),
+    "system_prompt_arg": "--system",
+    "system_prompt_when": "first",
+}
+SAYS = (
+    "import json, sys;"
+    " print(json.dumps({'result': ' '.join(sys.argv[1:]), 'session_id': 'its-own'}))"
+)
+
+
+def keeping(program: str = SAYS, **changes: Any) -> CommandAgent:
+    values = {**KEEPS, **changes}
+    values["resume_args"] = tuple(program if w == "RESUME" else w for w in values["resume_args"])
+    return agent(program, **values)
+
+
+def after(said: str) -> tuple[Message, ...]:
+    return (Message(role="user", text="hi"), Message(role="assistant", text=said))
+
+
+async def test_a_conversation_goes_on_at_the_program_and_what_was_said_is_not_repeated() -> None:
+    one = keeping()
+    first = await one.answer(turn("hi", system_prompt="be brief"))
+    assert first.text.startswith("--session ")
+    assert first.text.endswith("--system be brief")
+    again = await one.answer(turn("and?", history=after(first.text), system_prompt="be brief"))
+    assert again.text == "--resume its-own", "its own id, and no system prompt again"
+
+
+async def test_a_conversation_that_went_another_way_begins_anew() -> None:
+    one = keeping()
+    await one.answer(turn("hi"))
+    assert (await one.answer(turn("and?", history=after("another's words")))).text.startswith(
+        "--session "
+    )
+    assert (await one.answer(turn("hi"))).text.startswith("--session "), "it was reset"
+
+
+async def test_a_program_that_forgot_the_conversation_is_told_it_again() -> None:
+    forgets = (
+        "import json, sys\n"
+        "if '--resume' in sys.argv: sys.exit('No conversation found')\n"
+        "print(json.dumps({'result': 'fresh ' + sys.stdin.read(), 'session_id': 's'}))"
+    )
+    one = keeping(forgets)
+    first = await one.answer(turn("hi"))
+    again = await one.answer(turn("and?", history=after(first.text)))
+    assert "Earlier in this conversation" in again.text
+
+
+async def test_of_the_events_of_a_program_only_what_it_said_is_the_answer() -> None:
+    events = [
+        {"type": "thread.started", "thread_id": "t-1"},
+        {"type": "item.completed", "item": {"type": "reasoning", "text": "hm"}},
+        {"type": "item.completed", "item": {"type": "agent_message", "text": "done"}},
+        {"type": "turn.completed", "usage": {"input_tokens": 3, "output_tokens": 4}},
+    ]
+    program = f"print({chr(10).join(map(json.dumps, events))!r})"
+    reply = await agent(program, output="jsonl").answer(turn())
+    assert reply.payloads == ("done",)
+    assert reply.usage is not None
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (3, 4)

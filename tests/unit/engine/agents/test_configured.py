@@ -11,6 +11,8 @@ from engine.agents.command import CommandAgent
 from engine.agents.configured import backend_of, factory_of, load_script, provider_of
 from engine.agents.model import ModelAgent
 from engine.agents.provider import Price
+from engine.config.backends import cli_backends
+from engine.config.models import ref_fault
 from engine.config.schema import Config
 from jobs.errors import InvalidInput
 
@@ -130,3 +132,15 @@ def test_a_short_name_is_its_model(tmp_path: Path) -> None:
     agent = factory.build("gx")
     assert isinstance(agent, ModelAgent)
     assert [one.ref for one in agent.candidates] == ["local/big"]
+
+
+@pytest.mark.parametrize("ref", ["claude-cli/opus", "codex-cli/gpt-5", "gemini-cli", "echo"])
+def test_programs_everybody_knows_need_no_config(ref: str, tmp_path: Path) -> None:
+    assert ref_fault(ref, config()) == ""
+    assert factory_of(config(), sleep=at_once, folder=tmp_path).build(ref) is not None
+
+
+def test_the_operators_own_words_replace_a_program_that_is_built_in() -> None:
+    own = config(agents={"defaults": {"cliBackends": {"echo": {"command": "true"}}}})
+    assert cli_backends(own)["echo"].command == "true"
+    assert cli_backends(own)["claude-cli"].resume_args[-1] == "{sessionId}"
