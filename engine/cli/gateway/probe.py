@@ -122,13 +122,20 @@ def _words(answer: Mapping[str, Any]) -> str:
 
 
 @click.command(epilog="Example: engine gateway discover")
+@click.option(
+    "--timeout",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="MS",
+    help="Taken as other programs give it; this machine answers at once.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def discover(ctx: click.Context, /, as_json: bool) -> None:
+def discover(ctx: click.Context, /, timeout: int, as_json: bool) -> None:
     """Gateways that run on this machine, one per home; the network is not searched."""
     found = [_beacon(home, owner) for home, owner in _homes(here(ctx))]
     if as_json:
-        click.echo(dumped({"timeoutMs": 0, "count": len(found), "beacons": found}))
+        click.echo(dumped({"timeoutMs": timeout, "count": len(found), "beacons": found}))
         return
     if not found:
         click.echo("No gateway runs on this machine; one elsewhere is reached with --url.")

@@ -47,6 +47,7 @@ def run_flags(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--tailscale", type=click.Choice(["off", "serve"]), default="off", hidden=True
         ),
+        click.option("--dev-reload", is_flag=True, help="Anew after each change of its sources."),
         click.option("--reset", is_flag=True, help="With --dev: begin with an empty home."),
     )
     for flag in reversed(flags):
@@ -56,6 +57,10 @@ def run_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def serve(place: Place, **given: Any) -> int:
     """Hand over to the gateway; its exit status."""
+    if given.pop("dev_reload"):
+        from engine.cli.gateway.dev_reload import watched
+
+        return watched(sys.argv[1:])
     password = _password(given.pop("password"), given.pop("password_file"))
     force, kill, reset = given.pop("force"), given.pop("kill"), given.pop("reset")
     if kill and not force:
