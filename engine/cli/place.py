@@ -132,7 +132,9 @@ class Place:
     @cached_property
     def variables(self) -> Mapping[str, str]:
         """The environment and the operator's `.env`; that file only if the config needs it."""
-        if not self.paths.env_file.is_file() or "${" not in repr(self.values):
+        told = repr(self.values)
+        asks = "${" in told or "'source'" in told
+        if not asks or not self.paths.env_file.is_file():
             return self.environ
         from engine.config.load import environment
 

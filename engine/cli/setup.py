@@ -113,7 +113,10 @@ def _missing(at: Place, name: str) -> Iterator[str]:
 def _needs_token(at: Place) -> bool:
     """Without any credential of its own the gateway asks for the token in this file (§6.1)."""
     mode = fast.get(at.values, "gateway.auth.mode")
-    configured = any(fast.configured(at.values, at.variables, k) for k in ("token", "password"))
+    configured = any(
+        fast.configured(at.values, at.variables, k, at.paths.config.parent)
+        for k in ("token", "password")
+    )
     return mode in (fast.MISSING, "token") and not configured
 
 

@@ -74,7 +74,7 @@ def credential(
     variable = env.get(f"ENGINE_GATEWAY_{kind.upper()}", "").strip()
     if variable:
         return variable, "env"
-    found = configured(values, env, kind)
+    found = configured(values, env, kind, paths.config.parent)
     if found:
         return found, "config"
     if kind == "token":
@@ -88,13 +88,44 @@ def credential(
 
 
 def configured(
-    values: Mapping[str, Any], env: Mapping[str, str], kind: str = "token"
+    values: Mapping[str, Any],
+    env: Mapping[str, str],
+    kind: str = "token",
+    directory: Path | None = None,
 ) -> str | None:
-    """`gateway.auth.<kind>` of the file, or `gateway.remote.<kind>` in remote mode."""
+    """`gateway.auth.<kind>` of the file, or `gateway.remote.<kind>` in remote mode.
+
+    A reference is followed as the gateway does (operations.md §14.4), where ``directory`` says
+    on what its file hangs.
+    """
     place = "remote" if get(values, "gateway.mode") == "remote" else "auth"
     given = get(values, f"gateway.{place}.{kind}")
     if isinstance(given, str):
         return expand(given, env).strip() or None
-    if isinstance(given, dict) and given.get("source") == "env":
+    return _followed(given, values, env, directory) if isinstance(given, dict) else None
+
+
+def _followed(
+    given: dict[str, Any],
+    values: Mapping[str, Any],
+    env: Mapping[str, str],
+    directory: Path | None,
+) -> str | None:
+    """What a reference leads to; nothing where it leads nowhere: that is the audit's to tell."""
+    named = get(values, "secrets.providers")
+    plain = given.get("source") == "env" and not isinstance(named, dict)
+    if plain and not given.get("provider"):
         return env.get(str(given.get("id")), "").strip() or None
-    return None
+    if directory is None:
+        return None
+    from engine.config.providers import Book
+    from engine.config.secrets import secret
+
+    try:
+        ref = secret(given).ref
+    except ValueError:
+        return None
+    if ref is None:
+        return None
+    found = Book.of(get(values, "secrets"), env, directory).look_up([ref])[ref]
+    return found if isinstance(found, str) else None

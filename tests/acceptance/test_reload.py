@@ -146,3 +146,49 @@ async def test_what_no_gateway_starts_with_is_neither_written_nor_started_with(
         with pytest.raises(EngineError, match=r"engine\.json"):
             await engine.call("gateway.restart.request", {"reason": "try"})
         assert (await engine.call("health"))["ok"]
+
+
+async def test_secrets_are_read_again_all_of_them_or_none(tmp_path: Path) -> None:
+    """operations.md §5: what fails is told once, those of before hold, and its end is told once."""
+    box = tmp_path / "box.json"
+
+    def kept(**secrets: str) -> None:
+        saved(box, json.dumps(secrets))
+        box.chmod(0o600)
+
+    ref = {"source": "file", "provider": "box"}
+    text = json.dumps(
+        {
+            "gateway": {
+                "mode": "local",
+                "reload": {"mode": "off"},
+                "auth": {"mode": "password", "password": {**ref, "id": "/password"}},
+            },
+            "cron": {"webhookToken": {**ref, "id": "/hook"}},
+            "secrets": {"providers": {"box": {"source": "file", "path": str(box)}}},
+        }
+    )
+    kept(password="first-word-first-word", hook="sign-with-this")
+    async with gateway(tmp_path, text) as engine:
+        await engine.start()
+
+        async def ask(method: str, password: str) -> object:
+            return await asyncio.to_thread(call, method, None, url=engine.url, password=password)
+
+        assert await ask("secrets.reload", "first-word-first-word")
+        kept(password="other-word-other-word")  # the other one is gone: neither is taken
+        for _ in range(2):
+            with pytest.raises(EngineError, match=r"cron\.webhookToken"):
+                await ask("secrets.reload", "first-word-first-word")
+        kept(password="other-word-other-word", hook="sign-with-that")
+        with pytest.raises(EngineError, match="4001"):  # who asked came in by the old word
+            await ask("secrets.reload", "first-word-first-word")
+        with pytest.raises(AccessRefused):
+            await ask("health", "first-word-first-word")
+        assert await ask("health", "other-word-other-word")
+        assert await engine.stop() == 0
+    said = engine.said.decode()
+    assert said.count("SECRETS_RELOADER_DEGRADED") == 1
+    assert said.count("SECRETS_RELOADER_RECOVERED") == 1
+    for word in ("first-word", "other-word", "sign-with"):
+        assert word not in said

@@ -14,7 +14,9 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.place import shown
 from engine.clock import SystemClock
-from jobs.errors import InvalidInput, UsageError
+from jobs.errors import GatewayDown, InvalidInput, UsageError
+
+_AUTH_CHANGED = "4001"  # the code with which a gateway closes whoever came in by an old secret
 
 
 @click.group(cls=Group, name="secrets", epilog="Example: engine secrets audit --check")
@@ -150,11 +152,18 @@ def _tell(done: dict[str, Any]) -> None:
 @gateway_options()
 def reload_(line: Line) -> int:
     """Let the running gateway read its secrets again: all of them, or none."""
-    answer = line.call("secrets.reload")
+    try:
+        answer = line.call("secrets.reload")
+    except GatewayDown as error:
+        if _AUTH_CHANGED not in str(error):
+            raise
+        # It was taken over, and with it the word by which this command had come in.
+        answer = {"ok": True, "warningCount": 0, "authChanged": True}
     line.show(answer, _reloaded)
     return 0
 
 
 def _reloaded(answer: Any) -> str:
     count = int(answer.get("warningCount") or 0)
-    return f"secrets reloaded, {count} warning{'s' * (count != 1)}"
+    own = "; the gateway's own credential is another one now" if answer.get("authChanged") else ""
+    return f"secrets reloaded, {count} warning{'s' * (count != 1)}{own}"

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from engine.config import fast
 from engine.config.paths import resolve
 
@@ -61,3 +63,29 @@ def test_the_schema_imports_neither_the_parser_nor_pendulum() -> None:
     code = "import sys, engine.config.schema; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"json5", "pendulum", "asyncio", "watchfiles"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("ref", "found"),
+    [
+        ({"source": "env", "id": "TOK"}, "of-env"),
+        ({"source": "env", "provider": "env", "id": "TOK"}, "of-env"),
+        ({"source": "file", "provider": "box", "id": "/token"}, "of-file"),
+        ({"source": "file", "provider": "box", "id": "/none"}, None),
+        ({"source": "file", "provider": "nobody", "id": "/token"}, None),
+        ({"source": "nonsense"}, None),
+    ],
+)
+def test_the_credential_behind_a_reference_is_found_on_this_host(
+    tmp_path: Path, ref: dict[str, str], found: str | None
+) -> None:
+    """operations.md §14.4: whoever sits at the gateway's host needs neither flag nor export."""
+    paths = resolve({"ENGINE_STATE_DIR": str(tmp_path)}, os_home=tmp_path)
+    box = tmp_path / "box.json"
+    box.write_text('{"token": "of-file"}', "utf-8")
+    box.chmod(0o600)
+    values = {
+        "gateway": {"auth": {"token": ref}},
+        "secrets": {"providers": {"box": {"source": "file", "path": "box.json"}}},
+    }
+    assert fast.credential(paths, values, {"TOK": "of-env"})[0] == found
