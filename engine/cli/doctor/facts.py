@@ -134,7 +134,6 @@ class ScheduleFacts:
     cron_enabled: bool = True
     unreadable: tuple[tuple[str, str], ...] = ()  # job id, why
     never_fire: tuple[tuple[str, str], ...] = ()  # job id, name
-    nowhere: tuple[tuple[str, str, str], ...] = ()  # job id, why, fix
     bad_zone: str | None = None  # TZ of the host, if nobody knows it
 
 

@@ -13,9 +13,11 @@ import click
 from engine.cli.app import here
 from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
+from engine.cli.gateway import tunnel
 from engine.cli.place import Place
 from engine.cli.render import duration, relative, show_table
 from engine.clock import SystemClock
+from engine.config import fast
 from gateway import lock
 from jobs.errors import EngineError
 
@@ -24,15 +26,20 @@ _MS: Final = timedelta(milliseconds=1)
 
 
 @click.command(epilog="Example: engine gateway probe")
+@click.option("--ssh", metavar="USER@HOST", help="Through a tunnel to that machine too.")
 @gateway_options(timeout_ms=PROBE_MS)
-def probe(line: Line) -> int:
+def probe(line: Line, ssh: str | None) -> int:
     """Whether a gateway can be reached, how fast, and what this command may do there."""
     aims = list(_aims(line))
-    share = line.timeout / len(aims)
-    targets = [_target(name, replace(aim, timeout=share)) for name, aim in aims]
+    share = line.timeout / (len(aims) + bool(ssh))
+    with tunnel.through(ssh, line, share) as far:
+        if far is not None:  # behind what was named by hand, before what is configured
+            aims.insert(int(aims[0][0] == "explicit"), ("ssh", far))
+        targets = [_target(name, replace(aim, timeout=share)) for name, aim in aims]
     reached = [one for one in targets if one["connect"]["ok"]]
     first = reached[0] if reached else targets[0]
     warnings = list(_warnings(targets))
+    warnings[:0] = _beforehand(line.place, ssh if far is None else None)
     answer = {
         "ok": bool(reached),
         "degraded": bool(reached) and not all(one["connect"]["rpcOk"] for one in reached),
@@ -57,6 +64,19 @@ def _aims(line: Line) -> Iterator[tuple[str, Line]]:
     owner = line.place.owner
     port = owner.port if owner is not None and owner.port else line.place.port()[0]
     yield "loopback", replace(line, url=None, port=port, token=None, password=None)
+
+
+def _beforehand(place: Place, failed: str | None) -> Iterator[dict[str, Any]]:
+    """What is wrong before anything is asked."""
+    if failed is not None:
+        words = "SSH tunnel failed to start; falling back to direct probes."
+        yield {"code": "ssh_tunnel_failed", "message": words, "targetIds": ["ssh"]}
+    for kind in ("token", "password"):
+        given = fast.get(place.values, f"gateway.auth.{kind}")
+        found = fast.credential(place.paths, place.values, place.variables, kind)[0]
+        if isinstance(given, dict) and found is None:
+            words = f"gateway.auth.{kind} is a reference this command could not follow"
+            yield {"code": "auth_secretref_unresolved", "message": words, "targetIds": []}
 
 
 def _target(name: str, line: Line) -> dict[str, Any]:
@@ -88,7 +108,7 @@ def _warnings(targets: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {"code": "probe_scope_limited", "message": words, "targetIds": limited}
     boots = {one["bootId"]: one["id"] for one in targets if one["bootId"]}
     if len(boots) > 1:  # one gateway seen twice is one gateway
-        words = "these are different gateways"
+        words = "multiple reachable gateways detected"
         yield {"code": "multiple_gateways", "message": words, "targetIds": list(boots.values())}
 
 
@@ -116,7 +136,7 @@ def _words(answer: Mapping[str, Any]) -> str:
         if connect["scopeLimited"]:
             read = "limited - missing scope: operator.read"
         took = duration(connect["latencyMs"])
-        lines.append(f"{one['url']}: ok ({took}), {one['auth']['capability']}, read probe {read}")
+        lines.append(f"{one['url']}: ok ({took}), {one['auth']['capability']}, Read probe: {read}")
     lines += [f"warning: {one['message']}" for one in answer["warnings"]]
     return "\n".join(lines)
 

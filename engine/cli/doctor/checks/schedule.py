@@ -26,8 +26,6 @@ def check(facts: Facts) -> Iterator[Finding]:
     for job_id, name in schedule.never_fire:
         words = f"job {name} is switched on and has no next run"
         yield finding("cron.job_never_fires", words, f"{program} cron show {job_id}")
-    for _job_id, words, fix in schedule.nowhere:
-        yield finding("cron.job_no_target", words, fix)
     if facts.state.legacy_jobs:
         yield finding(
             "cron.store_legacy",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from gateway.lock import Lock, Owner
-from tests.fakes.gateway_port import Port
+from tests.fakes.gateway_port import TOKEN, Port
 from tests.unit.engine.cli.conftest import Engine
 
 
@@ -26,7 +27,7 @@ def test_a_gateway_that_answers_is_told_with_what_may_be_done_there(
     (target,) = answer["targets"]
     assert (target["id"], target["connect"]["rpcOk"]) == ("loopback", True)
     assert answer["primaryTargetId"] == "loopback"
-    assert "read probe ok" in engine("gateway", "probe").out
+    assert "Read probe: ok" in engine("gateway", "probe").out
 
 
 def test_a_gateway_that_refuses_is_no_gateway_that_can_be_used(
@@ -57,3 +58,64 @@ def test_gateways_of_this_machine_are_found_by_their_homes(engine: Engine, home:
         (found,) = told["beacons"]
         assert (found["url"], found["home"]) == ("ws://127.0.0.1:19001", str(home / ".engine-work"))
         assert "19001" in engine("gateway", "discover").out
+
+
+SSH = """#!{python}
+import os, socket, sys, threading
+here, far = sys.argv[sys.argv.index("-L") + 1].split(":")[1::2]
+def pump(one, other):
+    while data := one.recv(65536):
+        other.sendall(data)
+with socket.create_server(("127.0.0.1", int(here))) as door:
+    while True:
+        near, _ = door.accept()
+        there = socket.create_connection(("127.0.0.1", int(far)))
+        for pair in ((near, there), (there, near)):
+            threading.Thread(target=pump, args=pair, daemon=True).start()
+"""
+
+
+def ssh(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(text)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+
+
+def test_a_gateway_behind_a_tunnel_is_probed_with_what_was_given_by_hand(
+    engine: Engine, gateway: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssh(tmp_path, SSH.format(python=sys.executable), monkeypatch)
+    words = ("gateway", "probe", "--ssh", "ann@far", "--timeout", "15000", "--json")
+    answer = json.loads(engine(*words, "--token", TOKEN).out)
+    assert [(one["id"], one["connect"]["ok"]) for one in answer["targets"]] == [
+        ("ssh", True),
+        ("loopback", True),
+    ]
+    assert answer["warnings"] == []
+
+
+def test_a_tunnel_that_does_not_come_up_is_a_warning(
+    engine: Engine, gateway: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssh(tmp_path, "#!/bin/sh\nexit 255\n", monkeypatch)
+    told = engine("gateway", "probe", "--ssh", "ann@far", "--json")
+    answer = json.loads(told.out)
+    assert (told.status, [one["id"] for one in answer["targets"]]) == (0, ["loopback"])
+    (warning,) = answer["warnings"]
+    assert warning["code"] == "ssh_tunnel_failed"
+    assert warning["message"].startswith("SSH tunnel failed to start")
+
+
+def test_a_host_that_would_be_an_option_is_refused(engine: Engine, home: Path) -> None:
+    assert engine("gateway", "probe", "--ssh", "-oProxyCommand=x").status == 2
+
+
+def test_a_reference_nobody_can_follow_is_a_warning(
+    engine: Engine, home: Path, nobody: None
+) -> None:
+    text = '{ gateway: { auth: { token: { source: "env", id: "NOBODY_SET_IT" } } } }'
+    (home / ".engine" / "engine.json").write_text(text)
+    answer = json.loads(engine("gateway", "probe", "--json").out)
+    assert [one["code"] for one in answer["warnings"]] == ["auth_secretref_unresolved"]
