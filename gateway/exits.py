@@ -51,6 +51,7 @@ class Reason(StrEnum):
     STORE = "store-unavailable"
     CRASH = "crash"
     HOST_SHUTDOWN = "host-shutdown"
+    OOM_SUSPECTED = "oom-suspected"
     UNCLEAN = "unclean"
 
 
@@ -67,6 +68,7 @@ SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.STORE: "could not use its state database",
     Reason.CRASH: "broke",
     Reason.HOST_SHUTDOWN: "went down with the machine",
+    Reason.OOM_SUSPECTED: "was killed, probably for want of memory",
     Reason.UNCLEAN: "was killed, or the power went: it left no word",
 }
 
@@ -75,7 +77,9 @@ _ASKED: Final[Mapping[Reason, str]] = {  # before the name of who asked
     Reason.SIGTERM: "stopped by SIGTERM from",
     Reason.RESTART: "stopped to start anew, asked for by",
 }
-_UNSEEN: Final = frozenset({Reason.HOST_SHUTDOWN, Reason.UNCLEAN})  # nobody wrote down when
+_UNSEEN: Final = frozenset(
+    {Reason.HOST_SHUTDOWN, Reason.OOM_SUSPECTED, Reason.UNCLEAN}
+)  # nobody wrote down when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,17 +214,21 @@ def stop_requested(home: Path) -> str:
     return by[:200]
 
 
-def killed(owner: Owner, *, seen_at: datetime, booted_at: datetime | None) -> LastExit:
+def killed(
+    owner: Owner, *, seen_at: datetime, booted_at: datetime | None, oom_kills: int = 0
+) -> LastExit:
     """Return the end of a process that left its words in the lock file.
 
     ``seen_at``: its last sign of life. ``booted_at``: when this machine started, if that is
-    known: whoever ran before went down with it.
+    known: whoever ran before went down with it. ``oom_kills``: how often the kernel has ended
+    a process of this group for want of memory by now.
     """
     started = _started(owner)
     gone = booted_at is not None and started < booted_at
+    memory = Reason.OOM_SUSPECTED if oom_kills > owner.oom_kills else Reason.UNCLEAN
     return LastExit(
         at=max(seen_at, started),
-        reason=Reason.HOST_SHUTDOWN if gone else Reason.UNCLEAN,
+        reason=Reason.HOST_SHUTDOWN if gone else memory,
         pid=owner.pid,
         boot_id=owner.boot_id,
         version=owner.version,
@@ -286,6 +294,7 @@ class Ending:
 def told(ending: Ending) -> Iterator[Ending]:
     """Tell of every error that ends what happens inside; who ends it otherwise tells it there."""
     settle(ending.home)
+    stop_requested(ending.home)  # of one who announced it and never did it
     try:
         yield ending
     except EngineError as error:
@@ -341,7 +350,19 @@ def _unwritten(home: Path) -> LastExit | None:
     written = _written(home)
     if written is not None and written.at >= _started(owner):
         return None
-    return killed(owner, seen_at=_last_sign(home, owner), booted_at=_booted_at())
+    seen = _last_sign(home, owner)
+    return killed(owner, seen_at=seen, booted_at=_booted_at(), oom_kills=oom_kills())
+
+
+def oom_kills(root: Path = Path("/")) -> int:
+    """How often the kernel ended a process of this group for want of memory (Linux, cgroup v2)."""
+    try:
+        group = (root / "proc/self/cgroup").read_text("ascii").partition("0::/")[2].strip()
+        events = root / "sys/fs/cgroup" / group / "memory.events"
+        told = dict(line.split() for line in events.read_text("ascii").splitlines())
+        return int(told.get("oom_kill", 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def _held_by_another(home: Path) -> bool:

@@ -33,6 +33,7 @@ class Owner:
     config_path: str = ""
     host: str = "127.0.0.1"
     port: int | None = None  # None until the port is bound
+    oom_kills: int = 0  # processes of its group ended for want of memory, when it started
 
     @property
     def url(self) -> str:
@@ -45,6 +46,7 @@ _KEYS: Final = {
     "started_at_ms": "startTime",
     "boot_id": "bootId",
     "config_path": "configPath",
+    "oom_kills": "oomKills",
 }
 
 
@@ -123,6 +125,15 @@ def read(home: Path) -> Owner | None:
         os.close(file)
 
 
+def on_port(os_home: Path, port: int) -> Owner | None:
+    """Which gateway of this user's other homes listens on a port, if one does."""
+    for folder in sorted(os_home.glob(".engine*")):
+        owner = read(folder)
+        if owner is not None and owner.port == port:
+            return owner
+    return None
+
+
 def left(home: Path) -> Owner | None:
     """The words of a process that held this home and died without giving it up."""
     try:
@@ -192,11 +203,16 @@ def _held(path: Path, error: OSError) -> OwnershipRefused:
         return OwnershipRefused(
             f"another gateway instance holds {path.parent}", fix="engine gateway status"
         )
+    return already(owner)
+
+
+def already(owner: Owner, *, fix: str = "engine gateway status") -> OwnershipRefused:
+    """What is said where another gateway listens already."""
     since = datetime.fromtimestamp(owner.started_at_ms / 1000, UTC).astimezone()
     return OwnershipRefused(
         f"another gateway instance is already listening on {owner.url} "
         f"(pid {owner.pid}, profile {owner.profile}, since {since:%H:%M:%S})",
-        fix="engine gateway status",
+        fix=fix,
         pid=owner.pid,
         port=owner.port,
     )

@@ -6,6 +6,7 @@ Nothing here imports pydantic: every command pays for what this module needs.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,6 +54,7 @@ class Place:
 
     paths: Paths
     environ: Mapping[str, str]
+    platform: str = sys.platform
     said: set[str] = field(default_factory=set)  # notes of this command: each is said once
 
     @cached_property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from contextlib import AsyncExitStack
 
 from engine import __version__
@@ -15,7 +16,7 @@ from engine.config.keeping import guard
 from engine.config.paths import unknown_variables
 from engine.log.files import Place
 from engine.log.setup import set_up
-from gateway import exits, settings
+from gateway import exits, lock, settings
 from gateway.app.back import tell_back
 from gateway.app.closing import closed
 from gateway.app.foothold import Foothold
@@ -29,7 +30,7 @@ from gateway.channels import plugin
 from gateway.lock import Owner
 from gateway.reloading import recovery
 from gateway.reloading.force import InForce
-from jobs.errors import EngineError
+from jobs.errors import EngineError, OwnershipRefused
 from jobs.ids import new_id
 from jobs.wallclock import ms
 
@@ -62,7 +63,8 @@ async def serve(options: settings.RunOptions) -> int:
 
 
 async def _serve(options: settings.RunOptions, ending: exits.Ending, foothold: Foothold) -> Gateway:
-    gateway = Gateway(_standing(options, ending), foothold)
+    first = foothold.restarts.last is None
+    gateway = Gateway(_standing(options, ending, first=first), foothold)
     try:
         await gateway.run()
     except EngineError:
@@ -77,7 +79,7 @@ async def _serve(options: settings.RunOptions, ending: exits.Ending, foothold: F
     return gateway
 
 
-def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
+def _standing(options: settings.RunOptions, ending: exits.Ending, *, first: bool) -> Standing:
     """Read the config, refuse what no gateway starts with, open the log."""
     environ = dict(os.environ)
     paths = options.paths
@@ -93,7 +95,7 @@ def _standing(options: settings.RunOptions, ending: exits.Ending) -> Standing:
         environ=environ,
         boot_id=ending.boot_id,
     )
-    for note in (*unknown_variables(environ), *options.notes):
+    for note in (*unknown_variables(environ), *options.notes) if first else ():
         log.warning(note)
     for line in loaded.jobs_wait:
         log.error("the jobs applied last keep running", extra={"because": line})
@@ -136,7 +138,7 @@ class Gateway:
         Signals(standing=standing, leaving=self.leaving).listen()
         if (number := self._foothold.restarts.ended_by) is not None:
             self.leaving.stop_by(number)
-        sockets = self._foothold.listen(standing.bound.hosts, port)
+        sockets = self._listening(port)
         async with AsyncExitStack() as stack:
             database = await settings.open_database(config, options.paths)
             stack.push_async_callback(database.close)
@@ -150,6 +152,18 @@ class Gateway:
             await closed(standing, parts, self.leaving, watch)
         self.leaving.tell()
 
+    def _listening(self, port: int) -> list[socket.socket]:
+        """Take the port; of another gateway of this user that has it, more is told."""
+        try:
+            return self._foothold.listen(self._standing.bound.hosts, port)
+        except OwnershipRefused as refused:
+            paths = self._standing.options.paths
+            owner = lock.on_port(paths.os_home, port) if refused.detail.get("port") else None
+            if owner is None:
+                raise
+            fix = f"engine --profile {paths.profile} gateway --port {port + 20}"
+            raise lock.already(owner, fix=fix) from refused
+
     def _owner(self) -> Owner:
         standing = self._standing
         return Owner(
@@ -161,4 +175,5 @@ class Gateway:
             config_path=str(standing.options.paths.config),
             host=standing.bound.hosts[0],
             port=None,
+            oom_kills=exits.oom_kills(),
         )

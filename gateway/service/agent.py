@@ -5,11 +5,22 @@ from __future__ import annotations
 import plistlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from xml.parsers.expat import ExpatError
 
 
 def label(profile: str) -> str:
     """The name launchd knows a profile's gateway by."""
     return "ai.engine.gateway" if profile == "default" else f"ai.engine.{profile}"
+
+
+def said_by(text: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command and the environment of a property list; nothing of one that is none."""
+    try:
+        told = plistlib.loads(text.encode())
+    except (ValueError, plistlib.InvalidFileException, ExpatError):
+        return [], {}
+    environ = told.get("EnvironmentVariables") or {}
+    return [str(word) for word in told.get("ProgramArguments") or ()], dict(environ)
 
 
 def text(

@@ -109,6 +109,29 @@ class Systemd:
             result=facts.get("Result") or "",
         )
 
+    def install(self, name: str, file: Path) -> None:  # noqa: ARG002 - the other kind needs it
+        """Have a unit that was written start with the machine."""
+        self.tell("daemon-reload")
+        self.tell("enable", name)
+
+    def remove(self, name: str, file: Path) -> None:
+        """Stop a unit and forget it."""
+        self.tell("disable", "--now", name)
+        file.unlink()
+        self.tell("daemon-reload")
+
+    def start(self, name: str, file: Path) -> None:  # noqa: ARG002 - the other kind needs it
+        """Start a unit."""
+        self.tell("start", name)
+
+    def stop(self, name: str) -> None:
+        """Stop a unit, and wait until it has stopped."""
+        self.tell("stop", name)
+
+    def restart(self, name: str, file: Path) -> None:  # noqa: ARG002 - the other kind needs it
+        """Start a unit anew, or at all."""
+        self.tell("restart", name)
+
     def tell(self, *words: str) -> None:
         """Ask for something; `ServiceFault` with what systemd said if it was not done."""
         said = self._asked(*words)
@@ -169,10 +192,23 @@ def user_of(environ: Mapping[str, str]) -> str:
     """The name of the user this process runs as."""
     import pwd
 
+    if os.geteuid() == 0 and (behind := environ.get("SUDO_USER")):
+        return behind  # root only writes the file: the gateway is theirs
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return environ.get("USER") or str(os.geteuid())
+
+
+def group_of(user: str) -> str | None:
+    """The name of a user's own group, if there is such a user."""
+    import grp
+    import pwd
+
+    try:
+        return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+    except KeyError:
+        return None
 
 
 def _number(text: str | None) -> int | None:

@@ -75,6 +75,27 @@ class Unit:
         return "\n".join(_section(name, lines) for name, lines in sections)
 
 
+def watch_text(profile: str, config: Path, *, system: bool) -> str:
+    """The path unit that starts a gateway whose config was edited (operations.md §6.2).
+
+    One that runs is left alone; one that ended with 78 because of its config begins again.
+    """
+    wanted = "multi-user.target" if system else "default.target"
+    what = f"Engine Gateway (profile: {profile}): its config is watched"
+    sections = (
+        ("Unit", [("Description", what)]),
+        ("Path", [("PathChanged", _path(config)), ("Unit", f"{label(profile)}.service")]),
+        ("Install", [("WantedBy", wanted)]),
+    )
+    return "\n".join(_section(name, lines) for name, lines in sections)
+
+
+def port_of(text: str) -> int | None:
+    """The port a unit names, if it names one."""
+    pinned = said_by(text)[1].get("ENGINE_GATEWAY_PORT", "")
+    return int(pinned) if pinned.isdecimal() else None
+
+
 _STEPS: Final = (("RestartSteps", "6"), ("RestartMaxDelaySec", "300"))
 
 

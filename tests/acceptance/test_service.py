@@ -94,10 +94,18 @@ def host(
 
 
 def test_from_install_to_uninstall_every_step_says_what_is_so(host: Host) -> None:
-    assert host.type("gateway", "start").status == 1, "nothing is installed"
+    nothing = host.type("gateway", "start")
+    assert (nothing.status, nothing.err.splitlines()[0]) == (
+        1,
+        "not installed; run: engine gateway install",
+    )
 
-    installed = host.type("gateway", "install", "--wrapper", str(host.engine))
+    install = ("gateway", "install", "--wrapper", str(host.engine), "--watch-config")
+    installed = host.type(*install)
     assert installed.status == 0, installed.err
+    assert "Verdict" in installed.out, "the status follows"
+    watch = host.unit.with_suffix(".path")
+    assert f"PathChanged={host.state / 'engine.json'}\nUnit={NAME}\n" in watch.read_text()
     assert f"started {NAME}, it is ready" in installed.out
     assert "Survives logout: NO, run: sudo loginctl enable-linger" in installed.err
     assert "TOKEN" not in host.unit.read_text()
@@ -118,7 +126,7 @@ def test_from_install_to_uninstall_every_step_says_what_is_so(host: Host) -> Non
 
     stopped = host.type("gateway", "stop")
     assert stopped.status == 0, stopped.err
-    assert "stopped by SIGTERM" in stopped.out
+    assert "stopped by engine gateway stop" in stopped.out
     assert lock.read(host.state) is None
     assert host.asked("why")["fix"].startswith("engine gateway start")
 
@@ -130,6 +138,7 @@ def test_from_install_to_uninstall_every_step_says_what_is_so(host: Host) -> Non
 
     assert host.type("gateway", "uninstall").status == 0
     assert not host.unit.exists()
+    assert not watch.exists()
     calls = (host.manager / "calls").read_text()
     assert f"disable --now {NAME}" in calls
 
@@ -149,9 +158,21 @@ def test_without_a_manager_it_runs_in_the_background(
     refused = host.type("gateway", "install", "--wrapper", str(host.engine))
     assert refused.status == 1
     assert "Fix: engine gateway start --detach" in refused.err
+    offered = host.type("gateway", "start")
+    assert offered.status == 1
+    assert "Fix: engine gateway run, or in the background: engine gateway start --detach" in (
+        offered.err
+    )
     started = host.type("gateway", "start", "--detach")
     assert started.status == 0, started.err
+    running = lock.read(host.state)
+    assert running is not None
+    assert (host.state / "gateway.pid").read_text() == f"{running.pid}\n"
     assert host.type("gateway", "stop").status == 0
+    assert not (host.state / "gateway.pid").exists()
     ended = exits.read(host.state)
     assert ended is not None
-    assert ended.reason is exits.Reason.SIGTERM
+    assert (ended.reason, ended.requested_by) == (
+        exits.Reason.STOP_COMMAND,
+        "engine gateway stop",
+    )

@@ -84,11 +84,18 @@ def show() -> None:
     say(f"MainPID={number or 0}")
 
 
+def called(words: list[str]) -> list[str]:
+    """The verb and its unit; a path unit is let be."""
+    if words[-1].endswith(".path"):
+        return ["daemon-reload"]
+    return [word for word in words if word not in ("--user", "--now")]
+
+
 def main(words: list[str]) -> int:
     """One call."""
     with (KNOWN / "calls").open("a") as calls:
         calls.write(" ".join(words) + "\n")
-    match [word for word in words if word not in ("--user", "--now")]:
+    match called(words):
         case ["is-system-running"]:
             say("running")
         case ["--version"]:

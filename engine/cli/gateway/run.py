@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any, Final
 
 import click
 
+from engine.cli.ending import sentence
 from engine.cli.gateway.force import ended
 from engine.cli.gateway.older import refuse_older
 from engine.cli.place import Place, shown
 from engine.clock import SystemClock
-from jobs.errors import OwnershipRefused, UsageError
+from jobs.errors import EngineError, OwnershipRefused, UsageError
 
+NO_USE: Final = 78  # exit status: another start would end the same way
+LAUNCHD_PAUSE: Final = 60.0  # seconds
 BINDS: Final = ("loopback", "lan", "tailnet", "custom", "auto")
 _SEEN: Final = "a password in the call is seen by everybody on this machine: use --password-file"
 
@@ -82,7 +86,20 @@ def serve(place: Place, **given: Any) -> int:
     from gateway.runtime import run
     from gateway.settings import RunOptions
 
-    return run(served(RunOptions(paths=place.paths, password=password, notes=notes, **given)))
+    options = RunOptions(paths=place.paths, password=password, notes=notes, **given)
+    try:
+        return run(served(options))
+    except EngineError as refused:
+        if refused.exit_status == NO_USE and _by_launchd(place):
+            sys.stderr.write(f"{sentence(refused)}\n")
+            threading.Event().wait(LAUNCHD_PAUSE)
+        raise
+
+
+def _by_launchd(place: Place) -> bool:
+    """launchd starts again whatever the status was: it is slowed down by waiting (§8.3)."""
+    label = place.environ.get("XPC_SERVICE_NAME", "")
+    return label.startswith("ai.engine.") and "ENGINE_SERVICE_MARKER" in place.environ
 
 
 def _password(given: str | None, file: Path | None) -> str | None:

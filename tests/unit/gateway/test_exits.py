@@ -199,3 +199,29 @@ def test_what_ended_it_is_told_even_if_the_disk_takes_no_word(tmp_path: Path) ->
         exits.told(ending(tmp_path, ManualClock(STARTED))),
     ):
         raise StoreUnavailable("state.db", why="disk full", fix="free some room")
+
+
+def test_who_announced_the_stop_is_named_and_forgotten(tmp_path: Path) -> None:
+    exits.request_stop(tmp_path, "engine gateway stop")
+    assert exits.stop_requested(tmp_path) == "engine gateway stop"
+    assert exits.stop_requested(tmp_path) == ""
+    assert exits.of_stop("sigterm", "engine gateway stop") is Reason.STOP_COMMAND
+    assert exits.of_stop("sigterm", "systemd") is Reason.SIGTERM
+    ended = LastExit(at=STARTED, reason=Reason.STOP_COMMAND, requested_by="engine gateway stop")
+    assert ended.sentence == "stopped by engine gateway stop"
+    assert LastExit.from_json(ended.to_json()) == ended
+
+
+def test_a_kill_for_want_of_memory_is_suspected_where_the_kernel_counted_one(
+    tmp_path: Path,
+) -> None:
+    group = tmp_path / "sys/fs/cgroup/user.slice"
+    group.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/user.slice\n")
+    assert exits.oom_kills(tmp_path) == 0
+    (group / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
+    assert exits.oom_kills(tmp_path) == 1
+    for counted, reason in ((1, Reason.OOM_SUSPECTED), (0, Reason.UNCLEAN)):
+        gone = exits.killed(owner(), seen_at=LATER, booted_at=None, oom_kills=counted)
+        assert gone.reason is reason

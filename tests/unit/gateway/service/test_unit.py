@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.service import agent, files
-from gateway.service.unit import Unit, command_line, drift, environment, label
+from gateway.service.unit import Unit, command_line, drift, environment, label, port_of, watch_text
 from jobs.errors import UsageError
 
 HOME = Path("/home/ann")
@@ -115,6 +115,20 @@ def test_a_path_cannot_bring_a_line_of_its_own(word: str) -> None:
         command_line([word])
     with pytest.raises(UsageError):
         replace(UNIT, folder=Path(f"/x/{word}")).text()
+
+
+def test_the_watch_over_the_config_starts_what_gave_up_because_of_it() -> None:
+    assert watch_text("rescue", HOME / ".engine-rescue/engine.json", system=False) == (
+        "[Unit]\nDescription=Engine Gateway (profile: rescue): its config is watched\n\n"
+        "[Path]\nPathChanged=/home/ann/.engine-rescue/engine.json\n"
+        "Unit=engine-gateway-rescue.service\n\n"
+        "[Install]\nWantedBy=default.target\n"
+    )
+
+
+def test_a_unit_tells_the_port_it_names() -> None:
+    assert port_of(UNIT.text()) == 18789
+    assert port_of(replace(UNIT, environment={}).text()) is None
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
