@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from engine.clockwork import Clockwork
+from engine.clockwork import STUCK, Clockwork
 from engine.config.paths import host_zone
 from engine.core import Engine
 from engine.upkeep.falling_short import FallingShort
@@ -59,7 +59,8 @@ def of_gateway(
     """Arrange what the port and the channels look after."""
 
     async def tick() -> None:
-        notify(ALIVE)  # a service whose loop is wedged is begun anew (operations.md §8.1)
+        if (clockwork.at_work_for or timedelta()) < STUCK:
+            notify(ALIVE)  # a service whose loop or whose tick is wedged is begun anew (§8.1)
         fanout.publish("tick", {"ts": ms(engine.clock.now())})
 
     clockwork.chore("monitor", monitor.look, every=MONITOR)

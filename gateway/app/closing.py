@@ -20,6 +20,7 @@ from jobs.duration import format_duration
 
 log = logging.getLogger(__name__)
 
+SUPERVISED: Final = timedelta(seconds=25)  # TimeoutStopSec of our unit, less five (§7.1)
 DELIVERY_GRACE: Final = timedelta(seconds=3)  # at least: with a drain of 25 s less than 30 s
 
 
@@ -29,7 +30,7 @@ async def closed(
     """Stop every part in its turn, within the time the config gives."""
     notify(STOPPING)
     standing.phase = Phase.DRAINING
-    grace = timedelta(milliseconds=standing.loaded.config.gateway.drain_timeout_ms)
+    grace = _grace(standing)
     watch.cancel()
     await asyncio.gather(watch, return_exceptions=True)
     end = standing.clock.monotonic() + grace
@@ -38,6 +39,7 @@ async def closed(
     def left(least: timedelta = timedelta()) -> timedelta:
         return max(end - standing.clock.monotonic(), least)
 
+    parts.pulse.stop()
     await _done("clockwork", parts.clockwork.stop())
     back = expected(leaving.restarts.took) // timedelta(milliseconds=1)
     told = {
@@ -55,6 +57,12 @@ async def closed(
     parts.door.close_all(1012, "service restart")
     await _done("calls", parts.desk.tasks.close())
     log.info("gateway stopped", extra={"reason": leaving.reason, "uptime_ms": standing.uptime_ms()})
+
+
+def _grace(standing: Standing) -> timedelta:
+    """What the config gives; less where a supervisor would kill us before that."""
+    wish = timedelta(milliseconds=standing.loaded.config.gateway.drain_timeout_ms)
+    return min(wish, SUPERVISED) if standing.environ.get("NOTIFY_SOCKET") else wish
 
 
 def _tell_wait(engine: Engine, grace: timedelta) -> None:

@@ -130,7 +130,6 @@ class Gateway:
         standing = self._standing
         options, config = standing.options, standing.loaded.config
         port, _source = settings.port(options, config, standing.environ)
-        self.any_port = port == 0
         standing.bound = settings.bind(options, config, standing.environ)
         # Refuses what must not be bound, before anything is.
         auth_configured.tell_weak(standing.policy_of(standing.loaded))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
+from typing import Final
 
 from engine.vitals import keep
 from gateway.app.leaving import Leaving
 from gateway.app.parts import Parts
 from gateway.app.standing import Standing
+from gateway.channels.base import Channel
 from gateway.protocol.handshake import Phase, Session
 from gateway.reloading import recovery
 from gateway.reloading.reloader import WATCH, Reloader
@@ -17,6 +20,8 @@ from gateway.service.notify import READY, notify
 from jobs.wallclock import at
 
 log = logging.getLogger(__name__)
+
+CONNECT: Final = timedelta(seconds=10)  # what a channel may take to begin (§6.3)
 
 
 async def opened(standing: Standing, parts: Parts, leaving: Leaving) -> asyncio.Task[None]:
@@ -29,8 +34,7 @@ async def opened(standing: Standing, parts: Parts, leaving: Leaving) -> asyncio.
     await parts.devices.load()
     await parts.desk.health.refresh()
     async with parts.reception.opening():
-        for channel in parts.channels.values():
-            await parts.connect(channel)
+        await asyncio.gather(*(_connected(parts, one) for one in parts.channels.values()))
         await parts.sender.start()
     options = standing.options
     if options.no_scheduler:
@@ -46,6 +50,15 @@ async def opened(standing: Standing, parts: Parts, leaving: Leaving) -> asyncio.
     notify(READY)
     await asyncio.to_thread(recovery.keep, standing.loaded)
     return watch
+
+
+async def _connected(parts: Parts, channel: Channel) -> None:
+    """Connect a channel; one that is dead keeps neither the others nor the start waiting."""
+    try:
+        async with asyncio.timeout(CONNECT.total_seconds()):
+            await parts.connect(channel)
+    except Exception:
+        log.exception("a channel did not start", extra={"channel": channel.id})
 
 
 async def _tell_ready(standing: Standing, parts: Parts) -> None:

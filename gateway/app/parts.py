@@ -19,6 +19,7 @@ from engine.vitals import Vitals
 from engine.workspace.bootstrap import read_context
 from gateway import settings
 from gateway.app import chores
+from gateway.app.pulse import Pulse
 from gateway.app.standing import Standing
 from gateway.auth.gatekeeper import Gatekeeper
 from gateway.channels import configured
@@ -76,6 +77,7 @@ class Parts:
     server: Server
     clockwork: Clockwork
     devices: Devices
+    pulse: Pulse
 
 
 async def build(
@@ -88,6 +90,8 @@ async def build(
     """Build everything; the port is open afterwards, and answers that it is not ready."""
     clock = standing.clock
     engine = await _engine(standing, database)
+    pulse = Pulse(clock)
+    pulse.start()
     ticking = _Still() if standing.options.no_scheduler else engine.loop
     clockwork = Clockwork(ticking, clock=clock, vitals=engine.vitals)
     engine.on_change(clockwork.poke)
@@ -153,7 +157,7 @@ async def build(
             engine,
             lambda: standing.logs.files,
             home_key(standing.options.paths.device_key),
-            standing.startable,
+            standing.restartable,
             again,
             lambda: sender.in_flight,
         ),
@@ -198,7 +202,7 @@ async def build(
         gatekeeper,
         clock=clock,
         phase=phase,
-        readiness=lambda: _readiness(standing, clockwork, engine.vitals),
+        readiness=lambda: _readiness(standing, clockwork, engine.vitals, pulse),
         http=lambda: engine.config.gateway.http,
         served=lambda: engine.config.gateway.control_ui.enabled,
         more=[hooks.page],
@@ -220,6 +224,7 @@ async def build(
         server=server,
         clockwork=clockwork,
         devices=devices,
+        pulse=pulse,
     )
 
 
@@ -339,7 +344,7 @@ def _phase(standing: Standing, engine: Engine) -> Phase:
     return Phase.SUSPENDED if held else standing.phase
 
 
-def _readiness(standing: Standing, clockwork: Clockwork, vitals: Vitals) -> Readiness:
+def _readiness(standing: Standing, clockwork: Clockwork, vitals: Vitals, pulse: Pulse) -> Readiness:
     started = standing.phase is Phase.READY
     failing = tuple(vitals.failing) if started else (standing.phase.value,)
     armed = None if standing.options.no_scheduler else clockwork.armed_for
@@ -354,7 +359,8 @@ def _readiness(standing: Standing, clockwork: Clockwork, vitals: Vitals) -> Read
                 "armed": armed is not None,
                 "nextWakeAt": armed.isoformat() if armed else None,
                 "lagMs": clockwork.lag // timedelta(milliseconds=1),
-            }
+            },
+            "eventLoop": pulse.told(),
         },
     )
 

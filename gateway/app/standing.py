@@ -21,6 +21,7 @@ from gateway.binding import Binding
 from gateway.protocol.handshake import Phase
 from gateway.reloading.force import InForce
 from gateway.restarts import Wanted
+from gateway.server import bind
 from jobs.errors import GatewayDown
 
 NOWHERE: Final = Binding(mode="loopback", hosts=(), source="default")
@@ -58,6 +59,20 @@ class Standing:
     def boot_id(self) -> str:
         """The name of this start."""
         return self.ending.boot_id
+
+    def restartable(self) -> Loaded:
+        """The same where a restart is asked for: another port than this has to be free, too.
+
+        Else a gateway that runs would make way for one that cannot.
+        """
+        loaded = self.startable()
+        asked, _ = settings.port(self.options, loaded.config, self.environ)
+        held, _ = settings.port(self.options, self.loaded.config, self.environ)
+        if asked not in (held, 0):
+            hosts = settings.bind(self.options, loaded.config, self.environ).hosts
+            for one in bind(hosts, asked):
+                one.close()
+        return loaded
 
     @property
     def with_channels(self) -> bool:

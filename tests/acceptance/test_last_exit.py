@@ -23,7 +23,7 @@ def last(home: Path) -> tuple[Reason, int | None]:
     return found.reason, found.code
 
 
-async def test_four_ends_have_four_sentences(tmp_path: Path) -> None:
+async def test_five_ends_have_five_sentences(tmp_path: Path) -> None:
     said = set()
     async with gateway(tmp_path, LOCAL) as engine:
         await engine.start()
@@ -42,7 +42,15 @@ async def test_four_ends_have_four_sentences(tmp_path: Path) -> None:
         said.add(exits.read(tmp_path))
 
         (tmp_path / "engine.json").write_text("{ gateway: { mod: 1 } }")
+        (tmp_path / "engine.json.last-good").unlink()  # else that one would be taken
         await engine.start()
         assert last(tmp_path) == (Reason.CONFIG_INVALID, 78)
         said.add(exits.read(tmp_path))
-    assert len({one.sentence for one in said if one is not None}) == 4
+
+        (tmp_path / "engine.json").write_text(LOCAL)
+        await engine.start()
+        exits.request_stop(tmp_path, "engine gateway stop")
+        assert await engine.stop(signal.SIGTERM) == 0
+        assert last(tmp_path) == (Reason.STOP_COMMAND, 0)
+        said.add(exits.read(tmp_path))
+    assert len({one.sentence.partition(" (uptime")[0] for one in said if one is not None}) == 5

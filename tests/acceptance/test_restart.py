@@ -11,6 +11,7 @@ import pytest
 
 from gateway import exits, lock
 from gateway.exits import Reason
+from jobs.errors import EngineError
 from tests.fakes.gateway_process import gateway, saved
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(90)]
@@ -62,6 +63,18 @@ async def test_a_restart_keeps_the_port_and_tells_who_asked(tmp_path: Path) -> N
     ended = exits.read(tmp_path)
     assert ended is not None
     assert ended.reason is Reason.SIGTERM
+
+
+async def test_no_gateway_makes_way_for_one_that_could_not_listen(tmp_path: Path) -> None:
+    still = '{ gateway: { mode: "local", reload: { mode: "off" }, port: PORT } }'
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with gateway(tmp_path, still.replace("PORT", "0")) as engine:
+            await engine.start("gateway")
+            other = still.replace("PORT", str(taken.getsockname()[1]))
+            saved(tmp_path / "engine.json", other)
+            with pytest.raises(EngineError, match="is in use"):
+                await engine.call("gateway.restart.request", {"reason": "new port"})
+            assert (await engine.call("health"))["ok"]
 
 
 async def test_signals_do_what_they_are_for_and_no_more(tmp_path: Path) -> None:

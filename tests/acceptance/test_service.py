@@ -131,6 +131,7 @@ def test_from_install_to_uninstall_every_step_says_what_is_so(host: Host) -> Non
     assert host.asked("why")["fix"].startswith("engine gateway start")
 
     (host.state / "engine.json").write_text("{ gateway: { mod: 1 } }")
+    (host.state / "engine.json.last-good").unlink()  # else that one would be taken
     refused = host.type("gateway", "start")
     assert refused.status == 3
     assert "refused to start with its config" in refused.err
