@@ -53,7 +53,7 @@ async def restart(desk: Desk, call: Call, params: RestartParams) -> object:
         raise refused(name, wait, most, window)
     wanted = Wanted(
         reason=params.reason or "asked for over RPC",
-        by=call.caller,
+        by=call.by,
         delay=(params.restart_delay_ms or 0) * MILLISECOND,
         session_key=params.session_key,
         delivery=params.delivery_context,
