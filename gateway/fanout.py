@@ -36,7 +36,7 @@ _BUS: Final = frozenset(
         "gateway.suspension",
     }
 )
-_MOMENT: Final = timedelta(milliseconds=10)  # between two writes of a storm
+_MOMENT: Final = timedelta(milliseconds=20)  # between two writes of a storm
 _WISH: Final = "engine.events:"
 _ALWAYS: Final = frozenset({"tick", "shutdown"})
 _VERSIONED: Final = frozenset({"presence", "health"})
@@ -138,7 +138,8 @@ class Fanout:
         texts = _texts(name, payload, self._told)
         heads = {wire: frames.event(name, text)[:-1].encode() for wire, text in texts.items()}
         for member in self._members.values():
-            if _sees(name, payload, member):
+            known = member.sees.get(name)
+            if _sees(name, payload, member) if known is None else known:
                 member.seq += 1  # also for what is dropped: the reader sees the gap (§6)
                 head = heads[min(member.session.protocol, 4)]
                 member.waiting.append((b'%b,"seq":%d%b' % (head, member.seq, tail), drop))
@@ -219,12 +220,10 @@ def _kinds(session: Session) -> frozenset[str] | None:
 
 def _sees(name: str, payload: object, member: _Member) -> bool:
     """The same, remembered: a session's rights do not change while it lasts."""
-    if name == "agent":
-        return _may_see(name, payload, member)
-    known = member.sees.get(name)
-    if known is None:
-        known = member.sees[name] = _may_see(name, payload, member)
-    return known
+    found = _may_see(name, payload, member)
+    if name != "agent":
+        member.sees[name] = found
+    return found
 
 
 def _may_see(name: str, payload: object, member: _Member) -> bool:

@@ -36,7 +36,7 @@ FLOOR = "a bare socket"
 
 def measure() -> list[Measured]:
     """Start a gateway in a process of its own, and call it from others."""
-    with running() as (port, pid):
+    with tempfile.TemporaryDirectory() as place, running(Path(place)) as (port, pid):
         say(f"{CONNECTIONS} connections")
         found = probe("rpc", port, pid)
     rows = [_row(name, found[name], found[FLOOR]) for name in GOAL]
@@ -44,18 +44,16 @@ def measure() -> list[Measured]:
 
 
 @contextmanager
-def running(**config: Any) -> Iterator[tuple[int, int]]:
+def running(home: Path) -> Iterator[tuple[int, int]]:
     """A gateway with nothing to do: its port and its process."""
-    with tempfile.TemporaryDirectory() as place:
-        told = {"gateway": {"mode": "local"}, **config}
-        (Path(place) / "engine.json").write_text(json.dumps(told), "utf-8")
-        environ = {**plain_environ(), "ENGINE_STATE_DIR": place, "ENGINE_GATEWAY_TOKEN": TOKEN}
-        command = [sys.executable, "-m", "engine", "gateway", "--port", "0"]
-        with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE) as gateway:
-            try:
-                yield _port(gateway), gateway.pid
-            finally:
-                gateway.terminate()
+    (home / "engine.json").write_text('{"gateway": {"mode": "local"}}', "utf-8")
+    environ = {**plain_environ(), "ENGINE_STATE_DIR": str(home), "ENGINE_GATEWAY_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "engine", "gateway", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE) as gateway:
+        try:
+            yield _port(gateway), gateway.pid
+        finally:
+            gateway.terminate()
 
 
 def _port(gateway: subprocess.Popen[bytes]) -> int:
