@@ -27,7 +27,8 @@ CONFIG = """{
 }"""
 # Reports end with 1 where something is not well; so does an import that left something behind.
 REPORTS = {"why", "doctor", "status", "heartbeat explain", "cron audit", "cron doctor",
-           "gateway status", "gateway probe", "security audit", "secrets audit", "import openclaw", "cron import", "cron export",
+           "gateway status", "gateway probe", "security audit", "secrets audit",
+           "import openclaw", "cron import", "cron export",
            "heartbeat slo"}  # fmt: skip
 # A home nobody lives in, and no gateway: what these make or replace is whole.
 ALONE = ("onboard", "setup", "import", "demo")
