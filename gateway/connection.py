@@ -38,6 +38,16 @@ from jobs.errors import EngineError
 
 log = logging.getLogger(__name__)
 
+SLOW: Final = timedelta(milliseconds=50)
+# These wait: for a turn, a beat, a platform, a person, or for the whole store to be read.
+PATIENT: Final = frozenset(
+    {
+        "agent", "agent.wait", "chat.send", "channels.start", "channels.status", "channels.stop",
+        "config.apply", "config.patch", "config.set", "cron.import", "cron.run", "cron.simulate",
+        "health", "heartbeat.run", "heartbeat.test", "message.action", "secrets.reload", "send",
+        "sessions.create", "sessions.reset", "sessions.send", "status", "tools.invoke", "wake",
+    }
+)  # fmt: skip
 WIRE: Final = "engine.wire"  # where the server puts the `Wire` into the scope
 
 LOGGED: Final = 4_000  # characters of a frame in the log
@@ -360,6 +370,7 @@ class _Line:
 
     async def _answer(self, request: Request, method: methods.Method) -> None:
         call = Call(self.session, self.write, request.id, self.address)
+        began = self.door.clock.monotonic()
         try:
             params = methods.parse_params(method, request.params)
             payload = await table.answer(self.door.desk, method, call, params)
@@ -375,6 +386,16 @@ class _Line:
                 self.write(frames.response(request.id, payload))
             if (farewell := self.door.desk.farewells.pop(self.session.conn_id, None)) is not None:
                 self.wire.end(4001, farewell)
+        self._slow(method.name, self.door.clock.monotonic() - began)
+
+    def _slow(self, method: str, took: timedelta) -> None:
+        """Log a call that took long, unless it is one that waits for somebody."""
+        if took >= SLOW and method not in PATIENT:
+            ms = took // timedelta(milliseconds=1)
+            log.info(
+                "a call was slow",
+                extra={"method": method, "ms": ms, "conn_id": self.session.conn_id},
+            )
 
     def _refuse(self, request_id: str, error: WireError) -> None:
         self.write(frames.failure(request_id, error.to_wire()))

@@ -201,7 +201,6 @@ def test_l21_a_first_config_says_where_the_words_go(home: Path) -> None:
     assert re.search(r'target: "last"', text)
 
 
-@pytest.mark.xfail(strict=False, reason="not yet: the audit's line in status")
 def test_l23_advice_on_security_is_one_line_and_its_own_command(
     gateway: Port, capsys: pytest.CaptureFixture[str]
 ) -> None:
