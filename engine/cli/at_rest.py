@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from engine.cli.ask import Line
 from engine.cli.place import Place, shown
 from engine.clock import SystemClock
-from jobs.errors import EngineError, GatewayDown
+from jobs.errors import ConfigInvalid, EngineError, GatewayDown
 
 if TYPE_CHECKING:
     from engine.beats.look import Lookout
@@ -36,6 +36,24 @@ def loaded(place: Place) -> Loaded:
     return load(paths.config, place.environ, state=paths.state, resolve_secrets=True)
 
 
+def readable(place: Place) -> Loaded:
+    """Its config for whoever reads what was: no program that keeps secrets is run for that.
+
+    A secret this shell cannot follow keeps nobody from it either: only the gateway needs it.
+    """
+    from engine.config.freshness import unresolved
+    from engine.config.load import load
+
+    config, state = place.paths.config, place.paths.state
+    try:
+        return load(config, place.environ, state=state, resolve_secrets=True, programs=False)
+    except ConfigInvalid as error:
+        issues = error.detail.get("issues")
+        if not isinstance(issues, list) or len(unresolved(error)) != len(issues):
+            raise
+    return load(config, place.environ, state=state)
+
+
 def config_fault(place: Place) -> EngineError | None:
     """Why the config file cannot be used, if it cannot."""
     from engine.config.load import load
@@ -52,6 +70,8 @@ async def opened(place: Place, config: Loaded) -> Database:
     from jobs.store.db import Database
 
     url = config.config.store.url
+    if url is not None and url.known is None:
+        url = loaded(place).config.store.url  # says why it leads nowhere, or asks its program
     where = None if url is None else url.reveal()
     there = await asyncio.to_thread(place.paths.database.exists)
     if where is None and not there:
@@ -61,7 +81,7 @@ async def opened(place: Place, config: Loaded) -> Database:
 
 def read(place: Place, work: Callable[[Tx, Loaded], T]) -> T:
     """Run a work on what was committed last."""
-    config = loaded(place)
+    config = readable(place)
 
     async def ask(database: Database) -> T:
         return await database.read(lambda tx: work(tx, config))
@@ -77,7 +97,7 @@ def looked(line: Line, method: str, params: Mapping[str, Any]) -> dict[str, Any]
         if not line.at_home:
             raise
     place = line.place
-    config = loaded(place)
+    config = readable(place)
 
     async def ask(database: Database) -> dict[str, Any]:
         outlook = _outlook(place, config, database)
@@ -107,7 +127,7 @@ class Store:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._config = loaded(place)
+        self._config = readable(place)
 
     def call(
         self,

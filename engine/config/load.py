@@ -109,6 +109,7 @@ def load(
     raw: bytes | None = None,
     texts: Mapping[Path, bytes] | None = None,
     resolve_secrets: bool = False,
+    programs: bool = True,
     jobs_check: JobsCheck | None = None,
     jobs_may_wait: bool = False,
     jobs_dir: bool = True,
@@ -120,6 +121,7 @@ def load(
     for those of included files. With
     ``jobs_may_wait`` files of `cron.jobsDir` that are broken refuse nothing else: they are
     told in `Loaded.jobs_wait`. Without ``jobs_dir`` that directory is not looked at.
+    Without ``programs`` secrets that programs keep stay references.
     With ``credentials`` the files that hold those of bots have to be there: whoever only reads
     what happened needs none.
     Raises `ConfigInvalid` whose text is the block of operations.md §2.6.
@@ -139,7 +141,7 @@ def load(
     walker = Walker(issues=issues)
     filled = substitute(root, env, issues)
     pruned = walker.prune(filled)
-    resolver = Resolver(env, path.parent, enabled=resolve_secrets)
+    resolver = Resolver(env, path.parent, enabled=resolve_secrets, programs=programs)
     pruned = resolver.resolve(pruned, issues)
     notes = [
         *walker.notes,
@@ -156,8 +158,8 @@ def load(
     if issues and jobs_may_wait and all(_stands_in(issue, job_files) for issue in issues):
         rest = load(
             path, environ, state=state, cwd=cwd, home=home, raw=raw, texts=texts,
-            resolve_secrets=resolve_secrets, jobs_check=jobs_check, jobs_dir=False,
-            credentials=credentials,
+            resolve_secrets=resolve_secrets, programs=programs, jobs_check=jobs_check,
+            jobs_dir=False, credentials=credentials,
         )  # fmt: skip
         told = tuple(_line(issue) for issue in issues)
         return replace(rest, jobs_wait=told, files=tuple(composer.files))

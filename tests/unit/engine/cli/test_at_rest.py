@@ -166,3 +166,23 @@ def test_completion_offers_what_the_flags_of_a_job_name(
         ("engine cron ba", {"backfill"}),
     ):
         assert offered(words, monkeypatch, capsys) == expected
+
+
+def test_a_secret_this_shell_does_not_have_keeps_nobody_from_reading(
+    engine: Engine, lived_in: list[str], home: Path
+) -> None:
+    """It is the gateway's to follow; and no program is run only to read what was."""
+    ran, program = home / "ran", home / "vault"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n", "utf-8")
+    program.chmod(0o700)
+    (home / ".engine" / "engine.json").write_text(
+        "{gateway: {mode: 'local'}, channels: {telegram: {"
+        " botToken: {source: 'env', id: 'NOT_HERE'}, webhookUrl: 'https://example.org/t',"
+        " webhookSecret: {source: 'exec', provider: 'v', id: 'a'}}},"
+        f" secrets: {{providers: {{v: {{source: 'exec', command: '{program}'}}}}}}}}",
+        "utf-8",
+    )
+    told = engine("cron", "show", "water")
+    assert told.status == 0, told.err
+    assert "every 1h" in told.out
+    assert not ran.exists()
