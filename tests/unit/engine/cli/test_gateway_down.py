@@ -43,6 +43,7 @@ STORED = {
     "cron plan", "cron export", "cron import",  # of the config, of a file
     "pairing list", "channels routes", "inbox show", "outbox list",
     "outbox show", "cron explain-run", "system heartbeat last",
+    "logs", "models status", "infer model run", "hooks test",  # of files, of the config
 }  # fmt: skip
 
 
