@@ -12,6 +12,7 @@ from engine.core import Engine
 from gateway.app.leaving import Leaving
 from gateway.app.parts import Parts
 from gateway.app.standing import Standing
+from gateway.front.at_work import at_work
 from gateway.protocol.handshake import Phase
 from gateway.restarts import expected
 from gateway.sender import GRACE
@@ -30,7 +31,7 @@ async def closed(
     """Stop every part in its turn, within the time the config gives."""
     notify(STOPPING)
     standing.phase = Phase.DRAINING
-    grace = _grace(standing)
+    grace = patience(parts.engine, parts.sender.in_flight, _grace(standing))
     watch.cancel()
     await asyncio.gather(watch, return_exceptions=True)
     end = standing.clock.monotonic() + grace
@@ -63,6 +64,12 @@ def _grace(standing: Standing) -> timedelta:
     """What the config gives; less where a supervisor would kill us before that."""
     wish = timedelta(milliseconds=standing.loaded.config.gateway.drain_timeout_ms)
     return min(wish, SUPERVISED) if standing.environ.get("NOTIFY_SOCKET") else wish
+
+
+def patience(engine: Engine, leaving: int, most: timedelta) -> timedelta:
+    """How long what runs may take; suspended and quiet, all that waits is the next start's."""
+    quiet = engine.suspension.held and not at_work(engine, leaving).total
+    return timedelta() if quiet else most
 
 
 def _tell_wait(engine: Engine, grace: timedelta) -> None:

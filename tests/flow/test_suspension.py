@@ -14,6 +14,7 @@ from engine.pytest_plugin import EngineSim
 from engine.store import audit
 from engine.talk.conversation import ChatTurn
 from engine.testing import Simulation
+from gateway.app.closing import patience
 from gateway.front.suspension import FrontSuspension
 from jobs.errors import Conflict, StoreUnavailable
 
@@ -185,6 +186,18 @@ async def test_what_runs_is_in_the_way_unless_it_may_come_to_its_end(
     await sim.advance(MINUTE)
     assert host.desk.status()["status"] == "ready"
     assert host.phases == ["draining", "suspended"]
+
+
+async def test_a_stop_waits_for_what_runs_and_not_for_what_is_held(host: Host) -> None:
+    engine = host.sim.engine
+    assert patience(engine, 0, 25 * SECOND) == 25 * SECOND
+    await host.prepare()
+    await host.sim.event("the disk is full")  # held, and durable
+    assert patience(engine, 0, 25 * SECOND) == timedelta()
+    assert patience(engine, 1, 25 * SECOND) == 25 * SECOND
+    await host.sim.restart()
+    rows = (await host.sim.advance(SECOND)).beats.rows
+    assert any(row.status == "ok" for row in rows)  # the next start has it
 
 
 async def test_a_message_that_is_leaving_is_in_the_way(host: Host) -> None:
