@@ -285,6 +285,7 @@ def _around(standing: Standing, clockwork: Clockwork) -> Around:
         armed_for=lambda: clockwork.armed_for,
         lag=lambda: clockwork.lag,
         refused=lambda: standing.force.refused,
+        pending=lambda: standing.force.pending,
         degraded=lambda: bool(standing.force.unresolved),
     )
 

@@ -31,6 +31,7 @@ class Around:
     armed_for: Callable[[], datetime | None]
     lag: Callable[[], timedelta]
     refused: Callable[[], bool]  # whether what the file says now is not in force
+    pending: Callable[[], Sequence[str]]  # changed keys that wait for a restart
     degraded: Callable[[], bool]  # whether secrets of before hold, because fresh ones failed
 
     def told(
@@ -47,6 +48,7 @@ class Around:
             "config": {
                 "valid": not self.refused(),
                 "restored": bool(set_aside(self.paths.config, self.began)),
+                "pendingRestart": list(self.pending()),
             },
             "scheduler": {
                 "enabled": bool(cron.get("enabled", True)),

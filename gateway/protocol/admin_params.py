@@ -31,9 +31,10 @@ class RestartParams(OpenParams):
     delivery_context: dict[str, Any] | None = None
     note: str | None = None
     restart_delay_ms: Count | None = None
+    idempotency_key: NonEmpty | None = None
 
 
-class SuspendPrepareParams(Params):
+class SuspendPrepareParams(Mutation):
     """`gateway.suspend.prepare`; there are no terminals here whose policy would matter."""
 
     request_id: Annotated[str, Field(min_length=1, max_length=128)]
@@ -41,7 +42,7 @@ class SuspendPrepareParams(Params):
     drain: bool | None = None
 
 
-class SuspendRef(Params):
+class SuspendRef(Mutation):
     """`gateway.suspend.resume`."""
 
     suspension_id: NonEmpty
@@ -184,7 +185,7 @@ class NodeRef(Params):
     node_id: NonEmpty
 
 
-class NodeRenameParams(NodeRef):
+class NodeRenameParams(NodeRef, Mutation):
     """`node.rename`."""
 
     display_name: NonEmpty

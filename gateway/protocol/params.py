@@ -160,7 +160,7 @@ class HeartbeatExplainParams(Params):
     at_ms: Instant | None = None
 
 
-class HeartbeatTasksParams(Params):
+class HeartbeatTasksParams(Mutation):
     """`heartbeat.tasks`; ``run`` and ``skip`` name one task."""
 
     agent_id: NonEmpty | None = None
@@ -168,7 +168,7 @@ class HeartbeatTasksParams(Params):
     skip: NonEmpty | None = None
 
 
-class HeartbeatRunParams(Params):
+class HeartbeatRunParams(Mutation):
     """`heartbeat.run`; ``dryRun`` keeps and sends nothing, without ``ask`` no model is asked."""
 
     agent_id: NonEmpty | None = None
@@ -178,7 +178,7 @@ class HeartbeatRunParams(Params):
     wait_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 0
 
 
-class HeartbeatTestParams(Params):
+class HeartbeatTestParams(Mutation):
     """`heartbeat.test`; ``timeoutMs`` is how long the receipt is waited for.
 
     With a channel or a recipient the message goes there instead of where an alert would.
@@ -285,7 +285,7 @@ class ChatHistoryParams(Params):
     max_chars: Annotated[int, Field(ge=1, le=2**31)] | None = None
 
 
-class ChatAbortParams(Params):
+class ChatAbortParams(Mutation):
     """`chat.abort`."""
 
     session_key: NonEmpty

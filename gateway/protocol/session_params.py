@@ -80,7 +80,7 @@ class SessionSendParams(Mutation):
     timeout_ms: Annotated[int, Field(ge=0, le=LONGEST_WAIT_MS)] | None = None
 
 
-class SessionAbortParams(Params):
+class SessionAbortParams(Mutation):
     """`sessions.abort`."""
 
     key: NonEmpty

@@ -14,7 +14,7 @@ from gateway.protocol.admin_params import (
     SchemaLookupParams,
 )
 from gateway.protocol.errors import Refusal, invalid
-from gateway.protocol.params import Nothing
+from gateway.protocol.params import Mutation, Nothing
 from gateway.restarts import Wanted
 from gateway.rpc.desk import Call, Desk
 from gateway.rpc.windows import refused
@@ -79,7 +79,7 @@ async def patch(desk: Desk, call: Call, params: ConfigPatchParams) -> object:
     return _shown(answer)
 
 
-async def reload(desk: Desk, call: Call, _params: Nothing) -> object:
+async def reload(desk: Desk, call: Call, _params: Mutation) -> object:
     """`config.reload`: take the file over now; the command line asks it after each write."""
     return await desk.core.settings.reload("cli" if call.session.client.mode == "cli" else call.by)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway.protocol.admin_params import Anything, LogsTailParams, RestartParams
-from gateway.protocol.params import Nothing
+from gateway.protocol.params import Mutation, Nothing
 from gateway.restarts import Wanted
 from gateway.rpc.desk import Call, Desk
 from gateway.rpc.windows import refused
@@ -26,7 +26,7 @@ async def own_identity(desk: Desk, _call: Call, _params: Nothing) -> object:
     return desk.core.host.own_identity()
 
 
-async def reload_secrets(desk: Desk, _call: Call, _params: Nothing) -> object:
+async def reload_secrets(desk: Desk, _call: Call, _params: Mutation) -> object:
     """`secrets.reload`."""
     return {"ok": True, "warningCount": await desk.core.settings.reload_secrets()}
 

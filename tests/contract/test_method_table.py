@@ -79,6 +79,39 @@ def test_what_command_lines_call_every_day_is_on_both_wires(wire: int) -> None:
     assert set(EVERYDAY.split()) <= set(names(wire))
 
 
+# Others than readers may call them, and nothing is changed by them; the last are of nodes.
+TELLS_ONLY = """
+    health agent.wait cron.simulate exec.approval.list pairing.list device.pair.list node.pair.list
+    update.status skills.bins node.event node.pending.pull node.pending.drain node.pending.ack
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        name
+        for name, method in METHODS.items()
+        if method.scope != READ and name not in TELLS_ONLY.split()
+    ),
+)
+def test_every_call_that_changes_something_takes_a_key_of_idempotency(name: str) -> None:
+    """Otherwise a client that lost the answer can only do it twice or not at all (§8)."""
+    assert "idempotency_key" in METHODS[name].params.model_fields
+
+
+async def test_a_test_message_asked_for_twice_with_one_key_is_sent_once() -> None:
+    async with serving() as port, inside(port) as client:
+        asked = {"agentId": "main", "idempotencyKey": "k-test"}
+        first = await client.ask("heartbeat.test", asked, "1")
+        again = await client.ask("heartbeat.test", asked, "2")
+        assert first["ok"]
+        assert again["payload"] == first["payload"]
+        assert [name for name, _ in port.core.said].count("test") == 1
+        other = await client.ask("heartbeat.test", {**asked, "idempotencyKey": "k-2"}, "3")
+        assert other["ok"]
+        assert [name for name, _ in port.core.said].count("test") == 2
+
+
 @pytest.mark.parametrize("wire", [3, 4])
 async def test_each_missing_scope_is_told_in_the_words_of_the_wire(wire: int) -> None:
     async with (

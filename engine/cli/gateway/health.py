@@ -65,6 +65,8 @@ def _rows(answer: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         yield "Config", "the file is not valid: the one before stays in force"
     elif config.get("restored"):
         yield "Config", "restored from the last good one"
+    if waits := config.get("pendingRestart"):
+        yield "Restart pending", ", ".join(waits)
     yield "Agents", ", ".join(str(a.get("agentId")) for a in answer.get("agents") or ()) or "none"
     yield "Channels", ", ".join(answer.get("channels") or ()) or "none"
     if scheduler:

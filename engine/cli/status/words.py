@@ -54,6 +54,8 @@ def _overview(view: View, line: Line, verdict_words: str) -> Iterator[tuple[str,
     there = "" if place.paths.config.is_file() else " (not there yet: engine setup)"
     yield "Config", shown(place.paths.config, place.paths) + there
     yield "Gateway", _gateway_words(view, line)
+    if waits := (part(view, "health").get("config") or {}).get("pendingRestart"):
+        yield "Restart pending", f"{', '.join(waits)}. Fix: {place.program} gateway restart"
     if view.service:
         yield "Service", service_words(view.service)
         if view.service["installed"] and view.service["manager"] != "systemd system":

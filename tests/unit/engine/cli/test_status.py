@@ -222,3 +222,15 @@ def test_health_tells_of_the_timer_the_beats_and_the_disk(engine: Engine, gatewa
         "71 GB free, database 4.1 kB",
     ):
         assert said in told
+
+
+def test_a_change_that_waits_for_a_restart_is_a_row_of_its_own(
+    engine: Engine, gateway: Port
+) -> None:
+    """operations.md §4.1, reload mode `hot`."""
+    assert "Restart pending" not in engine("status").out
+    config = {"valid": True, "restored": False, "pendingRestart": ["gateway.port"]}
+    gateway.core.more_health = {"config": config}
+    assert "Restart pending: gateway.port. Fix: engine gateway restart" in engine("status").out
+    assert "Restart pending: gateway.port" in engine("health", "--verbose").out
+    assert json.loads(engine("health", "--json", "--verbose").out)["config"] == config
