@@ -25,7 +25,7 @@ ROOT: Final = Path(__file__).parents[1]
 # Read before there is a Config, by their spelling in the file.
 RAW: Final[Mapping[str, tuple[str, ...]]] = {
     "meta": ("engine/config/writing.py",),
-    "env": ("engine/config/load.py", "engine/config/walk.py"),
+    "env": ("engine/config/shell_env.py", "engine/config/load.py", "engine/config/walk.py"),
     "secrets": (
         "engine/config/providers/__init__.py",
         "engine/config/providers/file.py",

@@ -70,6 +70,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "dns": ("engine.cli.edges.absent:dns", "Being found beyond the local network."),
     "reset": ("engine.cli.edges.reset:command", "Begin anew; what was there is moved aside."),
     "docs": ("engine.cli.edges.docs:command", "Pages of the documentation."),
+    "env": ("engine.cli.config.variables:command", "Which variables are set, and where."),
     "backup": ("engine.cli.backup:group", "Pack this home into one file, and put it back."),
     "simulate": ("engine.cli.simulate:command", "What would happen in the coming days."),
     "demo": ("engine.cli.demo:command", "See it work, in a throwaway home."),

@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
-from engine.config import checks, credential_file, masks
+from engine.config import checks, credential_file, masks, shell_env
 from engine.config.compose import Composer, digest, substitute
 from engine.config.issues import Issue, Note, refuse
 from engine.config.jobs_dir import with_jobs
@@ -69,10 +69,10 @@ def environment(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Variables by precedence, and where each came from: process, cwd, state, config block."""
     layers: list[tuple[str, Mapping[str, str]]] = [("process", environ)]
-    if cwd is not None:
+    if cwd is not None and cwd != state:
         own = {k: v for k, v in dotenv(cwd / ".env").items() if k not in _CWD_MAY_NOT}
         layers.append((str(cwd / ".env"), own))
-    if state is not None and state != cwd:
+    if state is not None:
         layers.append((str(state / ".env"), dotenv(state / ".env")))
     layers.append(("config env", block or {}))
     merged: dict[str, str] = {}
@@ -82,6 +82,21 @@ def environment(
             if name not in merged:
                 merged[name], origins[name] = value, origin
     return merged, origins
+
+
+def variables(
+    root: Node, environ: Mapping[str, str], *, state: Path, cwd: Path | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The same for a config, with what the login shell knows of the names it asks for (§2.5)."""
+    env, origins = environment(environ, state=state, cwd=cwd, block=_env_block(root))
+    member = root.member("env")
+    limit = shell_env.wanted(member.node.plain() if member else None, env)
+    if limit is not None:
+        asked = (*shell_env.expected(root), *shell_env.PROVIDERS)
+        found = shell_env.imported({one for one in asked if not env.get(one)}, environ, limit)
+        env |= found
+        origins |= dict.fromkeys(found, shell_env.ORIGIN)
+    return env, origins
 
 
 def dotenv(path: Path) -> dict[str, str]:
@@ -135,8 +150,7 @@ def load(
         raise refuse(path, composer.issues, home=home)
     included = tuple(composer.files[1:])
     root, job_files = with_jobs(root, composer) if jobs_dir else (root, frozenset[str]())
-    block = _env_block(root)
-    env, origins = environment(environ, state=state or path.parent, cwd=cwd, block=block)
+    env, origins = variables(root, environ, state=state or path.parent, cwd=cwd)
     issues = composer.issues
     walker = Walker(issues=issues)
     filled = substitute(root, env, issues)

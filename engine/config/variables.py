@@ -32,3 +32,8 @@ def is_variable(text: str) -> bool:
     """Whether a text is one `${NAME}` and nothing else: it names a secret and shows none."""
     found = _VARIABLE.fullmatch(text)
     return found is not None and not text.startswith("$$")
+
+
+def names(text: str) -> list[str]:
+    """The variables a text asks for; a literal `$${NAME}` asks for none."""
+    return [match[1] for match in _VARIABLE.finditer(text) if not match[0].startswith("$$")]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from engine.config.schema.base import YET, Names, Positive, Section, key, section, table
+from engine.config.schema.base import Names, Positive, Section, key, section, table
 from engine.config.secrets import Secret
 from engine.log.redaction import compiled
 
@@ -58,7 +58,7 @@ class Env(Section):
     """Environment variables for `${NAME}` and providers; nothing overrides an existing one."""
 
     vars: dict[str, str] = table("Variables.")
-    shell_env: ShellEnv = section(ShellEnv, "Import from the login shell.", inert=YET)
+    shell_env: ShellEnv = section(ShellEnv, "Import from the login shell.")
 
     @model_validator(mode="before")
     @classmethod
