@@ -137,7 +137,8 @@ class GatewaySocket(WebSocketsSansIOProtocol):
         if self._at_hand is None or (text := lone_text(data)) is None:
             return False
         conn = self.conn
-        between = conn.state is State.OPEN and conn.current_size is None and not conn.reader.buffer
+        # What the parser took out of its buffer may be the head of a frame, so bytes are counted.
+        between = conn.state is State.OPEN and conn.current_size is None and not self._unfinished
         return between and self.queue.empty() and not self.close_sent and self._at_hand(text)
 
     def send_receive_event_to_app(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from gateway import server
+from gateway.server import lone_text
 from tests.fakes.gateway_port import TOKEN, Port, connect_params, dialled, inside, serving
 
 HUGE = int("9" * 40)
@@ -122,6 +123,24 @@ async def test_a_fragmented_frame_counts_as_a_whole() -> None:
     async with serving() as port, dialled(port) as client:
         await client.socket.send(["x" * 1000] * 70)
         assert await client.ended() == (1009, "preauth payload too large")
+
+
+async def test_the_rest_of_a_frame_is_not_read_as_the_call_it_looks_like() -> None:
+    """The rest of it, behind two bytes, is byte for byte a short call of its own."""
+    call = b'{"type":"req","id":"inner","method":"health"}'
+    mask = bytes([0x81, 0x80 | len(call)]) * 2
+    inner = mask[:2] + mask + bytes(each ^ mask[at % 4] for at, each in enumerate(call))
+    outer = bytes([0x81, 0x80 | len(call) + 2]) + inner  # "\\0\\0" and the call: no JSON
+    assert lone_text(inner) == call
+    async with serving() as port, inside(port) as other, inside(port) as client:
+        transport = client.socket.transport
+        for first in (1, 2, 3, 6):
+            transport.write(outer[:first])
+            assert (await other.ask("health"))["ok"]  # they have been read by now
+            transport.write(outer[first:])
+            assert (await other.ask("health"))["ok"]
+            assert (await client.ask("health", None, str(first)))["ok"]
+        assert [event for event in client.events if event.get("id") == "inner"] == []
 
 
 async def test_text_that_is_not_utf8_is_closed_with_a_reason() -> None:
