@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from engine.config.issues import Issue
+from engine.config.issues import MISSING, Issue
 from engine.config.json5 import Document, Json5Error, Member, Node, Place, parse
 from engine.config.keypath import join
 from engine.config.variables import expand
@@ -196,6 +196,6 @@ def _missing(name: str, path: str, node: Node) -> Issue:
     return Issue(
         path=path,
         message=f"${{{name}}} is not set: export {name}, or put it into .env beside the config",
-        code="missing-variable",
+        code=MISSING,
         place=node.place,
     )

@@ -11,6 +11,7 @@ from engine.config.json5 import Place
 from jobs.errors import ConfigInvalid
 
 NOTHING_CHANGED: Final = "Nothing was changed."
+MISSING: Final = "missing-variable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +80,9 @@ def block(path: Path, issues: Sequence[Issue], *, home: Path | None = None) -> s
         shown = f"~/{path.relative_to(home)}"
     width = max((len(issue.where) for issue in issues), default=0)
     lines = [f"engine config is invalid: {shown}", *(issue.line(width) for issue in issues)]
-    return "\n".join(
-        [*lines, f"{NOTHING_CHANGED} Fix the lines above, or run: engine doctor --fix"]
-    )
+    mends = any(issue.code != MISSING for issue in issues)  # no doctor knows a secret
+    end = "Fix the lines above, or run: engine doctor --fix" if mends else "Fix the lines above."
+    return "\n".join([*lines, f"{NOTHING_CHANGED} {end}"])
 
 
 def refuse(path: Path, issues: Sequence[Issue], *, home: Path | None = None) -> ConfigInvalid:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.config import lastgood
+from engine.config.issues import MISSING
 from engine.config.keeping.records import RECOVER
 from engine.config.load import Loaded
 from engine.config.paths import Paths
@@ -62,10 +63,12 @@ def while_running(
 ) -> Recovered | None:
     """Put the last good config back; None where there is none, or the file is to be kept.
 
-    Not one that would listen wider, at the next start, than the broken file asks for.
+    Not one that would listen wider, at the next start, than the broken file asks for; nor where
+    the file only waits for a variable: `engine setup --channel` writes such a one, and whoever
+    fills in `.env` next must find it there.
     """
     found = restorable(paths, environ, "onReload", "keep")
-    if found is None or _of_secrets(refusal):
+    if found is None or _of_secrets(refusal, MISSING):
         return None
     if lastgood.widens(_text(paths.config), found[1].config.gateway.bind):
         return None
@@ -94,11 +97,11 @@ def restorable(
     return None if (wish or default) == no else (saved, good)
 
 
-def _of_secrets(refusal: EngineError) -> bool:
+def _of_secrets(refusal: EngineError, *more: str) -> bool:
     """Whether nothing is wrong with the file: only a place of secrets did not answer."""
     issues = refusal.detail.get("issues")
     listed = issues if isinstance(issues, list) and issues else [{}]
-    return all(one.get("code") == "secret" for one in listed)
+    return all(one.get("code") in ("secret", *more) for one in listed)
 
 
 def _text(path: Path) -> bytes:

@@ -22,6 +22,7 @@ class ConfigFacts:
     clobbered: str | None = None  # a broken file put aside since the gateway started
     migrates: bool = False  # it loads once its older keys stand where they belong now
     good_copy: str | None = None  # a copy that loads, where the file does not
+    waits_for: str | None = None  # the .env, where only variables are not set yet
     open_files: tuple[str, ...] = ()  # files others may read
     unknown_env: tuple[str, ...] = ()  # a sentence each
 

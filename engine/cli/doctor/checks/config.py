@@ -72,10 +72,13 @@ def _invalid(facts: Facts) -> Iterator[Finding]:
     repair = None if copy is None else Repair(act=Act.RESTORE_CONFIG, subject=copy)
     if config.migrates:
         repair = Repair(act=Act.MIGRATE_CONFIG)
+    fix = f"{facts.program} doctor --fix" if repair else f"{facts.program} config validate"
+    if config.waits_for:  # a copy in its place would throw away what was just set up
+        fix = f"{_EDITOR}{config.waits_for}"
     yield finding(
         "config.invalid",
         f"the config {config.path} cannot be used: {config.issues[0]}{more}",
-        f"{facts.program} doctor --fix" if repair else f"{facts.program} config validate",
+        fix,
         repair=repair,
     )
 

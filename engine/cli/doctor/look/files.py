@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.cli.doctor.facts import ConfigFacts
 from engine.cli.place import Place, shown
+from engine.config.issues import MISSING
 from engine.config.keeping import copies, guard
 from engine.config.paths import unknown_variables
 from gateway import exits
@@ -25,10 +26,11 @@ def config(place: Place) -> tuple[ConfigFacts, Loaded | None]:
     paths = place.paths
     loaded: Loaded | None = None
     issues: tuple[str, ...] = ()
+    waits = False
     try:
         loaded = load(paths.config, place.environ, state=paths.state, credentials=True)
     except EngineError as error:
-        issues = _issues(error)
+        issues, waits = _issues(error), _waits(error)
     notes = () if loaded is None else loaded.notes
     return ConfigFacts(
         path=shown(paths.config, paths),
@@ -39,7 +41,8 @@ def config(place: Place) -> tuple[ConfigFacts, Loaded | None]:
         newer=guard.newer_stamp(place.values),
         clobbered=_clobbered(place),
         migrates=bool(issues) and _migrates(place),
-        good_copy=_good_copy(place) if issues else None,
+        good_copy=_good_copy(place) if issues and not waits else None,
+        waits_for=shown(paths.state / ".env", paths) if waits else None,
         open_files=tuple(_open_files(place, loaded)),
         unknown_env=unknown_variables(place.environ),
     ), loaded
@@ -50,6 +53,12 @@ def _issues(error: EngineError) -> tuple[str, ...]:
     if not isinstance(listed, list) or not listed:
         return (f"{error.what}: {error.why}" if error.why else error.what,)
     return tuple(_sentence(one) for one in listed)
+
+
+def _waits(error: EngineError) -> bool:
+    """Whether nothing is wrong with the file but that its variables are not set yet."""
+    listed = error.detail.get("issues")
+    return isinstance(listed, list) and {one.get("code") for one in listed} == {MISSING}
 
 
 def _sentence(issue: dict[str, Any]) -> str:

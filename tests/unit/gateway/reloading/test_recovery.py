@@ -160,6 +160,14 @@ def test_a_bad_edit_gives_way_unless_it_is_to_be_kept(home: Home) -> None:
     assert home.file.read_text() == GOOD
 
 
+def test_an_edit_whose_variable_is_not_set_yet_is_kept(home: Home) -> None:
+    """`engine setup --channel telegram` beside a gateway that runs: `.env` is written next."""
+    waiting = "{ gateway: { mode: 'local' }, channels: { telegram: { botToken: '${GONE}' } } }"
+    home.write(waiting)
+    assert recovery.while_running(home.options.paths, {}, home.edited_badly(), NOW) is None
+    assert home.file.read_text() == waiting
+
+
 def test_a_bad_edit_that_narrows_is_kept(home: Home) -> None:
     home.write("{ gateway: { mode: 'local', bind: 'lan' } }")
     home.worked()

@@ -154,6 +154,21 @@ def test_a_broken_config_is_kept_beside_the_copy_that_takes_its_place(
 
 
 @pytest.mark.usefixtures("nobody")
+def test_what_only_waits_for_a_variable_is_never_thrown_away(engine: Engine, well: Path) -> None:
+    spoilt(well)  # there is a copy that loads
+    waiting = "{ gateway: { mode: 'local' }, channels: { telegram: { botToken: '${GONE}' } } }"
+    (well / "engine.json").write_text(waiting)
+    told = engine("doctor", "--fix").out
+    assert (well / "engine.json").read_text() == waiting
+    assert f'Fix: "${{EDITOR:-vi}}" {_shown(well)}/.env' in told
+    assert "doctor --fix" not in engine("config", "validate").err
+
+
+def _shown(state: Path) -> str:
+    return f"~/{state.name}"
+
+
+@pytest.mark.usefixtures("nobody")
 def test_a_database_of_an_older_engine_is_migrated_and_a_copy_kept(
     engine: Engine, well: Path
 ) -> None:
