@@ -6,12 +6,12 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 from engine.config import checks, credential_file, masks, shell_env
 from engine.config.compose import Composer, digest, substitute
+from engine.config.env_file import variables_of
 from engine.config.issues import Issue, Note, refuse
 from engine.config.jobs_dir import with_jobs
 from engine.config.json5 import Node, Place, locate
@@ -104,14 +104,6 @@ def dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     return variables_of(path.read_text("utf-8"))
-
-
-def variables_of(text: str) -> dict[str, str]:
-    """Return the variables of a `.env`, as it is written; a name without a value is none."""
-    from dotenv import dotenv_values
-
-    found = dotenv_values(stream=StringIO(text), interpolate=False)
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def load(

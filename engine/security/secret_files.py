@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from engine.config.compose import Composer
 from engine.config.edit import set_text
+from engine.config.env_file import without_variables
 from engine.config.inactive import unused
 from engine.config.issues import Issue
 from engine.config.json5 import Json5Error, parse
@@ -181,11 +182,5 @@ def scrub_env(path: Path, secrets: Iterable[str], keep: Iterable[str]) -> bool:
     stale = {name for name, value in dotenv(path).items() if value in gone and name not in kept}
     if not stale:
         return False
-    lines = path.read_text("utf-8").splitlines(keepends=True)
-    fresh = [line for line in lines if _name(line) not in stale]
-    put(path, "".join(fresh).encode("utf-8"))
+    put(path, without_variables(path.read_text("utf-8"), stale).encode("utf-8"))
     return True
-
-
-def _name(line: str) -> str:
-    return line.strip().removeprefix("export ").partition("=")[0].strip()

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.moving import config, people, routes, source, stage, workspaces
-from engine.cli.onboard.files import env_text
 from engine.cli.place import Place
 from engine.clock import SystemClock
 from engine.config.edit import set_text
+from engine.config.env_file import variables_of, with_variables
 from engine.config.json5 import Node, parse
 from engine.config.keypath import join
 from engine.config.writing import put
@@ -110,7 +110,7 @@ def _config(
     if there.included:
         why = "its parts are one file here; comments did not come along"
         told.notes.add(Weight.CHANGED, "$include", why)
-    env = config.env_lines(_variables(there.env), told.notes)
+    env = config.env_lines(variables_of(there.env), told.notes)
     made = config.translated(
         workspaces.rewritten(there.text, places, link=how.link),
         env=env,
@@ -140,12 +140,6 @@ def _judge(at: Place) -> config.Judge:
         )
 
     return judge
-
-
-def _variables(text: str) -> dict[str, str]:
-    from engine.config.load import variables_of
-
-    return variables_of(text)
 
 
 def _leaves(value: Any) -> int:
@@ -194,7 +188,7 @@ def _written_env(
 ) -> bool:
     file = at.paths.env_file
     before = file.read_text("utf-8") if file.exists() else ""
-    known = _variables(before)
+    known = variables_of(before)
     fresh = {k: v for k, v in made.env.items() if k not in known or (how.force and known[k] != v)}
     for name in sorted(made.env.keys() & known.keys() - fresh.keys()):
         if known[name] != made.env[name]:
@@ -203,7 +197,7 @@ def _written_env(
         told.taken["variables"] = len(made.env)
     if not fresh:
         return True
-    put(staged.place(file.name), env_text(before, fresh).encode())
+    put(staged.place(file.name), with_variables(before, fresh).encode())
     return False
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from engine import __version__
 from engine.cli.place import Place, shown
 from engine.clock import SystemClock
+from engine.config.env_file import with_variables
 from engine.config.writing import put, write
 
 
@@ -33,26 +34,6 @@ class Done:
         state, _, path = line.partition(" ")
         if state != "kept":
             self.files[path.strip()] = state
-
-
-def env_text(text: str, lines: Mapping[str, str]) -> str:
-    """Return `.env` with these variables in it; every other line stays as it is. Pure."""
-    left = dict(lines)
-    kept = []
-    for line in text.splitlines():
-        name = line.removeprefix("export ").partition("=")[0].strip()
-        kept.append(f"{name}={_quoted(left.pop(name))}" if name in left else line)
-    kept += [f"{name}={_quoted(value)}" for name, value in left.items()]
-    return "".join(f"{line}\n" for line in kept)
-
-
-def _quoted(value: str) -> str:
-    if "'" not in value and any(sign in value for sign in ' #"$\\`'):
-        return f"'{value}'"
-    if "'" in value:
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return value
 
 
 @contextmanager
@@ -81,7 +62,7 @@ def written(
     done = Done(at)
     paths = at.paths
     old = paths.env_file.read_text("utf-8") if paths.env_file.exists() else ""
-    fresh = env_text(old, env) if env else old
+    fresh = with_variables(old, env) if env else old
     with all_or_nothing(paths.env_file, paths.config):
         if fresh != old:
             paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)

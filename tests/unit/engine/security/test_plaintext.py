@@ -130,3 +130,11 @@ def test_programs_are_run_only_where_that_is_allowed(paths: Paths) -> None:
 
 def test_nothing_to_look_at_is_clean(paths: Paths) -> None:
     assert audited(paths).to_json()["status"] == "clean"
+
+
+def test_a_secret_over_many_lines_leaves_env_with_all_of_them(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    key = "-----BEGIN KEY-----\nhush\n-----END KEY-----"
+    env.write_text(f'# mine\nA=1\nexport BOT = "{key}"\nB=2\n')
+    assert secret_files.scrub_env(env, [key], keep=["A"])
+    assert env.read_text() == "# mine\nA=1\nB=2\n"

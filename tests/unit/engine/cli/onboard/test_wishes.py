@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from io import StringIO
 from pathlib import Path
 
 import pytest
-from dotenv import dotenv_values
 
-from engine.cli.onboard.files import all_or_nothing, env_text
+from engine.cli.onboard.files import all_or_nothing
 from engine.cli.onboard.wishes import (
     BeatWish,
     ChannelWish,
@@ -91,17 +89,6 @@ def test_a_secret_stands_where_it_was_wished(
 def test_a_reference_that_is_none_is_refused(answer: str) -> None:
     with pytest.raises(UsageError, match="no reference"):
         secret(answer, "KEY", plain=False)
-
-
-def test_other_lines_of_env_stay_as_they_are() -> None:
-    before = "# mine\nA=1\nexport B=2\n"
-    assert env_text(before, {"B": "x y", "C": "3"}) == "# mine\nA=1\nB='x y'\nC=3\n"
-
-
-@pytest.mark.parametrize("value", ["a b", "it's", 'say "x"', "a#b", "$HOME", "back\\slash", "é"])
-def test_what_is_written_into_env_is_read_again(value: str) -> None:
-    text = env_text("", {"A": value})
-    assert dotenv_values(stream=StringIO(text), interpolate=False) == {"A": value}
 
 
 @pytest.mark.parametrize(
