@@ -29,13 +29,30 @@ def tail(
     there = files(place)
     if not there:
         return {"file": str(place.folder_in_use), "cursor": 0, "size": 0, "lines": []}
-    path, after = _followed(there, mark) if cursor is not None else (there[-1], None)
+    if cursor is None:
+        return _newest(there, limit=limit, most=most)
+    path, after = _followed(there, mark)
     answer = _read(path, cursor, limit=limit, most=most)
     if after is None or answer["cursor"] < answer["size"]:
         return answer
     if not answer["lines"]:  # read to its end: the next file goes on
         return _read(after, 0, limit=limit, most=most)
     return answer
+
+
+def _newest(there: list[Path], *, limit: int, most: int) -> dict[str, Any]:
+    """The newest lines; where the newest file has few, those of the files before it as well.
+
+    At midnight a new file begins: what happened last night is asked for in the morning.
+    """
+    answer = _read(there[-1], None, limit=limit, most=most)
+    lines, room = answer["lines"], most - answer["size"]
+    for path in reversed(there[:-1]):
+        if room <= 0 or len(lines) >= limit:
+            break
+        before = _read(path, None, limit=limit - len(lines), most=room)
+        lines, room = [*before["lines"], *lines], room - before["size"]
+    return {**answer, "lines": lines}
 
 
 def _followed(there: list[Path], mark: int | None) -> tuple[Path, Path | None]:

@@ -39,6 +39,23 @@ def test_the_newest_lines_come_first_and_then_what_was_added(place: Place) -> No
     assert again["cursor"] == 6 * SIZE
 
 
+@pytest.mark.parametrize(
+    ("limit", "most", "shown"),
+    [
+        (100, 10_000, ["old", *(f"line {n}" for n in range(5))]),
+        (5, 10_000, [f"line {n}" for n in range(5)]),
+        (100, 5 * SIZE, [f"line {n}" for n in range(5)]),
+    ],
+)
+def test_in_the_morning_the_lines_of_last_night_come_first(
+    place: Place, limit: int, most: int, shown: list[str]
+) -> None:
+    (place.folder / "engine-2026-01-01.log").write_text('{"level":"error","msg":"old"}\n')
+    first = tail(place, None, limit=limit, most=most)
+    assert said(first) == shown
+    assert (first["cursor"], first["file"][-14:]) == (5 * SIZE, "2026-01-02.log")
+
+
 def test_many_lines_are_told_in_portions_none_left_out(place: Place) -> None:
     cursor, heard = 0, []
     for _ in range(3):
