@@ -110,13 +110,9 @@ def read(home: Path) -> Sentinel | None:
         return None
 
 
-def consumed(home: Path) -> Sentinel | None:
-    """Return the one that waits, and remove it: it is told once."""
-    path = home / FILE
-    if not path.exists():
-        return None
-    found = read(home)
-    if found is None:
-        log.warning("a restart sentinel nobody can read was removed", extra={"path": str(path)})
-    path.unlink(missing_ok=True)
-    return found
+def forget(home: Path) -> None:
+    """Remove it: it has been told, or nobody can read it; a disk that refuses stops no start."""
+    try:
+        (home / FILE).unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("a restart sentinel was not removed", extra={"because": str(error)})

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from engine.core import Engine
@@ -18,7 +19,7 @@ from gateway.app.parts import Parts
 from gateway.app.standing import Standing
 from gateway.restarts import REMEMBERED, Restarts
 from gateway.sentinel import Sentinel
-from jobs.errors import EngineError
+from jobs.errors import EngineError, StoreUnavailable
 from jobs.store.db import Database
 from jobs.wallclock import MILLISECOND
 
@@ -36,13 +37,23 @@ async def tell_back(standing: Standing, parts: Parts, restarts: Restarts) -> Non
     if took is not None:
         told = json.dumps([one // MILLISECOND for one in restarts.took])
         await database.write(partial(meta.put, key=TOOK, value=told))
-    found = sentinel.consumed(standing.options.paths.state)
-    if found is None:
-        return
-    said = sentinel.words(found, took)
-    await _attempt(_to_session(parts.engine, found, said))
-    await _attempt(_to_chat(parts.engine, found, said))
-    log.info("the gateway is back", extra={"because": found.reason, "said": said})
+    await tell_requester(parts.engine, standing.options.paths.state, took)
+
+
+async def tell_requester(engine: Engine, home: Path, took: timedelta | None) -> None:
+    """Tell who asked, then forget who it was: whoever dies in between tells it again, once.
+
+    A store that does not answer is asked again at the next start.
+    """
+    found = sentinel.read(home)
+    if found is not None:
+        said = sentinel.words(found, took)
+        session = await _attempt(_to_session(engine, found, said))
+        chat = await _attempt(_to_chat(engine, found, said))
+        log.info("the gateway is back", extra={"because": found.reason, "said": said})
+        if not (session and chat):
+            return
+    sentinel.forget(home)
 
 
 async def _remembered(database: Database) -> list[timedelta]:
@@ -89,9 +100,11 @@ def _key(found: Sentinel) -> str:
     return f"restart:{found.at.timestamp():.3f}"
 
 
-async def _attempt(telling: Awaitable[None]) -> None:
-    """That somebody could not be told keeps no gateway from running."""
+async def _attempt(telling: Awaitable[None]) -> bool:
+    """That somebody could not be told keeps no gateway from running; False: it may yet be."""
     try:
         await telling
     except EngineError as refused:
         log.warning("who asked for the restart was not told", extra={"because": str(refused)})
+        return not isinstance(refused, StoreUnavailable)
+    return True

@@ -9,8 +9,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from engine.store import sessions
+from engine.store import outbox, sessions
 from engine.testing import ScriptedAgent, Simulation
+from gateway import sentinel
+from gateway.app.back import tell_requester
+from gateway.restarts import Wanted
+from gateway.sentinel import Sentinel
 from jobs.errors import StoreUnavailable
 from jobs.store.db import Database, Work
 
@@ -139,3 +143,22 @@ async def test_a_config_edited_while_the_disk_is_full_is_in_force_whole_or_not_a
         disk.full = False
         await sim.apply(edited)
         assert sim.engine.roster.default_id == "ops"
+
+
+async def test_who_asked_for_a_restart_hears_of_its_end_once_the_disk_takes_it(
+    disk: Disk, tmp_path: Path
+) -> None:
+    async with simulation(disk, ScriptedAgent(), tmp_path, message="x") as sim:
+        chat = {"channel": "local"}
+        asked = Sentinel.of(Wanted(reason="update", delivery=chat), NINE)
+        sentinel.write(tmp_path, asked)
+        disk.full = True
+        await tell_requester(sim.engine, tmp_path, None)
+        assert sentinel.read(tmp_path) == asked  # the next start tells it
+        disk.full = False
+        await tell_requester(sim.engine, tmp_path, None)
+        assert sentinel.read(tmp_path) is None
+        sentinel.write(tmp_path, asked)  # killed before the file was gone
+        await tell_requester(sim.engine, tmp_path, None)
+        told, _ = await disk.read(lambda tx: outbox.page(tx, limit=10))
+    assert [one.text for one in told] == ["Gateway back; restarted as asked: update"]

@@ -85,16 +85,15 @@ def test_who_asked_is_kept_across_the_restart_and_told_once(tmp_path: Path) -> N
         "sessionKey": "agent:main:main",
         "message": "thanks",
     }
-    found = sentinel.consumed(tmp_path)
-    assert found == Sentinel.of(ASKED, NOW)
-    assert sentinel.consumed(tmp_path) is None
+    assert sentinel.read(tmp_path) == Sentinel.of(ASKED, NOW)
+    sentinel.forget(tmp_path)
+    assert sentinel.read(tmp_path) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "payload": 1}'])
-def test_a_sentinel_nobody_can_read_is_removed(tmp_path: Path, text: str) -> None:
+def test_a_sentinel_nobody_can_read_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / sentinel.FILE).write_text(text)
-    assert sentinel.consumed(tmp_path) is None
-    assert not (tmp_path / sentinel.FILE).exists()
+    assert sentinel.read(tmp_path) is None
 
 
 def test_the_requester_reads_how_long_it_took_and_what_it_was_for() -> None:
