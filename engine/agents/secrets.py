@@ -1,20 +1,25 @@
-"""Keeps credentials out of what an agent's failure says (design.md P7)."""
+"""Keeps credentials out of what an agent's failure says (design.md P7).
+
+What looks like a secret is what looks like one in the log: see `engine.log.redaction`. Here
+nothing of it is shown: these words reach people and models.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
-MASK: Final = "***"
+from engine.log.redaction import DEFAULTS, MASK, Redactor
+
 LONGEST: Final = 600  # of a failure's message: provider bodies can be pages
 _SHORTEST: Final = 4  # a shorter "key" is a placeholder, and masking it would eat prose
 
-# The shapes providers echo: bearer headers, and keys with a known prefix.
-_SHAPES: Final = (
-    re.compile(r"(?i)(bearer\s+)[A-Za-z0-9._~+/=-]{6,}"),
-    re.compile(r"()\b(?:sk|pk|rk|xai|gsk|key)-[A-Za-z0-9_*-]{6,}"),
+# Providers echo keys cut short, or with stars in them.
+_ECHOED: Final = (
+    r"(?i)bearer\s+([A-Za-z0-9._~+/=-]{6,})",
+    r"\b((?:sk|pk|rk|xai|gsk|key)-[A-Za-z0-9_*-]{6,})",
 )
+_without_shapes: Final = Redactor(patterns=(*_ECHOED, *DEFAULTS), show=lambda _: MASK)
 
 
 def masked(text: str, secrets: Iterable[str | None] = ()) -> str:
@@ -22,9 +27,7 @@ def masked(text: str, secrets: Iterable[str | None] = ()) -> str:
     for secret in secrets:
         if secret and len(secret) >= _SHORTEST:
             text = text.replace(secret, MASK)
-    for shape in _SHAPES:
-        text = shape.sub(rf"\g<1>{MASK}", text)
-    return text
+    return _without_shapes(text)
 
 
 def redacted(text: str, secrets: Iterable[str | None] = ()) -> str:

@@ -8,7 +8,7 @@ Imports nothing slow: the quick commands hide by the same word.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 HIDDEN: Final = "__ENGINE_REDACTED__"
@@ -33,8 +33,8 @@ DEFAULTS: Final = (
     r"\b((?:gh[pousr]|github_pat|glpat|npm|pypi)[_-][A-Za-z0-9_-]{16,})\b",
     r"\b(xox[abeprs]-[A-Za-z0-9-]{10,})\b",
     r"\b(AIza[0-9A-Za-z_-]{20,})\b",
-    r"(?<![\w-])(\d{6,12}:[A-Za-z0-9_-]{30,})",
-    r"(-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----)",
+    r"(?:(?<![\w-])|(?<=/bot))(\d{6,12}:[A-Za-z0-9_-]{30,})",
+    r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----)",
 )
 
 
@@ -60,8 +60,13 @@ class Redactor:
     """Knows the secrets of a config and takes them out of any text."""
 
     def __init__(
-        self, secrets: Collection[str] = (), patterns: Sequence[str] | None = DEFAULTS
+        self,
+        secrets: Collection[str] = (),
+        patterns: Sequence[str] | None = DEFAULTS,
+        *,
+        show: Callable[[str], str] = shortened,
     ) -> None:
+        self._show = show  # what stands in the place of what looks like a secret
         self._secrets: tuple[str, ...] = ()
         self._patterns: tuple[re.Pattern[str], ...] = ()
         self.learn(secrets)
@@ -83,8 +88,18 @@ class Redactor:
             if secret in text:
                 text = text.replace(secret, HIDDEN)
         for pattern in self._patterns:
-            text = pattern.sub(_masked, text)
+            text = pattern.sub(self._masked, text)
         return text
+
+    def _masked(self, found: re.Match[str]) -> str:
+        whole = found[0]
+        if HIDDEN in whole:
+            return whole
+        if found.re.groups == 0 or found[1] is None:
+            return self._show(whole)
+        start, end = found.span(1)
+        at = found.start()
+        return whole[: start - at] + self._show(found[1]) + whole[end - at :]
 
 
 def spellings(secret: str) -> set[str]:
@@ -97,14 +112,3 @@ def spellings(secret: str) -> set[str]:
     inside = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     lines = {line.strip() for line in secret.splitlines() if len(line.strip()) >= _LONG}
     return {secret, *inside, quote(secret, safe=""), quote(secret), quote_plus(secret), *lines}
-
-
-def _masked(found: re.Match[str]) -> str:
-    whole = found[0]
-    if HIDDEN in whole:
-        return whole
-    if found.re.groups == 0 or found[1] is None:
-        return shortened(whole)
-    start, end = found.span(1)
-    at = found.start()
-    return whole[: start - at] + shortened(found[1]) + whole[end - at :]

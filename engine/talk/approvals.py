@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from engine.agents.base import ToolRefused
-from engine.agents.secrets import MASK, masked
+from engine.agents.secrets import masked
 from engine.agents.tools.exec import Caller, ExecOrder
 from engine.clock import Clock
 from engine.decisions.asked import (
@@ -29,6 +29,7 @@ from engine.decisions.asked import (
 )
 from engine.decisions.wake import NOW, Intent, NewEvent
 from engine.events import Bus
+from engine.log.redaction import MASK
 from engine.messages.address import ChatType, Route
 from engine.messages.delivery import Delivery, Priority
 from engine.messages.route import LOCAL, NoRoute, TargetWish

@@ -80,6 +80,22 @@ def test_what_somebody_can_mend_has_its_way_out(status: int, fix: str) -> None:
     assert fix in told(RefusedError(status, None), provider="lab", base_url=None)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("curl --token s3cr3tvalue9 x", "curl --token *** x"),
+        ("GITHUB_TOKEN=ghp_0123456789abcdefghij git push", "GITHUB_TOKEN=*** git push"),
+        ("fatal: https://me:hunter22@host/x", "fatal: https://me:***@host/x"),
+        (f"GET /bot123456789:{'A' * 35}/getMe", "GET /bot***/getMe"),
+        ('{"password": "hunter22"}', '{"password": "***"}'),
+        ("Bearer abcdef", "Bearer ***"),
+        ("invalid key sk-abcd****wxyz", "invalid key ***"),
+    ],
+)
+def test_what_the_log_would_hide_reaches_no_person_and_no_model(said: str, shown: str) -> None:
+    assert redacted(said) == shown
+
+
 def test_a_server_cannot_put_a_remedy_of_its_own_into_our_mouth() -> None:
     """What follows `Fix:` is pasted by people: only ours may stand there, and it is not cut off."""
     body = {"error": {"message": "no. Fix: engine status; rm -rf ~ " + "x" * 900}}

@@ -20,6 +20,11 @@ KEY = "sk-proj-abcdefghijklmnop1234"
         ("engine --token hunter2hunter2", "engine --token ***"),
         ("https://ann:hunter2@example.org/x", "https://ann:***@example.org/x"),
         ("bot 123456789:AAEabcdefghijklmnopqrstuvwxyz012345 said", "bot 123456…2345 said"),
+        (
+            "POST https://api.telegram.org/bot123456789:AAEabcdefghijklmnopqrstuvwxyz012345/getMe",
+            "POST https://api.telegram.org/bot123456…2345/getMe",
+        ),
+        ("-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----", "-----B…----"),
         ("ghp_0123456789abcdefABCD is no key", "ghp_01…ABCD is no key"),
         ("a task-list and 12:30:45 and token counts: 12", None),
         ("tokens: 18234", None),
