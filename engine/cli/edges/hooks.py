@@ -34,9 +34,7 @@ def listing(ctx: click.Context, as_json: bool) -> None:
         click.echo(dumped(told))
         return
     if not told["enabled"]:
-        click.echo("Hooks are off. Fix: engine config set hooks.enabled true")
-    elif not told["token"]:
-        click.echo("Hooks have no token and are not served. Fix: engine config set hooks.token")
+        click.echo(f"Hooks are off. Fix: {_way_on(told)}")
     rows = [
         (one["path"], one["action"], one["agentId"] or "-", one["name"]) for one in told["hooks"]
     ]
@@ -62,6 +60,12 @@ def _listed(place: Place) -> dict[str, Any]:
     return {"enabled": hooks.enabled, "token": hooks.token is not None, "hooks": rows}
 
 
+def _way_on(told: Mapping[str, Any]) -> str:
+    """The next step to hooks that are served: none is switched on without a token."""
+    key = "hooks.enabled true" if told["token"] else "hooks.token NEW_TOKEN"
+    return f"engine config set {key}"
+
+
 @group.command(epilog='Example: engine hooks test wake --text "the build is red"')
 @click.argument("name", default="wake")
 @click.option("--text", default="This is a test of the hooks.", help="What it says.")
@@ -71,11 +75,7 @@ def test(line: Line, name: str, text: str) -> None:
     place = line.place
     told, hooks = _listed(place), at_rest.loaded(place).config.hooks
     if not told["enabled"] or hooks.token is None:
-        raise NotFound(
-            "no hook is served",
-            why="hooks are off" if not told["enabled"] else "hooks.token is not set",
-            fix="engine config set hooks.enabled true",
-        )
+        raise NotFound("no hook is served", why="hooks are off", fix=_way_on(told))
     base = "/" + hooks.path.strip("/")
     where = urlsplit(line.address.url)
     scheme = "https" if where.scheme == "wss" else "http"

@@ -146,6 +146,12 @@ def test_a_plugin_nobody_allowed_is_named(
 
 def test_a_hook_is_only_tried_where_one_is_served(engine: Engine, home: Path) -> None:
     assert "hooks are off" in engine("hooks", "test").err
+    for step in ("hooks.token NEW_TOKEN", "hooks.enabled true"):
+        assert engine("hooks", "list").out.startswith(
+            f"Hooks are off. Fix: engine config set {step}"
+        )
+        assert engine("config", "set", *step.split()).status == 0
+    assert engine("hooks", "test").status == 3  # no gateway runs
     configured(home, '{hooks: {enabled: true, token: "a-token-of-its-own-1"}}')
     assert engine("hooks", "test").status == 3
 
