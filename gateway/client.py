@@ -82,12 +82,14 @@ class Client:
         token: str | None = None,
         password: str | None = None,
         timeout: timedelta = DEFAULT_TIMEOUT,
+        greeting: timedelta | None = None,  # how long it may take to get in; None: as an answer
         identity: Identity = CLI,
     ) -> None:
         self.url = url
         self.hello: Mapping[str, Any] = {}
         self._auth = {k: v for k, v in (("token", token), ("password", password)) if v}
         self._timeout = timeout
+        self._greeting = greeting or timeout
         self._identity = identity
         self._socket: ClientConnection | None = None
         self._hold = ExitStack()
@@ -107,7 +109,7 @@ class Client:
 
     def open(self) -> None:
         """Connect and say hello; waits out a gateway that is still starting."""
-        deadline = _Deadline(self._timeout)
+        deadline = _Deadline(self._greeting)
         while True:
             self._socket = _dial(self.url, deadline, self._hold)
             try:

@@ -12,13 +12,15 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from engine.cli.ending import dumped
 from engine.cli.place import Address, Credentials, Place
 from gateway.client import CLI, Client
-from jobs.errors import AccessRefused, EngineError, GatewayDown
+from jobs.errors import AccessRefused, EngineError, GatewayDown, TimedOut
 
 USUAL_MS: Final = 30_000
+GREETING_MS: Final = 1_500  # a gateway on this machine greets in milliseconds
 _STALE: Final = "note: ENGINE_GATEWAY_TOKEN in your shell is stale; used the {source} token\n"
 
 
@@ -32,6 +34,7 @@ class Line:
     token: str | None = None
     password: str | None = None
     timeout: timedelta = timedelta(milliseconds=USUAL_MS)
+    greeting: timedelta | None = None  # who does not greet within it is not asked a second time
     as_json: bool = False
 
     @property
@@ -59,6 +62,8 @@ class Line:
         """A connection that has said hello; a stale token of the shell is forgiven once."""
         address = self.address
         credentials = self.place.credentials(address, token=self.token, password=self.password)
+        if self._patience(address) is not None and address.url in self.place.mute:
+            raise self.place.mute[address.url]
         with _explained(self.place, address, credentials):
             client = self._greeted(address, credentials, caps)
             try:
@@ -86,6 +91,9 @@ class Line:
         client = self._client(address, credentials, caps)
         try:
             client.open()
+        except TimedOut as late:
+            self.place.mute[address.url] = late
+            raise
         except AccessRefused as refused:
             if credentials.spare is None or not _is_mismatch(refused):
                 raise
@@ -97,12 +105,19 @@ class Line:
                 sys.stderr.write(note)
         return client
 
+    def _patience(self, address: Address) -> timedelta | None:
+        """How long a greeting is waited for, if shorter than an answer: only on this machine."""
+        if self.greeting is None or not address.loopback:
+            return None
+        return min(self.greeting, self.timeout)
+
     def _client(self, address: Address, credentials: Credentials, caps: tuple[str, ...]) -> Client:
         return Client(
             address.url,
             token=credentials.token,
             password=credentials.password,
             timeout=self.timeout,
+            greeting=self._patience(address),
             identity=replace(CLI, caps=caps),
         )
 
@@ -166,9 +181,14 @@ def _is_mismatch(refused: AccessRefused) -> bool:
 
 
 def gateway_options(
-    *, timeout_ms: int = USUAL_MS, json: bool = True
+    *, timeout_ms: int = USUAL_MS, greeting_ms: int | None = None, json: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the shared flags; it gets a `Line` as its first argument."""
+    """Give a command the shared flags; it gets a `Line` as its first argument.
+
+    ``greeting_ms`` is for what must tell soon that a gateway is stuck (operations.md §9.5, §10);
+    whoever gives --timeout waits as long for the greeting too.
+    """
+    patience = None if greeting_ms is None else timedelta(milliseconds=greeting_ms)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
@@ -184,6 +204,7 @@ def gateway_options(
                 token=given.pop("token"),
                 password=given.pop("password"),
                 timeout=timedelta(milliseconds=given.pop("timeout")),
+                greeting=patience if _left_out(context, "timeout") else None,
                 as_json=given.pop("as_json", False),
             )
             return command(line, *args, **given)
@@ -191,6 +212,10 @@ def gateway_options(
         return _flagged(called, timeout_ms, json)
 
     return decorate
+
+
+def _left_out(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is not ParameterSource.COMMANDLINE
 
 
 def _flagged(called: Callable[..., Any], timeout_ms: int, json: bool) -> Callable[..., Any]:

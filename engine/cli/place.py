@@ -19,7 +19,7 @@ from engine.config.paths import Paths, host_zone, refuse_no_folder, resolve
 from engine.config.variables import expand
 from gateway import lock
 from gateway.protocol.address import host_of, is_loopback
-from jobs.errors import UsageError
+from jobs.errors import EngineError, UsageError
 
 _ANY_HOST: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, never bound
 _IN_FILE: Final = frozenset({"config", "file"})
@@ -56,6 +56,7 @@ class Place:
     environ: Mapping[str, str]
     platform: str = sys.platform
     said: set[str] = field(default_factory=set)  # notes of this command: each is said once
+    mute: dict[str, EngineError] = field(default_factory=dict)  # by address: who did not greet it
 
     @cached_property
     def values(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from engine.cli import at_rest
-from engine.cli.ask import Line, gateway_options
+from engine.cli.ask import GREETING_MS, Line, gateway_options
 from engine.cli.doctor import checks, look, way
 from engine.cli.doctor.catalogue import chosen, refuse_unknown
 from engine.cli.doctor.facts import Facts
@@ -52,7 +52,7 @@ _MOST: Final = 20  # agents whose way is walked: the whole run has three seconds
 @click.option("--why-silent", is_flag=True, help="Why no message came: the same as `engine why`.")
 @click.option("--agent", "agent_id", metavar="ID", help="Only this agent.")
 @click.option("--channel", metavar="NAME", help="Only what concerns this channel.")
-@gateway_options(timeout_ms=PROBE_MS)
+@gateway_options(timeout_ms=PROBE_MS, greeting_ms=GREETING_MS)
 def command(line: Line, **given: Any) -> int:
     """What is wrong with this installation, and what mends it; works with everything down.
 

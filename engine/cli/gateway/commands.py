@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from engine.cli.app import Group, here
-from engine.cli.ask import Line, gateway_options
+from engine.cli.ask import GREETING_MS, Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.gateway.health import health
 from engine.cli.gateway.probe import PROBE_MS, discover, probe
@@ -52,7 +52,7 @@ def run_here(ctx: click.Context, /, **given: Any) -> int:
 @click.option("--no-probe", is_flag=True, help="Open no connection.")
 @click.option("--require-rpc", is_flag=True, help="Exit 1 unless reading works as well.")
 @click.option("--exit-zero", is_flag=True, help="Exit status 0 whatever is found.")
-@gateway_options(timeout_ms=PROBE_MS)
+@gateway_options(timeout_ms=PROBE_MS, greeting_ms=GREETING_MS)
 def status(line: Line, deep: bool, no_probe: bool, require_rpc: bool, exit_zero: bool) -> int:
     """What stands in the way, if anything; works with a broken config. Exit 1 if unhealthy."""
     from engine.cli.gateway.report import look, words

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 import click
 
-from engine.cli.ask import Line, gateway_options
+from engine.cli.ask import GREETING_MS, Line, gateway_options
 from engine.cli.heartbeat.commands import every_words
 from engine.cli.render import duration, facts, relative, size
 from engine.clock import SystemClock
@@ -21,9 +22,10 @@ _PAUSE: Final = 0.1  # seconds between two tries
 @click.command(epilog="Example: engine health --json")
 @click.option("--verbose", is_flag=True, help="Measure now instead of taking the last snapshot.")
 @click.option("--wait", type=click.IntRange(min=0), metavar="S", help="Wait so long for a gateway.")
-@gateway_options(timeout_ms=10_000)
+@gateway_options(timeout_ms=10_000, greeting_ms=GREETING_MS * 2)
 def health(line: Line, verbose: bool, wait: int | None) -> int:
     """The gateway's own health; exit status 3 at once when it is down."""
+    line = replace(line, greeting=None) if wait else line  # one that starts may greet late
     answer = _asked(line, {"probe": True} if verbose else {}, timedelta(seconds=wait or 0))
     line.show(answer, told)
     return 0 if answer.get("ok", True) else 1

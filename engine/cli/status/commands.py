@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from engine.cli.ask import Line, gateway_options
+from engine.cli.ask import GREETING_MS, Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.gateway.report.verdict import verdict
 from engine.cli.status import words
@@ -20,7 +20,7 @@ from engine.cli.status.view import View, failing_parts, look, troubles
 @click.option("--usage", is_flag=True, help="Tokens and cost of beats, agent by agent.")
 @click.option("--out", type=click.Path(path_type=Path), help="With --all: write it to a file.")
 @click.option("--zip", "bundle", type=click.Path(path_type=Path), help="--all and logs, packed.")
-@gateway_options(timeout_ms=5_000)
+@gateway_options(timeout_ms=5_000, greeting_ms=GREETING_MS)
 def status(
     line: Line,
     everything: bool,

@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 
 from engine.cli import at_rest
-from engine.cli.ask import Line, gateway_options
+from engine.cli.ask import GREETING_MS, Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.place import Place
 from engine.cli.render import stamp
@@ -59,7 +59,7 @@ _THEIR_FAULT: Final = (NotFound, Conflict, InvalidInput)  # of who asks: no stor
 @click.command(epilog='Example: engine why --agent main --at "yesterday 09:00"')
 @click.option("--agent", "agent_id", metavar="ID", help="Another agent than the default one.")
 @click.option("--at", "moment", metavar="WHEN", help='Another instant: -2h, "yesterday 09:00" …')
-@gateway_options()
+@gateway_options(greeting_ms=GREETING_MS)
 def command(line: Line, agent_id: str | None, moment: str | None) -> int:
     """Why no message of an agent came: the first thing in the way, and all others.
 
