@@ -65,6 +65,18 @@ def config_fault(place: Place) -> EngineError | None:
     return None
 
 
+def secrets_fault(place: Place) -> EngineError | None:
+    """Why a start from here would be refused for its secrets; no program is asked for one."""
+    from engine.config.load import load
+
+    paths = place.paths
+    try:
+        load(paths.config, place.environ, state=paths.state, resolve_secrets=True, programs=False)
+    except ConfigInvalid as error:
+        return error
+    return None
+
+
 async def opened(place: Place, config: Loaded) -> Database:
     """Its store, for reading; an empty one where there is none yet."""
     from jobs.store.db import Database

@@ -29,7 +29,7 @@ CATALOGUE: Final[Mapping[str, Severity]] = {
     "gateway.wrong_instance": _E, "gateway.port_conflict": _E, "gateway.bind_no_auth": _E,
     "gateway.mode_missing": _E, "gateway.token_missing": _E, "gateway.both_auth": _E,
     "gateway.env_token_shadow": _W,
-    "auth.devices_pending": _W,
+    "auth.devices_pending": _W, "auth.device_token_stale": _W,
     "scheduler.disabled": _W, "scheduler.not_armed": _E, "scheduler.lag": _W,
     "scheduler.missed_runs": _W, "scheduler.clock_skew": _W, "scheduler.tz_invalid": _E,
     "cron.job_invalid": _W, "cron.job_never_fires": _W, "cron.job_no_target": _W,

@@ -98,6 +98,7 @@ class GatewayFacts:
     mode: str | None = "local"
     env_token_differs: str | None = None  # where the other one is
     pending_devices: tuple[str, ...] = ()
+    stale_devices: tuple[str, ...] = ()  # let in once, and every token of theirs is revoked
     armed: bool = True
     lag: timedelta = timedelta()
     missed: int = 0

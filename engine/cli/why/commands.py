@@ -136,7 +136,8 @@ def _from_store(
     """What the home tells, and what is wrong with its config: perhaps only a secret is missing."""
     if invalid is None:
         try:
-            return None, dict(at_rest.Store(place).call("heartbeat.explain", params))
+            told = dict(at_rest.Store(place).call("heartbeat.explain", params))
+            return at_rest.secrets_fault(place), told
         except ConfigInvalid as error:
             invalid = error
     return invalid, at_rest.told_without_config(place, params.get("agentId"), at=at)

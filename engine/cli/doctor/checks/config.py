@@ -7,7 +7,7 @@ from typing import Final
 
 from engine.cli.doctor.catalogue import CATALOGUE, finding
 from engine.cli.doctor.facts import Facts
-from engine.cli.doctor.finding import Act, Finding, Repair
+from engine.cli.doctor.finding import Act, Finding, Repair, Severity
 
 _EDITOR: Final = '"${EDITOR:-vi}" '
 # Notes of the config that have an id of their own here, under another name.
@@ -76,9 +76,10 @@ def _invalid(facts: Facts) -> Iterator[Finding]:
     if config.waits_for:  # a copy in its place would throw away what was just set up
         fix = f"{_EDITOR}{config.waits_for}"
     yield finding(
-        "config.invalid",
+        "config.legacy" if config.migrates else "config.invalid",
         f"the config {config.path} cannot be used: {config.issues[0]}{more}",
         fix,
+        severity=Severity.ERROR,
         repair=repair,
     )
 

@@ -31,6 +31,14 @@ def check(facts: Facts) -> Iterator[Finding]:
             f"{count} device{'s wait' if count > 1 else ' waits'} to be let in",
             f"{facts.program} devices approve {first}",
         )
+    if gateway.stale_devices:
+        named = ", ".join(gateway.stale_devices)
+        first = gateway.stale_devices[0].partition(" ")[0]
+        yield finding(
+            "auth.device_token_stale",
+            f"no token of {named} holds any more: what it comes with is refused",
+            f"{facts.program} devices remove {first}",
+        )
 
 
 def _reached(facts: Facts) -> Iterator[Finding]:

@@ -51,7 +51,7 @@ def _agent(place: Place, loaded: Loaded, agent: AgentProfile, shut: str | None) 
         file=str(file),
         file_bytes=_size(file),
         never_open=shut,
-        window_in_host_zone=hours is not None and _zone_is_host(place, loaded),
+        window_in_host_zone=hours is not None and _zone_is_host(place, loaded, agent.agent_id),
         beats_a_day=round(_DAY / period, 1),
         model=model,
         model_key=model is None or _has_key(loaded, model),
@@ -65,10 +65,18 @@ def _size(file: Path) -> int | None:
         return None
 
 
-def _zone_is_host(place: Place, loaded: Loaded) -> bool:
+def _zone_is_host(place: Place, loaded: Loaded, agent_id: str) -> bool:
     """Whether hours that name no zone would be kept in UTC because the machine does."""
-    named = loaded.config.agents.defaults.user_timezone
-    return place.zone == "UTC" and not (named or "").strip() and "timezone" not in loaded.text
+    from engine.config import effective
+    from engine.config.schema.agents import ActiveHours
+
+    config = loaded.config
+    entry = effective.find_agent(config, agent_id)
+    if entry is None or place.zone != "UTC" or (effective.user_zone(config, entry) or "").strip():
+        return False
+    given = effective.heartbeat(config, entry).active_hours or ()
+    windows = (given,) if isinstance(given, ActiveHours) else given
+    return any((one.timezone or "user").strip() == "user" for one in windows)
 
 
 def _has_key(loaded: Loaded, model: str) -> bool:

@@ -113,6 +113,7 @@ def gateway(line: Line, told: Told) -> GatewayFacts:
         pending_devices=tuple(
             str(one.get("requestId")) for one in told.devices.get("pending") or ()
         ),
+        stale_devices=tuple(_stale(told.devices)),
         armed=bool(scheduler.get("armed", True)),
         lag=int(scheduler.get("lagMs") or 0) * MILLISECOND,
         missed=int((told.cron or {}).get("missed24h") or 0),
@@ -137,6 +138,15 @@ def _reach(line: Line, told: Told) -> tuple[Reach, str, str]:
         why = f"the gateway is starting (pid {owner.pid}) and does not listen yet"
         return Reach.UNREACHABLE, why, f"{place.program} gateway status"
     return Reach.UNREACHABLE, f"the gateway does not answer ({down.why or down.what})", down.fix
+
+
+def _stale(devices: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the devices that were let in and have only tokens that were revoked."""
+    for one in devices.get("paired") or ():
+        tokens = one.get("tokens") or ()
+        if tokens and all(token.get("revokedAtMs") for token in tokens):
+            name = one.get("displayName")
+            yield str(one.get("deviceId")) + (f" ({name})" if name else "")
 
 
 def _now() -> Any:

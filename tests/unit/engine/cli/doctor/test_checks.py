@@ -50,7 +50,7 @@ def backend(**changes: Any) -> Facts:
 BROKEN: dict[str, Facts] = {
     "config.missing": has("config", exists=False),
     "config.invalid": has("config", issues=("line 3: no",)),
-    "config.legacy": note("config.legacy"),
+    "config.legacy": has("config", issues=("agent: moved to agents.defaults",), migrates=True),
     "config.restored": has("config", clobbered="engine.json.clobbered.1"),
     "config.perms": has("config", open_files=("/h/engine.json",)),
     "config.symlink": has("config", symlink="/elsewhere"),
@@ -98,6 +98,7 @@ BROKEN: dict[str, Facts] = {
     "gateway.both_auth": has("gateway", both_auth=True),
     "gateway.env_token_shadow": has("gateway", env_token_differs="ENGINE_GATEWAY_TOKEN"),
     "auth.devices_pending": has("gateway", pending_devices=("r1",)),
+    "auth.device_token_stale": has("gateway", stale_devices=("630dcd2966c4 (desk)",)),
     "scheduler.not_armed": has("gateway", armed=False),
     "scheduler.lag": has("gateway", lag=timedelta(seconds=9)),
     "scheduler.missed_runs": has("gateway", missed=3),

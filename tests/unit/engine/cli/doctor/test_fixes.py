@@ -12,11 +12,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from engine.cli.doctor.finding import Act, Finding, Repair, Severity
 from engine.cli.doctor.fixes import mend
 from engine.cli.place import place
 from gateway.lock import Lock, Owner
+from jobs.store import migrate
 from jobs.store.db import Database
 from tests.fakes.gateway_port import Port
 from tests.unit.engine.cli.conftest import Engine
@@ -90,11 +92,17 @@ def orphaned(state: Path) -> None:
         db.commit()
 
 
+def older(state: Path) -> None:
+    text = GOOD.replace("agents: { defaults: {", "agent: {").replace("'30m' } } }", "'30m' } }")
+    (state / "engine.json").write_text(text)
+
+
 HOMES: dict[str, Callable[[Path], None]] = {
     "config.perms": opened,
     "state.perms": widened,
     "state.missing": emptied,
     "config.invalid": spoilt,
+    "config.legacy": older,
     "gateway.mode_missing": no_mode,
     "gateway.token_missing": no_token,
     "heartbeat.file_missing": no_checklist,
@@ -172,15 +180,58 @@ def _shown(state: Path) -> str:
 def test_a_database_of_an_older_engine_is_migrated_and_a_copy_kept(
     engine: Engine, well: Path
 ) -> None:
+    older = sa.create_engine(f"sqlite:///{well / 'state.db'}")
+    with older.begin() as tx:
+        migrate.bring_up(tx, migrate.Steps("0003"))
+        tx.exec_driver_sql(
+            "INSERT INTO jobs (id, kind, name, source, definition, revision, enabled)"
+            " VALUES ('a', 'cron', 'a', 'runtime', '{}', 'r', 1)"
+        )
+    older.dispose()
+    assert schema(well / "state.db") == ("0003", ["a"])
+    assert "state.db_schema" in ids(engine)
+    told = json.loads(engine("doctor", "--fix", "--only", "state", "--json").out)
+    assert [one["id"] for one in told["fixed"] if one["ok"]] == ["state.db_schema"]
+    assert "state.db_schema" not in {one["id"] for one in told["findings"]}
+    assert schema(well / "state.db") == (migrate.OURS.head, ["a"])
+    (kept,) = well.glob("state.db.before-*")
+    assert schema(kept) == ("0003", ["a"])
+
+
+def schema(file: Path) -> tuple[str, list[str]]:
+    """The revision of a database, and the jobs in it."""
+    with closing(sqlite3.connect(file)) as db:
+        revision = db.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+        return revision, [row[0] for row in db.execute("SELECT id FROM jobs")]
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_database_of_a_newer_engine_is_told_and_not_touched(engine: Engine, well: Path) -> None:
     asyncio.run(_lived(well))
-    with closing(sqlite3.connect(well / "state.db")) as db:
-        newest = db.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+    with closing(sqlite3.connect(well / "state.db")) as db, db:
         db.execute("UPDATE alembic_version SET version_num = '9999'")
-        db.commit()
-        assert "state.db_schema" in ids(engine)
-        db.execute("UPDATE alembic_version SET version_num = ?", (newest,))
-        db.commit()
-    assert "state.db_schema" not in ids(engine)
+    assert "state.db_schema" in ids(engine, "--fix")
+    assert schema(well / "state.db")[0] == "9999"
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("activeHours: { start: '08:00', end: '22:00' }", True),
+        ("activeHours: { start: '08:00', end: '22:00', timezone: 'user' } /* timezone */", True),
+        ("activeHours: { start: '08:00', end: '22:00', timezone: 'local' }", False),
+        ("every: '30m' // timezone", False),
+    ],
+)
+def test_hours_without_a_zone_are_told_by_their_value_and_no_comment(
+    engine: Engine, well: Path, monkeypatch: pytest.MonkeyPatch, more: str, told: bool
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    beats = f"agents: {{ defaults: {{ heartbeat: {{ {more}\n }} }} }}"
+    text = f"{{ gateway: {{ mode: 'local' }}, {beats} }}"
+    (well / "engine.json").write_text(text + " // timezone")
+    assert ("heartbeat.window_tz" in ids(engine, "--only", "heartbeat")) is told
 
 
 @pytest.mark.usefixtures("nobody")
