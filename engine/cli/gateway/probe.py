@@ -22,6 +22,8 @@ from gateway import lock
 from jobs.errors import EngineError
 
 PROBE_MS: Final = 3_000
+LIMITED: Final = "Read-probe diagnostics are limited by gateway scopes (missing operator.read)"
+UNREAD: Final = "Gateway accepted the WebSocket connection, but follow-up read diagnostics failed"
 _MS: Final = timedelta(milliseconds=1)
 
 
@@ -104,12 +106,18 @@ def _target(name: str, line: Line) -> dict[str, Any]:
 def _warnings(targets: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     limited = [one["id"] for one in targets if one["connect"]["scopeLimited"]]
     if limited:
-        words = "connected, and not allowed to read: missing scope: operator.read"
-        yield {"code": "probe_scope_limited", "message": words, "targetIds": limited}
+        yield {"code": "probe_scope_limited", "message": LIMITED, "targetIds": limited}
+    mute = [one["id"] for one in targets if one["connect"]["ok"] and _unread(one["connect"])]
+    if mute:
+        yield {"code": "probe_read_failed", "message": UNREAD, "targetIds": mute}
     boots = {one["bootId"]: one["id"] for one in targets if one["bootId"]}
     if len(boots) > 1:  # one gateway seen twice is one gateway
         words = "multiple reachable gateways detected"
         yield {"code": "multiple_gateways", "message": words, "targetIds": list(boots.values())}
+
+
+def _unread(connect: Mapping[str, Any]) -> bool:
+    return not connect["rpcOk"] and not connect["scopeLimited"]
 
 
 def capability(scopes: object) -> str:

@@ -265,7 +265,9 @@ def probed_at(line: Line) -> Probed:
             health = client.call("health", {"probe": True})
     except EngineError as error:
         if _is_scope(error):
-            rpc["authWarning"] = "Read-probe diagnostics are limited by gateway scopes"
+            rpc["authWarning"] = (
+                "Read-probe diagnostics are limited by gateway scopes (missing operator.read)"
+            )
             return Probed(probe=probe, rpc=rpc)
         if probe["ok"]:  # connected, and then something did not answer
             rpc["error"] = _told(error)

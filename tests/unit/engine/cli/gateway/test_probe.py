@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.lock import Lock, Owner
+from jobs.errors import StoreUnavailable
 from tests.fakes.gateway_port import TOKEN, Port
 from tests.unit.engine.cli.conftest import Engine
 
@@ -46,6 +48,21 @@ def test_one_gateway_seen_twice_is_one_gateway(
     other = f"ws://127.0.0.1:{gateway.server.port}"
     answer = json.loads(engine("gateway", "probe", "--url", other, "--json").out)
     assert answer["warnings"] == []
+
+
+def test_who_gets_in_and_can_read_nothing_is_warned(
+    engine: Engine, gateway: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> dict[str, Any]:
+        raise StoreUnavailable("the state database cannot be reached", fix="start the server")
+
+    monkeypatch.setattr(gateway.core, "status", away)
+    told = engine("gateway", "probe", "--json")
+    answer = json.loads(told.out)
+    assert (told.status, answer["degraded"]) == (0, True)
+    (warning,) = answer["warnings"]
+    assert (warning["code"], warning["targetIds"]) == ("probe_read_failed", ["loopback"])
+    assert "follow-up read diagnostics failed" in warning["message"]
 
 
 def test_gateways_of_this_machine_are_found_by_their_homes(engine: Engine, home: Path) -> None:
