@@ -17,6 +17,7 @@ from engine.cli.place import shown
 from engine.cli.record import record_sentence
 from engine.cli.render import facts, relative
 from engine.cli.status.view import View, failing_parts, part, troubles
+from engine.config import fast
 from engine.ledger.explain import sentence
 from engine.messages.media import size_words
 from jobs.errors import EngineError, GatewayDown
@@ -113,12 +114,20 @@ def _unknown(view: View) -> str:
 
 def _agents_words(view: View) -> str:
     agents = part(view, "health").get("agents") or ()
-    if not agents:
+    ids = [str(agent.get("agentId")) for agent in agents] or _written_agents(view)
+    if not ids:
         return _unknown(view) if view.down else "none"
-    names = ", ".join(str(agent.get("agentId")) for agent in agents)
     port = view.place.owner.port if view.place.owner else view.place.port()[0]
-    many = f"{len(agents)} agents share" if len(agents) > 1 else "1 agent on"
-    return f"{many} one gateway on port {port}: {names}"
+    many = f"{len(ids)} agents share" if len(ids) > 1 else "1 agent on"
+    down = " (gateway down)" if isinstance(view.down, GatewayDown) else ""
+    return f"{many} one gateway on port {port}{down}: {', '.join(ids)}"
+
+
+def _written_agents(view: View) -> list[str]:
+    """The agents of the config, where no gateway tells of them (operations.md §16 L18)."""
+    found = fast.get(view.place.values, "agents.list") if isinstance(view.down, GatewayDown) else ()
+    listed = found if isinstance(found, list) else []
+    return [str(one["id"]) for one in listed if isinstance(one, Mapping) and one.get("id")]
 
 
 def _channels_words(view: View) -> str:

@@ -234,3 +234,14 @@ def test_a_change_that_waits_for_a_restart_is_a_row_of_its_own(
     assert "Restart pending: gateway.port. Fix: engine gateway restart" in engine("status").out
     assert "Restart pending: gateway.port" in engine("health", "--verbose").out
     assert json.loads(engine("health", "--json", "--verbose").out)["config"] == config
+
+
+def test_agents_and_the_port_they_share_are_told_of_a_gateway_that_is_down(
+    engine: Engine, nobody: None, home: Path
+) -> None:
+    """operations.md §16 L18: asked in the first sentence, answered five times."""
+    text = '{ gateway: { mode: "local" }, agents: { list: [{ id: "main" }, { id: "ops" }] } }'
+    (home / ".engine" / "engine.json").write_text(text)
+    told = engine("status").out
+    assert "2 agents share one gateway on port" in told
+    assert "(gateway down): main, ops" in told
