@@ -179,10 +179,12 @@ def unset_text(text: str, path: str) -> str:
     if host is None or node is None:
         raise NotFound(f"{path} is not set", why="nothing changed", fix="engine config get")
     start = next((m.start for m in reversed(host.members) if m.node is node), node.start)
-    return _cut(text, host, start, node.end)
+    ends = [m.node.end for m in host.members] + [i.end for i in host.items]
+    return _cut(text, host, start, node.end, max((e for e in ends if e <= start), default=None))
 
 
-def _cut(text: str, host: Node, start: int, end: int) -> str:
+def _cut(text: str, host: Node, start: int, end: int, before: int | None) -> str:
+    """The text without an entry; ``before`` is where the one before it ends."""
     gap = _gap(text, end)
     comma = text[gap] == ","
     if comma:
@@ -193,9 +195,9 @@ def _cut(text: str, host: Node, start: int, end: int) -> str:
         newline = re.compile(r"\r?\n").match(text, rest.end())
         return text[:line] + text[newline.end() if newline else rest.end() :]
     if not comma:  # the last entry of a line: the comma before it goes too
-        before = text[host.start : start].rstrip()
-        if before.endswith(","):
-            start = host.start + len(before) - 1
+        at = _gap(text, before) if before is not None else start
+        if text[at] == "," and not text[at + 1 : start].strip():  # one inside a comment stays
+            start = at
     return text[:start] + text[end:].lstrip(" ") if comma else text[:start] + text[end:]
 
 

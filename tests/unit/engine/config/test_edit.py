@@ -77,6 +77,10 @@ def test_setting_what_is_there_changes_nothing() -> None:
         ("{\n  a: 1, // x\n  b: 2,\n}", "a", "{\n  b: 2,\n}"),
         ("{\n  a: 1, // x\n  b: 2\n}", "b", "{\n  a: 1, // x\n}"),
         ("{l: [1, 2, 3]}", "l[1]", "{l: [1, 3]}"),
+        # The comma at the end of a comment is a word, not the list's.
+        ("{ a: 1, // one,\n  b: 2 }", "b", "{ a: 1, // one,\n   }"),
+        ("{ a: [1, // one,\n 2], }", "a[1]", "{ a: [1, // one,\n ], }"),
+        ("{ // none,\n b: 2 }", "b", "{ // none,\n  }"),
     ],
 )
 def test_unset_removes_the_entry_and_its_comma(text: str, path: str, expected: str) -> None:
