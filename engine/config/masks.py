@@ -18,7 +18,7 @@ HIDDEN_ON_WIRE: Final = "__OPENCLAW_REDACTED__"
 MARKERS: Final = frozenset({HIDDEN, HIDDEN_ON_WIRE, "***"})
 # A name that ends like a secret's holds one; a limit on tokens does not.
 _SECRET: Final = re.compile(
-    r"(token|password|passwd|secret|api[-_]?key|access[-_]?key|private[-_]?key|credential|authorization)s?$",
+    r"(token|password|passwd|secret|api[-_]?key|access[-_]?key|private[-_]?key|passphrase|credential|authorization)s?$",
     re.IGNORECASE,
 )
 _LIMIT: Final = re.compile(r"(max|min|context|input|output|budget|total)\w*tokens?$", re.IGNORECASE)
@@ -27,6 +27,9 @@ _CALLED: Final = frozenset({"url", "probeUrl"})
 _JOBS: Final = ("cron", "jobs")  # whose words may go to an address that lets anybody post there
 _WHERE: Final = frozenset({"to", "deliver", "url", "webhook"})
 _PING: Final = "ping"  # of a heartbeat: whoever calls it says that all is well
+_ENV: Final = "env"  # variables: named by whoever wrote the program that reads them
+_VARIABLE: Final = re.compile(r"(KEY|PASS|PWD|PAT|AUTH|COOKIE|DSN)S?$", re.IGNORECASE)
+_TLS: Final = "tls"
 _HEADERS: Final = "headers"  # of a model's server: any may hold a key
 _CREDENTIALS: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]*@", re.IGNORECASE)
 
@@ -57,6 +60,10 @@ def masked(value: Any, *path: str, marker: str = HIDDEN) -> Any:
 def _hides_at(path: Sequence[str], text: str) -> bool:
     """Whether what stands here is a secret for where it stands."""
     if _HEADERS in path[:-1]:
+        return True
+    if _ENV in path[:-1] and _VARIABLE.search(path[-1]):
+        return True
+    if _TLS in path[:-1] and path[-1] == "key":
         return True
     called = path[-1:] == (_PING,) or (_WEBHOOK in path and path[-1] in _CALLED)
     posted = tuple(path[:2]) == _JOBS and path[-1] in _WHERE

@@ -120,6 +120,8 @@ def _issue(key: Key, node: Node, row: Any) -> Issue:
         message = f"{given} is not an id (letters, digits, - and _, at most 64)"
         return Issue(path=path, message=message, code="value", place=node.place)
     wanted = _WANTED.get(kind)
+    if wanted in ("an object", "a list") and isinstance(node.value, str):
+        given = "a text"  # which may be the token itself: `channels.telegram: "123:AAA"`
     message = f"expected {wanted}, got {given}" if wanted else f"{row['msg']}, got {given}"
     return Issue(path=path, message=message, code="type" if wanted else "value", place=node.place)
 

@@ -172,6 +172,9 @@ def test_an_unknown_key_is_told_with_the_nearest_one(tmp_path: Path) -> None:
             "30000",
         ),
         ('{gateway: {mode: "local",}, meta: 3}', "meta", "expected an object, got 3"),
+        ('{gateway: {auth: "hunter2-hunter2"}}', "gateway.auth", "expected an object, got a text"),
+        ('{channels: {telegram: "1:AAA"}}', "channels.telegram", "expected an object, got a text"),
+        ('{tools: {allow: "hunter2"}}', "tools.allow", "expected a list, got a text"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_path(

@@ -24,6 +24,26 @@ def test_every_item_of_a_list_of_secrets_is_hidden() -> None:
     assert masked(["hunter2", "hunter3"], "tokens", marker="?") == ["?", "?"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("env", "vars", "STRIPE_KEY"),
+        ("env", "PGPASS"),
+        ("agents", "defaults", "cliBackends", "x", "env", "SESSION_COOKIE"),
+        ("models", "providers", "x", "request", "tls", "key"),
+        ("models", "providers", "x", "request", "tls", "passphrase"),
+    ],
+)
+def test_a_variable_or_a_key_is_hidden_where_only_its_place_tells(path: tuple[str, ...]) -> None:
+    assert masked("hunter2", *path, marker="?") == "?"
+
+
+def test_a_variable_that_names_no_secret_stays() -> None:
+    assert masked({"env": {"vars": {"LANG": "C"}, "KEYBOARD": "us"}}) == {
+        "env": {"vars": {"LANG": "C"}, "KEYBOARD": "us"}
+    }
+
+
 @pytest.mark.parametrize("key", ["maxTokens", "contextTokens", "name", "mode"])
 def test_what_is_no_secret_stays(key: str) -> None:
     assert masked({key: "1000"}) == {key: "1000"}
