@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from engine.config.keypath import Key, join
 
+MAX_DEPTH: Final = 100  # whoever walks the tree calls itself once for each of them
 _WHERE: Final = re.compile(r"line (\d+) column (\d+)")
 _NEAR: Final = re.compile(r"(?:Was expecting|Unexpected|Expecting|Illegal)[^\n]*")
 
@@ -174,21 +175,23 @@ def _words(what: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _build(node: Any, source: Source) -> Node:
+def _build(node: Any, source: Source, depth: int = 0) -> Node:
     # The library keeps offsets only on its tokens; lines and columns alone lose CR LF files.
     start, end = node._tok.index, node._end_tok.end if node._end_tok else node._tok.end
+    if depth > MAX_DEPTH:
+        raise Json5Error(f"nested more than {MAX_DEPTH} deep", *source.place(start))
     kind = type(node).__name__
     if kind == "JSONObject":
         members = tuple(
-            Member(_name(k), k._tok.index, source, _build(v, source))
+            Member(_name(k), k._tok.index, source, _build(v, source, depth + 1))
             for k, v in zip(node.keys, node.values, strict=True)
         )
         return Node("object", source, start, end, members=members)
     if kind == "JSONArray":
-        items = tuple(_build(v, source) for v in node.values)
+        items = tuple(_build(v, source, depth + 1) for v in node.values)
         return Node("array", source, start, end, items=items)
     if kind == "UnaryOp":
-        inner = _build(node.value, source)
+        inner = _build(node.value, source, depth)
         value = -inner.value if node.op == "-" else inner.value
         return Node("scalar", source, start, inner.end, value=value)
     return Node("scalar", source, start, end, value=_scalar(node, kind))

@@ -33,7 +33,7 @@ def look_up(book: Book, alias: str, provider: Mapping[str, Any], ids: Sequence[s
         return {one: value or Unresolved(f"{path} is empty") for one in ids}
     try:
         document = json.loads(text)
-    except ValueError:  # its words would quote the file
+    except (ValueError, RecursionError):  # its words would quote the file
         raise Unresolved(f"{path} is not JSON") from None
     return {one: _taken(document, one) for one in ids}
 

@@ -113,7 +113,7 @@ def _environment(env: Mapping[str, str], provider: Mapping[str, Any]) -> dict[st
 def _read(raw: bytes, ids: Sequence[str], program: str) -> dict[str, str | Unresolved]:
     try:
         answer = json.loads(raw)
-    except ValueError:  # its words would quote the answer
+    except (ValueError, RecursionError):  # its words would quote the answer
         raise Unresolved(f"{program} did not answer in JSON") from None
     if not isinstance(answer, Mapping) or answer.get("protocolVersion") != PROTOCOL:
         raise Unresolved(f"{program} does not speak protocolVersion {PROTOCOL}")

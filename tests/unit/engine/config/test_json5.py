@@ -43,6 +43,12 @@ def test_a_syntax_error_names_its_place(text: str, line: int, column: int) -> No
     assert (caught.value.line, caught.value.column) == (line, column)
 
 
+@pytest.mark.parametrize("deep", [102, 400, 20_000])
+def test_a_text_nested_without_end_is_refused_with_a_sentence(deep: int) -> None:
+    with pytest.raises(Json5Error, match="nested"):
+        parse("[" * deep + "]" * deep)
+
+
 def test_what_is_rendered_is_read_back() -> None:
     value = {"a": [1, 2.5, 'x\n"中'], "b-c": {"d": None, "e": []}, "f": [{"g": True}]}
     assert parse(render(value)).root.plain() == value

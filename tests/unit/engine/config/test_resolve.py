@@ -212,6 +212,12 @@ def test_there_is_a_limit_on_references_of_a_provider(tmp_path: Path) -> None:
         (PROGRAM, "a/b", {"trustedDirs": ["/opt/none"]}, "lies in none of trustedDirs"),
         ("#!/bin/sh\necho hush-hush; exit 3\n", "a", {}, "vault ended with status 3"),
         ("#!/bin/sh\necho hush-hush\n", "a", {}, "vault did not answer in JSON"),
+        (
+            "#!/bin/sh\nhead -c 400000 /dev/zero | tr '\\0' '['\n",
+            "a",
+            {},
+            "vault did not answer in JSON",
+        ),
         ("#!/bin/sh\necho hush-hush >&2; echo 7\n", "a", {}, "does not speak protocolVersion 1"),
         ("#!/bin/sh\necho '{{\"values\":{{}}}}'\n", "a", {}, "does not speak protocolVersion 1"),
         ("#!/bin/sh\necho hush-hush\n", "a", {"maxOutputBytes": 4}, "said more than 4 bytes"),
