@@ -19,10 +19,11 @@ from engine.config import fast
 from engine.config.compose import digest
 from engine.config.keeping import copies
 from engine.config.masks import MARKERS
-from engine.config.writing import put
+from engine.config.writing import alone, put, tidy
 from jobs.errors import EngineError
 
 _INCLUDED: Final = f"{copies.LAST_GOOD}.includes"  # texts of included files, by their path
+_OF: Final = "sha256"  # beside them: of which main file they are
 # How far a gateway is heard, from the narrowest.
 _WIDTH: Final[Mapping[str, int]] = {"loopback": 0, "custom": 1, "tailnet": 1, "auto": 2, "lan": 2}
 _BIND: Final = re.compile(r"""(?<![\w$])["']?bind["']?\s*:\s*["']([^"'\n]*)["']""")
@@ -49,16 +50,22 @@ def save(path: Path, known: str, included: Sequence[Path] = ()) -> bool:
         return False
     if digest(main) != known or any(_masked(raw) for raw in (main, *texts.values())):
         return False
-    saved = Saved(main, texts)
-    if saved != read(path):
-        put(copies.beside(path, copies.LAST_GOOD), main)
-        beside = copies.beside(path, _INCLUDED)
-        if texts:
-            told = {str(one): raw.decode("utf-8") for one, raw in texts.items()}
-            put(beside, json.dumps(told, ensure_ascii=False).encode())
-        else:
-            beside.unlink(missing_ok=True)
+    with alone(path.parent):
+        tidy(path)
+        if Saved(main, texts) != read(path):
+            _keep(path, main, texts)
     return True
+
+
+def _keep(path: Path, main: bytes, texts: Mapping[Path, bytes]) -> None:
+    """Two files, one after the other: who dies in between leaves includes of another main file."""
+    put(copies.beside(path, copies.LAST_GOOD), main)
+    beside = copies.beside(path, _INCLUDED)
+    if texts:
+        told = {str(one): raw.decode("utf-8") for one, raw in texts.items()}
+        put(beside, json.dumps({_OF: digest(main), **told}, ensure_ascii=False).encode())
+    else:
+        beside.unlink(missing_ok=True)
 
 
 def _masked(raw: bytes) -> bool:
@@ -74,7 +81,8 @@ def read(path: Path) -> Saved | None:
     texts: dict[Path, bytes] = {}
     with suppress(OSError, ValueError, AttributeError):
         told = json.loads(copies.beside(path, _INCLUDED).read_text("utf-8"))
-        texts = {Path(name): str(text).encode() for name, text in told.items()}
+        if told.pop(_OF, digest(main)) == digest(main):
+            texts = {Path(name): str(text).encode() for name, text in told.items()}
     return Saved(main, texts)
 
 
@@ -90,16 +98,33 @@ def changed(path: Path, saved: Saved) -> tuple[Path, ...]:
     return tuple(one for one, raw in files.items() if not one.is_symlink() and _bytes(one) != raw)
 
 
-def put_back(path: Path, saved: Saved, now: datetime) -> tuple[Path, ...]:
-    """Put the kept bytes in the place of broken ones; returns where those are now."""
+def standing(path: Path) -> Mapping[Path, bytes | None]:
+    """What stands in the files that `put_back` may replace."""
+    saved = read(path)
+    return {} if saved is None else {one: _bytes(one) for one in (path, *saved.included)}
+
+
+def put_back(
+    path: Path, saved: Saved, now: datetime, *, seen: Mapping[Path, bytes | None] | None = None
+) -> tuple[Path, ...]:
+    """Put the kept bytes in the place of broken ones; returns where those are now.
+
+    ``seen`` is what was found broken: files that say something else by now were mended
+    meanwhile, and nothing is put back.
+    """
     kept = []
-    for one in changed(path, saved):
-        raw = _bytes(one)
-        if raw is not None:
-            aside = copies.stamped(one, copies.CLOBBERED, now)
-            put(aside, raw)
-            kept.append(aside)
-        put(one, saved.main if one == path else saved.included[one])
+    with alone(path.parent):
+        if seen is not None and any(_bytes(one) != raw for one, raw in seen.items()):
+            return ()
+        tidy(path)
+        for one in changed(path, saved):
+            raw = _bytes(one)
+            if raw is not None:
+                aside = copies.stamped(one, copies.CLOBBERED, now)
+                put(aside, raw)
+                kept.append(aside)
+            put(one, saved.main if one == path else saved.included[one])
+            copies.forget_oldest(one)
     return tuple(kept)
 
 

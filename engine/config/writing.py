@@ -55,7 +55,7 @@ def write(
     """
     _refuse_symlink(path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(path.parent):
+    with alone(path.parent):
         return _written(
             path, edit, validate=validate, now=now, version=version, base_hash=base_hash,
             replace=replace,
@@ -103,7 +103,7 @@ def _written(
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """One writer at a time; the lock is the folder's own and leaves no file behind."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -184,6 +184,7 @@ def _said(issue: dict[str, Any]) -> str:
 
 def _commit(path: Path, old: bytes, new: bytes, before: str) -> Written:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tidy(path)
     backup = path.with_name(path.name + ".bak")
     if old:
         _rotate(path)
@@ -216,6 +217,27 @@ def put(path: Path, raw: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def tidy(path: Path) -> None:
+    """Take away what writers left that were killed: a copy nobody knows, secrets and all.
+
+    Only who is `alone` may.
+    """
+    for left in path.parent.glob(f".{path.name}*.tmp"):
+        pid = left.name.removesuffix(".tmp").rpartition(".")[2]
+        if pid.isdecimal() and not _alive(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _rotate(path: Path) -> None:

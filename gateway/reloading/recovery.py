@@ -41,6 +41,7 @@ def at_start(
     Raises the refusal of the file where there is no good one, or it is not wanted.
     """
     paths = options.paths
+    seen = lastgood.standing(paths.config)
     try:
         return options, settings.load_config(paths, environ, jobs_may_wait=True), None
     except ConfigInvalid as refusal:
@@ -50,7 +51,9 @@ def at_start(
             raise
         saved, good = found
         narrowed = lastgood.widens(broken, settings.bind(options, good.config, environ).mode)
-        clobbered = lastgood.put_back(paths.config, saved, now)
+        clobbered = lastgood.put_back(paths.config, saved, now, seen=seen)
+        if not clobbered:  # somebody mended it while it was judged
+            return options, settings.load_config(paths, environ, jobs_may_wait=True), None
         recovered = Recovered("start", lastgood.faults(refusal), clobbered, narrowed)
         if narrowed:
             options = replace(options, bind="loopback")
@@ -67,13 +70,23 @@ def while_running(
     the file only waits for a variable: `engine setup --channel` writes such a one, and whoever
     fills in `.env` next must find it there.
     """
+    seen = lastgood.standing(paths.config)
     found = restorable(paths, environ, "onReload", "keep")
-    if found is None or _of_secrets(refusal, MISSING):
+    if found is None or _of_secrets(refusal, MISSING) or _loads(paths, environ):
         return None
     if lastgood.widens(_text(paths.config), found[1].config.gateway.bind):
         return None
-    clobbered = lastgood.put_back(paths.config, found[0], now)
+    clobbered = lastgood.put_back(paths.config, found[0], now, seen=seen)
     return Recovered("reload", lastgood.faults(refusal), clobbered) if clobbered else None
+
+
+def _loads(paths: Paths, environ: Mapping[str, str]) -> bool:
+    """Whether the file is good by now: it was refused some seconds ago."""
+    try:
+        settings.load_config(paths, environ)
+    except EngineError:
+        return False
+    return True
 
 
 def restorable(

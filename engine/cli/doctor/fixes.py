@@ -160,6 +160,7 @@ def _restore(place: Place, copy: Path) -> str:
     aside = copies.stamped(config, copies.CLOBBERED, SystemClock().now())
     put(aside, config.read_bytes())
     put(config, copy.read_bytes())
+    copies.forget_oldest(config)
     return f"put {copy.name} in the place of {config.name}; the broken one is {aside.name}"
 
 

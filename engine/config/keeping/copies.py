@@ -13,6 +13,7 @@ LAST_GOOD: Final = "last-good"
 CLOBBERED: Final = "clobbered"
 REJECTED: Final = "rejected"
 BAK: Final = "bak"
+KEEP_CLOBBERED: Final = 10
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 
 
@@ -34,6 +35,12 @@ def stamped(path: Path, kind: str, now: datetime) -> Path:
 def clobbered(path: Path) -> list[Path]:
     """Broken files that made room for the last good one, newest first."""
     return sorted(path.parent.glob(f"{path.name}.{CLOBBERED}.*"), reverse=True)
+
+
+def forget_oldest(path: Path) -> None:
+    """Keep the newest ten of the broken files."""
+    for stale in clobbered(path)[KEEP_CLOBBERED:]:
+        stale.unlink(missing_ok=True)
 
 
 def every(path: Path) -> list[Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,45 @@ def test_the_broken_text_is_kept_when_the_good_one_comes_back(file: Path) -> Non
     lastgood.put_back(file, saved, NOW)
     assert copies.named(file, "clobbered") == copies.clobbered(file)[0]
     assert len(copies.clobbered(file)) == 2
+
+
+def test_what_was_written_since_the_file_was_judged_is_not_replaced(file: Path) -> None:
+    lastgood.save(file, digest(GOOD))
+    file.write_text("{ broken")
+    seen = lastgood.standing(file)
+    file.write_text("{ mended: 1 }")
+    assert lastgood.put_back(file, kept(file), NOW, seen=seen) == ()
+    assert file.read_text() == "{ mended: 1 }"
+    assert copies.clobbered(file) == []
+
+
+def test_of_broken_files_the_newest_ten_are_kept(file: Path) -> None:
+    lastgood.save(file, digest(GOOD))
+    for second in range(14):
+        file.write_text(f"{{ broken {second}")
+        lastgood.put_back(file, kept(file), NOW + timedelta(seconds=second))
+    found = copies.clobbered(file)
+    assert [one.read_text() for one in found] == [f"{{ broken {n}" for n in range(13, 3, -1)]
+
+
+def test_who_dies_between_the_two_files_leaves_no_includes_of_another_config(file: Path) -> None:
+    part = file.with_name("part.json5")
+    part.write_text("{}")
+    lastgood.save(file, digest(GOOD), [part])
+    copies.beside(file, "last-good").write_bytes(b"{ newer: 1 }")  # and there the power went
+    assert kept(file) == lastgood.Saved(b"{ newer: 1 }")
+
+
+def test_what_a_killed_writer_left_is_taken_away_and_that_of_a_living_one_is_not(
+    file: Path,
+) -> None:
+    dead, living = file.with_name(".engine.json.bak.99999999.tmp"), os.getppid()
+    alive = file.with_name(f".engine.json.{living}.tmp")
+    for one in (dead, alive):
+        one.write_text('{ token: "hunter2" }')
+    lastgood.save(file, digest(GOOD))
+    assert not dead.exists()
+    assert alive.exists()
 
 
 def test_a_symlink_is_nobodys_to_replace(file: Path) -> None:

@@ -175,3 +175,13 @@ def test_a_bad_edit_that_narrows_is_kept(home: Home) -> None:
     home.write(narrower)
     assert recovery.while_running(home.options.paths, {}, home.edited_badly(), NOW) is None
     assert home.file.read_text() == narrower
+
+
+def test_a_file_that_was_mended_since_it_was_refused_is_nobodys_to_replace(home: Home) -> None:
+    """Between the refusal and the way back lie seconds in which a person goes on typing."""
+    home.write("{ gateway: { prot: 1 } }")
+    refusal = home.edited_badly()
+    mended = "{ gateway: { mode: 'local', port: 20002 } }"
+    home.write(mended)
+    assert recovery.while_running(home.options.paths, {}, refusal, NOW) is None
+    assert home.file.read_text() == mended
