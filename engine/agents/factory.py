@@ -26,6 +26,7 @@ from engine.agents.command import CommandAgent, CommandBackend
 from engine.agents.model import ModelAgent
 from engine.agents.offline import OfflineAgent, ScriptEntry
 from engine.agents.provider import Candidate, Provider
+from engine.config import models
 
 OFFLINE: Final = "offline"
 
@@ -112,7 +113,7 @@ class AgentFactory:
             ref,
             f"neither models.providers nor agents.defaults.cliBackends has {name!r} "
             f"(there are: {known})",
-            f"add models.providers.{name}, or choose one that is there",
+            models.remedy(f"{name}/{model}"),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
@@ -55,3 +56,15 @@ def ref_fault(ref: str, config: Config) -> str:
     """Return what is wrong with a model ref in words, or ''."""
     found = fault(ref, config)
     return found.text if found is not None else ""
+
+
+def remedy(ref: str) -> str:
+    """Return the command that adds the provider of a model ref; what is unknown is a blank."""
+    from engine.config.starters import MODELS
+
+    name, _, model = ref.strip().partition("/")
+    known = MODELS.get(name)
+    if known is None or not known.base_url:
+        return f"engine config set {shlex.quote(f'models.providers.{name}.baseUrl')} YOUR_URL"
+    key = " --api-key YOUR_KEY" if known.variable else ""
+    return f"engine onboard --provider {name} --model {shlex.quote(model)}{key}"

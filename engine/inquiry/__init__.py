@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from engine import why
 from engine.beats.look import Lookout
-from engine.config import effective
+from engine.config import effective, models
 from engine.config.schema import Config
 from engine.decisions.heartbeat import Cadence
 from engine.inquiry.coming import thought_of, unhindered, wake_of
@@ -152,6 +152,7 @@ class Inquiry:
     ) -> Facts:
         stored = await self.database.read(lambda tx: stored_facts(tx, agent.agent_id, now))
         found, account = view.found, None
+        named = agent.beat.model or agent.model
         would = await self._would(agent, found)
         if account_of is not None and isinstance(found, Route):
             account = account_of(found.channel, found.account_id)
@@ -175,7 +176,8 @@ class Inquiry:
                 file_bytes=None if view.file.missing else view.file.size,
             ),
             scheduled=stored.scheduled if agent.beat.period is not None else None,
-            model=agent.beat.model or agent.model,
+            model=named,
+            model_fault=models.ref_fault(named, self.config) if named else "",
             model_print=agent.model_print,
             live=account_of is not None,
             failing=failing or {},

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from engine.config.models import remedy as remedy_of_model
 from engine.decisions.troubles import split_fix
 from engine.messages.address import Route
 from engine.messages.delivery import Delivery, State
@@ -24,6 +25,7 @@ NOTHING_TO_SAY: Final[Mapping[Outcome, tuple[str, str]]] = {
     Outcome.EMPTY: ("ok-empty", "answered nothing"),
 }
 _A_MODEL: Final = "engine config set agents.defaults.model.primary YOUR_MODEL"
+LACKS: Final = "so every beat fails: "
 _HELD: Final = "in the chat: write to the bot; what is held for you is sent then"
 ITS_CHOICE: Final = "nothing: the agent decides; it is told in its prompt what is worth a message"
 
@@ -37,8 +39,11 @@ def failure(run: Run, agent_id: str) -> tuple[str, str, str]:
 
 
 def model(facts: Facts) -> Link:
-    """Whether the agent answered when it was last asked."""
+    """Whether the agent answered when it was last asked, and can be asked as it is set now."""
     last = facts.last
+    if facts.model_fault and facts.model:
+        what = f"model {facts.model} cannot be asked, {LACKS}{facts.model_fault}"
+        return broken(Code.MODEL, "unknown", what, remedy_of_model(facts.model))
     if last is None:
         return unknown(Code.MODEL, "the agent has not been asked yet")
     if last.status is RunStatus.FAILED:

@@ -54,6 +54,7 @@ class Facts:
     live: bool = False  # a gateway tells this
     failing: Mapping[str, str] = field(default_factory=dict)  # parts of the process
     model: str | None = None
+    model_fault: str = ""  # why no provider answers to that name
     model_print: str = ""  # tells the models and credentials of now from those of a row
     last: Run | None = None  # the newest beat that asked the agent
     counts: Mapping[str, int] = field(default_factory=dict)  # reasons of 24 h of skipped beats

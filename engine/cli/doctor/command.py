@@ -22,12 +22,14 @@ from engine.cli.doctor.unheard import unheard
 from engine.cli.ending import dumped
 from engine.cli.why import commands as why
 from engine.clock import SystemClock
+from engine.why.after import LACKS
 from jobs.errors import EngineError
 from jobs.wallclock import ms
 
 PROBE_MS: Final = 2_000
 _LATELY: Final = timedelta(days=1)
 _TOLD_BY_THE_WAY: Final = ("scheduler", "cron", "heartbeat", "runner", "channels", "delivery")
+_ACCOUNT: Final = "heartbeat.account_ambiguous"
 _ROUNDS: Final = 3
 _MOST: Final = 20  # agents whose way is walked: the whole run has three seconds
 
@@ -110,12 +112,23 @@ def diagnosed(line: Line, given: dict[str, Any] | None = None) -> list[Finding]:
 
 
 def _once(found: Sequence[Finding]) -> Iterator[Finding]:
-    """Each thing once: an account nobody chose is told by the file and by the way."""
+    """Each thing once: an account nobody chose is told by the file and by the way.
+
+    So is a model nobody knows. The way knows the command, where the file only has an editor.
+    """
     seen: set[tuple[str, str]] = set()
     ambiguous = any(one.id == "channels.default_account_missing" for one in found)
+    unknown = [one.what.partition(LACKS)[2] for one in found if LACKS in one.what]
+    commands = {one.what.split(" ")[0]: one.fix for one in found if one.id == _ACCOUNT}
     for one in found:
-        if one.id == "heartbeat.account_ambiguous" and ambiguous:
+        if one.id == _ACCOUNT and ambiguous:
             continue
+        if one.id == "runner.model_unknown" and any(
+            words in one.what and LACKS not in one.what for words in unknown
+        ):
+            continue
+        if one.id == "channels.default_account_missing":
+            one = replace(one, fix=commands.get(one.what.split(":")[0], one.fix))
         if (one.id, one.what) not in seen:
             seen.add((one.id, one.what))
             yield one

@@ -26,6 +26,7 @@ _IDS: Final[Mapping[str, str]] = {
     "gate": "heartbeat.held",
     "checklist": "heartbeat.file_empty",
     "model": "runner.failing",
+    "model.unknown": "runner.model_unknown",
     "model.offline": "runner.offline",
     "model.rate-limit": "runner.cooldown",
     "model.overloaded": "runner.cooldown",

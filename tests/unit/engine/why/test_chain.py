@@ -83,6 +83,20 @@ def test_what_the_model_did_is_told_where_the_model_stands(reason: SkipReason) -
     assert (found.name, found.fix) == ("model.auth", "correct the key")
 
 
+def test_a_model_nobody_serves_is_told_before_it_was_asked() -> None:
+    """What answered last says nothing of the one that was set since."""
+    answered = Run(
+        id="r", job_id="heartbeat:main", kind="heartbeat", agent_id="main",
+        trigger=Trigger.SCHEDULE, status=RunStatus.OK, model="offline",
+    )  # fmt: skip
+    wrong = 'models.providers has no "openai" (there is offline)'
+    asked = replace(facts(), last=answered, model="openai/gpt-5-mini", model_fault=wrong)
+    found = cause(links(asked))
+    assert found is not None
+    assert (found.name, wrong in found.what) == ("model.unknown", True)
+    assert found.fix == "engine onboard --provider openai --model gpt-5-mini --api-key YOUR_KEY"
+
+
 @pytest.mark.parametrize(
     "asked", [facts(), Facts(agent_id="main", now=NOON), facts(enabled=False, file_empty=True)]
 )

@@ -12,6 +12,7 @@ import click
 import pytest
 
 from engine.cli.app import Group, cli
+from engine.config import models
 from engine.messages.fault import FaultClass, remedy
 from engine.messages.remedy import set_key, unset_key, way_fix
 from engine.messages.route import (
@@ -133,3 +134,8 @@ def test_what_an_agents_own_block_says_is_changed_there() -> None:
     assert way_fix(found, OWN) == "engine config set 'agents.list[id=ops].heartbeat.target' last"
     assert set_key({}, "target", "last") == shared
     assert unset_key({}, "accountId") == "engine config unset agents.defaults.heartbeat.accountId"
+
+
+@pytest.mark.parametrize("ref", ["openai/gpt-5-mini", "ollama/qwen3", "mine/x", "openrouter/a/b"])
+def test_a_model_nobody_serves_has_a_command(ref: str) -> None:
+    helps(models.remedy(ref))

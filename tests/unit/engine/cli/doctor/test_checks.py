@@ -149,6 +149,7 @@ LINKS: dict[str, tuple[str, str]] = {
     "heartbeat.direct_blocked": ("policy.dm-blocked", "broken"),
     "heartbeat.alerts_off": ("policy.alerts-disabled", "broken"),
     "heartbeat.file_empty": ("checklist.empty-heartbeat-file", "broken"),
+    "runner.model_unknown": ("model.unknown", "broken"),
     "runner.offline": ("model.offline", "warn"),
     "runner.failing": ("model.agent-runner-failure", "broken"),
     "runner.cooldown": ("model.rate-limit", "broken"),
