@@ -398,7 +398,7 @@ def _dial(url: str, deadline: _Deadline, hold: ExitStack) -> ClientConnection:
         raise GatewayDown("the gateway is not reachable", why=why, fix=START) from error
     except InvalidHandshake as error:
         raise GatewayDown(
-            "the gateway is not reachable", why=f"{url} answered: {error}", fix=STATUS
+            "the gateway is not reachable", why=f"{url} answered: {error}", fix="engine doctor"
         ) from error
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -131,3 +133,24 @@ def test_how_the_last_one_ended_is_told_in_words(engine: Engine, home: Path, nob
 )
 def test_the_service_in_one_line(service: dict[str, object], said: str) -> None:
     assert words.service_words(service) == said
+
+
+def test_a_port_of_somebody_else_leads_on_and_not_back_to_where_one_stands(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor knows who holds the port and names one that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setenv("ENGINE_GATEWAY_PORT", str(other.getsockname()[1]))
+        talker = threading.Thread(target=_web_page, args=(other,), daemon=True)
+        talker.start()
+        told = engine("gateway", "status").out.splitlines()[0]
+    assert told.endswith("Fix: engine doctor"), told
+
+
+def _web_page(other: socket.socket) -> None:
+    with suppress(OSError):  # closed by the test
+        while True:
+            visitor, _ = other.accept()
+            with visitor:
+                visitor.recv(4096)
+                visitor.sendall(b"no such page")
