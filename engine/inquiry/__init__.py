@@ -178,6 +178,7 @@ class Inquiry:
             scheduled=stored.scheduled if agent.beat.period is not None else None,
             model=named,
             model_fault=models.ref_fault(named, self.config) if named else "",
+            model_fix=models.remedy(named) if named else "",
             model_print=agent.model_print,
             live=account_of is not None,
             failing=failing or {},

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from engine.config.models import remedy as remedy_of_model
 from engine.decisions.troubles import split_fix
 from engine.messages.address import Route
 from engine.messages.delivery import Delivery, State
@@ -43,7 +42,7 @@ def model(facts: Facts) -> Link:
     last = facts.last
     if facts.model_fault and facts.model:
         what = f"model {facts.model} cannot be asked, {LACKS}{facts.model_fault}"
-        return broken(Code.MODEL, "unknown", what, remedy_of_model(facts.model))
+        return broken(Code.MODEL, "unknown", what, facts.model_fix)
     if last is None:
         return unknown(Code.MODEL, "the agent has not been asked yet")
     if last.status is RunStatus.FAILED:

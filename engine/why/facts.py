@@ -55,6 +55,7 @@ class Facts:
     failing: Mapping[str, str] = field(default_factory=dict)  # parts of the process
     model: str | None = None
     model_fault: str = ""  # why no provider answers to that name
+    model_fix: str = ""  # the command that adds it
     model_print: str = ""  # tells the models and credentials of now from those of a row
     last: Run | None = None  # the newest beat that asked the agent
     counts: Mapping[str, int] = field(default_factory=dict)  # reasons of 24 h of skipped beats

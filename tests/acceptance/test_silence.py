@@ -48,7 +48,12 @@ def config(qq: QqStandIn) -> str:
     ]
     return json.dumps(
         {
-            "gateway": {"mode": "local", "bind": "lan", "port": 0, "auth": {"mode": "token"}},
+            "gateway": {
+                "mode": "local",
+                "bind": "lan",
+                "port": 0,
+                "auth": {"mode": "token", "token": "t" * 40},
+            },
             "agents": {
                 "defaults": {"heartbeat": {"every": "30m"}},
                 "list": [{"id": "main", "default": True}, *({"id": name} for name in NAMES)],

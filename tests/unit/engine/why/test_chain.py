@@ -90,11 +90,14 @@ def test_a_model_nobody_serves_is_told_before_it_was_asked() -> None:
         trigger=Trigger.SCHEDULE, status=RunStatus.OK, model="offline",
     )  # fmt: skip
     wrong = 'models.providers has no "openai" (there is offline)'
-    asked = replace(facts(), last=answered, model="openai/gpt-5-mini", model_fault=wrong)
+    fix = "engine onboard --provider openai --model gpt-5-mini --api-key YOUR_KEY"
+    asked = replace(
+        facts(), last=answered, model="openai/gpt-5-mini", model_fault=wrong, model_fix=fix
+    )
     found = cause(links(asked))
     assert found is not None
     assert (found.name, wrong in found.what) == ("model.unknown", True)
-    assert found.fix == "engine onboard --provider openai --model gpt-5-mini --api-key YOUR_KEY"
+    assert found.fix == fix
 
 
 @pytest.mark.parametrize(
