@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import jobs.errors
 from gateway.protocol.address import host_of, is_loopback
-from jobs.errors import AccessRefused, EngineError, GatewayDown, InvalidInput, NotFound, TimedOut
+from jobs.errors import (
+    AccessRefused,
+    EngineError,
+    GatewayDown,
+    InvalidInput,
+    NotFound,
+    Suspended,
+    TimedOut,
+)
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -460,6 +468,8 @@ def _refused(method: str, error: Mapping[str, Any]) -> EngineError:
     code = str(details.get("code") or error.get("code"))
     if error.get("code") == "FORBIDDEN" or message.startswith("missing scope"):
         return AccessRefused(what, why=message, fix=fix, error=error)
+    if details.get("reason") == "gateway-suspending":
+        return Suspended(what, why=message, fix=fix, error=error)
     if code.endswith("NOT_FOUND") or code == "UNKNOWN_AGENT_ID":
         return NotFound(what, why=message, fix=fix, error=error)
     if error.get("code") == "INVALID_REQUEST":

@@ -145,6 +145,12 @@ class GatewayDown(EngineError):
     exit_status = 3
 
 
+class Suspended(EngineError):
+    """The gateway is held by its host for a moment and answers nothing else (protocol.md §10.1)."""
+
+    code = "suspended"
+
+
 class AccessRefused(EngineError):
     """The gateway answered and refused the caller."""
 

@@ -18,7 +18,7 @@ from engine.cli.channels.commands import broken
 from engine.cli.place import Place
 from engine.clock import SystemClock
 from gateway.client import Client
-from jobs.errors import EngineError, GatewayDown
+from jobs.errors import EngineError, GatewayDown, Suspended
 from jobs.wallclock import zone
 
 
@@ -103,6 +103,9 @@ def _asked(client: Client, method: str, params: Mapping[str, Any] | None) -> Any
         return client.call(method, params)
     except GatewayDown:
         raise
+    except Suspended as error:
+        why = "its host holds it: nothing begins, and nothing is lost"
+        raise Suspended("the gateway is suspended", why=why, fix=error.fix) from error
     except EngineError as error:
         return {"error": str(error)}
 

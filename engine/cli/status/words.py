@@ -20,7 +20,7 @@ from engine.cli.status.view import View, failing_parts, part, troubles
 from engine.config import fast
 from engine.ledger.explain import sentence
 from engine.messages.media import size_words
-from jobs.errors import EngineError, GatewayDown
+from jobs.errors import EngineError, GatewayDown, Suspended
 from jobs.wallclock import ms
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ def _usage_words(view: View) -> Iterator[str]:
 
 def _gateway_words(view: View, line: Line) -> str:
     if view.down is not None:
+        if isinstance(view.down, Suspended):
+            return f"suspended at {line.address.url}"
         cut = "not reachable" if isinstance(view.down, GatewayDown) else "refused this command"
         return f"{cut} at {line.address.url} ({line.address.source})"
     owner = view.place.owner

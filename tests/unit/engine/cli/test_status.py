@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.clock import SystemClock
+from gateway.protocol.handshake import Phase
 from jobs.errors import StoreUnavailable
 from jobs.wallclock import ms
 from tests.fakes.gateway_port import Port
@@ -132,6 +133,23 @@ def test_a_gateway_that_refuses_this_command_is_not_told_to_be_down(
     assert "gateway down" not in told.out
     assert "not reachable" not in told.out
     assert "Agents:    unknown (refused)" in told.out
+
+
+def test_a_gateway_its_host_holds_is_told_to_be_held_and_not_to_be_broken(
+    engine: Engine, gateway: Port
+) -> None:
+    gateway.phase = Phase.SUSPENDED
+    told = engine("status")
+    assert told.status == 1
+    assert told.out.startswith(
+        "Verdict:   the gateway is suspended: its host holds it: nothing begins, and nothing is"
+        " lost. Fix: wait: it goes on within two minutes\n"
+    )
+    assert "does not work" not in told.out
+    assert "Gateway:   suspended at ws://" in told.out
+    assert "Agents:    unknown (refused)" in told.out
+    answer = json.loads(engine("status", "--json").out)
+    assert answer["verdict"]["code"] == "gateway.suspended"
 
 
 def test_a_long_silence_points_to_the_command_that_explains_it(
