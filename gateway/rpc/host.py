@@ -9,6 +9,7 @@ from gateway.protocol.params import Mutation, Nothing
 from gateway.restarts import Wanted
 from gateway.rpc.desk import Call, Desk
 from gateway.rpc.windows import refused
+from jobs.errors import InvalidInput
 from jobs.wallclock import MILLISECOND, ms
 
 _COUNTED: Final = ("queueSize", "pendingReplies", "embeddedRuns", "activeTasks")
@@ -64,13 +65,23 @@ async def restart(desk: Desk, call: Call, params: RestartParams) -> object:
 
 async def stability(desk: Desk, _call: Call, _params: Anything) -> object:
     """`diagnostics.stability`: nothing of the kind is collected here; `health` tells what fails."""
-    empty: dict[str, Any] = {"capacity": 0, "count": 0, "dropped": 0, "events": [], "summary": {}}
-    return {"generatedAt": ms(desk.clock.now()), **empty}
+    empty: dict[str, Any] = {"capacity": 0, "count": 0, "dropped": 0, "events": []}
+    # Command lines of both wires go through it by type.
+    return {"generatedAt": ms(desk.clock.now()), **empty, "summary": {"byType": {}}}
 
 
 async def usage(desk: Desk, _call: Call, _params: Anything) -> object:
-    """`usage.status`, `usage.cost`: quotas of providers are not asked; see `heartbeat.cost`."""
+    """`usage.status`: quotas of providers are not asked."""
     return {"updatedAt": ms(desk.clock.now()), "providers": []}
+
+
+async def cost(_desk: Desk, _call: Call, _params: Anything) -> object:
+    """`usage.cost`: a sum of nothing would be told as nothing spent."""
+    raise InvalidInput(
+        "what everything cost is not added up here",
+        why="what beats cost is, agent by agent and day by day",
+        fix="engine heartbeat cost --by day",
+    )
 
 
 async def auth_status(desk: Desk, _call: Call, _params: Anything) -> object:

@@ -130,7 +130,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "gateway.suspend.resume": suspend.resume,
     "diagnostics.stability": host.stability,
     "usage.status": host.usage,
-    "usage.cost": host.usage,
+    "usage.cost": host.cost,
     "update.status": host.update_status,
     "models.authStatus": host.auth_status,
     "agents.create": agent.create,

@@ -74,6 +74,15 @@ def test_each_method_of_the_paper_is_there_with_its_scope(name: str, scope: str 
     assert name in names(4)
 
 
+async def test_what_is_not_kept_is_told_in_a_form_command_lines_can_read() -> None:
+    async with serving() as port, inside(port) as client:
+        steady = (await client.ask("diagnostics.stability"))["payload"]
+        assert (steady["count"], steady["events"], steady["summary"]["byType"]) == (0, [], {})
+        cost = (await client.ask("usage.cost", {"days": 30}))["error"]
+        assert "not added up here" in cost["message"]  # "$0.00" would not be true
+        assert cost["details"]["fix"] == "engine heartbeat cost --by day"
+
+
 @pytest.mark.parametrize("wire", [3, 4])
 def test_what_command_lines_call_every_day_is_on_both_wires(wire: int) -> None:
     assert set(EVERYDAY.split()) <= set(names(wire))
