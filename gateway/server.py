@@ -19,7 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
-from websockets.protocol import State
+from websockets.protocol import Protocol, State
 from websockets.utils import apply_mask
 
 from gateway import lock
@@ -137,8 +137,7 @@ class GatewaySocket(WebSocketsSansIOProtocol):
         if self._at_hand is None or (text := lone_text(data)) is None:
             return False
         conn = self.conn
-        # What the parser took out of its buffer may be the head of a frame, so bytes are counted.
-        between = conn.state is State.OPEN and conn.current_size is None and not self._unfinished
+        between = conn.state is State.OPEN and conn.current_size is None and at_start(conn)
         return between and self.queue.empty() and not self.close_sent and self._at_hand(text)
 
     def send_receive_event_to_app(self) -> None:
@@ -214,6 +213,18 @@ def lone_text(data: bytes) -> bytes | None:
     if not (0 < size < _LONG and data[0] == _WHOLE_TEXT and data[1] == _MASKED | size):
         return None
     return apply_mask(data[6:], data[2:6])
+
+
+def at_start(conn: Protocol) -> bool:
+    """Whether the parser waits for the first byte of a frame.
+
+    Its buffer does not tell: a head it took out may be all that came of a frame. Not knowing
+    is no: then the parser gets everything.
+    """
+    at: object = conn.parser
+    while (further := getattr(at, "gi_yieldfrom", None)) is not None:
+        at = further
+    return getattr(at, "__name__", "") == "at_eof"
 
 
 def _is_text(parts: Sequence[bytes]) -> bool:

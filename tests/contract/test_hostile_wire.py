@@ -6,6 +6,7 @@ protocol.md §2, §6, §11, §15.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from websockets.frames import Frame, Opcode
 
 from gateway import server
 from gateway.server import lone_text
@@ -134,8 +136,12 @@ async def test_the_rest_of_a_frame_is_not_read_as_the_call_it_looks_like() -> No
     assert lone_text(inner) == call
     async with serving() as port, inside(port) as other, inside(port) as client:
         transport = client.socket.transport
-        for first in (1, 2, 3, 6):
-            transport.write(outer[:first])
+        whole = Frame(Opcode.TEXT, b'{"type":"req","id":"w","method":"health"}').serialize(
+            mask=True
+        )
+        ping = Frame(Opcode.PING, b"").serialize(mask=True)
+        for before, first in itertools.product((b"", whole, ping), (1, 2, 3, 6)):
+            transport.write(before + outer[:first])
             assert (await other.ask("health"))["ok"]  # they have been read by now
             transport.write(outer[first:])
             assert (await other.ask("health"))["ok"]

@@ -7,8 +7,9 @@ import socket
 
 import pytest
 from websockets.frames import Frame, Opcode
+from websockets.server import ServerProtocol
 
-from gateway.server import bind, lone_text
+from gateway.server import at_start, bind, lone_text
 from jobs.errors import OwnershipRefused
 
 
@@ -67,3 +68,24 @@ OTHERS = {
 @pytest.mark.parametrize("data", OTHERS.values(), ids=OTHERS)
 def test_everything_else_is_the_library_s(data: bytes) -> None:
     assert lone_text(data) is None
+
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def test_the_parser_is_at_a_start_behind_whole_frames_and_nowhere_else() -> None:
+    conn = ServerProtocol()
+    conn.receive_data(UPGRADE)
+    (request,) = conn.events_received()
+    conn.send_response(conn.accept(request))  # type: ignore[arg-type]  # it is the request
+    assert at_start(conn)
+    for at in range(len(WHOLE)):
+        assert at_start(conn) == (at == 0)
+        conn.receive_data(WHOLE[at : at + 1])
+    conn.receive_data(WHOLE + WHOLE[:2])
+    assert not at_start(conn)
+    conn.receive_data(WHOLE[2:])
+    assert at_start(conn)
