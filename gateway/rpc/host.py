@@ -79,7 +79,7 @@ async def cost(_desk: Desk, _call: Call, _params: Anything) -> object:
     """`usage.cost`: a sum of nothing would be told as nothing spent."""
     raise InvalidInput(
         "what everything cost is not added up here",
-        why="what beats cost is, agent by agent and day by day",
+        why="what beats cost is: engine heartbeat cost",  # older command lines show no fix
         fix="engine heartbeat cost --by day",
     )
 

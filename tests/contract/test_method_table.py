@@ -80,6 +80,7 @@ async def test_what_is_not_kept_is_told_in_a_form_command_lines_can_read() -> No
         assert (steady["count"], steady["events"], steady["summary"]["byType"]) == (0, [], {})
         cost = (await client.ask("usage.cost", {"days": 30}))["error"]
         assert "not added up here" in cost["message"]  # "$0.00" would not be true
+        assert "engine heartbeat cost" in cost["message"]  # command lines show no more than this
         assert cost["details"]["fix"] == "engine heartbeat cost --by day"
 
 
