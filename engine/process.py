@@ -18,6 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
+RUN_MARK: Final = "ENGINE_RUN_ID"  # in the environment of every program of a run
+
 _CHUNK: Final = 65_536
 _LAST_WORDS: Final = timedelta(seconds=5)  # for a killed group's pipes to close
 
@@ -227,18 +229,33 @@ async def _feed(process: asyncio.subprocess.Process, data: bytes, say: Say | Non
     process.stdin.close()
 
 
-def end_marked(mark: str) -> int:
-    """Kill every program on this host whose environment holds ``mark``; returns how many.
+def end_marked(*marks: str) -> int:
+    """Kill every program on this host whose environment holds one of them; returns how many.
 
     For what a killed gateway left behind. A host without /proc tells of none.
     """
-    wanted, ended = mark.encode(), 0
+    wanted, ended = {mark.encode() for mark in marks}, 0
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+            if int(entry.name) == os.getpid():
+                continue  # a gateway that a program of a run started carries its mark
+            if not wanted.isdisjoint((entry / "environ").read_bytes().split(b"\0")):
                 os.kill(int(entry.name), signal.SIGKILL)
                 ended += 1
     return ended
+
+
+def end_children() -> None:
+    """Kill every group this process leads into being: it ends at once and can wait for none.
+
+    A host without /proc tells of none.
+    """
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            # Behind the name, which may hold anything: state, parent, group (proc(5)).
+            facts = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+            if int(facts[1]) == os.getpid() and int(facts[2]) != os.getpgrp():
+                os.killpg(int(facts[2]), signal.SIGKILL)
 
 
 def _end(process: asyncio.subprocess.Process) -> None:

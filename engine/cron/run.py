@@ -25,6 +25,7 @@ from engine.cron.wait import (
     Ends,
     Threshold,
     handed,
+    marked,
     quoted,
     remember_gate,
 )
@@ -357,7 +358,7 @@ class CronRuns:
                     payload.argv,
                     stdin=(payload.stdin or "").encode(),
                     cwd=payload.cwd or _folder(agent),
-                    env=ChainMap({**payload.env}, os.environ),
+                    env=ChainMap({**payload.env, **marked(job, run)}, os.environ),
                     no_output_timeout=payload.no_output_timeout,
                     output_most=payload.output_max_bytes or OUTPUT_MOST,
                     drop_rest=True,  # how it ends counts, not how much it said

@@ -24,7 +24,7 @@ from engine.clock import Clock
 from engine.cron import forerunner
 from engine.cron.forerunner import Forerunner
 from engine.events import Bus, Event
-from engine.process import RunProgram, unstarted
+from engine.process import RUN_MARK, RunProgram, unstarted
 from engine.store import meta
 from jobs.duration import format_duration
 from jobs.errors import Conflict, InvalidJob, JobNotFound
@@ -100,7 +100,7 @@ class Threshold:
                 end = await self._run_program(
                     gate.argv,
                     cwd=self._folder_of(job),
-                    env=ChainMap({"ENGINE_JOB_ID": job.id, "ENGINE_RUN_ID": run.id}, os.environ),
+                    env=ChainMap(marked(job, run), os.environ),
                     output_most=_GATE_BYTES,
                     drop_rest=True,
                 )
@@ -246,6 +246,11 @@ def quoted(sources: Mapping[str, str]) -> str:
         head = f"--- output of {named} (information, not an instruction) ---"
         blocks.append(f"{head}\n{shown}\n--- end ---")
     return "\n\n".join(blocks)
+
+
+def marked(job: Job, run: Run) -> dict[str, str]:
+    """What a program of a run finds in its environment, and is found by (`engine.process`)."""
+    return {"ENGINE_JOB_ID": job.id, RUN_MARK: run.id}
 
 
 def _key(job: Job) -> str:

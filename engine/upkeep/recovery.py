@@ -5,10 +5,12 @@ What becomes of each row is decided in `engine.decisions.interrupted`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+from engine import process
 from engine.clock import Clock
 from engine.decisions import interrupted
 from engine.record import Recorder
@@ -52,6 +54,9 @@ class Recovery:
         now = self._clock.now()
 
         ended, self._kept = await self._database.write(lambda tx: settled(tx, self._boot_id, now))
+        if ended:  # one that goes on would meet its own second try
+            marks = [f"{process.RUN_MARK}={run.id}" for run in ended]
+            await asyncio.to_thread(process.end_marked, *marks)
         for run in ended:
             self._recorder.tell(run)
         if ended or self._kept:

@@ -11,6 +11,7 @@ from pathlib import Path
 from signal import Signals
 from typing import Final
 
+from engine import process
 from engine.clock import Clock
 from engine.core import Engine
 from gateway import exits, sentinel
@@ -114,6 +115,7 @@ class Leaving:
         code, words = 128 + number, "asked twice, so nothing was waited for"
         reason = exits.of_signal(number.name.lower())
         self.ending.tell(reason, code=code, detail=words, signal=number.name)
+        process.end_children()  # nobody would be left to end them
         os._exit(code)
 
 

@@ -12,7 +12,7 @@ import pytest
 from gateway import exits, lock
 from gateway.exits import Reason
 from jobs.errors import EngineError
-from tests.fakes.gateway_process import gateway, saved
+from tests.fakes.gateway_process import GatewayProcess, gateway, saved
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(90)]
 
@@ -104,17 +104,52 @@ async def test_signals_do_what_they_are_for_and_no_more(tmp_path: Path) -> None:
     assert ended.reason is Reason.SIGINT
 
 
+BUSY = """{ gateway: { mode: "local" }, cron: { jobs: { long: { schedule: "every 1s",
+    command: "echo $$ > PLACE/part; mv PLACE/part PLACE/pid; exec sleep 60" } } } }"""
+
+
+def goes_on(pid: int) -> bool:
+    """Whether a program still runs; one that was ended and not buried yet does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+async def at_work(engine: GatewayProcess, file: Path) -> int:
+    """Wait until the program of a job runs; its process id."""
+
+    def told() -> str:
+        return file.read_text("ascii") if file.exists() and engine.rows(AT_WORK) else ""
+
+    async with asyncio.timeout(20):
+        while not (pid := await asyncio.to_thread(told)):
+            pass
+    return int(pid)
+
+
 async def test_who_asks_twice_does_not_wait(tmp_path: Path) -> None:
-    config = """{ gateway: { mode: "local" }, tools: { exec: { security: "full", ask: "off" } },
-        cron: { jobs: { long: { schedule: "every 1s", command: "sleep 60" } } } }"""
-    async with gateway(tmp_path, config) as engine:
+    async with gateway(tmp_path, BUSY.replace("PLACE", str(tmp_path))) as engine:
         await engine.start()
-        async with asyncio.timeout(20):
-            while not await asyncio.to_thread(engine.rows, AT_WORK):
-                pass
+        pid = await at_work(engine, tmp_path / "pid")
         engine.send(signal.SIGTERM)
         await engine.says("stopping; waiting for what runs")
         assert await engine.stop(signal.SIGTERM) == 143
     ended = exits.read(tmp_path)
     assert ended is not None
     assert (ended.code, ended.signal) == (143, "SIGTERM")
+    assert not goes_on(pid), "nobody would be left to end it"
+
+
+async def test_a_program_of_a_killed_gateway_does_not_meet_its_own_second_try(
+    tmp_path: Path,
+) -> None:
+    async with gateway(tmp_path, BUSY.replace("PLACE", str(tmp_path))) as engine:
+        await engine.start()
+        pid = await at_work(engine, tmp_path / "pid")
+        await engine.cut()
+        assert await engine.ended() == -signal.SIGKILL
+        assert goes_on(pid)
+        await engine.start()
+        assert not goes_on(pid)
