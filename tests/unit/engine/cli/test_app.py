@@ -32,7 +32,7 @@ def test_the_list_of_commands_imports_none_of_them(engine: Engine) -> None:
     told = engine()
     assert told.status == 0
     assert "heartbeat" in told.out
-    assert "Example: engine setup" in told.out
+    assert "Example: engine onboard" in told.out
 
 
 def test_an_unknown_command_names_the_nearest(engine: Engine) -> None:
