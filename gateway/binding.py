@@ -17,20 +17,12 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 from typing import Final
 
+from engine.config.schema.gateway import BIND_ALIASES
 from jobs.errors import ConfigInvalid, OwnershipRefused
 
 LOOPBACK: Final = ("127.0.0.1", "::1")
 ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - only with auth: `gateway.auth.configured.refuse_open`
 TAILNET: Final = IPv4Network("100.64.0.0/10")
-ALIASES: Final[Mapping[str, str]] = {  # how people write a mode
-    "0.0.0.0": "lan",  # noqa: S104 - a word that is looked up
-    "::": "lan",
-    "*": "lan",
-    "all": "lan",
-    "localhost": "loopback",
-    "127.0.0.1": "loopback",
-    "::1": "loopback",
-}
 MODES: Final = ("loopback", "lan", "tailnet", "custom", "auto")
 
 
@@ -114,7 +106,7 @@ def _custom(wish: Wish) -> tuple[str, ...]:
 
 
 def _unknown(wish: Wish) -> ConfigInvalid:
-    meant = ALIASES.get(wish.mode)
+    meant = BIND_ALIASES.get(wish.mode)
     return ConfigInvalid(
         f"the gateway was not bound to {wish.mode!r} ({wish.source})",
         why=f"that is an address, and the mode is called {meant}"

@@ -18,6 +18,7 @@ from engine.config.json5 import Node, locate
 from engine.config.keypath import Key, dotted
 from engine.config.masks import is_secret
 from engine.config.schema import Config
+from engine.config.schema.gateway import BIND_ALIASES
 
 
 def validated(root: Node, issues: list[Issue]) -> tuple[Config | None, bool]:
@@ -131,8 +132,7 @@ def _expected(text: str) -> list[str]:
 
 
 def _bind_hint(path: str, node: Node) -> str:
-    hosts = {"0.0.0.0": "lan", "::": "lan", "localhost": "loopback", "::1": "loopback"}  # noqa: S104 - names that are read
-    mode = {**hosts, "127.0.0.1": "loopback"}.get(str(node.value))
+    mode = BIND_ALIASES.get(str(node.value))
     return f' — write "{mode}"' if path == "gateway.bind" and mode else ""
 
 

@@ -120,11 +120,11 @@ def _password(given: str | None, file: Path | None) -> str | None:
 
 
 def _refuse_alias(bind: str) -> None:
-    from gateway.binding import ALIASES
+    from engine.config.schema.gateway import BIND_ALIASES
 
     if bind in BINDS:
         return
-    meant = ALIASES.get(bind)
+    meant = BIND_ALIASES.get(bind)
     raise UsageError(
         f"--bind {bind} was not understood",
         why=f"that is an address, and the mode is called {meant}" if meant else "",

@@ -14,6 +14,7 @@ from typing import Any, Final
 from engine.config.edit import find, set_text, unset_text
 from engine.config.json5 import parse
 from engine.config.keypath import join, parse_path
+from engine.config.schema.gateway import BIND_ALIASES
 
 MAIN: Final = "main"
 CHANNELS: Final = (
@@ -54,22 +55,12 @@ class Moved:
 def migrated(text: str) -> tuple[str, tuple[Moved, ...]]:
     """The text with every older key at its new place, and which those are."""
     moved: list[Moved] = []
-    for step in (_agents, _identity, _groups, _allow_from, _listed):
+    for step in (_agents, _identity, _groups, _allow_from, _listed, _bind):
         text = step(text, moved)
     for old in ("routing.groupChat", "routing", "agent"):
         if _plain(text, old) == {}:
             text = unset_text(text, old)
     return text, tuple(moved)
-
-
-def is_legacy(text: str) -> bool:
-    """Whether there is anything to move."""
-    root = parse(text if text.strip() else "{}").root
-    tops = ("identity", "agent", "routing", *CHANNELS)
-    inner = ("gateway.token", "gateway.password")
-    return any(root.member(top) is not None for top in tops) or any(
-        find(root, parse_path(path)) is not None for path in inner
-    )
 
 
 def _plain(text: str, path: str) -> Any:
@@ -125,6 +116,15 @@ def _models(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(ref): {"alias": str(name)} for name, ref in value.items()}
     return value
+
+
+def _bind(text: str, moved: list[Moved]) -> str:
+    """`gateway.bind` takes modes; an address some people write there means one (§6.1)."""
+    mode = BIND_ALIASES.get(str(_plain(text, "gateway.bind")))
+    if mode is None:
+        return text
+    moved.append(Moved("gateway.bind", f'"{mode}"'))
+    return set_text(text, "gateway.bind", mode)
 
 
 def _identity(text: str, moved: list[Moved]) -> str:

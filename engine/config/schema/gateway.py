@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from engine.config.schema.base import YET, Count, Names, Port, Positive, Section, key, section
 from engine.config.secrets import Secret
+
+# How people write a mode of `gateway.bind` (§6.1): refused with the mode, which the doctor writes.
+BIND_ALIASES: Final[Mapping[str, str]] = {
+    "0.0.0.0": "lan",  # noqa: S104 - a word that is looked up
+    "::": "lan",
+    "*": "lan",
+    "all": "lan",
+    "localhost": "loopback",
+    "127.0.0.1": "loopback",
+    "::1": "loopback",
+}
 
 
 class RateLimit(Section):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.keeping.legacy import MOVES, is_legacy, migrated
+from engine.config.keeping.legacy import migrated
 from engine.config.load import load
+from engine.config.schema.gateway import BIND_ALIASES
 from jobs.errors import ConfigInvalid
 
 TEMPLATES = {
@@ -61,7 +62,6 @@ def test_a_template_is_refused_by_name_and_loads_once_migrated(name: str, tmp_pa
     assert {issue["code"] for issue in issues} == {"legacy"}
     new, moved = migrated(text)
     assert moved
-    assert not is_legacy(new)
     load(path, {}, raw=new.encode())
     assert migrated(new) == (new, ())
 
@@ -94,5 +94,18 @@ def test_what_stands_there_already_is_not_overwritten() -> None:
 def test_a_file_without_older_keys_keeps_every_byte() -> None:
     text = "{ // mine\n gateway: { mode: 'local', auth: { token: 'x' } } }"
     assert migrated(text) == (text, ())
-    assert not is_legacy(text)
-    assert all(is_legacy("{}") is False for _ in MOVES)
+
+
+@pytest.mark.parametrize(("written", "mode"), BIND_ALIASES.items())
+def test_an_address_where_a_mode_belongs_is_refused_with_the_mode_and_mended(
+    written: str, mode: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "engine.json"
+    text = f'{{ gateway: {{ mode: "local", bind: "{written}" /* the office */ }} }}'
+    with pytest.raises(ConfigInvalid) as refused:
+        load(path, {}, raw=text.encode())
+    assert f'write "{mode}"' in str(refused.value.detail["issues"])
+    new, moved = migrated(text)
+    assert [(one.old, one.to) for one in moved] == [("gateway.bind", f'"{mode}"')]
+    assert "/* the office */" in new
+    assert load(path, {}, raw=new.encode()).config.gateway.bind == mode
