@@ -220,8 +220,12 @@ def perform(
     dry_run: bool = False,
     allow_exec: bool = False,
     as_json: bool = False,
+    warn: bool = True,
 ) -> int:
-    """Make the edits in the file they belong to, all or none; say when they count."""
+    """Make the edits in the file they belong to, all or none; say when they count.
+
+    ``warn``: tell first which agents begin or cease to beat by it.
+    """
     from engine.config import writing
 
     file, paths = placed(at, wishes)
@@ -237,7 +241,7 @@ def perform(
     written = writing.write(
         file,
         edit,
-        validate=lambda raw: check(at, {file: raw}),
+        validate=lambda raw: _judged(at, file, raw, warn=warn),
         now=SystemClock().now(),
         version=__version__ if file == at.paths.config else None,
         replace=replace,
@@ -246,6 +250,21 @@ def perform(
     if written.changed:
         sys.stderr.write(f"{effect(at, [op.path for op in wishes])}\n")
     return 0
+
+
+def _judged(at: Place, file: Path, raw: bytes, *, warn: bool) -> None:
+    """Refuse what cannot be used; tell what it would do to the beats (§16 L14)."""
+    from engine.cli.config.fan_out import warned
+
+    after = check(at, {file: raw})
+    if not warn:
+        return
+    try:
+        before = check(at)
+    except ConfigInvalid:
+        return  # this change mends it: what beat before it is nobody's guess
+    for line in warned(at, before, after):
+        sys.stderr.write(f"{line}\n")
 
 
 def placed(at: Place, wishes: Sequence[Op]) -> tuple[Path, list[str]]:
@@ -299,4 +318,4 @@ def changed_text(at: Place, path: str, block: dict[str, Any]) -> str:
 
 def change(at: Place, path: str, block: dict[str, Any]) -> None:
     """Set these keys below a path, as `engine config set --merge` does."""
-    perform(at, [Op(path, block, How.MERGE)])
+    perform(at, [Op(path, block, How.MERGE)], warn=False)

@@ -110,3 +110,21 @@ def test_a_pause_ends_at_an_hour_of_the_day_to_come_or_a_day_as_its_help_says(
         assert timedelta(hours=least) <= end - now <= timedelta(hours=most)
     told = engine("heartbeat", "pause", "--until", "soonish")
     assert (told.status, told.err.splitlines()[0]) == (2, "--until soonish cannot be read")
+
+
+def test_a_line_for_all_agents_is_counted_before_it_is_written(
+    engine: Engine, gateway: Port, file: Path
+) -> None:
+    engine("config", "set", "agents.defaults.heartbeat.every", "0m")
+    told = engine("config", "set", "agents.defaults.heartbeat.every", "30m")
+    assert told.status == 0
+    counted, started, written = told.err.splitlines()[:3]
+    assert counted == "Beats a day, each a model call at most: main 48, ops 48; 96 in all."
+    assert started.startswith("This starts the beats of 2 agents. Only one: engine heartbeat")
+    assert written.startswith("Config overwrite")
+
+
+def test_a_change_that_starts_nobody_is_not_counted(
+    engine: Engine, gateway: Port, file: Path
+) -> None:
+    assert "Beats a day" not in engine("config", "set", "gateway.port", "19001").err
