@@ -468,6 +468,8 @@ def _refused(method: str, error: Mapping[str, Any]) -> EngineError:
     code = str(details.get("code") or error.get("code"))
     if error.get("code") == "FORBIDDEN" or message.startswith("missing scope"):
         return AccessRefused(what, why=message, fix=fix, error=error)
+    if details.get("reason") == "gateway-restarting":  # it answers nobody any more
+        return GatewayDown("the gateway is leaving", why=message, fix=fix or STATUS, error=error)
     if details.get("reason") == "gateway-suspending":
         return Suspended(what, why=message, fix=fix, error=error)
     if code.endswith("NOT_FOUND") or code == "UNKNOWN_AGENT_ID":

@@ -22,7 +22,7 @@ from engine.cli.ask import Line, gateway_options
 from engine.cli.ending import dumped
 from engine.cli.render import plain, stamp
 from gateway.client import Client
-from jobs.errors import GatewayDown
+from jobs.errors import GatewayDown, Suspended
 from jobs.wallclock import zone
 
 _LOOK: Final = timedelta(seconds=1)  # how often a followed inbox is looked at when all is quiet
@@ -149,7 +149,10 @@ class _Follower:
 
     def _look(self, client: Client) -> None:
         after = {} if self._newest is None else {"after": self._newest}
-        answer = client.call("inbox.list", {**self._params, **after})
+        try:
+            answer = client.call("inbox.list", {**self._params, **after})
+        except Suspended:
+            return  # held by its host for a moment: nothing arrives meanwhile
         fresh = [m for m in reversed(answer.get("messages") or ()) if m["id"] not in self._printed]
         _show(self._line, fresh)
         sys.stdout.flush()

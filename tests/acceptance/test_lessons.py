@@ -24,7 +24,7 @@ CLI: Final = "tests/unit/engine/cli"
 PROVED: Final[Mapping[str, tuple[str, ...]]] = {
     "L1": (f"{CLI}/test_commands.py::test_nothing_is_green_while_the_gateway_is_down",),
     "L2": (
-        "tests/acceptance/test_last_exit.py::test_four_ends_have_four_sentences",
+        "tests/acceptance/test_last_exit.py::test_five_ends_have_five_sentences",
         (
             "tests/unit/gateway/test_exits.py"
             "::test_a_stop_is_told_with_its_signal_and_the_last_error_of_that_life"

@@ -174,7 +174,7 @@ async def test_a_stop_lets_a_running_turn_finish(tmp_path: Path) -> None:
         assert await engine.stop() == 0
         assert b"waiting for what runs" in engine.said
         assert b"turns=heartbeat of main" in engine.said
-        assert b"at_most=" in engine.said
+        assert b"atMost=" in engine.said
         assert b"client connected" not in engine.said
     assert engine.rows("SELECT text FROM inbox") == [("done in time",)]
     assert engine.rows("SELECT status FROM runs") == [("ok",)]

@@ -130,6 +130,7 @@ HONEST: dict[str, str] = {
     "node.describe": "unknown nodeId",
     "node.rename": "unknown nodeId",
     "node.invoke": "node not connected",
+    "usage.cost": "what everything cost is not added up here",
     **dict.fromkeys(
         (
             "node.event",
