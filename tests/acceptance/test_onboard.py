@@ -146,8 +146,7 @@ async def test_who_presses_ctrl_c_has_changed_nothing(home: Home) -> None:
         await person.answer("Who answers [offline]")
         await person.answer("Channel [telegram]", "local")
         await person.asks("A beat every")
-        person.type("\x03")
-        assert await person.ended() == 130
+        assert await person.gives_up() == 130
     assert not home.state.exists()
 
 

@@ -10,7 +10,7 @@ import re
 import sys
 import termios
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -49,6 +49,19 @@ class Terminal:
         """Wait for the end; its exit status."""
         async with asyncio.timeout(within):
             return await self._process.wait()
+
+    async def gives_up(self, presses: int = 5) -> int:
+        """Press Ctrl-C, and again while nothing happens, as people do; its exit status.
+
+        One press may come between readline's look at signals and its wait for keys: it is
+        heard with the next key.
+        """
+        for _ in range(presses - 1):
+            self.type("\x03")
+            with suppress(TimeoutError):
+                return await self.ended(within=5)
+        self.type("\x03")
+        return await self.ended()
 
     def hear(self) -> None:
         """Take what it has written."""
